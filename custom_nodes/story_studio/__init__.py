@@ -1,0 +1,15 @@
+"""Story Studio: nodes that turn pictures and voices into talking videos, and scenes into a film.
+
+Importing the pack costs nothing: the nodes, and what they need, are imported when ComfyUI asks for them.
+"""
+
+from __future__ import annotations
+
+__all__ = ["comfy_entrypoint"]
+
+
+async def comfy_entrypoint():
+    """The pack's extension, as ComfyUI's V3 loader expects it."""
+    from .nodes import StoryStudio
+
+    return StoryStudio()

@@ -1,0 +1,162 @@
+"""Finished stills, clips and films on disk, found again by what they were made from.
+
+The key of an output is a hash of the graph upstream of it: classes, constants and the fingerprints that
+ComfyUI takes of files. Node ids, names and order (`after`) are not in it, so a changed prompt has a new key,
+and a new server or another machine with the same folder finds what is there. A file is written beside its
+place and renamed; one that is there is never overwritten.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import folder_paths
+import nodes
+from comfy_execution.graph_utils import is_link
+
+FOLDER = "story_studio"
+"""Folder below ComfyUI's output folder that holds all checkpoints."""
+_ORDER = "after"
+_PASSING = {"StoryStudio_Still": "image", "StoryStudio_Clip": "video"}
+_DRAFTS = {"StoryStudio_TitleCard", "StoryStudio_Animatic"}
+
+
+class Graph(Protocol):
+    """What is used of ComfyUI's DynamicPrompt."""
+
+    def get_node(self, node_id: str) -> dict[str, Any]: ...
+
+
+def key_of(graph: Graph, node_id: str, input_name: str) -> str:
+    """The key of what an input of a node is made from: 24 hexadecimal digits."""
+    known: dict[str, str] = {}
+    return _hash_value(graph, graph.get_node(node_id)["inputs"].get(input_name), known)[:24]
+
+
+def hash_parts(*parts: str | bytes) -> str:
+    """The key of something made from these parts, in this order: 24 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.hexdigest()[:24]
+
+
+def find(kind: str, key: str, suffix: str) -> Path | None:
+    """The finished file of a kind (`stills`, `clips`, `films`, `sheets`) with this key, whatever its name."""
+    return min(_folder(kind).glob(f"*.{key}{suffix}"), default=None)
+
+
+def place(kind: str, name: str, key: str, suffix: str) -> Path:
+    """Where the file of a kind with this key belongs; `name` is for people and made safe for a path."""
+    safe = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:64] or kind.rstrip("s")
+    return _folder(kind) / f"{safe}.{key}{suffix}"
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """A name beside `path` to write to; it becomes `path` at the end, and nothing is left after an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{uuid.uuid4().hex}.part{path.suffix}")
+    try:
+        yield aside
+        with aside.open("rb") as written:
+            os.fsync(written.fileno())
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def item(path: Path) -> dict[str, str]:
+    """How ComfyUI's interface and its /view address a file of the output folder."""
+    below = path.relative_to(folder_paths.get_output_directory())
+    return {"filename": below.name, "subfolder": below.parent.as_posix(), "type": "output"}
+
+
+def upstream(graph: Graph, node_id: str) -> dict[str, dict[str, Any]]:
+    """The node and all that it is made from, as an API workflow of its own; order (`after`) is left out."""
+    found: dict[str, dict[str, Any]] = {}
+    waiting = [node_id]
+    while waiting:
+        current = waiting.pop()
+        if current in found:
+            continue
+        node = graph.get_node(current)
+        inputs = {name: value for name, value in node["inputs"].items() if name != _ORDER}
+        found[current] = {
+            "inputs": inputs,
+            "class_type": node["class_type"],
+            **({"_meta": node["_meta"]} if "_meta" in node else {}),
+        }
+        waiting += [value[0] for value in inputs.values() if is_link(value)]
+    return found
+
+
+def is_draft(graph: Graph, node_id: str) -> bool:
+    """Whether anything the node is made from is a stand-in that needs no model."""
+    return any(node["class_type"] in _DRAFTS for node in upstream(graph, node_id).values())
+
+
+def workflow_tags(graph: Graph, node_id: str, extra_pnginfo: dict[str, Any] | None) -> dict[str, str]:
+    """Metadata that lets ComfyUI open the graph of a file dropped on its canvas, and marks a draft."""
+    from comfy.cli_args import args
+
+    tags = {"draft": "true"} if is_draft(graph, node_id) else {}
+    if not args.disable_metadata:
+        tags["prompt"] = json.dumps(upstream(graph, node_id))
+        tags |= {name: json.dumps(value) for name, value in (extra_pnginfo or {}).items()}
+    return tags
+
+
+def _folder(kind: str) -> Path:
+    return Path(folder_paths.get_output_directory()) / FOLDER / kind
+
+
+def _hash_value(graph: Graph, value: Any, known: dict[str, str]) -> str:
+    if not is_link(value):
+        return hash_parts("constant", json.dumps(value, sort_keys=True))
+    return hash_parts("output", str(value[1]), _hash_node(graph, value[0], known))
+
+
+def _hash_node(graph: Graph, node_id: str, known: dict[str, str]) -> str:
+    if node_id not in known:
+        node = graph.get_node(node_id)
+        made_from = _PASSING.get(node["class_type"])
+        if made_from:
+            known[node_id] = _hash_value(graph, node["inputs"].get(made_from), known)
+        else:
+            inputs = sorted((name, value) for name, value in node["inputs"].items() if name != _ORDER)
+            hashed = [part for name, value in inputs for part in (name, _hash_value(graph, value, known))]
+            known[node_id] = hash_parts(node["class_type"], _fingerprint(node), *hashed)
+    return known[node_id]
+
+
+def _fingerprint(node: dict[str, Any]) -> str:
+    """What ComfyUI says of the files that a node reads; its cache leaves it in the node."""
+    if "is_changed" in node:
+        changed = node["is_changed"]
+    else:
+        # Without a cache (--cache-none) ComfyUI asks no node.
+        cls = nodes.NODE_CLASS_MAPPINGS[node["class_type"]]
+        ask = getattr(cls, "IS_CHANGED", None) or getattr(cls, "fingerprint_inputs", None)
+        constants = {name: value for name, value in node["inputs"].items() if not is_link(value)}
+        changed = [ask(**constants)] if ask and _overrides(cls) else False
+    values = changed if isinstance(changed, list) else [changed]
+    # NaN says "always changed": such an output is never found again.
+    return uuid.uuid4().hex if any(value != value for value in values) else json.dumps(values, default=str)
+
+
+def _overrides(cls: type) -> bool:
+    from comfy_api.internal import _ComfyNodeInternal, first_real_override
+
+    return (
+        not issubclass(cls, _ComfyNodeInternal) or first_real_override(cls, "fingerprint_inputs") is not None
+    )

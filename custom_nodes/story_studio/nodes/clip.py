@@ -1,0 +1,75 @@
+"""Clip: the checkpoint of a scene's talking video."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+
+import folder_paths
+from comfy_api.latest import InputImpl, io
+
+from .. import checkpoint
+from .common import CATEGORY, HIDDEN, name_input, video_path
+
+
+class Clip(io.ComfyNode):
+    """Asks for its video only if no file holds it yet, so nothing upstream runs for one that is finished."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="StoryStudio_Clip",
+            display_name="Clip",
+            category=CATEGORY,
+            description="Keeps a scene's video in output/story_studio/clips. A video that was made "
+            "before, from the same picture, voice, models and settings, is taken from there and nothing "
+            "is rendered.",
+            inputs=[
+                io.Video.Input("video", lazy=True, tooltip="The video; made only if it is not there yet."),
+                name_input("clip"),
+            ],
+            outputs=[io.Video.Output()],
+            hidden=HIDDEN,
+            is_output_node=True,
+        )
+
+    @classmethod
+    def check_lazy_status(cls, name: str, video: InputImpl.VideoFromFile | None = None) -> list[str]:
+        """Nothing, if a finished file was made from the same things; else the video."""
+        return [] if video is not None or checkpoint.find("clips", cls._key(), ".mp4") else ["video"]
+
+    @classmethod
+    def execute(cls, name: str, video: InputImpl.VideoFromFile | None = None) -> io.NodeOutput:
+        """The video, backed by the finished file."""
+        key = cls._key()
+        path = checkpoint.find("clips", key, ".mp4")
+        reused = path is not None
+        if path is None:
+            if video is None:
+                raise RuntimeError(
+                    "The clip's file was removed while it was being read: run the graph again."
+                )
+            path = checkpoint.place("clips", name, key, ".mp4")
+            source = video_path(video)
+            with checkpoint.writing(path) as aside:
+                _take(source, aside)
+        found = {
+            "images": [checkpoint.item(path)],
+            "animated": (True,),
+            "checkpoint": [{"key": key, "reused": reused}],
+        }
+        return io.NodeOutput(InputImpl.VideoFromFile(str(path)), ui=found)
+
+    @classmethod
+    def _key(cls) -> str:
+        return checkpoint.key_of(cls.hidden.dynprompt, cls.hidden.unique_id, "video")
+
+
+def _take(source: Path, target: Path) -> None:
+    # A file of ours is linked, which costs nothing; one that its owner may yet change is copied.
+    if source.is_relative_to(folder_paths.get_temp_directory()):
+        with contextlib.suppress(OSError):
+            return os.link(source, target)
+    shutil.copyfile(source, target)

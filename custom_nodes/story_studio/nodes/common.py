@@ -1,0 +1,76 @@
+"""What several nodes share: category, inputs of the same meaning, temporary files, progress."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import comfy.model_management
+import comfy.utils
+import folder_paths
+from comfy_api.latest import InputImpl, io
+
+CATEGORY = "Story Studio"
+HIDDEN = [io.Hidden.dynprompt, io.Hidden.unique_id, io.Hidden.extra_pnginfo]
+
+
+def after_input() -> io.Input:
+    """An input whose value is not used: what it is linked to comes first."""
+    return io.AnyType.Input(
+        "after",
+        optional=True,
+        tooltip="Only for order: this node waits for whatever is linked here. Link the contact sheet or the "
+        "previous clip, so that all pictures are made before all videos.",
+    )
+
+
+def area_inputs() -> list[io.Input]:
+    """Width and height, whose product bounds the size of a clip."""
+    return [
+        io.Int.Input(
+            "width",
+            default=832,
+            min=64,
+            max=4096,
+            step=16,
+            tooltip="Together with the height, how many pixels a frame may have: 832x480 is 480p, "
+            "1280x720 is 720p. The picture keeps its own shape; both sides become multiples of 64.",
+        ),
+        io.Int.Input("height", default=480, min=64, max=4096, step=16, tooltip="See width."),
+    ]
+
+
+def name_input(default: str) -> io.Input:
+    """A name for the file, which has no influence on what is in it."""
+    return io.String.Input(
+        "name", default=default, tooltip="Start of the file's name. Changing it renders nothing again."
+    )
+
+
+def temporary(suffix: str) -> Path:
+    """A new name in ComfyUI's folder for temporary files."""
+    folder = Path(folder_paths.get_temp_directory()) / "story_studio"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{uuid.uuid4().hex}{suffix}"
+
+
+def video_path(video: InputImpl.VideoFromFile) -> Path:
+    """The file of a VIDEO; one that is not backed by a file is written to a temporary one."""
+    source = getattr(video, "get_stream_source", lambda: None)()
+    if isinstance(source, str):
+        return Path(source)
+    path = temporary(".mp4")
+    video.save_to(str(path))
+    return path
+
+
+def progress_bar(steps: int = 1000) -> Callable[[float], None]:
+    """A function that moves the node's progress bar to a fraction, and stops the work if the user asked."""
+    bar = comfy.utils.ProgressBar(steps)
+
+    def show(fraction: float) -> None:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        bar.update_absolute(round(fraction * steps), steps)
+
+    return show

@@ -1,0 +1,141 @@
+"""Wan2.2 S2V Models: everything a talking video needs from ComfyUI's model folders."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import comfy.audio_encoders.audio_encoders
+import comfy.sd
+import comfy.utils
+import folder_paths
+import torch
+from comfy_api.latest import io
+from comfy_extras.nodes_model_advanced import ModelSamplingSD3
+
+from .common import CATEGORY
+
+NO_LORA = "none"
+
+
+class S2VModels(io.ComfyNode):
+    """Reads the model files in a thread, so that other nodes go on working."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        def files(folder: str) -> list[str]:
+            return folder_paths.get_filename_list(folder)
+
+        return io.Schema(
+            node_id="StoryStudio_S2VModels",
+            display_name="Wan2.2 S2V Models",
+            category=CATEGORY,
+            description="Loads the models of Wan2.2 S2V: the video model, and those that read the prompt, "
+            "the picture and the voice. It reads its files while other nodes work.",
+            inputs=[
+                io.Combo.Input(
+                    "diffusion_model",
+                    options=files("diffusion_models"),
+                    tooltip="The video model, for example wan2.2_s2v_14B_fp8_scaled.safetensors.",
+                ),
+                io.Combo.Input(
+                    "text_encoder",
+                    options=files("text_encoders"),
+                    tooltip="Reads the prompt: umt5_xxl_fp8_e4m3fn_scaled.safetensors.",
+                ),
+                io.Combo.Input(
+                    "vae",
+                    options=files("vae"),
+                    tooltip="Pictures to latents and back: wan_2.1_vae.safetensors.",
+                ),
+                io.Combo.Input(
+                    "audio_encoder",
+                    options=files("audio_encoders"),
+                    tooltip="Listens to the voice: wav2vec2_large_english_fp16.safetensors.",
+                ),
+                io.Combo.Input(
+                    "lora",
+                    options=[NO_LORA, *files("loras")],
+                    default=NO_LORA,
+                    tooltip="Optional. The lightx2v LoRA renders in 4 steps at cfg 1; it was not made for "
+                    "S2V and moves less.",
+                ),
+                io.Float.Input(
+                    "lora_strength",
+                    default=1.0,
+                    min=-10.0,
+                    max=10.0,
+                    step=0.05,
+                    tooltip="1 is as it was made.",
+                ),
+                io.Float.Input(
+                    "shift",
+                    default=3.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    tooltip="How long the noise stays high: 3 is the official value, higher means more "
+                    "motion.",
+                ),
+            ],
+            outputs=[io.Model.Output(), io.Clip.Output(), io.Vae.Output(), io.AudioEncoder.Output()],
+        )
+
+    @classmethod
+    async def execute(
+        cls,
+        diffusion_model: str,
+        text_encoder: str,
+        vae: str,
+        audio_encoder: str,
+        lora: str,
+        lora_strength: float,
+        shift: float,
+    ) -> io.NodeOutput:
+        """The four models, as ComfyUI's own loaders give them."""
+
+        def read() -> tuple[Any, ...]:
+            # Inference mode belongs to a thread, and the stock loaders run in it.
+            with torch.inference_mode():
+                model = _diffusion_model(diffusion_model, lora, lora_strength, shift)
+                return model, _text_encoder(text_encoder), _vae(vae), _audio_encoder(audio_encoder)
+
+        return io.NodeOutput(*await asyncio.to_thread(read))
+
+
+def _path(folder: str, name: str) -> str:
+    return folder_paths.get_full_path_or_raise(folder, name)
+
+
+def _diffusion_model(name: str, lora: str, strength: float, shift: float) -> Any:
+    model = comfy.sd.load_diffusion_model(_path("diffusion_models", name))
+    if type(model.model).__name__ != "WAN22_S2V":
+        raise ValueError(
+            f"{name} is not a Wan2.2 S2V model (ComfyUI takes it for {type(model.model).__name__}): choose "
+            "wan2.2_s2v_14B_fp8_scaled.safetensors or another S2V file as the diffusion model."
+        )
+    if lora != NO_LORA and strength != 0:
+        weights = comfy.utils.load_torch_file(_path("loras", lora), safe_load=True)
+        model, _ = comfy.sd.load_lora_for_models(model, None, weights, strength, 0)
+    return ModelSamplingSD3().patch(model, shift)[0]
+
+
+def _text_encoder(name: str) -> Any:
+    return comfy.sd.load_clip(
+        [_path("text_encoders", name)],
+        embedding_directory=folder_paths.get_folder_paths("embeddings"),
+        clip_type=comfy.sd.CLIPType.WAN,
+        # Onto the GPU only when it is used: loading it there now would disturb what is being sampled.
+        model_options={"initial_device": torch.device("cpu")},
+    )
+
+
+def _vae(name: str) -> Any:
+    vae = comfy.sd.VAE(sd=comfy.utils.load_torch_file(_path("vae", name)))
+    vae.throw_exception_if_invalid()
+    return vae
+
+
+def _audio_encoder(name: str) -> Any:
+    weights = comfy.utils.load_torch_file(_path("audio_encoders", name), safe_load=True)
+    return comfy.audio_encoders.audio_encoders.load_audio_encoder_from_sd(weights)

@@ -1,0 +1,77 @@
+"""Still: the checkpoint of a scene's picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from comfy_api.latest import io
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from .. import checkpoint
+from .common import CATEGORY, HIDDEN, name_input
+
+
+class Still(io.ComfyNode):
+    """Asks for its picture only if no file holds it yet, so nothing upstream runs for a finished one."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="StoryStudio_Still",
+            display_name="Still",
+            category=CATEGORY,
+            description="Keeps a scene's picture in output/story_studio/stills. A picture that was made "
+            "before, from the same prompt, models and settings, is read from there and nothing is rendered.",
+            inputs=[
+                io.Image.Input("image", lazy=True, tooltip="The picture; made only if it is not there yet."),
+                name_input("still"),
+            ],
+            outputs=[io.Image.Output()],
+            hidden=HIDDEN,
+            is_output_node=True,
+        )
+
+    @classmethod
+    def check_lazy_status(cls, name: str, image: torch.Tensor | None = None) -> list[str]:
+        """Nothing, if a finished file was made from the same things; else the picture."""
+        return [] if image is not None or checkpoint.find("stills", cls._key(), ".png") else ["image"]
+
+    @classmethod
+    def execute(cls, name: str, image: torch.Tensor | None = None) -> io.NodeOutput:
+        """The picture as the file holds it, 8 bits a channel: a resumed story equals an undisturbed one."""
+        key = cls._key()
+        path = checkpoint.find("stills", key, ".png")
+        reused = path is not None
+        if path is None:
+            if image is None:
+                raise RuntimeError(
+                    "The still's file was removed while it was being read: run the graph again."
+                )
+            path = checkpoint.place("stills", name, key, ".png")
+            hidden = cls.hidden
+            tags = checkpoint.workflow_tags(hidden.dynprompt, hidden.unique_id, hidden.extra_pnginfo)
+            _save(image[0], path, tags)
+        found = {"images": [checkpoint.item(path)], "checkpoint": [{"key": key, "reused": reused}]}
+        return io.NodeOutput(_load(path), ui=found)
+
+    @classmethod
+    def _key(cls) -> str:
+        return checkpoint.key_of(cls.hidden.dynprompt, cls.hidden.unique_id, "image")
+
+
+def _save(picture: torch.Tensor, path: Path, tags: dict[str, str]) -> None:
+    pixels = (picture[:, :, :3].cpu().float().clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+    info = PngInfo()
+    for name, value in tags.items():
+        info.add_text(name, value)
+    with checkpoint.writing(path) as aside:
+        Image.fromarray(pixels).save(aside, pnginfo=info, compress_level=4)
+
+
+def _load(path: Path) -> Any:
+    with Image.open(path) as picture:
+        return torch.from_numpy(np.array(picture.convert("RGB"), dtype=np.float32) / 255).unsqueeze(0)

@@ -1,0 +1,121 @@
+"""Talking Video: a picture and a recording become a video of any length."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import comfy.utils
+import latent_preview
+import torch
+from comfy_api.latest import InputImpl, io
+
+from .. import checkpoint
+from ..media.clip_writer import ClipWriter
+from ..s2v import audio as sound
+from ..s2v import motion, sampling, timeline
+from .common import CATEGORY, HIDDEN, after_input, area_inputs, temporary
+
+
+class TalkingVideo(io.ComfyNode):
+    """Frames are ceil(16 * seconds of the recording): the picture ends with the sound, within one frame."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="StoryStudio_TalkingVideo",
+            display_name="Talking Video (Wan2.2 S2V)",
+            category=CATEGORY,
+            description="Makes the person in the picture say the recording, however long it is. The video "
+            "is made in chunks of five seconds and written to disk as it comes, so memory does not grow "
+            "with its length.",
+            inputs=[
+                io.Model.Input("model", tooltip="Wan2.2 S2V, from Wan2.2 S2V Models."),
+                io.Conditioning.Input("positive", tooltip="What happens in the video."),
+                io.Conditioning.Input("negative", tooltip="What to avoid; without effect at cfg 1."),
+                io.Vae.Input("vae", tooltip="The Wan 2.1 VAE."),
+                io.AudioEncoder.Input("audio_encoder", tooltip="wav2vec2, from Wan2.2 S2V Models."),
+                io.Audio.Input("audio", tooltip="The recording; the video is as long as it is."),
+                io.Image.Input("image", tooltip="The picture that talks; the first one of a batch."),
+                *area_inputs(),
+                io.Int.Input(
+                    "steps",
+                    default=20,
+                    min=1,
+                    max=200,
+                    tooltip="More steps take longer: 40 is the official quality, 20 a good standard, 4 "
+                    "needs a LoRA.",
+                ),
+                io.Float.Input(
+                    "cfg",
+                    default=4.5,
+                    min=1.0,
+                    max=30.0,
+                    step=0.1,
+                    tooltip="How closely to follow prompt and voice. 1 halves the time and ignores the "
+                    "negative prompt: use it with a 4-step LoRA only.",
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=True,
+                    tooltip="Another seed gives another take.",
+                ),
+                after_input(),
+            ],
+            outputs=[io.Video.Output()],
+            hidden=HIDDEN,
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        positive: list,
+        negative: list,
+        vae: Any,
+        audio_encoder: Any,
+        audio: dict[str, Any],
+        image: torch.Tensor,
+        width: int,
+        height: int,
+        steps: int,
+        cfg: float,
+        seed: int,
+        after: Any = None,
+    ) -> io.NodeOutput:
+        """The clip, as a VIDEO in ComfyUI's folder for temporary files."""
+        waveform, rate = sound.waveform(audio), int(audio["sample_rate"])
+        frames = timeline.frame_count(waveform.shape[-1], rate)
+        size = timeline.fit_size(image.shape[2], image.shape[1], width * height)
+        heard = sound.encode(audio_encoder, waveform, rate, frames)
+        path = temporary(".mp4")
+        pictures = sampling.talk(
+            model,
+            positive,
+            negative,
+            vae,
+            heard,
+            motion.fit_picture(image, *size),
+            frames,
+            sampling.Settings(steps, cfg, seed),
+            _progress(model, timeline.chunk_count(frames), steps),
+        )
+        tags = checkpoint.workflow_tags(cls.hidden.dynprompt, cls.hidden.unique_id, cls.hidden.extra_pnginfo)
+        with ClipWriter(path, *size, waveform.numpy(), rate, timeline.FPS, metadata=tags) as writer:
+            for part in pictures:
+                writer.write(part)
+        return io.NodeOutput(InputImpl.VideoFromFile(str(path)))
+
+
+def _progress(model: Any, chunks: int, steps: int) -> sampling.OnStep:
+    """One bar over all steps of all chunks, with a preview of the current chunk if the server shows any."""
+    bar = comfy.utils.ProgressBar(chunks * steps)
+    previewer = latent_preview.get_previewer(model.load_device, model.model.latent_format)
+
+    def show(chunk: int, step: int, denoised: torch.Tensor) -> None:
+        preview = previewer.decode_latent_to_preview_image("JPEG", denoised) if previewer else None
+        bar.update_absolute(chunk * steps + step, chunks * steps, preview)
+
+    return show

@@ -1,0 +1,51 @@
+"""Title Card: a scene's prompt as a designed picture, for drafts that need no model."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from comfy_api.latest import io
+
+from ..media import title_card
+from .common import CATEGORY
+
+
+class TitleCard(io.ComfyNode):
+    """The draft of a still."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="StoryStudio_TitleCard",
+            display_name="Title Card",
+            category=CATEGORY,
+            description="Paints the prompt as a card, marked as a draft. It needs no model: use it to see "
+            "a story's order and timing before any picture is rendered.",
+            inputs=[
+                io.String.Input(
+                    "text", multiline=True, default="", tooltip="What the scene shows: its prompt."
+                ),
+                io.String.Input(
+                    "heading", default="", tooltip="Small line above the text, for example the scene's name."
+                ),
+                io.Int.Input("width", default=832, min=64, max=2048, step=16, tooltip="In pixels."),
+                io.Int.Input("height", default=448, min=64, max=2048, step=16, tooltip="In pixels."),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=True,
+                    tooltip="Another seed gives other colours and shapes.",
+                ),
+            ],
+            outputs=[io.Image.Output()],
+        )
+
+    @classmethod
+    def execute(cls, text: str, heading: str, width: int, height: int, seed: int) -> io.NodeOutput:
+        """The card, an IMAGE [1, height, width, 3]."""
+        card = np.asarray(
+            title_card.paint(text, width, height, heading, seed).convert("RGB"), dtype=np.float32
+        )
+        return io.NodeOutput(torch.from_numpy(card / 255).unsqueeze(0))

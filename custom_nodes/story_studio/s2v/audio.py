@@ -1,0 +1,103 @@
+"""Sound for the model: a recording becomes one feature vector for each picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import comfy.model_management
+import librosa
+import numpy as np
+import torch
+
+from . import timeline
+
+SAMPLE_RATE = 16_000
+_HOP = 320
+"""Samples between two features of wav2vec2: 50 a second."""
+_RECEPTIVE = 400
+"""Samples that one feature looks at."""
+_WINDOW = 40 * SAMPLE_RATE
+_OVERLAP = 5 * SAMPLE_RATE
+"""Sound on both sides of a window that is encoded with it and then dropped."""
+_FEATURES_A_SECOND = 30
+
+
+def waveform(audio: dict[str, Any]) -> torch.Tensor:
+    """The samples of a ComfyUI AUDIO, checked.
+
+    Returns:
+        float32 [channels, samples], between -1 and 1 as recorded.
+
+    Raises:
+        ValueError: there is no sound in it, or it is broken.
+    """
+    samples = audio["waveform"]
+    if samples.ndim != 3 or samples.shape[-1] == 0 or samples.shape[1] == 0:
+        raise ValueError("The recording is empty: give the Talking Video a recording with sound in it.")
+    samples = samples[0].detach().to("cpu", torch.float32)
+    if not torch.isfinite(samples).all():
+        raise ValueError("The recording holds values that are not numbers: export it again as WAV or MP3.")
+    return samples
+
+
+def encode(encoder: Any, samples: torch.Tensor, sample_rate: int, frames: int) -> torch.Tensor:
+    """What the model hears at each picture of the clip.
+
+    The sound is led in by three pictures of silence and padded with silence to whole chunks: silence that is
+    heard closes the mouth, features that are missing do not. Loudness is normalised on the recording alone.
+
+    Args:
+        encoder: ComfyUI's AUDIO_ENCODER, a wav2vec2 model.
+        samples: float [channels, samples].
+        sample_rate: of `samples`, in Hz.
+        frames: pictures of the clip.
+
+    Returns:
+        float32 [1, layers, dimensions, pictures] on the CPU, pictures = 80 * chunks.
+    """
+    pictures = timeline.chunk_count(frames) * timeline.PICTURES
+    mono = samples.mean(dim=0).numpy()
+    if sample_rate != SAMPLE_RATE:
+        mono = librosa.resample(mono, orig_sr=sample_rate, target_sr=SAMPLE_RATE)
+    led_in = np.zeros(pictures * SAMPLE_RATE // timeline.FPS, dtype=np.float32)
+    lead = timeline.LEAD * SAMPLE_RATE // timeline.FPS
+    mean, deviation = float(mono.mean()), float(np.sqrt(mono.var() + 1e-7))
+    end = min(len(led_in), lead + len(mono))
+    led_in[lead:end] = mono[: end - lead]
+    features = _encode_windows(encoder, torch.from_numpy((led_in - mean) / deviation))
+    return _at_pictures(features, pictures)
+
+
+def _encode_windows(encoder: Any, sound: torch.Tensor) -> torch.Tensor:
+    """wav2vec2's hidden states of normalised sound [samples] -> [layers, features, dimensions]."""
+    comfy.model_management.load_model_gpu(encoder.patcher)
+    count = (len(sound) - _RECEPTIVE) // _HOP + 1
+    parts = []
+    for start in range(0, count * _HOP, _WINDOW):
+        before = max(0, start - _OVERLAP)
+        after = min(len(sound), start + _WINDOW + _OVERLAP)
+        layers = _hidden_states(encoder.model, sound[before:after].to(encoder.load_device))
+        first = (start - before) // _HOP
+        parts.append(layers[:, first : first + _WINDOW // _HOP].float().cpu())
+    return torch.cat(parts, dim=1)[:, :count]
+
+
+def _hidden_states(model: Any, sound: torch.Tensor) -> torch.Tensor:
+    # The parts of the model are called one by one, because its own forward normalises what it is given: a
+    # window, or sound padded with silence, instead of the recording.
+    features = model.feature_projection(model.feature_extractor(sound.unsqueeze(0)))
+    _, layers = model.encoder(features)
+    return torch.cat(layers)
+
+
+def _at_pictures(features: torch.Tensor, pictures: int) -> torch.Tensor:
+    """50 features a second -> 30 a second, then the one nearest to each picture's time."""
+    length = features.shape[1] * _FEATURES_A_SECOND // 50
+    resampled = torch.nn.functional.interpolate(
+        features.transpose(1, 2), size=length, mode="linear", align_corners=True
+    )
+    index = torch.round(torch.arange(pictures) * (_FEATURES_A_SECOND / timeline.FPS)).long()
+    heard = torch.zeros(*resampled.shape[:2], pictures)
+    inside = index < length
+    heard[:, :, inside] = resampled[:, :, index[inside]]
+    return heard.unsqueeze(0)

@@ -1,0 +1,118 @@
+"""The chunk loop: a recording and a picture become pictures, chunk by chunk, in constant memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import comfy.latent_formats
+import comfy.model_management
+import comfy.sample
+import comfy.samplers
+import node_helpers
+import torch
+
+from . import motion, timeline
+
+SAMPLER = "uni_pc_bh2"
+
+OnStep = Callable[[int, int, torch.Tensor], None]
+"""Called after each step with the chunk's index, the steps done in it, and the current picture latents."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a clip is sampled: steps from 1, cfg from 1 (no negative prompt), and the seed of chunk 0."""
+
+    steps: int
+    cfg: float
+    seed: int
+
+
+def sigmas(steps: int, shift: float) -> torch.Tensor:
+    """Noise levels of the official flow schedule, [steps + 1], from about 1 down to 0.
+
+    b = linspace(0.999, 0, steps + 1) without its end; sigma = shift * b / (1 + (shift - 1) * b), then 0.
+    """
+    base = torch.linspace(0.999, 0, steps + 1)[:-1]
+    return torch.cat([shift * base / (1 + (shift - 1) * base), torch.zeros(1)])
+
+
+def talk(
+    model: Any,
+    positive: list,
+    negative: list,
+    vae: Any,
+    heard: torch.Tensor,
+    picture: torch.Tensor,
+    frames: int,
+    settings: Settings,
+    on_step: OnStep,
+) -> Iterator[torch.Tensor]:
+    """Samples and decodes a clip, chunk by chunk.
+
+    Args:
+        model, positive, negative, vae: ComfyUI's MODEL, CONDITIONING and VAE.
+        heard: what each picture hears, from `audio.encode`.
+        picture: float [1, height, width, 3], sides multiples of 64.
+        frames: pictures of the clip.
+        settings: steps, guidance and seed.
+        on_step: see `OnStep`.
+
+    Yields:
+        float [n, height, width, 3] pictures, 0 to 1, on the CPU; `frames` in all.
+    """
+    height, width = picture.shape[1:3]
+    empty = torch.zeros([1, 16, timeline.LATENTS, height // 8, width // 8])
+    reference = vae.encode(picture)
+    # Without control the official model still adds the convolution's bias, so zeros are given, not nothing.
+    fixed = {"control_video": comfy.latent_formats.Wan21().process_out(empty)}
+    positive = node_helpers.conditioning_set_values(positive, {**fixed, "reference_latents": [reference]})
+    negative = node_helpers.conditioning_set_values(negative, {**fixed, "reference_latents": [reference]})
+    before, carried = reference, None
+    for chunk in timeline.chunks(frames):
+        sound = heard[:, :, :, chunk.start : chunk.start + timeline.PICTURES]
+        moving = {} if carried is None else {"reference_motion": before}
+        latents = _sample_chunk(
+            model,
+            node_helpers.conditioning_set_values(positive, {"audio_embed": sound, **moving}),
+            node_helpers.conditioning_set_values(
+                negative, {"audio_embed": torch.zeros_like(sound), **moving}
+            ),
+            empty,
+            settings,
+            chunk.index,
+            on_step,
+        )
+        pictures = motion.decode_chunk(vae, before, latents, chunk)
+        if chunk.index + 1 < timeline.chunk_count(frames):
+            carried = pictures[-timeline.MOTION_PICTURES :]
+            before = motion.encode_motion(vae, carried)
+        yield pictures.cpu()
+
+
+def _sample_chunk(
+    model: Any,
+    positive: list,
+    negative: list,
+    empty: torch.Tensor,
+    settings: Settings,
+    index: int,
+    on_step: OnStep,
+) -> torch.Tensor:
+    seed = settings.seed + index
+    shift = getattr(model.get_model_object("model_sampling"), "shift", 1.0)
+    return comfy.sample.sample_custom(
+        model,
+        comfy.sample.prepare_noise(empty, seed),
+        settings.cfg,
+        comfy.samplers.sampler_object(SAMPLER),
+        sigmas(settings.steps, shift),
+        positive,
+        negative,
+        empty,
+        callback=lambda step, denoised, _noisy, _steps: on_step(index, step + 1, denoised),
+        disable_pbar=True,
+        seed=seed,
+    )

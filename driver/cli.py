@@ -1,0 +1,239 @@
+"""The commands: render, graph, serve, doctor."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import doctor, graph, inputs, story, templates, terminal
+from .comfy import Comfy, ComfyError
+from .graph import Plan, SceneId
+from .problems import Problem, Problems
+from .server import Server, ServerError
+
+OK, FAILED, PARTIAL, INTERRUPTED = 0, 1, 3, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; the result is the exit status: 0 done, 1 failed, 2 wrong usage, 3 partly done."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    end = given.index("--") if "--" in given else len(given)
+    options = _parser().parse_args(given[:end], argparse.Namespace(flags=given[end + 1 :]))
+    try:
+        return options.command(options)
+    except Problems as error:
+        for problem in error.problems:
+            terminal.console.print(str(problem), style="red", markup=False, soft_wrap=True)
+        count = len(error.problems)
+        terminal.console.print(f"{count} problem{'s' * (count > 1)}; nothing was rendered.", style="bold red")
+        return FAILED
+    except (ServerError, ComfyError, OSError) as error:
+        terminal.console.print(str(error), style="red", markup=False, soft_wrap=True)
+        return FAILED
+    except KeyboardInterrupt:
+        terminal.console.print("\nStopped. What is finished is kept: the same command goes on from there.")
+        return INTERRUPTED
+
+
+def _render(options: argparse.Namespace) -> int:
+    from .render import RenderError, render, upload
+
+    with tempfile.TemporaryDirectory(prefix="story-studio-") as downloads:
+        stories, gathered = _prepare(options, Path(downloads))
+        with _server(options) as comfy:
+            plans = [
+                _plan(one, path, upload(found, comfy))
+                for (path, one), found in zip(stories, gathered, strict=True)
+            ]
+            for warning in (text for plan in plans for text in graph.warnings(plan)):
+                terminal.console.print(f"Warning: {warning}", style="yellow", markup=False)
+            seconds = {
+                SceneId(number, scene): found.recording.seconds
+                for number, all_inputs in enumerate(gathered)
+                for scene, found in all_inputs.items()
+            }
+            scenes = len(seconds)
+            try:
+                with terminal.progress({"still": scenes, "clip": scenes, "film": len(plans)}) as show:
+                    manifests = render(plans, seconds, comfy, options.output, show)
+            except RenderError as error:
+                terminal.console.print(str(error), style="red", markup=False, soft_wrap=True)
+                return FAILED
+    return max(_report(manifest, options.output) for manifest in manifests)
+
+
+def _report(manifest: dict[str, Any], output: Path) -> int:
+    folder = output / manifest["project_id"]
+    for scene in manifest["scenes"]:
+        if "error" in scene:
+            terminal.console.print(f"{scene['id']} failed: {scene['error']}", style="red", markup=False)
+    loads, seconds = sum(manifest["model_loads"].values()), terminal.duration(manifest["seconds"]["total"])
+    reused = sum(scene.get("clip", {}).get("reused", False) for scene in manifest["scenes"])
+    terminal.console.print(
+        f"{manifest['project_id']} is {manifest['status']}: {len(manifest['scenes'])} scenes, {reused} "
+        "clips reused, "
+        f"{loads} model files loaded, {seconds}."
+    )
+    what = folder / manifest["film"]["file"] if manifest["film"] else folder
+    sys.stdout.write(f"{what}\n")
+    return {"complete": OK, "partial": PARTIAL}.get(manifest["status"], FAILED)
+
+
+def _graph(options: argparse.Namespace) -> int:
+    from .render import server_name, upload
+
+    with tempfile.TemporaryDirectory(prefix="story-studio-") as downloads:
+        stories, gathered = _prepare(options, Path(downloads))
+        plans = []
+        for (path, one), found in zip(stories, gathered, strict=True):
+            if options.server:
+                files = upload(found, Comfy(options.server))
+            else:
+                files = {
+                    scene: _put(inputs_, options.inputs, server_name) for scene, inputs_ in found.items()
+                }
+            plans.append(_plan(one, path, files))
+    for warning in (text for plan in plans for text in graph.warnings(plan)):
+        terminal.console.print(f"Warning: {warning}", style="yellow", markup=False)
+    sys.stdout.write(json.dumps(graph.build(plans).nodes, indent=2, ensure_ascii=False) + "\n")
+    return OK
+
+
+def _put(found: inputs.Inputs, folder: Path, name_of: Any) -> graph.Files:
+    target = folder / "story_studio"
+    target.mkdir(parents=True, exist_ok=True)
+
+    def put(file: inputs.Recording | inputs.Picture) -> str:
+        name = name_of(file.path, file.sha256)
+        shutil.copyfile(file.path, target / name)
+        return f"story_studio/{name}"
+
+    return graph.Files(put(found.recording), put(found.picture) if found.picture else None)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    with Server(
+        options.workspace, options.output, models=options.models, extra_flags=options.flags, port=options.port
+    ) as server:
+        terminal.console.print(f"ComfyUI with Story Studio: {server.url}  (Ctrl-C stops it)")
+        while server.alive():
+            time.sleep(0.5)
+        raise ServerError(f"ComfyUI ended by itself.\n{server.log_tail(20)}")
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    return doctor.main(options.models or options.workspace / "models", options.output)
+
+
+def _prepare(
+    options: argparse.Namespace, downloads: Path
+) -> tuple[list[tuple[Path, story.Story]], list[dict[str, inputs.Inputs]]]:
+    """Every story and its inputs, or all that is wrong with any of them."""
+    stories: list[tuple[Path, story.Story]] = []
+    gathered: list[dict[str, inputs.Inputs]] = []
+    problems: list[Problem] = []
+    for number, path in enumerate(options.stories):
+        try:
+            one = story.load(path)
+        except Problems as error:
+            problems += error.problems
+            continue
+        if options.profile:
+            one = one.model_copy(update={"profile": options.profile})
+        stories.append((path, one))
+        folder = downloads / str(number)
+        folder.mkdir()
+        for step in (lambda one=one, path=path: _plan(one, path, {}), None):
+            try:
+                if step:
+                    step()
+                else:
+                    gathered.append(inputs.gather(one, path.parent, folder))
+            except Problems as error:
+                problems += [Problem(f"{path}: {where}", what) for where, what in error.problems]
+    ids = [one.project_id for _, one in stories]
+    for twice in sorted({name for name in ids if ids.count(name) > 1}):
+        problems.append(
+            Problem("project_id", f"{twice!r} is used by two stories: they would overwrite each other.")
+        )
+    if problems:
+        raise Problems(problems)
+    return stories, gathered
+
+
+def _plan(one: story.Story, path: Path, files: dict[str, graph.Files]) -> Plan:
+    profile = templates.load_profile(one.profile)
+    if own := one.image_settings.workflow:
+        profile = profile._replace(
+            still=templates.load_template(path.parent / own, "still"), still_settings={}
+        )
+    if own := one.video_settings.workflow:
+        profile = profile._replace(clip=templates.load_template(path.parent / own, "clip"), clip_settings={})
+    return Plan(one, profile, files)
+
+
+@contextlib.contextmanager
+def _server(options: argparse.Namespace) -> Iterator[Comfy]:
+    if options.server:
+        yield Comfy(options.server)
+        return
+    with contextlib.ExitStack() as stack:
+        with terminal.waiting("Starting ComfyUI"):
+            server = stack.enter_context(
+                Server(options.workspace, options.output, models=options.models, extra_flags=options.flags)
+            )
+        yield Comfy(server.url)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="story-studio",
+        description="Turns stories, scenes with a prompt and a voice each, into films.",
+        epilog="What stands after -- goes to the ComfyUI server that render and serve start: serve -- "
+        "--lowvram",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    render = commands.add_parser("render", help="render stories into films")
+    show = commands.add_parser("graph", help="print the graph of stories, for ComfyUI's /prompt")
+    serve = commands.add_parser("serve", help="run the headless ComfyUI server alone")
+    check = commands.add_parser("doctor", help="say what is installed and what is missing")
+    for command in (render, show):
+        command.add_argument(
+            "stories", nargs="+", type=Path, metavar="STORY", help="a YAML or JSON story file"
+        )
+        command.add_argument(
+            "--profile", help=f"{', '.join(templates.profile_names())}; instead of the story's own"
+        )
+    render.add_argument("--server", metavar="URL", help="a running ComfyUI, also on another machine")
+    place = show.add_mutually_exclusive_group(required=True)
+    place.add_argument(
+        "--server", metavar="URL", help="a running ComfyUI to give the recordings and pictures to"
+    )
+    place.add_argument(
+        "--inputs", metavar="FOLDER", type=Path, help="ComfyUI's input folder, to put them into"
+    )
+    for command in (render, serve, check):
+        command.add_argument(
+            "--output", type=Path, default=Path("output"), help="folder of the results (output)"
+        )
+        command.add_argument(
+            "--workspace",
+            type=Path,
+            default=templates.ROOT / "workspace",
+            help="folder of the server's own files",
+        )
+        command.add_argument(
+            "--models", type=Path, help="folder of model files, laid out as ComfyUI's (workspace/models)"
+        )
+    serve.add_argument("--port", type=int, default=8188, help="port on 127.0.0.1 (8188)")
+    for command, run in ((render, _render), (show, _graph), (serve, _serve), (check, _doctor)):
+        command.set_defaults(command=run)
+    return parser

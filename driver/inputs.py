@@ -1,0 +1,157 @@
+"""A story's recordings and pictures: fetched, and proven by decoding, before anything is rendered."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import av.error
+import numpy as np
+from PIL import Image
+
+from .download import DownloadError, download, is_address
+from .problems import Problem, Problems
+from .story import Story
+
+MAX_SECONDS = 30 * 60
+MIN_SECONDS = 0.2
+_SILENCE = 10 ** (-60 / 20)
+_MAX_PIXELS = 100_000_000
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A scene's voice: a local file, its content's hash, its length in seconds."""
+
+    path: Path
+    sha256: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A scene's own picture: a local file and its content's hash."""
+
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a scene is made from, besides its words."""
+
+    recording: Recording
+    picture: Picture | None
+
+
+def gather(story: Story, base: Path, downloads: Path) -> dict[str, Inputs]:
+    """The inputs of every scene, by the scene's id.
+
+    Args:
+        story: the story.
+        base: the folder that its relative paths start from.
+        downloads: an existing folder for what has an address.
+
+    Raises:
+        Problems: everything that is missing, unreadable, silent, too short or too long.
+    """
+    tasks: list[tuple[str, str, str, Callable[[Path], Recording | Picture]]] = []
+    for index, scene in enumerate(story.scenes):
+        tasks.append((scene.id, f"scenes[{index}].audio", scene.audio, read_recording))
+        if scene.image:
+            tasks.append((scene.id, f"scenes[{index}].image", scene.image, read_picture))
+
+    def take(number: int) -> Recording | Picture | Problem:
+        _, where, source, read = tasks[number]
+        try:
+            if not is_address(source):
+                return read(base / source)
+            folder = downloads / str(number)
+            folder.mkdir()
+            return read(download(source, folder))
+        except (ValueError, DownloadError) as error:
+            return Problem(where, str(error))
+
+    with ThreadPoolExecutor(8) as pool:
+        taken = list(pool.map(take, range(len(tasks))))
+    if problems := [result for result in taken if isinstance(result, Problem)]:
+        raise Problems(problems)
+    recordings = {
+        task[0]: found for task, found in zip(tasks, taken, strict=True) if isinstance(found, Recording)
+    }
+    pictures = {
+        task[0]: found for task, found in zip(tasks, taken, strict=True) if isinstance(found, Picture)
+    }
+    return {scene.id: Inputs(recordings[scene.id], pictures.get(scene.id)) for scene in story.scenes}
+
+
+def read_recording(path: Path) -> Recording:
+    """Decodes a recording to its end.
+
+    Raises:
+        ValueError: it is missing, no sound, broken, silent, shorter than 0.2 s or longer than 30 min.
+    """
+    _must_exist(path)
+    try:
+        seconds, peak = _listen(path)
+    except (av.error.FFmpegError, OSError):
+        raise ValueError(
+            f"{path.name} cannot be read as sound: export it again as WAV, MP3 or FLAC."
+        ) from None
+    if seconds < MIN_SECONDS:
+        raise ValueError(f"{path.name} lasts {seconds:.2f} s, and a scene needs at least {MIN_SECONDS} s.")
+    if seconds > MAX_SECONDS:
+        raise ValueError(f"{path.name} lasts {seconds / 60:.0f} min: split it into scenes of at most 30 min.")
+    if not peak >= _SILENCE:
+        raise ValueError(f"{path.name} is silent: record it again, or check that it is the right file.")
+    return Recording(path, _sha256(path), seconds)
+
+
+def read_picture(path: Path) -> Picture:
+    """Decodes a picture.
+
+    Raises:
+        ValueError: it is missing, no picture, broken or too large.
+    """
+    _must_exist(path)
+    try:
+        with Image.open(path) as picture:
+            if picture.width * picture.height > _MAX_PIXELS:
+                raise ValueError(
+                    f"{path.name} has more than {_MAX_PIXELS // 10**6} million pixels: make it smaller."
+                )
+            picture.load()
+    except (OSError, SyntaxError, Image.DecompressionBombError):
+        raise ValueError(
+            f"{path.name} cannot be read as a picture: export it again as PNG or JPEG."
+        ) from None
+    return Picture(path, _sha256(path))
+
+
+def _must_exist(path: Path) -> None:
+    if not path.is_file():
+        raise ValueError(f"{path} is not there: paths start at the story file's folder.")
+
+
+def _listen(path: Path) -> tuple[float, float]:
+    """Length in seconds and loudest sample, 0 to 1."""
+    samples, rate, peak = 0, 1, 0.0
+    with av.open(str(path)) as container:
+        if not container.streams.audio:
+            raise ValueError(f"{path.name} has no sound in it: give a voice recording.")
+        resampler = av.AudioResampler(format="flt")
+        for frame in container.decode(container.streams.audio[0]):
+            rate = frame.sample_rate
+            samples += frame.samples
+            for part in resampler.resample(frame):
+                peak = max(peak, float(np.abs(part.to_ndarray()).max(initial=0)))
+    return samples / rate, peak
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

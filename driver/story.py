@@ -1,0 +1,272 @@
+"""The story file: YAML or JSON, checked as a whole; the API's batch JSON is one as it stands."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import zlib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from .problems import Problem, Problems, nearest
+
+ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+RESERVED = "story_studio"
+"""The folder of checkpoints beside the projects' folders."""
+MAX_SEED = 2**63 - 1
+DEFAULT_VIDEO_PROMPT = "Person speaking naturally"
+_MAX_LINES = 20_000
+"""Places noted for messages; YAML aliases can name the same place without end."""
+_SIZES = {"480p": (832, 480), "720p": (1280, 720)}
+
+Id = Annotated[str, Field(pattern=ID_PATTERN, description="Letters, digits, `_`, `.` and `-`; at most 64.")]
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED, description="The same seed gives the same result.")]
+Prompt = Annotated[str, Field(max_length=10_000)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+
+class ImageSettings(_Part):
+    """How stills are made. What is left out is the profile's or the template's."""
+
+    width: int | None = Field(None, ge=64, le=2048, multiple_of=16, description="Pixels, a multiple of 16.")
+    height: int | None = Field(None, ge=64, le=2048, multiple_of=16, description="Pixels, a multiple of 16.")
+    steps: int | None = Field(None, ge=1, le=200, description="Sampling steps.")
+    cfg: float | None = Field(None, ge=1, le=30, description="Guidance; 1 ignores the negative prompt.")
+    negative_prompt: Prompt | None = Field(None, description="What no picture should show.")
+    workflow: str | None = Field(None, description="A still template of your own: an API workflow file.")
+
+
+class VideoSettings(_Part):
+    """How clips are made. What is left out is the profile's or the template's."""
+
+    resolution: str = Field(
+        "480p", description="480p, 720p, or WIDTHxHEIGHT: how many pixels a frame may have."
+    )
+    sample_steps: int | None = Field(None, ge=1, le=200, description="Sampling steps.")
+    cfg: float | None = Field(None, ge=1, le=30, description="Guidance; 1 ignores the negative prompt.")
+    negative_prompt: Prompt | None = Field(None, description="What no clip should show.")
+    workflow: str | None = Field(None, description="A clip template of your own: an API workflow file.")
+
+    @field_validator("resolution")
+    @classmethod
+    def _check_resolution(cls, value: str) -> str:
+        width, height = _size(value)
+        if not (64 <= width <= 4096 and 64 <= height <= 4096):
+            raise ValueError("both sides must be between 64 and 4096.")
+        return value
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height whose product bounds a frame's pixels."""
+        return _size(self.resolution)
+
+
+class FilmSettings(_Part):
+    """How the clips become one film."""
+
+    join: Literal["cut", "crossfade"] = Field("cut", description="How scenes follow each other.")
+    crossfade_seconds: float = Field(0.5, ge=0.1, le=3, description="Length of a crossfade.")
+    chapters: bool = Field(True, description="A chapter for each scene.")
+    captions: bool = Field(True, description="Captions from the scenes' `text`, to switch on in the player.")
+    partial: bool = Field(False, description="Make the film even if a scene failed, without it.")
+
+
+class Scene(_Part):
+    """One scene: a prompt (or a picture of one's own) and a voice recording."""
+
+    id: Id
+    prompt: Prompt = Field("", description="What the picture shows.")
+    audio: str = Field(min_length=1, description="The voice: a file beside the story, or an http(s) address.")
+    image: str | None = Field(
+        None, description="A picture to use instead of making one: a file or an address."
+    )
+    video_prompt: Prompt = Field(DEFAULT_VIDEO_PROMPT, description="What happens while the voice is heard.")
+    text: Prompt = Field("", description="What is said; becomes captions.")
+    title: str = Field("", max_length=200, description="Name of the scene's chapter.")
+    seed: Seed | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_api_names(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        value = dict(value)
+        if "scene" in value and "id" not in value:
+            value["id"] = f"scene_{value.pop('scene')}"
+        if isinstance(value.get("id"), int):
+            value["id"] = str(value["id"])
+        for ours, theirs in (("audio", "audio_url"), ("image", "image_url")):
+            if theirs in value:
+                if ours in value:
+                    raise ValueError(f"has both `{ours}` and `{theirs}`: give one of them.")
+                value[ours] = value.pop(theirs)
+        return value
+
+    @model_validator(mode="after")
+    def _needs_a_picture(self) -> Scene:
+        if not self.prompt and not self.image:
+            raise ValueError("needs a `prompt` for its picture, or an `image` of its own.")
+        return self
+
+
+class Story(_Part):
+    """A story: scenes in order, and how to make them."""
+
+    project_id: Id
+    title: str = Field("", max_length=200)
+    profile: str = Field("standard", description="draft, turbo, standard or quality.")
+    style: Prompt = Field("", description="Joined to every scene's prompt.")
+    seed: Seed = 0
+    scenes: list[Scene] = Field(min_length=1, max_length=500)
+    image_settings: ImageSettings = ImageSettings()
+    video_settings: VideoSettings = VideoSettings()
+    film: FilmSettings = FilmSettings()
+
+    @field_validator("project_id")
+    @classmethod
+    def _not_reserved(cls, value: str) -> str:
+        if value.lower() == RESERVED:
+            raise ValueError(f"{value!r} is the folder of finished stills and clips: choose another name.")
+        return value
+
+    @field_validator("scenes")
+    @classmethod
+    def _distinct(cls, scenes: list[Scene]) -> list[Scene]:
+        # Compared as some file systems compare names, because ids become file names.
+        ids = [scene.id.lower() for scene in scenes]
+        twice = sorted({scene.id for scene in scenes if ids.count(scene.id.lower()) > 1})
+        if twice:
+            raise ValueError(f"the ids {', '.join(twice)} are used more than once: give each scene its own.")
+        return scenes
+
+    def seed_of(self, scene: Scene) -> int:
+        """The scene's own seed, or one from the story's seed and the scene's id, whatever its place."""
+        return (
+            scene.seed if scene.seed is not None else (self.seed + zlib.crc32(scene.id.encode())) & MAX_SEED
+        )
+
+    def prompt_of(self, scene: Scene) -> str:
+        """What the scene's picture shows, in the story's style."""
+        return ", ".join(part for part in (scene.prompt.rstrip(". ,"), self.style) if part)
+
+
+def parse(data: Any, default_id: str = "story", lines: dict[str, int] | None = None) -> Story:
+    """A story from JSON-like data; also the API's `{"input": {"task": "batch", ...}}`.
+
+    Raises:
+        Problems: everything that is wrong with it, each with its place.
+    """
+    if isinstance(data, dict) and isinstance(data.get("input"), dict):
+        data = data["input"]
+    if not isinstance(data, dict):
+        raise Problems([Problem("", "A story is a mapping with `scenes`: see workflows/demo/story.yaml.")])
+    data = {"project_id": default_id, **data}
+    if data.pop("task", "batch") != "batch":
+        raise Problems([Problem("task", "only the task `batch` is a story.")])
+    try:
+        return Story.model_validate(data)
+    except ValidationError as error:
+        raise Problems(_problem(detail, lines or {}) for detail in error.errors()) from None
+
+
+def load(path: Path) -> Story:
+    """The story in a YAML or JSON file.
+
+    Raises:
+        Problems: it cannot be read, or everything that is wrong with it, each with its line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        data, lines = _read(text)
+    except OSError as error:
+        raise Problems([Problem(str(path), f"cannot be read: {error.strerror}.")]) from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise Problems([Problem(str(path), f"is neither YAML nor JSON: {error}")]) from None
+    default_id = re.sub(r"[^A-Za-z0-9_.-]+", "-", path.stem).strip("-._")[:64] or "story"
+    try:
+        return parse(data, default_id, lines)
+    except Problems as error:
+        raise Problems(
+            Problem(f"{path}: {where}" if where else str(path), what) for where, what in error.problems
+        ) from None
+
+
+def _read(text: str) -> tuple[Any, dict[str, int]]:
+    """The data of a YAML or JSON text, and the line of each place in it."""
+    lines: dict[str, int] = {}
+    try:
+        # JSON may hold what YAML refuses, as tabs; then there are no lines to tell.
+        data = json.loads(text)
+        with contextlib.suppress(yaml.YAMLError):
+            _note_lines(yaml.compose(text, yaml.SafeLoader), "", lines)
+    except json.JSONDecodeError:
+        data = yaml.safe_load(text)
+        _note_lines(yaml.compose(text, yaml.SafeLoader), "", lines)
+    return data, lines
+
+
+def _size(resolution: str) -> tuple[int, int]:
+    if resolution in _SIZES:
+        return _SIZES[resolution]
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", resolution)
+    if not match:
+        raise ValueError(f"{resolution!r} is no resolution: use 480p, 720p or WIDTHxHEIGHT.")
+    return int(match[1]), int(match[2])
+
+
+def _note_lines(node: yaml.Node | None, where: str, lines: dict[str, int]) -> None:
+    if node is None or len(lines) > _MAX_LINES:
+        return
+    lines[where.removeprefix("input.")] = node.start_mark.line + 1
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            _note_lines(value, f"{where}.{key.value}".lstrip("."), lines)
+            lines[f"{where}.{key.value}".lstrip(".").removeprefix("input.")] = key.start_mark.line + 1
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            _note_lines(value, f"{where}[{index}]", lines)
+
+
+def _problem(detail: Any, lines: dict[str, int]) -> Problem:
+    where = ""
+    for part in detail["loc"]:
+        where += f"[{part}]" if isinstance(part, int) else f".{part}"
+    where = where.lstrip(".")
+    what = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "extra_forbidden":
+        what = f"unknown key, {nearest(str(detail['loc'][-1]), _known_keys(detail['loc'][:-1]))}"
+    elif detail["type"] == "missing":
+        what = "is missing: " + _describe(detail["loc"])
+    elif detail["type"] == "string_pattern_mismatch":
+        what = f"{str(detail['input'])[:80]!r} is no id: use letters, digits, `_`, `.` and `-`, 64 at most."
+    elif not detail["msg"].startswith("Value error"):
+        what = f"{str(detail['input'])[:80]!r} is wrong: {what[0].lower()}{what[1:]}."
+    line = lines.get(where) or lines.get(where.rpartition(".")[0])
+    return Problem(f"{where} (line {line})" if line else where, what)
+
+
+def _model_at(location: tuple) -> type[BaseModel]:
+    parts: dict[str, type[BaseModel]] = {
+        "scenes": Scene,
+        "image_settings": ImageSettings,
+        "video_settings": VideoSettings,
+        "film": FilmSettings,
+    }
+    return parts.get(str(location[0]), Story) if location else Story
+
+
+def _known_keys(location: tuple) -> set[str]:
+    keys = set(_model_at(location).model_fields)
+    return keys | {"scene", "audio_url", "image_url"} if _model_at(location) is Scene else keys
+
+
+def _describe(location: tuple) -> str:
+    field = _model_at(location[:-1]).model_fields.get(str(location[-1]))
+    return (field.description if field else None) or "give it."

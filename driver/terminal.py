@@ -1,0 +1,100 @@
+"""What a person sees while a story is rendered: bars in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from .graph import Phase
+from .progress import PHASES, Show, Status
+
+_QUIET_SECONDS = 10.0
+"""Longest silence of the plain lines while something is being made."""
+
+console = Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Shows that something without steps is going on."""
+    began = time.monotonic()
+    if console.is_terminal:
+        with console.status(what):
+            yield
+    else:
+        console.print(f"{what} ...")
+        yield
+    console.print(f"{what}: {time.monotonic() - began:.1f} s", style="dim")
+
+
+@contextmanager
+def progress(totals: dict[Phase, int]) -> Iterator[Show]:
+    """A function that shows a render's status; `totals` counts the stills, clips and films to come."""
+    if not console.is_terminal:
+        yield _plain()
+        return
+    columns = [
+        TextColumn("{task.description:>6}"),
+        BarColumn(bar_width=36),
+        TextColumn("{task.fields[count]:>7}"),
+        TextColumn("{task.fields[now]}", style="dim"),
+    ]
+    with Progress(*columns, console=console) as bars:
+        tasks: dict[Phase, Any] = {
+            phase: bars.add_task(PHASES[phase], total=max(total, 1), count=f"0/{total}", now="")
+            for phase, total in totals.items()
+        }
+
+        def show(status: Status) -> None:
+            for phase, task in tasks.items():
+                if phase != status.phase:
+                    bars.update(task, now="")
+            bars.update(
+                tasks[status.phase],
+                total=max(status.total, 1),
+                completed=status.done + (status.fraction if status.fraction < 1 else 0),
+                count=f"{status.done}/{status.total}",
+                now=_now(status),
+            )
+
+        yield show
+
+
+def _plain() -> Show:
+    last: list[Any] = [None, 0.0]
+
+    def show(status: Status) -> None:
+        state = (status.phase, status.done, status.scene)
+        now = time.monotonic()
+        if state != last[0] or now - last[1] > _QUIET_SECONDS:
+            last[:] = state, now
+            console.print(
+                f"{PHASES[status.phase]:>6} {status.done}/{status.total}  {status.percent:3.0f} %  "
+                f"{_now(status)}"
+            )
+
+    return show
+
+
+def _now(status: Status) -> str:
+    parts = [status.scene] if status.scene else []
+    if 0 < status.fraction < 1:
+        parts.append(f"{status.fraction:.0%}")
+    if status.seconds_left is not None and status.seconds_left >= 1:
+        parts.append(f"{duration(status.seconds_left)} left")
+    return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 48 s, 3 min 20 s, 2 h 5 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

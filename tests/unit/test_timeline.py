@@ -1,0 +1,76 @@
+"""The arithmetic of a talking video."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from story_studio.s2v import timeline
+
+LENGTHS = range(1, 3001)
+
+
+@given(st.integers(1, 10**8), st.sampled_from([8000, 16000, 22050, 24000, 44100, 48000, 96000]))
+def test_no_sound_is_cut_and_at_most_one_frame_is_added(samples: int, rate: int) -> None:
+    seconds, frames = Fraction(samples, rate), timeline.frame_count(samples, rate)
+    assert frames == math.ceil(16 * seconds)
+    assert 0 <= Fraction(frames, 16) - seconds < Fraction(1, 16)
+
+
+def test_chunks_cover_every_length_exactly() -> None:
+    for frames in LENGTHS:
+        chunks = list(timeline.chunks(frames))
+        assert sum(chunk.keep for chunk in chunks) == frames
+        assert [chunk.index for chunk in chunks] == list(range(math.ceil((frames + 3) / 80)))
+        assert all(
+            1 <= chunk.latents <= 20 and chunk.keep + chunk.drop <= 4 * chunk.latents for chunk in chunks
+        )
+        # One latent fewer would not hold what is kept.
+        assert all(chunk.keep + chunk.drop > 4 * (chunk.latents - 1) for chunk in chunks)
+
+
+def test_picture_i_hears_the_recording_at_its_own_time() -> None:
+    """Picture i is number i + 3 of the led-in sound, whose first three pictures are silence."""
+    for frames in (1, 77, 78, 157, 158, 1000):
+        heard = [
+            chunk.start + chunk.drop + number
+            for chunk in timeline.chunks(frames)
+            for number in range(chunk.keep)
+        ]
+        assert [number - timeline.LEAD for number in heard] == list(range(frames))
+
+
+def test_every_chunk_but_the_last_leaves_enough_motion_for_the_next() -> None:
+    for frames in LENGTHS:
+        assert all(chunk.keep >= timeline.MOTION_PICTURES for chunk in list(timeline.chunks(frames))[:-1])
+
+
+@pytest.mark.parametrize(
+    ("picture", "area", "size"),
+    [
+        ((1920, 1080), 832 * 480, (832, 448)),
+        ((832, 480), 832 * 480, (832, 448)),
+        ((1000, 1000), 832 * 480, (576, 576)),
+        ((1080, 1920), 832 * 480, (448, 832)),
+        ((1920, 1080), 1280 * 720, (1280, 704)),
+        ((128, 128), 832 * 480, (128, 128)),
+        ((100, 60), 832 * 480, (128, 64)),
+        ((1, 1), 64 * 64, (64, 64)),
+    ],
+)
+def test_sizes(picture: tuple[int, int], area: int, size: tuple[int, int]) -> None:
+    assert timeline.fit_size(*picture, area) == size
+
+
+@given(st.integers(1, 5000), st.integers(1, 5000), st.integers(64, 1280), st.integers(64, 1280))
+def test_a_size_fits_its_area_in_steps_of_64(width: int, height: int, across: int, down: int) -> None:
+    try:
+        size = timeline.fit_size(width, height, across * down)
+    except ValueError:
+        assert max(width, height) / min(width, height) * 64 * 64 > across * down - 64 * 64
+        return
+    assert size[0] * size[1] <= across * down
+    assert size[0] % 64 == size[1] % 64 == 0
