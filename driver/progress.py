@@ -69,8 +69,10 @@ class Pace:
         self._work |= {node: _Work("film", _FILM_COST) for node in graph.films.values()}
 
     def executing(self, node: str) -> None:
-        """A node began."""
+        """A node began; a checkpoint that looks for its file is no work."""
         self._spend()
+        if node in self._graph.stills.values() or node in self._graph.clips.values():
+            return
         self._current = self._graph.owners.get(node, self._current)
         self._tell()
 

@@ -16,11 +16,11 @@ from typing import Any
 import av
 
 from . import graph as graphs
+from . import models
 from .comfy import Comfy, ComfyError
 from .events import Executed, Executing, Failed, Finished, Progress
 from .graph import Graph, Plan, SceneId
 from .inputs import Inputs
-from .models import model_files
 from .problems import Problem, Problems, nearest
 from .progress import Pace, Show
 
@@ -73,8 +73,6 @@ def check(graph: Graph, comfy: Comfy) -> None:
     Raises:
         Problems: everything that is missing, with its folder, size and address.
     """
-    from .models import missing
-
     known = comfy.object_info()
     classes = {node["class_type"] for node in graph.nodes.values()}
     problems = [
@@ -82,7 +80,7 @@ def check(graph: Graph, comfy: Comfy) -> None:
         for name in sorted(classes - set(known))
         if (hint := nearest(name, known) if not name.startswith("StoryStudio_") else "then restart it.")
     ]
-    problems += [Problem("models", str(file)) for file in missing(graph.nodes, comfy)]
+    problems += [Problem("models", str(file)) for file in models.missing(graph.nodes, comfy)]
     if problems:
         raise Problems(problems)
 
@@ -166,7 +164,7 @@ def _submit(run: _Run, graph: Graph) -> tuple[SceneId, str] | None:
 def _note_execution(run: _Run, graph: Graph, node: str) -> None:
     run.pace.executing(node)
     if node not in run.executed:
-        run.loads.update(model_files(graph.nodes[node]))
+        run.loads.update(models.read_by(graph.nodes[node], run.comfy))
     run.executed.add(node)
 
 

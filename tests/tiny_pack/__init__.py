@@ -1,0 +1,224 @@
+"""Test only: lets stock nodes load the tiny models of `tests/tiny_models.py`, and records what a server did.
+
+ComfyUI takes some dimensions of these models for granted. Here they come from the shapes in the file instead,
+in functions which every loader passes.
+
+STORY_STUDIO_TEST_LOADS and STORY_STUDIO_TEST_SAMPLES name files that get one JSON line for each model file
+that is read, and for each sampling run that starts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import comfy.audio_encoders.audio_encoders as audio_encoders
+import comfy.model_detection as model_detection
+import comfy.samplers
+import comfy.sd
+import comfy.supported_models
+import comfy.utils
+from torch import Tensor
+
+Weights = dict[str, Tensor]
+
+_lock = threading.Lock()
+_image_vae_channels: ContextVar[int] = ContextVar("image_vae_channels", default=128)
+
+
+def _patch_diffusion_models() -> None:
+    detect = model_detection.detect_unet_config
+
+    @wraps(detect)
+    def detect_tiny(state_dict: Weights, key_prefix: str, metadata: dict[str, str] | None = None) -> Any:
+        config = detect(state_dict, key_prefix, metadata=metadata)
+        if config and config.get("image_model") == "lumina2" and f"{key_prefix}cap_pad_token" in state_dict:
+            config.update(
+                n_heads=config["dim"] // 128,
+                n_kv_heads=config["dim"] // 128,
+                axes_dims=[32, 48, 48],
+                axes_lens=[1536, 512, 512],
+                rope_theta=256.0,
+                ffn_dim_multiplier=8 / 3,
+                z_image_modulation=True,
+                time_scale=1000.0,
+                pad_tokens_multiple=32,
+            )
+        elif config and config.get("model_type") == "s2v":
+            audio = state_dict[f"{key_prefix}casual_audio_encoder.encoder.conv1_local.conv.weight"]
+            config["audio_dim"] = audio.shape[1]
+        return config
+
+    model_detection.detect_unet_config = detect_tiny
+    comfy.supported_models.ZImage.unet_config = {"image_model": "lumina2", "z_image_modulation": True}
+
+
+def _patch_text_encoders() -> None:
+    load = comfy.sd.load_text_encoder_state_dicts
+
+    @wraps(load)
+    def load_tiny(
+        state_dicts: list[Weights],
+        embedding_directory: str | None = None,
+        clip_type: comfy.sd.CLIPType = comfy.sd.CLIPType.STABLE_DIFFUSION,
+        model_options: dict[str, Any] | None = None,
+    ) -> Any:
+        options = dict(model_options or {})
+        for weights in state_dicts:
+            options.update(_text_configs(weights))
+        return load(state_dicts, embedding_directory, clip_type, options)
+
+    comfy.sd.load_text_encoder_state_dicts = load_tiny
+
+
+def _text_configs(weights: Weights) -> dict[str, dict[str, int]]:
+    def rows(name: str) -> int:
+        return weights[name].shape[0]
+
+    if "model.layers.0.self_attn.q_norm.weight" in weights:
+        return {
+            "qwen3_4b_model_config": {
+                "hidden_size": rows("model.norm.weight"),
+                "intermediate_size": rows("model.layers.0.mlp.gate_proj.weight"),
+                "num_hidden_layers": model_detection.count_blocks(weights, "model.layers.{}."),
+                "num_attention_heads": rows("model.layers.0.self_attn.q_proj.weight") // 128,
+                "num_key_value_heads": rows("model.layers.0.self_attn.k_proj.weight") // 128,
+            }
+        }
+    block = "encoder.block.0.layer"
+    if f"{block}.1.DenseReluDense.wi_0.weight" in weights and "spiece_model" in weights:
+        heads = weights[f"{block}.0.SelfAttention.relative_attention_bias.weight"].shape[1]
+        return {
+            "umt5xxl_model_config": {
+                "d_ff": rows(f"{block}.1.DenseReluDense.wi_0.weight"),
+                "d_kv": rows(f"{block}.0.SelfAttention.q.weight") // heads,
+                "num_heads": heads,
+                "vocab_size": rows("shared.weight"),
+            }
+        }
+    return {}
+
+
+def _patch_image_vae() -> None:
+    init = comfy.sd.VAE.__init__
+    engine = comfy.sd.AutoencodingEngine
+
+    @wraps(init)
+    def init_tiny(self: Any, sd: Any = None, *args: Any, **kwargs: Any) -> None:
+        # The engine is told the width, not the weights, so it has to hear from here how wide they are.
+        norm = sd.get("decoder.norm_out.weight")
+        token = _image_vae_channels.set(128 if norm is None else norm.shape[0])
+        try:
+            init(self, sd, *args, **kwargs)
+        finally:
+            _image_vae_channels.reset(token)
+
+    def make_engine(**configs: dict[str, Any]) -> Any:
+        for config in configs.values():
+            if config.get("params", {}).get("ch") == 128:
+                config["params"]["ch"] = _image_vae_channels.get()
+        return engine(**configs)
+
+    comfy.sd.VAE.__init__ = init_tiny
+    comfy.sd.AutoencodingEngine = make_engine
+
+
+def _patch_audio_encoders() -> None:
+    load = audio_encoders.load_audio_encoder_from_sd
+
+    @wraps(load)
+    def load_tiny(weights: Weights, prefix: str = "") -> Any:
+        norm = weights.get("encoder.layer_norm.bias")
+        if norm is None or norm.shape[0] in (768, 1024):
+            return load(weights, prefix)
+        encoder = audio_encoders.AudioEncoderModel(
+            {"model_type": "wav2vec2", "embed_dim": norm.shape[0], "num_heads": 16, "num_layers": 24}
+        )
+        encoder.load_sd(weights)
+        return encoder
+
+    audio_encoders.load_audio_encoder_from_sd = load_tiny
+
+
+def _append(path: str, entry: dict[str, Any]) -> None:
+    with _lock, open(path, "a", encoding="utf-8") as file:
+        file.write(json.dumps({**entry, "time": time.time()}) + "\n")
+
+
+def _record_loads(path: str) -> None:
+    load = comfy.utils.load_torch_file
+
+    @wraps(load)
+    def load_and_record(ckpt: str, *args: Any, **kwargs: Any) -> Any:
+        _append(path, {"file": Path(ckpt).name, "thread": threading.current_thread().name})
+        return load(ckpt, *args, **kwargs)
+
+    _replace_everywhere("load_torch_file", load, load_and_record)
+
+
+def _replace_everywhere(name: str, old: Callable[..., Any], new: Callable[..., Any]) -> None:
+    for module in list(sys.modules.values()):
+        if getattr(module, "__dict__", {}).get(name) is old:
+            setattr(module, name, new)
+
+
+def _record_samples(path: str) -> None:
+    sample = comfy.samplers.CFGGuider.sample
+
+    @wraps(sample)
+    def sample_and_record(
+        self: Any,
+        noise: Tensor,
+        latent_image: Tensor,
+        sampler: Any,
+        sigmas: Tensor,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Tensor:
+        kind = type(self.model_patcher.model).__name__
+        _append(path, {"kind": kind, "steps": len(sigmas) - 1, "shape": list(latent_image.shape)})
+        return sample(self, noise, latent_image, sampler, sigmas, *args, **kwargs)
+
+    comfy.samplers.CFGGuider.sample = sample_and_record
+
+
+class TestRaise:
+    """Fails when it is executed and `when` says "fail"."""
+
+    __test__ = False  # or pytest takes it for a test because of its name
+    CATEGORY = "testing"
+    RETURN_TYPES = ("IMAGE",)
+    FUNCTION = "fail"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        texts = {
+            "message": ("STRING", {"default": "it was told to fail"}),
+            "when": ("STRING", {"default": "fail"}),
+        }
+        return {"required": {"image": ("IMAGE",), **texts}}
+
+    def fail(self, image: Tensor, message: str, when: str) -> tuple[Tensor]:
+        if "fail" in when:
+            raise RuntimeError(message)
+        return (image,)
+
+
+NODE_CLASS_MAPPINGS = {"TestRaise": TestRaise}
+
+_patch_diffusion_models()
+_patch_text_encoders()
+_patch_image_vae()
+_patch_audio_encoders()
+if loads := os.environ.get("STORY_STUDIO_TEST_LOADS"):
+    _record_loads(loads)
+if samples := os.environ.get("STORY_STUDIO_TEST_SAMPLES"):
+    _record_samples(samples)
