@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from . import doctor, graph, inputs, story, templates, terminal
-from .comfy import Comfy, ComfyError
+from .comfy import Comfy, ComfyError, Unreachable
 from .graph import Plan, SceneId
 from .problems import Problem, Problems
 from .server import Server, ServerError
@@ -126,7 +126,7 @@ def _serve(options: argparse.Namespace) -> int:
         terminal.console.print(f"ComfyUI with Story Studio: {server.url}  (Ctrl-C stops it)")
         while server.alive():
             time.sleep(0.5)
-        raise ServerError(f"ComfyUI ended by itself.\n{server.log_tail(20)}")
+        raise _ended(server)
 
 
 def _doctor(options: argparse.Namespace) -> int:
@@ -190,7 +190,19 @@ def _server(options: argparse.Namespace) -> Iterator[Comfy]:
             server = stack.enter_context(
                 Server(options.workspace, options.output, models=options.models, extra_flags=options.flags)
             )
-        yield Comfy(server.url)
+        try:
+            yield Comfy(server.url, server.alive)
+        except Unreachable:
+            if server.alive():
+                raise
+            raise _ended(server) from None
+
+
+def _ended(server: Server) -> ServerError:
+    return ServerError(
+        f"ComfyUI ended by itself; what is finished is kept. The end of {server.workspace / 'server.log'}:\n"
+        f"{server.log_tail(20)}"
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -10,7 +10,7 @@ import hashlib
 import os
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -61,6 +61,10 @@ class Rejected(ComfyError):
 class Comfy:
     """A ComfyUI server at an http(s) address, with a path before ComfyUI's own if it lies behind a proxy.
 
+    Args:
+        url: the address.
+        alive: whether the server's process runs, where that is known: nobody waits for a dead one.
+
     Attributes:
         url: the address, without a slash at its end.
 
@@ -68,7 +72,7 @@ class Comfy:
         ComfyError: `url` is no such address. Every method raises Unreachable if the server does not answer.
     """
 
-    def __init__(self, url: str):
+    def __init__(self, url: str, alive: Callable[[], bool] = lambda: True):
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ComfyError(
@@ -80,6 +84,7 @@ class Comfy:
         # A proxy of the environment would be asked for this machine's own loopback.
         self._session.trust_env = not self._local
         self._classes: dict[str, Any] | None = None
+        self._alive = alive
 
     def stats(self) -> dict[str, Any]:
         """ComfyUI's /system_stats: versions, devices, memory in bytes."""
@@ -253,7 +258,7 @@ class Comfy:
                     silent = None
                 except Unreachable:
                     entry, silent = None, silent or now
-                    if time.monotonic() - silent > patience:
+                    if time.monotonic() - silent > patience or not self._alive():
                         raise
                 if entry is not None:
                     while not over and (message := ears.hear(0.05)):

@@ -1,0 +1,130 @@
+"""The commands as a user runs them, with a server of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from driver.templates import ROOT
+
+WriteStory = Callable[..., Path]
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "driver", *map(str, arguments)]
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*arguments), capture_output=True, text=True, cwd=ROOT, timeout=300)
+
+
+def below(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def test_render_starts_a_server_and_leaves_none(write_story: WriteStory, tmp_path: Path) -> None:
+    story = write_story([0.5, 0.4], "draft", film={"join": "crossfade"})
+    done = run("render", story, "--output", tmp_path / "out", "--workspace", tmp_path / "workspace")
+    assert done.returncode == 0, done.stderr
+    film = tmp_path / "out" / "tale" / "film.mp4"
+    assert done.stdout.strip() == str(film)
+    assert film.stat().st_size > 1000
+    assert "stills 2/2" in done.stderr
+    assert "tale is complete" in done.stderr
+    with open(tmp_path / "workspace" / "server.log") as log:
+        assert "127.0.0.1" in log.read()
+    left = [p for p in psutil.process_iter(["cmdline"]) if str(tmp_path / "workspace") in str(p.info["cmdline"])]
+    assert left == []
+
+
+def test_a_server_that_dies_is_reported_with_its_log(write_story: WriteStory, tmp_path: Path) -> None:
+    story = write_story([60.0], "draft", video_settings={"resolution": "1280x720"})
+    arguments = ("render", story, "--output", tmp_path / "out", "--workspace", tmp_path / "workspace")
+    process = subprocess.Popen(
+        command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "out").glob("tale/scene_1_img.png")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    comfy = next(child for child in below(process) if any("main.py" in part for part in child.cmdline()[:3]))
+    killed = time.monotonic()
+    os.kill(comfy.pid, signal.SIGKILL)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert time.monotonic() - killed < 30
+    assert "ComfyUI ended by itself; what is finished is kept." in said
+    assert "got prompt" in said
+    assert json.loads((tmp_path / "out" / "tale" / "manifest.json").read_text())["status"] == "failed"
+
+
+def test_ctrl_c_stops_everything_and_says_how_to_go_on(write_story: WriteStory, tmp_path: Path) -> None:
+    story = write_story([60.0], "draft", video_settings={"resolution": "1280x720"})
+    arguments = ("render", story, "--output", tmp_path / "out", "--workspace", tmp_path / "workspace")
+    process = subprocess.Popen(command(*arguments), stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "out").glob("tale/scene_1_img.png")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    children = below(process)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on from there" in said
+    psutil.wait_procs(children, timeout=10)
+    assert not any(child.is_running() for child in children)
+
+
+def test_serve_is_on_loopback_with_the_flags_given(tmp_path: Path) -> None:
+    arguments = ("serve", "--port", 0, "--workspace", tmp_path / "w", "--output", tmp_path / "o")
+    process = subprocess.Popen(
+        command(*arguments, "--", "--cpu", "--preview-method", "auto"),
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    assert process.stderr
+    line = next(line for line in process.stderr if "http://127.0.0.1:" in line)
+    comfy = next(child for child in below(process) if any("main.py" in part for part in child.cmdline()[:3]))
+    assert "--preview-method" in comfy.cmdline()
+    listening = [c.laddr.ip for c in comfy.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
+    assert set(listening) == {"127.0.0.1"}, line
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+
+
+def test_problems_of_several_stories_come_at_once(write_story: WriteStory, tmp_path: Path) -> None:
+    good = write_story([0.5], "draft").rename(tmp_path / "good.yaml")
+    (tmp_path / "bad.yaml").write_text("scenes: [{id: one, prompt: x, audio: gone.mp3}]\nprofile: turbow\n")
+    (tmp_path / "worse.yaml").write_text("scens: []\n")
+    done = run("render", good, tmp_path / "bad.yaml", tmp_path / "worse.yaml", "--workspace", tmp_path / "w")
+    assert done.returncode == 1
+    assert "scenes[0].audio" in done.stderr and "gone.mp3 is not there" in done.stderr
+    assert "no profile 'turbow', did you mean 'turbo'?" in done.stderr
+    assert "scens (line 1): unknown key, did you mean 'scenes'?" in done.stderr
+    assert "nothing was rendered" in done.stderr
+    assert not (tmp_path / "w").exists()
+
+
+def test_a_profile_without_its_models_names_each_file(write_story: WriteStory, tmp_path: Path) -> None:
+    story = write_story([0.5], "turbo")
+    done = run("render", story, "--output", tmp_path / "out", "--workspace", tmp_path / "w")
+    assert done.returncode == 1
+    for file in ("z_image_turbo_bf16", "qwen_3_4b", "wan2.2_s2v_14B_fp8_scaled", "wav2vec2_large_english_fp16"):
+        assert f"{file}.safetensors" in done.stderr
+    assert "models/diffusion_models" in done.stderr
+    assert "https://" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("render", "--help"), ("serve", "--help")])
+def test_help(arguments: tuple[str, ...]) -> None:
+    done = run(*arguments)
+    assert done.returncode == 0
+    assert "usage: story-studio" in done.stdout

@@ -1,0 +1,107 @@
+"""Captions: how text is split, and when it is shown."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import numpy as np
+import pysubs2
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from story_studio.media.captions import cues, speech_spans, write_srt
+
+ENGLISH = (
+    "Once upon a time, in a small village by the sea, there lived an old fisherman who had never caught "
+    "anything but stories. He told them to everyone who would listen — the children, the gulls, even "
+    "the tide. One night, the sea answered."
+)
+CHINESE = (
+    "从前，在海边的一个小村庄里，住着一位老渔夫，他一辈子除了故事什么也没有捕到过。一天夜里，大海回答了他。"
+)
+
+
+def columns(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+
+
+def captions(text: str) -> list[str]:
+    return [caption for _, _, caption in cues(text, 20, None)]
+
+
+def test_breaks_at_sentences_and_clauses():
+    assert captions(ENGLISH) == [
+        "Once upon a time,\nin a small village by the sea,",
+        "there lived an old fisherman who had\nnever caught anything but stories.",
+        "He told them to everyone who would listen —\nthe children, the gulls, even the tide.",
+        "One night, the sea answered.",
+    ]
+
+
+def test_chinese_never_begins_a_line_with_a_comma():
+    lines = "\n".join(captions(CHINESE)).split("\n")
+    assert len(lines) > 2
+    assert not any(line[0] in "，。" for line in lines)
+    assert "".join(lines) == CHINESE
+
+
+def test_short_sentences_share_a_caption():
+    assert captions("Yes. No. Mr. Smith went home.") == ["Yes. No. Mr. Smith went home."]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.text(st.sampled_from("aé .,!?—“”海。，\n\tx1{}"), max_size=400) | st.just("x" * 300),
+    st.floats(0.1, 600),
+)
+def test_nothing_is_lost_and_nothing_overflows(text, seconds):
+    found = cues(text, seconds, [(0.1 * seconds, 0.4 * seconds), (0.5 * seconds, 0.9 * seconds)])
+    assert "".join("".join(caption.split()) for _, _, caption in found) == "".join(text.split())
+    for _, _, caption in found:
+        assert caption.count("\n") <= 1
+        assert columns(caption) <= 86
+    times = [moment for start, end, _ in found for moment in (start, end)]
+    assert times == sorted(times)
+    assert all(0 <= moment <= seconds for moment in times)
+
+
+@pytest.mark.parametrize("text", ["", "  \n "])
+def test_no_text_no_captions(text):
+    assert cues(text, 5, None) == []
+
+
+def test_captions_follow_the_speech_and_change_in_its_pauses():
+    first, second, *_ = found = cues(
+        "The first sentence is said here. And then there is another one.", 10, [(1, 4), (6, 9)]
+    )
+    assert len(found) == 2
+    assert first[0] == pytest.approx(1)
+    assert 4 <= first[1] <= 6
+    assert second[0] == pytest.approx(6)
+    assert 9 <= second[1] <= 10
+
+
+def test_speech_is_found_in_noise():
+    rate, rng = 16000, np.random.default_rng(0)
+    sound = rng.normal(0, 0.001, (2, rate * 8)).astype(np.float32)
+    for start, end in ((0.5, 3.0), (3.6, 7.0)):
+        sound[:, int(start * rate) : int(end * rate)] += rng.normal(
+            0, 0.1, int(end * rate) - int(start * rate)
+        )
+    spans = speech_spans(sound, rate)
+    assert np.array(spans) == pytest.approx(np.array([(0.5, 3.0), (3.6, 7.0)]), abs=0.05)
+
+
+@pytest.mark.parametrize("sound", [np.zeros((2, 16000), np.float32), np.zeros((1, 0), np.float32)])
+def test_silence_has_no_speech(sound):
+    assert speech_spans(sound, 16000) == []
+
+
+def test_srt_keeps_what_looks_like_a_tag(tmp_path):
+    write_srt(
+        [(0.5, 2.25, 'The lamp is {still} lit,\nand "this" <then>'), (3, 4, "海")], tmp_path / "film.srt"
+    )
+    text = (tmp_path / "film.srt").read_text(encoding="utf-8")
+    assert '00:00:00,500 --> 00:00:02,250\nThe lamp is {still} lit,\nand "this" <then>\n' in text
+    assert [event.start for event in pysubs2.load(str(tmp_path / "film.srt"))] == [500, 3000]
+    assert [path.name for path in tmp_path.iterdir()] == ["film.srt"]

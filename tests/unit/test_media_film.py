@@ -1,0 +1,192 @@
+"""Films: nothing drifts, nothing is lost at the joints, and memory does not grow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from story_studio.media.clip_writer import ClipWriter
+from story_studio.media.film import Shot, assemble
+from story_studio.media.probe import moment, probe
+
+COLOURS = ((220, 30, 30), (30, 200, 40), (40, 60, 220))
+
+
+def shot(
+    folder: Path, number: int, frames: int = 20, *, size=(64, 48), rate=24000, fps=16, click=0.25, text=""
+) -> Shot:
+    """A clip of one colour that brightens at its left edge, with a click."""
+    width, height = size
+    pictures = np.tile(np.array(COLOURS[number % 3], np.uint8), (frames, height, width, 1))
+    pictures[:, :, : width // 4] = np.linspace(0, 255, frames).astype(np.uint8)[:, None, None, None]
+    waveform = np.zeros((1, rate * frames // fps), np.float32)
+    waveform[0, min(int(click * rate), waveform.shape[1] // 2)] = 1.0
+    path = folder / f"shot-{number}-{frames}-{width}-{fps}.mp4"
+    if not path.exists():
+        with ClipWriter(path, width, height, waveform, rate, fps=fps) as clip:
+            clip.write(pictures)
+    return Shot(path, f"Scene {number + 1}", text)
+
+
+def frames_of(path: Path) -> np.ndarray:
+    with av.open(str(path)) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]).astype(int)
+
+
+def sound_of(path: Path) -> np.ndarray:
+    with av.open(str(path)) as container:
+        return np.concatenate([frame.to_ndarray() for frame in container.decode(audio=0)], axis=1)
+
+
+def click_seconds(path: Path) -> list[float]:
+    loud = np.flatnonzero(np.abs(sound_of(path)[0]) > 0.5) / 48000
+    return [float(at) for i, at in enumerate(loud) if i == 0 or at - loud[i - 1] > 0.02]
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory) -> list[Shot]:
+    folder = tmp_path_factory.mktemp("shots")
+    return [shot(folder, 0, 20), shot(folder, 1, 33), shot(folder, 2, 27)]
+
+
+def test_plain_cuts_keep_every_picture_bit_by_bit(clips, tmp_path):
+    assemble(clips, tmp_path / "film.mp4")
+    assert np.array_equal(
+        frames_of(tmp_path / "film.mp4"), np.concatenate([frames_of(clip.path) for clip in clips])
+    )
+    with av.open(str(tmp_path / "film.mp4")) as container:
+        seconds = [frame.time for frame in container.decode(video=0)]
+    assert seconds == pytest.approx([i / 16 for i in range(80)])
+
+
+@pytest.mark.parametrize("join", ["cut", "crossfade"])
+def test_length_and_phase(clips, tmp_path, join):
+    assemble(clips, tmp_path / "film.mp4", join=join)
+    info = probe(tmp_path / "film.mp4")
+    assert (info.frames, info.video_seconds) == (80, 5.0)
+    assert info.audio_seconds == pytest.approx(5.0, abs=1e-3)
+    assert (info.sample_rate, info.channels) == (48000, 2)
+    assert click_seconds(tmp_path / "film.mp4") == pytest.approx(
+        [0.25, 1.25 + 0.25, 53 / 16 + 0.25], abs=1e-3
+    )
+
+
+def test_crossfade_is_centred_and_holds_the_pictures_at_the_joint(clips, tmp_path):
+    assemble(clips, tmp_path / "film.mp4", join="crossfade", crossfade_seconds=0.5)
+    film = frames_of(tmp_path / "film.mp4")
+    red = film[16:25, 30, 50, 0]
+    assert red == pytest.approx([208, 184, 161, 137, 113, 90, 66, 42, 30], abs=6)
+    edge = film[:, 30, 4, 0]
+    whole = np.concatenate([frames_of(clip.path)[:, 30, 4, 0] for clip in clips])
+    assert np.abs(edge[:16] - whole[:16]).max() <= 4
+    # The first shot still moves while it fades, and after the boundary its last picture is held.
+    assert edge[18] == pytest.approx(whole[18] * 11 / 16 + whole[20] * 5 / 16, abs=6)
+    assert edge[21] == pytest.approx(whole[21] * 11 / 16 + whole[19] * 5 / 16, abs=6)
+
+
+def test_a_crossfade_is_no_longer_than_the_shots_allow(tmp_path):
+    clips = [shot(tmp_path, 0, 20), shot(tmp_path, 1, 3), shot(tmp_path, 2, 20), shot(tmp_path, 0, 1)]
+    assemble(clips, tmp_path / "film.mp4", join="crossfade", crossfade_seconds=4)
+    assert probe(tmp_path / "film.mp4").frames == 44
+
+
+def test_other_sizes_and_rates_are_fitted_in(tmp_path):
+    clips = [
+        shot(tmp_path, 0, 16),
+        shot(tmp_path, 1, 48, size=(48, 96), rate=44100, fps=24),
+        shot(tmp_path, 2, 16),
+    ]
+    assemble(clips, tmp_path / "film.mp4")
+    info = probe(tmp_path / "film.mp4")
+    assert (info.width, info.height, info.fps, info.frames) == (64, 48, 16, 64)
+    assert click_seconds(tmp_path / "film.mp4") == pytest.approx([0.25, 1.25, 3.25], abs=2e-3)
+    letterboxed = frames_of(tmp_path / "film.mp4")[30]
+    assert letterboxed[24, 34] == pytest.approx(COLOURS[1], abs=12)
+    assert letterboxed[24, 5] == pytest.approx((0, 0, 0), abs=6)
+
+
+def test_no_drift_over_many_shots(tmp_path):
+    # 25 frames a second and 44.1 kHz, and sound that is too short or too long: nothing divides evenly.
+    clips = [shot(tmp_path, i, 7 + i % 3, fps=25, rate=44100, click=0.1) for i in range(60)]
+    assemble(clips, tmp_path / "film.mp4")
+    starts = np.cumsum([0] + [7 + i % 3 for i in range(60)]) / 25
+    info = probe(tmp_path / "film.mp4")
+    assert info.video_seconds == pytest.approx(starts[-1])
+    assert info.audio_seconds == pytest.approx(starts[-1], abs=1e-3)
+    assert click_seconds(tmp_path / "film.mp4") == pytest.approx(list(starts[:-1] + 0.1), abs=2e-3)
+
+
+def test_chapters_captions_and_tags(clips, tmp_path):
+    texts = ["First, we begin.", "", "„Zum Schluß“ — {the end} = 海; #3\\"]
+    shots = [
+        Shot(clip.path, title, text)
+        for clip, title, text in zip(clips, ["A; = # \\", "", "三"], texts, strict=True)
+    ]
+    tags = {"prompt": '{"a": "b;=#\\n"}\nsecond line', "workflow": "{}"}
+    assemble(shots, tmp_path / "film.mp4", title="The = Film", metadata=tags)
+    info = probe(tmp_path / "film.mp4")
+    assert info.chapters == ((0.0, 1.25, "A; = # \\ "), (1.25, 3.3125, "Scene 2"), (3.3125, 5.0, "三"))
+    assert (tags | {"title": "The = Film"}).items() <= info.metadata.items()
+    assert info.subtitles == 1
+    with av.open(str(tmp_path / "film.mp4")) as container:
+        assert [stream.type for stream in container.streams][:3] == ["video", "audio", "subtitle"]
+        stream = container.streams.subtitles[0]
+        cues = [
+            (moment(packet.pts, packet.time_base), bytes(packet)[2:].decode())
+            for packet in container.demux(stream)
+            if packet.size > 2
+        ]
+    assert [text for _, text in cues] == [texts[0], texts[2]]
+    assert [float(start) for start, _ in cues] == pytest.approx([0, 3.3125], abs=0.001)
+    data = (tmp_path / "film.mp4").read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+
+
+def test_chapters_and_captions_can_be_left_out(clips, tmp_path):
+    shots = [Shot(clip.path, "x", "Said.") for clip in clips]
+    assemble(shots, tmp_path / "film.mp4", chapters=False, captions=False, metadata={"prompt": "{}"})
+    info = probe(tmp_path / "film.mp4")
+    assert (info.chapters, info.subtitles, info.metadata["prompt"]) == ((), 0, "{}")
+
+
+@pytest.mark.parametrize("join", ["cut", "crossfade"])
+def test_the_same_shots_give_the_same_bytes(clips, tmp_path, join):
+    films = [tmp_path / "a.mp4", tmp_path / "b.mp4"]
+    for film in films:
+        assemble(clips, film, join=join, title="Film")
+    assert films[0].read_bytes() == films[1].read_bytes()
+
+
+@pytest.mark.parametrize("stop_at", [0.0, 0.5, 0.97])
+def test_cancelling_leaves_nothing_behind(clips, tmp_path, stop_at):
+    path = tmp_path / "film.mp4"
+    path.write_bytes(b"the old film")
+    seen = []
+
+    def progress(done: float) -> None:
+        seen.append(done)
+        if done >= stop_at:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        assemble(clips, path, progress=progress)
+    assert path.read_bytes() == b"the old film"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_progress_rises_to_one(clips, tmp_path):
+    seen: list[float] = []
+    assemble(clips, tmp_path / "film.mp4", join="crossfade", progress=seen.append)
+    assert seen == sorted(seen)
+    assert len(seen) > 80
+    assert seen[-1] == 1.0
+
+
+def test_errors_name_the_shot(clips, tmp_path):
+    with pytest.raises(ValueError, match="at least one shot"):
+        assemble([], tmp_path / "film.mp4")
+    with pytest.raises(FileNotFoundError, match="gone.mp4"):
+        assemble([*clips, Shot(tmp_path / "gone.mp4")], tmp_path / "film.mp4")
+    assert not list(tmp_path.iterdir())
