@@ -51,12 +51,11 @@ def download(address: str, folder: Path) -> Path:
         session.mount(scheme, _Guard())
     try:
         with session, session.get(address, stream=True, timeout=(10, 30)) as response:
-            response.raise_for_status()
+            if not response.ok:
+                raise DownloadError(f"{shown} answers with HTTP status {response.status_code}.")
             _receive(response, target, shown)
     except requests.TooManyRedirects:
         raise DownloadError(f"{shown} redirects more than {MAX_REDIRECTS} times.") from None
-    except requests.HTTPError as error:
-        raise DownloadError(f"{shown} answers with HTTP status {error.response.status_code}.") from None
     except (requests.RequestException, OSError) as error:
         forbidden = _forbidden_in(error)
         reason = str(forbidden) if forbidden else "cannot be reached or broke off: check the address."
@@ -112,22 +111,27 @@ def _forbidden_in(error: BaseException | None) -> _ForbiddenAddress | None:
     return None
 
 
-class _HTTP(HTTPConnection):
+class _Checked:
+    """A connection that looks at whom it has reached."""
+
     def _new_conn(self) -> socket.socket:
-        return _check_peer(super()._new_conn())
+        return _check_peer(super()._new_conn())  # pyright: ignore[reportAttributeAccessIssue]
 
 
-class _HTTPS(HTTPSConnection):
-    def _new_conn(self) -> socket.socket:
-        return _check_peer(super()._new_conn())
+class _HTTP(_Checked, HTTPConnection):
+    pass
+
+
+class _HTTPS(_Checked, HTTPSConnection):
+    pass
 
 
 class _HTTPPool(HTTPConnectionPool):
-    ConnectionCls = _HTTP
+    ConnectionCls = _HTTP  # pyright: ignore[reportAssignmentType]
 
 
 class _HTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _HTTPS
+    ConnectionCls = _HTTPS  # pyright: ignore[reportAssignmentType]
 
 
 class _Guard(HTTPAdapter):

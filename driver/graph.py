@@ -256,5 +256,5 @@ def _add_clips(
 
 
 def _value_input(inputs: dict[str, Any]) -> str:
-    """The input of a parameter node that holds its value: the first, as in all stock primitives and loaders."""
+    """The input of a parameter node that holds its value: the first, as in stock primitives and loaders."""
     return next(iter(inputs), "value")

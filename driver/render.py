@@ -8,7 +8,7 @@ import json
 import os
 import time
 import uuid
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ class _Run:
     pace: Pace
     failed: dict[SceneId, str] = field(default_factory=dict)
     made: dict[tuple[int, str], dict[str, Any]] = field(default_factory=dict)
-    seconds: Counter[SceneId] = field(default_factory=Counter)
+    seconds: defaultdict[SceneId, float] = field(default_factory=lambda: defaultdict(float))
     loads: Counter[str] = field(default_factory=Counter)
     executed: set[str] = field(default_factory=set)
     nodes: int = 0

@@ -35,24 +35,36 @@ class _Part(BaseModel):
 class ImageSettings(_Part):
     """How stills are made. What is left out is the profile's or the template's."""
 
-    width: int | None = Field(None, ge=64, le=2048, multiple_of=16, description="Pixels, a multiple of 16.")
-    height: int | None = Field(None, ge=64, le=2048, multiple_of=16, description="Pixels, a multiple of 16.")
-    steps: int | None = Field(None, ge=1, le=200, description="Sampling steps.")
-    cfg: float | None = Field(None, ge=1, le=30, description="Guidance; 1 ignores the negative prompt.")
-    negative_prompt: Prompt | None = Field(None, description="What no picture should show.")
-    workflow: str | None = Field(None, description="A still template of your own: an API workflow file.")
+    width: int | None = Field(
+        default=None, ge=64, le=2048, multiple_of=16, description="Pixels, a multiple of 16."
+    )
+    height: int | None = Field(
+        default=None, ge=64, le=2048, multiple_of=16, description="Pixels, a multiple of 16."
+    )
+    steps: int | None = Field(default=None, ge=1, le=200, description="Sampling steps.")
+    cfg: float | None = Field(
+        default=None, ge=1, le=30, description="Guidance; 1 ignores the negative prompt."
+    )
+    negative_prompt: Prompt | None = Field(default=None, description="What no picture should show.")
+    workflow: str | None = Field(
+        default=None, description="A still template of your own: an API workflow file."
+    )
 
 
 class VideoSettings(_Part):
     """How clips are made. What is left out is the profile's or the template's."""
 
     resolution: str = Field(
-        "480p", description="480p, 720p, or WIDTHxHEIGHT: how many pixels a frame may have."
+        default="480p", description="480p, 720p, or WIDTHxHEIGHT: how many pixels a frame may have."
     )
-    sample_steps: int | None = Field(None, ge=1, le=200, description="Sampling steps.")
-    cfg: float | None = Field(None, ge=1, le=30, description="Guidance; 1 ignores the negative prompt.")
-    negative_prompt: Prompt | None = Field(None, description="What no clip should show.")
-    workflow: str | None = Field(None, description="A clip template of your own: an API workflow file.")
+    sample_steps: int | None = Field(default=None, ge=1, le=200, description="Sampling steps.")
+    cfg: float | None = Field(
+        default=None, ge=1, le=30, description="Guidance; 1 ignores the negative prompt."
+    )
+    negative_prompt: Prompt | None = Field(default=None, description="What no clip should show.")
+    workflow: str | None = Field(
+        default=None, description="A clip template of your own: an API workflow file."
+    )
 
     @field_validator("resolution")
     @classmethod
@@ -71,25 +83,29 @@ class VideoSettings(_Part):
 class FilmSettings(_Part):
     """How the clips become one film."""
 
-    join: Literal["cut", "crossfade"] = Field("cut", description="How scenes follow each other.")
-    crossfade_seconds: float = Field(0.5, ge=0.1, le=3, description="Length of a crossfade.")
-    chapters: bool = Field(True, description="A chapter for each scene.")
-    captions: bool = Field(True, description="Captions from the scenes' `text`, to switch on in the player.")
-    partial: bool = Field(False, description="Make the film even if a scene failed, without it.")
+    join: Literal["cut", "crossfade"] = Field(default="cut", description="How scenes follow each other.")
+    crossfade_seconds: float = Field(default=0.5, ge=0.1, le=3, description="Length of a crossfade.")
+    chapters: bool = Field(default=True, description="A chapter for each scene.")
+    captions: bool = Field(
+        default=True, description="Captions from the scenes' `text`, to switch on in the player."
+    )
+    partial: bool = Field(default=False, description="Make the film even if a scene failed, without it.")
 
 
 class Scene(_Part):
     """One scene: a prompt (or a picture of one's own) and a voice recording."""
 
     id: Id
-    prompt: Prompt = Field("", description="What the picture shows.")
+    prompt: Prompt = Field(default="", description="What the picture shows.")
     audio: str = Field(min_length=1, description="The voice: a file beside the story, or an http(s) address.")
     image: str | None = Field(
         None, description="A picture to use instead of making one: a file or an address."
     )
-    video_prompt: Prompt = Field(DEFAULT_VIDEO_PROMPT, description="What happens while the voice is heard.")
-    text: Prompt = Field("", description="What is said; becomes captions.")
-    title: str = Field("", max_length=200, description="Name of the scene's chapter.")
+    video_prompt: Prompt = Field(
+        default=DEFAULT_VIDEO_PROMPT, description="What happens while the voice is heard."
+    )
+    text: Prompt = Field(default="", description="What is said; becomes captions.")
+    title: str = Field(default="", max_length=200, description="Name of the scene's chapter.")
     seed: Seed | None = None
 
     @model_validator(mode="before")
@@ -120,14 +136,14 @@ class Story(_Part):
     """A story: scenes in order, and how to make them."""
 
     project_id: Id
-    title: str = Field("", max_length=200)
-    profile: str = Field("standard", description="draft, turbo, standard or quality.")
-    style: Prompt = Field("", description="Joined to every scene's prompt.")
+    title: str = Field(default="", max_length=200)
+    profile: str = Field(default="standard", description="draft, turbo, standard or quality.")
+    style: Prompt = Field(default="", description="Joined to every scene's prompt.")
     seed: Seed = 0
     scenes: list[Scene] = Field(min_length=1, max_length=500)
-    image_settings: ImageSettings = ImageSettings()
-    video_settings: VideoSettings = VideoSettings()
-    film: FilmSettings = FilmSettings()
+    image_settings: ImageSettings = Field(default_factory=ImageSettings)
+    video_settings: VideoSettings = Field(default_factory=VideoSettings)
+    film: FilmSettings = Field(default_factory=FilmSettings)
 
     @field_validator("project_id")
     @classmethod

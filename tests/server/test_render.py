@@ -17,6 +17,7 @@ import yaml
 from story_studio.media.probe import probe
 
 from driver.cli import FAILED, OK, PARTIAL, main
+from driver.events import Finished
 from tests.conftest import Studio, write_voice
 
 VOICES = [1.0, 5.6, 0.5]
@@ -47,7 +48,8 @@ def first(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     path = folder / "story.yaml"
     path.write_text(yaml.safe_dump(story, sort_keys=False))
     studio.comfy.free()
-    studio.loads(), studio.samples()
+    studio.loads()
+    studio.samples()
     status = studio.render(path, folder / "output")
     return {
         "path": path,
@@ -137,7 +139,8 @@ def test_the_manifest_tells_what_was_made(first: dict[str, Any]) -> None:
 
 def test_the_same_story_again_makes_nothing(first: dict[str, Any], studio: Studio) -> None:
     studio.comfy.free()
-    studio.loads(), studio.samples()
+    studio.loads()
+    studio.samples()
     again = first["path"].parent / "again"
     assert studio.render(first["path"], again) == OK
     assert (studio.loads(), studio.samples()) == ([], [])
@@ -176,9 +179,11 @@ def test_the_printed_graph_makes_the_same_film(
 ) -> None:
     assert main(["graph", str(first["path"]), "--server", studio.url]) == OK
     graph = json.loads(capsys.readouterr().out)
-    answer = requests.post(f"{studio.url}/prompt", json={"prompt": graph, "client_id": "someone"}, timeout=30).json()
+    body = {"prompt": graph, "client_id": "someone"}
+    answer = requests.post(f"{studio.url}/prompt", json=body, timeout=30).json()
     assert answer["node_errors"] == {}
     *_, finished = studio.comfy.watch(answer["prompt_id"], "someone")
+    assert isinstance(finished, Finished)
     film = next(node for node in graph if graph[node]["class_type"] == "StoryStudio_Film")
     path = studio.comfy.fetch(finished.outputs[film]["images"][0], first["path"].parent / "posted.mp4")
     assert path.read_bytes() == (first["output"] / "film.mp4").read_bytes()

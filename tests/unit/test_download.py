@@ -62,7 +62,9 @@ def test_what_fails_is_said_without_secrets(
 ) -> None:
     monkeypatch.setenv(ALLOW_PRIVATE, "1")
     with pytest.raises(DownloadError, match=said) as caught:
-        download.download(f"{address}{path}?signature=secret" if path == "/gone" else address + path, tmp_path)
+        download.download(
+            f"{address}{path}?signature=secret" if path == "/gone" else address + path, tmp_path
+        )
     assert "secret" not in str(caught.value)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from story_studio.media import lettering
-from story_studio.media.animatic import label_draft, slow_move
+from story_studio.media.animatic import CARD_REACH, label_draft, slow_move
 from story_studio.media.contact_sheet import compose
 from story_studio.media.lettering import LEADING, fitted, prepared
 from story_studio.media.title_card import paint
@@ -94,6 +94,18 @@ def test_a_move_is_smooth_and_stays_inside():
         assert np.abs(np.diff(sizes / sizes[0], n=2)).max() < 0.002
         reaches.append(max(np.ptp(places), 100 * np.ptp(sizes / sizes[0])))
     assert min(reaches) > 1
+
+
+@pytest.mark.parametrize("size", [(320, 176), (176, 320), (176, 176)])
+def test_a_card_keeps_its_text_in_sight(size):
+    width, height = size
+    picture = np.zeros((height, width, 3), np.uint8)
+    inset = int(lettering.MARGIN * min(size))
+    picture[inset : height - inset, [inset, width - inset - 1]] = 255
+    for seed in range(8):
+        for frame in slow_move(picture, width, height, 4, seed, CARD_REACH):
+            assert frame[height // 2, : width // 4].max() > 100
+            assert frame[height // 2, -width // 4 :].max() > 100
 
 
 @pytest.mark.parametrize("shape", [(40, 300), (300, 40), (96, 160), (64, 64)])

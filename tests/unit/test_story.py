@@ -37,7 +37,7 @@ SCENE = {"id": "one", "prompt": "A cat", "audio": "cat.mp3"}
 def problems_of(data: Any) -> list[tuple[str, str]]:
     with pytest.raises(Problems) as caught:
         story.parse(data)
-    return [tuple(problem) for problem in caught.value.problems]
+    return [(problem.where, problem.what) for problem in caught.value.problems]
 
 
 @pytest.mark.parametrize("data", [SEED_BATCH, SEED_BATCH["input"]])

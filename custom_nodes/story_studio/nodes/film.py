@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import Literal
 
 from comfy_api.latest import InputImpl, io
 
@@ -88,7 +89,7 @@ class Film(io.ComfyNode):
     def execute(
         cls,
         film: tuple[assembly.Shot, ...],
-        join: assembly.Join,
+        join: Literal["cut", "crossfade"],
         crossfade_seconds: float,
         chapters: bool,
         captions: bool,
