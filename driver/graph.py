@@ -126,6 +126,7 @@ def still_values(plan: Plan, scene: Scene) -> dict[str, Any]:
         **plan.profile.still_settings,
         **{name: value for name, value in told.items() if value is not None},
         "prompt": plan.story.prompt_of(scene),
+        "subject": scene.prompt,
         "heading": scene.title or scene.id.replace("_", " "),
         "width": width,
         "height": height,

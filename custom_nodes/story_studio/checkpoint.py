@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -59,20 +56,6 @@ def place(kind: str, name: str, key: str, suffix: str) -> Path:
     """Where the file of a kind with this key belongs; `name` is for people and made safe for a path."""
     safe = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:64] or kind.rstrip("s")
     return _folder(kind) / f"{safe}.{key}{suffix}"
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[Path]:
-    """A name beside `path` to write to; it becomes `path` at the end, and nothing is left after an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{uuid.uuid4().hex}.part{path.suffix}")
-    try:
-        yield aside
-        with aside.open("rb") as written:
-            os.fsync(written.fileno())
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def item(path: Path) -> dict[str, str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from comfy_api.latest import InputImpl, io
 
@@ -54,9 +56,21 @@ class Animatic(io.ComfyNode):
         size = timeline.fit_size(image.shape[2], image.shape[1], width * height)
         picture = (image[0, :, :, :3].cpu().float().clamp(0, 1) * 255).round().to(torch.uint8).numpy()
         hidden, path, progress = cls.hidden, temporary(".mp4"), progress_bar()
+        source = hidden.dynprompt.get_node(hidden.unique_id)["inputs"]["image"][0]
+        is_card = checkpoint.is_draft(hidden.dynprompt, source)
         tags = checkpoint.workflow_tags(hidden.dynprompt, hidden.unique_id, hidden.extra_pnginfo)
         with ClipWriter(path, *size, waveform.numpy(), rate, timeline.FPS, metadata=tags) as writer:
-            for done, frame in enumerate(animatic.slow_move(picture, *size, frames, seed), start=1):
+            for done, frame in enumerate(_frames(picture, size, frames, seed, is_card), start=1):
                 writer.write(frame[None])
                 progress(done / frames)
         return io.NodeOutput(InputImpl.VideoFromFile(str(path)))
+
+
+def _frames(
+    picture: np.ndarray, size: tuple[int, int], frames: int, seed: int, is_card: bool
+) -> Iterator[np.ndarray]:
+    """The move over a picture, marked as a draft; a title card bears the mark itself and stays in sight."""
+    if is_card:
+        yield from animatic.slow_move(picture, *size, frames, seed, animatic.CARD_REACH)
+    else:
+        yield from map(animatic.label_draft, animatic.slow_move(picture, *size, frames, seed))

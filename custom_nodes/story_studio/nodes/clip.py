@@ -11,6 +11,7 @@ import folder_paths
 from comfy_api.latest import InputImpl, io
 
 from .. import checkpoint
+from ..files import written_aside
 from .common import CATEGORY, HIDDEN, name_input, video_path
 
 
@@ -53,7 +54,7 @@ class Clip(io.ComfyNode):
                 )
             path = checkpoint.place("clips", name, key, ".mp4")
             source = video_path(video)
-            with checkpoint.writing(path) as aside:
+            with written_aside(path) as aside:
                 _take(source, aside)
         found = {
             "images": [checkpoint.item(path)],

@@ -106,7 +106,6 @@ class Film(io.ComfyNode):
         reused = path is not None
         if path is None:
             path = checkpoint.place("films", name, key, ".mp4")
-            path.parent.mkdir(parents=True, exist_ok=True)
             hidden = cls.hidden
             tags = checkpoint.workflow_tags(hidden.dynprompt, hidden.unique_id, hidden.extra_pnginfo)
             assembly.assemble(film, path, **settings, metadata=tags, progress=progress_bar())

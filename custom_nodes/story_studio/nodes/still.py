@@ -12,6 +12,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from .. import checkpoint
+from ..files import written_aside
 from .common import CATEGORY, HIDDEN, name_input
 
 
@@ -68,7 +69,7 @@ def _save(picture: torch.Tensor, path: Path, tags: dict[str, str]) -> None:
     info = PngInfo()
     for name, value in tags.items():
         info.add_text(name, value)
-    with checkpoint.writing(path) as aside:
+    with written_aside(path) as aside:
         Image.fromarray(pixels).save(aside, pnginfo=info, compress_level=4)
 
 

@@ -9,6 +9,7 @@ from comfy_api.latest import io
 from PIL import Image
 
 from .. import checkpoint
+from ..files import written_aside
 from ..media import contact_sheet
 from .common import CATEGORY, after_input, name_input
 
@@ -91,6 +92,6 @@ class ContactSheet(io.ComfyNode):
         path = checkpoint.find("sheets", key, ".jpg")
         if path is None:
             path = checkpoint.place("sheets", name, key, ".jpg")
-            with checkpoint.writing(path) as aside:
+            with written_aside(path) as aside:
                 contact_sheet.compose(storyboard, title).save(aside, quality=88)
         return io.NodeOutput(storyboard, ui={"images": [checkpoint.item(path)]})

@@ -1,0 +1,1 @@
+"""Reading, writing and drawing media; knows nothing of ComfyUI."""

@@ -1,0 +1,188 @@
+"""Captions made of a scene's own text, spread over the speech in its sound; no model listens."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from os import PathLike
+
+import numpy as np
+import pysubs2
+
+from ..files import written_aside
+from .linebreak import parts
+
+Span = tuple[float, float]
+
+_LINE, _CAPTION, _FLASH = 42, 84, 16
+_SENTENCE_END = re.compile(r"[.!?…。！？]['\"”’»)\]」』）]*$")
+_CLAUSE_END = re.compile(r"[,;:–—，、；：]['\"”’»)\]」』）]*$")
+_WINDOW_SECONDS, _PAUSE_SECONDS, _SPEECH_SECONDS = 0.02, 0.25, 0.1
+_LINGER_SECONDS = 0.4
+
+
+def cues(text: str, seconds: float, speech: Sequence[Span] | None) -> list[tuple[float, float, str]]:
+    """Split `text` into captions and say when each is shown: `(start, end, caption)`, 0 to `seconds`.
+
+    Captions have one or two lines, up to about 84 columns in all (an ideograph takes two), and break at the
+    ends of sentences and clauses where they can. They share the `speech` spans in proportion to their length,
+    and change in a pause if one is near; without speech they share the whole time.
+    """
+    captions = _split(text)
+    if not captions or seconds <= 0:
+        return []
+    spans = [(max(start, 0.0), min(end, seconds)) for start, end in speech or () if start < seconds]
+    spans = spans or [(0.0, seconds)]
+    spoken = [0.0, *accumulate(end - start for start, end in spans)]
+    changes = _changes([_length(caption) for caption in captions], spoken)
+    starts = [_moment(change, spans, spoken, bisect_right) for change in changes[:-1]]
+    ends = [_moment(change, spans, spoken, bisect_left) for change in changes[1:]]
+    limits = [*starts[1:], seconds]
+    shown = [min(end + _LINGER_SECONDS, limit) for end, limit in zip(ends, limits, strict=True)]
+    return list(zip(starts, shown, map(_lines, captions), strict=True))
+
+
+def speech_spans(waveform: np.ndarray, sample_rate: int) -> list[Span]:
+    """Find where someone speaks in `waveform`, float32 [channels, samples]: spans `(start, end)` in seconds.
+
+    Whatever is clearly louder than the quiet parts counts as speech. Silence has no spans.
+    """
+    window = max(1, round(sample_rate * _WINDOW_SECONDS))
+    count = waveform.shape[1] // window
+    if count == 0:
+        return []
+    blocks = waveform[:, : count * window].mean(axis=0).reshape(count, window)
+    level = 10 * np.log10(np.square(blocks, dtype=np.float64).mean(axis=1) + 1e-12)
+    floor, peak = np.percentile(level, (10, 95))
+    if peak < -60:
+        return []
+    loud = level > max(peak - 35, min(floor + 8, peak - 12))
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], loud, [False]]).astype(np.int8)))
+    seconds = edges.reshape(-1, 2) * window / sample_rate
+    return _without_pauses([(float(start), float(end)) for start, end in seconds])
+
+
+def _without_pauses(spans: list[Span]) -> list[Span]:
+    joined: list[Span] = []
+    for start, end in spans:
+        if joined and start - joined[-1][1] < _PAUSE_SECONDS:
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((start, end))
+    return [(start, end) for start, end in joined if end - start >= _SPEECH_SECONDS]
+
+
+def write_srt(cues_with_offsets: Sequence[tuple[float, float, str]], path: str | PathLike[str]) -> None:
+    """Write captions `(start, end, text)`, in seconds from the film's start, to an .srt file."""
+    subtitles = pysubs2.SSAFile()
+    for start, end, text in cues_with_offsets:
+        event = pysubs2.SSAEvent(start=round(start * 1000), end=round(end * 1000))
+        event.plaintext = text
+        subtitles.append(event)
+    with written_aside(path) as aside:
+        # "Tags" are whatever stands in braces, which here is the author's own text.
+        subtitles.save(str(aside), format_="srt", keep_ssa_tags=True)
+
+
+@dataclass(frozen=True)
+class _Token:
+    """The smallest part that a line may break after; `text` ends with the space that follows, if any."""
+
+    text: str
+    columns: int
+    break_cost: float
+
+
+def _tokens(text: str) -> list[_Token]:
+    return [_token(part) for word in parts(text) for part in _bearable(word)]
+
+
+def _bearable(word: str) -> list[str]:
+    if _columns(word) <= _LINE:
+        return [word]
+    return [word[i : i + _LINE // 2] for i in range(0, len(word), _LINE // 2)]
+
+
+def _token(text: str) -> _Token:
+    word = text.strip()
+    cost = 0.0 if _SENTENCE_END.search(word) else 0.6 if _CLAUSE_END.search(word) else 1.5
+    return _Token(text, _columns(text), cost)
+
+
+def _columns(text: str) -> int:
+    letters = (letter for letter in text if letter.isprintable() and not unicodedata.combining(letter))
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in letters)
+
+
+def _split(text: str) -> list[list[_Token]]:
+    """The cheapest way to cut the text into captions, by dynamic programming over its tokens."""
+    tokens = _tokens(text)
+    best: list[tuple[float, int]] = [(0.0, 0)]
+    for end in range(1, len(tokens) + 1):
+        choices: list[tuple[float, int]] = []
+        columns = sentences = 0
+        for start in range(end - 1, -1, -1):
+            columns += tokens[start].columns
+            if columns > _CAPTION + 1 and choices:
+                break
+            choices.append((best[start][0] + _cost(columns, sentences) + tokens[end - 1].break_cost, start))
+            sentences += start > 0 and tokens[start - 1].break_cost == 0
+        best.append(min(choices))
+    captions, end = [], len(tokens)
+    while end:
+        start = best[end][1]
+        captions.append(tokens[start:end])
+        end = start
+    return captions[::-1]
+
+
+def _cost(columns: int, sentences_before_the_last: int) -> float:
+    crowded = 0.6 * sentences_before_the_last if columns > _LINE else 0.0
+    flash = 1.5 * max(0.0, 1 - columns / _FLASH)
+    return 0.2 + crowded + flash + 0.5 * (1 - columns / _CAPTION) ** 2
+
+
+def _lines(caption: Sequence[_Token]) -> str:
+    """One line, or two of about the same length."""
+    if _length(caption) <= _LINE + 1 or len(caption) < 2:
+        return _text(caption)
+
+    def unevenness(middle: int) -> float:
+        longer = max(_length(caption[:middle]), _length(caption[middle:]))
+        return longer + 8 * caption[middle - 1].break_cost
+
+    middle = min(range(1, len(caption)), key=unevenness)
+    return f"{_text(caption[:middle])}\n{_text(caption[middle:])}"
+
+
+def _length(tokens: Sequence[_Token]) -> int:
+    return sum(token.columns for token in tokens)
+
+
+def _text(tokens: Sequence[_Token]) -> str:
+    return "".join(token.text for token in tokens).strip()
+
+
+def _changes(lengths: list[int], spoken: list[float]) -> list[float]:
+    """When, in seconds of speech, each caption begins, and the last one ends."""
+    total = sum(lengths)
+    even = [part * spoken[-1] / total for part in accumulate(lengths, initial=0)]
+    changes = list(even)
+    for i in range(1, len(even) - 1):
+        pause = min(spoken[1:-1], key=lambda at: abs(at - even[i]), default=even[i])
+        reach = 0.35 * min(even[i] - even[i - 1], even[i + 1] - even[i])
+        if abs(pause - even[i]) <= reach:
+            changes[i] = pause
+    return changes
+
+
+def _moment(
+    change: float, spans: list[Span], spoken: list[float], side: Callable[[Sequence[float], float], int]
+) -> float:
+    """From seconds of speech to seconds of sound; a pause's speech time is both its begin and its end."""
+    index = min(max(side(spoken, change) - 1, 0), len(spans) - 1)
+    return spans[index][0] + change - spoken[index]

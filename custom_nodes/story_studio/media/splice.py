@@ -1,0 +1,42 @@
+"""Joining clips as they are: when all were encoded alike, a film of plain cuts needs no new encoding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+from .probe import moment
+
+
+def alike(paths: Sequence[Path]) -> bool:
+    """Whether the pictures of all these files can follow each other in one H.264 stream."""
+    first, *others = (_signature(path) for path in dict.fromkeys(paths))
+    return first is not None and all(other == first for other in others)
+
+
+def _signature(path: Path) -> tuple | None:
+    """What two streams must share; None if this one cannot be spliced."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        codec = stream.codec_context
+        packet = next(container.demux(stream))
+        seconds = moment(stream.duration, stream.time_base)
+        whole = stream.frames > 0 and seconds * (stream.average_rate or 0) == stream.frames
+        known = codec.name == "h264" and codec.pix_fmt == "yuv420p" and not stream.start_time
+        if not (whole and known and packet.is_keyframe and packet.pts == 0):
+            return None
+        return stream.average_rate, stream.time_base, codec.width, codec.height, bytes(codec.extradata or b"")
+
+
+def packets(path: Path, start: Fraction) -> Iterator[av.Packet]:
+    """A file's compressed pictures, in the order they are stored, moved to `start` seconds."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        shift = round(start / (stream.time_base or 1))
+        for packet in container.demux(stream):
+            if packet.size and packet.pts is not None and packet.dts is not None:
+                packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                yield packet
