@@ -80,7 +80,8 @@ def _report(manifest: dict[str, Any], output: Path) -> int:
     terminal.console.print(
         f"{manifest['project_id']} is {manifest['status']}: {len(manifest['scenes'])} scenes, {reused} "
         "clips reused, "
-        f"{loads} model files loaded, {seconds}."
+        f"{loads} model files loaded, {seconds}.",
+        soft_wrap=True,
     )
     what = folder / manifest["film"]["file"] if manifest["film"] else folder
     sys.stdout.write(f"{what}\n")

@@ -23,6 +23,7 @@ from .graph import Graph, Plan, SceneId
 from .inputs import Inputs
 from .problems import Problem, Problems, nearest
 from .progress import Pace, Show
+from .templates import Template
 
 _FILM, _SHEET = "film.mp4", "storyboard.jpg"
 
@@ -246,11 +247,15 @@ def _scene_entry(run: _Run, number: int, scene_id: str) -> dict[str, Any]:
     if reason := run.failed.get(SceneId(number, scene_id)):
         entry["error"] = reason
     entry["settings"] = {
-        "still": None if scene.image else graphs.still_values(plan, scene),
-        "clip": graphs.clip_values(plan, scene),
+        "still": None if scene.image else _used(plan.profile.still, graphs.still_values(plan, scene)),
+        "clip": _used(plan.profile.clip, graphs.clip_values(plan, scene)),
     }
     entry["seconds"] = round(run.seconds[SceneId(number, scene_id)], 2)
     return entry
+
+
+def _used(template: Template, values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name in template.parameters}
 
 
 def _seconds(path: Path) -> float:

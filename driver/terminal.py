@@ -69,7 +69,7 @@ def _plain() -> Show:
     last: list[Any] = [None, 0.0]
 
     def show(status: Status) -> None:
-        state = (status.phase, status.done, status.scene)
+        state = (status.phase, status.done)
         now = time.monotonic()
         if state != last[0] or now - last[1] > _QUIET_SECONDS:
             last[:] = state, now

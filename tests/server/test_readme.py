@@ -1,0 +1,55 @@
+"""What the README tells its readers to run."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from story_studio.media.probe import probe
+
+from driver.inputs import read_recording
+from driver.templates import ROOT, WORKFLOWS
+from tests.conftest import Studio
+
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_demo() -> None:
+    assert "./install.sh demo" in README
+    done = subprocess.run(["./install.sh", "demo"], cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    film = ROOT / "output" / "the-keepers-light" / "film.mp4"
+    assert str(film) in done.stdout
+    voices = [read_recording(path).seconds for path in (WORKFLOWS / "demo" / "voices").glob("*.mp3")]
+    info = probe(film)
+    assert len(voices) == 3
+    assert 0 <= info.video_seconds - sum(voices) <= 3 / 16
+    assert abs(info.video_seconds - info.audio_seconds) <= 1 / 16
+    assert (info.width, info.height, info.subtitles, len(info.chapters)) == (832, 448, 1, 3)
+    with av.open(str(film)) as file:
+        pictures = [frame.to_ndarray(format="gray") for frame in file.decode(video=0)]
+    assert all(picture.mean() > 10 and picture.std() > 10 for picture in pictures[::40])
+    with av.open(str(film)) as file:
+        sound = np.concatenate([frame.to_ndarray()[0] for frame in file.decode(audio=0)])
+    assert all(np.abs(part).max() > 0.1 for part in np.array_split(sound, 6))
+
+
+def test_the_graph_is_posted_as_told(studio: Studio, tmp_path: Path) -> None:
+    block = next(text for text in re.findall(r"```bash\n(.*?)```", README, re.DOTALL) if "curl" in text)
+    block = block.replace("http://127.0.0.1:8188", studio.url).replace("graph.json", str(tmp_path / "g.json"))
+    block = block.replace("workspace/input", str(studio.server.workspace / "input"))
+    done = subprocess.run(["bash", "-ec", block], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["node_errors"] == {}
+    assert studio.comfy.cancel(answer["prompt_id"])
+
+
+@pytest.mark.parametrize("path", re.findall(r"\]\(([^)#:]+)\)", README))
+def test_links_lead_to_files(path: str) -> None:
+    assert (ROOT / path).exists()
