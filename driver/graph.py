@@ -176,6 +176,7 @@ def _add_stills(
     graph: Graph, number: int, plan: Plan, without: frozenset[SceneId], after: Link | None
 ) -> Link | None:
     board: Link | None = None
+    still: Link | None = None
     for scene in plan.story.scenes:
         scene_id = SceneId(number, scene.id)
         if scene_id in without:
@@ -186,7 +187,7 @@ def _add_stills(
         else:
             picture = graph.add_template(owner, plan.profile.still, still_values(plan, scene))
         name = f"{plan.story.project_id}_{scene.id}"
-        still = graph.add(owner, "still", "StoryStudio_Still", image=picture, name=name)
+        still = graph.add(owner, "still", "StoryStudio_Still", image=picture, name=name, after=still)
         graph.stills[scene_id] = still.node
         board = graph.add(
             owner,

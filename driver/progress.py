@@ -22,6 +22,7 @@ class Status(NamedTuple):
         scene: the scene's id, or "" while something that serves several runs.
         done, total: finished and all scenes (or films) of this phase.
         fraction: how much of the scene's work is done, 0 to 1.
+        step: the running node's step and all its steps, or None while it does not tell.
         percent: how much of everything is done, 0 to 100.
         seconds_left: an estimate from this render's own pace, or None while there is nothing to tell it from.
     """
@@ -31,6 +32,7 @@ class Status(NamedTuple):
     done: int
     total: int
     fraction: float
+    step: tuple[int, int] | None
     percent: float
     seconds_left: float | None
 
@@ -59,6 +61,7 @@ class Pace:
     _work: dict[str, _Work] = field(default_factory=dict)
     _graph: Graph = field(default_factory=Graph)
     _current: Owner = Owner("still", None)
+    _step: tuple[int, int] | None = None
     _since: float = 0.0
 
     def start(self, graph: Graph) -> None:
@@ -73,11 +76,12 @@ class Pace:
         self._spend()
         if node in self._graph.stills.values() or node in self._graph.clips.values():
             return
-        self._current = self._graph.owners.get(node, self._current)
+        self._current, self._step = self._graph.owners.get(node, self._current), None
         self._tell()
 
-    def step(self, node: str, fraction: float) -> None:
-        """A node says how far it is, 0 to 1."""
+    def step(self, node: str, value: float, steps: float) -> None:
+        """A node says how far it is."""
+        fraction, self._step = value / steps, (round(value), round(steps))
         owner = self._graph.owners.get(node)
         work = self._work.get(self._end_of(owner) or "")
         if work and work.fraction < 1:
@@ -117,6 +121,7 @@ class Pace:
                 sum(work.fraction == 1 for work in of_phase),
                 len(of_phase),
                 work.fraction if work else 0.0,
+                self._step,
                 100 * done / everything,
                 self._seconds_left(),
             )

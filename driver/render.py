@@ -141,7 +141,7 @@ def _submit(run: _Run, graph: Graph) -> tuple[SceneId, str] | None:
                 began, current = now, graph.owners[event.node].scene
                 _note_execution(run, graph, event.node)
             elif isinstance(event, Progress) and event.max:
-                run.pace.step(event.node, event.value / event.max)
+                run.pace.step(event.node, event.value, event.max)
             elif isinstance(event, Executed):
                 _collect(run, graph, event.node, event.output)
             elif isinstance(event, Failed):
@@ -208,7 +208,7 @@ def _write_manifest(run: _Run, number: int, total: float) -> dict[str, Any]:
     scenes = [_scene_entry(run, number, scene.id) for scene in story.scenes]
     film = run.made.get((number, _FILM))
     if film:
-        film = {**film, "seconds": _seconds(folder / _FILM)}
+        film |= _measure(folder / _FILM)
     finished = sum("clip" in scene for scene in scenes)
     manifest = {
         "project_id": story.project_id,
@@ -243,7 +243,7 @@ def _scene_entry(run: _Run, number: int, scene_id: str) -> dict[str, Any]:
     if still:
         entry["still"] = still
     if clip:
-        entry["clip"] = {**clip, "seconds": _seconds(run.folders[number] / clip["file"])}
+        entry["clip"] = clip | _measure(run.folders[number] / clip["file"])
     if reason := run.failed.get(SceneId(number, scene_id)):
         entry["error"] = reason
     entry["settings"] = {
@@ -258,9 +258,11 @@ def _used(template: Template, values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in template.parameters}
 
 
-def _seconds(path: Path) -> float:
+def _measure(path: Path) -> dict[str, Any]:
     with av.open(str(path)) as container:
-        return round((container.duration or 0) / av.time_base, 3)
+        video = container.streams.video[0]
+        seconds = round((container.duration or 0) / av.time_base, 3)
+        return {"seconds": seconds, "width": video.width, "height": video.height}
 
 
 def _sha256(path: Path) -> str:

@@ -83,8 +83,8 @@ def _plain() -> Show:
 
 def _now(status: Status) -> str:
     parts = [status.scene] if status.scene else []
-    if 0 < status.fraction < 1:
-        parts.append(f"{status.fraction:.0%}")
+    if status.step:
+        parts.append("step {}/{}".format(*status.step))
     if status.seconds_left is not None and status.seconds_left >= 1:
         parts.append(f"{duration(status.seconds_left)} left")
     return ", ".join(parts)

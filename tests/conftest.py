@@ -21,7 +21,7 @@ from tests.tiny_models import make_models
 TINY_PACK = Path(__file__).parent / "tiny_pack"
 # PyTorch's threads would spin while they wait for each other, which is slow where cores are few and shared.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-CPU_FLAGS = ("--cpu", "--bf16-vae")
+CPU_FLAGS = ("--cpu", "--bf16-vae", "--preview-method", "auto")
 """Tiny three-dimensional convolutions in 32 bits are five times slower on a CPU."""
 
 

@@ -113,9 +113,10 @@ def test_all_stills_come_before_all_clips(first: dict[str, Any]) -> None:
     assert [sample["kind"] for sample in first["samples"]] == ["Lumina2"] * 3 + ["WAN22_S2V"] * sum(chunks)
 
 
-def test_clips_come_in_the_order_of_the_story(first: dict[str, Any], studio: Studio) -> None:
-    clips = studio.server.output / "story_studio" / "clips"
-    times = [next(clips.glob(f"first_scene_{n}.*.mp4")).stat().st_mtime_ns for n in (1, 2, 3)]
+@pytest.mark.parametrize("kind", ["stills", "clips"])
+def test_everything_comes_in_the_order_of_the_story(kind: str, first: dict[str, Any], studio: Studio) -> None:
+    folder = studio.server.output / "story_studio" / kind
+    times = [next(folder.glob(f"first_scene_{n}.*")).stat().st_mtime_ns for n in (1, 2, 3)]
     assert times == sorted(times)
 
 

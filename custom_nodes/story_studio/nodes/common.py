@@ -21,7 +21,7 @@ def after_input() -> io.Input:
         "after",
         optional=True,
         tooltip="Only for order: this node waits for whatever is linked here. Link the contact sheet or the "
-        "previous clip, so that all pictures are made before all videos.",
+        "previous still or clip, so that all pictures are made before all videos.",
     )
 
 
@@ -65,7 +65,7 @@ def video_path(video: InputImpl.VideoFromFile) -> Path:
     return path
 
 
-def progress_bar(steps: int = 1000) -> Callable[[float], None]:
+def progress_bar(steps: int = 100) -> Callable[[float], None]:
     """A function that moves the node's progress bar to a fraction, and stops the work if the user asked."""
     bar = comfy.utils.ProgressBar(steps)
 

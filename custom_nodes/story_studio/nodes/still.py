@@ -13,7 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from .. import checkpoint
 from ..files import written_aside
-from .common import CATEGORY, HIDDEN, name_input
+from .common import CATEGORY, HIDDEN, after_input, name_input
 
 
 class Still(io.ComfyNode):
@@ -30,6 +30,7 @@ class Still(io.ComfyNode):
             inputs=[
                 io.Image.Input("image", lazy=True, tooltip="The picture; made only if it is not there yet."),
                 name_input("still"),
+                after_input(),
             ],
             outputs=[io.Image.Output()],
             hidden=HIDDEN,
@@ -37,12 +38,12 @@ class Still(io.ComfyNode):
         )
 
     @classmethod
-    def check_lazy_status(cls, name: str, image: torch.Tensor | None = None) -> list[str]:
+    def check_lazy_status(cls, name: str, image: torch.Tensor | None = None, after: Any = None) -> list[str]:
         """Nothing, if a finished file was made from the same things; else the picture."""
         return [] if image is not None or checkpoint.find("stills", cls._key(), ".png") else ["image"]
 
     @classmethod
-    def execute(cls, name: str, image: torch.Tensor | None = None) -> io.NodeOutput:
+    def execute(cls, name: str, image: torch.Tensor | None = None, after: Any = None) -> io.NodeOutput:
         """The picture as the file holds it, 8 bits a channel: a resumed story equals an undisturbed one."""
         key = cls._key()
         path = checkpoint.find("stills", key, ".png")
