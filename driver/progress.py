@@ -81,7 +81,7 @@ class Pace:
 
     def step(self, node: str, value: float, steps: float) -> None:
         """A node says how far it is."""
-        fraction, self._step = value / steps, (round(value), round(steps))
+        fraction, self._step = value / steps, (round(value), round(steps)) if steps > 1 else None
         owner = self._graph.owners.get(node)
         work = self._work.get(self._end_of(owner) or "")
         if work and work.fraction < 1:
@@ -94,6 +94,7 @@ class Pace:
         if work := self._work.get(node):
             work.fraction, work.reused = 1.0, reused
             self._spend()
+            self._current, self._step = Owner(work.phase, None), None
             self._tell()
 
     def _spend(self) -> None:
@@ -109,9 +110,12 @@ class Pace:
         return (self._graph.stills if owner.phase == "still" else self._graph.clips).get(owner.scene)
 
     def _tell(self) -> None:
-        phase, scene = self._current
+        # Recordings and settings of the clips are read while stills are still missing: that is no phase.
+        unfinished = {work.phase for work in self._work.values() if work.fraction < 1}
+        phase = min(unfinished, key=list(PHASES).index, default=self._current.phase)
+        scene = self._current.scene if self._current.phase == phase else None
         of_phase = [work for work in self._work.values() if work.phase == phase]
-        work = self._work.get(self._end_of(self._current) or "")
+        work = self._work.get(self._end_of(self._current) or "") if self._current.phase == phase else None
         everything = sum(work.cost for work in self._work.values()) or 1
         done = sum(work.cost * work.fraction for work in self._work.values())
         self.show(
