@@ -77,7 +77,7 @@ class Pace:
         if node in self._graph.stills.values() or node in self._graph.clips.values():
             return
         self._current, self._step = self._graph.owners.get(node, self._current), None
-        self._tell()
+        self._tell(self._phase())
 
     def step(self, node: str, value: float, steps: float) -> None:
         """A node says how far it is."""
@@ -87,7 +87,7 @@ class Pace:
         if work and work.fraction < 1:
             work.fraction = max(work.fraction, min(fraction, 0.99))
             self._spend()
-            self._tell()
+            self._tell(self._phase())
 
     def made(self, node: str, reused: bool) -> None:
         """A still, clip or film is finished; one that was found was not worked for."""
@@ -95,7 +95,7 @@ class Pace:
             work.fraction, work.reused = 1.0, reused
             self._spend()
             self._current, self._step = Owner(work.phase, None), None
-            self._tell()
+            self._tell(work.phase)
 
     def _spend(self) -> None:
         now = time.monotonic()
@@ -109,10 +109,14 @@ class Pace:
             return next(iter(self._graph.films.values()), None) if owner.phase == "film" else None
         return (self._graph.stills if owner.phase == "still" else self._graph.clips).get(owner.scene)
 
-    def _tell(self) -> None:
+    def _phase(self) -> Phase:
         # Recordings and settings of the clips are read while stills are still missing: that is no phase.
-        unfinished = {work.phase for work in self._work.values() if work.fraction < 1}
-        phase = min(unfinished, key=list(PHASES).index, default=self._current.phase)
+        for phase in PHASES:
+            if any(work.phase == phase and work.fraction < 1 for work in self._work.values()):
+                return phase
+        return self._current.phase
+
+    def _tell(self, phase: Phase) -> None:
         scene = self._current.scene if self._current.phase == phase else None
         of_phase = [work for work in self._work.values() if work.phase == phase]
         work = self._work.get(self._end_of(self._current) or "") if self._current.phase == phase else None
