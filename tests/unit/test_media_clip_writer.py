@@ -163,3 +163,15 @@ def test_probe_says_what_is_wrong(tmp_path):
     (tmp_path / "text.mp4").write_text("not a video")
     with pytest.raises(ValueError, match="cannot be read"):
         probe(tmp_path / "text.mp4")
+
+
+def test_what_goes_wrong_in_the_writer_s_thread_is_raised(tmp_path):
+    no_numbers = np.full((1, 48, 64, 3), "x")
+    for parts in ([no_numbers], [no_numbers, pictures(1)]):
+        with (
+            pytest.raises(TypeError),
+            ClipWriter(tmp_path / "clip.mp4", 64, 48, click(1, 0.5, 16000), 16000) as clip,
+        ):
+            for part in parts:
+                clip.write(part)
+        assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
@@ -23,6 +24,8 @@ _BATCH = 8
 
 class ClipWriter:
     """A context manager that streams pictures and their sound into an MP4 file; memory stays flat.
+
+    It encodes in a thread of its own: what is written is still encoded while the next pictures are made.
 
     `waveform` is float32 [channels, samples] at `sample_rate` hertz; mono stays mono, anything else becomes
     stereo. It starts with the first picture and is cut, or filled up with silence, to end with the last.
@@ -49,6 +52,8 @@ class ClipWriter:
         self._sound = resampled(np.asarray(waveform, np.float32), sample_rate)
         self._heard = 0
         self._crf, self._metadata = crf, metadata or {}
+        self._waiting: Future[None] = Future()
+        self._waiting.set_result(None)
 
     def __enter__(self) -> ClipWriter:
         height, width, _ = self._size
@@ -57,6 +62,8 @@ class ClipWriter:
             encoder = Encoder(aside, width, height, self._fps, len(self._sound), self._crf, self._metadata)
             self._encoder = stack.enter_context(encoder)
             self._yuv = _yuv_converter(width, height)
+            self._thread = ThreadPoolExecutor(1, "clip-writer")
+            stack.callback(self._thread.shutdown)
             self._opened = stack.pop_all()
         return self
 
@@ -67,17 +74,23 @@ class ClipWriter:
             self._opened.__exit__(kind, error, trace)
             return
         with self._opened:
+            self._waiting.result()
             if self.frames == 0:
                 raise ValueError(f"No picture was written to {self._path.name}.")
 
     def write(self, pictures: np.ndarray | torch.Tensor) -> None:
-        """Add pictures [N, height, width, 3], RGB, uint8 or float from 0 to 1.
+        """Add pictures [N, height, width, 3], RGB, uint8 or float from 0 to 1; they must not change any more.
 
-        Raises ValueError if their shape is another.
+        Waits until the pictures before them are encoded, so that no more than two parts are held.
+        Raises ValueError if their shape is another, and what went wrong with the pictures before them.
         """
         if pictures.ndim != 4 or tuple(pictures.shape[1:]) != self._size:
             expected = ", ".join(map(str, self._size))
             raise ValueError(f"Expected pictures [N, {expected}], got {list(pictures.shape)}.")
+        self._waiting.result()
+        self._waiting = self._thread.submit(self._encode, pictures)
+
+    def _encode(self, pictures: np.ndarray | torch.Tensor) -> None:
         for start in range(0, len(pictures), _BATCH):
             for picture in _as_bytes(pictures[start : start + _BATCH]):
                 self._add(picture)
