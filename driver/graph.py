@@ -84,6 +84,7 @@ class Graph:
         """The result of a template whose parameters have these values: constants, or links to other nodes."""
         placed: dict[str, Link] = {}
         by_node = {node: values[name] for name, node in template.parameters.items() if name in values}
+        by_node |= {node: _literal(by_node[node]) for node in template.encoded() & set(by_node)}
         for node_id in template.ordered():
             node, value = template.nodes[node_id], by_node.get(node_id)
             if isinstance(value, Link):
@@ -255,6 +256,11 @@ def _add_clips(
         )
         graph.films[number] = end.node
     return after
+
+
+def _literal(text: str) -> str:
+    """Words as they are said: without this, CLIPTextEncode takes (words:1.5) for weighted ones."""
+    return text.replace("(", "\\(").replace(")", "\\)")
 
 
 def _value_input(inputs: dict[str, Any]) -> str:

@@ -146,6 +146,10 @@ def _listen(path: Path) -> tuple[float, float]:
         resampler = av.AudioResampler(format="flt")
         for frame in container.decode(container.streams.audio[0]):
             rate = frame.sample_rate
+            if frame.format.name.startswith("u8"):
+                raise ValueError(
+                    f"{path.name} is 8-bit sound, which ComfyUI cannot read: export it with 16 bits."
+                )
             samples += frame.samples
             for part in resampler.resample(frame):
                 peak = max(peak, float(np.abs(part.to_ndarray()).max(initial=0)))

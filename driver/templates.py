@@ -36,6 +36,15 @@ class Template:
     parameters: dict[str, str]
     result: Link
 
+    def encoded(self) -> set[str]:
+        """The nodes whose text goes into a text encoder, which takes parentheses for weights."""
+        links = [
+            node["inputs"].get("text")
+            for node in self.nodes.values()
+            if node["class_type"] == "CLIPTextEncode"
+        ]
+        return {link[0] for link in links if is_link(link)}
+
     def ordered(self) -> list[str]:
         """The ids of the nodes that the result is made from, each after those it is linked to."""
         order: dict[str, None] = {}

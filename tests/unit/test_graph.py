@@ -158,3 +158,15 @@ def test_settings_without_effect_are_warned_of() -> None:
     assert graph.warnings(plan_of("quality", image_settings=told)) == []
     draft = graph.warnings(plan_of("draft", video_settings={"sample_steps": 4}))
     assert draft == ["video_settings.sample_steps has no effect: the profile 'draft' does not use it."]
+
+
+def test_prompts_are_taken_literally_by_the_text_encoders() -> None:
+    built = graph.build([plan_of(scenes=1, style="(soft:1.5)")])
+    encoded = [
+        node["inputs"]["text"][0]
+        for node in built.nodes.values()
+        if "CLIP" in node["class_type"] and "text" in node["inputs"]
+    ]
+    assert r"Scene 0, \(soft:1.5\)" in [built.nodes[node]["inputs"]["value"] for node in encoded]
+    card = graph.build([plan_of("draft", scenes=1, style="(soft:1.5)")])
+    assert not any("\\" in str(node["inputs"]) for node in card.nodes.values())

@@ -28,7 +28,8 @@ def convert(source: Path, target: Path, *options: str) -> Path:
         (".flac", ()),
         (".ogg", ("-c:a", "libvorbis")),
         (".m4a", ()),
-        (".wav", ("-c:a", "pcm_u8")),
+        (".wav", ("-c:a", "pcm_s24le")),
+        (".wav", ("-c:a", "pcm_f64le")),
         (".wav", ("-ar", "8000")),
         (".wav", ("-ac", "6", "-ar", "48000")),
     ],
@@ -47,7 +48,8 @@ def test_everything_that_is_wrong_comes_at_once(tmp_path: Path) -> None:
     (tmp_path / "cut.flac").write_bytes(whole.read_bytes()[:60])
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "only.png")
     (tmp_path / "broken.png").write_bytes((tmp_path / "only.png").read_bytes()[:40])
-    names = ["gone.mp3", "text.mp3", "short.wav", "silent.wav", "cut.flac", "only.png"]
+    convert(tmp_path / "source.wav", tmp_path / "eight.wav", "-c:a", "pcm_u8")
+    names = ["gone.mp3", "text.mp3", "short.wav", "silent.wav", "cut.flac", "only.png", "eight.wav"]
     scenes = [{"id": f"s{n}", "prompt": "x", "audio": name} for n, name in enumerate(names)]
     scenes.append({"id": "picture", "image": "broken.png", "audio": "source.wav"})
     with pytest.raises(Problems) as caught:
@@ -59,8 +61,9 @@ def test_everything_that_is_wrong_comes_at_once(tmp_path: Path) -> None:
     assert "is silent" in found["scenes[3].audio"]
     assert "cannot be read as sound" in found["scenes[4].audio"]
     assert "no sound in it" in found["scenes[5].audio"] or "cannot be read" in found["scenes[5].audio"]
-    assert "cannot be read as a picture" in found["scenes[6].image"]
-    assert len(found) == 7
+    assert "is 8-bit sound" in found["scenes[6].audio"]
+    assert "cannot be read as a picture" in found["scenes[7].image"]
+    assert len(found) == 8
 
 
 def _silent(path: Path) -> None:

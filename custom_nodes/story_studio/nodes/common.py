@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import comfy.model_management
 import comfy.utils
 import folder_paths
 from comfy_api.latest import InputImpl, io
+from server import PromptServer
 
 CATEGORY = "Story Studio"
 HIDDEN = [io.Hidden.dynprompt, io.Hidden.unique_id, io.Hidden.extra_pnginfo]
@@ -74,3 +76,9 @@ def progress_bar(steps: int = 100) -> Callable[[float], None]:
         bar.update_absolute(round(fraction * steps), steps)
 
     return show
+
+
+def warn(node_id: str, text: str) -> None:
+    """Says something on the node and in the server's log."""
+    logging.warning("%s: %s", node_id, text)
+    PromptServer.instance.send_progress_text(text, node_id)

@@ -13,7 +13,8 @@ from .. import checkpoint
 from ..media.clip_writer import ClipWriter
 from ..s2v import audio as sound
 from ..s2v import motion, sampling, timeline
-from .common import CATEGORY, HIDDEN, after_input, area_inputs, temporary
+from ..s2v.checks import check_sockets
+from .common import CATEGORY, HIDDEN, after_input, area_inputs, temporary, warn
 
 
 class TalkingVideo(io.ComfyNode):
@@ -86,7 +87,12 @@ class TalkingVideo(io.ComfyNode):
         after: Any = None,
     ) -> io.NodeOutput:
         """The clip, as a VIDEO in ComfyUI's folder for temporary files."""
+        check_sockets(model, positive, negative, vae, audio_encoder, audio, image)
         waveform, rate = sound.waveform(audio), int(audio["sample_rate"])
+        if sound.is_silent(waveform):
+            warn(cls.hidden.unique_id, "The recording is silent: the mouth will stay closed.")
+        if len(image) > 1:
+            warn(cls.hidden.unique_id, f"Only the first of {len(image)} pictures is used.")
         frames = timeline.frame_count(waveform.shape[-1], rate)
         size = timeline.fit_size(image.shape[2], image.shape[1], width * height)
         heard = sound.encode(audio_encoder, waveform, rate, frames)

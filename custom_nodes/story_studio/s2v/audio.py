@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import comfy.model_management
-import librosa
 import numpy as np
+import soxr
 import torch
 
 from . import timeline
 
 SAMPLE_RATE = 16_000
+SILENCE = 10 ** (-60 / 20)
 _HOP = 320
 """Samples between two features of wav2vec2: 50 a second."""
 _RECEPTIVE = 400
@@ -32,19 +33,25 @@ def waveform(audio: dict[str, Any]) -> torch.Tensor:
         ValueError: there is no sound in it, or it is broken.
     """
     samples = audio["waveform"]
-    if samples.ndim != 3 or samples.shape[-1] == 0 or samples.shape[1] == 0:
-        raise ValueError("The recording is empty: give the Talking Video a recording with sound in it.")
-    samples = samples[0].detach().to("cpu", torch.float32)
+    if samples.ndim != 3 or 0 in samples.shape or int(audio["sample_rate"]) <= 0:
+        raise ValueError("The recording is empty: link a recording with sound in it.")
+    samples = _as_float(samples[0].detach().cpu())
     if not torch.isfinite(samples).all():
         raise ValueError("The recording holds values that are not numbers: export it again as WAV or MP3.")
     return samples
+
+
+def is_silent(samples: torch.Tensor) -> bool:
+    """Whether nothing in a recording [channels, samples] is louder than -60 dB of full scale."""
+    return float(samples.abs().max()) < SILENCE
 
 
 def encode(encoder: Any, samples: torch.Tensor, sample_rate: int, frames: int) -> torch.Tensor:
     """What the model hears at each picture of the clip.
 
     The sound is led in by three pictures of silence and padded with silence to whole chunks: silence that is
-    heard closes the mouth, features that are missing do not. Loudness is normalised on the recording alone.
+    heard closes the mouth, features that are missing do not. Loudness is normalised on the recording alone;
+    a silent recording is not, for its noise would become a voice.
 
     Args:
         encoder: ComfyUI's AUDIO_ENCODER, a wav2vec2 model.
@@ -57,8 +64,11 @@ def encode(encoder: Any, samples: torch.Tensor, sample_rate: int, frames: int) -
     """
     pictures = timeline.chunk_count(frames) * timeline.PICTURES
     mono = samples.mean(dim=0).numpy()
+    if is_silent(samples):
+        mono = np.zeros_like(mono)
     if sample_rate != SAMPLE_RATE:
-        mono = librosa.resample(mono, orig_sr=sample_rate, target_sr=SAMPLE_RATE)
+        # librosa's resampler, without the seconds that importing librosa takes.
+        mono = soxr.resample(mono, sample_rate, SAMPLE_RATE, quality="HQ")
     led_in = np.zeros(pictures * SAMPLE_RATE // timeline.FPS, dtype=np.float32)
     lead = timeline.LEAD * SAMPLE_RATE // timeline.FPS
     mean, deviation = float(mono.mean()), float(np.sqrt(mono.var() + 1e-7))
@@ -66,6 +76,14 @@ def encode(encoder: Any, samples: torch.Tensor, sample_rate: int, frames: int) -
     led_in[lead:end] = mono[: end - lead]
     features = _encode_windows(encoder, torch.from_numpy((led_in - mean) / deviation))
     return _at_pictures(features, pictures)
+
+
+def _as_float(samples: torch.Tensor) -> torch.Tensor:
+    if samples.is_floating_point():
+        return samples.float()
+    if samples.dtype == torch.uint8:
+        return (samples.float() - 128) / 128
+    return samples.float() / torch.iinfo(samples.dtype).max
 
 
 def _encode_windows(encoder: Any, sound: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,270 @@
+"""How a chunk continues the one before it, with the real VAE in miniature and noise for latents."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.comfy_process import load_vae
+
+# isort: split
+import comfy.model_management
+from story_studio.s2v import motion, timeline
+from torch import Tensor
+
+KINDS: list[motion.Kind] = ["reencode", "latent"]
+LENGTHS = [1, 3, 76, 77, 78, 157, 158, 240]
+SIDE = 8
+"""Of a clip of 64 pixels, in latents."""
+
+
+@pytest.fixture(autouse=True)
+def inference() -> Iterator[None]:
+    """As ComfyUI runs its nodes."""
+    with torch.inference_mode():
+        yield
+
+
+@pytest.fixture(scope="module")
+def vae(models: Path) -> Any:
+    return load_vae(models / "vae" / "wan_2.1_vae.safetensors", torch.bfloat16)
+
+
+@pytest.fixture(scope="module")
+def exact_vae(models: Path) -> Any:
+    return load_vae(models / "vae" / "wan_2.1_vae.safetensors", torch.float32)
+
+
+@pytest.fixture
+def decoded(vae: Any) -> Iterator[list[int]]:
+    """The number of latents in each pass through the decoder."""
+    yield from _watch(vae)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("frames", LENGTHS)
+def test_a_clip_has_exactly_its_frames(vae: Any, kind: motion.Kind, frames: int) -> None:
+    parts = list(_play(kind, vae, frames))
+    assert sum(map(len, parts)) == frames
+    for part in parts:
+        assert part.shape[1:] == (64, 64, 3) and part.dtype == torch.float32 and part.device.type == "cpu"
+        assert part.min() >= 0 and part.max() <= 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_streamed_decode_equals_one_whole_decode(vae: Any, exact_vae: Any, dtype: torch.dtype) -> None:
+    vae = exact_vae if dtype == torch.float32 else vae
+    streamed = torch.cat(list(_play("latent", vae, 240)))
+    latents = [_latents(chunk.index) for chunk in timeline.chunks(240)]
+    whole = vae.decode(torch.cat([_reference(), *latents], dim=2))[0]
+    # The picture of the reference, and the three that the model drops.
+    assert torch.equal(streamed, whole[4:244])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_wider_clip_is_decoded_as_well(vae: Any, kind: motion.Kind) -> None:
+    parts = list(_play(kind, vae, 100, width=24))
+    assert torch.cat(parts).shape == (100, 64, 192, 3)
+
+
+def test_reencode_is_the_official_loop(exact_vae: Any) -> None:
+    pictures, motions = _official(exact_vae, chunks=3)
+    asked: list[Tensor | None] = []
+    played = torch.cat(list(_play("reencode", exact_vae, 237, asked=asked)))
+    assert torch.equal(played, pictures)
+    assert asked[0] is None
+    for ours, official in zip(asked[1:], motions, strict=True):
+        assert ours is not None and ours.shape == (1, 16, 19, SIDE, SIDE) and ours.dtype == torch.float32
+        assert torch.equal(ours, official)
+
+
+def test_latent_hands_on_the_last_latents_as_they_are(vae: Any) -> None:
+    asked: list[Tensor | None] = []
+    list(_play("latent", vae, 237, asked=asked))
+    assert asked[0] is None
+    for index, ours in enumerate(asked[1:]):
+        assert ours is not None and torch.equal(ours, _latents(index)[:, :, -19:])
+
+
+def test_pictures_come_before_the_chunk_is_decoded(vae: Any, decoded: list[int]) -> None:
+    for kind in KINDS:
+        decoded.clear()
+        pictures = motion.make(kind, vae, _reference()).decode(_latents(0), next(timeline.chunks(77)))
+        assert len(next(pictures)) == 1
+        assert len(decoded) == 2
+        assert len(next(pictures)) == 4
+
+
+@pytest.mark.parametrize(("kind", "work"), [("reencode", [21, 39, 19 + 10]), ("latent", [21, 20, 10])])
+def test_the_decoder_does_no_more_than_needed(
+    vae: Any, decoded: list[int], kind: motion.Kind, work: list[int]
+) -> None:
+    seen = []
+    continuity = motion.make(kind, vae, _reference())
+    for chunk in timeline.chunks(197):
+        decoded.clear()
+        continuity.motion()
+        list(continuity.decode(_latents(chunk.index), chunk))
+        seen.append(sum(decoded))
+    assert seen == work
+
+
+def test_the_last_chunk_is_not_encoded(vae: Any) -> None:
+    encoded = []
+    hook = vae.first_stage_model.encoder.register_forward_pre_hook(lambda _, x: encoded.append(x[0].shape[2]))
+    list(_play("reencode", vae, 157))
+    hook.remove()
+    assert sum(encoded) == 73
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_held_does_not_grow(vae: Any, kind: motion.Kind) -> None:
+    sampling, decoding = [], []
+    for chunks in (2, 4, 8):
+        continuity = motion.make(kind, vae, _reference())
+        for chunk in timeline.chunks(80 * chunks - 3):
+            continuity.motion()
+            sampling.append(_held(continuity, vae))
+            list(continuity.decode(_latents(chunk.index), chunk))
+        decoding.append(_held(continuity, vae))
+    assert len(set(decoding)) == 1
+    later = {held for index, held in enumerate(sampling) if index not in (0, 2, 6)}
+    assert len(later) == 1
+    if kind == "reencode":
+        assert later == {4 * 16 * 19 * SIDE * SIDE}
+
+
+@pytest.mark.parametrize("at", [1, 21, 22, 30])
+def test_latent_goes_on_in_tiles_when_memory_runs_out(
+    vae: Any, decoded: list[int], monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    before = torch.cat(list(_play("latent", vae, 237)))
+    _run_out(vae.first_stage_model.decoder, monkeypatch, at)
+    decoded.clear()
+    after = torch.cat(list(_play("latent", vae, 237)))
+    chunks = [_latents(index) for index in range(3)]
+    known = [_reference(), chunks[0][:, :, -19:], chunks[1][:, :, -19:]]
+    overlapped = torch.cat(
+        [vae.decode(torch.cat(pair, dim=2))[0, -80:] for pair in zip(known, chunks, strict=True)]
+    )[3:]
+    # A clip this small is one tile. Up to the failure nothing is different, and nothing is missing after it.
+    streamed = max(0, 4 * (at - 2) - 3)
+    assert torch.equal(after[:streamed], before[:streamed])
+    assert torch.equal(after[streamed:], overlapped[streamed:])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tiles_agree_with_the_whole(vae: Any, monkeypatch: pytest.MonkeyPatch, kind: motion.Kind) -> None:
+    whole = torch.cat(list(_play(kind, vae, 13, width=40)))
+    _run_out(vae.first_stage_model.decoder, monkeypatch, 1)
+    tiled = torch.cat(list(_play(kind, vae, 13, width=40)))
+    assert tiled.shape == whole.shape
+    # Tiles blend where they overlap; their outer edges have seen all there is.
+    assert torch.equal(tiled[:, :, :8], whole[:, :, :8])
+
+
+def test_encoding_goes_on_in_tiles_when_memory_runs_out(vae: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected: list[Tensor | None] = []
+    list(_play("reencode", vae, 78, asked=expected))
+    _run_out(vae.first_stage_model.encoder, monkeypatch, 5)
+    asked: list[Tensor | None] = []
+    list(_play("reencode", vae, 78, asked=asked))
+    assert asked[1] is not None and expected[1] is not None and torch.equal(asked[1], expected[1])
+
+
+def test_interruption_stops_the_decode(vae: Any, decoded: list[int]) -> None:
+    pictures = motion.make("latent", vae, _reference()).decode(_latents(0), next(timeline.chunks(77)))
+    next(pictures)
+    comfy.model_management.interrupt_current_processing()
+    with pytest.raises(comfy.model_management.InterruptProcessingException):
+        next(pictures)
+    assert len(decoded) == 2
+
+
+def test_another_vae_is_refused(models: Path, vae: Any) -> None:
+    motion.require_video_vae(vae)
+    for other in (load_vae(models / "vae" / "ae.safetensors", torch.float32), None):
+        with pytest.raises(ValueError, match=r"load wan_2\.1_vae\.safetensors"):
+            motion.require_video_vae(other)
+
+
+def _latents(index: int, width: int = SIDE, count: int = 20) -> Tensor:
+    """A chunk's latents, always the same for the same index."""
+    return torch.randn([1, 16, count, SIDE, width], generator=torch.Generator().manual_seed(index))
+
+
+def _reference(width: int = SIDE) -> Tensor:
+    return _latents(1000, width, count=1)
+
+
+def _play(
+    kind: motion.Kind, vae: Any, frames: int, *, width: int = SIDE, asked: list[Tensor | None] | None = None
+) -> Iterator[Tensor]:
+    """A clip of noise; `asked` gets the motion that each chunk continues."""
+    continuity = motion.make(kind, vae, _reference(width))
+    for chunk in timeline.chunks(frames):
+        continued = continuity.motion()
+        if asked is not None:
+            asked.append(continued)
+        yield from continuity.decode(_latents(chunk.index, width), chunk)
+
+
+def _official(vae: Any, chunks: int) -> tuple[Tensor, list[Tensor]]:
+    """The pictures, and the motion after each chunk but the last, by the rules of the official pipeline."""
+    clip, motions, known = [], [], _reference()
+    for index in range(chunks):
+        pictures = vae.decode(torch.cat([known, _latents(index)], dim=2))[0, -80:]
+        clip.append(pictures if index else pictures[3:])
+        known = vae.encode(pictures[-73:])
+        motions.append(known)
+    return torch.cat(clip), motions[:-1]
+
+
+def _watch(vae: Any) -> Iterator[list[int]]:
+    seen: list[int] = []
+
+    def count(_: Any, latents: tuple[Tensor, ...]) -> None:
+        seen.append(latents[0].shape[2])
+
+    hook = vae.first_stage_model.decoder.register_forward_pre_hook(count)
+    yield seen
+    hook.remove()
+
+
+def _run_out(network: Any, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    """The `at`-th pass through the network fails, as on a device whose memory is full."""
+    forward, passes = network.forward, 0
+
+    def failing(*args: Any, **kwargs: Any) -> Tensor:
+        nonlocal passes
+        passes += 1
+        if passes == at:
+            raise comfy.model_management.OOM_EXCEPTION("full")
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(network, "forward", failing)
+
+
+def _held(root: object, vae: Any) -> int:
+    """Bytes of all tensors that can be reached from an object, but for the VAE's own."""
+    storages: dict[int, int] = {}
+    todo, seen = [root], {id(vae)}
+    while todo:
+        item = todo.pop()
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
+        if isinstance(item, Tensor):
+            storages[item.untyped_storage().data_ptr()] = item.untyped_storage().nbytes()
+        elif isinstance(item, (list, tuple, deque)):
+            todo += item
+        elif isinstance(item, dict):
+            todo += item.values()
+        elif hasattr(item, "__dict__"):
+            todo += vars(item).values()
+    return sum(storages.values())
