@@ -43,6 +43,16 @@ def test_picture_i_hears_the_recording_at_its_own_time() -> None:
         assert [number - timeline.LEAD for number in heard] == list(range(frames))
 
 
+def test_a_clip_that_starts_with_the_still_adds_it_and_drops_nothing() -> None:
+    for frames in LENGTHS:
+        chunks = list(timeline.chunks(frames, timeline.LATE))
+        assert sum(chunk.keep for chunk in chunks) == frames - 1
+        assert not any(chunk.drop for chunk in chunks)
+        # Picture 0 is the still; picture i is number i - 1 of a sound without its first picture.
+        heard = [chunk.start + number for chunk in chunks for number in range(chunk.keep)]
+        assert heard == list(range(frames - 1))
+
+
 def test_every_chunk_but_the_last_leaves_enough_motion_for_the_next() -> None:
     for frames in LENGTHS:
         assert all(chunk.keep >= timeline.MOTION_PICTURES for chunk in list(timeline.chunks(frames))[:-1])

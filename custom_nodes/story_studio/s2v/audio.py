@@ -46,7 +46,9 @@ def is_silent(samples: torch.Tensor) -> bool:
     return float(samples.abs().max()) < SILENCE
 
 
-def encode(encoder: Any, samples: torch.Tensor, sample_rate: int, frames: int) -> torch.Tensor:
+def encode(
+    encoder: Any, samples: torch.Tensor, sample_rate: int, frames: int, lead: int = timeline.LEAD
+) -> torch.Tensor:
     """What the model hears at each picture of the clip.
 
     The sound is led in by three pictures of silence and padded with silence to whole chunks: silence that is
@@ -58,24 +60,30 @@ def encode(encoder: Any, samples: torch.Tensor, sample_rate: int, frames: int) -
         samples: float [channels, samples].
         sample_rate: of `samples`, in Hz.
         frames: pictures of the clip.
+        lead: pictures of silence before the sound; LATE leaves its first picture's sound out.
 
     Returns:
         float32 [1, layers, dimensions, pictures] on the CPU, pictures = 80 * chunks.
     """
-    pictures = timeline.chunk_count(frames) * timeline.PICTURES
+    pictures = timeline.chunk_count(frames, lead) * timeline.PICTURES
     mono = samples.mean(dim=0).numpy()
     if is_silent(samples):
         mono = np.zeros_like(mono)
     if sample_rate != SAMPLE_RATE:
         # librosa's resampler, without the seconds that importing librosa takes.
         mono = soxr.resample(mono, sample_rate, SAMPLE_RATE, quality="HQ")
-    led_in = np.zeros(pictures * SAMPLE_RATE // timeline.FPS, dtype=np.float32)
-    lead = timeline.LEAD * SAMPLE_RATE // timeline.FPS
     mean, deviation = float(mono.mean()), float(np.sqrt(mono.var() + 1e-7))
-    end = min(len(led_in), lead + len(mono))
-    led_in[lead:end] = mono[: end - lead]
+    led_in = _led_in(mono, lead, pictures)
     features = _encode_windows(encoder, torch.from_numpy((led_in - mean) / deviation))
     return _at_pictures(features, pictures)
+
+
+def _led_in(mono: np.ndarray, lead: int, pictures: int) -> np.ndarray:
+    """Sound [samples] at 16 kHz, led in by `lead` pictures of silence, to exactly `pictures` pictures."""
+    a_picture = SAMPLE_RATE // timeline.FPS
+    before = np.zeros(max(0, lead) * a_picture, np.float32)
+    sound = np.concatenate([before, mono[max(0, -lead) * a_picture :]])[: pictures * a_picture]
+    return np.pad(sound, (0, pictures * a_picture - len(sound)))
 
 
 def _as_float(samples: torch.Tensor) -> torch.Tensor:

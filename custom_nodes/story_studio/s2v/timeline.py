@@ -2,7 +2,8 @@
 
 Everything here is exact integer arithmetic. A *picture* is a frame of the clip, a *latent* stands for four of
 them, and a *chunk* is what the model makes in one go. The model drops its first three pictures, so the sound
-is led in by three pictures of silence: picture i of the clip then hears the recording at i / 16 s.
+is led in by three pictures of silence: picture i of the clip then hears the recording at i / 16 s. A clip that
+starts with the still itself has that as its first picture and drops none: its sound starts one picture late.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ LATENTS = 20
 """Latents in a chunk: four pictures each."""
 LEAD = 3
 """Pictures that the first chunk drops, and pictures of silence before the sound."""
+LATE = -1
+"""The lead of a clip whose first picture is the still: its sound starts with the second."""
 MOTION_PICTURES = 73
 """Last pictures of a chunk that the next one continues from: 1 + 4 * (19 - 1)."""
 MOTION_LATENTS = 19
@@ -48,17 +51,20 @@ def frame_count(samples: int, sample_rate: int) -> int:
     return -(-samples * FPS // sample_rate)
 
 
-def chunk_count(frames: int) -> int:
-    """Chunks that a clip of `frames` pictures needs: ceil((frames + 3) / 80)."""
-    return -(-(frames + LEAD) // PICTURES)
+def chunk_count(frames: int, lead: int = LEAD) -> int:
+    """Chunks that a clip of `frames` pictures needs: ceil((frames + lead) / 80); `lead` is LEAD or LATE."""
+    return -(-(frames + lead) // PICTURES)
 
 
-def chunks(frames: int) -> Iterator[Chunk]:
-    """The chunks of a clip of `frames` pictures, in order; their `keep` adds up to `frames`."""
-    for index in range(chunk_count(frames)):
+def chunks(frames: int, lead: int = LEAD) -> Iterator[Chunk]:
+    """The chunks of a clip of `frames` pictures, in order.
+
+    Their `keep` adds up to `frames`, or one less if `lead` is LATE and the first picture is the still.
+    """
+    for index in range(chunk_count(frames, lead)):
         start = index * PICTURES
-        drop = LEAD if index == 0 else 0
-        keep = min(PICTURES - drop, frames + LEAD - start - drop)
+        drop = max(0, lead) if index == 0 else 0
+        keep = min(PICTURES - drop, frames + lead - start - drop)
         yield Chunk(index, start, -(-(keep + drop) // 4), drop, keep)
 
 
