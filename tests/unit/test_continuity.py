@@ -14,13 +14,16 @@ from tests.comfy_process import load_vae
 
 # isort: split
 import comfy.model_management
+import comfy.sd
+from comfy.taesd.taehv import TAEHV
+from comfy.taesd.taesd import TAESD
 from story_studio.s2v import motion, timeline
 from torch import Tensor
 
 KINDS: list[motion.Kind] = ["reencode", "latent"]
 LENGTHS = [1, 3, 76, 77, 78, 157, 158, 240]
-SIDE = 8
-"""Of a clip of 64 pixels, in latents."""
+SIDE = 2
+"""Of a clip of 16 pixels, in latents: as small as it gets, because a CPU decodes thirty of these a second."""
 
 
 @pytest.fixture(autouse=True)
@@ -52,30 +55,24 @@ def test_a_clip_has_exactly_its_frames(vae: Any, kind: motion.Kind, frames: int)
     parts = list(_play(kind, vae, frames))
     assert sum(map(len, parts)) == frames
     for part in parts:
-        assert part.shape[1:] == (64, 64, 3) and part.dtype == torch.float32 and part.device.type == "cpu"
+        assert part.shape[1:] == (16, 16, 3) and part.dtype == torch.float32 and part.device.type == "cpu"
         assert part.min() >= 0 and part.max() <= 1
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_streamed_decode_equals_one_whole_decode(vae: Any, exact_vae: Any, dtype: torch.dtype) -> None:
     vae = exact_vae if dtype == torch.float32 else vae
-    streamed = torch.cat(list(_play("latent", vae, 240)))
-    latents = [_latents(chunk.index) for chunk in timeline.chunks(240)]
-    whole = vae.decode(torch.cat([_reference(), *latents], dim=2))[0]
-    # The picture of the reference, and the three that the model drops.
-    assert torch.equal(streamed, whole[4:244])
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_wider_clip_is_decoded_as_well(vae: Any, kind: motion.Kind) -> None:
-    parts = list(_play(kind, vae, 100, width=24))
-    assert torch.cat(parts).shape == (100, 64, 192, 3)
+    streamed = torch.cat(list(_play("latent", vae, 161, width=4)))
+    latents = [_latents(chunk.index, 4) for chunk in timeline.chunks(161)]
+    whole = vae.decode(torch.cat([_reference(4), *latents], dim=2)[:, :, :42])[0]
+    # But for the picture of the reference, and the three that the model drops.
+    assert torch.equal(streamed, whole[4:])
 
 
 def test_reencode_is_the_official_loop(exact_vae: Any) -> None:
-    pictures, motions = _official(exact_vae, chunks=3)
+    pictures, motions = _official(exact_vae, chunks=2)
     asked: list[Tensor | None] = []
-    played = torch.cat(list(_play("reencode", exact_vae, 237, asked=asked)))
+    played = torch.cat(list(_play("reencode", exact_vae, 157, asked=asked)))
     assert torch.equal(played, pictures)
     assert asked[0] is None
     for ours, official in zip(asked[1:], motions, strict=True):
@@ -85,7 +82,7 @@ def test_reencode_is_the_official_loop(exact_vae: Any) -> None:
 
 def test_latent_hands_on_the_last_latents_as_they_are(vae: Any) -> None:
     asked: list[Tensor | None] = []
-    list(_play("latent", vae, 237, asked=asked))
+    list(_play("latent", vae, 161, asked=asked))
     assert asked[0] is None
     for index, ours in enumerate(asked[1:]):
         assert ours is not None and torch.equal(ours, _latents(index)[:, :, -19:])
@@ -117,7 +114,7 @@ def test_the_decoder_does_no_more_than_needed(
 def test_the_last_chunk_is_not_encoded(vae: Any) -> None:
     encoded = []
     hook = vae.first_stage_model.encoder.register_forward_pre_hook(lambda _, x: encoded.append(x[0].shape[2]))
-    list(_play("reencode", vae, 157))
+    list(_play("reencode", vae, 78))
     hook.remove()
     assert sum(encoded) == 73
 
@@ -125,33 +122,30 @@ def test_the_last_chunk_is_not_encoded(vae: Any) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_held_does_not_grow(vae: Any, kind: motion.Kind) -> None:
     sampling, decoding = [], []
-    for chunks in (2, 4, 8):
-        continuity = motion.make(kind, vae, _reference())
-        for chunk in timeline.chunks(80 * chunks - 3):
-            continuity.motion()
-            sampling.append(_held(continuity, vae))
-            list(continuity.decode(_latents(chunk.index), chunk))
+    continuity = motion.make(kind, vae, _reference())
+    for chunk in timeline.chunks(80 * 8 - 3):
+        continuity.motion()
+        sampling.append(_held(continuity, vae))
+        list(continuity.decode(_latents(chunk.index), chunk))
         decoding.append(_held(continuity, vae))
-    assert len(set(decoding)) == 1
-    later = {held for index, held in enumerate(sampling) if index not in (0, 2, 6)}
-    assert len(later) == 1
+    assert sampling[2 - 1] == sampling[4 - 1] == sampling[8 - 1]
+    assert decoding[2 - 1] == decoding[4 - 1] == decoding[8 - 1]
     if kind == "reencode":
-        assert later == {4 * 16 * 19 * SIDE * SIDE}
+        assert sampling[-1] == 4 * 16 * 19 * SIDE * SIDE
 
 
-@pytest.mark.parametrize("at", [1, 21, 22, 30])
+@pytest.mark.parametrize("at", [1, 22, 30])
 def test_latent_goes_on_in_tiles_when_memory_runs_out(
-    vae: Any, decoded: list[int], monkeypatch: pytest.MonkeyPatch, at: int
+    vae: Any, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
-    before = torch.cat(list(_play("latent", vae, 237)))
-    _run_out(vae.first_stage_model.decoder, monkeypatch, at)
-    decoded.clear()
-    after = torch.cat(list(_play("latent", vae, 237)))
-    chunks = [_latents(index) for index in range(3)]
-    known = [_reference(), chunks[0][:, :, -19:], chunks[1][:, :, -19:]]
+    chunks = [_latents(0), _latents(1)]
+    before = vae.decode(torch.cat([_reference(), *chunks], dim=2))[0, 4:]
+    known = [_reference(), chunks[0][:, :, -19:]]
     overlapped = torch.cat(
         [vae.decode(torch.cat(pair, dim=2))[0, -80:] for pair in zip(known, chunks, strict=True)]
     )[3:]
+    _run_out(vae.first_stage_model.decoder, monkeypatch, at)
+    after = torch.cat(list(_play("latent", vae, 157)))
     # A clip this small is one tile. Up to the failure nothing is different, and nothing is missing after it.
     streamed = max(0, 4 * (at - 2) - 3)
     assert torch.equal(after[:streamed], before[:streamed])
@@ -159,13 +153,16 @@ def test_latent_goes_on_in_tiles_when_memory_runs_out(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_tiles_agree_with_the_whole(vae: Any, monkeypatch: pytest.MonkeyPatch, kind: motion.Kind) -> None:
-    whole = torch.cat(list(_play(kind, vae, 13, width=40)))
+def test_the_tiles_are_those_of_stock(vae: Any, monkeypatch: pytest.MonkeyPatch, kind: motion.Kind) -> None:
+    whole = torch.cat(list(_play(kind, vae, 9, width=40)))
+    latents = torch.cat([_reference(40), _latents(0, 40)[:, :, :3]], dim=2)
+    with monkeypatch.context() as patch:
+        _run_out(vae.first_stage_model.decoder, patch, 1)
+        stock = vae.decode(latents)[0]
     _run_out(vae.first_stage_model.decoder, monkeypatch, 1)
-    tiled = torch.cat(list(_play(kind, vae, 13, width=40)))
-    assert tiled.shape == whole.shape
-    # Tiles blend where they overlap; their outer edges have seen all there is.
-    assert torch.equal(tiled[:, :, :8], whole[:, :, :8])
+    tiled = torch.cat(list(_play(kind, vae, 9, width=40)))
+    assert torch.equal(tiled, stock[4:])
+    assert not torch.equal(tiled, whole)
 
 
 def test_encoding_goes_on_in_tiles_when_memory_runs_out(vae: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,11 +183,15 @@ def test_interruption_stops_the_decode(vae: Any, decoded: list[int]) -> None:
     assert len(decoded) == 2
 
 
-def test_another_vae_is_refused(models: Path, vae: Any) -> None:
+@pytest.mark.parametrize("other", [None, "TAESD for pictures", "TAEHV for video"])
+def test_another_vae_is_refused(vae: Any, other: str | None) -> None:
     motion.require_video_vae(vae)
-    for other in (load_vae(models / "vae" / "ae.safetensors", torch.float32), None):
-        with pytest.raises(ValueError, match=r"load wan_2\.1_vae\.safetensors"):
-            motion.require_video_vae(other)
+    wrong = None
+    if other:
+        network = TAESD(latent_channels=16) if "TAESD" in other else TAEHV(latent_channels=16)
+        wrong = comfy.sd.VAE(sd=network.state_dict())
+    with pytest.raises(ValueError, match=r"load wan_2\.1_vae\.safetensors"):
+        motion.require_video_vae(wrong)
 
 
 def _latents(index: int, width: int = SIDE, count: int = 20) -> Tensor:

@@ -41,7 +41,7 @@ class TalkingVideo(io.ComfyNode):
                 io.Int.Input(
                     "steps",
                     default=20,
-                    min=1,
+                    min=2,
                     max=200,
                     tooltip="More steps take longer: 40 is the official quality, 20 a good standard, 4 "
                     "needs a LoRA.",
@@ -64,6 +64,34 @@ class TalkingVideo(io.ComfyNode):
                     tooltip="Another seed gives another take.",
                 ),
                 after_input(),
+                io.Combo.Input(
+                    "continuity",
+                    options=["reencode", "latent"],
+                    default="reencode",
+                    tooltip="How a chunk goes on from the one before. reencode: the official way, from its "
+                    "last pictures. latent: from its last latents, with half the work for the VAE.",
+                    optional=True,
+                ),
+                io.Boolean.Input(
+                    "start_with_image",
+                    default=False,
+                    tooltip="The first frame is the picture itself, and the video moves on from it.",
+                    optional=True,
+                ),
+                io.Float.Input(
+                    "crf",
+                    default=16.0,
+                    min=0.0,
+                    max=40.0,
+                    step=1.0,
+                    tooltip="Compression of the MP4: 16 looks like the original, higher makes smaller files.",
+                    optional=True,
+                ),
+                io.Image.Input(
+                    "pose_video",
+                    tooltip="Optional. A video of poses, 16 frames a second, that the body follows.",
+                    optional=True,
+                ),
             ],
             outputs=[io.Video.Output()],
             hidden=HIDDEN,
@@ -85,17 +113,22 @@ class TalkingVideo(io.ComfyNode):
         cfg: float,
         seed: int,
         after: Any = None,
+        continuity: motion.Kind = "reencode",
+        start_with_image: bool = False,
+        crf: float = 16.0,
+        pose_video: torch.Tensor | None = None,
     ) -> io.NodeOutput:
         """The clip, as a VIDEO in ComfyUI's folder for temporary files."""
         check_sockets(model, positive, negative, vae, audio_encoder, audio, image)
         waveform, rate = sound.waveform(audio), int(audio["sample_rate"])
         if sound.is_silent(waveform):
-            warn(cls.hidden.unique_id, "The recording is silent: the mouth will stay closed.")
+            warn(cls.hidden.unique_id, "The recording is silent: check that it is the right one.")
         if len(image) > 1:
             warn(cls.hidden.unique_id, f"Only the first of {len(image)} pictures is used.")
         frames = timeline.frame_count(waveform.shape[-1], rate)
         size = timeline.fit_size(image.shape[2], image.shape[1], width * height)
-        heard = sound.encode(audio_encoder, waveform, rate, frames)
+        settings = sampling.Settings(steps, cfg, seed, continuity, start_with_image)
+        heard = sound.encode(audio_encoder, waveform, rate, frames, settings.lead)
         path = temporary(".mp4")
         pictures = sampling.talk(
             model,
@@ -103,13 +136,14 @@ class TalkingVideo(io.ComfyNode):
             negative,
             vae,
             heard,
-            motion.fit_picture(image, *size),
+            motion.fit_pictures(image[:1], *size),
             frames,
-            sampling.Settings(steps, cfg, seed),
-            _progress(model, timeline.chunk_count(frames), steps),
+            settings,
+            _progress(model, timeline.chunk_count(frames, settings.lead), steps),
+            pose_video,
         )
         tags = checkpoint.workflow_tags(cls.hidden.dynprompt, cls.hidden.unique_id, cls.hidden.extra_pnginfo)
-        with ClipWriter(path, *size, waveform.numpy(), rate, timeline.FPS, metadata=tags) as writer:
+        with ClipWriter(path, *size, waveform.numpy(), rate, timeline.FPS, crf, tags) as writer:
             for part in pictures:
                 writer.write(part)
         return io.NodeOutput(InputImpl.VideoFromFile(str(path)))

@@ -20,6 +20,8 @@ _RECEPTIVE = 400
 _WINDOW = 40 * SAMPLE_RATE
 _OVERLAP = 5 * SAMPLE_RATE
 """Sound on both sides of a window that is encoded with it and then dropped."""
+_PIECE = 100
+"""Features that the convolutions make at a time."""
 _FEATURES_A_SECOND = 30
 
 
@@ -111,9 +113,16 @@ def _encode_windows(encoder: Any, sound: torch.Tensor) -> torch.Tensor:
 def _hidden_states(model: Any, sound: torch.Tensor) -> torch.Tensor:
     # The parts of the model are called one by one, because its own forward normalises what it is given: a
     # window, or sound padded with silence, instead of the recording.
-    features = model.feature_projection(model.feature_extractor(sound.unsqueeze(0)))
-    _, layers = model.encoder(features)
+    _, layers = model.encoder(model.feature_projection(_local_features(model, sound)))
     return torch.cat(layers)
+
+
+def _local_features(model: Any, sound: torch.Tensor) -> torch.Tensor:
+    """The convolutions' output [1, features, 512]: each hears 25 ms, so pieces of it give the same."""
+    count = (len(sound) - _RECEPTIVE) // _HOP + 1
+    ends = [(first, min(first + _PIECE, count)) for first in range(0, count, _PIECE)]
+    parts = [sound[first * _HOP : (last - 1) * _HOP + _RECEPTIVE] for first, last in ends]
+    return torch.cat([model.feature_extractor(part.unsqueeze(0)) for part in parts], dim=1)
 
 
 def _at_pictures(features: torch.Tensor, pictures: int) -> torch.Tensor:

@@ -7,7 +7,8 @@ from typing import Any
 import comfy.model_base
 import torch
 from comfy.audio_encoders.wav2vec2 import Wav2Vec2Model
-from comfy.ldm.wan.vae import WanVAE
+
+from . import motion
 
 
 def check_sockets(
@@ -28,8 +29,10 @@ def check_sockets(
     if not is_s2v:
         kind = type(getattr(model, "model", model)).__name__
         problems.append(f"model is {kind} and not Wan2.2 S2V: link the MODEL of Wan2.2 S2V Models.")
-    if not isinstance(getattr(vae, "first_stage_model", None), WanVAE):
-        problems.append("vae is not the Wan 2.1 VAE: link the VAE of Wan2.2 S2V Models.")
+    try:
+        motion.require_video_vae(vae)
+    except ValueError as error:
+        problems.append(str(error))
     listens = isinstance(getattr(encoder, "model", None), Wav2Vec2Model)
     if not listens or (is_s2v and not _layers_fit(encoder.model, network)):
         problems.append("audio_encoder is not the wav2vec2 of this model: use wav2vec2_large_english_fp16.")

@@ -13,7 +13,7 @@ import comfy.samplers
 import node_helpers
 import torch
 
-from . import motion, timeline
+from . import motion, patches, pose, timeline
 
 SAMPLER = "uni_pc_bh2"
 
@@ -23,11 +23,22 @@ OnStep = Callable[[int, int, torch.Tensor], None]
 
 @dataclass(frozen=True)
 class Settings:
-    """How a clip is sampled: steps from 1, cfg from 1 (no negative prompt), and the seed of chunk 0."""
+    """How a clip is sampled: steps from 2, cfg from 1 (no negative prompt), and the seed of chunk 0.
+
+    `continuity` is what a chunk continues: `motion.Reencode` and `motion.Latent` say what each costs. With
+    `start_with_picture` the picture itself is the clip's first.
+    """
 
     steps: int
     cfg: float
     seed: int
+    continuity: motion.Kind = "reencode"
+    start_with_picture: bool = False
+
+    @property
+    def lead(self) -> int:
+        """Pictures of silence before the sound."""
+        return timeline.LATE if self.start_with_picture else timeline.LEAD
 
 
 def sigmas(steps: int, shift: float) -> torch.Tensor:
@@ -49,6 +60,7 @@ def talk(
     frames: int,
     settings: Settings,
     on_step: OnStep,
+    pose_video: torch.Tensor | None = None,
 ) -> Iterator[torch.Tensor]:
     """Samples and decodes a clip, chunk by chunk.
 
@@ -57,39 +69,42 @@ def talk(
         heard: what each picture hears, from `audio.encode`.
         picture: float [1, height, width, 3], sides multiples of 64.
         frames: pictures of the clip.
-        settings: steps, guidance and seed.
+        settings: steps, guidance, seed and continuity.
         on_step: see `OnStep`.
+        pose_video: float [N, H, W, 3] at 16 pictures a second, what the body follows.
 
     Yields:
         float [n, height, width, 3] pictures, 0 to 1, on the CPU; `frames` in all.
     """
+    model = patches.faithful(model)
     height, width = picture.shape[1:3]
     empty = torch.zeros([1, 16, timeline.LATENTS, height // 8, width // 8])
     reference = vae.encode(picture)
     # Without control the official model still adds the convolution's bias, so zeros are given, not nothing.
-    fixed = {"control_video": comfy.latent_formats.Wan21().process_out(empty)}
-    positive = node_helpers.conditioning_set_values(positive, {**fixed, "reference_latents": [reference]})
-    negative = node_helpers.conditioning_set_values(negative, {**fixed, "reference_latents": [reference]})
-    before, carried = reference, None
-    for chunk in timeline.chunks(frames):
+    free = comfy.latent_formats.Wan21().process_out(empty)
+    silence = torch.zeros_like(heard[:, :, :, : timeline.PICTURES])
+    continuity = motion.make(settings.continuity, vae, reference)
+    if settings.start_with_picture:
+        continuity.begin_with(picture)
+        yield picture.cpu()
+    for chunk in timeline.chunks(frames, settings.lead):
+        given: dict[str, Any] = {"reference_latents": [reference], "control_video": free}
+        if pose_video is not None:
+            followed = pose.control(vae, pose_video, chunk.start, settings.lead, (width, height))
+            given["control_video"] = free if followed is None else followed
+        if (continued := continuity.motion()) is not None:
+            given["reference_motion"] = continued
         sound = heard[:, :, :, chunk.start : chunk.start + timeline.PICTURES]
-        moving = {} if carried is None else {"reference_motion": before}
         latents = _sample_chunk(
             model,
-            node_helpers.conditioning_set_values(positive, {"audio_embed": sound, **moving}),
-            node_helpers.conditioning_set_values(
-                negative, {"audio_embed": torch.zeros_like(sound), **moving}
-            ),
+            node_helpers.conditioning_set_values(positive, {**given, "audio_embed": sound}),
+            node_helpers.conditioning_set_values(negative, {**given, "audio_embed": silence}),
             empty,
             settings,
             chunk.index,
             on_step,
         )
-        pictures = motion.decode_chunk(vae, before, latents, chunk)
-        if chunk.index + 1 < timeline.chunk_count(frames):
-            carried = pictures[-timeline.MOTION_PICTURES :]
-            before = motion.encode_motion(vae, carried)
-        yield pictures.cpu()
+        yield from continuity.decode(latents, chunk)
 
 
 def _sample_chunk(
@@ -101,7 +116,7 @@ def _sample_chunk(
     index: int,
     on_step: OnStep,
 ) -> torch.Tensor:
-    seed = settings.seed + index
+    seed = (settings.seed + index) % 2**64
     shift = getattr(model.get_model_object("model_sampling"), "shift", 1.0)
     return comfy.sample.sample_custom(
         model,

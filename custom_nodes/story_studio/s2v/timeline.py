@@ -2,8 +2,9 @@
 
 Everything here is exact integer arithmetic. A *picture* is a frame of the clip, a *latent* stands for four of
 them, and a *chunk* is what the model makes in one go. The model drops its first three pictures, so the sound
-is led in by three pictures of silence: picture i of the clip then hears the recording at i / 16 s. A clip that
-starts with the still itself has that as its first picture and drops none: its sound starts one picture late.
+is led in by three pictures of silence: picture i of the clip then hears the recording at i / 16 s. A clip
+that starts with the still itself has that as its first picture and drops none: its sound starts one picture
+late.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Measurements that compare the studio with stock ComfyUI; `python -m tests.benchmarks` lists them."""

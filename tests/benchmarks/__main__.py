@@ -1,0 +1,28 @@
+"""`python -m tests.benchmarks NAME [--json] [--quick]`: one measurement, one table."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+BENCHMARKS = {"talking_video": "the Talking Video node against the stock S2V chain: time, memory, sync"}
+"""Modules of this package with a function `run(quick) -> Report`, and what they measure."""
+OPTIONS = {"--json", "--quick"}
+
+
+def main(arguments: list[str]) -> int:
+    """The command's exit status; the result is on stdout, progress on stderr."""
+    options = {argument for argument in arguments if argument.startswith("-")}
+    names = [argument for argument in arguments if argument not in options]
+    if len(names) != 1 or names[0] not in BENCHMARKS or options - OPTIONS:
+        print("Usage: python -m tests.benchmarks NAME [--json] [--quick]", file=sys.stderr)
+        for name, what in BENCHMARKS.items():
+            print(f"  {name}: {what}", file=sys.stderr)
+        return 2
+    report = import_module(f"{__package__}.{names[0]}").run(quick="--quick" in options)
+    print(report.json() if "--json" in options else report.text())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,425 @@
+"""The model computes as the official one, and only while the clone that is changed is in use.
+
+What is expected is worked out here from the official formulas, not asked of the code under test.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+from collections.abc import Callable
+from typing import Any
+
+import comfy.model_management
+import comfy.sd
+import numpy as np
+import pytest
+import torch
+from comfy.ldm.wan.model import repeat_e
+from comfy_extras.nodes_easycache import EasyCacheNode
+from comfy_extras.nodes_model_advanced import ModelSamplingSD3
+from story_studio.s2v import patches, sampling, timeline
+
+Talk = Callable[..., Any]
+Inputs = dict[str, torch.Tensor]
+
+LATENTS = 20
+CONTEXT = torch.randn(1, 512, 4096, generator=torch.Generator().manual_seed(1))
+
+
+def random(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def use(model: Any) -> Any:
+    """The network, in the state that ComfyUI puts it into for this MODEL."""
+    comfy.model_management.load_models_gpu([model])
+    return model.model.diffusion_model
+
+
+def inputs(height: int = 8, width: int = 8, motion: bool = True) -> Inputs:
+    """Random sound, reference, control and motion for latents of this size."""
+    given = {
+        "audio_embed": random(1, 25, 32, 4 * LATENTS, seed=2),
+        "reference_latent": random(1, 16, 1, height, width, seed=3),
+        "control_video": torch.zeros(1, 16, LATENTS, height, width),
+    }
+    return {**given, "reference_motion": random(1, 16, 19, height, width, seed=4)} if motion else given
+
+
+def forward(
+    model: Any, timestep: float = 700.4, given: dict[str, torch.Tensor] | None = None
+) -> torch.Tensor:
+    """One run of the network, wrapped as sampling wraps it."""
+    network = use(model)
+    given = inputs() if given is None else given
+    x = random(1, 16, LATENTS, *given["reference_latent"].shape[3:], seed=5)
+    options = {"wrappers": model.wrappers}
+    return network(x, torch.tensor([timestep]), CONTEXT, transformer_options=options, **given)
+
+
+def relative(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float((a - b).norm() / b.norm())
+
+
+class Calls:
+    """What a module of the network is called with."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        self.args: list[tuple[Any, ...]] = []
+        self.kwargs: list[dict[str, Any]] = []
+        self._hook = module.register_forward_pre_hook(self._note, with_kwargs=True)
+
+    def _note(self, _module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.args.append(args)
+        self.kwargs.append(kwargs)
+
+    def __enter__(self) -> Calls:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._hook.remove()
+
+
+# Audio prefix
+
+
+def first_latent_that_hears(encoder: Any) -> list[int]:
+    """For each of 80 pictures, the first latent that changes when only that picture's feature does."""
+    features = random(1, 25, 32, 80).repeat(81, 1, 1, 1)
+    for picture in range(80):
+        features[picture, :, :, picture] += 3
+    changed = torch.zeros(80, LATENTS, dtype=torch.bool)
+    for part in encoder(features):
+        assert part.shape[:2] == (81, LATENTS)
+        changed |= (part[:80] - part[80]).flatten(2).abs().amax(2) > 1e-4
+    return changed.int().argmax(1).tolist()
+
+
+def test_a_latent_hears_up_to_its_own_last_picture(model: Any) -> None:
+    # 0, 0, 0, 0, 1, 1, ...: feature 4j + 3 reaches latent j, feature 4j + 4 does not.
+    assert first_latent_that_hears(use(patches.faithful(model)).casual_audio_encoder) == [
+        picture // 4 for picture in range(80)
+    ]
+    # In ComfyUI latent j hears up to its first picture only, and picture 77 to 79 are never heard.
+    stock = first_latent_that_hears(use(model).casual_audio_encoder)
+    assert stock == [math.ceil(picture / 4) for picture in range(77)] + [0, 0, 0]
+
+
+@pytest.mark.parametrize("pictures", [4, 80])
+def test_the_sound_is_led_in_by_73_copies_of_its_first_feature(model: Any, pictures: int) -> None:
+    features = random(2, 25, 32, pictures, seed=6)
+    led_in = torch.cat([features[..., 0:1]] * 73 + [features], dim=-1)
+    by_hand = [part[:, 19:] for part in use(model).casual_audio_encoder(led_in)]
+    ours = use(patches.faithful(model)).casual_audio_encoder(features)
+    assert len(ours) == 2
+    for part, expected in zip(ours, by_hand, strict=True):
+        assert part.shape[1] == pictures // 4
+        assert torch.equal(part, expected)
+
+
+# Positions
+
+
+def grid(times: list[int], rows: list[int], columns: list[int]) -> np.ndarray:
+    return np.array([(t, y, x) for t in times for y in rows for x in columns], dtype=np.float64)
+
+
+def official_motion(height: int, width: int) -> np.ndarray:
+    """Time, row and column of the motion tokens: of 1 latent, of 2 at half the detail, of 16 at a quarter.
+
+    A group that begins b latents back and is t latents long has positions numpy.linspace(b, b - t + 1, count)
+    back, truncated, and as many rows and columns spread over those of the picture.
+    """
+    groups = []
+    for back, length, count, side in ((1, 1, 1, 2), (3, 2, 1, 4), (19, 16, 4, 8)):
+        times = -np.linspace(back, back - length + 1, count).astype(int)
+        rows = np.linspace(0, height // 2 - 1, height // side).astype(int)
+        columns = np.linspace(0, width // 2 - 1, width // side).astype(int)
+        groups.append(grid(list(times), list(rows), list(columns)))
+    return np.concatenate(groups)
+
+
+def positions(rotations: torch.Tensor) -> np.ndarray:
+    """The positions [tokens, 3] that the rotations [1, tokens, 1, 64, 2, 2] of a head stand for.
+
+    Of 64 pairs of channels 22 turn with time, 21 with the row and 21 with the column; the slowest of n pairs
+    turns by 10000 ** -((n - 1) / n) for each position, less than half a turn over all of them.
+    """
+    cosine, sine = rotations[0, :, 0, :, 0, 0].double(), rotations[0, :, 0, :, 1, 0].double()
+    angles = torch.atan2(sine, cosine)
+    last = (21, 42, 63)
+    pairs = (22, 21, 21)
+    found = [angles[:, i] * 10000 ** ((n - 1) / n) for i, n in zip(last, pairs, strict=True)]
+    return torch.stack(found, dim=1).numpy()
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (8, 24), (16, 8)])
+def test_all_tokens_are_at_the_official_positions(model: Any, height: int, width: int) -> None:
+    """Latents at times 0 to 19, the reference at 30, motion before 0: as attention gets them."""
+    patched = patches.faithful(model)
+    with Calls(use(patched).blocks[0].self_attn) as calls:
+        forward(patched, given=inputs(height, width))
+    rows, columns = list(range(height // 2)), list(range(width // 2))
+    expected = [grid(list(range(LATENTS)), rows, columns), grid([30], rows, columns)]
+    found = positions(calls.args[0][1])
+    np.testing.assert_allclose(found, np.concatenate([*expected, official_motion(height, width)]), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(64, 64), (832, 448), (448, 832), (576, 576), (1280, 704), (704, 1280)]
+)
+def test_motion_tokens_are_at_the_official_positions(model: Any, width: int, height: int) -> None:
+    latents = random(1, 16, 19, height // 8, width // 8, seed=7)
+    stock_tokens, stock = use(model).frame_packer(latents, use(model))
+    network = use(patches.faithful(model))
+    tokens, rotations = network.frame_packer(latents, network)
+    expected = official_motion(height // 8, width // 8)
+    assert torch.equal(tokens, stock_tokens)
+    assert rotations.shape == stock.shape and rotations.dtype == stock.dtype
+    np.testing.assert_allclose(positions(rotations), expected, atol=1e-3)
+    # ComfyUI's four oldest tokens stand one after the other, and between the picture's rows and columns.
+    assert sorted(set(positions(stock)[:, 0].round().astype(int))) == [-19, -18, -17, -16, -3, -1]
+    assert sorted(set(expected[:, 0].astype(int))) == [-19, -14, -9, -4, -3, -1]
+
+
+def test_positions_are_rounded_as_numpy_rounds_them_at_every_size() -> None:
+    # One side is enough: the other is computed alike.
+    for height in range(8, 513, 8):
+        ours = patches._motion_positions(height, 8)[0].numpy()
+        np.testing.assert_array_equal(ours, official_motion(height, 8))
+
+
+# Timesteps and noise levels
+
+
+def official_sigmas(steps: int, shift: float) -> np.ndarray:
+    """The schedule goes from 1 - 1/1000 down to 0, where it ends, and is then shifted."""
+    base = np.linspace(1 - 1 / 1000, 0, steps + 1)[:-1]
+    return np.append(shift * base / (1 + (shift - 1) * base), 0)
+
+
+@pytest.mark.parametrize("shift", [3.0, 8.0])
+@pytest.mark.parametrize("steps", [4, 20, 40])
+def test_noise_levels_and_timesteps_are_official(steps: int, shift: float) -> None:
+    ours = sampling.sigmas(steps, shift)
+    official = official_sigmas(steps, shift)
+    np.testing.assert_allclose(ours.numpy(), official, atol=1e-6)
+    assert ours.dtype == torch.float32
+    # Rounding to 32 bits must not carry a timestep over a whole number.
+    assert (ours * 1000).floor().int().tolist() == (official * 1000).astype(np.int64).tolist()
+
+
+def test_noise_levels_by_hand() -> None:
+    four = [2.997 / 2.998, 2.24775 / 2.4985, 1.4985 / 1.999, 0.74925 / 1.4995, 0]
+    assert sampling.sigmas(4, 3.0).tolist() == pytest.approx(four, abs=1e-6)
+
+
+def time_embedding(timesteps: list[int]) -> torch.Tensor:
+    """Cosines, then sines, of 128 frequencies from 1 down to 1 / 10000 (excluded), as in any transformer."""
+    frequencies = 10000.0 ** (-np.arange(128) / 128)
+    angles = np.outer(timesteps, frequencies)
+    return torch.from_numpy(np.concatenate([np.cos(angles), np.sin(angles)], axis=1)).float()
+
+
+@pytest.mark.parametrize("timestep", [999.67, 700.4, 700.0, 0.9])
+def test_timesteps_are_truncated(model: Any, timestep: float) -> None:
+    patched = patches.faithful(model)
+    with Calls(use(patched).time_embedding) as calls:
+        forward(patched, timestep, inputs(motion=False))
+    # One for each latent and 0 for the reference, which holds no noise.
+    expected = time_embedding([int(timestep)] * LATENTS + [0])
+    torch.testing.assert_close(calls.args[0][0], expected, atol=1e-4, rtol=0)
+
+
+# Sizes
+
+
+@pytest.mark.parametrize("area", [832 * 480, 1280 * 720])
+def test_only_motion_and_reference_tokens_are_free_of_noise(area: int) -> None:
+    """ComfyUI gives each timestep to equally many tokens: right at all sizes that we use, wrong at others."""
+    shapes = [(16, 9), (9, 16), (1, 1), (4, 3), (3, 4), (3, 2), (21, 9), (9, 21), (5, 4), (2, 1)]
+    sizes = {timeline.fit_size(a * 400, b * 400, area) for a, b in shapes}
+    assert len(sizes) >= 6
+    for size in sizes:
+        assert size[0] % 64 == size[1] % 64 == 0
+        assert noisy_tokens(*size) == (LATENTS * size[0] * size[1] // 256, 0), size
+    for width, height in ((720, 720), (592, 592), (816, 464), (768, 432), (624, 624)):
+        own = LATENTS * (width // 16) * (height // 16)
+        assert noisy_tokens(width, height) != (own, 0)
+
+
+def noisy_tokens(width: int, height: int) -> tuple[int, int]:
+    """How many of a picture's own tokens, and of the others, count as noisy in a chunk with motion."""
+    rows, columns = height // 8, width // 8
+    one = (rows // 2) * (columns // 2)
+    others = one + one + (rows // 4) * (columns // 4) + 4 * (rows // 8) * (columns // 8)
+    noise = torch.tensor([1.0] * 2 * LATENTS + [0.0] * 5).reshape(1, -1, 1)
+    given = repeat_e(noise, torch.empty(1, LATENTS * one + others, 1))[0, :, 0]
+    return int(given[: LATENTS * one].sum()), int(given[LATENTS * one :].sum())
+
+
+def test_the_network_modulates_motion_and_reference_as_free_of_noise(model: Any) -> None:
+    with Calls(use(model).blocks[0]) as calls:
+        forward(model, given=inputs(8, 16))
+    x, modulation = calls.args[0][0], calls.kwargs[0]["e"]
+    own = LATENTS * 4 * 8
+    tokens = repeat_e(modulation.flatten(2), x)
+    assert tokens.shape[1] == x.shape[1] == own + 32 + 32 + 8 + 8
+    torch.testing.assert_close(tokens[:, :own], tokens[:, :1].expand(-1, own, -1))
+    torch.testing.assert_close(tokens[:, own:], tokens[:, -1:].expand(-1, x.shape[1] - own, -1))
+    assert relative(tokens[:, 0], tokens[:, -1]) > 0.1
+
+
+# The clone and the MODEL it was made of
+
+
+def test_stock_behaviour_is_back_when_the_clone_is_not_in_use(model: Any) -> None:
+    before = forward(model)
+    patched = patches.faithful(model)
+    assert torch.equal(forward(model), before), "making a clone changes nothing"
+    changed = forward(patched)
+    assert relative(changed, before) > 0.05
+    assert torch.equal(forward(model), before), "another prompt that uses the same model"
+    assert torch.equal(forward(patched), changed)
+    assert torch.equal(forward(model.clone()), before), "another clone of it"
+    forward(patched)
+    patched.detach()
+    network = patched.model.diffusion_model
+    for module in (network.frame_packer, network.casual_audio_encoder):
+        assert module.forward.__func__ is type(module).forward
+
+
+def test_stock_behaviour_is_back_when_the_clone_is_gone(model: Any) -> None:
+    before = forward(model)
+    patched = patches.faithful(model)
+    forward(patched)
+    del patched
+    gc.collect()
+    assert torch.equal(forward(model), before)
+
+
+def test_a_faithful_model_is_not_changed_again(model: Any) -> None:
+    once = patches.faithful(model)
+    twice = patches.faithful(once)
+    assert twice is not once
+    assert torch.equal(forward(twice), forward(once))
+
+
+def test_a_clone_made_while_another_is_in_use_is_changed_once(model: Any) -> None:
+    first = patches.faithful(model)
+    expected = forward(first)
+    second = patches.faithful(model)
+    assert torch.equal(forward(second), expected)
+
+
+def test_changing_between_both_loads_no_weights(model: Any) -> None:
+    patched = patches.faithful(model)
+    assert patched.model is model.model
+    assert patched.patches_uuid == model.patches_uuid
+    assert patched.object_patches.keys() - model.object_patches.keys() == {
+        "diffusion_model.casual_audio_encoder.forward",
+        "diffusion_model.frame_packer.forward",
+    }
+
+
+def test_each_change_shows(model: Any) -> None:
+    """Each alone: the sound at all times, the packer with motion, whole timesteps between whole numbers."""
+    patched = patches.faithful(model)
+    silent = {name: value for name, value in inputs().items() if name != "audio_embed"}
+    still = {name: value for name, value in silent.items() if name != "reference_motion"}
+    assert relative(forward(patched, 700.0), forward(model, 700.0)) > 0.05
+    assert 1e-4 < relative(forward(patched, 700.0, silent), forward(model, 700.0, silent)) < 0.1
+    assert 1e-6 < relative(forward(patched, 700.4, still), forward(model, 700.4, still)) < 0.05
+    assert torch.equal(forward(patched, 700.0, still), forward(model, 700.0, still))
+
+
+# The loop
+
+
+def test_the_loop_gives_the_network_what_the_official_one_does(model: Any, talk: Talk) -> None:
+    heard = random(1, 25, 32, 160, seed=10)
+    record = talk(model, frames=80, steps=2, seed=40, heard=heard)
+    assert len(record.latents) == 2
+    chunks = [record.calls[start : start + 4] for start in (0, 4)]
+    first_sigma = official_sigmas(2, 3.0)[0]
+    for index, calls in enumerate(chunks):
+        assert sorted(call.negative for call in calls) == [False, False, True, True]
+        # The seed is the first one's plus the chunk's number.
+        noise = torch.randn(1, 16, 20, 8, 8, generator=torch.Generator().manual_seed(40 + index))
+        for call in calls[:2]:
+            torch.testing.assert_close(call.x, first_sigma.item() * noise, rtol=1e-5, atol=1e-5)
+        for call in calls:
+            assert call.x.shape[2] == 20, "at 20 latents the reference is at position 30"
+            # No control is not nothing: zeros, as the model sees them, add the convolution's bias.
+            assert call.given["control_video"].shape == call.x.shape
+            assert call.given["control_video"].abs().max() < 1e-5
+            assert call.given["reference_latent"].shape == (1, 16, 1, 8, 8)
+            assert ("reference_motion" in call.given) == (index > 0)
+            assert index == 0 or call.given["reference_motion"].shape == (1, 16, 19, 8, 8)
+            sound = heard[:, :, :, 80 * index : 80 * index + 80]
+            assert torch.equal(call.given["audio_embed"], torch.zeros_like(sound) if call.negative else sound)
+
+
+def test_the_loop_samples_at_the_official_whole_timesteps(model: Any, talk: Talk) -> None:
+    with Calls(model.model.diffusion_model.time_embedding) as calls:
+        talk(model, steps=4)
+    whole = (1000 * official_sigmas(4, 3.0)[:4]).astype(np.int64)
+    assert whole.tolist() == [999, 899, 749, 499]
+    # Both prompts may come in one batch, so a step has one row or two of 20 latents and the reference.
+    rows = torch.cat([args[0] for args in calls.args]).reshape(4, 2, LATENTS + 1, 256)
+    for row, timestep in zip(rows, whole, strict=True):
+        expected = time_embedding([timestep] * LATENTS + [0]).expand(2, -1, -1)
+        torch.testing.assert_close(row, expected, atol=1e-4, rtol=0)
+
+
+def test_the_loop_leaves_the_model_as_it_was(model: Any, talk: Talk) -> None:
+    before = forward(model)
+    talk(model)
+    assert torch.equal(forward(model), before)
+
+
+# With what other nodes do to a MODEL
+
+
+def test_a_lora_has_its_effect(model: Any, talk: Talk, lora: dict[str, torch.Tensor]) -> None:
+    plain = talk(model).latents[0]
+    with_lora: Any = comfy.sd.load_lora_for_models(model, None, lora, 1.0, 0)[0]
+    changed = talk(with_lora).latents[0]
+    assert relative(changed, plain) > 0.01
+    # And only this effect: the same as the weights' own change, in a faithful model.
+    assert relative(forward(patches.faithful(with_lora)), forward(with_lora)) > 0.05
+    torch.testing.assert_close(talk(model).latents[0], plain)
+
+
+def test_easycache_skips_steps(model: Any, talk: Talk) -> None:
+    cached, *_ = EasyCacheNode.execute(model, 3.0, 0.15, 0.95, False).args
+    runs, latents = [], []
+    for patched in (model, cached, cached):
+        with Calls(model.model.diffusion_model.time_embedding) as calls:
+            latents.append(talk(patched, steps=6).latents[0])
+        runs.append(len(calls.args))
+    assert runs[1] == runs[2] < runs[0]
+    assert torch.isfinite(latents[1]).all() and relative(latents[1], latents[0]) > 1e-4
+    assert torch.equal(latents[1], latents[2]), "it starts anew each time"
+    assert torch.equal(talk(model, steps=6).latents[0], latents[0])
+
+
+def test_a_shift_set_by_another_node_sets_the_noise_levels(model: Any, talk: Talk) -> None:
+    shifted = ModelSamplingSD3().patch(model, 8.0)[0]
+    calls = talk(shifted, steps=4).calls
+    found = [float(call.timestep) for call in calls if not call.negative]
+    np.testing.assert_allclose(found, 1000 * official_sigmas(4, 8.0)[:4], rtol=1e-5)
+
+
+def test_what_is_changed_can_be_compiled(model: Any) -> None:
+    """In one piece, and with the same positions: the compiler traces it all, and then runs it as it is."""
+    network = use(patches.faithful(model))
+    features, latents = random(1, 25, 32, 80), random(1, 16, 19, 24, 16)
+    for module, given in (
+        (network.casual_audio_encoder, (features,)),
+        (network.frame_packer, (latents, network)),
+    ):
+        compiled = torch.compile(module, backend="eager", fullgraph=True)
+        for ours, plain in zip(compiled(*given), module(*given), strict=True):
+            torch.testing.assert_close(ours, plain)

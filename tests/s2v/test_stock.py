@@ -1,0 +1,85 @@
+"""Without the patches our loop is ComfyUI's own chain: nothing but what is meant to differ differs.
+
+The chain is WanSoundImageToVideo and what KSampler calls, with unmodified code. Both sides get the same
+prompts, picture, seed, sampler and noise levels (the stock `simple` ones differ by up to 4e-4), and the same
+wav2vec2 features: our silent lead-in belongs to the sound, not to the loop, so it is left out here.
+
+Then the network of the first chunk is given bit-identical tensors by both, and the chunk's latents are equal.
+How they become pictures is meant to differ, and so is what the second chunk continues.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import comfy.sample
+import pytest
+import torch
+from comfy_extras.nodes_wan import WanSoundImageToVideo
+from story_studio.s2v import audio, patches, sampling
+
+STEPS, SEED, CFG = 3, 7, 4.5
+FEATURES = torch.randn(25, 250, 32, generator=torch.Generator().manual_seed(11))
+"""Five seconds of wav2vec2's 25 layers: 50 features a second."""
+
+
+def stock(watch: Callable[[Any], Any], model: Any, prompts: Any, vae: Any, picture: torch.Tensor) -> Any:
+    """What the stock nodes sample for the first chunk."""
+    watched, record = watch(model)
+    encoded = {"encoded_audio_all_layers": [layer.unsqueeze(0) for layer in FEATURES]}
+    first, second = prompts
+    positive, negative, empty = WanSoundImageToVideo.execute(
+        first, second, vae, 64, 64, length=77, batch_size=1, ref_image=picture, audio_encoder_output=encoded
+    ).args
+    comfy.sample.sample(
+        watched,
+        comfy.sample.prepare_noise(empty["samples"], SEED),
+        STEPS,
+        CFG,
+        "uni_pc_bh2",
+        "simple",
+        positive,
+        negative,
+        empty["samples"],
+        sigmas=sampling.sigmas(STEPS, 3.0),
+        seed=SEED,
+        disable_pbar=True,
+    )
+    return record
+
+
+def ours(talk: Callable[..., Any], model: Any) -> Any:
+    """What our loop samples for a clip of one chunk."""
+    heard = audio._at_pictures(FEATURES, 80)
+    return talk(model, frames=77, steps=STEPS, seed=SEED, heard=heard)
+
+
+def test_without_the_patches_the_first_chunk_is_the_stock_one(
+    model: Any, watch: Any, talk: Any, prompts: Any, vae: Any, picture: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patches, "faithful", lambda model: model)
+    expected, found = stock(watch, model, prompts, vae, picture), ours(talk, model)
+    assert len(found.calls) == len(expected.calls) == 2 * STEPS
+    for mine, theirs in zip(found.calls, expected.calls, strict=True):
+        assert mine.negative == theirs.negative
+        assert torch.equal(mine.timestep, theirs.timestep)
+        assert (
+            mine.given.keys() == theirs.given.keys() >= {"audio_embed", "control_video", "reference_latent"}
+        )
+        for name in mine.given:
+            torch.testing.assert_close(mine.given[name], theirs.given[name], rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(mine.x, theirs.x, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found.latents, expected.latents, rtol=1e-5, atol=1e-5)
+
+
+def test_the_patches_are_what_differs(
+    model: Any, watch: Any, talk: Any, prompts: Any, vae: Any, picture: Any
+) -> None:
+    """The same comparison with the patches on: they are in the loop, and far above the tolerance."""
+    expected, found = stock(watch, model, prompts, vae, picture), ours(talk, model)
+    for mine, theirs in zip(found.calls[:2], expected.calls[:2], strict=True):
+        torch.testing.assert_close(mine.x, theirs.x)
+        assert all(torch.equal(mine.given[name], theirs.given[name]) for name in theirs.given)
+    difference = (found.latents[0] - expected.latents[0]).norm() / expected.latents[0].norm()
+    assert difference > 0.01
