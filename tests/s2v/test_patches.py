@@ -7,81 +7,25 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Callable
 from typing import Any
 
-import comfy.model_management
-import comfy.sd
 import numpy as np
 import pytest
 import torch
 from comfy.ldm.wan.model import repeat_e
-from comfy_extras.nodes_easycache import EasyCacheNode
-from comfy_extras.nodes_model_advanced import ModelSamplingSD3
 from story_studio.s2v import patches, sampling, timeline
 
-Talk = Callable[..., Any]
-Inputs = dict[str, torch.Tensor]
-
-LATENTS = 20
-CONTEXT = torch.randn(1, 512, 4096, generator=torch.Generator().manual_seed(1))
-
-
-def random(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def use(model: Any) -> Any:
-    """The network, in the state that ComfyUI puts it into for this MODEL."""
-    comfy.model_management.load_models_gpu([model])
-    return model.model.diffusion_model
-
-
-def inputs(height: int = 8, width: int = 8, motion: bool = True) -> Inputs:
-    """Random sound, reference, control and motion for latents of this size."""
-    given = {
-        "audio_embed": random(1, 25, 32, 4 * LATENTS, seed=2),
-        "reference_latent": random(1, 16, 1, height, width, seed=3),
-        "control_video": torch.zeros(1, 16, LATENTS, height, width),
-    }
-    return {**given, "reference_motion": random(1, 16, 19, height, width, seed=4)} if motion else given
-
-
-def forward(
-    model: Any, timestep: float = 700.4, given: dict[str, torch.Tensor] | None = None
-) -> torch.Tensor:
-    """One run of the network, wrapped as sampling wraps it."""
-    network = use(model)
-    given = inputs() if given is None else given
-    x = random(1, 16, LATENTS, *given["reference_latent"].shape[3:], seed=5)
-    options = {"wrappers": model.wrappers}
-    return network(x, torch.tensor([timestep]), CONTEXT, transformer_options=options, **given)
-
-
-def relative(a: torch.Tensor, b: torch.Tensor) -> float:
-    return float((a - b).norm() / b.norm())
-
-
-class Calls:
-    """What a module of the network is called with."""
-
-    def __init__(self, module: torch.nn.Module) -> None:
-        self.args: list[tuple[Any, ...]] = []
-        self.kwargs: list[dict[str, Any]] = []
-        self._hook = module.register_forward_pre_hook(self._note, with_kwargs=True)
-
-    def _note(self, _module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.args.append(args)
-        self.kwargs.append(kwargs)
-
-    def __enter__(self) -> Calls:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._hook.remove()
-
-
-# Audio prefix
+from tests.s2v.tools import (
+    LATENTS,
+    Calls,
+    forward,
+    inputs,
+    official_sigmas,
+    random,
+    relative,
+    time_embedding,
+    use,
+)
 
 
 def first_latent_that_hears(encoder: Any) -> list[int]:
@@ -116,9 +60,6 @@ def test_the_sound_is_led_in_by_73_copies_of_its_first_feature(model: Any, pictu
     for part, expected in zip(ours, by_hand, strict=True):
         assert part.shape[1] == pictures // 4
         assert torch.equal(part, expected)
-
-
-# Positions
 
 
 def grid(times: list[int], rows: list[int], columns: list[int]) -> np.ndarray:
@@ -190,15 +131,6 @@ def test_positions_are_rounded_as_numpy_rounds_them_at_every_size() -> None:
         np.testing.assert_array_equal(ours, official_motion(height, 8))
 
 
-# Timesteps and noise levels
-
-
-def official_sigmas(steps: int, shift: float) -> np.ndarray:
-    """The schedule goes from 1 - 1/1000 down to 0, where it ends, and is then shifted."""
-    base = np.linspace(1 - 1 / 1000, 0, steps + 1)[:-1]
-    return np.append(shift * base / (1 + (shift - 1) * base), 0)
-
-
 @pytest.mark.parametrize("shift", [3.0, 8.0])
 @pytest.mark.parametrize("steps", [4, 20, 40])
 def test_noise_levels_and_timesteps_are_official(steps: int, shift: float) -> None:
@@ -215,13 +147,6 @@ def test_noise_levels_by_hand() -> None:
     assert sampling.sigmas(4, 3.0).tolist() == pytest.approx(four, abs=1e-6)
 
 
-def time_embedding(timesteps: list[int]) -> torch.Tensor:
-    """Cosines, then sines, of 128 frequencies from 1 down to 1 / 10000 (excluded), as in any transformer."""
-    frequencies = 10000.0 ** (-np.arange(128) / 128)
-    angles = np.outer(timesteps, frequencies)
-    return torch.from_numpy(np.concatenate([np.cos(angles), np.sin(angles)], axis=1)).float()
-
-
 @pytest.mark.parametrize("timestep", [999.67, 700.4, 700.0, 0.9])
 def test_timesteps_are_truncated(model: Any, timestep: float) -> None:
     patched = patches.faithful(model)
@@ -230,9 +155,6 @@ def test_timesteps_are_truncated(model: Any, timestep: float) -> None:
     # One for each latent and 0 for the reference, which holds no noise.
     expected = time_embedding([int(timestep)] * LATENTS + [0])
     torch.testing.assert_close(calls.args[0][0], expected, atol=1e-4, rtol=0)
-
-
-# Sizes
 
 
 @pytest.mark.parametrize("area", [832 * 480, 1280 * 720])
@@ -269,9 +191,6 @@ def test_the_network_modulates_motion_and_reference_as_free_of_noise(model: Any)
     torch.testing.assert_close(tokens[:, :own], tokens[:, :1].expand(-1, own, -1))
     torch.testing.assert_close(tokens[:, own:], tokens[:, -1:].expand(-1, x.shape[1] - own, -1))
     assert relative(tokens[:, 0], tokens[:, -1]) > 0.1
-
-
-# The clone and the MODEL it was made of
 
 
 def test_stock_behaviour_is_back_when_the_clone_is_not_in_use(model: Any) -> None:
@@ -332,84 +251,6 @@ def test_each_change_shows(model: Any) -> None:
     assert 1e-4 < relative(forward(patched, 700.0, silent), forward(model, 700.0, silent)) < 0.1
     assert 1e-6 < relative(forward(patched, 700.4, still), forward(model, 700.4, still)) < 0.05
     assert torch.equal(forward(patched, 700.0, still), forward(model, 700.0, still))
-
-
-# The loop
-
-
-def test_the_loop_gives_the_network_what_the_official_one_does(model: Any, talk: Talk) -> None:
-    heard = random(1, 25, 32, 160, seed=10)
-    record = talk(model, frames=80, steps=2, seed=40, heard=heard)
-    assert len(record.latents) == 2
-    chunks = [record.calls[start : start + 4] for start in (0, 4)]
-    first_sigma = official_sigmas(2, 3.0)[0]
-    for index, calls in enumerate(chunks):
-        assert sorted(call.negative for call in calls) == [False, False, True, True]
-        # The seed is the first one's plus the chunk's number.
-        noise = torch.randn(1, 16, 20, 8, 8, generator=torch.Generator().manual_seed(40 + index))
-        for call in calls[:2]:
-            torch.testing.assert_close(call.x, first_sigma.item() * noise, rtol=1e-5, atol=1e-5)
-        for call in calls:
-            assert call.x.shape[2] == 20, "at 20 latents the reference is at position 30"
-            # No control is not nothing: zeros, as the model sees them, add the convolution's bias.
-            assert call.given["control_video"].shape == call.x.shape
-            assert call.given["control_video"].abs().max() < 1e-5
-            assert call.given["reference_latent"].shape == (1, 16, 1, 8, 8)
-            assert ("reference_motion" in call.given) == (index > 0)
-            assert index == 0 or call.given["reference_motion"].shape == (1, 16, 19, 8, 8)
-            sound = heard[:, :, :, 80 * index : 80 * index + 80]
-            assert torch.equal(call.given["audio_embed"], torch.zeros_like(sound) if call.negative else sound)
-
-
-def test_the_loop_samples_at_the_official_whole_timesteps(model: Any, talk: Talk) -> None:
-    with Calls(model.model.diffusion_model.time_embedding) as calls:
-        talk(model, steps=4)
-    whole = (1000 * official_sigmas(4, 3.0)[:4]).astype(np.int64)
-    assert whole.tolist() == [999, 899, 749, 499]
-    # Both prompts may come in one batch, so a step has one row or two of 20 latents and the reference.
-    rows = torch.cat([args[0] for args in calls.args]).reshape(4, 2, LATENTS + 1, 256)
-    for row, timestep in zip(rows, whole, strict=True):
-        expected = time_embedding([timestep] * LATENTS + [0]).expand(2, -1, -1)
-        torch.testing.assert_close(row, expected, atol=1e-4, rtol=0)
-
-
-def test_the_loop_leaves_the_model_as_it_was(model: Any, talk: Talk) -> None:
-    before = forward(model)
-    talk(model)
-    assert torch.equal(forward(model), before)
-
-
-# With what other nodes do to a MODEL
-
-
-def test_a_lora_has_its_effect(model: Any, talk: Talk, lora: dict[str, torch.Tensor]) -> None:
-    plain = talk(model).latents[0]
-    with_lora: Any = comfy.sd.load_lora_for_models(model, None, lora, 1.0, 0)[0]
-    changed = talk(with_lora).latents[0]
-    assert relative(changed, plain) > 0.01
-    # And only this effect: the same as the weights' own change, in a faithful model.
-    assert relative(forward(patches.faithful(with_lora)), forward(with_lora)) > 0.05
-    torch.testing.assert_close(talk(model).latents[0], plain)
-
-
-def test_easycache_skips_steps(model: Any, talk: Talk) -> None:
-    cached, *_ = EasyCacheNode.execute(model, 3.0, 0.15, 0.95, False).args
-    runs, latents = [], []
-    for patched in (model, cached, cached):
-        with Calls(model.model.diffusion_model.time_embedding) as calls:
-            latents.append(talk(patched, steps=6).latents[0])
-        runs.append(len(calls.args))
-    assert runs[1] == runs[2] < runs[0]
-    assert torch.isfinite(latents[1]).all() and relative(latents[1], latents[0]) > 1e-4
-    assert torch.equal(latents[1], latents[2]), "it starts anew each time"
-    assert torch.equal(talk(model, steps=6).latents[0], latents[0])
-
-
-def test_a_shift_set_by_another_node_sets_the_noise_levels(model: Any, talk: Talk) -> None:
-    shifted = ModelSamplingSD3().patch(model, 8.0)[0]
-    calls = talk(shifted, steps=4).calls
-    found = [float(call.timestep) for call in calls if not call.negative]
-    np.testing.assert_allclose(found, 1000 * official_sigmas(4, 8.0)[:4], rtol=1e-5)
 
 
 def test_what_is_changed_can_be_compiled(model: Any) -> None:

@@ -1,0 +1,195 @@
+"""What install.sh refuses, in one sentence each, and linking the node pack elsewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.install.tools import (
+    BASE_PYTHON,
+    checkout,
+    refusal,
+    run,
+    write,
+)
+
+
+def test_help(copy: Path) -> None:
+    done = run(copy / "install.sh", "--help")
+    assert done.returncode == 0
+    for command in ("demo", "test [ARG...]", "--into PATH", "--help"):
+        assert f"./install.sh {command}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["dmeo"], "unknown argument: dmeo"),
+        (["demo", "--fast"], "unknown argument after demo: --fast"),
+        (["--into"], "--into takes one path"),
+    ],
+)
+def test_unknown_arguments_show_the_usage(copy: Path, args: list[str], said: str) -> None:
+    done = run(copy / "install.sh", *args)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"install.sh: {said}")
+    assert "./install.sh demo" in done.stderr
+    assert not (copy / ".venv").exists()
+
+
+def fake_python(folder: Path, version: str) -> str:
+    """A `python3` that runs our probe as if it were another version."""
+    body = f"#!{BASE_PYTHON}\nimport sys\nsys.argv.pop(0)\nsys.version_info = ({version})\nsys.argv.pop(0)\n"
+    body += "sys.argv.insert(0, '-')\nexec(sys.stdin.read())\n"
+    return str(write(folder / "python3", body, 0o755))
+
+
+@pytest.mark.parametrize(("version", "word"), [("3, 8, 18", "old"), ("3, 99, 0", "new")])
+def test_python_of_another_time(copy: Path, tmp_path: Path, version: str, word: str) -> None:
+    said = refusal(run(copy / "install.sh", env={"PYTHON": fake_python(tmp_path / "bin", version)}))
+    assert said.startswith("Python 3.11, 3.12 or 3.13 is needed, and ")
+    assert f"{version.replace(', ', '.')}, which is too {word}" in said
+    assert not (copy / ".venv").exists()
+
+
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [
+        ("ensurepip", "cannot make virtual environments: install its venv package"),
+        ("lzma", "was built without its module 'lzma'"),
+    ],
+)
+def test_python_that_lacks_a_module(copy: Path, tmp_path: Path, module: str, said: str) -> None:
+    write(tmp_path / "lacks" / f"{module}.py", "raise ImportError\n")
+    body = f'#!/bin/sh\nPYTHONPATH="{tmp_path}/lacks" exec "{BASE_PYTHON}" "$@"\n'
+    python = write(tmp_path / "bin/python3", body, 0o755)
+    assert said in refusal(run(copy / "install.sh", env={"PYTHON": str(python)}))
+    assert not (copy / ".venv").exists()
+
+
+def test_no_python_at_all(copy: Path, tmp_path: Path) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for folder in ("/bin", "/usr/bin"):
+        for tool in Path(folder).iterdir():
+            if not tool.name.startswith("python") and not (tools / tool.name).exists():
+                (tools / tool.name).symlink_to(tool)
+    said = refusal(run(copy / "install.sh", env={"PATH": str(tools), "PYTHON": ""}))
+    assert said.startswith("Python 3.11, 3.12 or 3.13 is needed, and none was found: install one")
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Path]:
+    """A real disk of 16 MB."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a small disk")
+    with tempfile.TemporaryDirectory() as folder:
+        mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", folder]
+        if subprocess.run(mount, capture_output=True).returncode != 0:
+            pytest.skip("no small disk can be mounted here")
+        try:
+            yield Path(folder)
+        finally:
+            subprocess.run(["umount", folder], check=True)
+
+
+def test_too_little_disk_space(small_disk: Path) -> None:
+    said = refusal(run(checkout(small_disk / "a check out") / "install.sh"))
+    assert re.match(r"a first set-up needs \d+ GB of disk space and there are 0 GB free", said)
+
+
+def test_too_little_disk_space_as_df_tells_it(copy: Path, tmp_path: Path) -> None:
+    answer = "Filesystem 1024-blocks Used Available Capacity Mounted on\\n/dev/x 100000000 0 5000000 1%% /"
+    write(tmp_path / "bin/df", f"#!/bin/sh\nprintf '{answer}\\n'\n", 0o755)
+    said = refusal(run(copy / "install.sh", env={"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}))
+    assert "there are 5 GB free" in said
+    assert not (copy / ".venv").exists()
+
+
+def test_a_read_only_disk(small_disk: Path) -> None:
+    copy = checkout(small_disk / "a check out")
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    assert f"may not write to {copy}" in refusal(run(copy / "install.sh"))
+
+
+def test_a_checkout_of_someone_else() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        copy = checkout(Path(folder) / "a check out")
+        root = os.geteuid() == 0
+        if not root:
+            copy.chmod(0o555)
+        said = refusal(run(copy / "install.sh", user=65534 if root else None))
+        copy.chmod(0o755)
+    assert f"may not write to {copy}: run this as its owner, or in a copy of your own." in said
+
+
+@pytest.fixture
+def comfyui(tmp_path: Path) -> Path:
+    folder = tmp_path / "their ComfyUI"
+    write(folder / "main.py", "")
+    write(folder / "comfyui_version.py", '__version__ = "0.10.1"\n')
+    write(folder / "comfy/sd.py", "")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "listed", ['["packaging>=20", "no-such-package"]', '[\n    "packaging>=20",\n    "no-such-package",\n]']
+)
+def test_into_links_the_pack_and_tells_what_it_needs(copy: Path, comfyui: Path, listed: str) -> None:
+    project = f'[project]\ndependencies = {listed}\nkeywords = ["film"]\n'
+    write(copy / "custom_nodes/story_studio/pyproject.toml", project)
+    (comfyui / "venv/bin").mkdir(parents=True)
+    python = write(comfyui / "venv/bin/python", f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', 0o755)
+    link = comfyui / "custom_nodes/story_studio"
+
+    # A relative path counts from where the caller is.
+    done = run(copy / "install.sh", "--into", comfyui.name, cwd=comfyui.parent)
+    assert done.returncode == 0, done
+    assert link.resolve() == copy / "custom_nodes/story_studio"
+    assert done.stdout.splitlines() == [
+        f"Linked: {link} -> {copy}/custom_nodes/story_studio",
+        "ComfyUI 0.10.1 shows the nodes after a restart.",
+        "The node pack needs these Python packages: packaging>=20 no-such-package",
+        f"That ComfyUI's Python lacks some of them. To install: {python} -m pip install 'no-such-package'",
+    ]
+    again = run(copy / "install.sh", "--into", str(comfyui))
+    assert again.stdout.startswith(f"The node pack is in that ComfyUI already: {link}\n")
+    assert not (copy / ".venv").exists()
+
+
+def test_into_overwrites_nothing(copy: Path, comfyui: Path) -> None:
+    write(comfyui / "custom_nodes/story_studio/mine.py", "")
+    assert "is not this node pack: move it away" in refusal(run(copy / "install.sh", "--into", str(comfyui)))
+
+
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [
+        ('"0.3.74"', "is 0.3.74, and the node pack needs 0.3.75 or later"),
+        ('"0.2.99"', "is 0.2.99, and the node pack needs 0.3.75 or later"),
+        ("unknown", "does not say its version"),
+    ],
+)
+def test_into_an_old_comfyui(copy: Path, comfyui: Path, version: str, said: str) -> None:
+    write(comfyui / "comfyui_version.py", f"__version__ = {version}\n")
+    assert said in refusal(run(copy / "install.sh", "--into", str(comfyui)))
+    assert not (comfyui / "custom_nodes").exists()
+
+
+def test_into_something_else(copy: Path, comfyui: Path, tmp_path: Path) -> None:
+    said = refusal(run(copy / "install.sh", "--into", str(tmp_path / "nowhere")))
+    assert said.startswith(f"there is no folder {tmp_path}/nowhere")
+    assert "give the folder with main.py" in refusal(run(copy / "install.sh", "--into", str(copy)))
+    portable = tmp_path / "portable"
+    portable.mkdir()
+    comfyui.rename(portable / "ComfyUI")
+    said = refusal(run(copy / "install.sh", "--into", str(portable)))
+    assert said.endswith(f"the one in it may be meant: ./install.sh --into '{portable}/ComfyUI'")

@@ -1,0 +1,116 @@
+"""What the tests of install.sh share."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+BASE_PYTHON = str(Path(sys.executable).resolve())
+
+
+PINNED_HASH = re.compile(r"(?<=COMFYUI_SHA256=)\w+")
+
+
+def run(
+    script: Path,
+    *args: str,
+    env: dict[str, str] | None = None,
+    cwd: Path | None = None,
+    user: int | None = None,
+) -> subprocess.CompletedProcess[str]:
+    quiet = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHON"))}
+    return subprocess.run(
+        [str(script), *args],
+        env=quiet | {"PIP_CONFIG_FILE": os.devnull, "PYTHON": BASE_PYTHON} | (env or {}),
+        cwd=cwd or script.parent,
+        user=user,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def refusal(done: subprocess.CompletedProcess[str]) -> str:
+    """The one sentence with which it stopped."""
+    assert done.returncode == 1, done
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("install.sh: ")
+    return lines[0].removeprefix("install.sh: ")
+
+
+def write(path: Path, text: str, mode: int = 0o644) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+def checkout(folder: Path) -> Path:
+    """A checkout of this project, with a driver and a node pack that do next to nothing."""
+    for name in ("install.sh", "pyproject.toml", "constraints.txt", "LICENSE", "workflows/demo/story.yaml"):
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, target)
+    write(folder / "driver/__init__.py", "")
+    write(
+        folder / "driver/cli.py",
+        "import sys\nfrom pathlib import Path\n\n\n"
+        "def main() -> None:\n"
+        "    print('driver', *sys.argv[1:])\n"
+        "    film = Path('output/the-keepers-light/film.mp4')\n"
+        "    film.parent.mkdir(parents=True, exist_ok=True)\n"
+        "    film.write_bytes(b'film')\n",
+    )
+    write(folder / "driver/__main__.py", "from driver.cli import main\n\nmain()\n")
+    write(folder / "custom_nodes/story_studio/__init__.py", "")
+    return folder
+
+
+def wheel(folder: Path, name: str, version: str, files: dict[str, str | bytes]) -> Path:
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    info = f"{name}-{version}.dist-info"
+    about: dict[str, str | bytes] = {
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/RECORD": "",
+    }
+    with zipfile.ZipFile(path, "w") as file:
+        for inner, data in {**about, **files}.items():
+            file.writestr(inner, data)
+    return path
+
+
+def setuptools_wheel(folder: Path) -> None:
+    """The installed setuptools as a wheel again, so that the set-up below needs no network."""
+    try:
+        installed = distribution("setuptools")
+    except PackageNotFoundError:
+        pytest.skip("setuptools is not installed")
+    if f"setuptools=={installed.version}\n" not in (ROOT / "constraints.txt").read_text():
+        pytest.skip("setuptools is not the pinned one")
+    files: dict[str, str | bytes] = {
+        str(name): name.read_binary()
+        for name in installed.files or []
+        if name.parts[0].startswith(("setuptools", "pkg_resources", "_distutils_hack"))
+        and "tests" not in name.parts
+        and name.suffix != ".pyc"
+        and name.name not in ("METADATA", "WHEEL", "RECORD", "INSTALLER", "REQUESTED")
+    }
+    wheel(folder, "setuptools", installed.version, files)
+
+
+def packages(folder: Path) -> set[str]:
+    return {path.name.split("-")[0] for path in folder.glob(".venv/lib/python3*/site-packages/*.dist-info")}

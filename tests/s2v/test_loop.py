@@ -1,0 +1,96 @@
+"""The chunk loop gives the network what the official one does, also with what other nodes do to a MODEL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import comfy.model_management
+import comfy.sd
+import numpy as np
+import torch
+from comfy_extras.nodes_easycache import EasyCacheNode
+from comfy_extras.nodes_model_advanced import ModelSamplingSD3
+from story_studio.s2v import patches
+
+from tests.s2v.tools import (
+    LATENTS,
+    Calls,
+    Talk,
+    forward,
+    official_sigmas,
+    random,
+    relative,
+    time_embedding,
+)
+
+
+def test_the_loop_gives_the_network_what_the_official_one_does(model: Any, talk: Talk) -> None:
+    heard = random(1, 25, 32, 160, seed=10)
+    record = talk(model, frames=80, steps=2, seed=40, heard=heard)
+    assert len(record.latents) == 2
+    chunks = [record.calls[start : start + 4] for start in (0, 4)]
+    first_sigma = official_sigmas(2, 3.0)[0]
+    for index, calls in enumerate(chunks):
+        assert sorted(call.negative for call in calls) == [False, False, True, True]
+        # The seed is the first one's plus the chunk's number.
+        noise = torch.randn(1, 16, 20, 8, 8, generator=torch.Generator().manual_seed(40 + index))
+        for call in calls[:2]:
+            torch.testing.assert_close(call.x, first_sigma.item() * noise, rtol=1e-5, atol=1e-5)
+        for call in calls:
+            assert call.x.shape[2] == 20, "at 20 latents the reference is at position 30"
+            # No control is not nothing: zeros, as the model sees them, add the convolution's bias.
+            assert call.given["control_video"].shape == call.x.shape
+            assert call.given["control_video"].abs().max() < 1e-5
+            assert call.given["reference_latent"].shape == (1, 16, 1, 8, 8)
+            assert ("reference_motion" in call.given) == (index > 0)
+            assert index == 0 or call.given["reference_motion"].shape == (1, 16, 19, 8, 8)
+            sound = heard[:, :, :, 80 * index : 80 * index + 80]
+            assert torch.equal(call.given["audio_embed"], torch.zeros_like(sound) if call.negative else sound)
+
+
+def test_the_loop_samples_at_the_official_whole_timesteps(model: Any, talk: Talk) -> None:
+    with Calls(model.model.diffusion_model.time_embedding) as calls:
+        talk(model, steps=4)
+    whole = (1000 * official_sigmas(4, 3.0)[:4]).astype(np.int64)
+    assert whole.tolist() == [999, 899, 749, 499]
+    # Both prompts may come in one batch, so a step has one row or two of 20 latents and the reference.
+    rows = torch.cat([args[0] for args in calls.args]).reshape(4, 2, LATENTS + 1, 256)
+    for row, timestep in zip(rows, whole, strict=True):
+        expected = time_embedding([timestep] * LATENTS + [0]).expand(2, -1, -1)
+        torch.testing.assert_close(row, expected, atol=1e-4, rtol=0)
+
+
+def test_the_loop_leaves_the_model_as_it_was(model: Any, talk: Talk) -> None:
+    before = forward(model)
+    talk(model)
+    assert torch.equal(forward(model), before)
+
+
+def test_a_lora_has_its_effect(model: Any, talk: Talk, lora: dict[str, torch.Tensor]) -> None:
+    plain = talk(model).latents[0]
+    with_lora: Any = comfy.sd.load_lora_for_models(model, None, lora, 1.0, 0)[0]
+    changed = talk(with_lora).latents[0]
+    assert relative(changed, plain) > 0.01
+    # And only this effect: the same as the weights' own change, in a faithful model.
+    assert relative(forward(patches.faithful(with_lora)), forward(with_lora)) > 0.05
+    torch.testing.assert_close(talk(model).latents[0], plain)
+
+
+def test_easycache_skips_steps(model: Any, talk: Talk) -> None:
+    cached, *_ = EasyCacheNode.execute(model, 3.0, 0.15, 0.95, False).args
+    runs, latents = [], []
+    for patched in (model, cached, cached):
+        with Calls(model.model.diffusion_model.time_embedding) as calls:
+            latents.append(talk(patched, steps=6).latents[0])
+        runs.append(len(calls.args))
+    assert runs[1] == runs[2] < runs[0]
+    assert torch.isfinite(latents[1]).all() and relative(latents[1], latents[0]) > 1e-4
+    assert torch.equal(latents[1], latents[2]), "it starts anew each time"
+    assert torch.equal(talk(model, steps=6).latents[0], latents[0])
+
+
+def test_a_shift_set_by_another_node_sets_the_noise_levels(model: Any, talk: Talk) -> None:
+    shifted = ModelSamplingSD3().patch(model, 8.0)[0]
+    calls = talk(shifted, steps=4).calls
+    found = [float(call.timestep) for call in calls if not call.negative]
+    np.testing.assert_allclose(found, 1000 * official_sigmas(4, 8.0)[:4], rtol=1e-5)
