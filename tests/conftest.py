@@ -12,6 +12,7 @@ import av
 import numpy as np
 import pytest
 import yaml
+from hypothesis import settings
 
 from driver.cli import main
 from driver.comfy import Comfy
@@ -19,6 +20,9 @@ from driver.server import Server
 from tests.tiny_models import make_models
 
 TINY_PACK = Path(__file__).parent / "tiny_pack"
+# How long an example takes says nothing where cores are shared.
+settings.register_profile("shared", deadline=None)
+settings.load_profile("shared")
 # PyTorch's threads would spin while they wait for each other, which is slow where cores are few and shared.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 CPU_FLAGS = ("--cpu", "--bf16-vae", "--preview-method", "auto")
