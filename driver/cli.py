@@ -78,9 +78,8 @@ def _report(manifest: dict[str, Any], output: Path) -> int:
     loads, seconds = sum(manifest["model_loads"].values()), terminal.duration(manifest["seconds"]["total"])
     reused = sum(scene.get("clip", {}).get("reused", False) for scene in manifest["scenes"])
     terminal.console.print(
-        f"{manifest['project_id']} is {manifest['status']}: {len(manifest['scenes'])} scenes, {reused} "
-        "clips reused, "
-        f"{loads} model files loaded, {seconds}.",
+        f"{manifest['project_id']} is {manifest['status']}: {len(manifest['scenes'])} scenes, "
+        f"{reused} clips reused, {loads} model files loaded, {seconds}.",
         soft_wrap=True,
     )
     what = folder / manifest["film"]["file"] if manifest["film"] else folder
@@ -152,14 +151,10 @@ def _prepare(
         stories.append((path, one))
         folder = downloads / str(number)
         folder.mkdir()
-        for step in (lambda one=one, path=path: _plan(one, path, {}), None):
-            try:
-                if step:
-                    step()
-                else:
-                    gathered.append(inputs.gather(one, path.parent, folder))
-            except Problems as error:
-                problems += [Problem(f"{path}: {where}", what) for where, what in error.problems]
+        with _noting(problems, path):
+            _plan(one, path, {})
+        with _noting(problems, path):
+            gathered.append(inputs.gather(one, path.parent, folder))
     ids = [one.project_id for _, one in stories]
     for twice in sorted({name for name in ids if ids.count(name) > 1}):
         problems.append(
@@ -168,6 +163,15 @@ def _prepare(
     if problems:
         raise Problems(problems)
     return stories, gathered
+
+
+@contextlib.contextmanager
+def _noting(problems: list[Problem], path: Path) -> Iterator[None]:
+    """Notes the problems of a story's file and goes on, so that all are told at once."""
+    try:
+        yield
+    except Problems as error:
+        problems += [Problem(f"{path}: {where}", what) for where, what in error.problems]
 
 
 def _plan(one: story.Story, path: Path, files: dict[str, graph.Files]) -> Plan:
