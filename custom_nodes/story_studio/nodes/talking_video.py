@@ -150,12 +150,15 @@ class TalkingVideo(io.ComfyNode):
 
 
 def _progress(model: Any, chunks: int, steps: int) -> sampling.OnStep:
-    """One bar over all steps of all chunks, with a preview of the current chunk if the server shows any."""
-    bar = comfy.utils.ProgressBar(chunks * steps)
+    """One bar over all chunks, each its steps and its decoding; with a preview if the server shows any."""
+    each = steps + 1
+    bar = comfy.utils.ProgressBar(chunks * each)
     previewer = latent_preview.get_previewer(model.load_device, model.model.latent_format)
 
-    def show(chunk: int, step: int, denoised: torch.Tensor) -> None:
-        preview = previewer.decode_latent_to_preview_image("JPEG", denoised) if previewer else None
-        bar.update_absolute(chunk * steps + step, chunks * steps, preview)
+    def show(chunk: int, step: int, denoised: torch.Tensor | None) -> None:
+        preview = None
+        if previewer is not None and denoised is not None:
+            preview = previewer.decode_latent_to_preview_image("JPEG", denoised)
+        bar.update_absolute(chunk * each + step, chunks * each, preview)
 
     return show

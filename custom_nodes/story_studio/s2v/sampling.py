@@ -17,8 +17,10 @@ from . import motion, patches, pose, timeline
 
 SAMPLER = "uni_pc_bh2"
 
-OnStep = Callable[[int, int, torch.Tensor], None]
-"""Called after each step with the chunk's index, the steps done in it, and the current picture latents."""
+OnStep = Callable[[int, int, torch.Tensor | None], None]
+"""Called after each step with the chunk's index, the steps done in it, and the current picture latents.
+
+When the chunk's pictures are decoded it is called once more, with one step more and no latents."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ def talk(
             on_step,
         )
         yield from continuity.decode(latents, chunk)
+        on_step(chunk.index, settings.steps + 1, None)
 
 
 def _sample_chunk(
