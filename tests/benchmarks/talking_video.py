@@ -40,7 +40,7 @@ NOTES = [
     "longer, the fewer), {steps} steps, cfg 4.5, uni_pc_bh2, every run with a new recording and seed; the"
     " text is cached.",
     "Memory: the greatest resident size of ComfyUI's process, in MB, while it makes one clip at "
-    "{memory_size}x{memory_size} and 1 step; a fresh process for each column, and a first clip of two "
+    "{memory_size}x{memory_size} and {steps} steps; a fresh process for each column, and a first clip of two "
     "chunks, not counted, that loads all models. The slope is that of least squares.",
     "The node makes 80n - 3 pictures in n chunks; the chain 80n + 1 - n, as in its template.",
     "The chain samples KSampler's `simple` sigmas, the node the official ones: as many model calls.",
@@ -69,7 +69,7 @@ class Plan:
     stock_seconds: float = 12.3
 
 
-QUICK = Plan((64,), (2,), 1, 1, (2, 4), 64, (0.2, 5.0), 5.0)
+QUICK = Plan((64,), (2,), 1, 2, (2, 4), 64, (0.2, 5.0), 5.0)
 
 
 def run(quick: bool = False) -> Report:
@@ -115,12 +115,12 @@ def measure_memory(folder: Path, models: Path, plan: Plan, kinds: list[str], pro
     peaks: dict[str, list[float]] = {kind: [] for kind in kinds}
     for kind in kinds:
         with started(folder / kind, models) as bench:
-            bench.render(kind, plan.memory_size, 2, 1)
+            bench.render(kind, plan.memory_size, 2, plan.steps)
             # In rising order, so that no peak is hidden by memory that a longer clip left behind.
             for chunks in plan.memory_chunks:
                 progress(f"memory: {kind}, {chunks} chunks")
                 bench.process.forget_peak()
-                bench.render(kind, plan.memory_size, chunks, 1)
+                bench.render(kind, plan.memory_size, chunks, plan.steps)
                 peaks[kind].append(bench.process.peak_mb())
     for index, chunks in enumerate(plan.memory_chunks):
         section.rows.append({"": f"{chunks} chunks", **{f"{kind} MB": peaks[kind][index] for kind in kinds}})
@@ -140,7 +140,7 @@ def measure_sync(bench: Bench, plan: Plan, progress: Progress) -> Section:
         samples = round(seconds * RATE)
         expected = -(-samples * FPS // RATE)
         chunks = -(-expected // CHUNK)
-        pictures, video, sound = ends(bench.render(kind, 64, chunks, 1, seconds).path)
+        pictures, video, sound = ends(bench.render(kind, 64, chunks, plan.steps, seconds).path)
         row: dict[str, Cell] = {"": kind, "seconds": f"{seconds:g}", "pictures": pictures}
         row |= {"expected": expected, "|v-a| ms": 1000 * abs(video - sound)}
         section.rows.append(row | {"|v-r| ms": 1000 * abs(video - samples / RATE)})
