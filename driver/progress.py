@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from .graph import Graph, Owner, Phase, Plan, SceneId
+from .graph import Graph, Owner, Phase, SceneId
 
 PHASES: dict[Phase, str] = {"still": "stills", "clip": "clips", "film": "film"}
 _STILL_COST = 2.0
@@ -54,7 +54,6 @@ class _Work:
 class Pace:
     """Follows a render's events and tells its status; the time left follows from the pace of each phase."""
 
-    plans: list[Plan]
     seconds: dict[SceneId, float]
     show: Show
     spent: dict[Phase, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))

@@ -44,7 +44,7 @@ class _Run:
     made: dict[tuple[int, str], dict[str, Any]] = field(default_factory=dict)
     seconds: defaultdict[SceneId, float] = field(default_factory=lambda: defaultdict(float))
     loads: Counter[str] = field(default_factory=Counter)
-    executed: set[str] = field(default_factory=set)
+    executed: set[tuple[str, str]] = field(default_factory=set)
     nodes: int = 0
 
 
@@ -108,7 +108,7 @@ def render(
         RenderError: something that all scenes need failed.
     """
     folders = [output / plan.story.project_id for plan in plans]
-    run = _Run(plans, comfy, folders, Pace(plans, seconds, show))
+    run = _Run(plans, comfy, folders, Pace(seconds, show))
     began = time.monotonic()
     graph = graphs.build(plans)
     check(graph, comfy)
@@ -139,7 +139,7 @@ def _submit(run: _Run, graph: Graph) -> tuple[SceneId, str] | None:
                 if current:
                     run.seconds[current] += now - began
                 began, current = now, graph.owners[event.node].scene
-                _note_execution(run, graph, event.node)
+                _note_execution(run, graph, prompt_id, event.node)
             elif isinstance(event, Progress) and event.max:
                 run.pace.step(event.node, event.value, event.max)
             elif isinstance(event, Executed):
@@ -162,11 +162,12 @@ def _submit(run: _Run, graph: Graph) -> tuple[SceneId, str] | None:
     return _scene_of(graph, failed), failed.message
 
 
-def _note_execution(run: _Run, graph: Graph, node: str) -> None:
+def _note_execution(run: _Run, graph: Graph, prompt_id: str, node: str) -> None:
     run.pace.executing(node)
-    if node not in run.executed:
+    # The nodes of another submission have other numbers.
+    if (prompt_id, node) not in run.executed:
         run.loads.update(models.read_by(graph.nodes[node], run.comfy))
-    run.executed.add(node)
+    run.executed.add((prompt_id, node))
 
 
 def _scene_of(graph: Graph, failed: Failed) -> SceneId:
