@@ -57,7 +57,7 @@ class VideoSettings(_Part):
     resolution: str = Field(
         default="480p", description="480p, 720p, or WIDTHxHEIGHT: how many pixels a frame may have."
     )
-    sample_steps: int | None = Field(default=None, ge=2, le=200, description="Sampling steps.")
+    sample_steps: int | None = Field(default=None, ge=1, le=200, description="Sampling steps.")
     cfg: float | None = Field(
         default=None, ge=1, le=30, description="Guidance; 1 ignores the negative prompt."
     )

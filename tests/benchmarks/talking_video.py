@@ -37,13 +37,14 @@ CFG = 4.5
 NOTES = [
     "wall: from submission to the finished file; cpu: the ComfyUI process's own work, which a busy "
     "machine changes less. Both in seconds a chunk, the least of 1 to {repeats} runs by turns (the "
-    "longer, the fewer), {steps} steps, cfg 4.5, uni_pc_bh2, every run with a new recording and seed; the"
-    " text is cached.",
+    "longer, the fewer), {steps} steps, cfg 4.5, UniPC bh2, every run with a new recording and seed; the "
+    "text is cached.",
     "Memory: the greatest resident size of ComfyUI's process, in MB, while it makes one clip at "
     "{memory_size}x{memory_size} and {steps} steps; a fresh process for each column, and a first clip of two "
     "chunks, not counted, that loads all models. The slope is that of least squares.",
     "The node makes 80n - 3 pictures in n chunks; the chain 80n + 1 - n, as in its template.",
-    "The chain samples KSampler's `simple` sigmas, the node the official ones: as many model calls.",
+    "The chain samples KSampler's `simple` sigmas with ComfyUI's uni_pc_bh2, the node the official ones with "
+    "the official UniPC: as many model calls.",
     "The chain decodes all latents at the end, encodes no picture but the reference (once a chunk), and "
     "writes x264 at crf 23. The node decodes each chunk, and writes BT.709 at crf 16 while the next one "
     "is sampled.",

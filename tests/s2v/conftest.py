@@ -189,7 +189,14 @@ def talk(watch: Watch, vae: Any, prompts: tuple[list, list], picture: torch.Tens
         watched, record = watch(model)
         settings = sampling.Settings(steps=steps, cfg=4.5, seed=seed)
         for _ in sampling.talk(
-            watched, *prompts, vae, heard, picture, frames, settings, on_step=lambda *_: None
+            watched,
+            *prompts,
+            vae,
+            heard.split(80, dim=-1),
+            picture,
+            frames,
+            settings,
+            on_step=lambda *_: None,
         ):
             pass
         return record

@@ -1,11 +1,11 @@
 """Without the patches our loop is ComfyUI's own chain: nothing but what is meant to differ differs.
 
-The chain is WanSoundImageToVideo and what KSampler calls, with unmodified code. Both sides get the same
-prompts, picture, seed, sampler and noise levels (the stock `simple` ones differ by up to 4e-4), and the same
+The chain is WanSoundImageToVideo and what the custom KSampler calls, with unmodified code. Both sides get the
+same prompts, picture, seed, sampler and noise levels (the stock ones differ, see test_unipc.py), and the same
 wav2vec2 features: our silent lead-in belongs to the sound, not to the loop, so it is left out here.
 
-Then the network of the first chunk is given bit-identical tensors by both, and the chunk's latents are equal.
-How they become pictures is meant to differ, and so is what the second chunk continues.
+Then the network of the first chunk is given the same tensors by both, to float tolerance, and the chunk's
+latents are equal. How they become pictures is meant to differ, and so is what the second chunk continues.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import comfy.sample
 import pytest
 import torch
 from comfy_extras.nodes_wan import WanSoundImageToVideo
-from story_studio.s2v import audio, patches, sampling
+from story_studio.s2v import audio, patches, sampling, unipc
 
 STEPS, SEED, CFG = 3, 7, 4.5
 FEATURES = torch.randn(25, 250, 32, generator=torch.Generator().manual_seed(11))
@@ -32,17 +32,15 @@ def stock(watch: Callable[[Any], Any], model: Any, prompts: Any, vae: Any, pictu
     positive, negative, empty = WanSoundImageToVideo.execute(
         first, second, vae, 64, 64, length=77, batch_size=1, ref_image=picture, audio_encoder_output=encoded
     ).args
-    comfy.sample.sample(
+    comfy.sample.sample_custom(
         watched,
         comfy.sample.prepare_noise(empty["samples"], SEED),
-        STEPS,
         CFG,
-        "uni_pc_bh2",
-        "simple",
+        unipc.sampler(),
+        sampling.sigmas(STEPS, 3.0),
         positive,
         negative,
         empty["samples"],
-        sigmas=sampling.sigmas(STEPS, 3.0),
         seed=SEED,
         disable_pbar=True,
     )
@@ -51,7 +49,7 @@ def stock(watch: Callable[[Any], Any], model: Any, prompts: Any, vae: Any, pictu
 
 def ours(talk: Callable[..., Any], model: Any) -> Any:
     """What our loop samples for a clip of one chunk."""
-    heard = audio._at_pictures(FEATURES, 80)
+    heard = audio._at_pictures(FEATURES, 0, 250, 0, 80)
     return talk(model, frames=77, steps=STEPS, seed=SEED, heard=heard)
 
 
@@ -69,8 +67,8 @@ def test_without_the_patches_the_first_chunk_is_the_stock_one(
         )
         for name in mine.given:
             torch.testing.assert_close(mine.given[name], theirs.given[name], rtol=1e-6, atol=1e-6)
-        torch.testing.assert_close(mine.x, theirs.x, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(found.latents, expected.latents, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(mine.x, theirs.x, rtol=1e-4, atol=5e-5)
+    torch.testing.assert_close(found.latents, expected.latents, rtol=1e-4, atol=5e-5)
 
 
 def test_the_patches_are_what_differs(
@@ -80,6 +78,7 @@ def test_the_patches_are_what_differs(
     expected, found = stock(watch, model, prompts, vae, picture), ours(talk, model)
     for mine, theirs in zip(found.calls[:2], expected.calls[:2], strict=True):
         torch.testing.assert_close(mine.x, theirs.x)
-        assert all(torch.equal(mine.given[name], theirs.given[name]) for name in theirs.given)
+        for name in theirs.given:
+            torch.testing.assert_close(mine.given[name], theirs.given[name], rtol=1e-6, atol=1e-6)
     difference = (found.latents[0] - expected.latents[0]).norm() / expected.latents[0].norm()
     assert difference > 0.01

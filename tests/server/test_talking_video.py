@@ -10,6 +10,8 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+import requests
+import websocket
 from PIL import Image
 from story_studio.media.probe import probe
 
@@ -170,6 +172,48 @@ def test_sound_of_all_kinds(bench: Bench, rate: int, layout: str) -> None:
     assert (info.frames, info.channels) == (8, 1 if layout == "mono" else 2)
 
 
+LORA = "wan2.2_t2v_lightx2v_4steps_lora_v1.1_high_noise.safetensors"
+
+
+def test_turbo_is_four_steps_of_a_lora_and_says_what_it_lacks(bench: Bench) -> None:
+    graph = bench.graph(0.3)
+    graph["14"]["inputs"]["preset"] = "turbo"
+    said = bench.run(graph)
+    assert isinstance(said, str)
+    assert "preset turbo needs the 4-step LoRA" in said
+    graph["1"]["inputs"]["lora"] = LORA
+    bench.studio.samples()
+    tags = probe(bench.film(graph)).metadata
+    assert tags["comment"].startswith("Wan2.2 S2V, 4 steps, cfg 1, seed 0, reencode.")
+    assert "not made for S2V" in tags["comment"]
+    # Without guidance a step is one run of the network, whatever the linked steps and cfg are.
+    assert [sample["steps"] for sample in bench.studio.samples()] == [4]
+
+
+def test_the_node_says_which_chunk_and_step_it_is_at(bench: Bench) -> None:
+    graph = bench.graph(5.2)
+    url = bench.studio.server.url.replace("http", "ws") + "/ws?clientId=reader"
+    socket = websocket.create_connection(url, timeout=60)
+    try:
+        body = {"prompt": graph, "client_id": "reader"}
+        requests.post(f"{bench.studio.server.url}/prompt", json=body, timeout=30).raise_for_status()
+        texts: list[str] = []
+        while not (texts and texts[-1].endswith("0:00 left")):
+            message = socket.recv()
+            # Text on a node: 3, the length of its id, the id, the text.
+            if isinstance(message, bytes) and message[:4] == (3).to_bytes(4, "big"):
+                length = int.from_bytes(message[4:8], "big")
+                assert message[8 : 8 + length] == b"14"
+                texts.append(message[8 + length :].decode())
+    finally:
+        socket.close()
+    assert [text.rpartition(",")[0] for text in texts] == [
+        f"Chunk {chunk} of 2, {what}"
+        for chunk in (1, 2)
+        for what in ("step 1 of 2", "step 2 of 2", "written")
+    ]
+
+
 def test_a_silent_recording_is_warned_of(bench: Bench) -> None:
     graph = bench.graph(0.3)
     graph["7"] = {
@@ -183,8 +227,7 @@ def test_a_silent_recording_is_warned_of(bench: Bench) -> None:
 def test_a_model_that_other_nodes_patched(bench: Bench) -> None:
     graph = bench.graph(0.3)
     plain = _pictures(bench.film(graph))
-    lora = "wan2.2_t2v_lightx2v_4steps_lora_v1.1_high_noise.safetensors"
-    names = {"model": ["1", 0], "lora_name": lora, "strength_model": 1.0}
+    names = {"model": ["1", 0], "lora_name": LORA, "strength_model": 1.0}
     graph["20"] = {"class_type": "LoraLoaderModelOnly", "inputs": names}
     settings = {"model": ["20", 0], "reuse_threshold": 0.2, "start_percent": 0.15, "end_percent": 0.95}
     graph["21"] = {"class_type": "EasyCache", "inputs": {**settings, "verbose": False}}

@@ -14,6 +14,7 @@ from tests import comfy_process  # noqa: F401
 import comfy.audio_encoders.audio_encoders as audio_encoders
 import comfy.sd  # brings what the audio encoders take for granted
 import comfy.utils
+from comfy_extras.nodes_wan import get_audio_embed_bucket_fps, linear_interpolation
 from story_studio.s2v import audio, timeline
 
 
@@ -41,7 +42,13 @@ def test_features_are_those_of_the_official_times() -> None:
     """Of features that hold their own time, picture i gets the one at round(30 * i / 16) / 30 s."""
     count = 50 * 10 - 1
     features = (torch.arange(count) / 50.0).expand(25, 1, count).movedim(-1, 1)
-    heard = audio._at_pictures(features, 160)[0, 0, 0]
+    parts = [
+        audio._at_pictures(
+            features[:, max(0, start * 3 - 5) :], max(0, start * 3 - 5), count, start, start + 80
+        )
+        for start in (0, 80)
+    ]
+    heard = torch.cat(parts, dim=-1)[0, 0, 0]
     length = int(count / 50 * 30)
     for picture in range(160):
         index = int(np.round(picture * 30 / 16))
@@ -64,33 +71,52 @@ def encoder(models: Path):
 
 
 def test_our_features_are_comfyui_s_own(encoder) -> None:
-    """Without lead-in, padding and windows, the hidden states are those of ComfyUI's encoder."""
-    samples = tone(3.0, 16_000)
-    stock = torch.cat(encoder.encode_audio(samples[None], 16_000)["encoded_audio_all_layers"])
-    normal = (samples[0] - samples.mean()) / torch.sqrt(samples.var() + 1e-7)
+    """Without lead-in and padding, each picture hears what ComfyUI's encoder and bucketing give it."""
+    samples = tone(5.0, 16_000)
     with torch.inference_mode():
-        ours = audio._encode_windows(encoder, normal)
-    assert ours.shape == stock.shape
-    assert torch.allclose(ours, stock.float().cpu(), atol=1e-4)
+        stock = torch.cat(encoder.encode_audio(samples[None], 16_000)["encoded_audio_all_layers"])
+        bucketed = linear_interpolation(stock.float().cpu(), 50, 30)
+        buckets, _ = get_audio_embed_bucket_fps(bucketed, fps=16, batch_frames=80, m=0, video_rate=30)
+        normal = (samples[0] - samples.mean()) / torch.sqrt(samples.var() + 1e-7)
+        ours = audio._hear_window(encoder, normal, 0, 80)
+    theirs = buckets.reshape(-1, *buckets.shape[-2:])[:80].permute(1, 2, 0)
+    assert ours.shape[1:] == theirs.shape
+    assert torch.allclose(ours[0], theirs, atol=1e-4)
 
 
 def test_windows_are_exact_up_to_the_attention(encoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    sound = tone(9.0, 16_000)[0] * 3
     with torch.inference_mode():
-        whole = audio._encode_windows(encoder, sound)
-        monkeypatch.setattr(audio, "_WINDOW", 3 * 16_000)
-        monkeypatch.setattr(audio, "_OVERLAP", 2 * 16_000)
-        parts = audio._encode_windows(encoder, sound)
-    assert parts.shape == whole.shape
+        whole = list(audio.hear(encoder, tone(24.0, 16_000), 16_000, 384))
+        monkeypatch.setattr(audio, "_WINDOW", 160)
+        parts = list(audio.hear(encoder, tone(24.0, 16_000), 16_000, 384))
+    assert [part.shape for part in parts] == [whole[0].shape] * 5
     # Up to the first transformer layer a feature hears its neighbours only: there windows are exact.
-    assert torch.allclose(parts[0, 100:-100], whole[0, 100:-100], atol=2e-3)
+    for part, same in zip(parts, whole, strict=True):
+        assert torch.allclose(part[:, 0], same[:, 0], atol=2e-3)
+
+
+def test_no_more_than_a_window_is_encoded_before_it_is_asked_for(
+    encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = []
+    encode = audio._hidden_states
+    monkeypatch.setattr(
+        audio,
+        "_hidden_states",
+        lambda model, sound: seconds.append(len(sound) / 16_000) or encode(model, sound),
+    )
+    with torch.inference_mode():
+        for index, _ in enumerate(audio.hear(encoder, tone(120.0, 16_000), 16_000, 1920)):
+            assert len(seconds) == index // 8 + 1
+    assert max(seconds) == 50
+    assert sum(seconds) == 45 + 50 + 50 + 10
 
 
 def test_silence_is_fed_as_silence(encoder) -> None:
     noise = torch.randn(1, 16_000, generator=torch.Generator().manual_seed(0)) * 1e-4
     with torch.inference_mode():
-        heard = audio.encode(encoder, noise, 16_000, 16)
-        nothing = audio.encode(encoder, torch.zeros(1, 16_000), 16_000, 16)
+        (heard,) = audio.hear(encoder, noise, 16_000, 16)
+        (nothing,) = audio.hear(encoder, torch.zeros(1, 16_000), 16_000, 16)
     assert audio.is_silent(noise)
     assert torch.equal(heard, nothing)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import comfy.utils
 import latent_preview
 import torch
 from comfy_api.latest import InputImpl, io
+from server import PromptServer
 
 from .. import checkpoint
 from ..media.clip_writer import ClipWriter
@@ -15,6 +17,13 @@ from ..s2v import audio as sound
 from ..s2v import motion, sampling, timeline
 from ..s2v.checks import check_sockets
 from .common import CATEGORY, HIDDEN, after_input, area_inputs, temporary, warn
+
+PRESETS = {"quality": (40, 4.5), "standard": (20, 4.5), "turbo": (4, 1.0)}
+"""Steps and cfg. `quality` is official; `turbo` is for the 4-step LoRA."""
+UNGUIDED = (
+    "cfg 1 is for few-step LoRAs such as lightx2v's. They were not made for S2V: part of their weights does "
+    "not fit it, the body moves less, and the negative prompt has no effect."
+)
 
 
 class TalkingVideo(io.ComfyNode):
@@ -41,10 +50,10 @@ class TalkingVideo(io.ComfyNode):
                 io.Int.Input(
                     "steps",
                     default=20,
-                    min=2,
+                    min=1,
                     max=200,
-                    tooltip="More steps take longer: 40 is the official quality, 20 a good standard, 4 "
-                    "needs a LoRA.",
+                    tooltip="Used with preset custom. More steps take longer: 40 is the official quality, "
+                    "20 a good standard, 4 needs a LoRA.",
                 ),
                 io.Float.Input(
                     "cfg",
@@ -52,8 +61,7 @@ class TalkingVideo(io.ComfyNode):
                     min=1.0,
                     max=30.0,
                     step=0.1,
-                    tooltip="How closely to follow prompt and voice. 1 halves the time and ignores the "
-                    "negative prompt: use it with a 4-step LoRA only.",
+                    tooltip="Used with preset custom. How closely to follow prompt and voice. " + UNGUIDED,
                 ),
                 io.Int.Input(
                     "seed",
@@ -65,11 +73,22 @@ class TalkingVideo(io.ComfyNode):
                 ),
                 after_input(),
                 io.Combo.Input(
+                    "preset",
+                    options=["custom", *PRESETS],
+                    default="custom",
+                    tooltip="custom: the steps and cfg above. quality: the official 40 steps at cfg 4.5. "
+                    "standard: 20 steps at cfg 4.5. turbo: 4 steps at cfg 1, with the 4-step LoRA chosen in "
+                    "Wan2.2 S2V Models. " + UNGUIDED,
+                    optional=True,
+                ),
+                io.Combo.Input(
                     "continuity",
                     options=["reencode", "latent"],
                     default="reencode",
                     tooltip="How a chunk goes on from the one before. reencode: the official way, from its "
-                    "last pictures. latent: from its last latents, with half the work for the VAE.",
+                    "last 73 pictures; for each chunk of 80 the VAE decodes 39 latents and encodes 73 "
+                    "pictures. latent: from its last 19 latents; the VAE decodes 20 and encodes nothing, and "
+                    "no seam shows in what it decodes, but errors of the latents are carried on.",
                     optional=True,
                 ),
                 io.Boolean.Input(
@@ -113,22 +132,27 @@ class TalkingVideo(io.ComfyNode):
         cfg: float,
         seed: int,
         after: Any = None,
+        preset: str = "custom",
         continuity: motion.Kind = "reencode",
         start_with_image: bool = False,
         crf: float = 16.0,
         pose_video: torch.Tensor | None = None,
     ) -> io.NodeOutput:
         """The clip, as a VIDEO in ComfyUI's folder for temporary files."""
-        check_sockets(model, positive, negative, vae, audio_encoder, audio, image)
+        check_sockets(model, positive, negative, vae, audio_encoder, audio, image, preset == "turbo")
+        steps, cfg = PRESETS.get(preset, (steps, cfg))
         waveform, rate = sound.waveform(audio), int(audio["sample_rate"])
+        notes = []
         if sound.is_silent(waveform):
-            warn(cls.hidden.unique_id, "The recording is silent: check that it is the right one.")
+            notes.append("The recording is silent: check that it is the right one.")
         if len(image) > 1:
-            warn(cls.hidden.unique_id, f"Only the first of {len(image)} pictures is used.")
+            notes.append(f"Only the first of {len(image)} pictures is used.")
+        for note in notes:
+            warn(cls.hidden.unique_id, note)
         frames = timeline.frame_count(waveform.shape[-1], rate)
         size = timeline.fit_size(image.shape[2], image.shape[1], width * height)
         settings = sampling.Settings(steps, cfg, seed, continuity, start_with_image)
-        heard = sound.encode(audio_encoder, waveform, rate, frames, settings.lead)
+        heard = sound.hear(audio_encoder, waveform, rate, frames, settings.lead)
         path = temporary(".mp4")
         pictures = sampling.talk(
             model,
@@ -139,26 +163,37 @@ class TalkingVideo(io.ComfyNode):
             motion.fit_pictures(image[:1], *size),
             frames,
             settings,
-            _progress(model, timeline.chunk_count(frames, settings.lead), steps),
+            _progress(cls.hidden.unique_id, notes, model, timeline.chunk_count(frames, settings.lead), steps),
             pose_video,
         )
         tags = checkpoint.workflow_tags(cls.hidden.dynprompt, cls.hidden.unique_id, cls.hidden.extra_pnginfo)
+        tags["comment"] = f"Wan2.2 S2V, {steps} steps, cfg {cfg:g}, seed {seed}, {continuity}." + (
+            f" {UNGUIDED}" if cfg == 1 else ""
+        )
         with ClipWriter(path, *size, waveform.numpy(), rate, timeline.FPS, crf, tags) as writer:
             for part in pictures:
                 writer.write(part)
         return io.NodeOutput(InputImpl.VideoFromFile(str(path)))
 
 
-def _progress(model: Any, chunks: int, steps: int) -> sampling.OnStep:
-    """One bar over all chunks, each its steps and its decoding; with a preview if the server shows any."""
+def _progress(node_id: str, notes: list[str], model: Any, chunks: int, steps: int) -> sampling.OnStep:
+    """One bar over all chunks, each its steps and its decoding; with a preview if the server shows any.
+
+    On the node stands what is being done and, as soon as it can be told, how long the rest takes."""
     each = steps + 1
     bar = comfy.utils.ProgressBar(chunks * each)
     previewer = latent_preview.get_previewer(model.load_device, model.model.latent_format)
+    begun = time.monotonic()
 
     def show(chunk: int, step: int, denoised: torch.Tensor | None) -> None:
         preview = None
         if previewer is not None and denoised is not None:
             preview = previewer.decode_latent_to_preview_image("JPEG", denoised)
-        bar.update_absolute(chunk * each + step, chunks * each, preview)
+        done = chunk * each + step
+        bar.update_absolute(done, chunks * each, preview)
+        minutes, seconds = divmod(round((time.monotonic() - begun) / done * (chunks * each - done)), 60)
+        now = f"step {step} of {steps}" if step <= steps else "written"
+        line = f"Chunk {chunk + 1} of {chunks}, {now}, {minutes}:{seconds:02} left"
+        PromptServer.instance.send_progress_text("\n".join([*notes, line]), node_id)
 
     return show

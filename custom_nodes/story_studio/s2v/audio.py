@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import comfy.model_management
@@ -13,13 +14,15 @@ from . import timeline
 
 SAMPLE_RATE = 16_000
 SILENCE = 10 ** (-60 / 20)
+_A_PICTURE = SAMPLE_RATE // timeline.FPS
 _HOP = 320
 """Samples between two features of wav2vec2: 50 a second."""
 _RECEPTIVE = 400
 """Samples that one feature looks at."""
-_WINDOW = 40 * SAMPLE_RATE
-_OVERLAP = 5 * SAMPLE_RATE
-"""Sound on both sides of a window that is encoded with it and then dropped."""
+_WINDOW = 8 * timeline.PICTURES
+"""Pictures whose sound is encoded at a time: 40 seconds."""
+_OVERLAP = timeline.PICTURES
+"""Pictures on both sides of a window whose sound is encoded with it and then dropped."""
 _PIECE = 100
 """Features that the convolutions make at a time."""
 _FEATURES_A_SECOND = 30
@@ -48,14 +51,15 @@ def is_silent(samples: torch.Tensor) -> bool:
     return float(samples.abs().max()) < SILENCE
 
 
-def encode(
+def hear(
     encoder: Any, samples: torch.Tensor, sample_rate: int, frames: int, lead: int = timeline.LEAD
-) -> torch.Tensor:
-    """What the model hears at each picture of the clip.
+) -> Iterator[torch.Tensor]:
+    """What the model hears in each chunk of the clip, each encoded once, when its turn comes.
 
     The sound is led in by three pictures of silence and padded with silence to whole chunks: silence that is
     heard closes the mouth, features that are missing do not. Loudness is normalised on the recording alone;
-    a silent recording is not, for its noise would become a voice.
+    a silent recording is not, for its noise would become a voice. Eight chunks are encoded at a time, with
+    five seconds on both sides, so that no more than that is ever held.
 
     Args:
         encoder: ComfyUI's AUDIO_ENCODER, a wav2vec2 model.
@@ -64,8 +68,8 @@ def encode(
         frames: pictures of the clip.
         lead: pictures of silence before the sound; LATE leaves its first picture's sound out.
 
-    Returns:
-        float32 [1, layers, dimensions, pictures] on the CPU, pictures = 80 * chunks.
+    Yields:
+        float32 [1, layers, dimensions, 80] on the CPU for each chunk.
     """
     pictures = timeline.chunk_count(frames, lead) * timeline.PICTURES
     mono = samples.mean(dim=0).numpy()
@@ -75,17 +79,19 @@ def encode(
         # librosa's resampler, without the seconds that importing librosa takes.
         mono = soxr.resample(mono, sample_rate, SAMPLE_RATE, quality="HQ")
     mean, deviation = float(mono.mean()), float(np.sqrt(mono.var() + 1e-7))
-    led_in = _led_in(mono, lead, pictures)
-    features = _encode_windows(encoder, torch.from_numpy((led_in - mean) / deviation))
-    return _at_pictures(features, pictures)
+    sound = torch.from_numpy(_led_in(mono, lead, pictures)).sub_(mean).div_(deviation)
+    del mono, samples
+    for first in range(0, pictures, _WINDOW):
+        yield from _hear_window(encoder, sound, first, min(first + _WINDOW, pictures)).split(
+            timeline.PICTURES, dim=-1
+        )
 
 
 def _led_in(mono: np.ndarray, lead: int, pictures: int) -> np.ndarray:
     """Sound [samples] at 16 kHz, led in by `lead` pictures of silence, to exactly `pictures` pictures."""
-    a_picture = SAMPLE_RATE // timeline.FPS
-    before = np.zeros(max(0, lead) * a_picture, np.float32)
-    sound = np.concatenate([before, mono[max(0, -lead) * a_picture :]])[: pictures * a_picture]
-    return np.pad(sound, (0, pictures * a_picture - len(sound)))
+    before = max(0, lead) * _A_PICTURE
+    sound = mono[max(0, -lead) * _A_PICTURE :][: pictures * _A_PICTURE - before]
+    return np.pad(sound, (before, pictures * _A_PICTURE - before - len(sound)))
 
 
 def _as_float(samples: torch.Tensor) -> torch.Tensor:
@@ -96,18 +102,17 @@ def _as_float(samples: torch.Tensor) -> torch.Tensor:
     return samples.float() / torch.iinfo(samples.dtype).max
 
 
-def _encode_windows(encoder: Any, sound: torch.Tensor) -> torch.Tensor:
-    """wav2vec2's hidden states of normalised sound [samples] -> [layers, features, dimensions]."""
+def _hear_window(encoder: Any, sound: torch.Tensor, first: int, last: int) -> torch.Tensor:
+    """What some pictures hear of normalised sound [samples] -> [1, layers, dimensions, pictures]."""
     comfy.model_management.load_model_gpu(encoder.patcher)
-    count = (len(sound) - _RECEPTIVE) // _HOP + 1
-    parts = []
-    for start in range(0, count * _HOP, _WINDOW):
-        before = max(0, start - _OVERLAP)
-        after = min(len(sound), start + _WINDOW + _OVERLAP)
-        layers = _hidden_states(encoder.model, sound[before:after].to(encoder.load_device))
-        first = (start - before) // _HOP
-        parts.append(layers[:, first : first + _WINDOW // _HOP].float().cpu())
-    return torch.cat(parts, dim=1)[:, :count]
+    before = max(0, first - _OVERLAP) * _A_PICTURE
+    after = (last + _OVERLAP) * _A_PICTURE
+    features = _hidden_states(encoder.model, sound[before:after].to(encoder.load_device)).float()
+    return _at_pictures(features, before // _HOP, _feature_count(len(sound)), first, last)
+
+
+def _feature_count(samples: int) -> int:
+    return (samples - _RECEPTIVE) // _HOP + 1
 
 
 def _hidden_states(model: Any, sound: torch.Tensor) -> torch.Tensor:
@@ -119,20 +124,34 @@ def _hidden_states(model: Any, sound: torch.Tensor) -> torch.Tensor:
 
 def _local_features(model: Any, sound: torch.Tensor) -> torch.Tensor:
     """The convolutions' output [1, features, 512]: each hears 25 ms, so pieces of it give the same."""
-    count = (len(sound) - _RECEPTIVE) // _HOP + 1
+    count = _feature_count(len(sound))
     ends = [(first, min(first + _PIECE, count)) for first in range(0, count, _PIECE)]
     parts = [sound[first * _HOP : (last - 1) * _HOP + _RECEPTIVE] for first, last in ends]
     return torch.cat([model.feature_extractor(part.unsqueeze(0)) for part in parts], dim=1)
 
 
-def _at_pictures(features: torch.Tensor, pictures: int) -> torch.Tensor:
-    """50 features a second -> 30 a second, then the one nearest to each picture's time."""
-    length = features.shape[1] * _FEATURES_A_SECOND // 50
-    resampled = torch.nn.functional.interpolate(
-        features.transpose(1, 2), size=length, mode="linear", align_corners=True
-    )
-    index = torch.round(torch.arange(pictures) * (_FEATURES_A_SECOND / timeline.FPS)).long()
-    heard = torch.zeros(*resampled.shape[:2], pictures)
+def _at_pictures(features: torch.Tensor, offset: int, count: int, first: int, last: int) -> torch.Tensor:
+    """50 features a second -> 30 a second, then the one nearest to each picture's time.
+
+    Args:
+        features: float [layers, features, dimensions], some of the recording's.
+        offset: how many of the recording's are before them.
+        count: how many the recording has.
+        first, last: the pictures wanted.
+
+    Returns:
+        float32 [1, layers, dimensions, last - first] on the CPU; zeros after the last feature.
+    """
+    length = count * _FEATURES_A_SECOND // 50
+    index = torch.round(torch.arange(first, last) * (_FEATURES_A_SECOND / timeline.FPS)).long()
     inside = index < length
-    heard[:, :, inside] = resampled[:, :, index[inside]]
+    # Linear interpolation with aligned corners: 0 to length - 1 are spread over 0 to count - 1. In 32 bits,
+    # as torch does it for the official code.
+    position = index[inside].float() * torch.tensor((count - 1) / max(1, length - 1))
+    left = position.long()
+    share = (position - left).to(features)[:, None]
+    here, there = ((left + step).clamp(max=count - 1) - offset for step in (0, 1))
+    heard = torch.zeros(features.shape[0], features.shape[2], last - first)
+    mixed = (1 - share) * features[:, here] + share * features[:, there]
+    heard[:, :, inside] = mixed.transpose(1, 2).cpu()
     return heard.unsqueeze(0)

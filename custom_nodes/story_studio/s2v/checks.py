@@ -12,13 +12,21 @@ from . import motion
 
 
 def check_sockets(
-    model: Any, positive: list, negative: list, vae: Any, encoder: Any, audio: Any, image: torch.Tensor
+    model: Any,
+    positive: list,
+    negative: list,
+    vae: Any,
+    encoder: Any,
+    audio: Any,
+    image: torch.Tensor,
+    turbo: bool = False,
 ) -> None:
     """Whether all parts belong to Wan2.2 S2V and to each other.
 
     Args:
         model, positive, negative, vae, encoder, audio, image: as ComfyUI's MODEL, CONDITIONING, VAE,
             AUDIO_ENCODER, AUDIO and IMAGE.
+        turbo: whether the model is to be one with a few-step LoRA.
 
     Raises:
         ValueError: everything that does not, a sentence each, with what to link instead.
@@ -29,6 +37,8 @@ def check_sockets(
     if not is_s2v:
         kind = type(getattr(model, "model", model)).__name__
         problems.append(f"model is {kind} and not Wan2.2 S2V: link the MODEL of Wan2.2 S2V Models.")
+    if is_s2v and turbo and not model.patches:
+        problems.append("preset turbo needs the 4-step LoRA: choose it as lora in Wan2.2 S2V Models.")
     try:
         motion.require_video_vae(vae)
     except ValueError as error:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import comfy.latent_formats
 import comfy.model_management
 import comfy.sample
-import comfy.samplers
 import node_helpers
 import torch
 
-from . import motion, patches, pose, timeline
-
-SAMPLER = "uni_pc_bh2"
+from . import motion, patches, pose, timeline, unipc
 
 OnStep = Callable[[int, int, torch.Tensor | None], None]
 """Called after each step with the chunk's index, the steps done in it, and the current picture latents.
@@ -25,7 +22,7 @@ When the chunk's pictures are decoded it is called once more, with one step more
 
 @dataclass(frozen=True)
 class Settings:
-    """How a clip is sampled: steps from 2, cfg from 1 (no negative prompt), and the seed of chunk 0.
+    """How a clip is sampled: steps and cfg from 1 (no negative prompt), and the seed of chunk 0.
 
     `continuity` is what a chunk continues: `motion.Reencode` and `motion.Latent` say what each costs. With
     `start_with_picture` the picture itself is the clip's first.
@@ -57,7 +54,7 @@ def talk(
     positive: list,
     negative: list,
     vae: Any,
-    heard: torch.Tensor,
+    heard: Iterable[torch.Tensor],
     picture: torch.Tensor,
     frames: int,
     settings: Settings,
@@ -68,7 +65,7 @@ def talk(
 
     Args:
         model, positive, negative, vae: ComfyUI's MODEL, CONDITIONING and VAE.
-        heard: what each picture hears, from `audio.encode`.
+        heard: what the pictures of each chunk hear, float [1, layers, dimensions, 80], from `audio.hear`.
         picture: float [1, height, width, 3], sides multiples of 64.
         frames: pictures of the clip.
         settings: steps, guidance, seed and continuity.
@@ -84,23 +81,21 @@ def talk(
     reference = vae.encode(picture)
     # Without control the official model still adds the convolution's bias, so zeros are given, not nothing.
     free = comfy.latent_formats.Wan21().process_out(empty)
-    silence = torch.zeros_like(heard[:, :, :, : timeline.PICTURES])
     continuity = motion.make(settings.continuity, vae, reference)
     if settings.start_with_picture:
         continuity.begin_with(picture)
         yield picture.cpu()
-    for chunk in timeline.chunks(frames, settings.lead):
+    for chunk, sound in zip(timeline.chunks(frames, settings.lead), heard, strict=True):
         given: dict[str, Any] = {"reference_latents": [reference], "control_video": free}
         if pose_video is not None:
             followed = pose.control(vae, pose_video, chunk.start, settings.lead, (width, height))
             given["control_video"] = free if followed is None else followed
         if (continued := continuity.motion()) is not None:
             given["reference_motion"] = continued
-        sound = heard[:, :, :, chunk.start : chunk.start + timeline.PICTURES]
         latents = _sample_chunk(
             model,
             node_helpers.conditioning_set_values(positive, {**given, "audio_embed": sound}),
-            node_helpers.conditioning_set_values(negative, {**given, "audio_embed": silence}),
+            node_helpers.conditioning_set_values(negative, {**given, "audio_embed": torch.zeros_like(sound)}),
             empty,
             settings,
             chunk.index,
@@ -125,7 +120,7 @@ def _sample_chunk(
         model,
         comfy.sample.prepare_noise(empty, seed),
         settings.cfg,
-        comfy.samplers.sampler_object(SAMPLER),
+        unipc.sampler(),
         sigmas(settings.steps, shift),
         positive,
         negative,
