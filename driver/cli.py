@@ -1,23 +1,30 @@
-"""The commands: render, graph, serve, doctor."""
+"""The commands: render, graph, takes, serve, doctor."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import json
 import shutil
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import doctor, graph, inputs, story, templates, terminal
+from . import doctor, graph, inputs, keys, models, story, templates, terminal
 from .comfy import Comfy, ComfyError, Unreachable
 from .graph import Plan, SceneId
+from .host import Host
 from .problems import Problem, Problems
+from .progress import PHASES
 from .server import Server, ServerError
+
+if TYPE_CHECKING:
+    from . import takes
 
 OK, FAILED, PARTIAL, INTERRUPTED = 0, 1, 3, 130
 
@@ -35,7 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         count = len(error.problems)
         terminal.console.print(f"{count} problem{'s' * (count > 1)}; nothing was rendered.", style="bold red")
         return FAILED
-    except (ServerError, ComfyError, OSError) as error:
+    except OSError as error:
+        full = error.errno == errno.ENOSPC
+        hint = ": the disk is full; free some space and run the same command again. What is finished is kept."
+        terminal.console.print(f"{error}{hint if full else ''}", style="red", markup=False, soft_wrap=True)
+        return FAILED
+    except (ServerError, ComfyError) as error:
         terminal.console.print(str(error), style="red", markup=False, soft_wrap=True)
         return FAILED
     except KeyboardInterrupt:
@@ -44,13 +56,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _render(options: argparse.Namespace) -> int:
-    from .render import RenderError, render, upload
+    from . import takes
+    from .render import RenderError, name_inputs, render, upload
 
+    if options.fresh and options.server:
+        what = "works with a server of the command's own: one that runs already keeps results in memory too."
+        raise Problems([Problem("--fresh", what)])
     with tempfile.TemporaryDirectory(prefix="story-studio-") as downloads:
         stories, gathered = _prepare(options, Path(downloads))
-        with _server(options) as comfy:
+        if options.dry_run or options.fresh:
+            named = [
+                _plan(one, path, name_inputs(found))
+                for (path, one), found in zip(stories, gathered, strict=True)
+            ]
+            elsewhere = bool(options.server) and not (options.output / keys.STORE).is_dir()
+            forecasts = takes.forecast(named, gathered, options.output, elsewhere)
+            if options.dry_run:
+                return _show_forecast(named, forecasts)
+            count = takes.forget(forecasts, options.output)
+            terminal.console.print(f"Forgotten: {count} stills and clips.")
+        _check_writable(options.output)
+        with _host(options) as host:
             plans = [
-                _plan(one, path, upload(found, comfy))
+                _plan(one, path, upload(found, host.comfy))
                 for (path, one), found in zip(stories, gathered, strict=True)
             ]
             for warning in (text for plan in plans for text in graph.warnings(plan)):
@@ -63,11 +91,52 @@ def _render(options: argparse.Namespace) -> int:
             scenes = len(seconds)
             try:
                 with terminal.progress({"still": scenes, "clip": scenes, "film": len(plans)}) as show:
-                    manifests = render(plans, seconds, comfy, options.output, show)
+                    manifests = render(plans, seconds, host, options.output, show)
             except RenderError as error:
                 terminal.console.print(str(error), style="red", markup=False, soft_wrap=True)
                 return FAILED
     return max(_report(manifest, options.output) for manifest in manifests)
+
+
+def _show_forecast(plans: list[Plan], forecasts: list[takes.Forecast]) -> int:
+    for plan, found in zip(plans, forecasts, strict=True):
+        for step in found.steps:
+            what = f"{step.scene} {step.kind}".strip()
+            sys.stdout.write(f"{what}: {'reused' if step.reused else f'made, {step.why}'}\n")
+        made = [sum(not step.reused for step in found.steps if step.kind == kind) for kind in PHASES]
+        sys.stdout.write(
+            f"{plan.story.project_id}: {made[0]} stills, {made[1]} clips and {made[2]} film would be made.\n"
+        )
+    return OK
+
+
+def _check_writable(output: Path) -> None:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output):
+            pass
+    except OSError as error:
+        what = f"{output} cannot be written to ({error.strerror}): give another folder with --output."
+        raise Problems([Problem("output", what)]) from None
+
+
+def _takes(options: argparse.Namespace) -> int:
+    from . import takes
+
+    found = takes.kept(options.output)
+    for one in found:
+        used = f"used by {', '.join(one.used_by)}" if one.used_by else "not used"
+        size = f"{one.path.stat().st_size / 1e6:.1f} MB"
+        parts = (one.kind, one.key, one.path.name.partition(".")[0], size, used, one.about)
+        sys.stdout.write("  ".join(filter(None, parts)) + "\n")
+    unused = [one.path for one in found if not one.used_by]
+    megabytes = sum(path.stat().st_size for path in unused) / 1e6
+    if options.prune:
+        for path in unused:
+            path.unlink(missing_ok=True)
+    verb = "removed" if options.prune else "not used by any project's last render: --prune removes them"
+    terminal.console.print(f"{len(found)} files; {len(unused)} ({megabytes:.1f} MB) {verb}.")
+    return OK
 
 
 def _report(manifest: dict[str, Any], output: Path) -> int:
@@ -124,9 +193,18 @@ def _serve(options: argparse.Namespace) -> int:
         options.workspace, options.output, models=options.models, extra_flags=options.flags, port=options.port
     ) as server:
         terminal.console.print(f"ComfyUI with Story Studio: {server.url}  (Ctrl-C stops it)")
+        if options.warm:
+            threading.Thread(target=_warm, args=(options,), daemon=True).start()
         while server.alive():
             time.sleep(0.5)
         raise _ended(server)
+
+
+def _warm(options: argparse.Namespace) -> None:
+    began = time.monotonic()
+    count, size = models.warm(options.models or options.workspace / "models", options.warm)
+    seconds = terminal.duration(time.monotonic() - began)
+    terminal.console.print(f"{count} model files of {options.warm} ({size:.1f} GB) read in {seconds}.")
 
 
 def _doctor(options: argparse.Namespace) -> int:
@@ -186,9 +264,12 @@ def _plan(one: story.Story, path: Path, files: dict[str, graph.Files]) -> Plan:
 
 
 @contextlib.contextmanager
-def _server(options: argparse.Namespace) -> Iterator[Comfy]:
+def _host(options: argparse.Namespace) -> Iterator[Host]:
+    def say(text: str) -> None:
+        terminal.console.print(text, style="yellow", markup=False, soft_wrap=True)
+
     if options.server:
-        yield Comfy(options.server)
+        yield Host(Comfy(options.server), say=say)
         return
     with contextlib.ExitStack() as stack:
         with terminal.waiting("Starting ComfyUI"):
@@ -196,7 +277,7 @@ def _server(options: argparse.Namespace) -> Iterator[Comfy]:
                 Server(options.workspace, options.output, models=options.models, extra_flags=options.flags)
             )
         try:
-            yield Comfy(server.url, server.alive)
+            yield Host(Comfy(server.url, server.alive), server, say)
         except Unreachable:
             if server.alive():
                 raise
@@ -221,6 +302,7 @@ def _parser() -> argparse.ArgumentParser:
     render = commands.add_parser("render", help="render stories into films")
     show = commands.add_parser("graph", help="print the graph of stories, for ComfyUI's /prompt")
     serve = commands.add_parser("serve", help="run the headless ComfyUI server alone")
+    keep = commands.add_parser("takes", help="list the stills, clips and films that are kept")
     check = commands.add_parser("doctor", help="say what is installed and what is missing")
     for command in (render, show):
         command.add_argument(
@@ -230,6 +312,16 @@ def _parser() -> argparse.ArgumentParser:
             "--profile", help=f"{', '.join(templates.profile_names())}; instead of the story's own"
         )
     render.add_argument("--server", metavar="URL", help="a running ComfyUI, also on another machine")
+    once = render.add_mutually_exclusive_group()
+    once.add_argument(
+        "--dry-run", action="store_true", help="say what would be made, what reused, and why; make nothing"
+    )
+    once.add_argument(
+        "--fresh", action="store_true", help="forget the stories' stills and clips first, and make all anew"
+    )
+    keep.add_argument(
+        "--prune", action="store_true", help="remove what the last render of no project uses, and leftovers"
+    )
     place = show.add_mutually_exclusive_group(required=True)
     place.add_argument(
         "--server", metavar="URL", help="a running ComfyUI to give the recordings and pictures to"
@@ -237,10 +329,11 @@ def _parser() -> argparse.ArgumentParser:
     place.add_argument(
         "--inputs", metavar="FOLDER", type=Path, help="ComfyUI's input folder, to put them into"
     )
-    for command in (render, serve, check):
+    for command in (render, keep, serve, check):
         command.add_argument(
             "--output", type=Path, default=Path("output"), help="folder of the results (output)"
         )
+    for command in (render, serve, check):
         command.add_argument(
             "--workspace",
             type=Path,
@@ -251,6 +344,13 @@ def _parser() -> argparse.ArgumentParser:
             "--models", type=Path, help="folder of model files, laid out as ComfyUI's (workspace/models)"
         )
     serve.add_argument("--port", type=int, default=8188, help="port on 127.0.0.1 (8188)")
-    for command, run in ((render, _render), (show, _graph), (serve, _serve), (check, _doctor)):
+    serve.add_argument(
+        "--warm",
+        metavar="PROFILE",
+        choices=templates.profile_names(),
+        help="read the profile's model files into the machine's file cache while nothing is asked for yet",
+    )
+    commands_ = ((render, _render), (show, _graph), (keep, _takes), (serve, _serve), (check, _doctor))
+    for command, run in commands_:
         command.set_defaults(command=run)
     return parser

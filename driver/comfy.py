@@ -35,8 +35,8 @@ class Lost(ComfyError):
     """The prompt is neither in the server's queue nor in its history."""
 
 
-class TimedOut(ComfyError):
-    """The prompt has not ended in the time it was given; it is still in the queue or running."""
+class Stuck(ComfyError):
+    """The running prompt shows no sign of life, or takes longer than it may; it is still running."""
 
 
 class Rejected(ComfyError):
@@ -155,6 +155,7 @@ class Comfy:
         prompt_id: str | None = None,
         extra_data: Mapping[str, Any] | None = None,
         timeout: float | None = None,
+        quiet: float | None = None,
         patience: float = 30,
     ) -> Iterator[Event]:
         """`submit`, then `watch`, of one's own ids; hears the prompt's first events too."""
@@ -163,23 +164,30 @@ class Comfy:
         with Ears(self.url, self._local, client_id) as ears:
             ears.connect()
             self.submit(graph, prompt_id, client_id, extra_data)
-            yield from self._follow(ears, prompt_id, timeout, patience)
+            yield from self._follow(ears, prompt_id, timeout, quiet, patience)
 
     def watch(
-        self, prompt_id: str, client_id: str, *, timeout: float | None = None, patience: float = 30
+        self,
+        prompt_id: str,
+        client_id: str,
+        *,
+        timeout: float | None = None,
+        quiet: float | None = None,
+        patience: float = 30,
     ) -> Iterator[Event]:
         """What becomes of a submitted prompt, `Finished` last and surely; take the events promptly.
 
         Args:
             client_id: that of `submit`; ComfyUI tells progress only to it.
-            timeout: seconds until TimedOut; the prompt itself is left alone. None: no limit.
+            timeout: seconds that it may run until Stuck; None: no limit. The prompt itself is left alone.
+            quiet: seconds without an event, while it runs, until Stuck; None: no limit.
             patience: seconds without an answer until Unreachable.
 
         Raises:
             Lost: the server does not know the prompt: it was deleted, or the server started anew.
         """
         with Ears(self.url, self._local, client_id) as ears:
-            yield from self._follow(ears, prompt_id, timeout, patience)
+            yield from self._follow(ears, prompt_id, timeout, quiet, patience)
 
     def interrupt(self, prompt_id: str) -> None:
         """Stops the prompt if it is running, at its current node's next step."""
@@ -236,15 +244,19 @@ class Comfy:
             part.unlink(missing_ok=True)
         return dest
 
-    def _follow(self, ears: Ears, prompt_id: str, timeout: float | None, patience: float) -> Iterator[Event]:
+    def _follow(
+        self, ears: Ears, prompt_id: str, timeout: float | None, quiet: float | None, patience: float
+    ) -> Iterator[Event]:
         log = Log(prompt_id)
-        begun, silent = time.monotonic(), None
+        begun = lived = silent = None
         asked = looked = float("-inf")
         while True:
             message = ears.hear(1.5)
             over = log.ends(message)
-            if message and not over:
-                yield from log.read(message)
+            for event in log.read(message) if message and not over else ():
+                lived = time.monotonic()
+                begun = begun or lived
+                yield event
             now = time.monotonic()
             if over or now - asked >= 1.5:
                 asked = now
@@ -254,7 +266,9 @@ class Comfy:
                     entry = self._entry(prompt_id)
                     if entry is None and thorough:
                         looked = now
-                        entry = self._seek(prompt_id)
+                        entry, running = self._seek(prompt_id)
+                        # Its first events may be lost, or be none, if its first node is stuck.
+                        begun, lived = (begun or now, lived or now) if running else (begun, lived)
                     silent = None
                 except Unreachable:
                     entry, silent = None, silent or now
@@ -266,28 +280,31 @@ class Comfy:
                         over = log.ends(message)
                     yield from log.close(entry)
                     return
-            if timeout is not None and now - begun > timeout:
-                raise TimedOut(f"The prompt has not ended after {timeout:g} s: give it longer, or cancel it.")
+            if timeout is not None and begun is not None and now - begun > timeout:
+                raise Stuck(f"ComfyUI has not finished the graph after {timeout:.0f} s.")
+            if quiet is not None and lived is not None and now - lived > quiet:
+                raise Stuck(f"ComfyUI has shown no sign of life for {quiet:.0f} s.")
 
-    def _seek(self, prompt_id: str) -> dict[str, Any] | None:
-        if self._queued(prompt_id):
-            return None
+    def _seek(self, prompt_id: str) -> tuple[dict[str, Any] | None, bool]:
+        """Its history entry, if it has ended, and whether it runs."""
+        if place := self._queued(prompt_id):
+            return None, place == "queue_running"
         # It may have ended between the two questions.
         entry = self._entry(prompt_id)
         if entry is None:
             raise Lost(
                 "ComfyUI does not know the prompt: it was deleted or ComfyUI started anew. Submit it again."
             )
-        return entry
+        return entry, False
 
     def _entry(self, prompt_id: str) -> dict[str, Any] | None:
         return self._json("GET", f"/history/{quote(prompt_id, safe='')}").get(prompt_id)
 
-    def _queued(self, prompt_id: str) -> bool:
+    def _queued(self, prompt_id: str) -> str:
+        """Which queue it is in: `queue_running`, `queue_pending`, or none, which is empty."""
         queue = self._json("GET", "/queue")
-        return any(
-            item[1] == prompt_id for kind in ("queue_running", "queue_pending") for item in queue[kind]
-        )
+        kinds = ("queue_running", "queue_pending")
+        return next((kind for kind in kinds if any(item[1] == prompt_id for item in queue[kind])), "")
 
     def _holds(self, name: str, subfolder: str, size: int) -> bool:
         query = {"filename": name, "subfolder": subfolder, "type": "input"}

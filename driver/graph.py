@@ -188,7 +188,9 @@ def _add_stills(
         else:
             picture = graph.add_template(owner, plan.profile.still, still_values(plan, scene))
         name = f"{plan.story.project_id}_{scene.id}"
-        still = graph.add(owner, "still", "StoryStudio_Still", image=picture, name=name, after=still)
+        still = graph.add(
+            owner, "still", "StoryStudio_Still", image=picture, name=name, after=still, take=scene.still_take
+        )
         graph.stills[scene_id] = still.node
         board = graph.add(
             owner,
@@ -227,7 +229,7 @@ def _add_clips(
         values = clip_values(plan, scene) | {"image": Link(graph.stills[scene_id]), "after": after}
         video = graph.add_template(owner, plan.profile.clip, values)
         name = f"{plan.story.project_id}_{scene.id}"
-        clip = graph.add(owner, "clip", "StoryStudio_Clip", video=video, name=name)
+        clip = graph.add(owner, "clip", "StoryStudio_Clip", video=video, name=name, take=scene.clip_take)
         graph.clips[scene_id] = clip.node
         film = graph.add(
             Owner("film", scene_id),

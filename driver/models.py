@@ -83,6 +83,22 @@ def locate(models: Path, model: ModelFile) -> Path | None:
     return next((path for path in paths if path.is_file() and _whole(path)), None)
 
 
+def warm(models: Path, profile: str) -> tuple[int, float]:
+    """Reads a profile's model files once, so that ComfyUI finds them in the machine's file cache.
+
+    Returns:
+        How many of its files are there, and how many GB (10^9 bytes) were read.
+    """
+    paths = [locate(models, model) for model in known_models() if profile in model.needed_by]
+    there = [path for path in paths if path]
+    block = bytearray(2**24)
+    for path in there:
+        with path.open("rb", buffering=0) as file:
+            while file.readinto(block):
+                pass
+    return len(there), sum(path.stat().st_size for path in there) / 1e9
+
+
 def _missing(graph: Mapping[str, Any], classes: Mapping[str, Any]) -> list[ModelFile]:
     known = {model.file: model for model in known_models()}
     found: dict[ModelFile, None] = {}

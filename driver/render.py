@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
-import json
-import os
 import time
 import uuid
-from collections import Counter, defaultdict
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import av
-
 from . import graph as graphs
-from . import models
-from .comfy import Comfy, ComfyError
-from .events import Executed, Executing, Failed, Finished, Progress
+from . import manifest, models
+from .comfy import Comfy, ComfyError, Lost, Rejected, Stuck, Unreachable
+from .events import Event, Executed, Executing, Failed, Finished, Progress
 from .graph import Graph, Plan, SceneId
+from .host import Host
 from .inputs import Inputs
 from .problems import Problem, Problems, nearest
 from .progress import Pace, Show
-from .templates import Template
+from .router import Router, needs
 
-_FILM, _SHEET = "film.mp4", "storyboard.jpg"
+try:
+    import fcntl
+except ImportError:  # Windows has none: there two renders of one story are not kept apart.
+    fcntl = None
+
+_QUIET = 15 * 60.0
+"""Seconds without any sign of life from a running graph: reading a model may take some minutes."""
+_HOUR, _A_STILL, _A_SECOND = 3600.0, 600.0, 600.0
+"""Seconds that a graph may take: an hour, and so many for each still and each second of sound, ten times
+what two cores without a GPU need."""
 
 
 class RenderError(Exception):
@@ -34,32 +42,42 @@ class RenderError(Exception):
 
 @dataclass
 class _Run:
-    """What one render of several stories has made and seen so far."""
+    """One render of several stories."""
 
     plans: list[Plan]
-    comfy: Comfy
+    host: Host
     folders: list[Path]
     pace: Pace
-    failed: dict[SceneId, str] = field(default_factory=dict)
-    made: dict[tuple[int, str], dict[str, Any]] = field(default_factory=dict)
-    seconds: defaultdict[SceneId, float] = field(default_factory=lambda: defaultdict(float))
-    loads: Counter[str] = field(default_factory=Counter)
-    executed: set[tuple[str, str]] = field(default_factory=set)
-    nodes: int = 0
+    router: Router
+    record: manifest.Record = field(default_factory=manifest.Record)
+    current: SceneId | None = None
+    again: Counter[SceneId] = field(default_factory=Counter)
+    stills_end: float | None = None
 
 
 def upload(plan_inputs: dict[str, Inputs], comfy: Comfy) -> dict[str, graphs.Files]:
     """Gives the server every recording and picture of a story, under names that follow from their content."""
-    files = {}
+    files = name_inputs(plan_inputs)
     for scene, inputs in plan_inputs.items():
-        audio = comfy.upload(
-            inputs.recording.path, server_name(inputs.recording.path, inputs.recording.sha256)
-        )
-        picture = inputs.picture
-        files[scene] = graphs.Files(
-            audio, comfy.upload(picture.path, server_name(picture.path, picture.sha256)) if picture else None
-        )
+        comfy.upload(inputs.recording.path, Path(files[scene].audio).name)
+        if inputs.picture:
+            comfy.upload(inputs.picture.path, Path(files[scene].image or "").name)
     return files
+
+
+def name_inputs(plan_inputs: dict[str, Inputs]) -> dict[str, graphs.Files]:
+    """What the recordings and pictures of a story are called on a server."""
+
+    def name(path: Path, sha256: str) -> str:
+        return f"story_studio/{server_name(path, sha256)}"
+
+    return {
+        scene: graphs.Files(
+            name(inputs.recording.path, inputs.recording.sha256),
+            name(inputs.picture.path, inputs.picture.sha256) if inputs.picture else None,
+        )
+        for scene, inputs in plan_inputs.items()
+    }
 
 
 def server_name(path: Path, sha256: str) -> str:
@@ -87,183 +105,226 @@ def check(graph: Graph, comfy: Comfy) -> None:
 
 
 def render(
-    plans: list[Plan], seconds: dict[SceneId, float], comfy: Comfy, output: Path, show: Show
+    plans: list[Plan],
+    seconds: dict[SceneId, float],
+    host: Host,
+    output: Path,
+    show: Show,
+    router: Router | None = None,
 ) -> list[dict[str, Any]]:
     """Renders stories as one graph and stores what comes out in `output/<project_id>/`.
 
-    A scene that fails is left out and the rest is submitted again; what is finished is found, not made.
+    A scene that fails is left out and the rest is submitted again; what is finished is found, not made. A
+    scene that runs out of memory is tried once more. A server of our own that dies or hangs is started again;
+    a scene at which that happens twice is given up.
 
     Args:
         plans: the stories, with their files on the server.
         seconds: length of each scene's recording.
-        comfy: the server.
+        host: the server.
         output: folder of the projects.
         show: called with the status at every step.
+        router: gives turns where several renders share the server.
 
     Returns:
         The manifest of each story, as stored in its folder.
 
     Raises:
         Problems: the server lacks nodes or models; nothing was rendered.
-        RenderError: something that all scenes need failed.
+        RenderError: something that all scenes need failed, or another render writes to the same folder.
+        ServerError: our own server dies again and again.
     """
     folders = [output / plan.story.project_id for plan in plans]
-    run = _Run(plans, comfy, folders, Pace(seconds, show))
+    run = _Run(plans, host, folders, Pace(seconds, show), router or Router())
     began = time.monotonic()
     graph = graphs.build(plans)
-    check(graph, comfy)
-    for folder in folders:
-        folder.mkdir(parents=True, exist_ok=True)
-    try:
-        while graph.stills and (failed := _submit(run, graph)):
-            scene, reason = failed
-            run.failed[scene] = reason
-            graph = graphs.build(plans, frozenset(run.failed))
-    finally:
-        total = time.monotonic() - began
-        manifests = [_write_manifest(run, number, total) for number in range(len(plans))]
+    check(graph, host.comfy)
+    with contextlib.ExitStack() as locks:
+        for folder in folders:
+            locks.enter_context(_locked(folder))
+        try:
+            while graph.stills and not _submit(run, graph):
+                graph = graphs.build(plans, frozenset(run.record.failed))
+        finally:
+            spent = {f"{phase}s": seconds for phase, seconds in run.pace.spent.items()}
+            spent = {"total": time.monotonic() - began, **spent}
+            manifests = [
+                manifest.write(run.record, plan, number, folders[number], spent)
+                for number, plan in enumerate(plans)
+            ]
     return manifests
 
 
-def _submit(run: _Run, graph: Graph) -> tuple[SceneId, str] | None:
-    """Runs a graph to its end; a scene that failed comes back with its reason."""
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keeps other renders out of a story's folder, until the end of this process at the latest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        try:
+            if fcntl:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RenderError(
+                f"Another render of {folder.name} writes to {folder}: wait for it, stop it, or give another "
+                "--output."
+            ) from None
+        except OSError as error:
+            # Some network folders cannot lock; there it is as it was without.
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP):
+                raise
+        yield
+
+
+def _submit(run: _Run, graph: Graph) -> bool:
+    """Runs a graph to its end; False if it is to be submitted again, without the scenes that failed."""
     prompt_id = str(uuid.uuid4())
-    run.nodes = len(graph.nodes)
+    run.record.nodes, run.current = len(graph.nodes), None
     run.pace.start(graph)
-    failed: Failed | None = None
-    began, current = time.monotonic(), None
+    sound = sum(run.pace.seconds[scene] for scene in graph.clips)
+    deadline = _HOUR + _A_STILL * len(graph.stills) + _A_SECOND * sound
     try:
-        for event in run.comfy.run(graph.nodes, prompt_id=prompt_id):
-            now = time.monotonic()
-            if isinstance(event, Executing):
-                if current:
-                    run.seconds[current] += now - began
-                began, current = now, graph.owners[event.node].scene
-                _note_execution(run, graph, prompt_id, event.node)
-            elif isinstance(event, Progress) and event.max:
-                run.pace.step(event.node, event.value, event.max)
-            elif isinstance(event, Executed):
-                _collect(run, graph, event.node, event.output)
-            elif isinstance(event, Failed):
-                failed = event
-            elif isinstance(event, Finished):
-                if current:
-                    run.seconds[current] += now - began
-                for node, result in event.outputs.items():
-                    _collect(run, graph, node, result)
-                if failed is None and event.status != "success":
-                    raise RenderError(f"ComfyUI ended the render ({event.status}): run the command again.")
+        with run.router.turn(prompt_id, *needs(graph, run.host.comfy)):
+            failed = _follow(
+                run,
+                graph,
+                prompt_id,
+                run.host.comfy.run(graph.nodes, prompt_id=prompt_id, timeout=deadline, quiet=_QUIET),
+            )
+    except Rejected as error:
+        return _leave_out(run, graph, error)
+    except (Unreachable, Lost, Stuck) as error:
+        if run.host.server is None:
+            with contextlib.suppress(ComfyError):
+                run.host.comfy.cancel(prompt_id)
+        _revive(run, error)
+        return False
     except BaseException:
         with contextlib.suppress(ComfyError):
-            run.comfy.cancel(prompt_id)
+            run.host.comfy.cancel(prompt_id)
         raise
-    if failed is None:
-        return None
-    return _scene_of(graph, failed), failed.message
+    if failed:
+        _note_failure(run, graph, failed)
+    return failed is None
+
+
+def _follow(run: _Run, graph: Graph, prompt_id: str, events: Iterator[Event]) -> Failed | None:
+    failed: Failed | None = None
+    began = time.monotonic()
+    for event in events:
+        now = time.monotonic()
+        if isinstance(event, Executing | Finished) and run.current:
+            run.record.seconds[run.current] += now - began
+        if isinstance(event, Executing):
+            began, run.current = now, graph.owners[event.node].scene
+            _note_execution(run, graph, prompt_id, event.node)
+        elif isinstance(event, Progress) and event.max:
+            if graph.owners[event.node].phase == "clip" and run.stills_end and run.record.between is None:
+                run.record.between = now - run.stills_end
+            run.pace.step(event.node, event.value, event.max)
+        elif isinstance(event, Executed):
+            _collect(run, graph, event.node, event.output)
+        elif isinstance(event, Failed):
+            failed = event
+        elif isinstance(event, Finished):
+            for node, result in event.outputs.items():
+                _collect(run, graph, node, result)
+            if failed is None and event.status != "success":
+                raise RenderError(f"ComfyUI ended the render ({event.status}): run the command again.")
+    return failed
 
 
 def _note_execution(run: _Run, graph: Graph, prompt_id: str, node: str) -> None:
     run.pace.executing(node)
     # The nodes of another submission have other numbers.
-    if (prompt_id, node) not in run.executed:
-        run.loads.update(models.read_by(graph.nodes[node], run.comfy))
-    run.executed.add((prompt_id, node))
+    if (prompt_id, node) not in run.record.executed:
+        run.record.loads.update(models.read_by(graph.nodes[node], run.host.comfy))
+    run.record.executed.add((prompt_id, node))
 
 
-def _scene_of(graph: Graph, failed: Failed) -> SceneId:
+def _note_failure(run: _Run, graph: Graph, failed: Failed) -> None:
+    """Gives up the scene that failed; or, if it ran out of memory for the first time, makes room for it."""
+    if "[Errno 28]" in failed.message:
+        raise RenderError(
+            f"The disk of ComfyUI's output folder is full ({failed.message}): free some space and run the "
+            "same command again; what is finished is kept."
+        )
     owner = graph.owners.get(failed.node)
     if owner is None or owner.scene is None:
         name = graph.nodes.get(failed.node, {}).get("_meta", {}).get("title", failed.node)
         raise RenderError(f"{name} ({failed.class_type}): {failed.message}")
-    return owner.scene
+    if _out_of_memory(failed) and not run.again[owner.scene]:
+        run.again[owner.scene] += 1
+        _tell(run, f"{owner.scene.scene} ran out of memory: it is tried once more with all memory freed.")
+        run.host.forget()
+    else:
+        run.record.failed[owner.scene] = failed.message
+
+
+def _out_of_memory(failed: Failed) -> bool:
+    text = failed.message.lower()
+    return failed.type.endswith(("OutOfMemoryError", "MemoryError")) or (
+        "out of memory" in text or "can't allocate memory" in text
+    )
+
+
+def _leave_out(run: _Run, graph: Graph, error: Rejected) -> bool:
+    """Gives up the scenes whose nodes ComfyUI does not accept."""
+    scenes: dict[SceneId, str] = {}
+    for node, found in error.node_errors.items():
+        owner = graph.owners.get(node)
+        if owner and owner.scene:
+            said = "; ".join(f"{one.get('message')}: {one.get('details')}" for one in found.get("errors", []))
+            scenes[owner.scene] = f"{found.get('class_type')}: {said}"
+    if not scenes:
+        raise error
+    run.record.failed |= scenes
+    return False
+
+
+def _revive(run: _Run, error: ComfyError) -> None:
+    how = run.host.revive(error, run.current.scene if run.current else "the graph")
+    run.record.events.append(how)
+    if run.current:
+        run.again[run.current] += 1
+        if run.again[run.current] > 1:
+            run.record.failed[run.current] = f"{how} It happened twice, so it was given up."
+            run.host.finished()
+
+
+def _tell(run: _Run, text: str) -> None:
+    run.record.events.append(text)
+    run.host.say(text)
 
 
 def _collect(run: _Run, graph: Graph, node: str, result: dict[str, Any]) -> None:
     """Stores what a checkpoint node made, as soon as it is finished."""
-    target = _target(run, graph, node)
+    target = _target(graph, node)
     items = result.get("images") or []
-    if target is None or not items or target in run.made:
+    if target is None or not items or target in run.record.made:
         return
     number, name = target
     path = run.folders[number] / name
-    run.comfy.fetch(items[0], path)
-    reused = bool(result.get("checkpoint", [{}])[0].get("reused"))
-    run.made[target] = {"file": name, "sha256": _sha256(path), "bytes": path.stat().st_size, "reused": reused}
+    run.host.comfy.fetch(items[0], path)
+    checkpoint = result.get("checkpoint", [{}])[0]
+    reused = bool(checkpoint.get("reused"))
+    entry = {"file": name, "sha256": _sha256(path), "bytes": path.stat().st_size, "reused": reused}
+    run.record.made[target] = entry | ({"key": checkpoint["key"]} if "key" in checkpoint else {})
+    if node in graph.stills.values() and not reused:
+        run.stills_end = time.monotonic()
+    run.host.finished()
     run.pace.made(node, reused)
 
 
-def _target(run: _Run, graph: Graph, node: str) -> tuple[int, str] | None:
-    for nodes, suffix in ((graph.stills, "img.png"), (graph.clips, "video.mp4")):
+def _target(graph: Graph, node: str) -> tuple[int, str] | None:
+    for kind, nodes in (("still", graph.stills), ("clip", graph.clips)):
         for scene, made_by in nodes.items():
             if made_by == node:
-                return scene.story, f"{scene.scene}_{suffix}"
-    for named, name in ((graph.sheets, _SHEET), (graph.films, _FILM)):
+                return scene.story, manifest.file_name(kind, scene.scene)
+    for named, name in ((graph.sheets, manifest.SHEET), (graph.films, manifest.FILM)):
         for number, made_by in named.items():
             if made_by == node:
                 return number, name
     return None
-
-
-def _write_manifest(run: _Run, number: int, total: float) -> dict[str, Any]:
-    story, folder = run.plans[number].story, run.folders[number]
-    scenes = [_scene_entry(run, number, scene.id) for scene in story.scenes]
-    film = run.made.get((number, _FILM))
-    if film:
-        film |= _measure(folder / _FILM)
-    finished = sum("clip" in scene for scene in scenes)
-    manifest = {
-        "project_id": story.project_id,
-        "title": story.title,
-        "status": "complete" if film and finished == len(scenes) else "partial" if finished else "failed",
-        "profile": story.profile,
-        "film": film,
-        "storyboard": run.made.get((number, _SHEET)),
-        "scenes": scenes,
-        "warnings": graphs.warnings(run.plans[number]),
-        "seconds": {
-            "total": round(total, 2),
-            **{phase + "s": round(spent, 2) for phase, spent in run.pace.spent.items()},
-        },
-        "model_loads": dict(sorted(run.loads.items())),
-        "nodes": {"in_graph": run.nodes, "executed": len(run.executed)},
-    }
-    aside = folder / ".manifest.part"
-    aside.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(aside, folder / "manifest.json")
-    return manifest
-
-
-def _scene_entry(run: _Run, number: int, scene_id: str) -> dict[str, Any]:
-    plan = run.plans[number]
-    scene = next(scene for scene in plan.story.scenes if scene.id == scene_id)
-    entry: dict[str, Any] = {"id": scene_id, "seed": plan.story.seed_of(scene)}
-    still, clip = (
-        run.made.get((number, f"{scene_id}_img.png")),
-        run.made.get((number, f"{scene_id}_video.mp4")),
-    )
-    if still:
-        entry["still"] = still
-    if clip:
-        entry["clip"] = clip | _measure(run.folders[number] / clip["file"])
-    if reason := run.failed.get(SceneId(number, scene_id)):
-        entry["error"] = reason
-    entry["settings"] = {
-        "still": None if scene.image else _used(plan.profile.still, graphs.still_values(plan, scene)),
-        "clip": _used(plan.profile.clip, graphs.clip_values(plan, scene)),
-    }
-    entry["seconds"] = round(run.seconds[SceneId(number, scene_id)], 2)
-    return entry
-
-
-def _used(template: Template, values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name in template.parameters}
-
-
-def _measure(path: Path) -> dict[str, Any]:
-    with av.open(str(path)) as container:
-        video = container.streams.video[0]
-        seconds = round((container.duration or 0) / av.time_base, 3)
-        return {"seconds": seconds, "width": video.width, "height": video.height}
 
 
 def _sha256(path: Path) -> str:

@@ -120,7 +120,8 @@ class Server:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**environment, "PYTHONUNBUFFERED": "1"},
+            # The fault handler writes the stacks of all threads into the log when it is aborted.
+            env={**environment, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"},
             start_new_session=True,
         )
         self._drain = threading.Thread(target=self._read_log, args=(self._process.stdout,), daemon=True)
@@ -149,6 +150,23 @@ class Server:
     def log_tail(self, lines: int = 20) -> str:
         """The last lines of what it wrote, 200 at most."""
         return "\n".join(list(self._log)[-lines:])
+
+    def ending(self) -> str:
+        """How the process ended, in a few words."""
+        status = self._process.wait(GRACE_SECONDS) if self._process else 0
+        if status > 128 and status - 128 in [*signal.Signals]:
+            return f"killed by {signal.Signals(status - 128).name}"
+        return f"exit status {status}"
+
+    def abort(self) -> None:
+        """Ends a process that hangs; what each of its threads was doing is then at the end of its log."""
+        if self._process and self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGABRT)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(GRACE_SECONDS)
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self.stop()
 
     def stop(self) -> None:
         """Ends the process and whatever it started, within about 10 s; harmless if it has ended."""

@@ -25,6 +25,7 @@ _SIZES = {"480p": (832, 480), "720p": (1280, 720)}
 
 Id = Annotated[str, Field(pattern=ID_PATTERN, description="Letters, digits, `_`, `.` and `-`; at most 64.")]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED, description="The same seed gives the same result.")]
+Take = Annotated[str, Field(pattern="^[0-9a-f]{24}$")]
 Prompt = Annotated[str, Field(max_length=10_000)]
 
 
@@ -107,6 +108,8 @@ class Scene(_Part):
     text: Prompt = Field(default="", description="What is said; becomes captions.")
     title: str = Field(default="", max_length=200, description="Name of the scene's chapter.")
     seed: Seed | None = None
+    still_take: Take | None = Field(None, description="An earlier still to use, by its key.")
+    clip_take: Take | None = Field(None, description="An earlier clip to use, by its key.")
 
     @model_validator(mode="before")
     @classmethod
@@ -260,6 +263,8 @@ def _problem(detail: Any, lines: dict[str, int]) -> Problem:
         what = f"unknown key, {nearest(str(detail['loc'][-1]), _known_keys(detail['loc'][:-1]))}"
     elif detail["type"] == "missing":
         what = "is missing: " + _describe(detail["loc"])
+    elif detail["type"] == "string_pattern_mismatch" and where.endswith("_take"):
+        what = f"{str(detail['input'])[:80]!r} is no take: give the 24 digits that `takes` shows for it."
     elif detail["type"] == "string_pattern_mismatch":
         what = f"{str(detail['input'])[:80]!r} is no id: use letters, digits, `_`, `.` and `-`, 64 at most."
     elif not detail["msg"].startswith("Value error"):

@@ -32,10 +32,14 @@ class Graph(Protocol):
     def get_node(self, node_id: str) -> dict[str, Any]: ...
 
 
-def key_of(graph: Graph, node_id: str, input_name: str) -> str:
-    """The key of what an input of a node is made from: 24 hexadecimal digits."""
-    known: dict[str, str] = {}
-    return _hash_value(graph, graph.get_node(node_id)["inputs"].get(input_name), known)[:24]
+def key_of(graph: Graph, node_id: str) -> str:
+    """The key of what a Still or Clip is made from, or of the take that it is told to be.
+
+    Returns:
+        24 hexadecimal digits.
+    """
+    node = graph.get_node(node_id)
+    return node["inputs"].get("take") or _hash_node(graph, node_id, {})[:24]
 
 
 def hash_parts(*parts: str | bytes) -> str:
@@ -49,6 +53,8 @@ def hash_parts(*parts: str | bytes) -> str:
 
 def find(kind: str, key: str, suffix: str) -> Path | None:
     """The finished file of a kind (`stills`, `clips`, `films`, `sheets`) with this key, whatever its name."""
+    if not re.fullmatch("[0-9a-f]{24}", key):
+        return None
     return min(_folder(kind).glob(f"*.{key}{suffix}"), default=None)
 
 
@@ -113,7 +119,9 @@ def _hash_node(graph: Graph, node_id: str, known: dict[str, str]) -> str:
     if node_id not in known:
         node = graph.get_node(node_id)
         made_from = _PASSING.get(node["class_type"])
-        if made_from:
+        if made_from and (take := node["inputs"].get("take")):
+            known[node_id] = hash_parts("take", json.dumps(take))
+        elif made_from:
             known[node_id] = _hash_value(graph, node["inputs"].get(made_from), known)
         else:
             inputs = sorted((name, value) for name, value in node["inputs"].items() if name != _ORDER)

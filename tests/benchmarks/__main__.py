@@ -5,7 +5,11 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-BENCHMARKS = {"talking_video": "the Talking Video node against the stock S2V chain: time, memory, sync"}
+BENCHMARKS = {
+    "loads": "how often model files are read from disk, by stories and single jobs",
+    "router": "the model router against first in, first out: switches, waits",
+    "talking_video": "the Talking Video node against the stock S2V chain: time, memory, sync",
+}
 """Modules of this package with a function `run(quick) -> Report`, and what they measure."""
 OPTIONS = {"--json", "--quick"}
 

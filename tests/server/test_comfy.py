@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from driver.comfy import Comfy, ComfyError, Lost, Rejected, TimedOut, Unreachable
+from driver.comfy import Comfy, ComfyError, Lost, Rejected, Stuck, Unreachable
 from driver.events import Cached, Executed, Executing, Failed, Finished, Progress
 from driver.models import known_models, missing
 from driver.server import Server
@@ -288,7 +288,7 @@ def test_cancels_a_waiting_prompt_and_no_other(comfy):
 
 def test_gives_up_at_its_time_and_leaves_the_prompt_alone(comfy):
     prompt = submit(comfy, picture_graph(steps=20))
-    with pytest.raises(TimedOut):
+    with pytest.raises(Stuck, match="not finished the graph"):
         list(comfy.watch(*prompt, timeout=0.5))
     assert output_of(list(comfy.watch(*prompt)))
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -26,7 +27,7 @@ import comfy.samplers
 import comfy.sd
 import comfy.supported_models
 import comfy.utils
-from torch import Tensor
+from torch import OutOfMemoryError, Tensor
 
 Weights = dict[str, Tensor]
 
@@ -191,7 +192,10 @@ def _record_samples(path: str) -> None:
 
 
 class TestRaise:
-    """Fails when it is executed and `when` says "fail"."""
+    """Makes the trouble that `when` names: fail, starve (of memory), die, hang.
+
+    With `once` in it, and a file's name as `message`, only until that file exists.
+    """
 
     __test__ = False  # or pytest takes it for a test because of its name
     CATEGORY = "testing"
@@ -207,8 +211,18 @@ class TestRaise:
         return {"required": {"image": ("IMAGE",), **texts}}
 
     def fail(self, image: Tensor, message: str, when: str) -> tuple[Tensor]:
+        if "once" in when:
+            if Path(message).exists():
+                return (image,)
+            Path(message).touch()
         if "fail" in when:
             raise RuntimeError(message)
+        if "starve" in when:
+            raise OutOfMemoryError("Allocation on device")
+        if "die" in when:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if "hang" in when:
+            time.sleep(3600)
         return (image,)
 
 

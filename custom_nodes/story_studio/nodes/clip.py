@@ -12,7 +12,7 @@ from comfy_api.latest import InputImpl, io
 
 from .. import checkpoint
 from ..files import written_aside
-from .common import CATEGORY, HIDDEN, name_input, video_path
+from .common import CATEGORY, HIDDEN, name_input, no_take, take_input, video_path
 
 
 class Clip(io.ComfyNode):
@@ -30,6 +30,7 @@ class Clip(io.ComfyNode):
             inputs=[
                 io.Video.Input("video", lazy=True, tooltip="The video; made only if it is not there yet."),
                 name_input("clip"),
+                take_input(),
             ],
             outputs=[io.Video.Output()],
             hidden=HIDDEN,
@@ -37,17 +38,23 @@ class Clip(io.ComfyNode):
         )
 
     @classmethod
-    def check_lazy_status(cls, name: str, video: InputImpl.VideoFromFile | None = None) -> list[str]:
-        """Nothing, if a finished file was made from the same things; else the video."""
-        return [] if video is not None or checkpoint.find("clips", cls._key(), ".mp4") else ["video"]
+    def check_lazy_status(
+        cls, name: str, video: InputImpl.VideoFromFile | None = None, take: str = ""
+    ) -> list[str]:
+        """Nothing, if a finished file was made from the same things or is told; else the video."""
+        return [] if take or video is not None or checkpoint.find("clips", cls._key(), ".mp4") else ["video"]
 
     @classmethod
-    def execute(cls, name: str, video: InputImpl.VideoFromFile | None = None) -> io.NodeOutput:
+    def execute(
+        cls, name: str, video: InputImpl.VideoFromFile | None = None, take: str = ""
+    ) -> io.NodeOutput:
         """The video, backed by the finished file."""
         key = cls._key()
         path = checkpoint.find("clips", key, ".mp4")
         reused = path is not None
         if path is None:
+            if take:
+                raise no_take("clips", take)
             if video is None:
                 raise RuntimeError(
                     "The clip's file was removed while it was being read: run the graph again."
@@ -65,7 +72,7 @@ class Clip(io.ComfyNode):
 
     @classmethod
     def _key(cls) -> str:
-        return checkpoint.key_of(cls.hidden.dynprompt, cls.hidden.unique_id, "video")
+        return checkpoint.key_of(cls.hidden.dynprompt, cls.hidden.unique_id)
 
 
 def _take(source: Path, target: Path) -> None:

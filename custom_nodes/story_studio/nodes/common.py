@@ -50,6 +50,25 @@ def name_input(default: str) -> io.Input:
     )
 
 
+def take_input() -> io.Input:
+    """Another take than the one that would be made or found."""
+    return io.String.Input(
+        "take",
+        default="",
+        optional=True,
+        tooltip="Empty: what is linked here. Or the 24 digits in the file name of an earlier take, to use "
+        "that one whatever is linked.",
+    )
+
+
+def no_take(kind: str, take: str) -> RuntimeError:
+    """The error for a take that is not among the finished files of a kind."""
+    return RuntimeError(
+        f"There is no take {take!r} in output/story_studio/{kind}: give the 24 digits in the name of one of "
+        "its files, or leave `take` empty."
+    )
+
+
 def temporary(suffix: str) -> Path:
     """A new name in ComfyUI's folder for temporary files."""
     folder = Path(folder_paths.get_temp_directory()) / "story_studio"

@@ -13,7 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from .. import checkpoint
 from ..files import written_aside
-from .common import CATEGORY, HIDDEN, after_input, name_input
+from .common import CATEGORY, HIDDEN, after_input, name_input, no_take, take_input
 
 
 class Still(io.ComfyNode):
@@ -31,6 +31,7 @@ class Still(io.ComfyNode):
                 io.Image.Input("image", lazy=True, tooltip="The picture; made only if it is not there yet."),
                 name_input("still"),
                 after_input(),
+                take_input(),
             ],
             outputs=[io.Image.Output()],
             hidden=HIDDEN,
@@ -38,17 +39,23 @@ class Still(io.ComfyNode):
         )
 
     @classmethod
-    def check_lazy_status(cls, name: str, image: torch.Tensor | None = None, after: Any = None) -> list[str]:
-        """Nothing, if a finished file was made from the same things; else the picture."""
-        return [] if image is not None or checkpoint.find("stills", cls._key(), ".png") else ["image"]
+    def check_lazy_status(
+        cls, name: str, image: torch.Tensor | None = None, after: Any = None, take: str = ""
+    ) -> list[str]:
+        """Nothing, if a finished file was made from the same things or is told; else the picture."""
+        return [] if take or image is not None or checkpoint.find("stills", cls._key(), ".png") else ["image"]
 
     @classmethod
-    def execute(cls, name: str, image: torch.Tensor | None = None, after: Any = None) -> io.NodeOutput:
+    def execute(
+        cls, name: str, image: torch.Tensor | None = None, after: Any = None, take: str = ""
+    ) -> io.NodeOutput:
         """The picture as the file holds it, 8 bits a channel: a resumed story equals an undisturbed one."""
         key = cls._key()
         path = checkpoint.find("stills", key, ".png")
         reused = path is not None
         if path is None:
+            if take:
+                raise no_take("stills", take)
             if image is None:
                 raise RuntimeError(
                     "The still's file was removed while it was being read: run the graph again."
@@ -62,7 +69,7 @@ class Still(io.ComfyNode):
 
     @classmethod
     def _key(cls) -> str:
-        return checkpoint.key_of(cls.hidden.dynprompt, cls.hidden.unique_id, "image")
+        return checkpoint.key_of(cls.hidden.dynprompt, cls.hidden.unique_id)
 
 
 def _save(picture: torch.Tensor, path: Path, tags: dict[str, str]) -> None:

@@ -90,8 +90,10 @@ class ContactSheet(io.ComfyNode):
             made_from += [panel.picture.tobytes(), panel.name, panel.prompt]
         key = checkpoint.hash_parts(*made_from)
         path = checkpoint.find("sheets", key, ".jpg")
+        reused = path is not None
         if path is None:
             path = checkpoint.place("sheets", name, key, ".jpg")
             with written_aside(path) as aside:
                 contact_sheet.compose(storyboard, title).save(aside, quality=88)
-        return io.NodeOutput(storyboard, ui={"images": [checkpoint.item(path)]})
+        found = {"images": [checkpoint.item(path)], "checkpoint": [{"key": key, "reused": reused}]}
+        return io.NodeOutput(storyboard, ui=found)
