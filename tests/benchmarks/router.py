@@ -82,6 +82,7 @@ def serve(studio: Studio, arrivals: list[Arrival], patience: float) -> dict[str,
     jobs, router = Jobs(studio.comfy, studio.server.workspace), Router(patience)
     make = {"still": jobs.still, "clip": jobs.clip, "story": lambda seed: jobs.stories(1, 2, seed)}
     graphs = [make[arrival.kind](number) for number, arrival in enumerate(arrivals)]
+    wanted = [needs(graph, studio.comfy) for graph in graphs]
     # The first run of a server imports and compiles what all later ones use.
     for graph in (jobs.still(len(graphs)), jobs.clip(len(graphs))):
         finish(studio.comfy, graph)
@@ -89,17 +90,16 @@ def serve(studio: Studio, arrivals: list[Arrival], patience: float) -> dict[str,
     studio.samples()
     begun = time.monotonic()
 
-    def act(arrival: Arrival, graph: Graph) -> float:
-        wanted = needs(graph, studio.comfy)
+    def act(number: int, arrival: Arrival, graph: Graph) -> float:
         time.sleep(max(0.0, begun + arrival.at - time.monotonic()))
         joined = time.monotonic()
-        with router.turn(str(id(graph)), *wanted):
+        with router.turn(str(number), *wanted[number]):
             waited = time.monotonic() - joined
             finish(studio.comfy, graph)
         return waited
 
     with ThreadPoolExecutor(len(graphs)) as pool:
-        waits = list(pool.map(act, arrivals, graphs))
+        waits = list(pool.map(act, range(len(graphs)), arrivals, graphs))
     total = time.monotonic() - begun
     kinds = [sample["kind"] for sample in studio.samples()]
     switches = sum(before != after for before, after in pairwise(kinds))
@@ -112,9 +112,9 @@ def measure_simulation(count: int, progress: Progress) -> Section:
     section = Section(f"Simulation, {count} jobs")
     mean = sum(share * SECONDS[kind] for kind, share in SHARES.items())
     for load in LOADS:
+        progress(f"simulation: load {load}")
         arrivals = draw(count, mean / load, seed=2)
         for order, patience in (("fifo", 0), ("router", PATIENCE)):
-            progress(f"simulation: load {load}, {order}")
             section.rows.append({"load": str(load), "": order, **simulate(arrivals, patience)})
     return section
 

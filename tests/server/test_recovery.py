@@ -189,6 +189,27 @@ def test_two_renders_of_one_story_do_not_mix(
     assert found(tmp_path / "out")["status"] == "complete"
 
 
+def test_two_stories_of_the_same_scenes_share_a_folder(write_story: WriteStory, tmp_path: Path) -> None:
+    """Two commands at once, each with its own server, make the same stills and clips."""
+    one = write_story([0.5, 0.4], "draft").rename(tmp_path / "one.yaml")
+    two = write_story([0.5, 0.4], "draft", project_id="other")
+    arguments = ["--output", str(tmp_path / "out"), "--workspace"]
+    commands = [
+        ["render", str(story), *arguments, str(tmp_path / f"workspace_{story.stem}")] for story in (one, two)
+    ]
+    running = [
+        subprocess.Popen([sys.executable, "-m", "driver", *command], cwd=ROOT) for command in commands
+    ]
+    assert [process.wait(120) for process in running] == [OK, OK]
+    keys = []
+    for project in ("tale", "other"):
+        manifest = json.loads((tmp_path / "out" / project / "manifest.json").read_text())
+        keys.append([scene["clip"]["key"] for scene in manifest["scenes"]])
+    assert keys[0] == keys[1]
+    # Whoever was late found what the other had made, or put the same in its place.
+    assert not list((tmp_path / "out" / "story_studio").glob("*/.*"))
+
+
 def test_a_folder_that_cannot_be_written_is_named_before_anything_starts(
     troubled: Any, workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
