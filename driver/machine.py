@@ -77,11 +77,11 @@ def choose_flags(machine: Machine) -> list[str]:
     measures the machine's memory, not the container's, so in a container it would never act: LRU there too.
     `--cache-none` is no option: with the lazy inputs of our checkpoints it loads a model for every scene.
 
-    Attention: PyTorch's own, and no xformers; on a CPU ComfyUI would take one that, for 50 s of sound, holds
-    0.7 GB of attention matrices, and PyTorch's holds none. SageAttention is never chosen: black pictures are reported for
-    it with fp8 weights of Wan, which our profiles use. FlashAttention is not either: PyTorch brings the same
-    kernel, and ComfyUI's wrapper falls back with a warning at every masked call. Both can be asked for with
-    an extra flag.
+    Attention: PyTorch's own, and no xformers; on a CPU ComfyUI would take one that holds 0.7 GB of matrices
+    for 50 s of sound, where PyTorch's holds none. SageAttention is never chosen: black pictures are reported
+    for it with fp8 weights of Wan, which our profiles use. FlashAttention is not either: PyTorch brings the
+    same kernel, and ComfyUI's wrapper falls back with a warning at every masked call. Both can be asked for
+    with an extra flag.
 
     Start: api nodes are remote services that a story never uses; their import is a tenth of ComfyUI's start.
     """

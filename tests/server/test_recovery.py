@@ -197,9 +197,7 @@ def test_two_stories_of_the_same_scenes_share_a_folder(write_story: WriteStory, 
     commands = [
         ["render", str(story), *arguments, str(tmp_path / f"workspace_{story.stem}")] for story in (one, two)
     ]
-    running = [
-        subprocess.Popen([sys.executable, "-m", "driver", *command], cwd=ROOT) for command in commands
-    ]
+    running = [subprocess.Popen([sys.executable, "-m", "driver", *command], cwd=ROOT) for command in commands]
     assert [process.wait(120) for process in running] == [OK, OK]
     keys = []
     for project in ("tale", "other"):

@@ -44,7 +44,7 @@ def test_cache_fits_the_memory(machine, cache):
 def test_computes_where_it_can(machine):
     flags = choose_flags(machine)
     assert ("--cpu" in flags) == (machine is LAPTOP)
-    assert ("--use-pytorch-cross-attention" in flags) == (machine in (DESKTOP, STATION, POD))
+    assert ("--use-pytorch-cross-attention" in flags) == (machine in (LAPTOP, DESKTOP, STATION, POD))
 
 
 @pytest.mark.parametrize("machine", MACHINES)
