@@ -1,7 +1,7 @@
 """Whose turn it is, when several jobs want the same ComfyUI: those first that need the loaded model.
 
-Loading, freeing and evicting models is ComfyUI's own business. The router says who is next, one job
-at a time.
+Loading, freeing and evicting models is ComfyUI's own business. The router says who is next, one
+job at a time.
 """
 
 from __future__ import annotations
@@ -125,7 +125,8 @@ class Router:
         """Takes a job out of the line; its `turn` raises Cancelled.
 
         Returns:
-            Whether it was waiting. If it runs, `Comfy.cancel` with the id of its prompt ends it.
+            Whether it was waiting. If it runs, `Comfy.cancel` with the id of its prompt ends it, from when it
+            is submitted.
         """
         with self._changed:
             waited = job in self._line

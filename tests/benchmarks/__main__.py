@@ -9,6 +9,8 @@ BENCHMARKS = {
     "loads": "how often model files are read from disk, by stories and single jobs",
     "router": "the model router against first in, first out: switches, waits",
     "talking_video": "the Talking Video node against the stock S2V chain: time, memory, sync",
+    "crash": "a story whose server or command is killed: what is lost, what is made twice",
+    "rerender": "a story again, changed, reordered: what is made, and the driver's own time",
 }
 """Modules of this package with a function `run(quick) -> Report`, and what they measure."""
 OPTIONS = {"--json", "--quick"}

@@ -153,6 +153,16 @@ def test_a_story_hands_its_last_model_to_the_next_job() -> None:
     assert [line.next(0) for _ in range(4)] == ["story", "clip", "still", None]
 
 
+def test_a_job_without_models_goes_first_and_leaves_the_loaded_ones() -> None:
+    line = Line(600)
+    for job, name in (("still", "a"), ("clip", "C"), ("draft", ""), ("again", "a")):
+        line.join(job, model(name), model(name))
+    assert [line.next(0) for _ in range(4)] == ["draft", "still", "again", "clip"]
+    for job, name in (("still", "a"), ("draft", ""), ("clip", "C")):
+        line.join(job, model(name), model(name))
+    assert [line.next(0) for _ in range(3)] == ["draft", "clip", "still"]
+
+
 def test_several_models_at_once_fit_only_where_all_are_loaded() -> None:
     line = Line(600)
     line.join("both", model("ab"), model("ab"))
