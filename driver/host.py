@@ -58,10 +58,11 @@ class Host:
                 f"{how} while it made {what}, {self._deaths} times in a row; what is finished is kept. "
                 f"The end of {log}:\n{self.server.log_tail(20)}"
             )
+        found = "; the stacks of its threads are in its log" if isinstance(error, Stuck) else ""
         # The next start renames the log.
         self.say(
-            f"{how} while it made {what}; its log is {log.with_suffix('.log.1')}. Starting it again "
-            f"({self._deaths} of {MAX_DEATHS}): what is finished is kept."
+            f"{how} while it made {what}{found}. Starting it again ({self._deaths} of {MAX_DEATHS}): what is "
+            f"finished is kept. The end of {log.with_suffix('.log.1')}:\n{self.server.log_tail(5)}"
         )
         self.server.stop()
         self.server.start()

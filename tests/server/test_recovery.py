@@ -12,7 +12,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,19 @@ def comfyui_of(workspace: Path) -> psutil.Process | None:
     return None
 
 
+@contextmanager
+def small_disk(folder: Path, options: str = "rw") -> Iterator[Path]:
+    """A disk of 2 MB in a folder."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size=2m,{options}", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting a small disk needs the right to mount")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
 def test_a_server_that_dies_is_started_again_and_goes_on(
     troubled: Any, workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -98,6 +112,22 @@ def test_a_scene_that_kills_the_server_is_given_up(
     assert manifest["scenes"][1]["clip"]["file"] == "scene_2_video.mp4"
     assert manifest["film"]
     assert capsys.readouterr().err.count("Starting it again") == 2
+
+
+def test_a_server_that_always_dies_is_given_up(
+    troubled: Any, workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both scenes have the same picture, so that none of them alone is to blame."""
+    path = troubled("die")
+    story = yaml.safe_load(path.read_text())
+    for scene in story["scenes"]:
+        scene |= {"prompt": "die", "seed": 1, "title": "The end"}
+    path.write_text(yaml.safe_dump(story))
+    assert go(path, workspace, tmp_path / "out") == FAILED
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count("Starting it again") == 3
+    assert "while it made the graph, 4 times in a row; what is finished is kept." in said
+    assert found(tmp_path / "out")["status"] == "failed"
 
 
 def test_a_server_that_hangs_is_found_with_its_stacks_and_started_again(
@@ -213,21 +243,18 @@ def test_a_folder_that_cannot_be_written_is_named_before_anything_starts(
 ) -> None:
     (tmp_path / "file").touch()
     assert go(troubled("a quiet room"), workspace, tmp_path / "file" / "out") == FAILED
+    with small_disk(tmp_path / "disk", "ro"):
+        assert go(troubled("a quiet room"), workspace, tmp_path / "disk") == FAILED
     said = " ".join(capsys.readouterr().err.split())
-    assert "cannot be written to" in said
-    assert "--output" in said
+    assert "cannot be written to (Not a directory): give another folder with --output." in said
+    assert "cannot be written to (Read-only file system): give another folder with --output." in said
     assert not (workspace / "server.log").exists()
 
 
 def test_a_full_disk_is_said_and_nothing_is_lost(
     troubled: Any, workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)]
-    if subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("mounting a small disk needs the right to mount")
-    try:
+    with small_disk(tmp_path / "disk") as disk:
         filler = disk / "filler"
         filler.write_bytes(bytes(2**21 - 150_000))
         story = troubled("a quiet room")
@@ -237,8 +264,6 @@ def test_a_full_disk_is_said_and_nothing_is_lost(
         assert "same command again" in said
         filler.unlink()
         assert go(story, workspace, disk / "out") == OK
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_the_clock_may_jump(
