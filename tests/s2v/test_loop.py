@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from comfy_extras.nodes_easycache import EasyCacheNode
 from comfy_extras.nodes_model_advanced import ModelSamplingSD3
-from story_studio.s2v import patches
+from story_studio.s2v import patches, sampling
 
 from tests.s2v.tools import (
     LATENTS,
@@ -57,6 +57,18 @@ def test_the_loop_samples_at_the_official_whole_timesteps(model: Any, talk: Talk
     for row, timestep in zip(rows, whole, strict=True):
         expected = time_embedding([timestep] * LATENTS + [0]).expand(2, -1, -1)
         torch.testing.assert_close(row, expected, atol=1e-4, rtol=0)
+
+
+def test_the_model_reads_512_tokens_of_a_prompt(model: Any, clip: Any, vae: Any, picture: Any) -> None:
+    long, short = (
+        clip.encode_from_tokens_scheduled(clip.tokenize("a person talks " * count)) for count in (400, 1)
+    )
+    assert long[0][0].shape[1] > 512 == short[0][0].shape[1]
+    settings = sampling.Settings(steps=1, cfg=4.5, seed=7)
+    with Calls(model.model.diffusion_model.text_embedding) as calls:
+        heard = [torch.zeros(1, 25, 32, 80)]
+        list(sampling.talk(model, long, short, vae, heard, picture, 1, settings, lambda *_: None))
+    assert {args[0].shape[1] for args in calls.args} == {512}
 
 
 def test_the_loop_leaves_the_model_as_it_was(model: Any, talk: Talk) -> None:

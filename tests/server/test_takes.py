@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from PIL import Image
 
 from driver.cli import OK, main
 from tests.conftest import Studio, write_voice
@@ -102,6 +103,23 @@ def test_another_seed_or_setting_is_named(told: Told) -> None:
     assert lines[1] == REUSED[1]
     assert lines[2].startswith("scene_1 clip: made, its still is another; cfg (4.5 -> 2.0), seed (")
     assert lines[3] == "scene_2 clip: made, cfg (4.5 -> 2.0)"
+
+
+@pytest.mark.parametrize(
+    ("change", "made"), [("seed", [STILL, CLIP]), ("audio", [CLIP]), ("image", [CLIP]), ("text", [])]
+)
+def test_a_scene_s_change_makes_its_own_parts_alone(
+    told: Told, change: str, made: list[str], tmp_path: Path
+) -> None:
+    Image.new("RGB", (64, 64), "teal").save(tmp_path / "own.png")
+    write_voice(tmp_path / "other.wav", 0.6, 220)
+    values = {"seed": 7, "audio": "other.wav", "image": "own.png", "text": "Something else is said."}
+    told.scenes[1][change] = values[change]
+    lines = told.forecast()
+    assert lines[0] == REUSED[0] and lines[2] == REUSED[2]
+    assert sum(": made" in line for line in lines[1:4]) == len({*made, "own"} if change == "image" else made)
+    assert lines[4].startswith("film: made")
+    assert told.render() == made
 
 
 @pytest.mark.parametrize("change", ["order", "join"])

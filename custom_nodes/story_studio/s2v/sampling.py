@@ -14,6 +14,9 @@ import torch
 
 from . import motion, patches, pose, timeline, unipc
 
+TEXT_TOKENS = 512
+"""Tokens of a prompt that the model reads; ComfyUI's encoder would pass on more."""
+
 OnStep = Callable[[int, int, torch.Tensor | None], None]
 """Called after each step with the chunk's index, the steps done in it, and the current picture latents.
 
@@ -76,6 +79,7 @@ def talk(
         float [n, height, width, 3] pictures, 0 to 1, on the CPU; `frames` in all.
     """
     model = patches.faithful(model)
+    positive, negative = _cut(positive), _cut(negative)
     height, width = picture.shape[1:3]
     empty = torch.zeros([1, 16, timeline.LATENTS, height // 8, width // 8])
     reference = vae.encode(picture)
@@ -103,6 +107,10 @@ def talk(
         )
         yield from continuity.decode(latents, chunk)
         on_step(chunk.index, settings.steps + 1, None)
+
+
+def _cut(conditioning: list) -> list:
+    return [[tokens[:, :TEXT_TOKENS], *rest] for tokens, *rest in conditioning]
 
 
 def _sample_chunk(
