@@ -88,9 +88,9 @@ def _render(options: argparse.Namespace) -> int:
                 for number, all_inputs in enumerate(gathered)
                 for scene, found in all_inputs.items()
             }
-            scenes = len(seconds)
+            scenes, films = len(seconds), sum(one.film is not None for _, one in stories)
             try:
-                with terminal.progress({"still": scenes, "clip": scenes, "film": len(plans)}) as show:
+                with terminal.progress({"still": scenes, "clip": scenes, "film": films}) as show:
                     manifests = render(plans, seconds, host, options.output, show)
             except RenderError as error:
                 terminal.console.print(str(error), style="red", markup=False, soft_wrap=True)

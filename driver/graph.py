@@ -243,7 +243,7 @@ def _add_clips(
         after = clip
     settings = plan.story.film
     complete = all(SceneId(number, scene.id) in graph.clips for scene in plan.story.scenes)
-    if film is not None and (complete or settings.partial):
+    if settings and film is not None and (complete or settings.partial):
         end = graph.add(
             Owner("film", None),
             "film",

@@ -67,10 +67,11 @@ def write(record: Record, plan: Plan, number: int, folder: Path, seconds: dict[s
     if film:
         film = film | _measure(folder / FILM) | {"settings": film_settings(plan)}
     finished = sum("clip" in scene for scene in scenes)
+    complete = finished == len(scenes) and (film or not story.film)
     manifest = {
         "project_id": story.project_id,
         "title": story.title,
-        "status": "complete" if film and finished == len(scenes) else "partial" if finished else "failed",
+        "status": "complete" if complete else "partial" if finished else "failed",
         "profile": story.profile,
         "film": film,
         "storyboard": record.made.get((number, SHEET)),
@@ -97,7 +98,7 @@ def film_settings(plan: Plan) -> dict[str, Any]:
     """What a film is made with, besides its clips."""
     story = plan.story
     return {
-        **story.film.model_dump(exclude={"partial"}),
+        **(story.film.model_dump(exclude={"partial"}) if story.film else {}),
         "title": story.title,
         "scenes": [scene.id for scene in story.scenes],
         "chapter titles": [scene.title for scene in story.scenes],

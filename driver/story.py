@@ -6,11 +6,20 @@ import contextlib
 import json
 import re
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from .problems import Problem, Problems, nearest
 
@@ -29,11 +38,27 @@ Take = Annotated[str, Field(pattern="^[0-9a-f]{24}$")]
 Prompt = Annotated[str, Field(max_length=10_000)]
 
 
-class _Part(BaseModel):
+def _check_resolution(value: str) -> str:
+    width, height = _size(value)
+    if not (64 <= width <= 4096 and 64 <= height <= 4096):
+        raise ValueError("both sides must be between 64 and 4096.")
+    return value
+
+
+Resolution = Annotated[
+    str,
+    AfterValidator(_check_resolution),
+    Field(description="480p, 720p, or WIDTHxHEIGHT: how many pixels a frame may have."),
+]
+
+
+class Part(BaseModel):
+    """A part of what users write: unknown keys are errors."""
+
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
 
-class ImageSettings(_Part):
+class ImageSettings(Part):
     """How stills are made. What is left out is the profile's or the template's."""
 
     width: int | None = Field(
@@ -52,12 +77,10 @@ class ImageSettings(_Part):
     )
 
 
-class VideoSettings(_Part):
+class VideoSettings(Part):
     """How clips are made. What is left out is the profile's or the template's."""
 
-    resolution: str = Field(
-        default="480p", description="480p, 720p, or WIDTHxHEIGHT: how many pixels a frame may have."
-    )
+    resolution: Resolution = "480p"
     sample_steps: int | None = Field(default=None, ge=1, le=200, description="Sampling steps.")
     cfg: float | None = Field(
         default=None, ge=1, le=30, description="Guidance; 1 ignores the negative prompt."
@@ -67,21 +90,13 @@ class VideoSettings(_Part):
         default=None, description="A clip template of your own: an API workflow file."
     )
 
-    @field_validator("resolution")
-    @classmethod
-    def _check_resolution(cls, value: str) -> str:
-        width, height = _size(value)
-        if not (64 <= width <= 4096 and 64 <= height <= 4096):
-            raise ValueError("both sides must be between 64 and 4096.")
-        return value
-
     @property
     def size(self) -> tuple[int, int]:
         """Width and height whose product bounds a frame's pixels."""
         return _size(self.resolution)
 
 
-class FilmSettings(_Part):
+class FilmSettings(Part):
     """How the clips become one film."""
 
     join: Literal["cut", "crossfade"] = Field(default="cut", description="How scenes follow each other.")
@@ -93,7 +108,7 @@ class FilmSettings(_Part):
     partial: bool = Field(default=False, description="Make the film even if a scene failed, without it.")
 
 
-class Scene(_Part):
+class Scene(Part):
     """One scene: a prompt (or a picture of one's own) and a voice recording."""
 
     id: Id
@@ -135,7 +150,7 @@ class Scene(_Part):
         return self
 
 
-class Story(_Part):
+class Story(Part):
     """A story: scenes in order, and how to make them."""
 
     project_id: Id
@@ -146,7 +161,14 @@ class Story(_Part):
     scenes: list[Scene] = Field(min_length=1, max_length=500)
     image_settings: ImageSettings = Field(default_factory=ImageSettings)
     video_settings: VideoSettings = Field(default_factory=VideoSettings)
-    film: FilmSettings = Field(default_factory=FilmSettings)
+    film: FilmSettings | None = Field(
+        default_factory=FilmSettings, description="How the clips become a film; false: they do not."
+    )
+
+    @field_validator("film", mode="before")
+    @classmethod
+    def _film_or_none(cls, value: Any) -> Any:
+        return (FilmSettings() if value else None) if isinstance(value, bool) else value
 
     @field_validator("project_id")
     @classmethod
@@ -192,7 +214,7 @@ def parse(data: Any, default_id: str = "story", lines: dict[str, int] | None = N
     try:
         return Story.model_validate(data)
     except ValidationError as error:
-        raise Problems(_problem(detail, lines or {}) for detail in error.errors()) from None
+        raise Problems(problem_of(detail, lines or {}) for detail in error.errors()) from None
 
 
 def load(path: Path) -> Story:
@@ -253,16 +275,24 @@ def _note_lines(node: yaml.Node | None, where: str, lines: dict[str, int]) -> No
             _note_lines(value, f"{where}[{index}]", lines)
 
 
-def _problem(detail: Any, lines: dict[str, int]) -> Problem:
+def problem_of(detail: Any, lines: dict[str, int], root: type[BaseModel] = Story) -> Problem:
+    """What one of pydantic's errors means for whom wrote the data.
+
+    Args:
+        detail: of ValidationError.errors().
+        lines: the line of each place, as far as known.
+        root: the model that the data were to be.
+    """
     where = ""
     for part in detail["loc"]:
         where += f"[{part}]" if isinstance(part, int) else f".{part}"
     where = where.lstrip(".")
     what = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "extra_forbidden":
-        what = f"unknown key, {nearest(str(detail['loc'][-1]), _known_keys(detail['loc'][:-1]))}"
+        what = f"unknown key, {nearest(str(detail['loc'][-1]), _known_keys(root, detail['loc'][:-1]))}"
     elif detail["type"] == "missing":
-        what = "is missing: " + _describe(detail["loc"])
+        field = _model_at(root, detail["loc"][:-1]).model_fields.get(str(detail["loc"][-1]))
+        what = "is missing: " + ((field.description if field else None) or "give it.")
     elif detail["type"] == "string_pattern_mismatch" and where.endswith("_take"):
         what = f"{str(detail['input'])[:80]!r} is no take: give the 24 digits that `takes` shows for it."
     elif detail["type"] == "string_pattern_mismatch":
@@ -273,21 +303,21 @@ def _problem(detail: Any, lines: dict[str, int]) -> Problem:
     return Problem(f"{where} (line {line})" if line else where, what)
 
 
-def _model_at(location: tuple) -> type[BaseModel]:
-    parts: dict[str, type[BaseModel]] = {
-        "scenes": Scene,
-        "image_settings": ImageSettings,
-        "video_settings": VideoSettings,
-        "film": FilmSettings,
-    }
-    return parts.get(str(location[0]), Story) if location else Story
+def _model_at(root: type[BaseModel], location: tuple) -> type[BaseModel]:
+    found = root
+    for part in location:
+        field = found.model_fields.get(str(part))
+        found = next(_models_in(field.annotation), found) if field else found
+    return found
 
 
-def _known_keys(location: tuple) -> set[str]:
-    keys = set(_model_at(location).model_fields)
-    return keys | {"scene", "audio_url", "image_url"} if _model_at(location) is Scene else keys
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)
 
 
-def _describe(location: tuple) -> str:
-    field = _model_at(location[:-1]).model_fields.get(str(location[-1]))
-    return (field.description if field else None) or "give it."
+def _known_keys(root: type[BaseModel], location: tuple) -> set[str]:
+    model = _model_at(root, location)
+    return {*model.model_fields} | ({"scene", "audio_url", "image_url"} if model is Scene else set())

@@ -137,8 +137,8 @@ def _forecast(
             reused = there or any(_paths(output, kind, key))
             why = "" if reused else _why(kind, scene.id, keys, entry, manifest.scene_settings(plan, scene))
             steps[kind].append(Step(kind, scene.id, reused, why))
-    film = _film_step(plan, last, steps["clip"], keys, output, elsewhere)
-    return Forecast([*steps["still"], *steps["clip"], film], keys)
+    film = [_film_step(plan, last, steps["clip"], keys, output, elsewhere)] if plan.story.film else []
+    return Forecast([*steps["still"], *steps["clip"], *film], keys)
 
 
 def _why(

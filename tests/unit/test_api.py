@@ -1,0 +1,132 @@
+"""The contract of the API: documented requests are jobs; whatever else is asked for is answered in words."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from driver import api
+from driver.problems import Problems
+
+IMAGE = {
+    "task": "image",
+    "prompt": "A professional businesswoman in a modern office, portrait style",
+    "negative_prompt": "blurry, low quality",
+    "width": 832,
+    "height": 480,
+    "steps": 20,
+}
+VIDEO = {
+    "task": "video",
+    "image": "https://example.com/StoryStudio/img_123.png",
+    "audio": "https://example.com/StoryStudio/audio_123.mp3",
+    "prompt": "Person speaking naturally with subtle expressions",
+    "resolution": "480p",
+    "sample_steps": 20,
+}
+BATCH = {
+    "task": "batch",
+    "project_id": "story_123",
+    "scenes": [
+        {"id": "scene_1", "prompt": "A hero on a mountain", "audio_url": "https://example.com/audio1.mp3"},
+        {"scene": 2, "prompt": "A friendly dragon", "audio_url": "https://example.com/audio2.mp3"},
+    ],
+    "image_settings": {"width": 832, "height": 480, "steps": 20},
+    "video_settings": {"resolution": "480p", "sample_steps": 20},
+}
+WORKFLOW = {
+    "workflow": {"1": {"class_type": "LoadImage", "inputs": {"image": "a.png"}}},
+    "images": [{"name": "a.png", "image": "data:image/png;base64,AAAA"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [(IMAGE, "image"), (VIDEO, "video"), (BATCH, "batch"), (WORKFLOW, "workflow")],
+)
+def test_the_documented_requests_are_jobs(given: dict[str, Any], kind: str) -> None:
+    job = api.parse(given)
+    assert job.task == kind
+    for name in given.keys() - {"scenes", "image_settings", "video_settings", "images", "task"}:
+        assert getattr(job, name) == given[name]
+
+
+def test_a_job_without_a_task_is_a_video() -> None:
+    without = {name: value for name, value in VIDEO.items() if name != "task"}
+    assert api.parse(without) == api.parse(VIDEO)
+
+
+def test_a_batch_makes_a_film_only_if_it_is_wanted() -> None:
+    assert api.parse(BATCH).film is None  # pyright: ignore[reportAttributeAccessIssue]
+    wanted = api.parse({**BATCH, "film": True})
+    assert isinstance(wanted, api.BatchJob) and wanted.film and wanted.film.join == "cut"
+    faded = api.parse({**BATCH, "film": {"join": "crossfade"}})
+    assert isinstance(faded, api.BatchJob) and faded.film and faded.film.join == "crossfade"
+    assert [scene.id for scene in wanted.scenes] == ["scene_1", "scene_2"]
+
+
+def test_a_job_that_is_tried_again_has_the_same_seed() -> None:
+    job = api.parse(IMAGE)
+    assert isinstance(job, api.ImageJob)
+    assert api.seed_of(job, "job-1") == api.seed_of(job, "job-1") != api.seed_of(job, "job-2")
+    told = api.parse({**IMAGE, "seed": 5})
+    assert isinstance(told, api.ImageJob) and api.seed_of(told, "job-1") == 5
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (None, ["input: a job is an object"]),
+        ({"task": "imagine", "prompt": "x"}, ["task: 'imagine' is no task, did you mean 'image'?"]),
+        ({"task": ["image"]}, ["task: \"['image']\" is no task"]),
+        ({"task": "image"}, ["prompt: is missing: What the picture shows."]),
+        (
+            {**IMAGE, "widht": 8, "height": 481},
+            ["widht: unknown key, did you mean 'width'?", "height: '481' is wrong"],
+        ),
+        ({**VIDEO, "resolution": "480"}, ["resolution: '480' is no resolution"]),
+        ({**VIDEO, "audio": ""}, ["audio: '' is wrong"]),
+        (
+            {**BATCH, "scenes": [{"prompt": "x"}], "film": {"jion": "cut"}},
+            ["scenes[0].id: is missing", "scenes[0].audio: is missing", "did you mean 'join'?"],
+        ),
+        ({**BATCH, "project_id": "../../etc"}, ["project_id: '../../etc' is no id"]),
+        ({**WORKFLOW, "workflow": {}}, ["workflow: "]),
+        ({**WORKFLOW, "images": [{"name": "../a", "image": "x"}]}, ["images[0].name"]),
+    ],
+)
+def test_everything_wrong_is_said_with_its_place(given: Any, said: list[str]) -> None:
+    with pytest.raises(Problems) as caught:
+        api.parse(given)
+    for text in said:
+        assert text in str(caught.value)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+FIELDS = sorted({*IMAGE, *VIDEO, *BATCH, *WORKFLOW, "film", "seed", "profile", "id", "cfg"})
+
+
+@settings(max_examples=500)
+@given(
+    st.sampled_from([IMAGE, VIDEO, BATCH, WORKFLOW]),
+    st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=3),
+)
+def test_no_input_is_answered_with_anything_but_problems(request_: dict[str, Any], wrong: Any) -> None:
+    try:
+        api.parse({**request_, **wrong})
+    except Problems as error:
+        assert error.problems
+        assert all(problem.what and "Traceback" not in problem.what for problem in error.problems)
+
+
+def test_the_schema_is_json_and_knows_every_task() -> None:
+    text = json.dumps(api.schema())
+    assert all(f'"{task}"' in text for task in ("image", "video", "batch", "workflow"))
