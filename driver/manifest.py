@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,14 @@ def read(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def keys_of(found: dict[str, Any]) -> Iterator[str]:
+    """The keys of all checkpoints that a manifest's render used, or the last complete one before it."""
+    parts = [found.get("film"), found.get("storyboard")]
+    parts += [scene.get(kind) for scene in found.get("scenes", []) for kind in ("still", "clip")]
+    yield from (part["key"] for part in parts if part and "key" in part)
+    yield from found.get("earlier", [])
+
+
 def write(record: Record, plan: Plan, number: int, folder: Path, seconds: dict[str, float]) -> dict[str, Any]:
     """Stores and returns the manifest of the story of this number; `seconds` are those of the render."""
     story = plan.story
@@ -82,6 +91,9 @@ def write(record: Record, plan: Plan, number: int, folder: Path, seconds: dict[s
         "model_loads": dict(sorted(record.loads.items())),
         "nodes": {"in_graph": record.nodes, "executed": len(record.executed)},
     }
+    if not complete:
+        # What this one did not get to is still in use.
+        manifest["earlier"] = sorted(set(keys_of(read(folder))))
     aside = folder / ".manifest.part"
     aside.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(aside, folder / MANIFEST)

@@ -53,7 +53,7 @@ class Kept(NamedTuple):
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a render of a story would make; `keys` are those of its stills and clips."""
+    """What a render of a story would make; `keys` are those of its stills and clips, but for chosen takes."""
 
     steps: list[Step]
     keys: dict[tuple[str, str], str]
@@ -92,7 +92,7 @@ def kept(output: Path) -> list[Kept]:
     """Every file that is kept below an output folder, oldest first in each kind."""
     users: dict[str, list[str]] = {}
     for path in sorted(output.glob(f"*/{manifest.MANIFEST}")):
-        for key in _keys_of(manifest.read(path.parent)):
+        for key in set(manifest.keys_of(manifest.read(path.parent))):
             users.setdefault(key, []).append(path.parent.name)
     found = []
     for kind, (folder, suffix) in (FOLDERS | _SHEETS).items():
@@ -138,7 +138,14 @@ def _forecast(
             why = "" if reused else _why(kind, scene.id, keys, entry, manifest.scene_settings(plan, scene))
             steps[kind].append(Step(kind, scene.id, reused, why))
     film = [_film_step(plan, last, steps["clip"], keys, output, elsewhere)] if plan.story.film else []
-    return Forecast([*steps["still"], *steps["clip"], *film], keys)
+    chosen = {
+        (kind, scene.id)
+        for scene in plan.story.scenes
+        for kind, take in (("still", scene.still_take), ("clip", scene.clip_take))
+        if take
+    }
+    own = {place: key for place, key in keys.items() if place not in chosen}
+    return Forecast([*steps["still"], *steps["clip"], *film], own)
 
 
 def _why(
@@ -205,12 +212,6 @@ def _paths(output: Path, kind: str, key: str) -> Iterator[Path]:
 
 def _glob(output: Path, folder: str, key: str, suffix: str) -> Iterator[Path]:
     return (path for path in (output / STORE / folder).glob(f"*.{key}{suffix}") if path.name[0] != ".")
-
-
-def _keys_of(found: dict[str, Any]) -> Iterator[str]:
-    parts = [found.get("film"), found.get("storyboard")]
-    parts += [scene.get(kind) for scene in found.get("scenes", []) for kind in FOLDERS]
-    yield from (part["key"] for part in parts if part and "key" in part)
 
 
 def _about(path: Path) -> str:

@@ -123,11 +123,20 @@ def test_a_server_that_always_dies_is_given_up(
     for scene in story["scenes"]:
         scene |= {"prompt": "die", "seed": 1, "title": "The end"}
     path.write_text(yaml.safe_dump(story))
+    store, manifest = tmp_path / "out" / "story_studio", tmp_path / "out" / "tale" / "manifest.json"
+    for name in (f"stills/x.{'a' * 24}.png", f"films/x.{'b' * 24}.mp4", f"films/x.{'c' * 24}.mp4"):
+        (store / name).parent.mkdir(exist_ok=True, parents=True)
+        (store / name).touch()
+    manifest.parent.mkdir()
+    manifest.write_text(json.dumps({"scenes": [{"still": {"key": "a" * 24}}], "film": {"key": "b" * 24}}))
     assert go(path, workspace, tmp_path / "out") == FAILED
     said = " ".join(capsys.readouterr().err.split())
     assert said.count("Starting it again") == 3
     assert "while it made the graph, 4 times in a row; what is finished is kept." in said
     assert found(tmp_path / "out")["status"] == "failed"
+    # What the last complete render used is not taken for unused by one that got nowhere.
+    assert main(["takes", "--prune", "--output", str(tmp_path / "out")]) == OK
+    assert sorted(path.name[2] for path in store.glob("*/x.*")) == ["a", "b"]
 
 
 def test_a_server_that_hangs_is_found_with_its_stacks_and_started_again(
