@@ -1,4 +1,4 @@
-"""The commands: render, graph, takes, serve, doctor."""
+"""The commands: render, graph, takes, serve, models, doctor."""
 
 from __future__ import annotations
 
@@ -200,6 +200,12 @@ def _serve(options: argparse.Namespace) -> int:
         raise _ended(server)
 
 
+def _pull(options: argparse.Namespace) -> int:
+    from .pull import pull
+
+    return pull(options.profile, options.models or options.workspace / "models")
+
+
 def _warm(options: argparse.Namespace) -> None:
     began = time.monotonic()
     count, size = models.warm(options.models or options.workspace / "models", options.warm)
@@ -303,6 +309,11 @@ def _parser() -> argparse.ArgumentParser:
     show = commands.add_parser("graph", help="print the graph of stories, for ComfyUI's /prompt")
     serve = commands.add_parser("serve", help="run the headless ComfyUI server alone")
     keep = commands.add_parser("takes", help="list the stills, clips and films that are kept")
+    actions = commands.add_parser("models", help="the model files")
+    fetch = actions.add_subparsers(required=True, metavar="ACTION").add_parser(
+        "pull", help="fetch a profile's model files; goes on with what was broken off"
+    )
+    fetch.add_argument("--profile", required=True, choices=templates.profile_names(), help="whose files")
     check = commands.add_parser("doctor", help="say what is installed and what is missing")
     for command in (render, show):
         command.add_argument(
@@ -333,7 +344,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--output", type=Path, default=Path("output"), help="folder of the results (output)"
         )
-    for command in (render, serve, check):
+    for command in (render, serve, fetch, check):
         command.add_argument(
             "--workspace",
             type=Path,
@@ -350,7 +361,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=templates.profile_names(),
         help="read the profile's model files into the machine's file cache while nothing is asked for yet",
     )
-    commands_ = ((render, _render), (show, _graph), (keep, _takes), (serve, _serve), (check, _doctor))
-    for command, run in commands_:
+    runs = {render: _render, show: _graph, keep: _takes, serve: _serve, fetch: _pull, check: _doctor}
+    for command, run in runs.items():
         command.set_defaults(command=run)
     return parser

@@ -80,7 +80,13 @@ class Ears:
     def connect(self) -> bool:
         """Opens the socket; whether that succeeded."""
         with suppress(OSError, websocket.WebSocketException):
-            self._socket = websocket.create_connection(self._url, timeout=5, http_no_proxy=self._no_proxy)
+            self._socket = websocket.create_connection(
+                self._url,
+                timeout=5,
+                http_no_proxy=self._no_proxy,
+                # Checked byte by byte in Python it costs more than all else; json.loads checks it anyway.
+                skip_utf8_validation=True,
+            )
             self._heard = time.monotonic()
         return self._socket is not None
 
