@@ -31,11 +31,15 @@ class Files(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """A story that is ready to be rendered: with its profile (or templates of its own) and its files."""
+    """A story that is ready to be rendered: with its profile (or templates of its own) and its files.
+
+    Without `clips` only its stills are made.
+    """
 
     story: Story
     profile: Profile
     files: dict[str, Files]
+    clips: bool = True
 
 
 class Owner(NamedTuple):
@@ -108,7 +112,8 @@ def build(plans: list[Plan], without: frozenset[SceneId] = frozenset()) -> Graph
     for number, plan in enumerate(plans):
         last = _add_stills(graph, number, plan, without, last) or last
     for number, plan in enumerate(plans):
-        last = _add_clips(graph, number, plan, without, last) or last
+        if plan.clips:
+            last = _add_clips(graph, number, plan, without, last) or last
     return graph
 
 

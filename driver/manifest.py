@@ -75,8 +75,8 @@ def write(record: Record, plan: Plan, number: int, folder: Path, seconds: dict[s
     film = record.made.get((number, FILM))
     if film:
         film = film | _measure(folder / FILM) | {"settings": film_settings(plan)}
-    finished = sum("clip" in scene for scene in scenes)
-    complete = finished == len(scenes) and (film or not story.film)
+    finished = sum(("clip" if plan.clips else "still") in scene for scene in scenes)
+    complete = finished == len(scenes) and (film or not story.film or not plan.clips)
     manifest = {
         "project_id": story.project_id,
         "title": story.title,
@@ -103,7 +103,8 @@ def write(record: Record, plan: Plan, number: int, folder: Path, seconds: dict[s
 def scene_settings(plan: Plan, scene: Scene) -> dict[str, dict[str, Any] | None]:
     """What a scene's still and clip are made with, by the templates' parameters; None for a given picture."""
     still = None if scene.image else _used(plan.profile.still, graphs.still_values(plan, scene))
-    return {"still": still, "clip": _used(plan.profile.clip, graphs.clip_values(plan, scene))}
+    clip = _used(plan.profile.clip, graphs.clip_values(plan, scene)) if plan.clips else None
+    return {"still": still, "clip": clip}
 
 
 def film_settings(plan: Plan) -> dict[str, Any]:

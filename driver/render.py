@@ -8,7 +8,7 @@ import hashlib
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ class _Run:
     folders: list[Path]
     pace: Pace
     router: Router
+    made: Callable[[Path], None]
     record: manifest.Record = field(default_factory=manifest.Record)
     current: SceneId | None = None
     again: Counter[SceneId] = field(default_factory=Counter)
@@ -111,6 +112,7 @@ def render(
     output: Path,
     show: Show,
     router: Router | None = None,
+    made: Callable[[Path], None] = lambda _: None,
 ) -> list[dict[str, Any]]:
     """Renders stories as one graph and stores what comes out in `output/<project_id>/`.
 
@@ -125,6 +127,7 @@ def render(
         output: folder of the projects.
         show: called with the status at every step.
         router: gives turns where several renders share the server.
+        made: called with each file as soon as it is stored.
 
     Returns:
         The manifest of each story, as stored in its folder.
@@ -135,7 +138,7 @@ def render(
         ServerError: our own server dies again and again.
     """
     folders = [output / plan.story.project_id for plan in plans]
-    run = _Run(plans, host, folders, Pace(seconds, show), router or Router())
+    run = _Run(plans, host, folders, Pace(seconds, show), router or Router(), made)
     began = time.monotonic()
     graph = graphs.build(plans)
     check(graph, host.comfy)
@@ -313,6 +316,7 @@ def _collect(run: _Run, graph: Graph, node: str, result: dict[str, Any]) -> None
         run.stills_end = time.monotonic()
     run.host.finished()
     run.pace.made(node, reused)
+    run.made(path)
 
 
 def _target(graph: Graph, node: str) -> tuple[int, str] | None:

