@@ -50,6 +50,15 @@ def test_the_graph_is_posted_as_told(studio: Studio, tmp_path: Path) -> None:
     assert studio.comfy.cancel(answer["prompt_id"])
 
 
+def test_the_handler_runs_as_told() -> None:
+    command = next(
+        text for text in re.findall(r"```bash\n(.*?)```", README, re.DOTALL) if "--test_input" in text
+    )
+    done = subprocess.run(["bash", "-ec", command], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "image_url" in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("path", re.findall(r"\]\(([^)#:]+)\)", README))
 def test_links_lead_to_files(path: str) -> None:
     assert (ROOT / path).exists()
