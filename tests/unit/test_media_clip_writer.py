@@ -10,6 +10,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from story_studio.media import encoder
 from story_studio.media.clip_writer import ClipWriter
 from story_studio.media.probe import moment, probe
 
@@ -175,3 +176,19 @@ def test_what_goes_wrong_in_the_writer_s_thread_is_raised(tmp_path):
             for part in parts:
                 clip.write(part)
         assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("rate", "channels"), [(8_000, 1), (16_000, 1), (44_100, 2), (48_000, 2), (22_050, 6)]
+)
+def test_sound_is_resampled_in_parts_as_in_one(
+    rate: int, channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound = np.random.default_rng(1).normal(0, 0.1, (channels, 5 * rate + 7)).astype(np.float32)
+    monkeypatch.setattr(encoder, "_PART", sound.shape[1])
+    whole = encoder.resampled(sound, rate)
+    monkeypatch.setattr(encoder, "_PART", 10_007)
+    parts = list(encoder.resampling(sound, rate))
+    assert len(parts) > 4
+    np.testing.assert_allclose(np.concatenate(parts, axis=1), whole, atol=1e-6)
+    assert abs(whole.shape[1] - sound.shape[1] * 48_000 / rate) <= 2

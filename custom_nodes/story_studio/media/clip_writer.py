@@ -14,7 +14,7 @@ import numpy as np
 from av.filter import Graph
 
 from ..files import written_aside
-from .encoder import SAMPLE_RATE, Encoder, exactly, resampled
+from .encoder import SAMPLE_RATE, Encoder, exactly, resampling
 
 if TYPE_CHECKING:
     import torch
@@ -49,7 +49,9 @@ class ClipWriter:
     ) -> None:
         self.frames = 0
         self._path, self._size, self._fps = Path(path), (height, width, 3), Fraction(fps)
-        self._sound = resampled(np.asarray(waveform, np.float32), sample_rate)
+        waveform = np.asarray(waveform, np.float32)
+        self._sound = resampling(waveform, sample_rate)
+        self._unheard = np.zeros_like(waveform[:2, :0])
         self._heard = 0
         self._crf, self._metadata = crf, metadata or {}
         self._waiting: Future[None] = Future()
@@ -59,7 +61,7 @@ class ClipWriter:
         height, width, _ = self._size
         with ExitStack() as stack:
             aside = stack.enter_context(written_aside(self._path))
-            encoder = Encoder(aside, width, height, self._fps, len(self._sound), self._crf, self._metadata)
+            encoder = Encoder(aside, width, height, self._fps, len(self._unheard), self._crf, self._metadata)
             self._encoder = stack.enter_context(encoder)
             self._yuv = _yuv_converter(width, height)
             self._thread = ThreadPoolExecutor(1, "clip-writer")
@@ -102,8 +104,15 @@ class ClipWriter:
         self._encoder.frame(self._yuv.vpull())
         self.frames += 1
         end = round(self.frames * SAMPLE_RATE / self._fps)
-        self._encoder.sound(exactly(self._sound[:, self._heard : end], end - self._heard))
+        self._encoder.sound(self._hear(end - self._heard))
         self._heard = end
+
+    def _hear(self, samples: int) -> np.ndarray:
+        """The next samples of the sound, and silence after its end."""
+        while self._unheard.shape[1] < samples and (part := next(self._sound, None)) is not None:
+            self._unheard = np.concatenate([self._unheard, part], axis=1)
+        heard, self._unheard = exactly(self._unheard, samples), self._unheard[:, samples:]
+        return heard
 
 
 def _as_bytes(pictures: np.ndarray | torch.Tensor) -> np.ndarray:

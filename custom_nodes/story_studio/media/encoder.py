@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,20 +18,31 @@ MUXING = {
     "movie_timescale": str(SAMPLE_RATE),
 }
 _AAC_BLOCK = 1024
+_PART = 2**18
+"""Samples that are resampled at a time."""
 _BT709, _LIMITED_RANGE = 1, 1
 
 
 def resampled(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
     """Bring float32 sound [channels, samples] to 48 kHz and at most 2 channels, without shifting it."""
+    return np.concatenate([waveform[:2, :0], *resampling(waveform, sample_rate)], axis=1)
+
+
+def resampling(waveform: np.ndarray, sample_rate: int) -> Iterator[np.ndarray]:
+    """As `resampled`, some seconds at a time: half an hour at 48 kHz is a lot of memory."""
     channels, samples = waveform.shape
-    if samples == 0 or (sample_rate == SAMPLE_RATE and channels <= 2):
-        return waveform[:2]
+    parts = (waveform[:, start : start + _PART] for start in range(0, samples, _PART))
+    if sample_rate == SAMPLE_RATE and channels <= 2:
+        yield from parts
+        return
     layout = {1: "mono", 2: "stereo"}.get(channels, f"{channels}c")
-    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(waveform), format="fltp", layout=layout)
-    frame.sample_rate, frame.pts, frame.time_base = sample_rate, 0, Fraction(1, sample_rate)
     resampler = av.AudioResampler("fltp", "mono" if channels == 1 else "stereo", SAMPLE_RATE)
-    blocks = [*resampler.resample(frame), *resampler.resample(None)]
-    return np.concatenate([block.to_ndarray() for block in blocks], axis=1)
+    for index, part in enumerate(parts):
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(part), format="fltp", layout=layout)
+        frame.sample_rate, frame.pts, frame.time_base = sample_rate, index * _PART, Fraction(1, sample_rate)
+        yield from (block.to_ndarray() for block in resampler.resample(frame))
+    if samples:
+        yield from (block.to_ndarray() for block in resampler.resample(None))
 
 
 def exactly(sound: np.ndarray, samples: int) -> np.ndarray:
