@@ -16,7 +16,7 @@ from typing import Any
 from . import graph as graphs
 from . import manifest, models
 from .comfy import Comfy, ComfyError, Lost, Rejected, Stuck, Unreachable
-from .events import Event, Executed, Executing, Failed, Finished, Progress
+from .events import Cached, Event, Executed, Executing, Failed, Finished, Progress
 from .graph import Graph, Plan, SceneId
 from .host import Host
 from .inputs import Inputs
@@ -54,6 +54,7 @@ class _Run:
     current: SceneId | None = None
     again: Counter[SceneId] = field(default_factory=Counter)
     stills_end: float | None = None
+    cached: frozenset[str] = frozenset()
 
 
 def upload(plan_inputs: dict[str, Inputs], comfy: Comfy) -> dict[str, graphs.Files]:
@@ -181,7 +182,7 @@ def _locked(folder: Path) -> Iterator[None]:
 def _submit(run: _Run, graph: Graph) -> bool:
     """Runs a graph to its end; False if it is to be submitted again, without the scenes that failed."""
     prompt_id = str(uuid.uuid4())
-    run.record.nodes, run.current = len(graph.nodes), None
+    run.record.nodes, run.current, run.cached = len(graph.nodes), None, frozenset()
     run.pace.start(graph)
     sound = sum(run.pace.seconds[scene] for scene in graph.clips)
     deadline = _HOUR + _A_STILL * len(graph.stills) + _A_SECOND * sound
@@ -224,6 +225,8 @@ def _follow(run: _Run, graph: Graph, prompt_id: str, events: Iterator[Event]) ->
             if graph.owners[event.node].phase == "clip" and run.stills_end and run.record.between is None:
                 run.record.between = now - run.stills_end
             run.pace.step(event.node, event.value, event.max)
+        elif isinstance(event, Cached):
+            run.cached = frozenset(event.nodes)
         elif isinstance(event, Executed):
             _collect(run, graph, event.node, event.output)
         elif isinstance(event, Failed):
@@ -309,7 +312,8 @@ def _collect(run: _Run, graph: Graph, node: str, result: dict[str, Any]) -> None
     path = run.folders[number] / name
     run.host.comfy.fetch(items[0], path)
     checkpoint = result.get("checkpoint", [{}])[0]
-    reused = bool(checkpoint.get("reused"))
+    # What ComfyUI still has in memory says what was true when it was made.
+    reused = bool(checkpoint.get("reused")) or node in run.cached
     entry = {"file": name, "sha256": _sha256(path), "bytes": path.stat().st_size, "reused": reused}
     run.record.made[target] = entry | ({"key": checkpoint["key"]} if "key" in checkpoint else {})
     if node in graph.stills.values() and not reused:

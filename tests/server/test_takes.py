@@ -70,6 +70,9 @@ STILL, CLIP = "Lumina2", "WAN22_S2V"
 def test_what_is_rendered_would_be_reused(told: Told) -> None:
     assert told.forecast() == [*REUSED, "film: reused"]
     assert told.render() == []
+    scenes = told.manifest["scenes"]
+    assert all(scene[kind]["reused"] for scene in scenes for kind in ("still", "clip"))
+    assert told.manifest["film"]["reused"]
 
 
 def test_a_changed_prompt_is_named_and_makes_its_own_parts(told: Told) -> None:
