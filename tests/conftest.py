@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ settings.register_profile("shared", deadline=None)
 settings.load_profile("shared")
 # PyTorch's threads would spin while they wait for each other, which is slow where cores are few and shared.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# A shell starts what runs in its background deaf to Ctrl-C, which the commands under test would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 CPU_FLAGS = ("--cpu", "--bf16-vae", "--preview-method", "auto")
 """Tiny three-dimensional convolutions in 32 bits are five times slower on a CPU."""
 
