@@ -106,9 +106,9 @@ def test_each_model_file_is_read_once(first: dict[str, Any]) -> None:
     # Hidden loading: the clips' models come in a thread, beside the prompt's own.
     threads = {load["thread"] for load in first["loads"] if load["file"].startswith("wan2.2")}
     assert threads.isdisjoint(load["thread"] for load in first["loads"] if load["file"].startswith("z_image"))
-    # They are all being read before the stills are done, and what is left of the wait is told.
+    # Their reading begins before the last still, and what is left of the wait is told.
     last_still = max(sample["time"] for sample in first["samples"] if sample["kind"] == "Lumina2")
-    assert all(load["time"] < last_still for load in first["loads"])
+    assert next(load["time"] for load in first["loads"] if load["file"].startswith("wan2.2")) < last_still
     assert 0 < first["manifest"]["seconds"]["between"] < first["manifest"]["seconds"]["total"]
 
 
