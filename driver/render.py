@@ -222,7 +222,9 @@ def _follow(run: _Run, graph: Graph, prompt_id: str, events: Iterator[Event]) ->
             began, run.current = now, graph.owners[event.node].scene
             _note_execution(run, graph, prompt_id, event.node)
         elif isinstance(event, Progress) and event.max:
-            if graph.owners[event.node].phase == "clip" and run.stills_end and run.record.between is None:
+            # Nodes without a bar of their own, as loaders, count to one.
+            stepped = event.max > 1 and event.value >= 1 and graph.owners[event.node].phase == "clip"
+            if stepped and run.stills_end and run.record.between is None:
                 run.record.between = now - run.stills_end
             run.pace.step(event.node, event.value, event.max)
         elif isinstance(event, Cached):
