@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import wave
 from fractions import Fraction
 from pathlib import Path
@@ -86,6 +89,25 @@ def test_floats_and_bytes_give_the_same_clip(tmp_path):
         write(tmp_path / "float.mp4", torch.from_numpy(exact) / 255.0, sound, 48000),
     ]
     assert len({clip.read_bytes() for clip in clips}) == 1
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 80), (832, 480)])
+def test_a_clip_does_not_depend_on_what_was_in_memory(width, height, tmp_path):
+    """Two processes whose fresh memory is filled with different bytes write the same clip."""
+    script = (
+        "import sys, numpy\n"
+        "from story_studio.media.clip_writer import ClipWriter\n"
+        f"noise = numpy.random.default_rng(0).integers(0, 255, ({height}, {width}, 3), numpy.uint8)\n"
+        "frames = numpy.stack([numpy.roll(noise, shift, 1) // 2 + noise // 4 for shift in range(12)])\n"
+        f"with ClipWriter(sys.argv[1], {width}, {height}, numpy.zeros((1, 9000), 'f4'), 16000) as clip:\n"
+        "    clip.write(frames)\n"
+    )
+    clips = [tmp_path / "one.mp4", tmp_path / "two.mp4"]
+    for clip, filling in zip(clips, ("1", "200"), strict=True):
+        paths = os.pathsep.join(sys.path)
+        environment = {**os.environ, "MALLOC_PERTURB_": filling, "PYTHONPATH": paths}
+        subprocess.run([sys.executable, "-c", script, str(clip)], env=environment, check=True)
+    assert clips[0].read_bytes() == clips[1].read_bytes()
 
 
 def test_streamed_in_pieces_is_the_same_as_at_once(tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import torch
 from av.video.frame import PictureType
 
 SAMPLE_RATE = 48_000
@@ -91,6 +92,9 @@ class Encoder:
     def _add_video(self, width: int, height: int, crf: float) -> av.VideoStream:
         # A fixed number of threads, because x264's decisions depend on it and a machine's cores must not.
         options = {"crf": str(crf), "preset": "veryfast", "threads": "4", "forced-idr": "1"}
+        # x264's AVX-512 code for macroblock trees reads memory that nobody wrote, so two runs would differ.
+        if torch.backends.cpu.get_cpu_capability() == "AVX512":
+            options["x264-params"] = "asm=AVX2"
         stream = self._file.add_stream("libx264", rate=self._fps, options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         codec = stream.codec_context
