@@ -2,33 +2,71 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from pathlib import Path
 from typing import Any
 
-import runpod
-
-from driver.comfy import Comfy
-from driver.host import Host
+from driver.problems import Problem, Problems
 from driver.server import Server
-from driver.storage import from_environment
 from driver.templates import ROOT
-from driver.worker import Worker
 
 VOLUME = Path(os.environ.get("MODEL_CACHE_DIR", ROOT / "workspace"))
 
 
 def main() -> None:
     """Starts ComfyUI and takes jobs until RunPod stops the worker."""
-    output = ROOT / "output"
-    with Server(ROOT / "workspace", output, models=VOLUME if VOLUME.is_dir() else None) as server:
-        worker = Worker(Host(Comfy(server.url, server.alive), server), from_environment(output), output)
+    # On the volume, if there is one, what is finished outlives the worker.
+    output = (VOLUME if VOLUME.is_dir() else ROOT) / "output"
+    server = Server(ROOT / "workspace", output, models=VOLUME if VOLUME.is_dir() else None)
+    server.start()
+    try:
+        serve(server)
+    except Problems as error:
+        raise SystemExit(str(error)) from None
+    finally:
+        server.stop()
 
-        async def handle(job: dict[str, Any]) -> dict[str, Any]:
-            return await asyncio.to_thread(worker.run, job["id"], job["input"])
 
-        runpod.serverless.start({"handler": handle})
+def serve(server: Server) -> None:
+    """Takes jobs as soon as the server answers."""
+    # Imported here because it takes seconds, in which ComfyUI starts.
+    import runpod
+    from runpod.http_client import AsyncClientSession
+    from runpod.serverless.modules.rp_http import send_result
+
+    from driver.comfy import Comfy
+    from driver.handler import Handler
+    from driver.host import Host
+    from driver.keys import STORE
+    from driver.storage import from_environment
+    from driver.worker import Worker
+
+    async def send(job: dict[str, Any], progress: dict[str, Any]) -> None:
+        # Not by the SDK's `progress_update`: that posts from a thread for each message, in any order and
+        # possibly after the result.
+        if "RUNPOD_WEBHOOK_POST_OUTPUT" in os.environ:
+            async with AsyncClientSession() as session:
+                await send_result(session, {"status": "IN_PROGRESS", "output": progress}, job)
+
+    jobs = _jobs_at_once()
+    store = from_environment(server.output / STORE / "store")
+    handler = Handler(Worker(Host(Comfy(server.url, server.alive), server), store, server.output), send)
+    server.wait()
+
+    async def handle(job: dict[str, Any]) -> dict[str, Any]:
+        return await handler(job)
+
+    runpod.serverless.start({"handler": handle, "concurrency_modifier": lambda _: jobs})
+
+
+def _jobs_at_once() -> int:
+    """Jobs that a worker takes at once. It renders one at a time, first those that need the loaded models."""
+    given = os.environ.get("JOBS_AT_ONCE", "4")
+    if not given.isdecimal() or not 1 <= int(given) <= 100:
+        raise Problems(
+            [Problem("JOBS_AT_ONCE", f"{given!r} is no number of jobs: give 1 to 100, or unset it.")]
+        )
+    return int(given)
 
 
 if __name__ == "__main__":

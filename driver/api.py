@@ -1,16 +1,19 @@
-"""The API of the endpoint: what a job may ask for, and what is wrong with one, all at once.
+"""The API of the endpoint: what a job may ask for, what is wrong with one, all at once, and what is answered.
 
 A job is RunPod's `input`: a task with its fields. Whatever a job leaves out is the profile's, as in a story.
+`python -m driver.api` prints the JSON Schema of it all, which is kept in workflows/endpoint.schema.json.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import zlib
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from .problems import Problem, Problems, nearest
 from .story import (
@@ -32,7 +35,14 @@ Source = Annotated[
         description="An http(s) address, a data URI, or the key of an object in the endpoint's own store.",
     ),
 ]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 _PROFILE = "draft, turbo, standard or quality."
+_MAX_WORKFLOW = 20_000_000
+"""Characters of a workflow as JSON: what RunPod takes for a whole job."""
+
+
+def _example(given: dict[str, Any]) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [given]})
 
 
 class _Job(Part):
@@ -43,6 +53,16 @@ class _Job(Part):
 class ImageJob(_Job):
     """One picture."""
 
+    model_config = _example(
+        {
+            "task": "image",
+            "prompt": "A professional businesswoman in a modern office, portrait style",
+            "negative_prompt": "blurry, low quality",
+            "width": 832,
+            "height": 480,
+            "steps": 20,
+        }
+    )
     task: Literal["image"]
     prompt: Prompt = Field(min_length=1, description="What the picture shows.")
     negative_prompt: Prompt | None = Field(default=None, description="What it should not show.")
@@ -55,6 +75,16 @@ class ImageJob(_Job):
 class VideoJob(_Job):
     """A picture that says a recording."""
 
+    model_config = _example(
+        {
+            "task": "video",
+            "image": "https://example.com/StoryStudio/img_123.png",
+            "audio": "https://example.com/StoryStudio/audio_123.mp3",
+            "prompt": "Person speaking naturally with subtle expressions",
+            "resolution": "480p",
+            "sample_steps": 20,
+        }
+    )
     task: Literal["video"] = "video"
     image: Source
     audio: Source
@@ -68,23 +98,201 @@ class VideoJob(_Job):
 class BatchJob(Story):
     """A story: for each scene a picture and a talking video, and a film if it is wanted."""
 
+    model_config = _example(
+        {
+            "task": "batch",
+            "project_id": "story_123",
+            "scenes": [
+                {
+                    "id": "scene_1",
+                    "prompt": "A hero standing on a mountain at sunrise",
+                    "audio_url": "https://example.com/audio1.mp3",
+                },
+                {
+                    "id": "scene_2",
+                    "prompt": "The hero meets a friendly dragon",
+                    "audio_url": "https://example.com/audio2.mp3",
+                },
+            ],
+            "image_settings": {"width": 832, "height": 480, "steps": 20},
+            "video_settings": {"resolution": "480p", "sample_steps": 20},
+        }
+    )
     task: Literal["batch"]
     project_id: Id = "story"
 
 
 class InputImage(Part):
-    """A picture for a workflow's LoadImage."""
+    """A picture, or another file, for the nodes of a workflow that load it by this name."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_. -]{0,127}$", description="As LoadImage names it.")
-    image: Source
+    name: str = Field(min_length=1, max_length=255, description="As the nodes of the workflow name it.")
+    image: Source = Field(description="Base64, a data URI, an http(s) address, or a key of the store.")
+
+
+class Node(BaseModel):
+    """A node of a workflow."""
+
+    model_config = ConfigDict(extra="allow")
+    class_type: str = Field(min_length=1, description="the node's class, as text.")
+    inputs: dict[str, Any] = Field(description="the node's inputs by name.")
 
 
 class WorkflowJob(Part):
-    """Any ComfyUI workflow, in API format."""
+    """Any ComfyUI workflow, in API format: the input of worker-comfyui as it stands."""
 
-    task: Literal["workflow"]
-    workflow: dict[str, dict[str, Any]] = Field(min_length=1)
-    images: list[InputImage] = Field(default_factory=list, max_length=100)
+    model_config = _example(
+        {
+            "task": "workflow",
+            "workflow": {
+                "1": {"class_type": "LoadImage", "inputs": {"image": "portrait.png"}},
+                "2": {"class_type": "ImageInvert", "inputs": {"image": ["1", 0]}},
+                "3": {
+                    "class_type": "SaveImage",
+                    "inputs": {"images": ["2", 0], "filename_prefix": "inverted"},
+                    "_meta": {"title": "Save Image"},
+                },
+            },
+            "images": [{"name": "portrait.png", "image": "https://example.com/portrait.png"}],
+        }
+    )
+    task: Literal["workflow"] = "workflow"
+    workflow: dict[str, Node] = Field(
+        min_length=1, max_length=5000, description="ComfyUI's Workflow > Export (API): nodes by their ids."
+    )
+    images: list[InputImage] | None = Field(default=None, max_length=100)
+    comfy_org_api_key: SecretStr | None = Field(
+        default=None, description="A key for ComfyUI's nodes that call paid services."
+    )
+
+    @field_validator("workflow", mode="before")
+    @classmethod
+    def _in_api_format(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        if isinstance(value.get("nodes"), list):
+            raise ValueError(
+                "is in the format of ComfyUI's interface: export it with Workflow > Export (API)."
+            )
+        try:
+            size = len(json.dumps(value, allow_nan=False))
+        except (ValueError, TypeError, RecursionError):
+            raise ValueError("is no JSON: it holds NaN, or is nested too deeply.") from None
+        if size > _MAX_WORKFLOW:
+            raise ValueError(f"is larger than {_MAX_WORKFLOW // 10**6} MB: give its pictures as `images`.")
+        return value
+
+    @field_validator("images")
+    @classmethod
+    def _distinct(cls, images: list[InputImage] | None) -> list[InputImage] | None:
+        names = [image.name for image in images or []]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"the names {', '.join(twice)} are used more than once: give each its own.")
+        return images
+
+    @field_validator("comfy_org_api_key", mode="before")
+    @classmethod
+    def _is_text(cls, value: Any) -> Any:
+        # The message of a failed check would show what was given.
+        if value is not None and not isinstance(value, str):
+            raise ValueError("is no text: give the key as Comfy.org shows it.")
+        return value
+
+
+class _Answer(BaseModel):
+    generation_time: float = Field(description="Seconds that the job took.")
+    warnings: list[str] = Field(description="What had no effect, or was mended; a sentence each.")
+
+
+class _Rendered(_Answer):
+    seconds: dict[str, float] = Field(
+        description="Seconds in all (`total`), for `stills`, `clips` and `film`, and from the last still to "
+        "the first step of the first clip (`between`)."
+    )
+    model_loads: dict[str, int] = Field(description="How often each model file was loaded.")
+
+
+class _Media(_Rendered):
+    seed: int
+    sha256: Sha256
+    bytes: int
+    width: int = Field(description="Pixels.")
+    height: int = Field(description="Pixels.")
+
+
+class ImageAnswer(_Media):
+    """What an image job is answered."""
+
+    image_url: str
+
+
+class VideoAnswer(_Media):
+    """What a video job is answered."""
+
+    video_url: str
+    resolution: str
+    duration: float = Field(description="Seconds.")
+
+
+class SceneAnswer(BaseModel):
+    """What was made of a scene; what is missing was not finished, and `error` says why."""
+
+    id: str
+    seed: int
+    image_url: str | None = None
+    image_sha256: Sha256 | None = None
+    video_url: str | None = None
+    video_sha256: Sha256 | None = None
+    duration: float | None = Field(default=None, description="Seconds of its video.")
+    width: int | None = Field(default=None, description="Pixels of its video.")
+    height: int | None = Field(default=None, description="Pixels of its video.")
+    error: str | None = None
+
+
+class BatchAnswer(_Rendered):
+    """What a batch is answered. If not one scene was finished, `error` is there too, and the job failed."""
+
+    project_id: str
+    status: Literal["complete", "partial", "failed"]
+    scenes: list[SceneAnswer]
+    film_url: str | None = None
+    film_sha256: Sha256 | None = None
+    storyboard_url: str | None = None
+    storyboard_sha256: Sha256 | None = None
+    manifest_url: str
+    total_time: float = Field(description="Seconds.")
+    images_time: float = Field(description="Seconds.")
+    videos_time: float = Field(description="Seconds.")
+    error: str | None = None
+
+
+class OutputFile(BaseModel):
+    """A file that a workflow saved."""
+
+    filename: str
+    type: Literal["base64", "s3_url"] = Field(description="What `data` is: the content, or the address.")
+    data: str
+    content_type: str
+    bytes: int
+    sha256: Sha256
+
+
+class WorkflowAnswer(_Answer):
+    """What a workflow is answered."""
+
+    images: list[OutputFile]
+    videos: list[OutputFile] = Field(description="Videos, and animated pictures.")
+    audio: list[OutputFile]
+    files: list[OutputFile] = Field(default=[], description="All other files.")
+    text: list[str] = Field(default=[], description="What its nodes show as text.")
+    errors: list[str] = Field(default=[], description="Why something else was not made.")
+    status: Literal["success_no_images"] | None = Field(default=None, description="It saved nothing.")
+
+
+class Failure(BaseModel):
+    """What any job is answered that failed."""
+
+    error: str = Field(description="What is wrong and what to do; a line for each problem.")
+    generation_time: float
 
 
 Job = ImageJob | VideoJob | BatchJob | WorkflowJob
@@ -102,6 +310,10 @@ def parse(given: Any) -> Job:
     Raises:
         Problems: everything that is wrong with it, each with the path of its field.
     """
+    if isinstance(given, str):
+        # As worker-comfyui takes it too.
+        with contextlib.suppress(ValueError, RecursionError):
+            given = json.loads(given)
     if not isinstance(given, dict):
         raise Problems([Problem("input", "a job is an object with a `task` and its fields.")])
     task = given.get("task", "workflow" if "workflow" in given else "video")
@@ -120,9 +332,53 @@ def seed_of(job: ImageJob | VideoJob, job_id: str) -> int:
     return zlib.crc32(job_id.encode()) if job.seed is None else job.seed
 
 
+class _Untitled(GenerateJsonSchema):
+    """Without titles of fields, from which generators of types would make a type each."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
 def schema() -> dict[str, Any]:
-    """JSON Schema of all jobs."""
-    return TypeAdapter(Job).json_schema()
+    """JSON Schema of all jobs; what they are answered is in its `$defs`, `ImageJob` with `ImageAnswer`."""
+    jobs = list(_JOBS.values())
+    answers = (ImageAnswer, VideoAnswer, BatchAnswer, WorkflowAnswer, Failure)
+    _, found = models_json_schema(
+        [(model, "validation") for model in (*jobs, *answers)], schema_generator=_Untitled
+    )
+    parts = found["$defs"]
+    _accept_api_names(parts["Scene"])
+    film = parts["BatchJob"]["properties"]["film"]
+    film |= {"anyOf": [*film["anyOf"], {"type": "boolean"}], "default": False}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Story Studio's endpoint",
+        "description": "RunPod's `input`. Its `output` is the task's answer, or a Failure.",
+        "anyOf": [{"$ref": f"#/$defs/{job.__name__}"} for job in jobs],
+        "$defs": parts,
+    }
+
+
+def _accept_api_names(scene: dict[str, Any]) -> None:
+    """Tells what Scene's validators take besides its fields."""
+    fields = scene["properties"]
+    fields["id"] = {"anyOf": [fields["id"], {"type": "integer", "minimum": 0}]}
+    fields["scene"] = {
+        "type": ["integer", "string"],
+        "description": "`id` is `scene_` and this, if not given.",
+    }
+    for name in ("audio", "image"):
+        fields[f"{name}_url"] = {**fields[name], "description": f"Another name for `{name}`."}
+    scene["required"] = []
+    either = [
+        {"oneOf": [{"required": [a]}, {"required": [b]}]}
+        for a, b in (("id", "scene"), ("audio", "audio_url"))
+    ]
+    scene["allOf"] = [
+        *either,
+        {"not": {"required": ["image", "image_url"]}},
+        {"anyOf": [{"required": [name]} for name in ("prompt", "image", "image_url")]},
+    ]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The commands: render, graph, takes, serve, models, doctor."""
+"""The commands: render, graph, plan, submit, takes, serve, models, doctor."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ from . import doctor, graph, inputs, keys, models, story, templates, terminal
 from .comfy import Comfy, ComfyError, Unreachable
 from .graph import Plan, SceneId
 from .host import Host
+from .plan import add_command as add_plan
 from .problems import Problem, Problems
 from .progress import PHASES
 from .server import Server, ServerError
+from .submit import add_command as add_submit
 
 if TYPE_CHECKING:
     from . import takes
@@ -157,18 +159,13 @@ def _report(manifest: dict[str, Any], output: Path) -> int:
 
 
 def _graph(options: argparse.Namespace) -> int:
-    from .render import server_name, upload
+    from .render import upload
 
     with tempfile.TemporaryDirectory(prefix="story-studio-") as downloads:
         stories, gathered = _prepare(options, Path(downloads))
         plans = []
         for (path, one), found in zip(stories, gathered, strict=True):
-            if options.server:
-                files = upload(found, Comfy(options.server))
-            else:
-                files = {
-                    scene: _put(inputs_, options.inputs, server_name) for scene, inputs_ in found.items()
-                }
+            files = upload(found, Comfy(options.server)) if options.server else _put(found, options.inputs)
             plans.append(_plan(one, path, files))
     for warning in (text for plan in plans for text in graph.warnings(plan)):
         terminal.console.print(f"Warning: {warning}", style="yellow", markup=False)
@@ -176,16 +173,17 @@ def _graph(options: argparse.Namespace) -> int:
     return OK
 
 
-def _put(found: inputs.Inputs, folder: Path, name_of: Any) -> graph.Files:
-    target = folder / "story_studio"
-    target.mkdir(parents=True, exist_ok=True)
+def _put(found: dict[str, inputs.Inputs], folder: Path) -> dict[str, graph.Files]:
+    """Copies a story's recordings and pictures into ComfyUI's input folder."""
+    from .render import name_inputs
 
-    def put(file: inputs.Recording | inputs.Picture) -> str:
-        name = name_of(file.path, file.sha256)
-        shutil.copyfile(file.path, target / name)
-        return f"story_studio/{name}"
-
-    return graph.Files(put(found.recording), put(found.picture) if found.picture else None)
+    files = name_inputs(found)
+    for scene, one in found.items():
+        for file, name in ((one.recording, files[scene].audio), (one.picture, files[scene].image)):
+            if file and name:
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file.path, folder / name)
+    return files
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -307,6 +305,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     render = commands.add_parser("render", help="render stories into films")
     show = commands.add_parser("graph", help="print the graph of stories, for ComfyUI's /prompt")
+    add_plan(commands)
+    add_submit(commands)
     serve = commands.add_parser("serve", help="run the headless ComfyUI server alone")
     keep = commands.add_parser("takes", help="list the stills, clips and films that are kept")
     actions = commands.add_parser("models", help="the model files")

@@ -17,6 +17,7 @@ from urllib.parse import quote, urlsplit
 
 import requests
 
+from .cancel import Cancel, Cancelled
 from .events import SHOWN_CHARACTERS, Ears, Event, Log
 
 TIMEOUT = (5, 60)
@@ -157,14 +158,25 @@ class Comfy:
         timeout: float | None = None,
         quiet: float | None = None,
         patience: float = 30,
+        cancel: Cancel | None = None,
     ) -> Iterator[Event]:
-        """`submit`, then `watch`, of one's own ids; hears the prompt's first events too."""
+        """`submit`, then `watch`, of one's own ids; hears the prompt's first events too.
+
+        Args:
+            cancel: ends the prompt when it is set, and this with Cancelled.
+        """
         client_id = uuid.uuid4().hex
         prompt_id = prompt_id or str(uuid.uuid4())
+        cancel = cancel or Cancel()
         with Ears(self.url, self._local, client_id) as ears:
             ears.connect()
-            self.submit(graph, prompt_id, client_id, extra_data)
-            yield from self._follow(ears, prompt_id, timeout, quiet, patience)
+            cancel.check()
+            try:
+                self.submit(graph, prompt_id, client_id, extra_data)
+                yield from self._follow(ears, prompt_id, timeout, quiet, patience, cancel)
+            except Cancelled:
+                self.cancel(prompt_id)
+                raise
 
     def watch(
         self,
@@ -187,7 +199,7 @@ class Comfy:
             Lost: the server does not know the prompt: it was deleted, or the server started anew.
         """
         with Ears(self.url, self._local, client_id) as ears:
-            yield from self._follow(ears, prompt_id, timeout, quiet, patience)
+            yield from self._follow(ears, prompt_id, timeout, quiet, patience, Cancel())
 
     def interrupt(self, prompt_id: str) -> None:
         """Stops the prompt if it is running, at its current node's next step."""
@@ -245,13 +257,20 @@ class Comfy:
         return dest
 
     def _follow(
-        self, ears: Ears, prompt_id: str, timeout: float | None, quiet: float | None, patience: float
+        self,
+        ears: Ears,
+        prompt_id: str,
+        timeout: float | None,
+        quiet: float | None,
+        patience: float,
+        cancel: Cancel,
     ) -> Iterator[Event]:
         log = Log(prompt_id)
         begun = lived = silent = None
         asked = looked = float("-inf")
         while True:
             message = ears.hear(1.5)
+            cancel.check()
             over = log.ends(message)
             for event in log.read(message) if message and not over else ():
                 lived = time.monotonic()

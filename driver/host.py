@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from .comfy import Comfy, ComfyError, Stuck
+from .comfy import Comfy, ComfyError, Stuck, Unreachable
 from .server import Server, ServerError
 
 MAX_DEATHS = 3
@@ -21,19 +21,36 @@ class Host:
         comfy: the client.
         server: its process, if it is our own.
         say: called with a sentence for the user about what is mended.
+        starts: how often it was started again, by any thread.
     """
 
     comfy: Comfy
     server: Server | None = None
     say: Callable[[str], None] = lambda _: None
+    starts: int = 0
     _deaths: int = 0
+    _mending: threading.Lock = field(default_factory=threading.Lock)
 
     def finished(self) -> None:
         """Something was finished: the server's earlier deaths do not count any more."""
         self._deaths = 0
 
-    def revive(self, error: ComfyError, what: str) -> str:
+    def wake(self) -> None:
+        """Starts our own server again if it died while nobody used it.
+
+        Raises:
+            ServerError: it dies again and again.
+        """
+        if self.server and not self.server.alive():
+            self.revive(Unreachable("ComfyUI is not there."), "nothing", self.starts)
+
+    def revive(self, error: ComfyError, what: str, starts: int) -> str:
         """Starts our own server again after it died or hung while it made `what`.
+
+        Args:
+            error: how that was noticed.
+            what: the scene, for the user.
+            starts: `starts` before it was used: if another thread has started it since, it is left alone.
 
         Returns:
             How it ended, a sentence.
@@ -44,32 +61,32 @@ class Host:
         """
         if self.server is None:
             raise error
-        if self.server.alive() and not isinstance(error, Stuck):
+        with self._mending:
+            return self._mend(self.server, error, what) if starts == self.starts else "ComfyUI was restarted."
+
+    def _mend(self, server: Server, error: ComfyError, what: str) -> str:
+        if server.alive() and not isinstance(error, Stuck):
             error = Stuck(str(error))
         if isinstance(error, Stuck):
             how = "ComfyUI hung"
-            self.server.abort()
+            server.abort()
         else:
-            how = f"ComfyUI ended by itself ({self.server.ending()})"
+            how = f"ComfyUI ended by itself ({server.ending()})"
         self._deaths += 1
-        log = self.server.workspace / "server.log"
+        log = server.workspace / "server.log"
         if self._deaths > MAX_DEATHS:
             raise ServerError(
                 f"{how} while it made {what}, {self._deaths} times in a row; what is finished is kept. "
-                f"The end of {log}:\n{self.server.log_tail(20)}"
+                f"The end of {log}:\n{server.log_tail(20)}"
             )
         found = "; the stacks of its threads are in its log" if isinstance(error, Stuck) else ""
         # The next start renames the log.
         self.say(
             f"{how} while it made {what}{found}. Starting it again ({self._deaths} of {MAX_DEATHS}): what is "
-            f"finished is kept. The end of {log.with_suffix('.log.1')}:\n{self.server.log_tail(5)}"
+            f"finished is kept. The end of {log.with_suffix('.log.1')}:\n{server.log_tail(5)}"
         )
-        self.server.stop()
-        self.server.start()
-        self.server.wait()
+        server.stop()
+        server.start()
+        server.wait()
+        self.starts += 1
         return f"{how} while it was made."
-
-    def forget(self) -> None:
-        """Makes the server give back what memory it can, for something that ran out of it."""
-        with suppress(ComfyError):
-            self.comfy.free()

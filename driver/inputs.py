@@ -59,6 +59,29 @@ def gather(story: Story, base: Path, downloads: Path) -> dict[str, Inputs]:
     Raises:
         Problems: everything that is missing, unreadable, silent, too short or too long.
     """
+
+    def fetch(source: str, folder: Path) -> Path:
+        return download(source, folder) if is_address(source) else base / source
+
+    found, problems = gather_each(story, downloads, fetch)
+    if problems:
+        raise Problems(problem for of_scene in problems.values() for problem in of_scene)
+    return found
+
+
+def gather_each(
+    story: Story, folder: Path, fetch: Callable[[str, Path], Path]
+) -> tuple[dict[str, Inputs], dict[str, list[Problem]]]:
+    """As `gather`, but what is wrong with a scene concerns that scene only.
+
+    Args:
+        story: the story.
+        folder: an existing folder; `fetch` gets a new one below it for each source.
+        fetch: makes a file of a source; raises ValueError or DownloadError if it cannot. Called in threads.
+
+    Returns:
+        The inputs of the good scenes and the problems of the others, by the scene's id.
+    """
     tasks: list[tuple[str, str, str, Callable[[Path], Recording | Picture]]] = []
     for index, scene in enumerate(story.scenes):
         tasks.append((scene.id, f"scenes[{index}].audio", scene.audio, read_recording))
@@ -68,25 +91,26 @@ def gather(story: Story, base: Path, downloads: Path) -> dict[str, Inputs]:
     def take(number: int) -> Recording | Picture | Problem:
         _, where, source, read = tasks[number]
         try:
-            if not is_address(source):
-                return read(base / source)
-            folder = downloads / str(number)
-            folder.mkdir()
-            return read(download(source, folder))
+            own = folder / str(number)
+            own.mkdir()
+            return read(fetch(source, own))
         except (ValueError, DownloadError) as error:
             return Problem(where, str(error))
 
     with ThreadPoolExecutor(8) as pool:
         taken = list(pool.map(take, range(len(tasks))))
-    if problems := [result for result in taken if isinstance(result, Problem)]:
-        raise Problems(problems)
-    recordings = {
-        task[0]: found for task, found in zip(tasks, taken, strict=True) if isinstance(found, Recording)
-    }
-    pictures = {
-        task[0]: found for task, found in zip(tasks, taken, strict=True) if isinstance(found, Picture)
-    }
-    return {scene.id: Inputs(recordings[scene.id], pictures.get(scene.id)) for scene in story.scenes}
+    recordings: dict[str, Recording] = {}
+    pictures: dict[str, Picture] = {}
+    problems: dict[str, list[Problem]] = {}
+    for (scene, *_), result in zip(tasks, taken, strict=True):
+        if isinstance(result, Problem):
+            problems.setdefault(scene, []).append(result)
+        elif isinstance(result, Recording):
+            recordings[scene] = result
+        else:
+            pictures[scene] = result
+    good = [scene.id for scene in story.scenes if scene.id not in problems]
+    return {scene: Inputs(recordings[scene], pictures.get(scene)) for scene in good}, problems
 
 
 def read_recording(path: Path) -> Recording:

@@ -34,6 +34,7 @@ class Record:
             both were made.
         loads: how often each model file was named by a loader that ran.
         executed: nodes that ran, by submission.
+        starved: how often memory ran out.
     """
 
     made: dict[tuple[int, str], dict[str, Any]] = field(default_factory=dict)
@@ -44,6 +45,7 @@ class Record:
     loads: Counter[str] = field(default_factory=Counter)
     executed: set[tuple[str, str]] = field(default_factory=set)
     nodes: int = 0
+    starved: int = 0
 
 
 def file_name(kind: str, scene: str) -> str:
@@ -89,6 +91,7 @@ def write(record: Record, plan: Plan, number: int, folder: Path, seconds: dict[s
         "seconds": {name: round(spent, 2) for name, spent in seconds.items()}
         | ({} if record.between is None else {"between": round(record.between, 2)}),
         "model_loads": dict(sorted(record.loads.items())),
+        "out_of_memory": record.starved,
         "nodes": {"in_graph": record.nodes, "executed": len(record.executed)},
     }
     if not complete:

@@ -76,10 +76,17 @@ def read_by(node: Mapping[str, Any], comfy: Comfy) -> list[str]:
     return [value for _, value, _ in _named(node, comfy.object_info())]
 
 
+def cached(models: Path) -> list[Path]:
+    """Folders in ComfyUI's layout among RunPod's cached models, which are below the volume's folder."""
+    snapshots = sorted(models.glob("huggingface-cache/hub/models--*/snapshots/*"))
+    return [folder for path in snapshots for folder in (path / "split_files", path) if folder.is_dir()]
+
+
 def locate(models: Path, model: ModelFile) -> Path | None:
     """Where a model file lies below a folder of models, if it does and is whole."""
     folders = [model.folder, LEGACY_FOLDERS.get(model.folder or "")]
-    paths = [models / inner / folder / model.file for inner in ("", "models") for folder in folders if folder]
+    roots = (models, models / "models", *cached(models))
+    paths = [root / folder / model.file for root in roots for folder in folders if folder]
     return next((path for path in paths if path.is_file() and _whole(path)), None)
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
+
+_PATH = re.compile(r"(?<![\w:/.-])/(?:[^\s/'\":;,]+/)+([^\s/'\":;,]*)")
 
 
 class Problem(NamedTuple):
@@ -35,3 +38,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}."
+
+
+def without_folders(text: str) -> str:
+    """A text for strangers: paths of this machine without their folders."""
+    return _PATH.sub(r"\1", text)

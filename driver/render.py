@@ -8,13 +8,14 @@ import hashlib
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from . import graph as graphs
 from . import manifest, models
+from .cancel import Cancel
 from .comfy import Comfy, ComfyError, Lost, Rejected, Stuck, Unreachable
 from .events import Cached, Event, Executed, Executing, Failed, Finished, Progress
 from .graph import Graph, Plan, SceneId
@@ -49,8 +50,9 @@ class _Run:
     folders: list[Path]
     pace: Pace
     router: Router
-    made: Callable[[Path], None]
-    record: manifest.Record = field(default_factory=manifest.Record)
+    made: Callable[[Path, str], None]
+    cancel: Cancel
+    record: manifest.Record
     current: SceneId | None = None
     again: Counter[SceneId] = field(default_factory=Counter)
     stills_end: float | None = None
@@ -112,8 +114,11 @@ def render(
     host: Host,
     output: Path,
     show: Show,
+    *,
     router: Router | None = None,
-    made: Callable[[Path], None] = lambda _: None,
+    made: Callable[[Path, str], None] = lambda *_: None,
+    failed: Mapping[SceneId, str] | None = None,
+    cancel: Cancel | None = None,
 ) -> list[dict[str, Any]]:
     """Renders stories as one graph and stores what comes out in `output/<project_id>/`.
 
@@ -128,7 +133,9 @@ def render(
         output: folder of the projects.
         show: called with the status at every step.
         router: gives turns where several renders share the server.
-        made: called with each file as soon as it is stored.
+        made: called with each file as soon as it is stored, and its checkpoint's key.
+        failed: scenes that are given up beforehand, and why; their files are not used.
+        cancel: ends the render when it is set.
 
     Returns:
         The manifest of each story, as stored in its folder.
@@ -137,11 +144,15 @@ def render(
         Problems: the server lacks nodes or models; nothing was rendered.
         RenderError: something that all scenes need failed, or another render writes to the same folder.
         ServerError: our own server dies again and again.
+        Cancelled: `cancel` was set.
     """
     folders = [output / plan.story.project_id for plan in plans]
-    run = _Run(plans, host, folders, Pace(seconds, show), router or Router(), made)
+    record = manifest.Record(failed=dict(failed or {}))
+    run = _Run(
+        plans, host, folders, Pace(seconds, show), router or Router(), made, cancel or Cancel(), record
+    )
     began = time.monotonic()
-    graph = graphs.build(plans)
+    graph = graphs.build(plans, frozenset(record.failed))
     check(graph, host.comfy)
     with contextlib.ExitStack() as locks:
         for folder in folders:
@@ -185,22 +196,21 @@ def _submit(run: _Run, graph: Graph) -> bool:
     run.record.nodes, run.current, run.cached = len(graph.nodes), None, frozenset()
     run.pace.start(graph)
     sound = sum(run.pace.seconds[scene] for scene in graph.clips)
+    starts = run.host.starts
     deadline = _HOUR + _A_STILL * len(graph.stills) + _A_SECOND * sound
     try:
-        with run.router.turn(prompt_id, *needs(graph, run.host.comfy)):
-            failed = _follow(
-                run,
-                graph,
-                prompt_id,
-                run.host.comfy.run(graph.nodes, prompt_id=prompt_id, timeout=deadline, quiet=_QUIET),
+        with run.router.turn(prompt_id, *needs(graph, run.host.comfy), run.cancel):
+            events = run.host.comfy.run(
+                graph.nodes, prompt_id=prompt_id, timeout=deadline, quiet=_QUIET, cancel=run.cancel
             )
+            failed = _follow(run, graph, prompt_id, events)
     except Rejected as error:
         return _leave_out(run, graph, error)
     except (Unreachable, Lost, Stuck) as error:
         if run.host.server is None:
             with contextlib.suppress(ComfyError):
                 run.host.comfy.cancel(prompt_id)
-        _revive(run, error)
+        _revive(run, error, starts)
         return False
     except BaseException:
         with contextlib.suppress(ComfyError):
@@ -260,10 +270,13 @@ def _note_failure(run: _Run, graph: Graph, failed: Failed) -> None:
     if owner is None or owner.scene is None:
         name = graph.nodes.get(failed.node, {}).get("_meta", {}).get("title", failed.node)
         raise RenderError(f"{name} ({failed.class_type}): {failed.message}")
-    if _out_of_memory(failed) and not run.again[owner.scene]:
+    starved = _out_of_memory(failed)
+    run.record.starved += starved
+    if starved and not run.again[owner.scene]:
         run.again[owner.scene] += 1
         _tell(run, f"{owner.scene.scene} ran out of memory: it is tried once more with all memory freed.")
-        run.host.forget()
+        with contextlib.suppress(ComfyError):
+            run.host.comfy.free()
     else:
         run.record.failed[owner.scene] = failed.message
 
@@ -289,8 +302,8 @@ def _leave_out(run: _Run, graph: Graph, error: Rejected) -> bool:
     return False
 
 
-def _revive(run: _Run, error: ComfyError) -> None:
-    how = run.host.revive(error, run.current.scene if run.current else "the graph")
+def _revive(run: _Run, error: ComfyError, starts: int) -> None:
+    how = run.host.revive(error, run.current.scene if run.current else "the graph", starts)
     run.record.events.append(how)
     if run.current:
         run.again[run.current] += 1
@@ -317,12 +330,13 @@ def _collect(run: _Run, graph: Graph, node: str, result: dict[str, Any]) -> None
     # What ComfyUI still has in memory says what was true when it was made.
     reused = bool(checkpoint.get("reused")) or node in run.cached
     entry = {"file": name, "sha256": _sha256(path), "bytes": path.stat().st_size, "reused": reused}
-    run.record.made[target] = entry | ({"key": checkpoint["key"]} if "key" in checkpoint else {})
+    key = checkpoint.get("key", "")
+    run.record.made[target] = entry | ({"key": key} if key else {})
     if node in graph.stills.values() and not reused:
         run.stills_end = time.monotonic()
     run.host.finished()
     run.pace.made(node, reused)
-    run.made(path)
+    run.made(path, key)
 
 
 def _target(graph: Graph, node: str) -> tuple[int, str] | None:

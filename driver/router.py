@@ -13,15 +13,12 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from . import models
+from .cancel import Cancel
 from .comfy import Comfy
 from .graph import Graph
 
 Files = frozenset[str]
 """Names of diffusion models' files."""
-
-
-class Cancelled(Exception):
-    """The job was cancelled before it had its turn."""
 
 
 class _Needs(NamedTuple):
@@ -92,13 +89,14 @@ class Router:
         self._changed = threading.Condition()
 
     @contextmanager
-    def turn(self, job: str, first: Files, last: Files) -> Iterator[None]:
+    def turn(self, job: str, first: Files, last: Files, cancel: Cancel | None = None) -> Iterator[None]:
         """Waits until it is the job's turn, which ends with the `with` block, however that ends.
 
         Args:
             job: a name that no other job has; the id of its prompt is one.
             first: the diffusion models that it needs at its start; empty if it needs none.
             last: those that it leaves loaded at its end.
+            cancel: takes it out of the line when it is set.
 
         Raises:
             Cancelled: it was cancelled while it waited.
@@ -111,28 +109,15 @@ class Router:
         try:
             with self._changed:
                 self._advance()
-                self._changed.wait_for(lambda: job not in self._line)
-                if self._running != job:
-                    raise Cancelled(f"The job {job} was cancelled before its turn.")
+                while not self._changed.wait_for(lambda: job not in self._line, timeout=1):
+                    if cancel:
+                        cancel.check()
             yield
         finally:
             with self._changed:
                 self._line.leave(job)
                 self._running = None if self._running == job else self._running
                 self._advance()
-
-    def cancel(self, job: str) -> bool:
-        """Takes a job out of the line; its `turn` raises Cancelled.
-
-        Returns:
-            Whether it was waiting. If it runs, `Comfy.cancel` with the id of its prompt ends it, from when it
-            is submitted.
-        """
-        with self._changed:
-            waited = job in self._line
-            self._line.leave(job)
-            self._changed.notify_all()
-            return waited
 
     def _advance(self) -> None:
         if self._running is None:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO
 
 from .machine import ServerError, choose_flags, inspect_machine, merge_flags
-from .models import LEGACY_FOLDERS, MODEL_FOLDERS
+from .models import LEGACY_FOLDERS, MODEL_FOLDERS, cached
 from .templates import ROOT
 
 COMFYUI = ROOT / "ComfyUI"
@@ -61,7 +61,7 @@ class Server:
         workspace: ComfyUI's base directory, made if need be: custom_nodes, input, user, models, server.log.
         output: where finished files go.
         models: a folder of models in ComfyUI's layout, or one with such a folder `models` in it, beside the
-            workspace's own.
+            workspace's own; RunPod's cached models below it are found too.
         extra_flags: further flags of ComfyUI; they win over the chosen ones.
         ready_seconds: how long it may take to answer.
         port: the port on loopback; 0 takes a free one.
@@ -197,7 +197,7 @@ class Server:
         if self.models:
             # JSON is YAML, and needs no rules about which paths to quote.
             paths = self._temp / "model_paths.yaml"
-            paths.write_text(json.dumps({"story_studio": _model_paths(self.models)}), encoding="utf-8")
+            paths.write_text(json.dumps(_model_paths(self.models)), encoding="utf-8")
             flags += ["--extra-model-paths-config", str(paths)]
         return flags
 
@@ -248,10 +248,13 @@ def _link(pack: Path, link: Path) -> None:
         link.symlink_to(pack, target_is_directory=True)
 
 
-def _model_paths(models: Path) -> dict[str, object]:
+def _model_paths(models: Path) -> dict[str, dict[str, object]]:
     root = models.resolve()
     if not root.is_dir():
         raise ServerError(f"The models folder {models} does not exist: make it, or name another.")
-    root = root / "models" if (root / "models").is_dir() else root
+    own = root / "models" if (root / "models").is_dir() else root
     folders = {name: "\n".join(filter(None, (name, LEGACY_FOLDERS.get(name)))) for name in MODEL_FOLDERS}
-    return {"base_path": str(root), "is_default": True, **folders}
+    roots = {"story_studio": own, **{f"cached_{number}": path for number, path in enumerate(cached(root))}}
+    return {
+        name: {"base_path": str(path), "is_default": path == own, **folders} for name, path in roots.items()
+    }

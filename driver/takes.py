@@ -71,7 +71,7 @@ def forecast(
         elsewhere: the checkpoints are on another machine; those of the last render are taken to be there.
     """
     graph = graphs.build(plans)
-    predicted = predict(graph, _contents(inputs))
+    predicted = predict(graph, contents(inputs))
     return [_forecast(number, plan, graph, predicted, output, elsewhere) for number, plan in enumerate(plans)]
 
 
@@ -81,7 +81,7 @@ def forget(forecasts: list[Forecast], output: Path) -> int:
         path
         for found in forecasts
         for (kind, _), key in found.keys.items()
-        for path in _paths(output, kind, key)
+        for path in paths(output, kind, key)
     ]
     for path in doomed:
         path.unlink(missing_ok=True)
@@ -109,7 +109,7 @@ def kept(output: Path) -> list[Kept]:
     return found
 
 
-def _contents(inputs: list[dict[str, Inputs]]) -> dict[str, str]:
+def contents(inputs: list[dict[str, Inputs]]) -> dict[str, str]:
     """SHA-256 of all inputs, by their names on a server."""
     contents = {}
     for all_inputs in inputs:
@@ -134,7 +134,7 @@ def _forecast(
             key = predicted[nodes[SceneId(number, scene.id)]]
             keys[kind, scene.id] = key
             there = elsewhere and entry.get(kind, {}).get("key") == key
-            reused = there or any(_paths(output, kind, key))
+            reused = there or any(paths(output, kind, key))
             why = "" if reused else _why(kind, scene.id, keys, entry, manifest.scene_settings(plan, scene))
             steps[kind].append(Step(kind, scene.id, reused, why))
     film = [_film_step(plan, last, steps["clip"], keys, output, elsewhere)] if plan.story.film else []
@@ -205,7 +205,7 @@ def _shown(value: Any) -> str:
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 
 
-def _paths(output: Path, kind: str, key: str) -> Iterator[Path]:
+def paths(output: Path, kind: str, key: str) -> Iterator[Path]:
     folder, suffix = FOLDERS[kind]
     return _glob(output, folder, key, suffix)
 

@@ -4,28 +4,40 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import logging
 import mimetypes
 import re
 import tempfile
+import threading
 import time
 import zlib
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from . import api, graph, inputs, templates
-from .comfy import ComfyError
-from .download import is_address
+from . import answers, api, checkpoints, graph, inputs, templates, workflow
+from .answers import Answer
+from .cancel import Cancel
+from .comfy import ComfyError, Lost, Stuck, Unreachable
+from .download import download, is_address
 from .graph import Plan, SceneId
 from .host import Host
-from .problems import Problem, Problems
+from .keys import FOLDERS, STORE
+from .manifest import FILM, MANIFEST, SHEET
+from .problems import Problem, Problems, without_folders
 from .render import RenderError, render, upload
 from .router import Router
 from .server import ServerError
 from .storage import NotStored, StorageError, Store
 from .story import ImageSettings, Scene, Story, VideoSettings
 
-Answer = dict[str, Any]
+Tell = Callable[[Answer], None]
+_StoryJob = api.ImageJob | api.VideoJob | api.BatchJob
+_STARVED = 2
+"""How often in a row memory may run out until the worker asks for a new machine."""
 _DATA = re.compile(r"data:([\w.+/-]*)(?:;[\w=.+-]+)*;base64,(.*)", re.DOTALL)
 
 logger = logging.getLogger(__name__)
@@ -37,79 +49,173 @@ class Worker:
     Args:
         host: the server.
         store: where the finished files go, and where keys of jobs are looked up.
-        output: folder of this machine for what is being made.
+        output: the server's output folder, for what is being made.
     """
 
     def __init__(self, host: Host, store: Store, output: Path):
         self._host, self._store, self._output = host, store, output
         self._router = Router()
+        self._projects: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._starved = 0
 
-    def run(self, job_id: str, given: Any) -> Answer:
-        """Does a job: RunPod's `input` in, its `output` out. What is wrong is in `error`, in plain words."""
+    def run(
+        self, job_id: str, given: Any, tell: Tell = lambda _: None, cancel: Cancel | None = None
+    ) -> Answer:
+        """Does a job: RunPod's `input` in, its `output` out. What is wrong is in `error`, in plain words.
+
+        Args:
+            job_id: RunPod's; a job that is tried again has the same.
+            given: what the client sent.
+            tell: called with each progress, from this thread: `phase`, `scene`, `percent`, `seconds_left`.
+            cancel: ends the job when it is set; what it had finished is kept.
+
+        Returns:
+            The answer; with `refresh_worker` if this machine should be replaced by a new one.
+
+        Raises:
+            Cancelled: `cancel` was set.
+        """
         began = time.monotonic()
+        cancel = cancel or Cancel()
+        answer: Answer
         try:
             job = api.parse(given)
-            if isinstance(job, api.WorkflowJob):
-                raise Problems([Problem("task", "the task `workflow` is not served yet: use a batch.")])
+            self._host.wake()
             with tempfile.TemporaryDirectory(prefix="story-studio-") as folder:
-                answer = self._do(job_id, job, Path(folder))
-        except Problems as error:
-            return {"error": str(error)}
-        except (RenderError, StorageError) as error:
-            return {"error": str(error)}
-        except (ComfyError, ServerError, OSError):
+                if isinstance(job, api.WorkflowJob):
+                    answer = self._do_workflow(job_id, job, Path(folder), tell, cancel)
+                else:
+                    answer = self._do(job_id, job, Path(folder), tell, cancel)
+        except (Problems, RenderError, StorageError) as error:
+            answer = {"error": str(error)}
+        except ServerError:
+            logger.exception("Job %s: ComfyUI does not stay alive", job_id)
+            answer = {"error": "ComfyUI does not stay alive on this worker: try the job again."}
+            answer["refresh_worker"] = True
+        except (ComfyError, OSError):
             logger.exception("Job %s failed", job_id)
-            return {"error": "The worker failed, not the job: try it again. What is finished is kept."}
+            answer = {"error": "The worker failed, not the job: try it again. What is finished is kept."}
+        if self._starved >= _STARVED:
+            answer["refresh_worker"] = True
+        if "error" in answer:
+            # What ComfyUI says may name files of this machine.
+            answer["error"] = without_folders(answer["error"])
         return answer | {"generation_time": round(time.monotonic() - began, 2)}
 
-    def _do(self, job_id: str, job: api.ImageJob | api.VideoJob | api.BatchJob, folder: Path) -> Answer:
+    def _do(self, job_id: str, job: _StoryJob, folder: Path, tell: Tell, cancel: Cancel) -> Answer:
+        tell({"phase": "inputs", "scene": "", "percent": 0.0, "seconds_left": None})
         story = _story(job, job_id)
-        story = self._with_files(story, job, folder)
-        clips = not isinstance(job, api.ImageJob)
-        found = inputs.gather(story, folder, folder) if clips else {}
-        files = upload(found, self._host.comfy) if clips else {"image": graph.Files("", None)}
-        plan = Plan(story, templates.load_profile(story.profile), files, clips)
-        seconds = {SceneId(0, scene): one.recording.seconds for scene, one in found.items()}
-        stamp = time.strftime("%Y%m%d_%H%M%S") + f"_{zlib.crc32(job_id.encode()):08x}"
-        urls: dict[str, str] = {}
+        found, failed = self._gather(story, job, folder, cancel)
+        files = {scene.id: graph.Files("", None) for scene in story.scenes}
+        without = frozenset(SceneId(0, scene) for scene in failed)
+        with self._alone(story.project_id, cancel), _Uploads(self._store) as uploads:
+            plan = Plan(
+                story,
+                templates.load_profile(story.profile),
+                files | upload(found, self._host.comfy),
+                not isinstance(job, api.ImageJob),
+            )
+            checkpoints.restore(plan, found, without, self._store, self._output, cancel.check)
+            tell({"phase": "waiting", "scene": "", "percent": 0.0, "seconds_left": None})
+            stamp = time.strftime("%Y%m%d_%H%M%S") + f"_{zlib.crc32(job_id.encode()):08x}"
 
-        def keep(path: Path) -> None:
-            if key := _key(job, story, path, stamp):
-                self._store.upload(path, key, lasting=True)
-                urls[path.name] = self._store.url(key)
+            def keep(path: Path, checkpoint: str) -> None:
+                if key := _key(job, story, path, stamp):
+                    # A film is put together again from its clips.
+                    shared = "" if path.name in (FILM, SHEET) else checkpoint
+                    uploads.add(path, key, shared, lasting=not isinstance(job, api.BatchJob))
 
-        (manifest,) = render([plan], seconds, self._host, self._output, lambda _: None, self._router, keep)
+            try:
+                (manifest,) = render(
+                    [plan],
+                    {SceneId(0, scene): one.recording.seconds for scene, one in found.items()},
+                    self._host,
+                    self._output,
+                    lambda status: tell(answers.progress(status)),
+                    router=self._router,
+                    made=keep,
+                    failed={SceneId(0, scene): reason for scene, reason in failed.items()},
+                    cancel=cancel,
+                )
+            finally:
+                if isinstance(job, api.BatchJob):
+                    keep(self._output / story.project_id / MANIFEST, "")
+            self._starved = self._starved + manifest["out_of_memory"] if manifest["out_of_memory"] else 0
+            urls = uploads.finish()
         if isinstance(job, api.BatchJob):
-            path = self._output / story.project_id / "manifest.json"
-            self._store.upload(path, f"StoryStudio/{story.project_id}/manifest.json")
-            return _batch_answer(manifest, urls)
-        return _single_answer(job, manifest, urls)
+            return answers.of_batch(manifest, urls)
+        return answers.of_one(job, manifest, urls)
 
-    def _with_files(
-        self, story: Story, job: api.ImageJob | api.VideoJob | api.BatchJob, folder: Path
-    ) -> Story:
-        """The story with paths of this machine where it named data or a key of the store."""
-        problems: list[Problem] = []
-        scenes = []
-        for number, scene in enumerate(story.scenes):
-            changes = {}
-            for name in ("audio", "image"):
-                source = getattr(scene, name)
-                if source and not is_address(source):
-                    where = f"scenes[{number}].{name}" if isinstance(job, api.BatchJob) else name
-                    try:
-                        changes[name] = str(self._local(source, folder / f"{number}_{name}"))
-                    except (NotStored, ValueError) as error:
-                        problems.append(Problem(where, str(error)))
-            scenes.append(scene.model_copy(update=changes))
-        if problems:
-            raise Problems(problems)
-        return story.model_copy(update={"scenes": scenes})
+    def _do_workflow(
+        self, job_id: str, job: api.WorkflowJob, folder: Path, tell: Tell, cancel: Cancel
+    ) -> Answer:
+        starts = self._host.starts
+        try:
+            return workflow.run_workflow(
+                job,
+                job_id,
+                self._host.comfy,
+                self._router,
+                self._store,
+                folder,
+                local=self._local,
+                tell=tell,
+                cancel=cancel,
+            )
+        except (Unreachable, Lost, Stuck) as error:
+            how = self._host.revive(error, "a workflow", starts)
+            raise RenderError(f"{how} Try the job again.") from None
+
+    @contextlib.contextmanager
+    def _alone(self, project: str, cancel: Cancel) -> Iterator[None]:
+        """Lets one job at a time write to a project's folder: shards of one story may meet on one worker."""
+        lock = self._projects[project]
+        while not lock.acquire(timeout=1):
+            cancel.check()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _gather(
+        self, story: Story, job: _StoryJob, folder: Path, cancel: Cancel
+    ) -> tuple[dict[str, inputs.Inputs], dict[str, str]]:
+        """The recordings and pictures by scene, and why scenes of a batch cannot be made.
+
+        Raises:
+            Problems: nothing can be made.
+        """
+        if isinstance(job, api.ImageJob):
+            return {}, {}
+
+        def fetch(source: str, place: Path) -> Path:
+            if is_address(source):
+                return download(source, place, cache=self._output / STORE / "downloads", check=cancel.check)
+            # The name is what an error calls it.
+            return self._local(source, place / ("the data" if source.startswith("data:") else "object"))
+
+        problems = [
+            Problem(f"{kind}.workflow", "names a file of its own, which a job cannot have: leave it out.")
+            for kind in ("image_settings", "video_settings")
+            if getattr(story, kind).workflow
+        ]
+        found, bad = inputs.gather_each(story, folder, fetch)
+        if problems or not found:
+            wrong = [problem for of_scene in bad.values() for problem in of_scene]
+            if not isinstance(job, api.BatchJob):
+                wrong = [Problem(where.rpartition(".")[2], what) for where, what in wrong]
+            raise Problems([*problems, *wrong])
+        reasons = {scene: "; ".join(str(problem) for problem in wrong) for scene, wrong in bad.items()}
+        return found, reasons
 
     def _local(self, source: str, target: Path) -> Path:
+        """A data URI, or an object of the store, as a file. Raises ValueError if it is neither."""
         if not source.startswith("data:"):
-            target = target.with_suffix(Path(source).suffix)
-            self._store.download(source, target)
+            target = target.with_name(Path(source).name)
+            try:
+                self._store.download(source, target)
+            except NotStored as error:
+                raise ValueError(str(error)) from None
             return target
         match = _DATA.fullmatch(source)
         if not match:
@@ -122,7 +228,48 @@ class Worker:
         return target
 
 
-def _story(job: api.ImageJob | api.VideoJob | api.BatchJob, job_id: str) -> Story:
+class _Uploads:
+    """Puts files into the store while the render goes on; leaving its block waits for all."""
+
+    def __init__(self, store: Store):
+        self._store = store
+        self._pool = ThreadPoolExecutor(2)
+        self._sent: dict[str, tuple[Future[None], Callable[[], None]]] = {}
+        self._keys: dict[str, str] = {}
+
+    def __enter__(self) -> _Uploads:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
+
+    def add(self, path: Path, key: str, checkpoint: str, lasting: bool) -> None:
+        """Sends a file; `checkpoint` is the key by which other workers may find it, or empty."""
+        folder = next((folder for folder, suffix in FOLDERS.values() if suffix == path.suffix), "")
+
+        def send() -> None:
+            self._store.upload(path, key, lasting=lasting)
+            if checkpoint and folder:
+                self._store.copy(key, checkpoints.stored_key(folder, checkpoint, path.suffix))
+
+        self._sent[path.name] = self._pool.submit(send), send
+        self._keys[path.name] = key
+
+    def finish(self) -> dict[str, str]:
+        """The addresses of all files by their names, once they are stored; what failed is tried once more.
+
+        Raises:
+            StorageError: one is not stored.
+        """
+        for future, send in self._sent.values():
+            if isinstance(future.exception(), StorageError):
+                send()
+            else:
+                future.result()
+        return {name: self._store.url(key) for name, key in self._keys.items()}
+
+
+def _story(job: _StoryJob, job_id: str) -> Story:
     if isinstance(job, api.BatchJob):
         return job
     name = "job-" + re.sub(r"[^A-Za-z0-9_.-]+", "-", job_id)[:59]
@@ -139,44 +286,10 @@ def _story(job: api.ImageJob | api.VideoJob | api.BatchJob, job_id: str) -> Stor
     return Story(**common, scenes=[scene], image_settings=settings)
 
 
-def _key(job: api.ImageJob | api.VideoJob | api.BatchJob, story: Story, path: Path, stamp: str) -> str | None:
+def _key(job: _StoryJob, story: Story, path: Path, stamp: str) -> str | None:
     """Where a file belongs in the store; None for what was not asked for."""
     if isinstance(job, api.BatchJob):
         return f"StoryStudio/{story.project_id}/{path.name}"
     if isinstance(job, api.ImageJob):
         return f"StoryStudio/img_{stamp}.png" if path.name == "image_img.png" else None
     return f"VideoGen/{stamp}_s2v_{job.resolution}.mp4" if path.suffix == ".mp4" else None
-
-
-def _single_answer(job: api.ImageJob | api.VideoJob, manifest: Answer, urls: dict[str, str]) -> Answer:
-    (scene,) = manifest["scenes"]
-    if "error" in scene:
-        return {"error": scene["error"]}
-    kind = "still" if isinstance(job, api.ImageJob) else "clip"
-    made = scene[kind]
-    answer = {"image_url" if kind == "still" else "video_url": urls[made["file"]], "seed": scene["seed"]}
-    answer |= {name: made[name] for name in ("sha256", "bytes")} | _of(manifest)
-    if isinstance(job, api.VideoJob):
-        sizes = {name: made[name] for name in ("width", "height")}
-        return answer | sizes | {"duration": made["seconds"], "resolution": job.resolution}
-    return answer | {"width": job.width, "height": job.height}
-
-
-def _batch_answer(manifest: Answer, urls: dict[str, str]) -> Answer:
-    scenes = []
-    for scene in manifest["scenes"]:
-        entry = {"id": scene["id"], "seed": scene["seed"]}
-        for kind, name in (("still", "image"), ("clip", "video")):
-            if made := scene.get(kind):
-                entry |= {f"{name}_url": urls[made["file"]], f"{name}_sha256": made["sha256"]}
-                entry |= {"duration": made["seconds"]} if kind == "clip" else {}
-        scenes.append(entry | ({"error": scene["error"]} if "error" in scene else {}))
-    spent = manifest["seconds"]
-    answer = {"project_id": manifest["project_id"], "status": manifest["status"], "scenes": scenes}
-    answer |= {"film_url": urls[manifest["film"]["file"]]} if manifest["film"] else {}
-    times = {"total_time": spent["total"], "images_time": spent["stills"], "videos_time": spent["clips"]}
-    return answer | times | _of(manifest)
-
-
-def _of(manifest: Answer) -> Answer:
-    return {name: manifest[name] for name in ("warnings", "seconds", "model_loads")}

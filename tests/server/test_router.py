@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from driver.cancel import Cancel, Cancelled
 from driver.events import Event, Executing, Finished
 from driver.graph import Graph
-from driver.router import Cancelled, Router, needs
+from driver.router import Router, needs
 from tests.benchmarks.loads import Jobs
 from tests.conftest import Studio, write_voice
 
@@ -23,8 +24,8 @@ def jobs(studio: Studio, tmp_path: Path) -> Jobs:
     return Jobs(studio.comfy, tmp_path)
 
 
-def run(studio: Studio, router: Router, name: str, built: Graph) -> list[Event]:
-    with router.turn(name, *needs(built, studio.comfy)):
+def run(studio: Studio, router: Router, name: str, built: Graph, cancel: Cancel | None = None) -> list[Event]:
+    with router.turn(name, *needs(built, studio.comfy), cancel):
         return list(studio.comfy.run(built.nodes, prompt_id=name))
 
 
@@ -63,29 +64,31 @@ def test_a_waiting_and_a_running_job_are_cancelled_alone(studio: Studio, jobs: J
     voice = write_voice(tmp_path / "long.wav", 40)
     long = jobs.clip(7100, studio.comfy.upload(voice, voice.name))
     router, begun = Router(), threading.Event()
+    stop_running, stop_waiting = Cancel(), Cancel()
 
-    def run_long() -> list[Event]:
-        events = []
-        with router.turn("running", *needs(long, studio.comfy)):
-            for event in studio.comfy.run(long.nodes, prompt_id="running"):
-                events.append(event)
+    def run_long() -> None:
+        with router.turn("running", *needs(long, studio.comfy), stop_running):
+            for event in studio.comfy.run(long.nodes, prompt_id="running", cancel=stop_running):
                 if isinstance(event, Executing) and "TalkingVideo" in long.nodes[event.node]["class_type"]:
                     begun.set()
-        return events
 
     with ThreadPoolExecutor(4) as pool:
         running = pool.submit(run_long)
         assert begun.wait(60)
-        rest = {n: pool.submit(run, studio, router, f"after_{n}", jobs.still(n)) for n in (7101, 7102, 7103)}
+        rest = {
+            n: pool.submit(
+                run, studio, router, f"after_{n}", jobs.still(n), stop_waiting if n == 7102 else None
+            )
+            for n in (7101, 7102, 7103)
+        }
         while not all(f"after_{n}" in router._line for n in rest):
             threading.Event().wait(0.01)
-        assert router.cancel("after_7102")
+        stop_waiting.set()
         with pytest.raises(Cancelled):
             rest.pop(7102).result(10)
         assert not any(future.done() for future in (running, *rest.values()))
-        assert not router.cancel("running")
-        assert studio.comfy.cancel("running")
-        ended = running.result(60)[-1]
-        assert isinstance(ended, Finished) and ended.status == "interrupted"
+        stop_running.set()
+        with pytest.raises(Cancelled):
+            running.result(60)
         for number, future in rest.items():
             assert files_of(future.result(60))[0].startswith(f"still_{number}.")

@@ -69,6 +69,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     workspace = make_workspace(base / "workspace")
     (base / "more/models/unet").mkdir(parents=True)
     (base / "more/models/unet/mine.safetensors").touch()
+    snapshot = base / "more/huggingface-cache/hub/models--org--name/snapshots/0f1e"
+    (snapshot / "split_files/vae").mkdir(parents=True)
+    # As in a Hugging Face cache, where a file is a link to its content.
+    (snapshot / "split_files/vae/cached.safetensors").symlink_to(base / "more/models/unet/mine.safetensors")
     with pytest.MonkeyPatch.context() as environment:
         for name in SECRETS:
             environment.setenv(name, "hunter2")
@@ -107,6 +111,7 @@ def test_hands_no_secrets_down(server):
 
 def test_reads_models_of_another_folder(server):
     assert Comfy(server.url).models("diffusion_models") == ["mine.safetensors"]
+    assert "cached.safetensors" in Comfy(server.url).models("vae")
 
 
 def test_keeps_its_log(server):

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,12 +18,17 @@ import requests
 from PIL import Image
 from story_studio.media.probe import probe
 
+from driver import templates
+from driver.bucket import Bucket
+from driver.comfy import Comfy
 from driver.host import Host
+from driver.s3 import S3Store
+from driver.server import Server
 from driver.storage import FolderStore, from_environment
 from driver.templates import ROOT
 from driver.worker import Worker
 from tests.conftest import Studio, write_voice
-from tests.s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, s3_server
+from tests.s3_server import ACCESS_KEY, BUCKET, READER_KEY, READER_SECRET, SECRET_KEY, s3_server
 
 
 def data_uri(path: Path, kind: str) -> str:
@@ -93,10 +99,12 @@ def test_a_batch_with_one_bad_voice_through_a_real_bucket(
         store = from_environment(tmp_path / "unused")
         worker = Worker(Host(studio.comfy), store, tmp_path / "output")
         bad = json.loads(json.dumps(job))
+        bad["scenes"].append({**bad["scenes"][0], "id": "scene_3"})
         bad["scenes"][1]["audio_url"] = "data:audio/wav;base64,AAAA"
-        refused = worker.run("job-3", bad)
-        assert refused.keys() == {"error"}
-        assert "scenes[1].audio" in refused["error"]
+        partly = worker.run("job-3", bad)
+        assert (partly["status"], "film_url" in partly, "error" in partly) == ("partial", False, False)
+        assert ["video_url" in scene for scene in partly["scenes"]] == [True, False, True]
+        assert "scenes[1].audio: the data" in partly["scenes"][1]["error"]
         answer = worker.run("job-3", job)
         assert (answer["status"], answer["project_id"]) == ("complete", "story_123")
         assert [scene["id"] for scene in answer["scenes"]] == ["scene_1", "scene_2"]
@@ -128,17 +136,85 @@ def kept_still(keys: list[str]) -> str:
         ({"image": "/etc/passwd", "audio": "file:///etc/passwd"}, "image"),
         ({"image": "gone.png", "audio": "gone.mp3"}, "audio"),
         ({"image": "http://127.0.0.1/x.png", "audio": "http://169.254.169.254/latest"}, "audio"),
-        ({"task": "workflow", "workflow": {"1": {}}}, "not served yet"),
+        ({"task": "batch", "scenes": [{"id": "a", "prompt": "p", "audio": "gone.mp3"}]}, "scenes[0].audio"),
+        (
+            {
+                "task": "batch",
+                "video_settings": {"workflow": "/etc/passwd"},
+                "scenes": [{"id": "a", "prompt": "p", "audio": "gone.mp3"}],
+            },
+            "video_settings.workflow: names a file",
+        ),
     ],
 )
 def test_a_bad_job_is_answered_in_words(
     worker: Worker, job: dict[str, Any], said: str, tmp_path: Path
 ) -> None:
     answer = worker.run("job-5", job)
-    assert answer.keys() == {"error"}
+    assert answer.keys() == {"error", "generation_time"}
     assert said in answer["error"]
     assert "Traceback" not in answer["error"] and str(tmp_path) not in answer["error"]
     assert "root:" not in answer["error"]
+
+
+def test_memory_that_runs_out_twice_asks_for_another_worker(
+    studio: Studio, media: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a node in the draft's own template that runs out of memory."""
+    shutil.copytree(templates.WORKFLOWS, tmp_path / "workflows")
+    path = tmp_path / "workflows" / "title_card_still.json"
+    template = json.loads(path.read_text())
+    trouble = {"image": ["6", 0], "message": str(tmp_path / "happened"), "when": ["1", 0]}
+    template["90"] = {"class_type": "TestRaise", "inputs": trouble}
+    template["7"]["inputs"]["images"] = ["90", 0]
+    path.write_text(json.dumps(template))
+    monkeypatch.setattr(templates, "WORKFLOWS", tmp_path / "workflows")
+    worker = Worker(Host(studio.comfy), FolderStore(tmp_path / "store"), tmp_path / "output")
+    job = {"task": "image", "profile": "draft", "width": 64, "height": 64}
+    once = worker.run("job-6", {**job, "prompt": "starve once"})
+    assert "image_url" in once and "refresh_worker" not in once
+    twice = worker.run("job-7", {**job, "prompt": "starve"})
+    assert twice["refresh_worker"] and "Allocation on device" in twice["error"]
+    # A job that does well shows that the machine is well.
+    assert "refresh_worker" not in worker.run("job-8", {**job, "prompt": "a calm sea"})
+
+
+def test_a_store_that_refuses_for_a_while_and_then_for_good(
+    studio: Studio, media: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "s3").mkdir()
+    scene = {"id": "scene_1", "prompt": "A quay", "audio": media["audio"]}
+    job = {"task": "batch", "profile": "draft", "scenes": [scene]}
+    with s3_server(tmp_path / "s3") as server, server.proxy() as proxy:
+        settings = {"endpoint_url": proxy.url, "name": BUCKET}
+        owner = {"access_key_id": ACCESS_KEY, "secret_access_key": SECRET_KEY}
+        store = S3Store(Bucket.model_validate({**settings, **owner}))
+        worker = Worker(Host(studio.comfy), store, tmp_path / "output")
+        proxy.refusals = 3
+        assert worker.run("job-9", job)["status"] == "complete"
+        assert proxy.refusals == 0
+        reader = {"access_key_id": READER_KEY, "secret_access_key": READER_SECRET}
+        refused = Worker(
+            Host(studio.comfy),
+            S3Store(Bucket.model_validate({**settings, **reader})),
+            tmp_path / "output",
+        ).run("job-10", {**job, "seed": 5})
+        assert "the access key may not do that" in refused["error"]
+        # What was made is not lost: with the right key nothing is made again.
+        answer = worker.run("job-10", {**job, "seed": 5})
+        manifest = requests.get(answer["manifest_url"], timeout=30).json()
+        assert manifest["scenes"][0]["clip"]["reused"]
+
+
+def test_a_server_that_died_between_jobs_is_started_again(models: Path, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    with Server(tmp_path / "workspace", output, models=models) as server:
+        worker = Worker(
+            Host(Comfy(server.url, server.alive), server), FolderStore(tmp_path / "store"), output
+        )
+        server.stop()
+        answer = worker.run("job-11", {"task": "image", "profile": "draft", "prompt": "back again"})
+        assert "image_url" in answer
 
 
 def test_the_handler_runs_in_runpod_s_own_loop(media: dict[str, str], tmp_path: Path) -> None:

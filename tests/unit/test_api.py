@@ -51,7 +51,7 @@ WORKFLOW = {
 def test_the_documented_requests_are_jobs(given: dict[str, Any], kind: str) -> None:
     job = api.parse(given)
     assert job.task == kind
-    for name in given.keys() - {"scenes", "image_settings", "video_settings", "images", "task"}:
+    for name in given.keys() - {"scenes", "image_settings", "video_settings", "workflow", "images", "task"}:
         assert getattr(job, name) == given[name]
 
 
@@ -96,7 +96,16 @@ def test_a_job_that_is_tried_again_has_the_same_seed() -> None:
         ),
         ({**BATCH, "project_id": "../../etc"}, ["project_id: '../../etc' is no id"]),
         ({**WORKFLOW, "workflow": {}}, ["workflow: "]),
-        ({**WORKFLOW, "images": [{"name": "../a", "image": "x"}]}, ["images[0].name"]),
+        ({**WORKFLOW, "workflow": {"1": {"inputs": []}}}, ["workflow.1.class_type: is missing", "1.inputs"]),
+        (
+            {**WORKFLOW, "workflow": {"last_node_id": 3, "nodes": [], "links": []}},
+            ["export it with Workflow > Export (API)."],
+        ),
+        ({**WORKFLOW, "workflow": {"1": {"class_type": "A", "inputs": {"x": float("nan")}}}}, ["is no JSON"]),
+        ({**WORKFLOW, "images": [{"name": "", "image": "x"}]}, ["images[0].name"]),
+        ({**WORKFLOW, "images": [{"name": "a", "image": "x"}] * 2}, ["images: the names a are used more"]),
+        ('{"workflow": {}}', ["workflow: "]),
+        ("no JSON", ["input: a job is an object"]),
     ],
 )
 def test_everything_wrong_is_said_with_its_place(given: Any, said: list[str]) -> None:
@@ -106,12 +115,31 @@ def test_everything_wrong_is_said_with_its_place(given: Any, said: list[str]) ->
         assert text in str(caught.value)
 
 
+def test_what_worker_comfyui_s_clients_send_is_taken() -> None:
+    node = {"class_type": "KSampler", "inputs": {"model": ["4", 0], "seed": 2**63}, "_meta": {"title": "A"}}
+    job = api.parse(json.dumps({"workflow": {"3": node}, "images": None}))
+    assert isinstance(job, api.WorkflowJob)
+    assert job.workflow["3"].model_dump() == node
+    assert job.images is None
+
+
+def test_a_key_of_comfy_org_is_not_told() -> None:
+    job = api.parse({**WORKFLOW, "comfy_org_api_key": "comfyui-secret"})
+    assert isinstance(job, api.WorkflowJob) and job.comfy_org_api_key
+    assert job.comfy_org_api_key.get_secret_value() == "comfyui-secret"
+    assert "comfyui-secret" not in repr(job) + job.model_dump_json()
+    with pytest.raises(Problems) as caught:
+        api.parse({**WORKFLOW, "comfy_org_api_key": ["comfyui-secret"]})
+    assert "comfy_org_api_key: is no text" in str(caught.value)
+    assert "comfyui-secret" not in str(caught.value)
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
-FIELDS = sorted({*IMAGE, *VIDEO, *BATCH, *WORKFLOW, "film", "seed", "profile", "id", "cfg"})
+FIELDS = sorted({*IMAGE, *VIDEO, *BATCH, *WORKFLOW, "film", "seed", "profile", "id", "comfy_org_api_key"})
 
 
 @settings(max_examples=500)
@@ -125,8 +153,3 @@ def test_no_input_is_answered_with_anything_but_problems(request_: dict[str, Any
     except Problems as error:
         assert error.problems
         assert all(problem.what and "Traceback" not in problem.what for problem in error.problems)
-
-
-def test_the_schema_is_json_and_knows_every_task() -> None:
-    text = json.dumps(api.schema())
-    assert all(f'"{task}"' in text for task in ("image", "video", "batch", "workflow"))

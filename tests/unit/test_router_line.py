@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from driver import graph, templates
+from driver.cancel import Cancel, Cancelled
 from driver.comfy import Comfy
 from driver.graph import Files, Graph, Owner
-from driver.router import Cancelled, Line, Router, needs
+from driver.router import Line, Router, needs
 from driver.story import parse
 
 NONE: frozenset[str] = frozenset()
@@ -241,23 +242,21 @@ def test_threads_have_their_turn_in_the_order_of_the_line() -> None:
 
 def test_a_waiting_job_is_cancelled_alone() -> None:
     router, ended = Router(), {}
+    cancels = {"second": Cancel(), "third": Cancel()}
 
     def act(job: str) -> None:
         try:
-            with router.turn(job, model("a"), model("a")):
+            with router.turn(job, model("a"), model("a"), cancels[job]):
                 ended[job] = "done"
         except Cancelled:
             ended[job] = "cancelled"
 
     with router.turn("first", NONE, NONE):
-        threads = [started(lambda job=job: act(job)) for job in ("second", "third")]
+        threads = [started(lambda job=job: act(job)) for job in cancels]
         until(lambda: waits(router, "second") and waits(router, "third"))
-        assert router.cancel("second")
+        cancels["second"].set()
         threads[0].join(10)
         assert ended == {"second": "cancelled"}
-        assert not router.cancel("second")
-        assert not router.cancel("first")
-        assert not router.cancel("nobody")
     threads[1].join(10)
     assert ended == {"second": "cancelled", "third": "done"}
 

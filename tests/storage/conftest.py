@@ -1,0 +1,67 @@
+"""A real S3 server, a proxy in front of it, and stores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from driver.storage import Bucket, FolderStore, Store, from_environment
+from tests.s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, Proxy, S3Server, s3_server
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with s3_server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture
+def proxy(server: S3Server) -> Iterator[Proxy]:
+    with server.proxy() as proxy:
+        yield proxy
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Bucket.model_fields:
+        monkeypatch.delenv(f"BUCKET_{name.upper()}", raising=False)
+
+
+@pytest.fixture
+def open_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Sets the environment up for a server, or for none, and gives the store."""
+
+    def open_store(url: str | None, **settings: str) -> Store:
+        if url:
+            # A prefix of its own keeps the tests of one server apart.
+            found = {"endpoint_url": url, "access_key_id": ACCESS_KEY, "secret_access_key": SECRET_KEY}
+            found |= {"name": BUCKET, "prefix": tmp_path.name, **settings}
+            for name, value in found.items():
+                monkeypatch.setenv(f"BUCKET_{name.upper()}", value)
+        return from_environment(tmp_path / "kept")
+
+    return open_store
+
+
+@pytest.fixture(params=["s3", "folder"])
+def store(request: pytest.FixtureRequest, open_store) -> Store:
+    return open_store(request.getfixturevalue("server").url if request.param == "s3" else None)
+
+
+@pytest.fixture
+def damage(server: S3Server, tmp_path: Path):
+    """Replaces what has a key by something of the same size, behind the store's back."""
+
+    def damage(store: Store, key: str) -> None:
+        if isinstance(store, FolderStore):
+            path = tmp_path / "kept" / key
+            path.write_bytes(bytes(path.stat().st_size))
+            return
+        name = f"{tmp_path.name}/{key}"
+        head = server.client.head_object(Bucket=BUCKET, Key=name)
+        body = bytes(head["ContentLength"])
+        server.client.put_object(Bucket=BUCKET, Key=name, Body=body, Metadata=head["Metadata"])
+
+    return damage
