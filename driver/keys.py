@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from .graph import Graph
+from .story import RESERVED
 from .templates import is_link
 
-STORE = "story_studio"
+STORE = RESERVED
 """Folder of the checkpoints, below the output folder."""
 FOLDERS = {"still": ("stills", ".png"), "clip": ("clips", ".mp4")}
 """Folder and suffix of the checkpoints, by what they hold."""

@@ -94,8 +94,7 @@ def _submit(options: argparse.Namespace) -> int:
         count = f"{quote.workers} worker{'s' * (quote.workers > 1)}"
         _say(f"Planned: {count}, {terminal.duration(quote.seconds)} from a cold start, ${quote.cost:.2f}.")
         story = _reachable(story, found)
-    stills = len(story.scenes)
-    totals: dict[Any, int] = {"still": stills, "clip": stills, "film": int(story.film is not None)}
+    totals: dict[Any, int] = {"still": len(found), "clip": len(found), "film": int(story.film is not None)}
     with endpoint.raised(quote.workers, partial(_say, style="yellow")), terminal.progress(totals) as show:
         if quote.workers > 1:
             parts = [[one for one in story.scenes if one.id in ids] for ids in deal(seconds, quote.workers)]

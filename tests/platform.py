@@ -256,7 +256,9 @@ class Platform(ThreadingHTTPServer):
         timer.start()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        pass  # Whoever is killed leaves connections behind.
+        # Whoever is killed leaves connections behind.
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

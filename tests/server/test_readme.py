@@ -8,10 +8,13 @@ import subprocess
 from pathlib import Path
 
 import av
+import jsonschema
 import numpy as np
 import pytest
 from story_studio.media.probe import probe
 
+from driver import api
+from driver.bucket import Bucket
 from driver.inputs import read_recording
 from driver.templates import ROOT, WORKFLOWS
 from tests.conftest import Studio
@@ -40,7 +43,7 @@ def test_the_demo() -> None:
 
 
 def test_the_graph_is_posted_as_told(studio: Studio, tmp_path: Path) -> None:
-    block = next(text for text in re.findall(r"```bash\n(.*?)```", README, re.DOTALL) if "curl" in text)
+    block = next(text for text in re.findall(r"```bash\n(.*?)```", README, re.DOTALL) if "8188/prompt" in text)
     block = block.replace("http://127.0.0.1:8188", studio.url).replace("graph.json", str(tmp_path / "g.json"))
     block = block.replace("workspace/input", str(studio.server.workspace / "input"))
     done = subprocess.run(["bash", "-ec", block], cwd=ROOT, capture_output=True, text=True, timeout=60)
@@ -48,6 +51,22 @@ def test_the_graph_is_posted_as_told(studio: Studio, tmp_path: Path) -> None:
     answer = json.loads(done.stdout)
     assert answer["node_errors"] == {}
     assert studio.comfy.cancel(answer["prompt_id"])
+
+
+def test_the_calls_of_the_endpoint_are_what_it_takes() -> None:
+    bodies = [json.loads(text) for text in re.findall(r"-d '(\{\n.*?\n\})'", README, re.DOTALL)]
+    schema = json.loads((WORKFLOWS / "endpoint.schema.json").read_text())
+    assert [body["input"]["task"] for body in bodies] == ["batch", "video", "image"]
+    for body in bodies:
+        jsonschema.validate(body["input"], schema)
+        assert api.parse(body["input"]).task == body["input"]["task"]
+
+
+def test_the_variables_of_the_endpoint_are_those_that_it_reads() -> None:
+    told = set(re.findall(r"`(BUCKET_[A-Z_]+)`", README))
+    assert told == {f"BUCKET_{name.upper()}" for name in Bucket.model_fields}
+    offered = {one["key"] for one in json.loads((ROOT / ".runpod/hub.json").read_text())["config"]["env"]}
+    assert offered >= told - {"BUCKET_LINK_SECONDS"} | {"JOBS_AT_ONCE"}
 
 
 def test_the_handler_runs_as_told() -> None:
