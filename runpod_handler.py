@@ -29,6 +29,8 @@ def main() -> None:
 
 def serve(server: Server) -> None:
     """Takes jobs as soon as the server answers."""
+    # At DEBUG, its default, the SDK logs every answer, with the signatures of addresses.
+    os.environ.setdefault("RUNPOD_LOG_LEVEL", "INFO")
     # Imported here because it takes seconds, in which ComfyUI starts.
     import runpod
     from runpod.http_client import AsyncClientSession

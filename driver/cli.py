@@ -65,7 +65,7 @@ def _render(options: argparse.Namespace) -> int:
         what = "works with a server of the command's own: one that runs already keeps results in memory too."
         raise Problems([Problem("--fresh", what)])
     with tempfile.TemporaryDirectory(prefix="story-studio-") as downloads:
-        stories, gathered = _prepare(options, Path(downloads))
+        stories, gathered = prepare(options, Path(downloads))
         if options.dry_run or options.fresh:
             named = [
                 _plan(one, path, name_inputs(found))
@@ -77,7 +77,7 @@ def _render(options: argparse.Namespace) -> int:
                 return _show_forecast(named, forecasts)
             count = takes.forget(forecasts, options.output)
             terminal.console.print(f"Forgotten: {count} stills and clips.")
-        _check_writable(options.output)
+        check_writable(options.output)
         with _host(options) as host:
             plans = [
                 _plan(one, path, upload(found, host.comfy))
@@ -112,7 +112,7 @@ def _show_forecast(plans: list[Plan], forecasts: list[takes.Forecast]) -> int:
     return OK
 
 
-def _check_writable(output: Path) -> None:
+def check_writable(output: Path) -> None:
     try:
         output.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=output):
@@ -162,7 +162,7 @@ def _graph(options: argparse.Namespace) -> int:
     from .render import upload
 
     with tempfile.TemporaryDirectory(prefix="story-studio-") as downloads:
-        stories, gathered = _prepare(options, Path(downloads))
+        stories, gathered = prepare(options, Path(downloads))
         plans = []
         for (path, one), found in zip(stories, gathered, strict=True):
             files = upload(found, Comfy(options.server)) if options.server else _put(found, options.inputs)
@@ -215,7 +215,7 @@ def _doctor(options: argparse.Namespace) -> int:
     return doctor.main(options.models or options.workspace / "models", options.output)
 
 
-def _prepare(
+def prepare(
     options: argparse.Namespace, downloads: Path
 ) -> tuple[list[tuple[Path, story.Story]], list[dict[str, inputs.Inputs]]]:
     """Every story and its inputs, or all that is wrong with any of them."""

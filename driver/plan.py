@@ -132,14 +132,14 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         Problems: what is wrong with the stories, or that all quotes for one are above --max-cost.
     """
-    from .cli import _prepare
+    from .cli import prepare
 
     told = {"--price": options.price, "--max-cost": options.max_cost, "--workers": options.workers}
     wrong = {name: value for name, value in told.items() if value is not None and not value > 0}
     if wrong:
         raise Problems(Problem(name, f"{value} is not above 0.") for name, value in wrong.items())
     with tempfile.TemporaryDirectory(prefix="story-studio-") as downloads:
-        stories, gathered = _prepare(options, Path(downloads))
+        stories, gathered = prepare(options, Path(downloads))
     price = options.price or gpus()[options.gpu]["price"]
     earlier = read_manifests(options.measured) if options.measured else []
     out = Console(highlight=False)

@@ -79,14 +79,14 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _submit(options: argparse.Namespace) -> int:
-    from .cli import _check_writable, _prepare
+    from .cli import check_writable, prepare
     from .endpoint import Endpoint
     from .plan import deal, limit
 
     endpoint = Endpoint(options.endpoint)
     with tempfile.TemporaryDirectory(prefix="story-studio-") as downloads:
-        ((_, story),), (found,) = _prepare(options, Path(downloads))
-        _check_writable(options.output)
+        ((_, story),), (found,) = prepare(options, Path(downloads))
+        check_writable(options.output)
         # A wrong key or id is told before anything is sent.
         endpoint.health()
         seconds = {scene: one.recording.seconds for scene, one in found.items()}

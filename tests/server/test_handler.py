@@ -194,3 +194,6 @@ def test_killed_and_tried_again_by_a_worker_with_an_empty_disk(tmp_path: Path, v
         assert len(store.keys("checkpoints/clips")) == COUNT
         for url in (answer["film_url"], *(scene["video_url"] for scene in answer["scenes"])):
             assert requests.get(url, timeout=30).content[4:8] == b"ftyp"
+        assert "X-Amz-Signature" in answer["film_url"]
+        log = (tmp_path / "log_2").read_text()
+        assert job.id in log and "X-Amz-Signature" not in log

@@ -43,7 +43,8 @@ def test_the_demo() -> None:
 
 
 def test_the_graph_is_posted_as_told(studio: Studio, tmp_path: Path) -> None:
-    block = next(text for text in re.findall(r"```bash\n(.*?)```", README, re.DOTALL) if "8188/prompt" in text)
+    blocks = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+    block = next(text for text in blocks if "8188/prompt" in text)
     block = block.replace("http://127.0.0.1:8188", studio.url).replace("graph.json", str(tmp_path / "g.json"))
     block = block.replace("workspace/input", str(studio.server.workspace / "input"))
     done = subprocess.run(["bash", "-ec", block], cwd=ROOT, capture_output=True, text=True, timeout=60)

@@ -8,7 +8,6 @@ import pytest
 
 from driver.models import known_models, warm
 
-
 SNAPSHOT = "huggingface-cache/hub/models--some--name/snapshots/0f1e/split_files"
 
 
