@@ -11,13 +11,15 @@ from driver.server import Server
 from driver.templates import ROOT
 
 VOLUME = Path(os.environ.get("MODEL_CACHE_DIR", ROOT / "workspace"))
+"""Models and, without a bucket, what is finished: other workers find it there too."""
+WORK = Path(os.environ.get("WORK_DIR", ROOT))
+"""What is being made, and ComfyUI's own folders: this worker's alone."""
 
 
 def main() -> None:
     """Starts ComfyUI and takes jobs until RunPod stops the worker."""
-    # On the volume, if there is one, what is finished outlives the worker.
-    output = (VOLUME if VOLUME.is_dir() else ROOT) / "output"
-    server = Server(ROOT / "workspace", output, models=VOLUME if VOLUME.is_dir() else None)
+    models = VOLUME if VOLUME.is_dir() else None
+    server = Server(WORK / "workspace", WORK / "output", models=models)
     server.start()
     try:
         serve(server)
@@ -51,7 +53,7 @@ def serve(server: Server) -> None:
                 await send_result(session, {"status": "IN_PROGRESS", "output": progress}, job)
 
     jobs = _jobs_at_once()
-    store = from_environment(server.output / STORE / "store")
+    store = from_environment((VOLUME if VOLUME.is_dir() else server.output) / STORE / "store")
     handler = Handler(Worker(Host(Comfy(server.url, server.alive), server), store, server.output), send)
     server.wait()
 

@@ -20,8 +20,8 @@ from typing import Any
 
 from . import answers, api, checkpoints, graph, inputs, templates, workflow
 from .answers import Answer
-from .cancel import Cancel
-from .comfy import ComfyError, Lost, Stuck, Unreachable
+from .cancel import Cancel, Cancelled
+from .comfy import Lost, Stuck, Unreachable
 from .download import download, is_address
 from .graph import Plan, SceneId
 from .host import Host
@@ -86,13 +86,16 @@ class Worker:
                     answer = self._do_workflow(job_id, job, Path(folder), tell, cancel)
                 else:
                     answer = self._do(job_id, job, Path(folder), tell, cancel)
+        except Cancelled:
+            raise
         except (Problems, RenderError, StorageError) as error:
             answer = {"error": str(error)}
         except ServerError:
             logger.exception("Job %s: ComfyUI does not stay alive", job_id)
             answer = {"error": "ComfyUI does not stay alive on this worker: try the job again."}
             answer["refresh_worker"] = True
-        except (ComfyError, OSError):
+        except Exception:
+            # The SDK would answer with the traceback.
             logger.exception("Job %s failed", job_id)
             answer = {"error": "The worker failed, not the job: try it again. What is finished is kept."}
         if self._starved >= _STARVED:

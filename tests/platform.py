@@ -374,7 +374,9 @@ def worker(
         extra: variables of its environment besides the platform's.
         worker_id: its name on the platform; each worker of an endpoint has its own.
     """
-    environment = {**os.environ, **platform.worker_environment(worker_id), **(extra or {})}
+    # A disk of its own: another worker is another machine.
+    own = {"WORK_DIR": str(log.with_name(f"{worker_id}.disk"))}
+    environment = {**os.environ, **platform.worker_environment(worker_id), **own, **(extra or {})}
     command = [sys.executable, "runpod_handler.py"]
     with log.open("wb") as file:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=file)

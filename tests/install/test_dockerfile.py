@@ -187,7 +187,8 @@ def test_the_hub_finds_every_field() -> None:
 
 def test_the_hub_asks_for_settings_that_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = {entry["key"]: entry["input"] for entry in HUB["config"]["env"]}
-    assert set(asked) <= {f"BUCKET_{name.upper()}" for name in storage.Bucket.model_fields} | {ALLOW_PRIVATE}
+    bucket = {f"BUCKET_{name.upper()}" for name in storage.Bucket.model_fields}
+    assert set(asked) <= bucket | {ALLOW_PRIVATE, "JOBS_AT_ONCE"}
     for preset in HUB["config"]["presets"]:
         assert set(preset["defaults"]) <= set(asked)
     # Who fills nothing in gets the defaults as variables: then there is no bucket, and nothing is wrong.

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
 
 import psutil
 import pytest
@@ -16,7 +17,9 @@ import requests
 
 from driver.bucket import Bucket
 from driver.comfy import Comfy
+from driver.keys import STORE
 from driver.s3 import S3Store
+from driver.storage import FolderStore, Store
 from tests.conftest import write_voice
 from tests.platform import ENDPOINT, FINAL, KEY, Platform, kill, worker
 from tests.s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, s3_server
@@ -29,7 +32,7 @@ class Endpoint(NamedTuple):
 
     platform: Platform
     comfy: Comfy
-    volume: Path
+    disk: Path
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +44,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
         worker(platform, folder / "log", {"MODEL_CACHE_DIR": str(folder / "volume")}) as process,
     ):
         platform.wait_for(lambda: platform.workers)
-        yield Endpoint(platform, comfy_of(process.pid), folder / "volume")
+        yield Endpoint(platform, comfy_of(process.pid), folder / "worker-1.disk")
 
 
 def comfy_of(worker_pid: int) -> Comfy:
@@ -144,7 +147,7 @@ def test_cancelled_at_ten_moments(endpoint: Endpoint, voices: list[str]) -> None
     assert stopped >= 7
     again = platform.submit({"input": batch("moments", voices, seed=9)})
     assert platform.wait(again.id)["status"] == "COMPLETED"
-    manifest = json.loads((endpoint.volume / "output/moments/manifest.json").read_text())
+    manifest = json.loads((endpoint.disk / "output/moments/manifest.json").read_text())
     assert manifest["scenes"][0]["clip"]["reused"]
     assert not platform.late
 
@@ -162,20 +165,37 @@ def test_out_of_time(endpoint: Endpoint, voices: list[str]) -> None:
     assert platform.wait(again.id)["status"] == "COMPLETED"
 
 
-def test_killed_and_tried_again_by_a_worker_with_an_empty_disk(tmp_path: Path, voices: list[str]) -> None:
-    for name in ("s3", "first", "second"):
-        (tmp_path / name).mkdir()
-    with s3_server(tmp_path / "s3") as s3, Platform() as platform:
-        settings = {"ENDPOINT_URL": s3.url, "ACCESS_KEY_ID": ACCESS_KEY, "SECRET_ACCESS_KEY": SECRET_KEY}
-        shared = {f"BUCKET_{name}": value for name, value in {**settings, "NAME": BUCKET}.items()}
-        store = S3Store(
-            Bucket.model_validate(
-                {name.lower(): value for name, value in settings.items()} | {"name": BUCKET}
-            )
+@pytest.fixture(params=["bucket", "volume"])
+def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[dict[str, str], Store]]:
+    """What workers have in common, as variables, and the store in it."""
+    if request.param == "volume":
+        (tmp_path / "volume").mkdir()
+        yield (
+            {"MODEL_CACHE_DIR": str(tmp_path / "volume")},
+            FolderStore(tmp_path / "volume" / STORE / "store"),
         )
+        return
+    (tmp_path / "s3").mkdir()
+    with s3_server(tmp_path / "s3") as s3:
+        settings = {"ENDPOINT_URL": s3.url, "ACCESS_KEY_ID": ACCESS_KEY, "SECRET_ACCESS_KEY": SECRET_KEY}
+        settings["NAME"] = BUCKET
+        bucket = Bucket.model_validate({name.lower(): value for name, value in settings.items()})
+        yield {f"BUCKET_{name}": value for name, value in settings.items()}, S3Store(bucket)
+
+
+def read(url: str) -> bytes:
+    if url.startswith("file:"):
+        return Path(unquote(urlsplit(url).path)).read_bytes()
+    return requests.get(url, timeout=30).content
+
+
+def test_killed_and_tried_again_by_a_worker_with_an_empty_disk(
+    shared: tuple[dict[str, str], Store], tmp_path: Path, voices: list[str]
+) -> None:
+    settings, store = shared
+    with Platform() as platform:
         job = platform.submit({"input": batch("killed", voices, film=True)})
-        first = {**shared, "MODEL_CACHE_DIR": str(tmp_path / "first")}
-        with worker(platform, tmp_path / "log_1", first, "worker-1") as process:
+        with worker(platform, tmp_path / "log_1", settings, "worker-1") as process:
             while not store.keys("checkpoints/clips"):
                 assert job.status not in FINAL
                 threading.Event().wait(0.05)
@@ -183,17 +203,15 @@ def test_killed_and_tried_again_by_a_worker_with_an_empty_disk(tmp_path: Path, v
         kept = len(store.keys("checkpoints/clips"))
         assert 0 < kept < COUNT
         platform.requeue(job.id)
-        second = {**shared, "MODEL_CACHE_DIR": str(tmp_path / "second")}
-        with worker(platform, tmp_path / "log_2", second, "worker-2"):
+        with worker(platform, tmp_path / "log_2", settings, "worker-2"):
             ended = platform.wait(job.id)
-        assert (ended["status"], ended["workerId"]) == ("COMPLETED", "worker-2")
-        answer = ended["output"]
-        assert answer["status"] == "complete"
-        manifest = requests.get(answer["manifest_url"], timeout=30).json()
-        assert [scene["clip"]["reused"] for scene in manifest["scenes"]].count(True) >= kept
-        assert len(store.keys("checkpoints/clips")) == COUNT
-        for url in (answer["film_url"], *(scene["video_url"] for scene in answer["scenes"])):
-            assert requests.get(url, timeout=30).content[4:8] == b"ftyp"
-        assert "X-Amz-Signature" in answer["film_url"]
-        log = (tmp_path / "log_2").read_text()
-        assert job.id in log and "X-Amz-Signature" not in log
+    assert (ended["status"], ended["workerId"]) == ("COMPLETED", "worker-2")
+    answer = ended["output"]
+    assert answer["status"] == "complete"
+    manifest = json.loads(read(answer["manifest_url"]))
+    assert [scene["clip"]["reused"] for scene in manifest["scenes"]].count(True) >= kept
+    assert len(store.keys("checkpoints/clips")) == COUNT
+    for url in (answer["film_url"], *(scene["video_url"] for scene in answer["scenes"])):
+        assert read(url)[4:8] == b"ftyp"
+    log = (tmp_path / "log_2").read_text()
+    assert job.id in log and "X-Amz-Signature" not in log

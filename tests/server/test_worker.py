@@ -220,7 +220,7 @@ def test_a_server_that_died_between_jobs_is_started_again(models: Path, tmp_path
 def test_the_handler_runs_in_runpod_s_own_loop(media: dict[str, str], tmp_path: Path) -> None:
     """With --test_input the SDK takes one job, as on the platform, and ends."""
     job = {"id": "local", "input": {**media, "profile": "draft", "resolution": "64x64"}}
-    environment = {**os.environ, "MODEL_CACHE_DIR": str(tmp_path / "none")}
+    environment = {**os.environ, "MODEL_CACHE_DIR": str(tmp_path / "none"), "WORK_DIR": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "runpod_handler.py", "--test_input", json.dumps(job)],
         cwd=ROOT,
