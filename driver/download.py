@@ -159,7 +159,7 @@ def _read(address: str) -> tuple[str, str]:
     """An address as it may be shown, and a file's name for it."""
     try:
         parts = urlsplit(address)
-        host = parts.hostname
+        host = parts.hostname or ""
     except ValueError:
         raise DownloadError("An address is no http or https address: check it.") from None
     shown = "".join(
