@@ -19,6 +19,7 @@ Story Studio: one command from a checkout to a film.
   ./install.sh demo           set up, then render workflows/demo/story.yaml without a model or a GPU
   ./install.sh test [ARG...]  set up with the test packages, then run pytest with these arguments
   ./install.sh --into PATH    link the node pack into the ComfyUI in PATH; installs nothing
+                              (to uninstall it there: rm PATH/custom_nodes/story_studio, which is only a link)
   ./install.sh --check        say whether the set-up is complete; changes nothing
   ./install.sh --help         this text
 

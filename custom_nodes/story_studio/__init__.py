@@ -5,7 +5,10 @@ Importing the pack costs nothing: the nodes, and what they need, are imported wh
 
 from __future__ import annotations
 
-__all__ = ["comfy_entrypoint"]
+__all__ = ["WEB_DIRECTORY", "comfy_entrypoint"]
+
+WEB_DIRECTORY = "./web"
+"""What ComfyUI's interface fetches: help pages in `docs`, and every JavaScript file."""
 
 
 async def comfy_entrypoint():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
+from ..takes import add_route
 from .animatic import Animatic
 from .clip import Clip
 from .film import Film, FilmScene
@@ -18,6 +19,8 @@ class StoryStudio(ComfyExtension):
     """Tells ComfyUI which nodes there are."""
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        # For the storyboard panel. `on_load` would be its place, but ComfyUI 0.3.75 does not call that.
+        add_route()
         return [
             S2VModels,
             TalkingVideo,

@@ -42,7 +42,11 @@ class Animatic(io.ComfyNode):
                 ),
                 after_input(),
             ],
-            outputs=[io.Video.Output()],
+            outputs=[
+                io.Video.Output(
+                    tooltip="The draft of the clip, with its sound. Link it to a Clip, which keeps it."
+                )
+            ],
             hidden=HIDDEN,
         )
 

@@ -28,11 +28,15 @@ class Clip(io.ComfyNode):
             "before, from the same picture, voice, models and settings, is taken from there and nothing "
             "is rendered.",
             inputs=[
-                io.Video.Input("video", lazy=True, tooltip="The video; made only if it is not there yet."),
+                io.Video.Input(
+                    "video",
+                    lazy=True,
+                    tooltip="From Talking Video or Animatic; made only if it is not there yet.",
+                ),
                 name_input("clip"),
                 take_input(),
             ],
-            outputs=[io.Video.Output()],
+            outputs=[io.Video.Output(tooltip="The finished clip. Link it to a Film Scene.")],
             hidden=HIDDEN,
             is_output_node=True,
         )

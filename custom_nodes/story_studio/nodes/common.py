@@ -17,6 +17,13 @@ CATEGORY = "Story Studio"
 HIDDEN = [io.Hidden.dynprompt, io.Hidden.unique_id, io.Hidden.extra_pnginfo]
 
 
+def advanced(one: io.Input) -> io.Input:
+    """Marks an input that few need: the interface may fold it away."""
+    # The constructors of ComfyUI 0.3.75 know no such argument.
+    one.extra_dict = {"advanced": True}
+    return one
+
+
 def after_input() -> io.Input:
     """An input whose value is not used: what it is linked to comes first."""
     return io.AnyType.Input(
@@ -39,7 +46,14 @@ def area_inputs() -> list[io.Input]:
             tooltip="Together with the height, how many pixels a frame may have: 832x480 is 480p, "
             "1280x720 is 720p. The picture keeps its own shape; both sides become multiples of 64.",
         ),
-        io.Int.Input("height", default=480, min=64, max=4096, step=16, tooltip="See width."),
+        io.Int.Input(
+            "height",
+            default=480,
+            min=64,
+            max=4096,
+            step=16,
+            tooltip="See width: only the product of the two counts.",
+        ),
     ]
 
 
@@ -52,12 +66,14 @@ def name_input(default: str) -> io.Input:
 
 def take_input() -> io.Input:
     """Another take than the one that would be made or found."""
-    return io.String.Input(
-        "take",
-        default="",
-        optional=True,
-        tooltip="Empty: what is linked here. Or the 24 digits in the file name of an earlier take, to use "
-        "that one whatever is linked.",
+    return advanced(
+        io.String.Input(
+            "take",
+            default="",
+            optional=True,
+            tooltip="Empty: what is linked here. Or the 24 digits in the file name of an earlier take, to "
+            "use that one whatever is linked.",
+        )
     )
 
 

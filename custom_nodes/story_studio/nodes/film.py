@@ -29,12 +29,23 @@ class FilmScene(io.ComfyNode):
             inputs=[
                 FilmType.Input("film", optional=True, tooltip="The film so far; none for the first scene."),
                 io.Video.Input("clip", tooltip="The scene's video, with its sound."),
-                io.String.Input("title", default="", tooltip="Name of the scene's chapter."),
                 io.String.Input(
-                    "text", default="", multiline=True, tooltip="What is said: becomes captions."
+                    "title",
+                    default="",
+                    tooltip="Name of the scene's chapter. Empty: Scene 1, Scene 2 and so on.",
+                ),
+                io.String.Input(
+                    "text",
+                    default="",
+                    multiline=True,
+                    tooltip="What is said in the clip, to make captions from. Empty: none.",
                 ),
             ],
-            outputs=[FilmType.Output(display_name="film")],
+            outputs=[
+                FilmType.Output(
+                    display_name="film", tooltip="With this scene: to the next Film Scene, or to a Film."
+                )
+            ],
         )
 
     @classmethod
@@ -71,16 +82,20 @@ class Film(io.ComfyNode):
                     min=0.1,
                     max=3.0,
                     step=0.1,
-                    tooltip="Length of a crossfade.",
+                    tooltip="Length of a crossfade; without effect when joined by cut.",
                 ),
-                io.Boolean.Input("chapters", default=True, tooltip="A chapter for each scene."),
                 io.Boolean.Input(
-                    "captions", default=True, tooltip="Captions, from the scenes' texts, to switch on."
+                    "chapters", default=True, tooltip="A chapter for each scene, to jump to in a player."
+                ),
+                io.Boolean.Input(
+                    "captions",
+                    default=True,
+                    tooltip="Captions of the scenes' texts, which the viewer switches on in the player.",
                 ),
                 io.String.Input("title", default="", tooltip="The film's title, as players show it."),
                 name_input("film"),
             ],
-            outputs=[io.Video.Output()],
+            outputs=[io.Video.Output(tooltip="The finished film, backed by its file.")],
             hidden=HIDDEN,
             is_output_node=True,
         )

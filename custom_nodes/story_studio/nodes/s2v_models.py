@@ -13,9 +13,16 @@ import torch
 from comfy_api.latest import io
 from comfy_extras.nodes_model_advanced import ModelSamplingSD3
 
-from .common import CATEGORY
+from .common import CATEGORY, advanced
 
 NO_LORA = "none"
+_OF_THIS_FAMILY = {
+    "diffusion_models": "s2v",
+    "text_encoders": "umt5",
+    "vae": "wan_2.1",
+    "audio_encoders": "wav2vec2",
+}
+"""A word in the names of the files that fit, by folder."""
 
 
 class S2VModels(io.ComfyNode):
@@ -23,8 +30,13 @@ class S2VModels(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        def files(folder: str) -> list[str]:
-            return folder_paths.get_filename_list(folder)
+        def choice(name: str, folder: str, tooltip: str) -> io.Input:
+            files = folder_paths.get_filename_list(folder)
+            fitting = [file for file in files if _OF_THIS_FAMILY[folder] in file.lower()]
+            combo = io.Combo.Input(name, options=files, tooltip=tooltip)
+            if fitting:
+                combo.default = fitting[0]
+            return combo
 
         return io.Schema(
             node_id="StoryStudio_S2VModels",
@@ -33,52 +45,57 @@ class S2VModels(io.ComfyNode):
             description="Loads the models of Wan2.2 S2V: the video model, and those that read the prompt, "
             "the picture and the voice. It reads its files while other nodes work.",
             inputs=[
-                io.Combo.Input(
+                choice(
                     "diffusion_model",
-                    options=files("diffusion_models"),
-                    tooltip="The video model, for example wan2.2_s2v_14B_fp8_scaled.safetensors.",
+                    "diffusion_models",
+                    "The video model, for example wan2.2_s2v_14B_fp8_scaled.safetensors.",
                 ),
-                io.Combo.Input(
+                choice(
                     "text_encoder",
-                    options=files("text_encoders"),
-                    tooltip="Reads the prompt: umt5_xxl_fp8_e4m3fn_scaled.safetensors.",
+                    "text_encoders",
+                    "Reads the prompt: umt5_xxl_fp8_e4m3fn_scaled.safetensors.",
                 ),
-                io.Combo.Input(
-                    "vae",
-                    options=files("vae"),
-                    tooltip="Pictures to latents and back: wan_2.1_vae.safetensors.",
-                ),
-                io.Combo.Input(
+                choice("vae", "vae", "Pictures to latents and back: wan_2.1_vae.safetensors."),
+                choice(
                     "audio_encoder",
-                    options=files("audio_encoders"),
-                    tooltip="Listens to the voice: wav2vec2_large_english_fp16.safetensors.",
+                    "audio_encoders",
+                    "Listens to the voice: wav2vec2_large_english_fp16.safetensors.",
                 ),
                 io.Combo.Input(
                     "lora",
-                    options=[NO_LORA, *files("loras")],
+                    options=[NO_LORA, *folder_paths.get_filename_list("loras")],
                     default=NO_LORA,
                     tooltip="Optional. The lightx2v LoRA renders in 4 steps at cfg 1; it was not made for "
                     "S2V and moves less.",
                 ),
-                io.Float.Input(
-                    "lora_strength",
-                    default=1.0,
-                    min=-10.0,
-                    max=10.0,
-                    step=0.05,
-                    tooltip="1 is as it was made.",
+                advanced(
+                    io.Float.Input(
+                        "lora_strength",
+                        default=1.0,
+                        min=-10.0,
+                        max=10.0,
+                        step=0.05,
+                        tooltip="How strongly the LoRA works: 1 is as it was made, 0 is without it.",
+                    )
                 ),
-                io.Float.Input(
-                    "shift",
-                    default=3.0,
-                    min=0.0,
-                    max=100.0,
-                    step=0.1,
-                    tooltip="How long the noise stays high: 3 is the official value, higher means more "
-                    "motion.",
+                advanced(
+                    io.Float.Input(
+                        "shift",
+                        default=3.0,
+                        min=0.0,
+                        max=100.0,
+                        step=0.1,
+                        tooltip="How long the noise stays high: 3 is the official value, higher means more "
+                        "motion.",
+                    )
                 ),
             ],
-            outputs=[io.Model.Output(), io.Clip.Output(), io.Vae.Output(), io.AudioEncoder.Output()],
+            outputs=[
+                io.Model.Output(tooltip="The video model, with the LoRA: to Talking Video."),
+                io.Clip.Output(tooltip="The text encoder: to the CLIP Text Encode of each prompt."),
+                io.Vae.Output(tooltip="To Talking Video."),
+                io.AudioEncoder.Output(tooltip="To Talking Video."),
+            ],
         )
 
     @classmethod

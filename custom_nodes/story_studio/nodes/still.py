@@ -28,12 +28,18 @@ class Still(io.ComfyNode):
             description="Keeps a scene's picture in output/story_studio/stills. A picture that was made "
             "before, from the same prompt, models and settings, is read from there and nothing is rendered.",
             inputs=[
-                io.Image.Input("image", lazy=True, tooltip="The picture; made only if it is not there yet."),
+                io.Image.Input(
+                    "image",
+                    lazy=True,
+                    tooltip="From VAE Decode or Title Card; made only if it is not there yet.",
+                ),
                 name_input("still"),
                 after_input(),
                 take_input(),
             ],
-            outputs=[io.Image.Output()],
+            outputs=[
+                io.Image.Output(tooltip="The finished still. Link it to a Storyboard and to Talking Video.")
+            ],
             hidden=HIDDEN,
             is_output_node=True,
         )

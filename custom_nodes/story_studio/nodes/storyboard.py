@@ -44,7 +44,12 @@ class Storyboard(io.ComfyNode):
                 io.String.Input("name", default="", tooltip="Shown above the prompt, for example scene_1."),
                 io.String.Input("prompt", default="", multiline=True, tooltip="Shown under the picture."),
             ],
-            outputs=[StoryboardType.Output(display_name="storyboard")],
+            outputs=[
+                StoryboardType.Output(
+                    display_name="storyboard",
+                    tooltip="With this still: to the next Storyboard, or a Contact Sheet.",
+                )
+            ],
         )
 
     @classmethod
@@ -76,7 +81,12 @@ class ContactSheet(io.ComfyNode):
                 name_input("storyboard"),
                 after_input(),
             ],
-            outputs=[StoryboardType.Output(display_name="storyboard")],
+            outputs=[
+                StoryboardType.Output(
+                    display_name="storyboard",
+                    tooltip="There when every still is: link it to `after` of the first Talking Video.",
+                )
+            ],
             is_output_node=True,
         )
 

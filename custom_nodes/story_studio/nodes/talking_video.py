@@ -16,7 +16,7 @@ from ..media.clip_writer import ClipWriter
 from ..s2v import audio as sound
 from ..s2v import motion, sampling, timeline
 from ..s2v.checks import check_sockets
-from .common import CATEGORY, HIDDEN, after_input, area_inputs, temporary, warn
+from .common import CATEGORY, HIDDEN, advanced, after_input, area_inputs, temporary, warn
 
 PRESETS = {"quality": (40, 4.5), "standard": (20, 4.5), "turbo": (4, 1.0)}
 """Steps and cfg. `quality` is official; `turbo` is for the 4-step LoRA."""
@@ -40,9 +40,13 @@ class TalkingVideo(io.ComfyNode):
             "with its length.",
             inputs=[
                 io.Model.Input("model", tooltip="Wan2.2 S2V, from Wan2.2 S2V Models."),
-                io.Conditioning.Input("positive", tooltip="What happens in the video."),
-                io.Conditioning.Input("negative", tooltip="What to avoid; without effect at cfg 1."),
-                io.Vae.Input("vae", tooltip="The Wan 2.1 VAE."),
+                io.Conditioning.Input(
+                    "positive", tooltip="What happens in the video, from CLIP Text Encode."
+                ),
+                io.Conditioning.Input(
+                    "negative", tooltip="What to avoid, from CLIP Text Encode; without effect at cfg 1."
+                ),
+                io.Vae.Input("vae", tooltip="The Wan 2.1 VAE, from Wan2.2 S2V Models."),
                 io.AudioEncoder.Input("audio_encoder", tooltip="wav2vec2, from Wan2.2 S2V Models."),
                 io.Audio.Input("audio", tooltip="The recording; the video is as long as it is."),
                 io.Image.Input("image", tooltip="The picture that talks; the first one of a batch."),
@@ -81,15 +85,18 @@ class TalkingVideo(io.ComfyNode):
                     "Wan2.2 S2V Models. " + UNGUIDED,
                     optional=True,
                 ),
-                io.Combo.Input(
-                    "continuity",
-                    options=["reencode", "latent"],
-                    default="reencode",
-                    tooltip="How a chunk goes on from the one before. reencode: the official way, from its "
-                    "last 73 pictures; for each chunk of 80 the VAE decodes 39 latents and encodes 73 "
-                    "pictures. latent: from its last 19 latents; the VAE decodes 20 and encodes nothing, and "
-                    "no seam shows in what it decodes, but errors of the latents are carried on.",
-                    optional=True,
+                advanced(
+                    io.Combo.Input(
+                        "continuity",
+                        options=["reencode", "latent"],
+                        default="reencode",
+                        tooltip="How a chunk goes on from the one before. reencode: the official way, from "
+                        "its last 73 pictures; for each chunk of 80 the VAE decodes 39 latents and encodes "
+                        "73 pictures. latent: from its last 19 latents; the VAE decodes 20 and encodes "
+                        "nothing, and no seam shows in what it decodes, but errors of the latents are "
+                        "carried on.",
+                        optional=True,
+                    )
                 ),
                 io.Boolean.Input(
                     "start_with_image",
@@ -97,14 +104,17 @@ class TalkingVideo(io.ComfyNode):
                     tooltip="The first frame is the picture itself, and the video moves on from it.",
                     optional=True,
                 ),
-                io.Float.Input(
-                    "crf",
-                    default=16.0,
-                    min=0.0,
-                    max=40.0,
-                    step=1.0,
-                    tooltip="Compression of the MP4: 16 looks like the original, higher makes smaller files.",
-                    optional=True,
+                advanced(
+                    io.Float.Input(
+                        "crf",
+                        default=16.0,
+                        min=0.0,
+                        max=40.0,
+                        step=1.0,
+                        tooltip="Compression of the MP4: 16 looks like the original, higher makes smaller "
+                        "files.",
+                        optional=True,
+                    )
                 ),
                 io.Image.Input(
                     "pose_video",
@@ -112,7 +122,11 @@ class TalkingVideo(io.ComfyNode):
                     optional=True,
                 ),
             ],
-            outputs=[io.Video.Output()],
+            outputs=[
+                io.Video.Output(
+                    tooltip="The talking video, with the recording as its sound. Link it to a Clip."
+                )
+            ],
             hidden=HIDDEN,
         )
 

@@ -28,8 +28,12 @@ class TitleCard(io.ComfyNode):
                 io.String.Input(
                     "heading", default="", tooltip="Small line above the text, for example the scene's name."
                 ),
-                io.Int.Input("width", default=832, min=64, max=2048, step=16, tooltip="In pixels."),
-                io.Int.Input("height", default=448, min=64, max=2048, step=16, tooltip="In pixels."),
+                io.Int.Input(
+                    "width", default=832, min=64, max=2048, step=16, tooltip="Width of the card in pixels."
+                ),
+                io.Int.Input(
+                    "height", default=448, min=64, max=2048, step=16, tooltip="Height of the card in pixels."
+                ),
                 io.Int.Input(
                     "seed",
                     default=0,
@@ -39,7 +43,7 @@ class TitleCard(io.ComfyNode):
                     tooltip="Another seed gives other colours and shapes.",
                 ),
             ],
-            outputs=[io.Image.Output()],
+            outputs=[io.Image.Output(tooltip="The card. Link it to a Still, which keeps it.")],
         )
 
     @classmethod

@@ -1,0 +1,138 @@
+/** The storyboard panel's page. What comes from a story is put in as text, never as HTML. */
+
+const EMPTY =
+  'No scenes yet. Choose Workflow > Browse Templates > story_studio and open Story or Draft; or add a Still and a Clip node to your own workflow.'
+const BUTTONS = [
+  ['still', 'Stills', 'Render only the stills: look at them before the clips are made'],
+  ['clip', 'Clips', 'Render all clips, and the stills that they need'],
+  ['film', 'Film', 'Render whatever the film still needs, and the film'],
+]
+
+function h(tag, props = {}, ...children) {
+  const { aria = {}, ...rest } = props
+  const element = Object.assign(document.createElement(tag), rest)
+  for (const [name, value] of Object.entries(aria)) element.setAttribute(`aria-${name}`, value)
+  element.append(...children)
+  return element
+}
+
+/** Sets only what differs, so that a video plays on and a focused button keeps its focus. */
+function set(element, props) {
+  for (const [name, value] of Object.entries(props)) if (element[name] !== value) element[name] = value
+}
+
+/** Builds the panel in an element; `actions` are what its buttons do. */
+export function createView(element, actions) {
+  const style = h('link', { rel: 'stylesheet', href: new URL('panel.css', import.meta.url).href })
+  const say = h('p', { className: 'problem', role: 'status' })
+  const empty = h('p', { className: 'empty', textContent: EMPTY })
+  const list = h('ol')
+  const buttons = BUTTONS.map(([what, label, title]) =>
+    h('button', { type: 'button', textContent: label, title, onclick: () => actions.render(what) }),
+  )
+  const stop = h('button', { type: 'button', textContent: 'Stop', className: 'stop', onclick: () => actions.stop() })
+  const tools = h('div', { className: 'tools', role: 'group', aria: { label: 'Render' } }, ...buttons, stop)
+  const panel = h('section', { className: 'story-studio', aria: { label: 'Storyboard' } })
+  panel.append(h('header', {}, h('h2', { textContent: 'Storyboard' }), tools), say, empty, list)
+  element.replaceChildren(style, panel)
+  let cards = new Map()
+
+  return {
+    paint({ scenes, films, running, problem }) {
+      set(say, { textContent: problem, hidden: !problem })
+      set(empty, { hidden: scenes.length > 0 })
+      set(tools, { hidden: !scenes.length })
+      set(stop, { hidden: !running })
+      const some = { still: scenes.some(one => one.still), clip: scenes.some(one => one.clip), film: films > 0 }
+      BUTTONS.forEach(([what], index) => set(buttons[index], { disabled: !some[what] }))
+      const known = cards
+      cards = new Map(scenes.map(scene => [scene.id, known.get(scene.id) ?? createCard(scene, actions)]))
+      const wanted = [...cards.values()].map(card => card.element)
+      if (wanted.length !== list.children.length || wanted.some((one, index) => one !== list.children[index])) {
+        list.replaceChildren(...wanted)
+      }
+      scenes.forEach((scene, index) => cards.get(scene.id).paint(scene, index + 1))
+    },
+  }
+}
+
+function createCard({ id, ...scene }, actions) {
+  const name = h('button', { type: 'button', className: 'name', title: 'Show on the canvas' })
+  const state = h('span', { className: 'state' })
+  const reason = h('p', { className: 'reason', role: 'alert' })
+  const prompt = h('p', { className: 'prompt' })
+  const parts = ['still', 'clip'].filter(part => scene[part]).map(part => createPart(id, part, actions))
+  const media = h('div', { className: 'media' }, ...parts.map(part => part.element))
+  const element = h('li', {}, h('div', { className: 'head' }, name, state), reason, media)
+  element.append(...parts.map(part => part.strip), prompt)
+  element.onclick = event => event.target.closest('video, figcaption, .takes') || actions.show(id)
+  return {
+    element,
+    paint(now, number) {
+      const percent = now.progress ? ` ${Math.round(now.progress * 100)} %` : ''
+      const title = `${number}. ${now.name || 'Scene'}`
+      set(name, { textContent: title })
+      set(state, { textContent: now.state + percent })
+      set(reason, { textContent: now.reason, hidden: !now.reason })
+      set(prompt, { textContent: now.prompt, title: now.prompt, hidden: !now.prompt })
+      element.dataset.state = now.state
+      parts.forEach(part => part.paint(now, title))
+    },
+  }
+}
+
+function createPart(id, part, actions) {
+  const label = part === 'still' ? 'Still' : 'Clip'
+  const frame = h('div', { className: 'frame' })
+  const strip = h('div', { className: 'takes', role: 'group', hidden: true })
+  const again = h('button', { type: 'button', textContent: 'New take', onclick: () => actions.newTake(id, part) })
+  const earlier = h('button', {
+    type: 'button',
+    onclick() {
+      strip.hidden = !strip.hidden
+      earlier.setAttribute('aria-expanded', String(!strip.hidden))
+    },
+    aria: { expanded: 'false' },
+  })
+  const element = h('figure', {}, frame, h('figcaption', {}, h('span', { textContent: label }), again, earlier))
+  let shown = ''
+  let listed = ''
+  return {
+    element,
+    strip,
+    paint(scene, title) {
+      const { file, old, takes, chosen } = scene[part]
+      const url = file ? actions.url(file) : ''
+      if (shown !== url || !frame.firstChild) {
+        frame.replaceChildren(url ? media(part, url, `${label} of ${title}`, true) : h('span', { textContent: 'not made yet' }))
+        shown = url
+      }
+      const stale = old && file
+      set(frame, { className: `frame ${file ? part : ''} ${stale ? 'old' : ''}`, title: stale ? 'Made before the last change' : '' })
+      again.setAttribute('aria-label', `New take of the ${part} of ${title}`)
+      again.title = `Another seed: makes this ${part} anew, and nothing else`
+      set(earlier, { textContent: chosen ? 'Take chosen' : `Takes ${takes.length}`, hidden: !takes.length && !chosen })
+      strip.setAttribute('aria-label', `Takes of the ${part} of ${title}`)
+      const list = JSON.stringify([takes, chosen, url])
+      if (listed === list) return
+      listed = list
+      const pick = (key, content, name) =>
+        h('button', { type: 'button', title: name, onclick: () => actions.choose(id, part, key), aria: { label: name, pressed: String(key === chosen) } }, content)
+      strip.replaceChildren(
+        pick('', 'As the graph says', `No chosen take: the ${part} that the graph makes`),
+        ...takes.map(({ key, file: one }, index) =>
+          pick(key, media(part, actions.url(one), '', false), `Use take ${takes.length - index} of ${takes.length}, ${key}`),
+        ),
+      )
+    },
+  }
+}
+
+function media(part, src, label, large) {
+  if (part === 'still') return h('img', { src, alt: label, loading: 'lazy' })
+  const video = h('video', { src, preload: 'metadata', tabIndex: large ? 0 : -1, aria: { label } })
+  // So small a picture would be hidden by controls that are always there.
+  const control = wanted => () => (video.controls = wanted || !video.paused)
+  if (large) Object.assign(video, { onmouseenter: control(true), onfocus: control(true), onmouseleave: control(false), onblur: control(false) })
+  return video
+}

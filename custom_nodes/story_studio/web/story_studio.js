@@ -1,0 +1,206 @@
+/** The storyboard panel: what it knows of the story, and what ComfyUI tells while it renders. */
+import { app } from '../../scripts/app.js'
+import { createView } from './panel.mjs'
+import { filmsOf, ownersOf, readScenes, seedOf } from './scenes.mjs'
+import { keepSeed, ownWidget, pathTo, setWidget, show } from './widgets.mjs'
+
+const PARTS = ['still', 'clip']
+const model = { scenes: [], films: [], owners: new Map(), takes: {}, problem: '' }
+const sessions = new Map()
+let view = null
+let target = null
+let timer = 0
+let read = 0
+
+const place = () => app.extensionManager.workflow?.activeWorkflow?.path ?? ''
+
+/** What happened to the open workflow since the page was loaded: other workflows have the same node ids. */
+function session() {
+  const path = place()
+  if (!sessions.has(path)) sessions.set(path, { running: null, active: {}, failed: new Map(), made: {}, problem: '' })
+  return sessions.get(path)
+}
+
+/** Ids and input names of all seeds that a still or clip must not share: those of other scenes and of `also`. */
+const foreignSeeds = (scene, ...also) =>
+  model.scenes.flatMap(one => (one === scene ? also : PARTS).map(part => one.seeds[part])).filter(Boolean)
+
+async function refresh() {
+  clearTimeout(timer)
+  if (!view) return
+  const turn = ++read
+  try {
+    const { output } = await app.graphToPrompt()
+    const scenes = readScenes(output)
+    const body = JSON.stringify({ prompt: output })
+    const headers = { 'Content-Type': 'application/json' }
+    const answer = scenes.length && (await app.api.fetchApi('/story_studio/takes', { method: 'POST', headers, body }))
+    if (answer && !answer.ok) throw new Error(`The server answered ${answer.status} when asked for takes.`)
+    const takes = answer ? await answer.json() : {}
+    if (turn !== read) return
+    for (const scene of scenes) {
+      scene.seeds = Object.fromEntries(PARTS.map(part => [part, scene[part] && seedOf(output, scene[part])]))
+      scene.chosen = Object.fromEntries(PARTS.map(part => [part, output[scene[part]]?.inputs.take || '']))
+    }
+    Object.assign(model, { scenes, takes, films: filmsOf(output), owners: ownersOf(output, scenes), problem: '' })
+  } catch (error) {
+    model.problem = `The story could not be read: ${error.message}`
+  }
+  paint()
+}
+
+function refreshSoon() {
+  clearTimeout(timer)
+  timer = setTimeout(refresh, 250)
+}
+
+/** The reasons why the server refused nodes, by scene, as ComfyUI keeps them until the next run. */
+function refused() {
+  const found = new Map()
+  for (const [id, { errors }] of Object.entries(app.lastNodeErrors ?? {})) {
+    const scene = model.owners.get(id)?.scene
+    if (scene) found.set(scene.id, errors.map(one => [one.message, one.details].filter(Boolean).join(': ')).join(' '))
+  }
+  return found
+}
+
+function paint() {
+  if (!view) return
+  const now = session()
+  const reasons = refused()
+  const working = new Map()
+  for (const [id, progress] of Object.entries(now.active)) {
+    const owner = model.owners.get(id)
+    if (owner) working.set(owner.scene.id, { part: owner.part, progress })
+  }
+  const scenes = model.scenes.map(scene => {
+    const shown = { ...scene, reason: now.failed.get(scene.id) ?? reasons.get(scene.id) ?? '' }
+    for (const part of PARTS) {
+      const { file = null, takes = [] } = model.takes[scene[part]] ?? {}
+      const made = now.made[scene[part]]
+      shown[part] = scene[part] && { file: file ?? made, old: !file, takes, chosen: scene.chosen[part] }
+    }
+    const work = working.get(scene.id)
+    const done = PARTS.every(part => !shown[part] || !shown[part].old)
+    shown.state = shown.reason ? 'failed' : work ? { still: 'drawing', clip: 'talking' }[work.part] : done ? 'done' : 'waiting'
+    shown.progress = work?.progress ?? 0
+    return shown
+  })
+  view.paint({ scenes, films: model.films.length, running: !!now.running, problem: model.problem || now.problem })
+}
+
+async function queue(ids) {
+  for (const scene of model.scenes) for (const part of PARTS) if (scene.seeds[part]) keepSeed(app, scene.seeds[part])
+  await app.queuePrompt(0, 1, ids)
+  await refresh()
+}
+
+const scene = id => model.scenes.find(one => one.id === id)
+
+const actions = {
+  url: file => app.api.apiURL(`/view?${new URLSearchParams(file)}`),
+  show: id => show(app, scene(id).clip ?? scene(id).still),
+  stop: () => app.api.interrupt(session().running),
+  async render(what) {
+    await refresh()
+    await queue(what === 'film' ? model.films : model.scenes.map(one => one[what]).filter(Boolean))
+  },
+  async newTake(id, part) {
+    await refresh()
+    const one = scene(id)
+    const seed = one.seeds[part]
+    // A new still makes a new clip anyway; but a new clip must leave its still as it is.
+    let widget = seed && ownWidget(app, seed, foreignSeeds(one, ...(part === 'clip' ? ['still'] : [])))
+    if (seed && !widget && part === 'clip') {
+      widget = ownWidget(app, seed, foreignSeeds(one))
+      const { file, takes } = model.takes[one.still]
+      const kept = takes.find(take => take.file.filename === file?.filename)
+      if (widget && kept && !choose(one, 'still', kept.key)) return
+    }
+    if (!widget) return say(`The ${part} of ${one.name} has no seed of its own to change.`)
+    if (one.chosen[part] && !choose(one, part, '')) return
+    setWidget(app, widget, Math.floor(Math.random() * 2 ** 32))
+    await queue([one[part]])
+  },
+  async choose(id, part, key) {
+    if (choose(scene(id), part, key)) await refresh()
+  },
+}
+
+function choose(one, part, key) {
+  const others = model.scenes.flatMap(other => PARTS.filter(p => other !== one || p !== part).map(p => other[p]))
+  const inputs = others.filter(Boolean).map(id => ({ id, input: 'take' }))
+  const widget = ownWidget(app, { id: one[part], input: 'take' }, inputs)
+  if (!widget) say(`${one.name} has no input "take" of its own: put it on the outside of its subgraph.`)
+  else setWidget(app, widget, key)
+  return !!widget
+}
+
+function say(problem) {
+  session().problem = problem
+  paint()
+}
+
+const on = (name, handle) =>
+  app.api.addEventListener(name, ({ detail }) => {
+    if (target) handle(detail)
+    paint()
+  })
+
+function end() {
+  Object.assign(target, { running: null, active: {} })
+  refreshSoon()
+}
+
+function listen() {
+  app.api.addEventListener('execution_start', ({ detail }) => {
+    target = session()
+    Object.assign(target, { running: detail.prompt_id, active: {}, failed: new Map(), problem: '' })
+    paint()
+  })
+  on('progress_state', ({ nodes }) => {
+    // A Still or Clip that waits for its input counts as running too.
+    const works = ([id, node]) => node.state === 'running' && !(id in model.takes)
+    const running = Object.entries(nodes).filter(works)
+    target.active = Object.fromEntries(running.map(([id, { value, max }]) => [id, max > 1 ? value / max : 0]))
+  })
+  on('executed', ({ node, output }) => {
+    if (!output?.checkpoint) return
+    target.made[node] = output.images[0]
+    if (target === session() && model.takes[node]) model.takes[node].file = output.images[0]
+  })
+  on('execution_error', ({ node_id, exception_message }) => {
+    const owner = target === session() && model.owners.get(node_id)
+    const reason = exception_message.trim()
+    if (owner) target.failed.set(owner.scene.id, reason)
+    else target.problem = `${pathTo(app, String(node_id)).at(-1)?.title ?? 'A node'}: ${reason}`
+    end()
+  })
+  on('execution_success', end)
+  on('execution_interrupted', end)
+  app.api.addEventListener('graphChanged', refreshSoon)
+}
+
+app.registerExtension({
+  name: 'StoryStudio.Storyboard',
+  setup() {
+    listen()
+    app.extensionManager.registerSidebarTab({
+      id: 'story-studio',
+      icon: 'pi pi-images',
+      title: 'Storyboard',
+      label: 'Story',
+      tooltip: 'Storyboard: the scenes of this story',
+      type: 'custom',
+      render(element) {
+        view = createView(element, actions)
+        refresh()
+      },
+      destroy() {
+        view = null
+      },
+    })
+  },
+  afterConfigureGraph: refreshSoon,
+  nodeCreated: refreshSoon,
+})

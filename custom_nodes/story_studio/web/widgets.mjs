@@ -1,0 +1,76 @@
+/** From ids of the flattened graph ("12:3" is node 3 in subgraph node 12) to nodes and widgets on the canvas. */
+
+const root = app => app.rootGraph ?? app.graph
+const INPUTS_OF_SUBGRAPH = -10
+
+/** The node and the subgraph nodes around it, outermost first. */
+export function pathTo(app, id) {
+  const path = []
+  for (const part of id.split(':')) {
+    const graph = path.length ? path.at(-1).subgraph : root(app)
+    const node = graph?.getNodeById(/^\d+$/.test(part) ? Number(part) : part)
+    if (!node) return []
+    path.push(node)
+  }
+  return path
+}
+
+/** The widget that gives an input its value: the node's own, a primitive's, or a subgraph node's. */
+function widgetOf(path, input) {
+  const node = path.at(-1)
+  const link = node?.graph.getLink(node.inputs?.find(slot => slot.name === input)?.link)
+  if (!link) return node?.widgets?.find(widget => widget.name === input)
+  if (link.origin_id === INPUTS_OF_SUBGRAPH) {
+    const outer = path.at(-2)
+    return widgetOf(path.slice(0, -1), outer?.inputs[link.origin_slot]?.name)
+  }
+  const origin = node.graph.getNodeById(link.origin_id)
+  if (origin?.widgets?.length) return origin.widgets[0]
+  const only = origin?.inputs?.length === 1 && origin.inputs[0].name
+  return only ? widgetOf([...path.slice(0, -1), origin], only) : undefined
+}
+
+/**
+ * The widget behind an input that is its own: none of `others` gets its value from it.
+ * A link to a widget that others use too is cut, and the node's own widget used instead.
+ */
+export function ownWidget(app, { id, input }, others) {
+  const path = pathTo(app, id)
+  const used = new Set(others.map(other => widgetOf(pathTo(app, other.id), other.input)))
+  const widget = widgetOf(path, input)
+  if (widget && !used.has(widget)) return widget
+  const node = path.at(-1)
+  const own = node?.widgets?.find(one => one.name === input)
+  if (path.length !== 1 || !own || own === widget) return undefined
+  node.disconnectInput(node.inputs.findIndex(slot => slot.name === input))
+  return own
+}
+
+export function setWidget(app, widget, value) {
+  widget.value = value
+  widget.callback?.(value, app.canvas)
+  app.graph.setDirtyCanvas(true, true)
+  const tracker = app.extensionManager.workflow?.activeWorkflow?.changeTracker
+  // Newer frontends have another name for it and warn of the old one.
+  if (tracker?.captureCanvasState) tracker.captureCanvasState()
+  else tracker?.checkState?.()
+}
+
+/** Stops ComfyUI from changing a seed after each run: what was looked at is what the next run goes on with. */
+export function keepSeed(app, { id, input }) {
+  const path = pathTo(app, id)
+  for (const widget of [widgetOf(path, input), path.at(-1)?.widgets?.find(one => one.name === input)]) {
+    for (const control of widget?.linkedWidgets ?? []) {
+      if (['randomize', 'increment', 'decrement'].includes(control.value)) setWidget(app, control, 'fixed')
+    }
+  }
+}
+
+/** Brings a node, or the subgraph node around it, into view and selects it. */
+export function show(app, id) {
+  const [node] = pathTo(app, id)
+  if (!node) return
+  if (app.canvas.graph !== root(app)) app.canvas.setGraph(root(app))
+  app.canvas.centerOnNode(node)
+  app.canvas.selectItems([node])
+}

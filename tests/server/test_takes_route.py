@@ -1,0 +1,110 @@
+"""The route behind the storyboard panel: what a graph would find, and the takes with its nodes' names."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.conftest import Studio, write_voice
+
+
+def story(studio: Studio, name: str, seed: int, **still: str) -> dict[str, Any]:
+    """A draft scene as an API workflow: its Still is node 2, its Clip node 5."""
+    voice = write_voice(studio.server.workspace / "input" / "takes.wav", 0.3).name
+    card = {"text": name, "heading": "", "width": 64, "height": 64, "seed": seed}
+    # Browsers send inputs that a node does not have, as LoadAudio's player.
+    sound = {"audio": voice, "audioUI": ""}
+    move = {"audio": ["3", 0], "image": ["2", 0], "width": 64, "height": 64, "seed": 1}
+    return {
+        "1": {"class_type": "StoryStudio_TitleCard", "inputs": card},
+        "2": {"class_type": "StoryStudio_Still", "inputs": {"image": ["1", 0], "name": name, **still}},
+        "3": {"class_type": "LoadAudio", "inputs": sound},
+        "4": {"class_type": "StoryStudio_Animatic", "inputs": move},
+        "5": {"class_type": "StoryStudio_Clip", "inputs": {"video": ["4", 0], "name": name}},
+    }
+
+
+def ask(studio: Studio, prompt: Any) -> Any:
+    answer = requests.post(f"{studio.url}/story_studio/takes", json={"prompt": prompt}, timeout=30)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def render(studio: Studio, prompt: dict[str, Any]) -> None:
+    prompt_id = requests.post(f"{studio.url}/prompt", json={"prompt": prompt}, timeout=30).json()["prompt_id"]
+    while not (history := requests.get(f"{studio.url}/history/{prompt_id}", timeout=30).json()):
+        pass
+    assert history[prompt_id]["status"]["status_str"] == "success"
+
+
+def names(takes: list[dict[str, Any]]) -> list[str]:
+    return [take["file"]["filename"] for take in takes]
+
+
+def test_nothing_is_found_before_and_everything_after(studio: Studio) -> None:
+    first, second = story(studio, "route", 1), story(studio, "route", 2)
+    assert ask(studio, first) == {"2": {"file": None, "takes": []}, "5": {"file": None, "takes": []}}
+    render(studio, first)
+    found = ask(studio, first)
+    for node, kind in (("2", "stills"), ("5", "clips")):
+        (take,) = found[node]["takes"]
+        assert found[node]["file"] == take["file"]
+        assert (studio.server.output / "story_studio" / kind / take["file"]["filename"]).is_file()
+        assert take["file"]["filename"].startswith(f"route.{take['key']}.")
+        assert requests.get(f"{studio.url}/view", params=take["file"], timeout=30).status_code == 200
+    asked = ask(studio, second)
+    assert asked["2"]["file"] is None and asked["2"]["takes"] == found["2"]["takes"]
+    render(studio, second)
+    assert len(ask(studio, second)["5"]["takes"]) == 2
+
+
+def test_takes_are_newest_first_and_one_can_be_chosen(studio: Studio) -> None:
+    for seed in (1, 2):
+        render(studio, story(studio, "order", seed))
+    before = ask(studio, story(studio, "order", 2))["2"]
+    oldest = studio.server.output / "story_studio" / "stills" / names(before["takes"])[0]
+    os.utime(oldest, (1, 1))
+    after = ask(studio, story(studio, "order", 2))["2"]
+    assert names(after["takes"]) == names(before["takes"])[::-1]
+    chosen = ask(studio, story(studio, "order", 99, take=after["takes"][1]["key"]))["2"]
+    assert chosen["file"]["filename"] == oldest.name
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "*", "[a-z]*", "/", ""])
+def test_a_name_reaches_no_other_file(studio: Studio, name: str) -> None:
+    render(studio, story(studio, "harmless", 5))
+    assert ask(studio, story(studio, name, 6))["2"]["takes"] == []
+
+
+@pytest.mark.parametrize("take", ["../../x", "*", "0" * 24])
+def test_a_take_that_is_none_is_not_found(studio: Studio, take: str) -> None:
+    assert ask(studio, story(studio, "none", 7, take=take))["2"]["file"] is None
+
+
+def test_what_is_no_take_is_not_listed(studio: Studio) -> None:
+    folder: Path = studio.server.output / "story_studio" / "stills"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "strange.not-a-key.png").write_bytes(b"")
+    (folder / f"strange.{'a' * 24}.png").symlink_to("gone")
+    assert ask(studio, story(studio, "strange", 8))["2"]["takes"] == []
+
+
+def test_a_graph_that_is_being_built_finds_nothing(studio: Studio) -> None:
+    graph = story(studio, "unfinished", 9)
+    graph["3"]["inputs"]["audio"] = "not-there.wav"
+    graph["4"]["inputs"]["image"] = ["77", 0]
+    graph["2"]["inputs"] = {"image": ["2", 0], "name": ["1", 0]}
+    assert ask(studio, graph) == {"2": {"file": None, "takes": []}, "5": {"file": None, "takes": []}}
+
+
+@pytest.mark.parametrize(
+    "body", ["", "[]", "{}", '{"prompt": 1}', '{"prompt": {"1": {}}}', '{"prompt": {"1": 2}}']
+)
+def test_what_is_no_workflow_is_refused(studio: Studio, body: str) -> None:
+    answer = requests.post(f"{studio.url}/story_studio/takes", data=body, timeout=30)
+    assert answer.status_code == 400
+    assert "API workflow" in answer.text
