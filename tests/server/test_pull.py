@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import random
+import re
 import shutil
 import signal
 import socket
@@ -237,9 +238,9 @@ def test_too_small_a_disk_is_told_before_anything_is_fetched(mirror: HubMirror, 
     assert NEEDED[1].file in done.stderr.splitlines()[0]
     free = shutil.disk_usage(models).free / 1e9
     said = done.stderr.splitlines()[1]
-    assert (
-        said.startswith(f"{models} has {free:.2g}"[:-1]) and "GB free and 1e+09 GB are to be fetched" in said
-    )
+    told = re.match(re.escape(f"{models} has ") + r"(\S+) GB free and 1e\+09 GB are to be fetched", said)
+    # Others write to this disk too.
+    assert told and float(told[1]) == pytest.approx(free, rel=0.2)
     assert not mirror.fetched()
     assert parts(models) == 0
 
