@@ -38,6 +38,7 @@ export function createView(element, actions) {
   let cards = new Map()
 
   return {
+    element,
     paint({ scenes, films, running, problem }) {
       set(say, { textContent: problem, hidden: !problem })
       set(empty, { hidden: scenes.length > 0 })

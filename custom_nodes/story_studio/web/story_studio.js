@@ -193,6 +193,8 @@ app.registerExtension({
       tooltip: 'Storyboard: the scenes of this story',
       type: 'custom',
       render(element) {
+        // ComfyUI calls this again whenever it draws its sidebar, also between the two halves of a click.
+        if (view?.element === element) return
         view = createView(element, actions)
         refresh()
       },

@@ -1,0 +1,282 @@
+"""ComfyUI's interface in a real Chromium: the browser, its pages, and what a person does in them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import requests
+from playwright.sync_api import Browser, ConsoleMessage, Page, TimeoutError, sync_playwright
+
+from driver.templates import ROOT
+
+SIZE = (1600, 900)
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Queue.MaxHistoryItems": 8}
+"""Without the first, the template browser covers the canvas of a fresh user."""
+SCREENSHOTS = ROOT / "output" / "screenshots"
+HOW = "No Chromium was found: install it (Debian: apt-get install chromium), or put one on PATH."
+
+
+def find_chromium() -> str | None:
+    """The path of this machine's Chromium, if it has one."""
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@contextmanager
+def running_browser(executable: str) -> Iterator[Browser]:
+    """A Chromium without a window."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class Canvas:
+    """A page of ComfyUI that is ready for a hand: its graph, its buttons and what its console said.
+
+    Attributes:
+        page: Playwright's page.
+        errors: what the console called an error, and exceptions that nothing caught.
+    """
+
+    def __init__(self, browser: Browser, url: str, name: str = "canvas", folder: Path = SCREENSHOTS):
+        self.url, self.name, self.folder = url, name, folder
+        self.errors: list[str] = []
+        requests.post(f"{url}/settings", json=SETTINGS, timeout=30).raise_for_status()
+        width, height = SIZE
+        self.context = browser.new_context(viewport={"width": width, "height": height}, locale="en-US")
+        self.page: Page = self.context.new_page()
+        self.page.set_default_timeout(30_000)
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda error: self.errors.append(_plain(f"uncaught: {error}")))
+        self.open()
+
+    def open(self) -> None:
+        """Loads ComfyUI and waits until it takes orders."""
+        self.page.goto(self.url, wait_until="domcontentloaded")
+        self.page.wait_for_function("() => window.app && window.app.extensionManager && window.app.graph")
+        # The page restores the last workflow, or loads its own default one, after it is ready.
+        self.page.wait_for_function("() => window.app.extensionManager.workflow?.activeWorkflow")
+        self.page.wait_for_function("() => window.app.graph.nodes.length > 0")
+
+    def close(self) -> None:
+        """Closes the page."""
+        self.context.close()
+
+    def run_script(self, script: str, argument: Any = None) -> Any:
+        """What a JavaScript function gives that is called in the page with one argument."""
+        return self.page.evaluate(script, argument)
+
+    def load(self, workflow: dict[str, Any]) -> None:
+        """Puts a GUI workflow on the canvas."""
+        self.run_script("workflow => window.app.loadGraphData(workflow)", workflow)
+
+    def open_template(self, name: str, dialog: bool = False) -> None:
+        """Opens an example of the pack from the template browser, with the mouse.
+
+        With `dialog` ComfyUI is to show one over it, for missing models.
+        """
+        self.page.get_by_role("button", name="Templates").first.click()
+        self.page.get_by_text("story_studio", exact=True).first.click()
+        self.page.get_by_test_id(f"template-workflow-{name}").click()
+        opened = "name => window.app.extensionManager.workflow.activeWorkflow.filename === name"
+        self.page.wait_for_function(opened, arg=name)
+        if dialog:
+            self.page.locator(".comfy-missing-models").wait_for()
+        else:
+            self.page.locator(".p-dialog-mask").wait_for(state="detached")
+
+    def show_empty_place(self) -> None:
+        """Moves the view to where no node is, and waits until it stays there."""
+        self.run_script(_MOVE_AWAY)
+
+    def set_node(self, node: str, values: dict[str, Any]) -> None:
+        """Gives widgets of one node, by its id, other values."""
+        title = f"only {node}"
+        rename = "([id, title]) => { window.app.graph.nodes.find(n => String(n.id) === id).title = title; }"
+        self.run_script(rename, [node, title])
+        self.set_widgets([(title, widget, value) for widget, value in values.items()])
+
+    def drop(self, name: str, x: int, y: int) -> str:
+        """Double-clicks the empty canvas there, searches for a node or blueprint and takes it; its id."""
+        before = set(self.node_ids())
+        self.page.mouse.dblclick(x, y)
+        self.page.get_by_placeholder(re.compile("Search Nodes...|Add a node...")).fill(name)
+        found = self.page.locator(".p-autocomplete-option, [data-testid=result-item]")
+        found.filter(has_text=re.compile(rf"^\s*{name}")).first.click()
+        self.page.wait_for_function("count => window.app.graph.nodes.length > count", arg=len(before))
+        # In newer interfaces it hangs on the mouse until a click puts it down.
+        self.page.mouse.move(x + 5, y + 5)
+        self.page.mouse.click(x, y)
+        return next(node for node in self.node_ids() if node not in before)
+
+    def node_ids(self) -> list[str]:
+        """The ids of the nodes on the canvas."""
+        return self.run_script("() => window.app.graph.nodes.map(node => String(node.id))")
+
+    def is_shown(self, cls: str, tag: str) -> bool:
+        """Whether a node of this class shows a loaded video or picture."""
+        script = """([cls, tag]) => {
+            const node = window.app.graph.nodes.find(node => node.type === cls);
+            const parts = (node.widgets ?? []).map(widget => widget.element).filter(Boolean);
+            const media = parts.flatMap(part => [part, ...part.querySelectorAll(tag)]);
+            return media.some(one => one.matches(tag) && (one.readyState > 0 || one.naturalWidth > 0))
+                || (node.imgs ?? []).some(one => one.naturalWidth > 0);
+        }"""
+        try:
+            self.page.wait_for_function(script, arg=[cls, tag], timeout=10_000)
+        except TimeoutError:
+            return False
+        return True
+
+    def join(self, source: str, output: str, target: str, entry: str) -> None:
+        """Links an output of a node to an input of another, by their ids and the names of the slots."""
+        done = self.run_script(
+            """([source, output, target, entry]) => {
+                const find = id => window.app.graph.nodes.find(node => String(node.id) === id);
+                const [from, to] = [find(source), find(target)];
+                const slot = (slots, name) => slots.findIndex(one => one.name === name);
+                return !!from.connect(slot(from.outputs, output), to, slot(to.inputs, entry));
+            }""",
+            [source, output, target, entry],
+        )
+        assert done, f"{source}.{output} does not go into {target}.{entry}"
+
+    def api_graph(self) -> dict[str, Any]:
+        """The graph as *Export (API)* writes it."""
+        return self.run_script("async () => (await window.app.graphToPrompt()).output")
+
+    def set_widget(self, title: str, widget: str, value: Any) -> None:
+        """Gives a widget of every node with this title (or class), in boxes too, another value."""
+        self.set_widgets([(title, widget, value)])
+
+    def set_widgets(self, values: list[tuple[str, str, Any]]) -> None:
+        """The same for several: title or class, widget, value."""
+        unknown = self.run_script(_SET, values)
+        assert not unknown, f"no such widgets: {unknown}"
+
+    def press_run(self, seconds: float = 120) -> dict[str, Any]:
+        """Presses the Run button and waits for the end.
+
+        Returns:
+            What the page heard: `status` (success, error, interrupted), `error`, `outputs` by node id,
+            `texts` on nodes, `cached` node ids, and in `order` the classes of the executed nodes.
+        """
+        self.run_script(_LISTEN)
+        self.run_button().click()
+        self.page.wait_for_function("() => window.heard.status", timeout=seconds * 1000)
+        return self.run_script("() => window.heard")
+
+    def run_button(self) -> Any:
+        """The Run button."""
+        return self.page.locator("button").filter(has_text=re.compile(r"^\s*Run\s*$")).first
+
+    def fetch(self, item: dict[str, str], path: Path) -> Path:
+        """Fetches a result through the page's own /view, as the page does to show it."""
+        data = self.run_script(
+            """async item => {
+                const answer = await window.app.api.fetchApi('/view?' + new URLSearchParams(item));
+                if (!answer.ok) throw new Error(`/view: ${answer.status}`);
+                const bytes = new Uint8Array(await answer.arrayBuffer());
+                let text = '';
+                for (let i = 0; i < bytes.length; i += 32768)
+                    text += String.fromCharCode(...bytes.subarray(i, i + 32768));
+                return btoa(text);
+            }""",
+            {key: item[key] for key in ("filename", "subfolder", "type")},
+        )
+        path.write_bytes(base64.b64decode(data))
+        return path
+
+    def screenshot(self, name: str) -> Path:
+        """Keeps what the page shows now as a PNG."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{self.name}-{name}.png"
+        self.page.screenshot(path=path)
+        return path
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            where = message.location.get("url", "") if "Failed to load resource" in message.text else ""
+            self.errors.append(_plain(f"{message.text} {where}".strip()))
+
+
+def _plain(text: str) -> str:
+    """A console message without what differs from run to run: host, port, hashes, ids."""
+    if "https://" in text or text.startswith("Error fetching file size"):
+        return "the interface may not look things up on the internet"
+    text = re.sub(r"https?://127\.0\.0\.1:\d+", "", text)
+    text = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "<id>", text)
+    return re.sub(r"\?[^ ]*", "", text.partition("\n")[0])
+
+
+def read_workflow(path: Path) -> dict[str, Any]:
+    """A GUI workflow from its file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+_MOVE_AWAY = """async () => {
+    // ComfyUI fits the view some frames after a workflow was opened.
+    const { ds } = window.app.canvas, away = ds.offset[1] - 3000;
+    for (let steady = 0; steady < 15; steady++) {
+        if (ds.offset[1] !== away) steady = 0;
+        ds.offset[1] = away;
+        window.app.canvas.setDirty(true, true);
+        await new Promise(requestAnimationFrame);
+    }
+}"""
+_SET = """values => {
+    const graphs = [];
+    const visit = graph => {
+        graphs.push(graph);
+        for (const node of graph.nodes) if (node.subgraph) visit(node.subgraph);
+    };
+    visit(window.app.rootGraph ?? window.app.graph);
+    return values.filter(([title, widget, value]) => {
+        const nodes = graphs.flatMap(graph => graph.nodes);
+        const found = nodes.filter(node => node.title === title || node.type === title)
+            .flatMap(node => (node.widgets ?? []).filter(one => one.name === widget));
+        for (const one of found) { one.value = value; one.callback?.(value); }
+        return !found.length;
+    });
+}"""
+_LISTEN = """async () => {
+    window.heard = { status: '', error: null, outputs: {}, texts: [], cached: [], order: [] };
+    const api = window.app.api;
+    const { output } = await window.app.graphToPrompt();
+    window.classes = Object.fromEntries(Object.entries(output).map(([id, node]) => [id, node.class_type]));
+    if (window.listening) return;
+    window.listening = true;
+    api.addEventListener('executed', ({ detail }) => {
+        window.heard.outputs[detail.display_node ?? detail.node] = detail.output;
+    });
+    api.addEventListener('executing', ({ detail }) => {
+        const node = typeof detail === 'object' ? detail?.node : detail;
+        if (node) window.heard.order.push(window.classes[node]);
+    });
+    api.addEventListener('execution_cached', ({ detail }) => window.heard.cached.push(...detail.nodes));
+    api.addEventListener('progress_text', ({ detail }) => window.heard.texts.push(detail.text));
+    api.addEventListener('execution_success', () => { window.heard.status = 'success'; });
+    api.addEventListener('execution_interrupted', () => { window.heard.status = 'interrupted'; });
+    api.addEventListener('execution_error', ({ detail }) => {
+        window.heard.status = 'error';
+        window.heard.error = detail.exception_message;
+    });
+}"""

@@ -1,0 +1,77 @@
+"""The API templates are what ComfyUI's own export makes of their GUI sources; missing models are offered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from driver.models import known_models
+from driver.server import PACK
+from driver.templates import load_profile, profile_names
+from tests.browser.canvas import Canvas, read_workflow
+from workflows.generate import SOURCE, TEMPLATES, api_template
+
+
+def test_every_template_of_a_profile_has_its_source() -> None:
+    profiles = json.loads((TEMPLATES / "profiles.json").read_text())
+    used = {profiles[name][kind] for name in profile_names() for kind in ("still", "clip")}
+    assert used == {path.stem for path in SOURCE.glob("*.json")}
+    assert all(load_profile(name).still.parameters for name in profile_names())
+
+
+def test_templates_are_exported_from_their_sources(canvas: Canvas) -> None:
+    stale = []
+    for source in sorted(SOURCE.glob("*.json")):
+        text = api_template(canvas, source)
+        canvas.screenshot(source.stem)
+        if text != (TEMPLATES / source.name).read_text(encoding="utf-8"):
+            stale.append(source.stem)
+    assert stale == [], "run .venv/bin/python -m workflows.generate"
+
+
+S2V = {
+    "wan2.2_s2v_14B_fp8_scaled.safetensors",
+    "umt5_xxl_fp8_e4m3fn_scaled.safetensors",
+    "wan_2.1_vae.safetensors",
+    "wav2vec2_large_english_fp16.safetensors",
+}
+Z_IMAGE = {"z_image_turbo_bf16.safetensors", "qwen_3_4b.safetensors", "ae.safetensors"}
+
+
+@pytest.mark.parametrize(
+    ("example", "files"),
+    [("Talking video", S2V), ("Scene", S2V | Z_IMAGE), ("Story", S2V | Z_IMAGE), ("Draft", set())],
+)
+def test_missing_models_are_listed(
+    open_canvas: Callable[..., Canvas], bare: str, example: str, files: set[str]
+) -> None:
+    canvas = open_canvas(bare)
+    canvas.open_template(example, dialog=bool(files))
+    canvas.screenshot("listed")
+    listed = canvas.page.locator(".comfy-missing-models .p-listbox-option").all_inner_texts()
+    known = {model.file: model for model in known_models()}
+    assert len(listed) == len(files)
+    for file in files:
+        assert any(text.startswith(f"{known[file].folder} / {file}") for text in listed)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*SOURCE.glob("*.json"), *PACK.glob("example_workflows/*.json"), *PACK.glob("subgraphs/*.json")],
+    ids=lambda path: f"{path.parent.name}/{path.stem}",
+)
+def test_every_model_has_its_address(path: Path) -> None:
+    """A loader says where each file that it names is to be had: as workflows/models.json does."""
+    known = {model.file: (model.folder, model.url) for model in known_models()}
+    graph = read_workflow(path)
+    boxes = graph.get("definitions", {}).get("subgraphs", [])
+    for node in [*graph["nodes"], *(node for box in boxes for node in box["nodes"])]:
+        offered = {
+            one["name"]: (one["directory"], one["url"]) for one in node["properties"].get("models", [])
+        }
+        named = {value for value in node.get("widgets_values", []) if value in known}
+        assert named <= set(offered), f"{node['type']} does not say where {named} is to be had"
+        assert offered == {name: known[name] for name in offered}
