@@ -118,13 +118,15 @@ class Canvas:
         """Double-clicks the empty canvas there, searches for a node or blueprint and takes it; its id."""
         before = set(self.node_ids())
         self.page.mouse.dblclick(x, y)
-        self.page.get_by_placeholder(re.compile("Search Nodes...|Add a node...")).fill(name)
+        box = self.page.get_by_placeholder(re.compile("Search Nodes...|Add a node..."))
+        newer = box.get_attribute("placeholder") == "Add a node..."
+        box.fill(name)
         found = self.page.locator(".p-autocomplete-option, [data-testid=result-item]")
         found.filter(has_text=re.compile(rf"^\s*{name}")).first.click()
         self.page.wait_for_function("count => window.app.graph.nodes.length > count", arg=len(before))
-        # In newer interfaces it hangs on the mouse until a click puts it down.
-        self.page.mouse.move(x + 5, y + 5)
-        self.page.mouse.click(x, y)
+        if newer:  # it hangs on the mouse until a click puts it down
+            self.page.mouse.move(x + 5, y + 5)
+            self.page.mouse.click(x, y)
         return next(node for node in self.node_ids() if node not in before)
 
     def node_ids(self) -> list[str]:

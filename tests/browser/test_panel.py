@@ -128,7 +128,7 @@ def test_stills_first_then_the_film(panel: Panel) -> None:
 
 def test_what_was_made_is_known_after_a_reload(panel: Panel) -> None:
     panel.press("Clips", DONE)
-    workflow = panel.canvas.run_script("() => window.app.rootGraph.serialize()")
+    workflow = panel.canvas.run_script("() => JSON.parse(JSON.stringify(window.app.rootGraph.serialize()))")
     panel.canvas.open()
     panel.open()
     panel.canvas.load(workflow)

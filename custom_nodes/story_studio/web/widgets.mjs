@@ -20,7 +20,7 @@ function widgetOf(path, input) {
   const node = path.at(-1)
   const link = node?.graph.getLink(node.inputs?.find(slot => slot.name === input)?.link)
   if (!link) return node?.widgets?.find(widget => widget.name === input)
-  if (link.origin_id === INPUTS_OF_SUBGRAPH) {
+  if (Number(link.origin_id) === INPUTS_OF_SUBGRAPH) {
     const outer = path.at(-2)
     return widgetOf(path.slice(0, -1), outer?.inputs[link.origin_slot]?.name)
   }
