@@ -50,15 +50,20 @@ class Panel:
         self.root = canvas.page.get_by_role("region", name="Storyboard")
         expect(self.root).to_contain_text("No scenes yet")
         canvas.run_script(_LISTEN)
-        canvas.load(read_workflow(PACK / "example_workflows" / "Draft.json"))
-        small = [("Draft scene", side, 128) for side in ("width", "height")]
-        length = ("EmptyAudio", "duration", 0.3)
-        canvas.set_widgets([*small, length, ("Draft scene", "seed", next(SEEDS))])
+        self.seed = next(SEEDS)
+        self.load()
         expect(self.states).to_have_count(3)
 
     def open(self) -> None:
         """Opens the sidebar tab."""
         self.canvas.page.get_by_role("button", name=re.compile("^Story")).first.click()
+
+    def load(self) -> None:
+        """Puts the draft story on the canvas, small and short."""
+        self.canvas.load(read_workflow(PACK / "example_workflows" / "Draft.json"))
+        small = [("Draft scene", side, 128) for side in ("width", "height")]
+        length = ("EmptyAudio", "duration", 0.3)
+        self.canvas.set_widgets([*small, length, ("Draft scene", "seed", self.seed)])
 
     @property
     def states(self) -> Locator:
@@ -128,10 +133,9 @@ def test_stills_first_then_the_film(panel: Panel) -> None:
 
 def test_what_was_made_is_known_after_a_reload(panel: Panel) -> None:
     panel.press("Clips", DONE)
-    workflow = panel.canvas.run_script("() => JSON.parse(JSON.stringify(window.app.rootGraph.serialize()))")
     panel.canvas.open()
     panel.open()
-    panel.canvas.load(workflow)
+    panel.load()
     expect(panel.states).to_have_text(DONE)
 
 
