@@ -168,6 +168,8 @@ function listen() {
     if (!output?.checkpoint) return
     target.made[node] = output.images[0]
     if (target === session() && model.takes[node]) model.takes[node].file = output.images[0]
+    // What was asked before the file was there may be answered after it.
+    refreshSoon()
   })
   on('execution_error', ({ node_id, exception_message }) => {
     const owner = target === session() && model.owners.get(node_id)
