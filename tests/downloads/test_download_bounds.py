@@ -22,10 +22,15 @@ BROKEN = "cannot be reached or broke off: check the address"
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_SECONDS", 1)
+def bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_SECONDS", 120)
     monkeypatch.setattr(module, "MAX_BYTES", 2**20)
     monkeypatch.setattr(guard, "LOOK_SECONDS", 0.05)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_SECONDS", 1)
 
 
 def trickling_body(reader: Reader) -> None:
@@ -101,6 +106,7 @@ SLOW = [
 ]
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("page", SLOW)
 def test_time_is_bounded(pages: Site, tmp_path: Path, page: Callable[[Reader], None]) -> None:
     pages.pages["/a"] = page
@@ -116,9 +122,8 @@ class Cancelled(BaseException):
 @pytest.mark.parametrize("error", [Cancelled(), TimeoutError("of the job"), ValueError("of the job")])
 @pytest.mark.parametrize("page", SLOW)
 def test_what_is_not_wanted_any_more_ends(
-    pages: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: Callable[[Reader], None], error
+    pages: Site, tmp_path: Path, page: Callable[[Reader], None], error
 ) -> None:
-    monkeypatch.setattr(module, "MAX_SECONDS", 60)
 
     def check() -> None:
         if pages.asked:
@@ -144,7 +149,6 @@ def test_what_is_not_wanted_is_not_asked_for(pages: Site, tmp_path: Path) -> Non
 def test_silence_is_bounded(
     pages: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: Callable[[Reader], None]
 ) -> None:
-    monkeypatch.setattr(module, "MAX_SECONDS", 60)
     monkeypatch.setattr(guard, "SILENT_SECONDS", 0.2)
     pages.pages["/a"] = page
     with pytest.raises(DownloadError, match=BROKEN):
@@ -152,35 +156,36 @@ def test_silence_is_bounded(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("seconds", [0.2, 60])
+@pytest.fixture(params=["to connect", "in all"])
+def said(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What is said when one of both bounds is passed; the other one is far away."""
+    if request.param == "to connect":
+        monkeypatch.setattr(guard, "CONNECT_SECONDS", 0.2)
+        return BROKEN
+    monkeypatch.setattr(guard, "CONNECT_SECONDS", 120)
+    monkeypatch.setattr(module, "MAX_SECONDS", 1)
+    return "takes longer than 1 s"
+
+
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_who_never_accepts_is_not_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str, seconds: float
-) -> None:
-    monkeypatch.setattr(guard, "CONNECT_SECONDS", seconds)
+def test_who_never_accepts_is_not_waited_for(tmp_path: Path, scheme: str, said: str) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
         queue = [socket.socket() for _ in range(3)]
         for one in queue:
             one.setblocking(False)
             one.connect_ex(server.getsockname())
-        with pytest.raises(DownloadError, match=BROKEN if seconds < 1 else "takes longer than 1 s"):
+        with pytest.raises(DownloadError, match=said):
             download(f"{scheme}://127.0.0.1:{server.getsockname()[1]}/a", tmp_path)
         for one in queue:
             one.close()
 
 
-@pytest.mark.parametrize("seconds", [0.2, 60])
-def test_tls_that_never_begins_is_not_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
-) -> None:
-    monkeypatch.setattr(guard, "CONNECT_SECONDS", seconds)
-    said = BROKEN if seconds < 1 else "takes longer than 1 s"
+def test_tls_that_never_begins_is_not_waited_for(tmp_path: Path, said: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(DownloadError, match=said):
         download(f"https://127.0.0.1:{server.getsockname()[1]}/a", tmp_path)
 
 
-def test_size_is_bounded(pages: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_SECONDS", 60)
+def test_size_is_bounded(pages: Site, tmp_path: Path) -> None:
 
     def endless(reader: Reader) -> None:
         reader.begin()
@@ -207,8 +212,7 @@ def test_the_bound_itself_fits(pages: Site, tmp_path: Path, size: int, fits: boo
             download(f"{pages.url}/a", tmp_path)
 
 
-def test_what_is_too_large_is_not_begun(pages: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_SECONDS", 60)
+def test_what_is_too_large_is_not_begun(pages: Site, tmp_path: Path) -> None:
 
     def announces(reader: Reader) -> None:
         reader.begin(Content_Length=str(2**40))
@@ -267,19 +271,13 @@ def no_http(reader: Reader) -> None:
 
 
 @pytest.mark.parametrize("page", [many_headers, long_header, endless_headers, endless_header, no_http])
-def test_floods_of_headers_are_refused(
-    pages: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: Callable[[Reader], None]
-) -> None:
-    monkeypatch.setattr(module, "MAX_SECONDS", 60)
+def test_floods_of_headers_are_refused(pages: Site, tmp_path: Path, page: Callable[[Reader], None]) -> None:
     pages.pages["/a"] = page
     with pytest.raises(DownloadError, match=BROKEN):
         download(f"{pages.url}/a", tmp_path)
 
 
-def test_the_body_of_a_redirect_is_not_read(
-    pages: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "MAX_SECONDS", 60)
+def test_the_body_of_a_redirect_is_not_read(pages: Site, tmp_path: Path) -> None:
 
     def endless(reader: Reader) -> None:
         reader.begin(302, Location="/voice.mp3")
@@ -304,10 +302,7 @@ def _bomb(kind: str) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["gzip", "deflate", "br", "gzip, gzip"])
-def test_bombs_are_bounded_in_size_and_memory(
-    pages: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
-    monkeypatch.setattr(module, "MAX_SECONDS", 60)
+def test_bombs_are_bounded_in_size_and_memory(pages: Site, tmp_path: Path, kind: str) -> None:
     bomb = _bomb(kind)
     assert len(bomb) < 2**20
     pages.pages["/a"] = lambda reader: reader.answer(body=bomb, Content_Encoding=kind)
@@ -319,8 +314,7 @@ def test_bombs_are_bounded_in_size_and_memory(
     assert peak < 8 * 2**20
 
 
-def test_a_bomb_without_end_is_bounded(pages: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_SECONDS", 60)
+def test_a_bomb_without_end_is_bounded(pages: Site, tmp_path: Path) -> None:
 
     def page(reader: Reader) -> None:
         packer = zlib.compressobj(wbits=31)
