@@ -6,7 +6,6 @@ visible, so nothing depends on a message that may be lost, repeated or late.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 import uuid
@@ -19,6 +18,7 @@ import requests
 
 from .cancel import Cancel, Cancelled
 from .events import SHOWN_CHARACTERS, Ears, Event, Log
+from .files import sha256_of
 
 TIMEOUT = (5, 60)
 """Seconds to connect, and between two pieces of an answer."""
@@ -110,11 +110,9 @@ class Comfy:
         Returns:
             What a loader node takes: `subfolder/name`.
         """
-        with path.open("rb") as file:
-            digest = _sha256(file)
-            if digest[:16] not in name or not self._holds(name, subfolder, path.stat().st_size):
-                file.seek(0)
-                form = {"overwrite": "true", "type": "input", "subfolder": subfolder}
+        if sha256_of(path)[:16] not in name or not self._holds(name, subfolder, path.stat().st_size):
+            form = {"overwrite": "true", "type": "input", "subfolder": subfolder}
+            with path.open("rb") as file:
                 self._json("POST", "/upload/image", data=form, files={"image": (name, file)})
         return f"{subfolder}/{name}" if subfolder else name
 
@@ -370,10 +368,3 @@ def _parse(response: requests.Response) -> dict[str, Any]:
     except requests.JSONDecodeError:
         answer = None
     return answer if isinstance(answer, dict) else {"error": {"message": response.text[:200]}}
-
-
-def _sha256(file: Any) -> str:
-    digest = hashlib.sha256()
-    while block := file.read(2**20):
-        digest.update(block)
-    return digest.hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from .download import DownloadError, download, is_address
+from .files import sha256_of
 from .problems import Problem, Problems
 from .story import Story
 
@@ -132,7 +132,7 @@ def read_recording(path: Path) -> Recording:
         raise ValueError(f"{path.name} lasts {seconds / 60:.0f} min: split it into scenes of at most 30 min.")
     if not peak >= _SILENCE:
         raise ValueError(f"{path.name} is silent: record it again, or check that it is the right file.")
-    return Recording(path, _sha256(path), seconds)
+    return Recording(path, sha256_of(path), seconds)
 
 
 def read_picture(path: Path) -> Picture:
@@ -153,7 +153,7 @@ def read_picture(path: Path) -> Picture:
         raise ValueError(
             f"{path.name} cannot be read as a picture: export it again as PNG or JPEG."
         ) from None
-    return Picture(path, _sha256(path))
+    return Picture(path, sha256_of(path))
 
 
 def _must_exist(path: Path) -> None:
@@ -178,8 +178,3 @@ def _listen(path: Path) -> tuple[float, float]:
             for part in resampler.resample(frame):
                 peak = max(peak, float(np.abs(part.to_ndarray()).max(initial=0)))
     return samples / rate, peak
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import time
 import uuid
 from collections import Counter
@@ -18,6 +17,7 @@ from . import manifest, models
 from .cancel import Cancel
 from .comfy import Comfy, ComfyError, Lost, Rejected, Stuck, Unreachable
 from .events import Cached, Event, Executed, Executing, Failed, Finished, Progress
+from .files import sha256_of
 from .graph import Graph, Plan, SceneId
 from .host import Host
 from .inputs import Inputs
@@ -30,7 +30,7 @@ try:
 except ImportError:  # Windows has none: there two renders of one story are not kept apart.
     fcntl = None
 
-_QUIET = 15 * 60.0
+QUIET = 15 * 60.0
 """Seconds without any sign of life from a running graph: reading a model may take some minutes."""
 _HOUR, _A_STILL, _A_SECOND = 3600.0, 600.0, 600.0
 """Seconds that a graph may take: an hour, and so many for each still and each second of sound, ten times
@@ -201,7 +201,7 @@ def _submit(run: _Run, graph: Graph) -> bool:
     try:
         with run.router.turn(prompt_id, *needs(graph, run.host.comfy), run.cancel):
             events = run.host.comfy.run(
-                graph.nodes, prompt_id=prompt_id, timeout=deadline, quiet=_QUIET, cancel=run.cancel
+                graph.nodes, prompt_id=prompt_id, timeout=deadline, quiet=QUIET, cancel=run.cancel
             )
             failed = _follow(run, graph, prompt_id, events)
     except Rejected as error:
@@ -329,7 +329,7 @@ def _collect(run: _Run, graph: Graph, node: str, result: dict[str, Any]) -> None
     checkpoint = result.get("checkpoint", [{}])[0]
     # What ComfyUI still has in memory says what was true when it was made.
     reused = bool(checkpoint.get("reused")) or node in run.cached
-    entry = {"file": name, "sha256": _sha256(path), "bytes": path.stat().st_size, "reused": reused}
+    entry = {"file": name, "sha256": sha256_of(path), "bytes": path.stat().st_size, "reused": reused}
     key = checkpoint.get("key", "")
     run.record.made[target] = entry | ({"key": key} if key else {})
     if node in graph.stills.values() and not reused:
@@ -349,8 +349,3 @@ def _target(graph: Graph, node: str) -> tuple[int, str] | None:
             if made_by == node:
                 return number, name
     return None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from . import models
 from .cancel import Cancel
@@ -134,9 +134,14 @@ def needs(graph: Graph, comfy: Comfy) -> tuple[Files, Files]:
     Raises:
         Unreachable: the server does not answer.
     """
-    known = {file for folder in ("diffusion_models", "checkpoints") for file in comfy.models(folder)}
-    files: dict[str, set[str]] = {"still": set(), "clip": set(), "film": set()}
+    nodes: dict[str, list[Mapping[str, Any]]] = {"still": [], "clip": [], "film": []}
     for node_id, node in graph.nodes.items():
-        files[graph.owners[node_id].phase] |= known.intersection(models.read_by(node, comfy))
-    still, clip = frozenset(files["still"]), frozenset(files["clip"])
+        nodes[graph.owners[node_id].phase].append(node)
+    still, clip = (diffusion_models(nodes[phase], comfy) for phase in ("still", "clip"))
     return still or clip, clip or still
+
+
+def diffusion_models(nodes: Iterable[Mapping[str, Any]], comfy: Comfy) -> Files:
+    """The diffusion models that nodes read. Raises Unreachable if the server does not answer."""
+    known = {file for folder in ("diffusion_models", "checkpoints") for file in comfy.models(folder)}
+    return frozenset(file for node in nodes for file in models.read_by(node, comfy) if file in known)

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import shutil
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from .bucket import Bucket
-
-if TYPE_CHECKING:
-    from .s3 import S3Store as S3Store
+from .files import sha256_of
 
 
 class StorageError(Exception):
@@ -180,18 +177,10 @@ def from_environment(folder: Path) -> Store:
     bucket = Bucket.from_environment()
     if bucket is None:
         return FolderStore(folder)
+    # boto3, which it needs, takes half a second to import.
     from .s3 import S3Store
 
     return S3Store(bucket)
-
-
-def __getattr__(name: str) -> object:
-    # boto3, which S3Store needs, takes half a second to import.
-    if name != "S3Store":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .s3 import S3Store
-
-    return S3Store
 
 
 def is_key(text: str) -> bool:
@@ -208,8 +197,7 @@ def checked(key: str) -> str:
 
 
 def _measure(path: Path) -> tuple[int, str]:
-    with path.open("rb") as file:
-        return os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest()
+    return path.stat().st_size, sha256_of(path)
 
 
 def link(path: Path, second: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import base64
 import contextlib
-import hashlib
 import json
 import mimetypes
 import os
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import terminal
+from .files import sha256_of
 from .problems import Problem, Problems
 from .progress import PHASES, Show, Status
 
@@ -348,7 +348,7 @@ def _fetch_one(session: requests.Session, url: str, target: Path, sha256: str | 
             "The results are files of the worker, where nobody else can read them: give the endpoint a "
             "bucket, with BUCKET_ variables, and run the same command again."
         )
-    if sha256 and target.is_file() and _sum_of(target) == sha256:
+    if sha256 and target.is_file() and sha256_of(target) == sha256:
         return
     aside, why = target.with_name(f".{target.name}.part"), ""
     for wait in (*_WAITS, None):
@@ -357,7 +357,7 @@ def _fetch_one(session: requests.Session, url: str, target: Path, sha256: str | 
                 response.raise_for_status()
                 for block in response.iter_content(2**20):
                     file.write(block)
-            if sha256 in (None, _sum_of(aside)):
+            if sha256 in (None, sha256_of(aside)):
                 os.replace(aside, target)
                 return
             why = "what comes is not what was made"
@@ -371,11 +371,6 @@ def _fetch_one(session: requests.Session, url: str, target: Path, sha256: str | 
             time.sleep(wait)
     aside.unlink(missing_ok=True)
     raise EndpointError(f"{target.name} cannot be fetched: {why}. The same command fetches what is missing.")
-
-
-def _sum_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _why(state: JobState) -> str:

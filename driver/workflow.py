@@ -21,14 +21,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from . import api, models
+from . import api
 from .cancel import Cancel
 from .comfy import Comfy, ComfyError, Rejected, Unreachable
 from .download import DownloadError, download, is_address
 from .events import Cached, Executing, Failed, Finished, Progress
+from .files import sha256_of
 from .problems import Problem, Problems, nearest, without_folders
-from .render import RenderError, server_name
-from .router import Router
+from .render import QUIET, RenderError, server_name
+from .router import Router, diffusion_models
 from .storage import FolderStore, Store
 from .templates import is_link
 
@@ -39,8 +40,6 @@ MAX_INLINE = 1_000_000
 """Characters of base64 and text that an answer may hold in all; RunPod drops answers that are too long."""
 MAX_INPUT = 2**30
 """Bytes of all images of a job together."""
-_QUIET = 15 * 60.0
-"""Seconds without any sign of life from a running workflow, as for a story."""
 _SHOWN = 500
 _MOST = 50
 # An instance of its own does not read the machine's lists, which differ.
@@ -137,10 +136,7 @@ def run_workflow(
     _check(run.nodes, comfy)
     _place(run, job.images or [], comfy, folder, local, cancel)
     prompt_id = str(uuid.uuid4())
-    known = {file for kind in ("diffusion_models", "checkpoints") for file in comfy.models(kind)}
-    needed = frozenset(
-        file for node in run.nodes.values() for file in models.read_by(node, comfy) if file in known
-    )
+    needed = diffusion_models(run.nodes.values(), comfy)
     with router.turn(prompt_id, needed, needed, cancel):
         outputs = _follow(run, comfy, prompt_id, tell, cancel)
         # Still in its turn: the next one may write files of the same names.
@@ -205,9 +201,8 @@ def _place(
     if problems:
         raise Problems(problems)
     for image, path in zip(images, paths, strict=True):
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        run.names[image.name] = comfy.upload(path, server_name(Path(image.name), sha256), subfolder="")
+        name = server_name(Path(image.name), sha256_of(path))
+        run.names[image.name] = comfy.upload(path, name, subfolder="")
     used = set()
     for node in run.nodes.values():
         for name, value in node["inputs"].items():
@@ -245,7 +240,7 @@ def _follow(run: _Run, comfy: Comfy, prompt_id: str, tell: Tell, cancel: Cancel)
         tell({"phase": "workflow", "node": run.title(current), **told})
 
     try:
-        events = comfy.run(run.nodes, prompt_id=prompt_id, extra_data=extra, quiet=_QUIET, cancel=cancel)
+        events = comfy.run(run.nodes, prompt_id=prompt_id, extra_data=extra, quiet=QUIET, cancel=cancel)
         for event in events:
             if isinstance(event, Cached):
                 done |= set(event.nodes)

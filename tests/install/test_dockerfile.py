@@ -19,6 +19,7 @@ import pytest
 from dockerfile_parse import DockerfileParser
 
 from driver import api, storage
+from driver.bucket import Bucket
 from driver.download import ALLOW_PRIVATE
 from driver.inputs import read_picture, read_recording
 from tests.install.tools import BASE_PYTHON, PINNED_HASH, ROOT, checkout, packages, write
@@ -187,7 +188,7 @@ def test_the_hub_finds_every_field() -> None:
 
 def test_the_hub_asks_for_settings_that_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = {entry["key"]: entry["input"] for entry in HUB["config"]["env"]}
-    bucket = {f"BUCKET_{name.upper()}" for name in storage.Bucket.model_fields}
+    bucket = {f"BUCKET_{name.upper()}" for name in Bucket.model_fields}
     assert set(asked) <= bucket | {ALLOW_PRIVATE, "JOBS_AT_ONCE"}
     for preset in HUB["config"]["presets"]:
         assert set(preset["defaults"]) <= set(asked)

@@ -147,7 +147,7 @@ def test_a_server_that_hangs_is_found_with_its_stacks_and_started_again(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     # Long enough for a busy machine: what comes after the restart must not be taken for hung.
-    monkeypatch.setattr(rendering, "_QUIET", 15.0)
+    monkeypatch.setattr(rendering, "QUIET", 15.0)
     assert go(troubled("hang once"), workspace, tmp_path / "out") == OK
     assert "ComfyUI hung while it made scene_1" in " ".join(capsys.readouterr().err.split())
     log = (workspace / "server.log.1").read_text()

@@ -27,8 +27,7 @@ from driver.worker import Worker
 from tests.conftest import Studio, write_voice
 from tests.s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, s3_server
 
-Answer = dict[str, Any]
-Run = Callable[..., Answer]
+Run = Callable[..., dict[str, Any]]
 RED, GREEN = 0xFF0000, 0x00FF00
 
 
@@ -79,7 +78,7 @@ def run(studio: Studio, store: Store, tmp_path: Path) -> Run:
     """Does a workflow job on a worker without a bucket."""
     worker = Worker(Host(studio.comfy), store, tmp_path / "output")
 
-    def run(nodes: Any, job_id: str = "job-1", images: Any = None, **more: Any) -> Answer:
+    def run(nodes: Any, job_id: str = "job-1", images: Any = None, **more: Any) -> dict[str, Any]:
         answer = worker.run(job_id, {"workflow": nodes, "images": images}, **more)
         model = api.Failure if "error" in answer else api.WorkflowAnswer
         model.model_validate(answer, extra="forbid")
@@ -241,10 +240,8 @@ def test_with_a_bucket_every_file_is_there(
 
 
 WALL = {**picture(size=-1), "_meta": {"title": "A wall"}}
-GONE, NO_MODEL = (
-    node("LoadImage", image="gone.png"),
-    node("CheckpointLoaderSimple", ckpt_name="no.safetensors"),
-)
+GONE = node("LoadImage", image="gone.png")
+NO_MODEL = node("CheckpointLoaderSimple", ckpt_name="no.safetensors")
 SMALLER = "A wall (EmptyImage): Value -1 smaller than min of 1"
 WRONG: list[tuple[dict[str, Any], list[str]]] = [
     ({"nodes": [{"id": 1}], "links": []}, ["workflow: is in the format of ComfyUI's interface: export it"]),
@@ -332,7 +329,7 @@ def test_what_was_saved_before_a_node_failed_is_kept(run: Run) -> None:
 
 
 def test_progress_names_the_nodes(run: Run) -> None:
-    told: list[Answer] = []
+    told: list[dict[str, Any]] = []
     nodes = {"1": {**picture(GREEN + 1), "_meta": {"title": "A meadow"}}, "2": save("told")}
     run(nodes, tell=told.append)
     steps = [one for one in told if one["phase"] == "workflow"]
@@ -379,7 +376,7 @@ def test_a_key_of_comfy_org_reaches_the_server_and_nobody_else(
     key, other = f"comfyui-key-{given}", "comfyui-key-of-the-worker"
     monkeypatch.setenv("COMFY_ORG_API_KEY", other if given == "by the job" else key)
     # The node says what it was given, as one that calls a service might.
-    job: Answer = {"workflow": {**fails(f"the service refuses {key}"), "3": save(images="2")}}
+    job: dict[str, Any] = {"workflow": {**fails(f"the service refuses {key}"), "3": save(images="2")}}
     job["comfy_org_api_key"] = key if given == "by the job" else None
     answer = Worker(Host(Listening(studio.url)), store, tmp_path / "output").run("job-9", job)
     assert "the service refuses ***." in answer["error"]

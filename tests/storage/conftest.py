@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from driver.storage import Bucket, FolderStore, Store, from_environment
+from driver.bucket import Bucket
+from driver.storage import FolderStore, Store, from_environment
 from tests.s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, Proxy, S3Server, s3_server
 
 

@@ -9,9 +9,10 @@ import pytest
 import requests
 
 from driver import s3
+from driver.bucket import Bucket
 from driver.problems import Problems
 from driver.server import _SECRET
-from driver.storage import Bucket, FolderStore, from_environment
+from driver.storage import FolderStore, from_environment
 from tests.s3_server import BUCKET, S3Server
 from tests.storage.tools import KEY, make
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from driver import s3
-from driver.storage import S3Store, StorageError
+from driver.s3 import S3Store
+from driver.storage import StorageError
 from tests.s3_server import READER_KEY, READER_SECRET, SECRET_KEY, Proxy, S3Server
 from tests.storage.tools import KEY, LARGE, make
 
