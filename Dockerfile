@@ -15,9 +15,10 @@ RUN apt-get update \
 
 WORKDIR /opt/story-studio
 
-# All that is large, and nothing that changes with the code: of that, only where the package `driver` is.
+# All that is large, and nothing that changes with the code: of that, only where the packages are.
 COPY LICENSE constraints.txt install.sh pyproject.toml ./
 COPY driver/__init__.py driver/
+COPY custom_nodes/story_studio/__init__.py custom_nodes/story_studio/
 RUN PIP_NO_CACHE_DIR=1 ./install.sh && .venv/bin/python -m compileall -q ComfyUI
 
 ENV PATH=/opt/story-studio/.venv/bin:$PATH \

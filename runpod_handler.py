@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from driver.problems import Problem, Problems
+from driver.files import ROOT
 from driver.server import Server
-from driver.templates import ROOT
+from story_studio.stories.problems import Problem, Problems
 
 VOLUME = Path(os.environ.get("MODEL_CACHE_DIR", ROOT / "workspace"))
 """Models and, without a bucket, what is finished: other workers find it there too."""

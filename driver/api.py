@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
-from .problems import Problem, Problems, nearest
-from .story import (
+from story_studio.stories.problems import Problem, Problems, nearest
+from story_studio.stories.story import (
     DEFAULT_VIDEO_PROMPT,
     Id,
     Part,

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError
 
-from .problems import Problem, Problems
+from story_studio.stories.problems import Problem, Problems
 
 WEEK = 7 * 24 * 3600
 _FOLDER = r"^([^./\\\s][^/\\\s]*/?)*$"

@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from . import graph as graphs
+from story_studio.stories import graph as graphs
+from story_studio.stories.graph import Plan, SceneId
+
 from . import takes
-from .graph import Plan, SceneId
 from .inputs import Inputs
 from .keys import FOLDERS, STORE, predict
 from .storage import NotStored, Store

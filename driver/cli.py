@@ -15,12 +15,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import doctor, graph, inputs, keys, models, story, templates, terminal
+from story_studio.stories import graph, story, templates
+from story_studio.stories.graph import Plan, SceneId
+from story_studio.stories.problems import Problem, Problems
+
+from . import doctor, inputs, keys, models, terminal
 from .comfy import Comfy, ComfyError, Unreachable
-from .graph import Plan, SceneId
+from .files import ROOT
 from .host import Host
 from .plan import add_command as add_plan
-from .problems import Problem, Problems
 from .progress import PHASES
 from .server import Server, ServerError
 from .submit import add_command as add_submit
@@ -348,7 +351,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--workspace",
             type=Path,
-            default=templates.ROOT / "workspace",
+            default=ROOT / "workspace",
             help="folder of the server's own files",
         )
         command.add_argument(

@@ -14,10 +14,11 @@ from typing import Literal, NamedTuple, TextIO
 from rich.console import Console
 from rich.text import Text
 
+from story_studio.stories.templates import profile_names
+
 from .machine import Machine, inspect_machine, torch_build
 from .models import ModelFile, known_models, locate
 from .server import COMFYUI, PACK
-from .templates import profile_names
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 _SETUP = "Run ./install.sh"

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, NoReturn
 import requests
 from requests.auth import AuthBase
 
-from .problems import Problem, Problems
+from story_studio.stories.problems import Problem, Problems
 
 KEY = "RUNPOD_API_KEY"
 MAX_BYTES = 10_000_000

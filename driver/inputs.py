@@ -12,10 +12,11 @@ import av.error
 import numpy as np
 from PIL import Image
 
+from story_studio.stories.problems import Problem, Problems
+from story_studio.stories.story import Story
+
 from .download import DownloadError, download, is_address
 from .files import sha256_of
-from .problems import Problem, Problems
-from .story import Story
 
 MAX_SECONDS = 30 * 60
 MIN_SECONDS = 0.2

@@ -11,9 +11,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from .graph import Graph
-from .story import RESERVED
-from .templates import is_link
+from story_studio.stories.graph import Graph
+from story_studio.stories.story import RESERVED
+from story_studio.stories.templates import is_link
 
 STORE = RESERVED
 """Folder of the checkpoints, below the output folder."""

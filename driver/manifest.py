@@ -12,10 +12,10 @@ from typing import Any
 
 import av
 
-from . import graph as graphs
-from .graph import Plan, SceneId
-from .story import Scene
-from .templates import Template
+from story_studio.stories import graph as graphs
+from story_studio.stories.graph import Plan, SceneId
+from story_studio.stories.story import Scene
+from story_studio.stories.templates import Template
 
 FILM, SHEET, MANIFEST = "film.mp4", "storyboard.jpg", "manifest.json"
 

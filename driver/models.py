@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .comfy import Comfy
-from .templates import WORKFLOWS
+from .files import WORKFLOWS
 
 EXTENSIONS = (".safetensors", ".sft", ".gguf", ".pt", ".pth", ".ckpt", ".bin")
 MODEL_FOLDERS = (

@@ -32,10 +32,13 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.text import Text
 
-from . import manifest, models, templates
-from .graph import Files, Plan
-from .problems import Problem, Problems, nearest
-from .story import Story
+from story_studio.stories import templates
+from story_studio.stories.graph import Files, Plan
+from story_studio.stories.problems import Problem, Problems, nearest
+from story_studio.stories.story import Story
+
+from . import manifest, models
+from .files import WORKFLOWS
 from .terminal import duration
 
 _SEED, _OWN, _MEASURED = "the seed's estimates", "own estimates", "measured"
@@ -164,7 +167,7 @@ def run(options: argparse.Namespace) -> int:
 
 def gpus() -> dict[str, dict[str, float]]:
     """The GPUs whose figures are known, by name: `price` of an hour in USD, and seconds as in Figures."""
-    return json.loads((templates.WORKFLOWS / "gpus.json").read_text(encoding="utf-8"))
+    return json.loads((WORKFLOWS / "gpus.json").read_text(encoding="utf-8"))
 
 
 def quotes(

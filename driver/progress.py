@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from .graph import Graph, Owner, Phase, SceneId
+from story_studio.stories.graph import Graph, Owner, Phase, SceneId
 
 PHASES: dict[Phase, str] = {"still": "stills", "clip": "clips", "film": "film"}
 _STILL_COST = 2.0

@@ -24,9 +24,10 @@ from huggingface_hub.utils import WeakFileLock, build_hf_headers, silent_tqdm
 from huggingface_hub.utils import logging as hub_logging
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
+from story_studio.stories.problems import Problem, Problems
+
 from . import terminal
 from .models import ModelFile, known_models, locate
-from .problems import Problem, Problems
 
 _AT_ONCE = 4
 """One connection seldom fills the line of a data centre."""

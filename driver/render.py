@@ -12,16 +12,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import graph as graphs
+from story_studio.stories import graph as graphs
+from story_studio.stories.graph import Graph, Plan, SceneId
+from story_studio.stories.problems import Problem, Problems, nearest
+
 from . import manifest, models
 from .cancel import Cancel
 from .comfy import Comfy, ComfyError, Lost, Rejected, Stuck, Unreachable
 from .events import Cached, Event, Executed, Executing, Failed, Finished, Progress
 from .files import sha256_of
-from .graph import Graph, Plan, SceneId
 from .host import Host
 from .inputs import Inputs
-from .problems import Problem, Problems, nearest
 from .progress import Pace, Show
 from .router import Router, needs
 

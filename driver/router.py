@@ -12,10 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from story_studio.stories.graph import Graph
+
 from . import models
 from .cancel import Cancel
 from .comfy import Comfy
-from .graph import Graph
 
 Files = frozenset[str]
 """Names of diffusion models' files."""

@@ -21,9 +21,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from .files import ROOT
 from .machine import ServerError, choose_flags, inspect_machine, merge_flags
 from .models import LEGACY_FOLDERS, MODEL_FOLDERS, cached
-from .templates import ROOT
 
 COMFYUI = ROOT / "ComfyUI"
 PACK = ROOT / "custom_nodes" / "story_studio"

@@ -16,19 +16,21 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from story_studio.stories.problems import Problem, Problems
+
 from . import terminal
 from .files import sha256_of
-from .problems import Problem, Problems
 from .progress import PHASES, Show, Status
 
 if TYPE_CHECKING:
     import requests
 
+    from story_studio.stories.graph import Phase
+    from story_studio.stories.story import Story
+
     from .endpoint import Endpoint, JobState
-    from .graph import Phase
     from .inputs import Inputs, Picture, Recording
     from .plan import Limit, Quote
-    from .story import Story
 
 _WAITS = (1, 4, 15, 60)
 """Seconds until a file is fetched again that was broken off."""

@@ -13,9 +13,10 @@ import av
 import av.error
 from PIL import Image
 
-from . import graph as graphs
+from story_studio.stories import graph as graphs
+from story_studio.stories.graph import Graph, Plan, SceneId
+
 from . import manifest
-from .graph import Graph, Plan, SceneId
 from .inputs import Inputs
 from .keys import FOLDERS, STORE, predict
 from .render import name_inputs

@@ -10,7 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from .graph import Phase
+from story_studio.stories.graph import Phase
+
 from .progress import PHASES, Show, Status
 
 _QUIET_SECONDS = 10.0

@@ -18,21 +18,23 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from . import answers, api, checkpoints, graph, inputs, templates, workflow
+from story_studio.stories import graph, templates
+from story_studio.stories.graph import Plan, SceneId
+from story_studio.stories.problems import Problem, Problems, without_folders
+from story_studio.stories.story import ImageSettings, Scene, Story, VideoSettings
+
+from . import answers, api, checkpoints, inputs, workflow
 from .answers import Answer
 from .cancel import Cancel, Cancelled
 from .comfy import Lost, Stuck, Unreachable
 from .download import download, is_address
-from .graph import Plan, SceneId
 from .host import Host
 from .keys import FOLDERS, STORE
 from .manifest import FILM, MANIFEST, SHEET
-from .problems import Problem, Problems, without_folders
 from .render import RenderError, render, upload
 from .router import Router
 from .server import ServerError
 from .storage import NotStored, StorageError, Store
-from .story import ImageSettings, Scene, Story, VideoSettings
 
 Tell = Callable[[Answer], None]
 _StoryJob = api.ImageJob | api.VideoJob | api.BatchJob

@@ -21,17 +21,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from story_studio.stories.problems import Problem, Problems, nearest, without_folders
+from story_studio.stories.templates import is_link
+
 from . import api
 from .cancel import Cancel
 from .comfy import Comfy, ComfyError, Rejected, Unreachable
 from .download import DownloadError, download, is_address
 from .events import Cached, Executing, Failed, Finished, Progress
 from .files import sha256_of
-from .problems import Problem, Problems, nearest, without_folders
 from .render import QUIET, RenderError, server_name
 from .router import Router, diffusion_models
 from .storage import FolderStore, Store
-from .templates import is_link
 
 Kind = Literal["images", "videos", "audio", "files"]
 Local = Callable[[str, Path], Path]

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import yaml
 
-from driver.templates import ROOT
+from driver.files import ROOT
 from tests.conftest import CPU_FLAGS, TINY_PACK, write_voice
 from tests.tiny_models import make_models
 

@@ -14,12 +14,13 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from driver import graph, models, templates
+from driver import models
 from driver.comfy import Comfy
 from driver.events import Failed, Finished
-from driver.graph import Files, Graph, Owner
 from driver.server import Server
-from driver.story import parse
+from story_studio.stories import graph, templates
+from story_studio.stories.graph import Files, Graph, Owner
+from story_studio.stories.story import parse
 from tests.conftest import CPU_FLAGS, TINY_PACK, Studio, write_voice
 from tests.tiny_models import make_models
 

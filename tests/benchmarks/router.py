@@ -11,8 +11,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from driver.graph import Graph
 from driver.router import Files, Line, Router, needs
+from story_studio.stories.graph import Graph
 from tests.conftest import Studio
 from tests.tiny_models import make_models
 

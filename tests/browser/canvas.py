@@ -14,7 +14,7 @@ from typing import Any
 import requests
 from playwright.sync_api import Browser, ConsoleMessage, Page, TimeoutError, sync_playwright
 
-from driver.templates import ROOT
+from driver.files import ROOT
 
 SIZE = (1600, 900)
 FLAGS = [

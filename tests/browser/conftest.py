@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
+from driver.files import ROOT
 from driver.server import Server
-from driver.templates import ROOT
 from tests.browser.canvas import HOW, Canvas, find_chromium, running_browser
 from tests.conftest import CPU_FLAGS, Studio, write_voice
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from story_studio.media.probe import probe
 
 from driver.comfy import Comfy
 from driver.server import PACK
+from story_studio.media.probe import probe
 from tests.browser.canvas import Canvas, read_workflow
 from tests.browser.test_examples import TINY, made
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from story_studio.media.probe import probe
 
 from driver.comfy import Comfy
 from driver.server import PACK
+from story_studio.media.probe import probe
 from tests.browser.canvas import Canvas, read_workflow
 from tests.conftest import Studio
 

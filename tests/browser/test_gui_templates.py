@@ -10,7 +10,7 @@ import pytest
 
 from driver.models import known_models
 from driver.server import PACK
-from driver.templates import load_profile, profile_names
+from story_studio.stories.templates import load_profile, profile_names
 from tests.browser.canvas import Canvas, read_workflow
 from workflows.generate import SOURCE, TEMPLATES, api_template
 

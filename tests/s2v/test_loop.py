@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from comfy_extras.nodes_easycache import EasyCacheNode
 from comfy_extras.nodes_model_advanced import ModelSamplingSD3
-from story_studio.s2v import patches, sampling
 
+from story_studio.s2v import patches, sampling
 from tests.s2v.tools import (
     LATENTS,
     Calls,

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 from comfy.ldm.wan.model import repeat_e
-from story_studio.s2v import patches, sampling, timeline
 
+from story_studio.s2v import patches, sampling, timeline
 from tests.s2v.tools import (
     LATENTS,
     Calls,

@@ -17,6 +17,7 @@ import comfy.sample
 import pytest
 import torch
 from comfy_extras.nodes_wan import WanSoundImageToVideo
+
 from story_studio.s2v import audio, patches, sampling, unipc
 
 STEPS, SEED, CFG = 3, 7, 4.5

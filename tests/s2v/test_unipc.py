@@ -12,8 +12,8 @@ from math import factorial
 import numpy as np
 import pytest
 import torch
-from story_studio.s2v import sampling, unipc
 
+from story_studio.s2v import sampling, unipc
 from tests.s2v.tools import official_sigmas, random, relative
 
 See = Callable[[torch.Tensor, float], torch.Tensor]

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from driver.templates import ROOT
+from driver.files import ROOT
 
 WriteStory = Callable[..., Path]
 

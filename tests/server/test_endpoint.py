@@ -14,7 +14,7 @@ import pytest
 
 from driver import endpoint as endpoints
 from driver.endpoint import Endpoint, EndpointError, NoAnswer, stoppable, undisturbed
-from driver.problems import Problems
+from story_studio.stories.problems import Problems
 from tests.platform import ENDPOINT, KEY, Platform
 
 JOB = {"task": "image", "prompt": "a lamp"}

@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from driver.files import ROOT
 from driver.models import ModelFile, known_models, locate
-from driver.templates import ROOT
 from tests.hub_mirror import HubMirror, serving
 
 TOKEN = "hf_never_to_be_seen"

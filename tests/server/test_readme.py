@@ -11,12 +11,12 @@ import av
 import jsonschema
 import numpy as np
 import pytest
-from story_studio.media.probe import probe
 
 from driver import api
 from driver.bucket import Bucket
+from driver.files import ROOT, WORKFLOWS
 from driver.inputs import read_recording
-from driver.templates import ROOT, WORKFLOWS
+from story_studio.media.probe import probe
 from tests.conftest import Studio
 
 README = (ROOT / "README.md").read_text()

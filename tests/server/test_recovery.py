@@ -23,7 +23,7 @@ import yaml
 
 from driver import render as rendering
 from driver.cli import FAILED, OK, PARTIAL, main
-from driver.templates import ROOT
+from driver.files import ROOT
 from tests.conftest import TINY_PACK
 
 WriteStory = Callable[..., Path]

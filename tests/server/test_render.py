@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import requests
 import yaml
-from story_studio.media.probe import probe
 
 from driver.cli import FAILED, OK, PARTIAL, main
 from driver.events import Finished
+from story_studio.media.probe import probe
 from tests.conftest import Studio, write_voice
 
 VOICES = [1.0, 5.6, 0.5]

@@ -13,8 +13,8 @@ import pytest
 
 from driver.cancel import Cancel, Cancelled
 from driver.events import Event, Executing, Finished
-from driver.graph import Graph
 from driver.router import Router, needs
+from story_studio.stories.graph import Graph
 from tests.benchmarks.loads import Jobs
 from tests.conftest import Studio, write_voice
 

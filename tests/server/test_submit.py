@@ -18,8 +18,8 @@ import yaml
 
 from driver import submit as submits
 from driver.endpoint import EndpointError
+from driver.files import ROOT
 from driver.storage import from_environment
-from driver.templates import ROOT
 from tests.conftest import write_voice
 from tests.platform import ENDPOINT, KEY, Platform, worker
 from tests.s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server, s3_server

@@ -13,11 +13,11 @@ import pytest
 import requests
 import websocket
 from PIL import Image
-from story_studio.media.probe import probe
 
 from driver.events import Failed, Finished, Progress
 from driver.inputs import read_recording
 from driver.render import server_name
+from story_studio.media.probe import probe
 from tests.conftest import Studio, write_voice
 
 S2V = json.loads((Path("workflows") / "s2v_clip.json").read_text())

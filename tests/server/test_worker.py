@@ -16,17 +16,17 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import requests
 from PIL import Image
-from story_studio.media.probe import probe
 
-from driver import templates
 from driver.bucket import Bucket
 from driver.comfy import Comfy
+from driver.files import ROOT
 from driver.host import Host
 from driver.s3 import S3Store
 from driver.server import Server
 from driver.storage import FolderStore, from_environment
-from driver.templates import ROOT
 from driver.worker import Worker
+from story_studio.media.probe import probe
+from story_studio.stories import templates
 from tests.conftest import Studio, write_voice
 from tests.s3_server import ACCESS_KEY, BUCKET, READER_KEY, READER_SECRET, SECRET_KEY, s3_server
 
@@ -161,14 +161,14 @@ def test_memory_that_runs_out_twice_asks_for_another_worker(
     studio: Studio, media: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a node in the draft's own template that runs out of memory."""
-    shutil.copytree(templates.WORKFLOWS, tmp_path / "workflows")
+    shutil.copytree(templates.FOLDER, tmp_path / "workflows")
     path = tmp_path / "workflows" / "title_card_still.json"
     template = json.loads(path.read_text())
     trouble = {"image": ["6", 0], "message": str(tmp_path / "happened"), "when": ["1", 0]}
     template["90"] = {"class_type": "TestRaise", "inputs": trouble}
     template["7"]["inputs"]["images"] = ["90", 0]
     path.write_text(json.dumps(template))
-    monkeypatch.setattr(templates, "WORKFLOWS", tmp_path / "workflows")
+    monkeypatch.setattr(templates, "FOLDER", tmp_path / "workflows")
     worker = Worker(Host(studio.comfy), FolderStore(tmp_path / "store"), tmp_path / "output")
     job = {"task": "image", "profile": "draft", "width": 64, "height": 64}
     once = worker.run("job-6", {**job, "prompt": "starve once"})

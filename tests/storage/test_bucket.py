@@ -10,9 +10,9 @@ import requests
 
 from driver import s3
 from driver.bucket import Bucket
-from driver.problems import Problems
 from driver.server import _SECRET
 from driver.storage import FolderStore, from_environment
+from story_studio.stories.problems import Problems
 from tests.s3_server import BUCKET, S3Server
 from tests.storage.tools import KEY, make
 

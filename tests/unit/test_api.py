@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from driver import api
-from driver.problems import Problems
+from story_studio.stories.problems import Problems
 
 IMAGE = {
     "task": "image",

@@ -17,8 +17,9 @@ import comfy.model_management
 import comfy.sd
 from comfy.taesd.taehv import TAEHV
 from comfy.taesd.taesd import TAESD
-from story_studio.s2v import motion, timeline
 from torch import Tensor
+
+from story_studio.s2v import motion, timeline
 
 KINDS: list[motion.Kind] = ["reencode", "latent"]
 LENGTHS = [1, 3, 76, 77, 78, 157, 158, 240]

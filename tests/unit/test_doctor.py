@@ -9,7 +9,7 @@ import pytest
 
 from driver.doctor import failed, main, report, show, text
 from driver.models import known_models, locate
-from driver.templates import load_profile, profile_names
+from story_studio.stories.templates import load_profile, profile_names
 
 
 def write_safetensors(path, size=16, cut=0):

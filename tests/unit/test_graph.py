@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from driver import graph, story, templates
-from driver.graph import SceneId
-from driver.templates import is_link
+from story_studio.stories import graph, story, templates
+from story_studio.stories.graph import SceneId
+from story_studio.stories.templates import is_link
 
 
 def plan_of(profile: str = "standard", scenes: int = 3, **more: Any) -> graph.Plan:

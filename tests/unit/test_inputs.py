@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from driver import inputs, story
-from driver.problems import Problems
+from driver import inputs
+from story_studio.stories import story
+from story_studio.stories.problems import Problems
 from tests.conftest import write_voice
 
 

@@ -9,6 +9,7 @@ import pysubs2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from story_studio.media.captions import cues, speech_spans, write_srt
 
 ENGLISH = (

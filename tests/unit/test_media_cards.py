@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image
+
 from story_studio.media import lettering
 from story_studio.media.animatic import CARD_REACH, label_draft, slow_move
 from story_studio.media.contact_sheet import compose

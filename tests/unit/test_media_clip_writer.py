@@ -13,6 +13,7 @@ import av
 import numpy as np
 import pytest
 import torch
+
 from story_studio.media import encoder
 from story_studio.media.clip_writer import ClipWriter
 from story_studio.media.probe import moment, probe

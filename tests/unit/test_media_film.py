@@ -7,6 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+
 from story_studio.media.clip_writer import ClipWriter
 from story_studio.media.film import Shot, assemble
 from story_studio.media.probe import moment, probe

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from driver import plan
 from driver.cli import main
-from driver.problems import Problems
-from driver.story import Story, parse
+from story_studio.stories.problems import Problems
+from story_studio.stories.story import Story, parse
 
 A100, PRICE = "A100 80GB", 1.89
 CHUNK = 77 / 16

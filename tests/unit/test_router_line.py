@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driver import graph, templates
 from driver.cancel import Cancel, Cancelled
 from driver.comfy import Comfy
-from driver.graph import Files, Graph, Owner
 from driver.router import Line, Router, needs
-from driver.story import parse
+from story_studio.stories import graph, templates
+from story_studio.stories.graph import Files, Graph, Owner
+from story_studio.stories.story import parse
 
 NONE: frozenset[str] = frozenset()
 STILLS, CLIPS = ("a", "b"), ("C", "D")

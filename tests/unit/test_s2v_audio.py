@@ -15,6 +15,7 @@ import comfy.audio_encoders.audio_encoders as audio_encoders
 import comfy.sd  # brings what the audio encoders take for granted
 import comfy.utils
 from comfy_extras.nodes_wan import get_audio_embed_bucket_fps, linear_interpolation
+
 from story_studio.s2v import audio, timeline
 
 

@@ -11,8 +11,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from driver import api
-from driver.problems import Problems
-from driver.templates import ROOT, WORKFLOWS
+from driver.files import ROOT, WORKFLOWS
+from story_studio.stories.problems import Problems
 
 SCHEMA = json.loads((WORKFLOWS / "endpoint.schema.json").read_text(encoding="utf-8"))
 PARTS = SCHEMA["$defs"]

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from driver import story
-from driver.problems import Problems
+from story_studio.stories import story
+from story_studio.stories.problems import Problems
 
 SEED_BATCH = {
     "input": {

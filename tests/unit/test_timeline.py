@@ -8,6 +8,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from story_studio.s2v import timeline
 
 LENGTHS = range(1, 3001)

@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 
 from .problems import Problem, Problems, nearest
 
-ROOT = Path(__file__).resolve().parent.parent
-WORKFLOWS = ROOT / "workflows"
+FOLDER = Path(__file__).resolve().parent.parent / "templates"
 
 
 class Link(NamedTuple):
@@ -94,7 +93,7 @@ def load_profile(name: str) -> Profile:
     if name not in _profiles():
         raise Problems([Problem("profile", f"no profile {name!r}, {nearest(name, profile_names())}")])
     data = _profiles()[name]
-    still, clip = (load_template(WORKFLOWS / f"{data[kind]}.json", kind) for kind in ("still", "clip"))
+    still, clip = (load_template(FOLDER / f"{data[kind]}.json", kind) for kind in ("still", "clip"))
     return Profile(data["about"], still, clip, data["still_settings"], data["clip_settings"])
 
 
@@ -143,4 +142,4 @@ def load_template(path: Path, kind: str) -> Template:
 
 
 def _profiles() -> dict[str, Any]:
-    return json.loads((WORKFLOWS / "profiles.json").read_text(encoding="utf-8"))
+    return json.loads((FOLDER / "profiles.json").read_text(encoding="utf-8"))
