@@ -260,14 +260,7 @@ def _noting(problems: list[Problem], path: Path) -> Iterator[None]:
 
 
 def _plan(one: story.Story, path: Path, files: dict[str, graph.Files]) -> Plan:
-    profile = templates.load_profile(one.profile)
-    if own := one.image_settings.workflow:
-        profile = profile._replace(
-            still=templates.load_template(path.parent / own, "still"), still_settings={}
-        )
-    if own := one.video_settings.workflow:
-        profile = profile._replace(clip=templates.load_template(path.parent / own, "clip"), clip_settings={})
-    return Plan(one, profile, files)
+    return graph.plan_of(one, files, lambda own, kind: templates.load_template(path.parent / own, kind))
 
 
 @contextlib.contextmanager

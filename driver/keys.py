@@ -21,6 +21,15 @@ FOLDERS = {"still": ("stills", ".png"), "clip": ("clips", ".mp4")}
 """Folder and suffix of the checkpoints, by what they hold."""
 _PASSING = {"StoryStudio_Still": "image", "StoryStudio_Clip": "video"}
 _LOADERS = {"LoadImage": "image", "LoadAudio": "audio"}
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "StoryStudio_TalkingVideo": {
+        "preset": "custom",
+        "continuity": "reencode",
+        "start_with_image": False,
+        "crf": 16.0,
+    }
+}
+"""Optional inputs that are not in a key at these values."""
 
 
 def predict(graph: Graph, contents: Mapping[str, str]) -> dict[str, str]:
@@ -32,11 +41,8 @@ def predict(graph: Graph, contents: Mapping[str, str]) -> dict[str, str]:
             loaders take. What else nodes of a template of one's own read is taken for unchanged.
     """
     known: dict[str, str] = {}
-    found = {}
-    for node_id in (*graph.stills.values(), *graph.clips.values()):
-        take = graph.nodes[node_id]["inputs"].get("take")
-        found[node_id] = take or _hash_node(graph.nodes, node_id, contents, known)[:24]
-    return found
+    checkpoints = (*graph.stills.values(), *graph.clips.values())
+    return {node_id: _hash_node(graph.nodes, node_id, contents, known) for node_id in checkpoints}
 
 
 def _hash_node(
@@ -44,15 +50,14 @@ def _hash_node(
 ) -> str:
     if node_id not in known:
         node = nodes[node_id]
-        passed = _PASSING.get(node["class_type"])
-        if passed and (take := node["inputs"].get("take")):
-            known[node_id] = _hash("take", json.dumps(take))
-        elif passed:
-            known[node_id] = _hash_value(nodes, node["inputs"].get(passed), contents, known)
+        cls = node["class_type"]
+        if passed := _PASSING.get(cls):
+            take = node["inputs"].get("take")
+            known[node_id] = take or _hash_value(nodes, node["inputs"].get(passed), contents, known)
         else:
-            inputs = sorted((name, value) for name, value in node["inputs"].items() if name != "after")
+            inputs = sorted(item for item in node["inputs"].items() if _is_taken(cls, *item))
             parts = [p for name, value in inputs for p in (name, _hash_value(nodes, value, contents, known))]
-            known[node_id] = _hash(node["class_type"], _fingerprint(node, contents), *parts)
+            known[node_id] = _hash(cls, _fingerprint(node, contents), *parts)
     return known[node_id]
 
 
@@ -60,8 +65,16 @@ def _hash_value(
     nodes: Mapping[str, Any], value: Any, contents: Mapping[str, str], known: dict[str, str]
 ) -> str:
     if not is_link(value):
-        return _hash("constant", json.dumps(value, sort_keys=True))
+        whole = isinstance(value, float) and value.is_integer()
+        return _hash("constant", json.dumps(int(value) if whole else value, sort_keys=True))
     return _hash("output", str(value[1]), _hash_node(nodes, value[0], contents, known))
+
+
+def _is_taken(cls: str, name: str, value: Any) -> bool:
+    if name == "after" or (value is not None and value == _DEFAULTS.get(cls, {}).get(name)):
+        return False
+    # A browser gives the loaders widgets of its own, a player or a button, which their classes do not take.
+    return name == _LOADERS.get(cls, name)
 
 
 def _fingerprint(node: Mapping[str, Any], contents: Mapping[str, str]) -> str:

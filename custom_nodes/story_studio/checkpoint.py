@@ -1,13 +1,16 @@
 """Finished stills, clips and films on disk, found again by what they were made from.
 
 The key of an output is a hash of the graph upstream of it: classes, constants and the fingerprints that
-ComfyUI takes of files. Node ids, names and order (`after`) are not in it, so a changed prompt has a new key,
-and a new server or another machine with the same folder finds what is there. A file is written beside its
-place and renamed; one that is there is never overwritten.
+ComfyUI takes of files. Node ids, names, order (`after`) and what a node's class does not take (widgets of the
+interface alone, such as the player of LoadAudio) are not in it, so a changed prompt has a new key, and a new
+server or another machine with the same folder finds what is there. What is made from a still or clip has
+that one's key in its own: an earlier take, chosen again, leads to what was made from it then. A file is
+written beside its place and renamed; one that is there is never overwritten.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -17,12 +20,14 @@ from typing import Any, Protocol
 
 import folder_paths
 import nodes
+from comfy_execution.graph import get_input_info
 from comfy_execution.graph_utils import is_link
 
 FOLDER = "story_studio"
 """Folder below ComfyUI's output folder that holds all checkpoints."""
 _ORDER = "after"
 _PASSING = {"StoryStudio_Still": "image", "StoryStudio_Clip": "video"}
+_ALWAYS = object()
 _DRAFTS = {"StoryStudio_TitleCard", "StoryStudio_Animatic"}
 
 
@@ -31,6 +36,8 @@ class Graph(Protocol):
 
     def get_node(self, node_id: str) -> dict[str, Any]: ...
 
+    def all_node_ids(self) -> set[str]: ...
+
 
 def key_of(graph: Graph, node_id: str) -> str:
     """The key of what a Still or Clip is made from, or of the take that it is told to be.
@@ -38,8 +45,7 @@ def key_of(graph: Graph, node_id: str) -> str:
     Returns:
         24 hexadecimal digits.
     """
-    node = graph.get_node(node_id)
-    return node["inputs"].get("take") or _hash_node(graph, node_id, {})[:24]
+    return _hash_node(graph, node_id, {})
 
 
 def hash_parts(*parts: str | bytes) -> str:
@@ -100,9 +106,19 @@ def workflow_tags(graph: Graph, node_id: str, extra_pnginfo: dict[str, Any] | No
 
     tags = {"draft": "true"} if is_draft(graph, node_id) else {}
     if not args.disable_metadata:
-        tags["prompt"] = json.dumps(upstream(graph, node_id))
+        tags["prompt"] = json.dumps(upstream(graph, _keeper(graph, node_id)))
         tags |= {name: json.dumps(value) for name, value in (extra_pnginfo or {}).items()}
     return tags
+
+
+def _keeper(graph: Graph, node_id: str) -> str:
+    """The Still or Clip that keeps what a node gives, or the node: without one a graph cannot be run."""
+    for one in sorted(graph.all_node_ids()):
+        node = graph.get_node(one)
+        passed = node["inputs"].get(_PASSING.get(node["class_type"], ""))
+        if is_link(passed) and passed[0] == node_id:
+            return one
+    return node_id
 
 
 def _folder(kind: str) -> Path:
@@ -111,23 +127,46 @@ def _folder(kind: str) -> Path:
 
 def _hash_value(graph: Graph, value: Any, known: dict[str, str]) -> str:
     if not is_link(value):
-        return hash_parts("constant", json.dumps(value, sort_keys=True))
+        # JavaScript has one kind of number, so a browser sends 1 for 1.0.
+        whole = isinstance(value, float) and value.is_integer()
+        return hash_parts("constant", json.dumps(int(value) if whole else value, sort_keys=True))
     return hash_parts("output", str(value[1]), _hash_node(graph, value[0], known))
 
 
 def _hash_node(graph: Graph, node_id: str, known: dict[str, str]) -> str:
     if node_id not in known:
         node = graph.get_node(node_id)
-        made_from = _PASSING.get(node["class_type"])
-        if made_from and (take := node["inputs"].get("take")):
-            known[node_id] = hash_parts("take", json.dumps(take))
-        elif made_from:
-            known[node_id] = _hash_value(graph, node["inputs"].get(made_from), known)
+        passed = _PASSING.get(node["class_type"])
+        if passed:
+            take = node["inputs"].get("take")
+            known[node_id] = take or _hash_value(graph, node["inputs"].get(passed), known)
         else:
-            inputs = sorted((name, value) for name, value in node["inputs"].items() if name != _ORDER)
+            inputs = sorted(_taken_inputs(node).items())
             hashed = [part for name, value in inputs for part in (name, _hash_value(graph, value, known))]
             known[node_id] = hash_parts(node["class_type"], _fingerprint(node), *hashed)
     return known[node_id]
+
+
+def _taken_inputs(node: dict[str, Any]) -> dict[str, Any]:
+    """The inputs that have a say in what the node gives: ComfyUI passes on every link, but of the constants
+    only those that the class declares. Optional ones at their default are left out: what is added to a node
+    later changes no finished checkpoint."""
+    cls = nodes.NODE_CLASS_MAPPINGS[node["class_type"]]
+    return {
+        name: value
+        for name, value in node["inputs"].items()
+        if name != _ORDER and (is_link(value) or _without_say(cls, name) not in (_ALWAYS, value))
+    }
+
+
+@functools.cache
+def _without_say(cls: type, name: str) -> Any:
+    """The constant with which an input has no say; `_ALWAYS` if it never has, None if it has with each."""
+    # Kept, because loaders look through their folders when they are asked.
+    _, category, options = get_input_info(cls, name)
+    if category is None:
+        return _ALWAYS
+    return options.get("default") if category == "optional" and options else None
 
 
 def _fingerprint(node: dict[str, Any]) -> str:
@@ -138,7 +177,7 @@ def _fingerprint(node: dict[str, Any]) -> str:
         # Without a cache (--cache-none) ComfyUI asks no node.
         cls = nodes.NODE_CLASS_MAPPINGS[node["class_type"]]
         ask = getattr(cls, "IS_CHANGED", None) or getattr(cls, "fingerprint_inputs", None)
-        constants = {name: value for name, value in node["inputs"].items() if not is_link(value)}
+        constants = {name: value for name, value in _taken_inputs(node).items() if not is_link(value)}
         changed = [ask(**constants)] if ask and _overrides(cls) else False
     values = changed if isinstance(changed, list) else [changed]
     # NaN says "always changed": such an output is never found again.

@@ -174,9 +174,25 @@ def test_an_earlier_take_is_kept_and_can_be_chosen_again(
     assert [chosen[kind]["sha256"] for kind in ("still", "clip")] == [
         before[kind]["sha256"] for kind in ("still", "clip")
     ]
-    # Another still alone is another picture to talk: its clip is made.
+    # That still alone, with the seed that is now the clip's, is another picture to talk: its clip is made.
     del told.scenes[0]["clip_take"]
     assert told.render() == [CLIP]
+
+
+def test_an_earlier_still_brings_back_the_clip_that_was_made_from_it(told: Told) -> None:
+    before = told.manifest["scenes"][0]
+    told.scenes[0]["prompt"] = "A ship at night"
+    assert told.render() == [STILL, CLIP]
+    told.scenes[0]["still_take"] = before["still"]["key"]
+    assert told.forecast()[:4] == REUSED
+    assert told.render() == []
+    assert told.manifest["scenes"][0]["clip"]["key"] == before["clip"]["key"]
+
+
+def test_choosing_the_still_that_would_be_made_changes_nothing(told: Told) -> None:
+    told.scenes[0]["still_take"] = told.manifest["scenes"][0]["still"]["key"]
+    assert told.forecast() == [*REUSED, "film: reused"]
+    assert told.render() == []
 
 
 def test_a_take_that_is_not_there_is_said(told: Told) -> None:

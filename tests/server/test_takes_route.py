@@ -16,8 +16,7 @@ def story(studio: Studio, name: str, seed: int, **still: str) -> dict[str, Any]:
     """A draft scene as an API workflow: its Still is node 2, its Clip node 5."""
     voice = write_voice(studio.server.workspace / "input" / "takes.wav", 0.3).name
     card = {"text": name, "heading": "", "width": 64, "height": 64, "seed": seed}
-    # Browsers send inputs that a node does not have, as LoadAudio's player.
-    sound = {"audio": voice, "audioUI": ""}
+    sound = {"audio": voice}
     move = {"audio": ["3", 0], "image": ["2", 0], "width": 64, "height": 64, "seed": 1}
     return {
         "1": {"class_type": "StoryStudio_TitleCard", "inputs": card},

@@ -27,7 +27,11 @@ class FilmScene(io.ComfyNode):
             description="Adds a clip to the film. Link these nodes one after another in the story's "
             "order, and the last one to a Film.",
             inputs=[
-                FilmType.Input("film", optional=True, tooltip="The film so far; none for the first scene."),
+                FilmType.Input(
+                    "film",
+                    optional=True,
+                    tooltip="The film so far; for the first scene that of the Contact Sheet, or none.",
+                ),
                 io.Video.Input("clip", tooltip="The scene's video, with its sound."),
                 io.String.Input(
                     "title",

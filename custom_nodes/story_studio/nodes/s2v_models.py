@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import comfy.audio_encoders.audio_encoders
@@ -13,6 +12,7 @@ import torch
 from comfy_api.latest import io
 from comfy_extras.nodes_model_advanced import ModelSamplingSD3
 
+from ..reading import SharedReader
 from .common import CATEGORY, advanced
 
 NO_LORA = "none"
@@ -110,14 +110,10 @@ class S2VModels(io.ComfyNode):
         shift: float,
     ) -> io.NodeOutput:
         """The four models, as ComfyUI's own loaders give them."""
-
-        def read() -> tuple[Any, ...]:
-            # Inference mode belongs to a thread, and the stock loaders run in it.
-            with torch.inference_mode():
-                model = _diffusion_model(diffusion_model, lora, lora_strength, shift)
-                return model, _text_encoder(text_encoder), _vae(vae), _audio_encoder(audio_encoder)
-
-        return io.NodeOutput(*await asyncio.to_thread(read))
+        # ComfyUI starts all nodes that are ready before it keeps what the first one gives, so equal nodes,
+        # one in each scene's box, have to share the reading here.
+        choice = diffusion_model, text_encoder, vae, audio_encoder, lora, lora_strength, shift
+        return io.NodeOutput(*await _shared_models(*choice))
 
 
 def _path(folder: str, name: str) -> str:
@@ -156,3 +152,21 @@ def _vae(name: str) -> Any:
 def _audio_encoder(name: str) -> Any:
     weights = comfy.utils.load_torch_file(_path("audio_encoders", name), safe_load=True)
     return comfy.audio_encoders.audio_encoders.load_audio_encoder_from_sd(weights)
+
+
+def _read_models(
+    diffusion_model: str,
+    text_encoder: str,
+    vae: str,
+    audio_encoder: str,
+    lora: str,
+    lora_strength: float,
+    shift: float,
+) -> tuple[Any, ...]:
+    # Inference mode belongs to a thread, and the stock loaders run in it.
+    with torch.inference_mode():
+        model = _diffusion_model(diffusion_model, lora, lora_strength, shift)
+        return model, _text_encoder(text_encoder), _vae(vae), _audio_encoder(audio_encoder)
+
+
+_shared_models = SharedReader(_read_models, "s2v_models")

@@ -12,6 +12,7 @@ from .. import checkpoint
 from ..files import written_aside
 from ..media import contact_sheet
 from .common import CATEGORY, after_input, name_input
+from .film import FilmType
 
 StoryboardType = io.Custom("STORY_STUDIO_STORYBOARD")
 _THUMBNAIL = (640, 640)
@@ -72,9 +73,9 @@ class ContactSheet(io.ComfyNode):
             node_id="StoryStudio_ContactSheet",
             display_name="Contact Sheet",
             category=CATEGORY,
-            description="Saves all stills of the storyboard as one page. Link its output to the `after` "
-            "input of the first Talking Video: then all pictures are made before all videos, and each "
-            "model is loaded once.",
+            description="Saves all stills of the storyboard as one page, and keeps order. Link its film to "
+            "the first scene's box, or its storyboard to `after` of the first Talking Video: then all "
+            "pictures are made before all videos, and each model is loaded once.",
             inputs=[
                 StoryboardType.Input("storyboard", tooltip="The last Storyboard node of the chain."),
                 io.String.Input("title", default="", tooltip="Heading of the page."),
@@ -85,7 +86,12 @@ class ContactSheet(io.ComfyNode):
                 StoryboardType.Output(
                     display_name="storyboard",
                     tooltip="There when every still is: link it to `after` of the first Talking Video.",
-                )
+                ),
+                FilmType.Output(
+                    display_name="film",
+                    tooltip="The film before its first clip, there when every still is: link it to the box "
+                    "of the first scene, whose video then waits for it.",
+                ),
             ],
             is_output_node=True,
         )
@@ -94,7 +100,7 @@ class ContactSheet(io.ComfyNode):
     def execute(
         cls, storyboard: tuple[Panel, ...], title: str, name: str, after: Any = None
     ) -> io.NodeOutput:
-        """The storyboard as it came; the page goes to output/story_studio/sheets."""
+        """The storyboard as it came, and an empty film; the page goes to output/story_studio/sheets."""
         made_from: list[Any] = [title]
         for panel in storyboard:
             made_from += [panel.picture.tobytes(), panel.name, panel.prompt]
@@ -106,4 +112,4 @@ class ContactSheet(io.ComfyNode):
             with written_aside(path) as aside:
                 contact_sheet.compose(storyboard, title).save(aside, quality=88)
         found = {"images": [checkpoint.item(path)], "checkpoint": [{"key": key, "reused": reused}]}
-        return io.NodeOutput(storyboard, ui=found)
+        return io.NodeOutput(storyboard, (), ui=found)

@@ -6,11 +6,12 @@ Pure functions over plain data: no file is read and nothing is sent.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from .story import Scene, Story
-from .templates import Link, Nodes, Profile, Template, is_link
+from .templates import Link, Nodes, Profile, Template, is_link, load_profile
 
 Phase = Literal["still", "clip", "film"]
 
@@ -40,6 +41,25 @@ class Plan:
     profile: Profile
     files: dict[str, Files]
     clips: bool = True
+
+
+def plan_of(story: Story, files: dict[str, Files], load: Callable[[str, str], Template]) -> Plan:
+    """The plan of a story: its profile, with the templates of its own that it names.
+
+    Args:
+        story: the story.
+        files: what the server calls its files, by scene.
+        load: gives a template, from the name that the story has for it, and its kind.
+
+    Raises:
+        Problems: there is no such profile, and what `load` raises.
+    """
+    profile = load_profile(story.profile)
+    if own := story.image_settings.workflow:
+        profile = profile._replace(still=load(own, "still"), still_settings={})
+    if own := story.video_settings.workflow:
+        profile = profile._replace(clip=load(own, "clip"), clip_settings={})
+    return Plan(story, profile, files)
 
 
 class Owner(NamedTuple):

@@ -225,10 +225,18 @@ def load(path: Path) -> Story:
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
-        data, lines = _read(text)
     except OSError as error:
         raise Problems([Problem(str(path), f"cannot be read: {error.strerror}.")]) from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except UnicodeDecodeError as error:
+        raise Problems([Problem(str(path), f"is neither YAML nor JSON: {error}")]) from None
+    return read(text, path)
+
+
+def read(text: str, path: Path) -> Story:
+    """The story in a YAML or JSON text, as `load`; the path is for messages and gives it a name."""
+    try:
+        data, lines = _read(text)
+    except (yaml.YAMLError, RecursionError) as error:
         raise Problems([Problem(str(path), f"is neither YAML nor JSON: {error}")]) from None
     default_id = re.sub(r"[^A-Za-z0-9_.-]+", "-", path.stem).strip("-._")[:64] or "story"
     try:

@@ -103,13 +103,22 @@ def load_template(path: Path, kind: str) -> Template:
     Raises:
         Problems: it cannot be read or is no template of this kind.
     """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise Problems([Problem(str(path), f"cannot be read as a workflow: {error}")]) from None
+    return read_template(text, kind, str(path))
+
+
+def read_template(text: str, kind: str, name: str) -> Template:
+    """The template in an API workflow's text, as `load_template`; `name` is for messages."""
 
     def wrong(what: str) -> Problems:
-        return Problems([Problem(str(path), what)])
+        return Problems([Problem(name, what)])
 
     try:
-        nodes = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        nodes = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise wrong(f"cannot be read as a workflow: {error}") from None
     if not isinstance(nodes, dict) or not all(
         isinstance(node, dict) and "class_type" in node for node in nodes.values()

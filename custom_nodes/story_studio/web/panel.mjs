@@ -1,7 +1,7 @@
 /** The storyboard panel's page. What comes from a story is put in as text, never as HTML. */
 
 const EMPTY =
-  'No scenes yet. Choose Workflow > Browse Templates > story_studio and open Story or Draft; or add a Still and a Clip node to your own workflow.'
+  'No scenes yet. Choose Workflow > Browse Templates > story_studio and open Story or Draft; open a story file, or drop its folder on the canvas; or add a Still and a Clip node to your own workflow.'
 const BUTTONS = [
   ['still', 'Stills', 'Render only the stills: look at them before the clips are made'],
   ['clip', 'Clips', 'Render all clips, and the stills that they need'],
@@ -33,7 +33,11 @@ export function createView(element, actions) {
   const stop = h('button', { type: 'button', textContent: 'Stop', className: 'stop', onclick: () => actions.stop() })
   const tools = h('div', { className: 'tools', role: 'group', aria: { label: 'Render' } }, ...buttons, stop)
   const panel = h('section', { className: 'story-studio', aria: { label: 'Storyboard' } })
-  panel.append(h('header', {}, h('h2', { textContent: 'Storyboard' }), tools), say, empty, list)
+  const picker = h('input', { type: 'file', multiple: true, hidden: true, accept: '.yaml,.yml,.json,audio/*,video/*,image/*', onchange: () => actions.open(picker.files) })
+  const open = h('button', { type: 'button', textContent: 'Open…', title: 'A story file (YAML or JSON), chosen together with its recordings', onclick: () => (set(picker, { value: '' }), picker.click()) })
+  const save = h('button', { type: 'button', textContent: 'Save', title: 'These scenes as a story file', onclick: () => actions.save() })
+  const file = h('div', { className: 'tools', role: 'group', aria: { label: 'Story file' } }, open, save, picker)
+  panel.append(h('header', {}, h('h2', { textContent: 'Storyboard' }), file, tools), say, empty, list)
   element.replaceChildren(style, panel)
   let cards = new Map()
 
@@ -43,6 +47,7 @@ export function createView(element, actions) {
       set(say, { textContent: problem, hidden: !problem })
       set(empty, { hidden: scenes.length > 0 })
       set(tools, { hidden: !scenes.length })
+      set(save, { disabled: !scenes.length })
       set(stop, { hidden: !running })
       const some = { still: scenes.some(one => one.still), clip: scenes.some(one => one.clip), film: films > 0 }
       BUTTONS.forEach(([what], index) => set(buttons[index], { disabled: !some[what] }))

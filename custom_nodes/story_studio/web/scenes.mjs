@@ -1,9 +1,9 @@
 /** A story's scenes, read from the flattened API graph: plain data in, plain data out. */
 
-const STILL = 'StoryStudio_Still'
+export const STILL = 'StoryStudio_Still'
 const CLIP = 'StoryStudio_Clip'
 
-const isLink = value => Array.isArray(value) && value.length === 2 && typeof value[1] === 'number'
+export const isLink = value => Array.isArray(value) && value.length === 2 && typeof value[1] === 'number'
 
 /** The nodes that a node is made from, itself first, the nearest ones first. */
 function* upstream(graph, start, { skip = [], through = () => true } = {}) {
@@ -21,17 +21,17 @@ function* upstream(graph, start, { skip = [], through = () => true } = {}) {
   }
 }
 
-const find = (graph, start, test, options) => {
+export const find = (graph, start, test, options) => {
   for (const [id, node] of start ? upstream(graph, start, options) : []) if (test(node)) return id
 }
 
-const nearest = (graph, link, type) =>
+export const nearest = (graph, link, type) =>
   isLink(link) ? find(graph, String(link[0]), node => node.class_type === type) : undefined
 
-const ids = (graph, type) => Object.keys(graph).filter(id => graph[id].class_type === type)
+export const ids = (graph, type) => Object.keys(graph).filter(id => graph[id].class_type === type)
 
 /** The words of an input: its own, or those of the nodes that it is linked to. */
-function words(graph, value, depth = 6) {
+export function words(graph, value, depth = 6) {
   if (typeof value === 'string') return value
   if (!isLink(value) || !depth) return ''
   const parts = Object.entries(graph[value[0]]?.inputs ?? {}).filter(([name]) => name !== 'delimiter')

@@ -1,7 +1,9 @@
 /** The storyboard panel: what it knows of the story, and what ComfyUI tells while it renders. */
 import { app } from '../../scripts/app.js'
 import { createView } from './panel.mjs'
+import { storyOf } from './save.mjs'
 import { filmsOf, ownersOf, readScenes, seedOf } from './scenes.mjs'
+import { droppedFiles, findStory, openStory } from './story.mjs'
 import { keepSeed, ownWidget, pathTo, setWidget, show } from './widgets.mjs'
 
 const PARTS = ['still', 'clip']
@@ -125,6 +127,35 @@ const actions = {
   async choose(id, part, key) {
     if (choose(scene(id), part, key)) await refresh()
   },
+  open: files => open([...files].map(file => ({ path: file.name, file }))),
+  async save() {
+    await refresh()
+    const { output } = await app.graphToPrompt()
+    const keys = Object.entries(model.takes).map(([id, { file }]) => [id, /\.([0-9a-f]{24})\./.exec(file?.filename)?.[1]])
+    const story = storyOf(output, model.scenes, Object.fromEntries(keys))
+    const href = URL.createObjectURL(new Blob([JSON.stringify(story, null, 2)], { type: 'application/json' }))
+    Object.assign(document.createElement('a'), { href, download: `${story.project_id}.json` }).click()
+    setTimeout(() => URL.revokeObjectURL(href), 10_000)
+    toast('info', 'The story file names its recordings as they are in ComfyUI’s input folder: put it there.')
+  },
+}
+
+/** Opens the story among files; what is no story is ComfyUI's. */
+async function open(files) {
+  try {
+    const story = await findStory(files)
+    if (story) toast('warn', (await openStory(app, story, files)).join('\n'))
+    else if (files.length === 1) await app.handleFile(files[0].file, 'file_drop')
+    else throw new Error('No story file is among them: one ends in .yaml or .json and has scenes.')
+  } catch (error) {
+    toast('error', error.message)
+  }
+}
+
+/** A message that goes away by itself, unless it is an error: it lies over the Run button. */
+function toast(severity, detail) {
+  const life = severity === 'error' ? undefined : 8000
+  if (detail) app.extensionManager.toast.add({ severity, summary: 'Story Studio', detail, life })
 }
 
 function choose(one, part, key) {
@@ -187,6 +218,14 @@ app.registerExtension({
   name: 'StoryStudio.Storyboard',
   setup() {
     listen()
+    // Before ComfyUI's own listener, which takes one file of a drop and no folder.
+    window.addEventListener('drop', event => {
+      const files = droppedFiles(event.dataTransfer)
+      if (!files) return
+      event.preventDefault()
+      event.stopImmediatePropagation()
+      files.then(open, error => toast('error', error.message))
+    }, { capture: true })
     app.extensionManager.registerSidebarTab({
       id: 'story-studio',
       icon: 'pi pi-images',

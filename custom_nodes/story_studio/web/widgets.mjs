@@ -50,6 +50,11 @@ export function setWidget(app, widget, value) {
   widget.value = value
   widget.callback?.(value, app.canvas)
   app.graph.setDirtyCanvas(true, true)
+  captureState(app)
+}
+
+/** Tells ComfyUI that the workflow was changed, for its undo and its mark of what is not saved. */
+export function captureState(app) {
   const tracker = app.extensionManager.workflow?.activeWorkflow?.changeTracker
   // Newer frontends have another name for it and warn of the old one.
   if (tracker?.captureCanvasState) tracker.captureCanvasState()

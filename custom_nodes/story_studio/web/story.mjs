@@ -1,0 +1,160 @@
+/** Story files: onto the canvas as the graph that the driver would submit, laid out. */
+import { captureState, setWidget } from './widgets.mjs'
+
+const STORY = /\.(ya?ml|json)$/i
+const GAP = 40
+const TITLE = 30
+/** Nodes that grow once they show their picture or video, and by how much. */
+const SHOWING = ['LoadImage', 'StoryStudio_Still', 'StoryStudio_Clip', 'StoryStudio_ContactSheet', 'StoryStudio_Film']
+const SHOWN = 260
+
+/**
+ * The files of a drop with their paths, folders included; null if ComfyUI should take it: a drop that is
+ * surely no story.
+ */
+export function droppedFiles(transfer) {
+  const entries = [...(transfer?.items ?? [])].map(item => item.webkitGetAsEntry?.()).filter(Boolean)
+  const ours = entries.some(entry => entry.isDirectory || STORY.test(entry.name))
+  // Entries are gone once the event is over, so reading begins at once.
+  return ours ? Promise.all(entries.map(entry => walk(entry, ''))).then(found => found.flat()) : null
+}
+
+async function walk(entry, folder) {
+  const path = folder + entry.name
+  if (entry.isFile) return [{ path, file: await new Promise((done, fail) => entry.file(done, fail)) }]
+  const reader = entry.createReader()
+  const found = []
+  // A reader gives a hundred entries at a time.
+  for (;;) {
+    const some = await new Promise((done, fail) => reader.readEntries(done, fail))
+    if (!some.length) break
+    found.push(...some)
+  }
+  return (await Promise.all(found.map(one => walk(one, `${path}/`)))).flat()
+}
+
+/** The story file among files and its folder; null if there is none. A JSON file is one if it has scenes. */
+export async function findStory(files) {
+  const depth = path => path.split('/').length
+  for (const { path, file } of [...files].sort((a, b) => depth(a.path) - depth(b.path))) {
+    if (!STORY.test(path) || file.size > 5e6) continue
+    const text = await file.text()
+    const folder = path.slice(0, path.lastIndexOf('/') + 1)
+    if (/\.ya?ml$/i.test(path) || isStory(text)) return { name: path.slice(folder.length), text, folder, path }
+  }
+  return null
+}
+
+function isStory(text) {
+  try {
+    const data = JSON.parse(text)
+    return Array.isArray((data.input ?? data).scenes)
+  } catch {
+    return false
+  }
+}
+
+/**
+ * Puts a story onto the canvas, in a new tab.
+ *
+ * @param app ComfyUI's.
+ * @param story what `findStory` found.
+ * @param files the files that came with it: recordings, pictures, templates of its own.
+ * @returns {Promise<string[]>} what is left to do, as sentences.
+ * @throws {Error} everything that is wrong with the story.
+ */
+export async function openStory(app, story, files) {
+  const sent = { name: story.name, text: story.text, files: {}, workflows: {} }
+  for (const { path, file } of files) {
+    const beside = path.startsWith(story.folder) ? path.slice(story.folder.length) : path
+    if (path === story.path || file.name.startsWith('.')) continue
+    if (/\.json$/i.test(path)) sent.workflows[beside] = await file.text()
+    else if (/^(audio|image|video)\//.test(file.type)) sent.files[beside] = await upload(app, file)
+  }
+  const headers = { 'Content-Type': 'application/json' }
+  const answer = await app.api.fetchApi('/story_studio/graph', { method: 'POST', headers, body: JSON.stringify(sent) })
+  const found = await answer.json()
+  if (found.problems) throw new Error(found.problems.join('\n'))
+  await app.loadApiJson(found.prompt, found.title)
+  for (const widget of app.graph.nodes.flatMap(node => node.widgets ?? [])) {
+    // What was uploaded just now is not yet among what the loaders offer.
+    const offered = widget.options?.values
+    if (Array.isArray(offered) && Object.values(sent.files).includes(widget.value)) offered.push(widget.value)
+    if (widget.name === 'control_after_generate') setWidget(app, widget, 'fixed')
+  }
+  layOut(app, found.groups)
+  const missing = found.missing.length && `Choose these files in their Load nodes, or open the story again together with them: ${found.missing.join(', ')}.`
+  return [...found.warnings, missing].filter(Boolean)
+}
+
+/** Puts a file into ComfyUI's input folder under the driver's name for it, which follows from its content. */
+async function upload(app, file) {
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', await file.arrayBuffer()))
+  const hex = [...digest.slice(0, 12)].map(byte => byte.toString(16).padStart(2, '0')).join('')
+  const suffix = /[^.]\.([a-z0-9]{1,5})$/i.exec(file.name)?.[1].toLowerCase()
+  const body = new FormData()
+  body.append('image', file, suffix ? `${hex}.${suffix}` : hex)
+  body.append('subfolder', 'story_studio')
+  body.append('overwrite', 'true')
+  const answer = await app.api.fetchApi('/upload/image', { method: 'POST', body })
+  if (!answer.ok) throw new Error(`${file.name} could not be uploaded: the server answered ${answer.status}.`)
+  const { name, subfolder } = await answer.json()
+  return `${subfolder}/${name}`
+}
+
+/** Groups beside and below each other: what all share, the scenes in their order, the film. */
+function layOut(app, groups) {
+  const { graph } = app
+  const boxes = groups.map(([title, ids]) => place(title, ids.map(id => graph.getNodeById(Number(id))).filter(Boolean)))
+  const [first, ...rest] = boxes
+  const last = rest.length > 1 && rest.pop()
+  let y = 0
+  move(first, 0, 0)
+  for (const box of rest) {
+    move(box, first.width + 2 * GAP, y)
+    y += box.height + 2 * GAP
+  }
+  if (last) move(last, first.width + 4 * GAP + Math.max(...rest.map(box => box.width)), 0)
+  for (const { title, pos, width, height } of boxes) {
+    const group = new LiteGraph.LGraphGroup(title)
+    graph.add(group)
+    group.pos = [pos[0] - GAP / 2, pos[1] - TITLE]
+    group.size = [width + GAP, height + TITLE]
+  }
+  captureState(app)
+  // Where nodes are is known to the canvas only once it was drawn.
+  requestAnimationFrame(() => requestAnimationFrame(() => app.extensionManager.command.execute('Comfy.Canvas.FitView')))
+}
+
+/** Nodes of one group, each in a column right of what it is made from; positions are the group's own. */
+function place(title, nodes) {
+  const columns = new Map()
+  const inside = new Set(nodes)
+  const column = node => {
+    if (!columns.has(node)) {
+      const above = node.inputs.map((_, slot) => node.getInputNode(slot)).filter(one => inside.has(one))
+      columns.set(node, Math.max(0, ...above.map(one => column(one) + 1)))
+    }
+    return columns.get(node)
+  }
+  let x = 0
+  let height = 0
+  const at = new Map()
+  const count = Math.max(...nodes.map(column)) + 1
+  for (let number = 0; number < count; number++) {
+    const stack = nodes.filter(node => column(node) === number)
+    let y = 2 * TITLE
+    for (const node of stack) {
+      at.set(node, [x, y])
+      y += node.size[1] + (SHOWING.includes(node.type) ? SHOWN : 0) + TITLE + GAP / 2
+    }
+    x += Math.max(...stack.map(node => node.size[0])) + GAP
+    height = Math.max(height, y)
+  }
+  return { title, at, width: x - GAP, height }
+}
+
+function move(box, x, y) {
+  box.pos = [x, y]
+  for (const [node, [left, top]] of box.at) node.pos = [x + left, y + top]
+}
