@@ -75,16 +75,23 @@ export async function openStory(app, story, files) {
   const answer = await app.api.fetchApi('/story_studio/graph', { method: 'POST', headers, body: JSON.stringify(sent) })
   const found = await answer.json()
   if (found.problems) throw new Error(found.problems.join('\n'))
+  offer(Object.values(sent.files))
   await app.loadApiJson(found.prompt, found.title)
   for (const widget of app.graph.nodes.flatMap(node => node.widgets ?? [])) {
-    // What was uploaded just now is not yet among what the loaders offer.
-    const offered = widget.options?.values
-    if (Array.isArray(offered) && Object.values(sent.files).includes(widget.value)) offered.push(widget.value)
     if (widget.name === 'control_after_generate') setWidget(app, widget, 'fixed')
   }
   layOut(app, found.groups)
   const missing = found.missing.length && `Choose these files in their Load nodes, or open the story again together with them: ${found.missing.join(', ')}.`
   return [...found.warnings, missing].filter(Boolean)
+}
+
+/** Adds files to what the loaders offer: they list no subfolders, and what they do not list is marked as missing. */
+function offer(names) {
+  for (const [type, input] of [['LoadAudio', 'audio'], ['LoadImage', 'image']]) {
+    const [first, options] = LiteGraph.registered_node_types[type]?.nodeData?.input?.required?.[input] ?? []
+    const offered = Array.isArray(first) ? first : options?.options
+    offered?.push(...names.filter(name => !offered.includes(name)))
+  }
 }
 
 /** Puts a file into ComfyUI's input folder under the driver's name for it, which follows from its content. */
