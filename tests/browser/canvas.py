@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from playwright.sync_api import Browser, ConsoleMessage, Page, TimeoutError, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from driver.files import ROOT
 
@@ -25,11 +25,17 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # Without this it would depend on the machine's network what the interface finds, and when it gives up.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
 SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Queue.MaxHistoryItems": 8}
 """Without the first, the template browser covers the canvas of a fresh user."""
+PATIENCE_MS = 120_000
+"""How long a page may take for anything: it says that something is wrong, and nothing about speed."""
 SCREENSHOTS = ROOT / "output" / "screenshots"
 HOW = "No Chromium was found: install it (Debian: apt-get install chromium), or put one on PATH."
+
+expect.set_options(timeout=PATIENCE_MS)
 
 
 def find_chromium() -> str | None:
@@ -59,13 +65,13 @@ class Canvas:
     def __init__(self, browser: Browser, url: str, name: str = "canvas", folder: Path = SCREENSHOTS):
         self.url, self.name, self.folder = url, name, folder
         self.errors: list[str] = []
-        requests.post(f"{url}/settings", json=SETTINGS, timeout=30).raise_for_status()
+        self.change_settings(SETTINGS)
         width, height = SIZE
         self.context = browser.new_context(viewport={"width": width, "height": height}, locale="en-US")
         self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(30_000)
+        self.page.set_default_timeout(PATIENCE_MS)
         self.page.on("console", self._console)
-        self.page.on("pageerror", lambda error: self.errors.append(_plain(f"uncaught: {error}")))
+        self.page.on("pageerror", lambda error: self.errors.append(f"uncaught: {error.stack or error}"))
         self.open()
 
     def open(self) -> None:
@@ -75,6 +81,22 @@ class Canvas:
         # The page restores the last workflow, or loads its own default one, after it is ready.
         self.page.wait_for_function("() => window.app.extensionManager.workflow?.activeWorkflow")
         self.page.wait_for_function("() => window.app.graph.nodes.length > 0")
+
+    def change_settings(self, settings: dict[str, Any]) -> None:
+        """Changes settings of ComfyUI's user; a page that is open sees them when it is opened again."""
+        answer = requests.post(f"{self.url}/settings", json=settings, timeout=PATIENCE_MS / 1000)
+        answer.raise_for_status()
+
+    def begin(self, name: str) -> None:
+        """Makes the page as new for another test, in half the time that a new one takes."""
+        self.name = name
+        for order, body in (("queue", {"clear": True}), ("interrupt", {})):
+            requests.post(f"{self.url}/{order}", json=body, timeout=PATIENCE_MS / 1000).raise_for_status()
+        # A page of the same server that runs no script: nothing writes or complains while this is forgotten.
+        self.page.goto(f"{self.url}/system_stats")
+        self.run_script("() => { localStorage.clear(); sessionStorage.clear(); }")
+        self.errors.clear()
+        self.open()
 
     def close(self) -> None:
         """Closes the page."""
@@ -88,20 +110,29 @@ class Canvas:
         """Puts a GUI workflow on the canvas."""
         self.run_script("workflow => window.app.loadGraphData(workflow)", workflow)
 
-    def open_template(self, name: str, dialog: bool = False) -> None:
-        """Opens an example of the pack from the template browser, with the mouse.
-
-        With `dialog` ComfyUI is to show one over it, for missing models.
-        """
+    def open_template(self, name: str) -> None:
+        """Opens an example of the pack from the template browser, with the mouse."""
         self.page.get_by_role("button", name="Templates").first.click()
         self.page.get_by_text("story_studio", exact=True).first.click()
         self.page.get_by_test_id(f"template-workflow-{name}").click()
         opened = "name => window.app.extensionManager.workflow.activeWorkflow.filename === name"
         self.page.wait_for_function(opened, arg=name)
-        if dialog:
-            self.page.locator(".comfy-missing-models").wait_for()
-        else:
-            self.page.locator(".p-dialog-mask").wait_for(state="detached")
+        self.page.get_by_test_id("template-workflows-content").wait_for(state="detached")
+
+    def missing_models(self) -> list[tuple[str, str]]:
+        """Waits until ComfyUI says that models are missing; of each its folder and its file."""
+        newer = self.page.get_by_test_id("missing-model-importable-rows")
+        see = self.page.get_by_test_id("error-overlay-see-errors")
+        older = self.page.locator(".comfy-missing-models .p-listbox-option")
+        older.or_(see).first.wait_for()
+        if see.is_visible():
+            see.click()
+            newer.wait_for()
+        listed = [text.splitlines()[0].split(" / ") for text in older.all_inner_texts()]
+        # A file's name, how many nodes want it where several do, its folder.
+        rows = [text.splitlines() for text in newer.locator("> div").all_inner_texts()]
+        lines = [[line for line in row if line.strip() and not line.isdigit()] for row in rows]
+        return sorted([(one[0], one[1]) for one in listed] + [(one[1], one[0]) for one in lines])
 
     def show_empty_place(self) -> None:
         """Moves the view to where no node is, and waits until it stays there."""
@@ -133,20 +164,19 @@ class Canvas:
         """The ids of the nodes on the canvas."""
         return self.run_script("() => window.app.graph.nodes.map(node => String(node.id))")
 
-    def is_shown(self, cls: str, tag: str) -> bool:
-        """Whether a node of this class shows a loaded video or picture."""
-        script = """([cls, tag]) => {
+    def play(self, cls: str) -> None:
+        """Waits until a node of this class shows a video, and plays it until it has moved on."""
+        script = """async cls => {
             const node = window.app.graph.nodes.find(node => node.type === cls);
             const parts = (node.widgets ?? []).map(widget => widget.element).filter(Boolean);
-            const media = parts.flatMap(part => [part, ...part.querySelectorAll(tag)]);
-            return media.some(one => one.matches(tag) && (one.readyState > 0 || one.naturalWidth > 0))
-                || (node.imgs ?? []).some(one => one.naturalWidth > 0);
+            const video = parts.flatMap(part => [part, ...part.querySelectorAll('video')])
+                .find(one => one.matches('video') && one.readyState > 0);
+            if (!video) return false;
+            video.muted = true;
+            await video.play();
+            return video.currentTime > 0;
         }"""
-        try:
-            self.page.wait_for_function(script, arg=[cls, tag], timeout=10_000)
-        except TimeoutError:
-            return False
-        return True
+        self.page.wait_for_function(script, arg=cls)
 
     def join(self, source: str, output: str, target: str, entry: str) -> None:
         """Links an output of a node to an input of another, by their ids and the names of the slots."""
@@ -174,12 +204,13 @@ class Canvas:
         unknown = self.run_script(_SET, values)
         assert not unknown, f"no such widgets: {unknown}"
 
-    def press_run(self, seconds: float = 120) -> dict[str, Any]:
+    def press_run(self, seconds: float = PATIENCE_MS / 1000) -> dict[str, Any]:
         """Presses the Run button and waits for the end.
 
         Returns:
             What the page heard: `status` (success, error, interrupted), `error`, `outputs` by node id,
-            `texts` on nodes, `cached` node ids, and in `order` the classes of the executed nodes.
+            `texts` for nodes and which of their steps were `shown` on the page, `cached` node ids, and in
+            `order` the classes of the executed nodes.
         """
         self.run_script(_LISTEN)
         self.run_button().click()
@@ -217,16 +248,7 @@ class Canvas:
     def _console(self, message: ConsoleMessage) -> None:
         if message.type == "error":
             where = message.location.get("url", "") if "Failed to load resource" in message.text else ""
-            self.errors.append(_plain(f"{message.text} {where}".strip()))
-
-
-def _plain(text: str) -> str:
-    """A console message without what differs from run to run: host, port, hashes, ids."""
-    if "https://" in text or text.startswith("Error fetching file size"):
-        return "the interface may not look things up on the internet"
-    text = re.sub(r"https?://127\.0\.0\.1:\d+", "", text)
-    text = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "<id>", text)
-    return re.sub(r"\?[^ ]*", "", text.partition("\n")[0])
+            self.errors.append(f"{message.text} {where}".strip())
 
 
 def read_workflow(path: Path) -> dict[str, Any]:
@@ -251,16 +273,21 @@ _SET = """values => {
         for (const node of graph.nodes) if (node.subgraph) visit(node.subgraph);
     };
     visit(window.app.rootGraph ?? window.app.graph);
-    return values.filter(([title, widget, value]) => {
+    const unknown = values.filter(([title, widget, value]) => {
         const nodes = graphs.flatMap(graph => graph.nodes);
         const found = nodes.filter(node => node.title === title || node.type === title)
             .flatMap(node => (node.widgets ?? []).filter(one => one.name === widget));
         for (const one of found) { one.value = value; one.callback?.(value); }
         return !found.length;
     });
+    // As ComfyUI does after a hand's change. Newer interfaces have another name for it and warn of the old.
+    const tracker = window.app.extensionManager.workflow?.activeWorkflow?.changeTracker;
+    if (tracker?.captureCanvasState) tracker.captureCanvasState();
+    else tracker?.checkState?.();
+    return unknown;
 }"""
 _LISTEN = """async () => {
-    window.heard = { status: '', error: null, outputs: {}, texts: [], cached: [], order: [] };
+    window.heard = { status: '', error: null, outputs: {}, texts: [], shown: [], cached: [], order: [] };
     const api = window.app.api;
     const { output } = await window.app.graphToPrompt();
     window.classes = Object.fromEntries(Object.entries(output).map(([id, node]) => [id, node.class_type]));
@@ -275,6 +302,12 @@ _LISTEN = """async () => {
     });
     api.addEventListener('execution_cached', ({ detail }) => window.heard.cached.push(...detail.nodes));
     api.addEventListener('progress_text', ({ detail }) => window.heard.texts.push(detail.text));
+    new MutationObserver(records => {
+        for (const { target } of records) {
+            const text = /Chunk \\d+ of \\d+, step \\d+/.exec(target.textContent.slice(0, 500))?.[0];
+            if (text && text !== window.heard.shown.at(-1)) window.heard.shown.push(text);
+        }
+    }).observe(document.body, { subtree: true, childList: true, characterData: true });
     api.addEventListener('execution_success', () => { window.heard.status = 'success'; });
     api.addEventListener('execution_interrupted', () => { window.heard.status = 'interrupted'; });
     api.addEventListener('execution_error', ({ detail }) => {

@@ -37,22 +37,28 @@ def test_a_draft_gets_a_fourth_scene(artist: Canvas, tmp_path: Path) -> None:
     )
     artist.show_empty_place()
     scene = artist.drop("Draft scene", 700, 400)
-    for name in ("storyboard", "film", "after"):
+    for name, end in (("storyboard", sheet), ("film", film)):
         artist.join(last, name, scene, name)
-    artist.join(scene, "storyboard", sheet, "storyboard")
-    artist.join(scene, "film", film, "film")
+        artist.join(scene, name, end, name)
     artist.join(voice, "AUDIO", scene, "voice")
     artist.set_node(scene, {"title": "Epilogue", "prompt": "The lamp goes out", "width": 320, "height": 192})
     artist.screenshot("joined")
-    (made_film,) = made(artist, artist.press_run(), "StoryStudio_Film", tmp_path)
+    # What another test made would be found again, and not be drawn.
+    artist.set_widgets([("Draft scene", "seed", 4)])
+    artist.set_node(scene, {"seed": 4})
+    heard = artist.press_run()
+    (made_film,) = made(artist, heard, "StoryStudio_Film", tmp_path)
     artist.screenshot("run")
     chapters = [chapter[2] for chapter in probe(made_film).chapters]
     assert chapters == ["Keeper", "Sailor", "Morning", "Epilogue"]
+    drawn = [cls for cls in heard["order"] if cls in ("StoryStudio_TitleCard", "StoryStudio_Animatic")]
+    assert drawn == 4 * ["StoryStudio_TitleCard"] + 4 * ["StoryStudio_Animatic"]
 
 
 def test_a_story_from_nothing(artist: Canvas, voice: Path, tmp_path: Path) -> None:
     Comfy(artist.url).upload(voice, voice.name, "")
     artist.run_script("() => window.app.graph.clear()")
+    artist.show_empty_place()
     scene = artist.drop("Scene", 500, 300)
     artist.show_empty_place()
     end = artist.drop("Story end", 700, 400)
@@ -61,7 +67,7 @@ def test_a_story_from_nothing(artist: Canvas, voice: Path, tmp_path: Path) -> No
     artist.join(sound, "AUDIO", scene, "voice")
     for name in ("storyboard", "film"):
         artist.join(scene, name, end, name)
-    artist.join(end, "after", scene, "after")
+    artist.join(end, "start", scene, "film")
     artist.set_node(scene, {"title": "Only", "prompt": "A fisherman", "width": 64, "height": 64})
     artist.set_widgets([*TINY, ("KSampler", "steps", 1), ("LoadAudio", "audio", voice.name)])
     (film,) = made(artist, artist.press_run(), "StoryStudio_Film", tmp_path)
@@ -72,8 +78,10 @@ def test_a_story_from_nothing(artist: Canvas, voice: Path, tmp_path: Path) -> No
 def test_a_copied_scene_is_not_made_again(artist: Canvas, tmp_path: Path) -> None:
     artist.open_template("Draft")
     artist.set_widgets([("EmptyAudio", "duration", 0.5), ("StoryStudio_Animatic", "width", 320)])
-    artist.set_widgets([("Draft scene", "seed", 5)])
+    # Not as the example has them: a copy takes over what was written since, and the original keeps it.
+    artist.set_widgets([("Draft scene", "seed", 5), ("Draft scene", "text", "Nothing more is said.")])
     made(artist, artist.press_run(), "StoryStudio_Film", tmp_path)
+    before = artist.api_graph()
     original, copied = artist.run_script(
         """() => {
             const { graph, canvas } = window.app;
@@ -86,6 +94,9 @@ def test_a_copied_scene_is_not_made_again(artist: Canvas, tmp_path: Path) -> Non
             return [String(node.id), String(copy.id)];
         }"""
     )
+    after = artist.api_graph()
+    for node, made_before in before.items():
+        assert after[node]["inputs"].items() >= made_before["inputs"].items()
     heard = artist.press_run()
     assert (heard["status"], heard["error"]) == ("success", None)
     files = [
@@ -98,6 +109,12 @@ def test_a_copied_scene_is_not_made_again(artist: Canvas, tmp_path: Path) -> Non
     ]
     assert files[0] == files[1]
     assert len(files[0]) == 2
+    said = [
+        node["inputs"]["text"]
+        for name, node in after.items()
+        if name.startswith(f"{copied}:") and node["class_type"] == "StoryStudio_FilmScene"
+    ]
+    assert said == ["Nothing more is said."]
     assert not {"StoryStudio_TitleCard", "StoryStudio_Animatic"} & set(heard["order"])
 
 

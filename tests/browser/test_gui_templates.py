@@ -22,11 +22,17 @@ def test_every_template_of_a_profile_has_its_source() -> None:
     assert all(load_profile(name).still.parameters for name in profile_names())
 
 
-def test_templates_are_exported_from_their_sources(canvas: Canvas) -> None:
+@pytest.fixture(params=["canvas", "newer_canvas"])
+def artist(request: pytest.FixtureRequest) -> Canvas:
+    """ComfyUI with its own interface and with a newer one."""
+    return request.getfixturevalue(request.param)
+
+
+def test_templates_are_exported_from_their_sources(artist: Canvas) -> None:
     stale = []
     for source in sorted(SOURCE.glob("*.json")):
-        text = api_template(canvas, source)
-        canvas.screenshot(source.stem)
+        text = api_template(artist, source)
+        artist.screenshot(source.stem)
         if text != (TEMPLATES / source.name).read_text(encoding="utf-8"):
             stale.append(source.stem)
     assert stale == [], "run .venv/bin/python -m workflows.generate"
@@ -42,20 +48,30 @@ Z_IMAGE = {"z_image_turbo_bf16.safetensors", "qwen_3_4b.safetensors", "ae.safete
 
 
 @pytest.mark.parametrize(
-    ("example", "files"),
-    [("Talking video", S2V), ("Scene", S2V | Z_IMAGE), ("Story", S2V | Z_IMAGE), ("Draft", set())],
+    ("example", "missing", "listed"),
+    [
+        ("Talking video", S2V | Z_IMAGE, S2V),
+        ("Scene", S2V | Z_IMAGE, S2V | Z_IMAGE),
+        ("Story", {"ae.safetensors", *S2V}, {"ae.safetensors", *S2V}),
+    ],
+    ids=["Talking video", "Scene", "Story"],
 )
+@pytest.mark.parametrize("interface", ["canvas", "newer_canvas"])
 def test_missing_models_are_listed(
-    open_canvas: Callable[..., Canvas], bare: str, example: str, files: set[str]
+    request: pytest.FixtureRequest,
+    missing_models: Callable[[set[str]], None],
+    interface: str,
+    example: str,
+    missing: set[str],
+    listed: set[str],
 ) -> None:
-    canvas = open_canvas(bare)
-    canvas.open_template(example, dialog=bool(files))
+    missing_models(missing)
+    canvas: Canvas = request.getfixturevalue(interface)
+    canvas.open_template(example)
+    shown = canvas.missing_models()
     canvas.screenshot("listed")
-    listed = canvas.page.locator(".comfy-missing-models .p-listbox-option").all_inner_texts()
-    known = {model.file: model for model in known_models()}
-    assert len(listed) == len(files)
-    for file in files:
-        assert any(text.startswith(f"{known[file].folder} / {file}") for text in listed)
+    folders = {model.file: model.folder for model in known_models()}
+    assert shown == sorted((folders[file], file) for file in listed)
 
 
 @pytest.mark.parametrize(
