@@ -50,7 +50,7 @@ def test_talking_video(artist: Canvas, voice: Path, tmp_path: Path) -> None:
 
 
 def test_scene(artist: Canvas, voice: Path, tmp_path: Path) -> None:
-    artist.open_template("Scene")
+    artist.open_template("One scene")
     artist.screenshot("opened")
     sizes = [("EmptySD3LatentImage", side, 64) for side in ("width", "height")]
     artist.set_widgets([*TINY, *sizes, ("KSampler", "steps", 1), ("LoadAudio", "audio", voice.name)])

@@ -51,10 +51,10 @@ Z_IMAGE = {"z_image_turbo_bf16.safetensors", "qwen_3_4b.safetensors", "ae.safete
     ("example", "missing", "listed"),
     [
         ("Talking video", S2V | Z_IMAGE, S2V),
-        ("Scene", S2V | Z_IMAGE, S2V | Z_IMAGE),
+        ("One scene", S2V | Z_IMAGE, S2V | Z_IMAGE),
         ("Story", {"ae.safetensors", *S2V}, {"ae.safetensors", *S2V}),
     ],
-    ids=["Talking video", "Scene", "Story"],
+    ids=["Talking video", "One scene", "Story"],
 )
 @pytest.mark.parametrize("interface", ["canvas", "newer_canvas"])
 def test_missing_models_are_listed(
