@@ -16,6 +16,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from driver import keys
 from driver.server import PACK, Server
 from tests.conftest import CPU_FLAGS, Studio
 
@@ -331,6 +332,18 @@ def renew() -> None:
     for path, data in ((SNAPSHOT, shape), (LOCALES / "en" / "nodeDefs.json", english(info))):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+
+
+def test_the_driver_leaves_the_defaults_out_of_keys_too() -> None:
+    """Of the nodes that stills and clips are made from; a Still's and Clip's own take is the key itself."""
+    optional = {
+        name: {
+            one["name"]: one["default"] for one in node["inputs"] if one.get("optional") and "default" in one
+        }
+        for name, node in json.loads(SNAPSHOT.read_text()).items()
+    }
+    assert [optional.pop(name) for name in ("StoryStudio_Still", "StoryStudio_Clip")] == [{"take": ""}] * 2
+    assert {name: found for name, found in optional.items() if found} == keys._DEFAULTS
 
 
 if __name__ == "__main__":

@@ -75,8 +75,8 @@ function sceneOf(graph, scene, id, keys) {
   })
 }
 
-/** What all prompts have behind the scenes' own words, and the drawn prompt of a scene that lacks it. */
-function styleOf(graph, scenes) {
+/** What all drawn prompts have behind the scenes' own words; nothing if they differ. */
+function styleOf(scenes) {
   const styles = scenes.filter(scene => scene.drawn).map(({ drawn, prompt }) => {
     const start = `${prompt.replace(/[. ,]+$/, '')}, `
     return drawn.startsWith(start) ? drawn.slice(start.length) : ''
@@ -103,24 +103,23 @@ function idsOf(scenes, project) {
  * @returns the story file's data; `audio` and `image` are names in ComfyUI's input folder.
  */
 export function storyOf(graph, scenes, keys) {
-  const end = ['StoryStudio_Film', 'StoryStudio_ContactSheet'].map(type => graph[ids(graph, type)[0]]?.inputs ?? {})
-  const film = ids(graph, 'StoryStudio_Film').length ? end[0] : null
-  const name = end.map(inputs => words(graph, inputs.name)).find(one => ID.test(one)) ?? 'story'
+  const [film, sheet] = ['StoryStudio_Film', 'StoryStudio_ContactSheet'].map(type => graph[ids(graph, type)[0]]?.inputs)
+  const ends = [film, sheet].filter(Boolean)
+  const name = ends.map(inputs => words(graph, inputs.name)).find(one => ID.test(one)) ?? 'story'
   const full = scenes.map(scene => {
     const drawn = encoded(graph, above(graph, scene.still, 'positive').positive)
     return { ...scene, drawn, named: words(graph, graph[scene.clip ?? scene.still].inputs.name) }
   })
-  const style = styleOf(graph, full)
+  const style = styleOf(full)
   const names = idsOf(full, name)
   const own = scene => (scene.drawn && !style ? { ...scene, prompt: scene.drawn } : scene)
-  const joins = film && { join: film.join, crossfade_seconds: film.crossfade_seconds, chapters: film.chapters, captions: film.captions }
   return told({
     project_id: name,
-    title: end.map(inputs => words(graph, inputs.title)).find(Boolean),
+    title: ends.map(inputs => words(graph, inputs.title)).find(Boolean),
     profile: profileOf(graph),
     style,
     ...settingsOf(graph, scenes.find(scene => scene.still && scene.clip) ?? scenes[0]),
-    film: joins ? told(joins) : false,
+    film: film ? told({ join: film.join, crossfade_seconds: film.crossfade_seconds, chapters: film.chapters, captions: film.captions }) : false,
     scenes: full.map((scene, index) => sceneOf(graph, own(scene), names[index], keys)),
   })
 }

@@ -1,5 +1,5 @@
 /** Story files: onto the canvas as the graph that the driver would submit, laid out. */
-import { captureState, setWidget } from './widgets.mjs'
+import { captureState } from './widgets.mjs'
 
 const STORY = /\.(ya?ml|json)$/i
 const GAP = 40
@@ -78,7 +78,7 @@ export async function openStory(app, story, files) {
   offer(Object.values(sent.files))
   await app.loadApiJson(found.prompt, found.title)
   for (const widget of app.graph.nodes.flatMap(node => node.widgets ?? [])) {
-    if (widget.name === 'control_after_generate') setWidget(app, widget, 'fixed')
+    if (widget.name === 'control_after_generate') widget.value = 'fixed'
   }
   layOut(app, found.groups)
   const missing = found.missing.length && `Choose these files in their Load nodes, or open the story again together with them: ${found.missing.join(', ')}.`
