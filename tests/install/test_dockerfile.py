@@ -22,7 +22,7 @@ from driver import api, storage
 from driver.bucket import Bucket
 from driver.download import ALLOW_PRIVATE
 from driver.inputs import read_picture, read_recording
-from tests.install.tools import BASE_PYTHON, PINNED_HASH, ROOT, checkout, packages, write
+from tests.install.tools import BASE_PYTHON, PINNED_HASH, ROOT, checkout, packages, run, write
 
 STEPS: list[tuple[str, str]] = [
     (step["instruction"], step["value"])
@@ -144,14 +144,13 @@ def image(tmp_path_factory: pytest.TempPathFactory, wheels: Path, offline: dict[
     return home
 
 
-def test_its_steps_make_a_whole_set_up(image: Path) -> None:
+def test_its_steps_make_a_whole_set_up(image: Path, tmp_path: Path) -> None:
     assert {"tiny_run", "tiny_comfy", "story_studio"} <= packages(image)
     assert (image / "ComfyUI/main.py").is_file()
     assert list((image / "ComfyUI/comfy/__pycache__").glob("sd.*.pyc"))
     # Of the code that came after the packages.
     assert list((image / "driver/__pycache__").glob("cli.*.pyc"))
-    told = subprocess.run([image / ".venv/bin/story-studio", "doctor"], capture_output=True, text=True)
-    assert told.stdout == "driver doctor\n"
+    assert run(image / ".venv/bin/story-studio", "doctor", cwd=tmp_path).stdout == "driver doctor\n"
 
 
 def test_it_has_what_a_worker_needs_and_nothing_else(image: Path) -> None:
