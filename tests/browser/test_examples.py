@@ -64,6 +64,17 @@ def test_scene(artist: Canvas, voice: Path, tmp_path: Path) -> None:
     assert "Chunk 1 of 1, step 1 of 1" in heard["texts"][0]
 
 
+def test_picture(artist: Canvas, tmp_path: Path) -> None:
+    artist.open_template("One picture")
+    artist.screenshot("opened")
+    sizes = [("EmptySD3LatentImage", side, 64) for side in ("width", "height")]
+    artist.set_widgets([*sizes, ("KSampler", "steps", 2)])
+    (still,) = made(artist, artist.press_run(), "StoryStudio_Still", tmp_path)
+    artist.screenshot("run")
+    with Image.open(still) as picture:
+        assert picture.size == (64, 64)
+
+
 def test_story(artist: Canvas, studio: Studio, voice: Path, tmp_path: Path) -> None:
     artist.open_template("Story")
     artist.screenshot("opened")
