@@ -105,10 +105,15 @@ def video_path(video: InputImpl.VideoFromFile) -> Path:
 def progress_bar(steps: int = 100) -> Callable[[float], None]:
     """A function that moves the node's progress bar to a fraction, and stops the work if the user asked."""
     bar = comfy.utils.ProgressBar(steps)
+    shown = -1
 
     def show(fraction: float) -> None:
+        nonlocal shown
         comfy.model_management.throw_exception_if_processing_interrupted()
-        bar.update_absolute(round(fraction * steps), steps)
+        # Every update is sent to the page, which falls behind where there are thousands.
+        if (value := round(fraction * steps)) != shown:
+            shown = value
+            bar.update_absolute(value, steps)
 
     return show
 
