@@ -1,17 +1,13 @@
 """Finished stills, clips and films on disk, found again by what they were made from.
 
-The key of an output is a hash of the graph upstream of it: classes, constants and the fingerprints that
-ComfyUI takes of files. Node ids, names, order (`after`) and what a node's class does not take (widgets of the
-interface alone, such as the player of LoadAudio) are not in it, so a changed prompt has a new key, and a new
-server or another machine with the same folder finds what is there. What is made from a still or clip has
-that one's key in its own: an earlier take, chosen again, leads to what was made from it then. A file is
-written beside its place and renamed; one that is there is never overwritten.
+The key of an output is a hash of the graph upstream of it (`stories/keys.py`): classes, constants and the
+fingerprints that ComfyUI takes of files. Widgets of the interface alone, such as the player of LoadAudio, are
+not in it. A file is written beside its place and renamed; one that is there is never overwritten.
 """
 
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import re
 import uuid
@@ -21,12 +17,12 @@ from typing import Any, Protocol
 import folder_paths
 import nodes
 from comfy_execution.graph import get_input_info
-from comfy_execution.graph_utils import is_link
+
+from .stories.keys import ORDER, PASSING, Keys
+from .stories.templates import is_link
 
 FOLDER = "story_studio"
 """Folder below ComfyUI's output folder that holds all checkpoints."""
-_ORDER = "after"
-_PASSING = {"StoryStudio_Still": "image", "StoryStudio_Clip": "video"}
 _ALWAYS = object()
 _DRAFTS = {"StoryStudio_TitleCard", "StoryStudio_Animatic"}
 
@@ -45,16 +41,7 @@ def key_of(graph: Graph, node_id: str) -> str:
     Returns:
         24 hexadecimal digits.
     """
-    return _hash_node(graph, node_id, {})
-
-
-def hash_parts(*parts: str | bytes) -> str:
-    """The key of something made from these parts, in this order: 24 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for part in parts:
-        data = part.encode() if isinstance(part, str) else part
-        digest.update(len(data).to_bytes(8, "big") + data)
-    return digest.hexdigest()[:24]
+    return Keys(graph.get_node, _taken_inputs, _fingerprint).of(node_id)
 
 
 def find(kind: str, key: str, suffix: str) -> Path | None:
@@ -85,7 +72,7 @@ def upstream(graph: Graph, node_id: str) -> dict[str, dict[str, Any]]:
         if current in found:
             continue
         node = graph.get_node(current)
-        inputs = {name: value for name, value in node["inputs"].items() if name != _ORDER}
+        inputs = {name: value for name, value in node["inputs"].items() if name != ORDER}
         found[current] = {
             "inputs": inputs,
             "class_type": node["class_type"],
@@ -115,7 +102,7 @@ def _keeper(graph: Graph, node_id: str) -> str:
     """The Still or Clip that keeps what a node gives, or the node: without one a graph cannot be run."""
     for one in sorted(graph.all_node_ids()):
         node = graph.get_node(one)
-        passed = node["inputs"].get(_PASSING.get(node["class_type"], ""))
+        passed = node["inputs"].get(PASSING.get(node["class_type"], ""))
         if is_link(passed) and passed[0] == node_id:
             return one
     return node_id
@@ -123,28 +110,6 @@ def _keeper(graph: Graph, node_id: str) -> str:
 
 def _folder(kind: str) -> Path:
     return Path(folder_paths.get_output_directory()) / FOLDER / kind
-
-
-def _hash_value(graph: Graph, value: Any, known: dict[str, str]) -> str:
-    if not is_link(value):
-        # JavaScript has one kind of number, so a browser sends 1 for 1.0.
-        whole = isinstance(value, float) and value.is_integer()
-        return hash_parts("constant", json.dumps(int(value) if whole else value, sort_keys=True))
-    return hash_parts("output", str(value[1]), _hash_node(graph, value[0], known))
-
-
-def _hash_node(graph: Graph, node_id: str, known: dict[str, str]) -> str:
-    if node_id not in known:
-        node = graph.get_node(node_id)
-        passed = _PASSING.get(node["class_type"])
-        if passed:
-            take = node["inputs"].get("take")
-            known[node_id] = take or _hash_value(graph, node["inputs"].get(passed), known)
-        else:
-            inputs = sorted(_taken_inputs(node).items())
-            hashed = [part for name, value in inputs for part in (name, _hash_value(graph, value, known))]
-            known[node_id] = hash_parts(node["class_type"], _fingerprint(node), *hashed)
-    return known[node_id]
 
 
 def _taken_inputs(node: dict[str, Any]) -> dict[str, Any]:
@@ -155,7 +120,7 @@ def _taken_inputs(node: dict[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in node["inputs"].items()
-        if name != _ORDER and (is_link(value) or _without_say(cls, name) not in (_ALWAYS, value))
+        if name != ORDER and (is_link(value) or _without_say(cls, name) not in (_ALWAYS, value))
     }
 
 

@@ -10,6 +10,7 @@ from comfy_api.latest import InputImpl, io
 
 from .. import checkpoint
 from ..media import film as assembly
+from ..stories.keys import hash_parts
 from .common import CATEGORY, HIDDEN, name_input, progress_bar, video_path
 
 FilmType = io.Custom("STORY_STUDIO_FILM")
@@ -120,7 +121,7 @@ class Film(io.ComfyNode):
         if join == "crossfade":
             settings["crossfade_seconds"] = crossfade_seconds
         shots = [[_file_hash(shot), shot.title, shot.text] for shot in film]
-        key = checkpoint.hash_parts(json.dumps([settings, shots]))
+        key = hash_parts(json.dumps([settings, shots]))
         path = checkpoint.find("films", key, ".mp4")
         reused = path is not None
         if path is None:

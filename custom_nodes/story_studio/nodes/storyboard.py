@@ -11,6 +11,7 @@ from PIL import Image
 from .. import checkpoint
 from ..files import written_aside
 from ..media import contact_sheet
+from ..stories.keys import hash_parts
 from .common import CATEGORY, after_input, name_input
 from .film import FilmType
 
@@ -104,7 +105,7 @@ class ContactSheet(io.ComfyNode):
         made_from: list[Any] = [title]
         for panel in storyboard:
             made_from += [panel.picture.tobytes(), panel.name, panel.prompt]
-        key = checkpoint.hash_parts(*made_from)
+        key = hash_parts(*made_from)
         path = checkpoint.find("sheets", key, ".jpg")
         reused = path is not None
         if path is None:
