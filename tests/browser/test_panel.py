@@ -246,6 +246,23 @@ def test_nodes_2_and_the_light_theme(newer_canvas: Canvas) -> None:
         newer_canvas.change_settings(before)
 
 
+def test_the_panel_in_chinese(artist: Canvas) -> None:
+    artist.change_settings({"Comfy.Locale": "zh"})
+    try:
+        artist.open()
+        artist.page.get_by_role("button", name=re.compile("^分镜板")).first.click()
+        panel = artist.page.get_by_role("region", name="分镜板")
+        expect(panel).to_contain_text("还没有场景")
+        artist.load(read_workflow(PACK / "example_workflows" / "Draft.json"))
+        expect(panel.locator(".state")).to_have_count(3)
+        expect(panel.get_by_role("button", name="停止")).to_be_hidden()
+        expect(panel.get_by_role("button", name="静帧", exact=True)).to_be_enabled()
+        expect(panel.get_by_role("button", name="2. Sailor的静帧的新版本")).to_be_visible()
+        artist.screenshot("opened")
+    finally:
+        artist.change_settings({"Comfy.Locale": "en"})
+
+
 def test_the_panel_is_small() -> None:
     files = [path for path in (PACK / "web").iterdir() if path.suffix in {".js", ".mjs"}]
     sizes: dict[Path, int] = {path: path.read_text().count("\n") for path in files}

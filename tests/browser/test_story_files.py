@@ -176,6 +176,26 @@ def test_a_story_is_chosen_in_the_panel_and_saved_again(canvas: Canvas, tmp_path
     ]
 
 
+def test_a_page_that_cannot_hash_opens_a_story_too(canvas: Canvas, tmp_path: Path) -> None:
+    """As one of another machine, over plain HTTP."""
+    path = write_story(tmp_path / "a story", "draft", 250)
+    canvas.run_script("() => Object.defineProperty(crypto, 'subtle', { value: undefined })")
+    assert named(canvas, path.parent)["boat.wav"] == "story_studio/boat.wav"
+    assert named(canvas, path.parent)["boat.wav"] == "story_studio/boat.wav", "it is the same recording"
+    write_voice(path.parent / "boat.wav", 0.5)
+    given = named(canvas, path.parent)
+    assert given["boat.wav"] == "story_studio/boat (1).wav"
+    assert given["voices/pier.wav"] == "story_studio/pier.wav"
+    canvas.page.wait_for_function("() => window.app.graph.groups.length > 0")
+
+
+def named(canvas: Canvas, folder: Path) -> dict[str, str]:
+    """Drops a story's folder; what the server calls its files, by their paths in the folder."""
+    with canvas.page.expect_response("**/story_studio/graph") as answer:
+        drop(canvas, folder)
+    return answer.value.request.post_data_json["files"]
+
+
 def studio_input(canvas: Canvas) -> str:
     """The input folder of the page's server."""
     flags = canvas.run_script("async () => (await window.app.api.getSystemStats()).system.argv")

@@ -137,6 +137,22 @@ def test_no_text_has_a_character_that_the_interface_takes_for_its_own(language: 
         ]
 
 
+def test_the_panel_says_everything_in_chinese() -> None:
+    files = {path.name: path.read_text("utf-8") for path in (PACK / "web").glob("*.*js")}
+    table = re.search("CHINESE = {(.+?)\n}", files.pop("words.mjs"), re.DOTALL)
+    assert table
+    entries = re.findall(r"^  (?:'([^'\n]+)'|(\w+)):\s+'([^'\n]+)',$", table[1], re.MULTILINE)
+    chinese = {quoted or word: text for quoted, word, text in entries}
+    assert len(entries) == len(chinese) == table[1].count("',\n") + 1
+    code = "".join(files.values())
+    written = code + "".join(code.replace("${part}", part) for part in ("still", "clip"))
+    assert [word for word in chinese if not re.search(f"['`]{re.escape(word)}['`]", written)] == []
+    called = {one for one in re.findall(r"\bt\(['`](.+?)['`][,)]", written) if "${" not in one}
+    assert called - chinese.keys() == set()
+    assert all(CHINESE.search(text) for text in chinese.values())
+    assert all(text.count("{}") == word.count("{}") for word, text in chinese.items())
+
+
 def test_the_registry_can_read_the_metadata() -> None:
     # ComfyUI reads it with the same types as the registry's own tool.
     code = (

@@ -1,4 +1,5 @@
 /** The storyboard panel's page. What comes from a story is put in as text, never as HTML. */
+import { t } from './words.mjs'
 
 const EMPTY =
   'No scenes yet. Choose Workflow > Browse Templates > story_studio and open Story or Draft; open a story file, or drop its folder on the canvas; or add a Still and a Clip node to your own workflow.'
@@ -25,19 +26,19 @@ function set(element, props) {
 export function createView(element, actions) {
   const style = h('link', { rel: 'stylesheet', href: new URL('panel.css', import.meta.url).href })
   const say = h('p', { className: 'problem', role: 'status' })
-  const empty = h('p', { className: 'empty', textContent: EMPTY })
+  const empty = h('p', { className: 'empty', textContent: t(EMPTY) })
   const list = h('ol')
   const buttons = BUTTONS.map(([what, label, title]) =>
-    h('button', { type: 'button', textContent: label, title, onclick: () => actions.render(what) }),
+    h('button', { type: 'button', textContent: t(label), title: t(title), onclick: () => actions.render(what) }),
   )
-  const stop = h('button', { type: 'button', textContent: 'Stop', className: 'stop', onclick: () => actions.stop() })
-  const tools = h('div', { className: 'tools', role: 'group', aria: { label: 'Render' } }, ...buttons, stop)
-  const panel = h('section', { className: 'story-studio', aria: { label: 'Storyboard' } })
+  const stop = h('button', { type: 'button', textContent: t('Stop'), className: 'stop', onclick: () => actions.stop() })
+  const tools = h('div', { className: 'tools', role: 'group', aria: { label: t('Render') } }, ...buttons, stop)
+  const panel = h('section', { className: 'story-studio', aria: { label: t('Storyboard') } })
   const picker = h('input', { type: 'file', multiple: true, hidden: true, accept: '.yaml,.yml,.json,audio/*,video/*,image/*', onchange: () => actions.open(picker.files) })
-  const open = h('button', { type: 'button', textContent: 'Open…', title: 'A story file (YAML or JSON), chosen together with its recordings', onclick: () => (set(picker, { value: '' }), picker.click()) })
-  const save = h('button', { type: 'button', textContent: 'Save', title: 'These scenes as a story file', onclick: () => actions.save() })
-  const file = h('div', { className: 'tools', role: 'group', aria: { label: 'Story file' } }, open, save, picker)
-  panel.append(h('header', {}, h('h2', { textContent: 'Storyboard' }), file, tools), say, empty, list)
+  const open = h('button', { type: 'button', textContent: t('Open…'), title: t('A story file (YAML or JSON), chosen together with its recordings'), onclick: () => (set(picker, { value: '' }), picker.click()) })
+  const save = h('button', { type: 'button', textContent: t('Save'), title: t('These scenes as a story file'), onclick: () => actions.save() })
+  const file = h('div', { className: 'tools', role: 'group', aria: { label: t('Story file') } }, open, save, picker)
+  panel.append(h('header', {}, h('h2', { textContent: t('Storyboard') }), file, tools), say, empty, list)
   element.replaceChildren(style, panel)
   let cards = new Map()
 
@@ -63,7 +64,7 @@ export function createView(element, actions) {
 }
 
 function createCard({ id, ...scene }, actions) {
-  const name = h('button', { type: 'button', className: 'name', title: 'Show on the canvas' })
+  const name = h('button', { type: 'button', className: 'name', title: t('Show on the canvas') })
   const state = h('span', { className: 'state' })
   const reason = h('p', { className: 'reason', role: 'alert' })
   const prompt = h('p', { className: 'prompt' })
@@ -76,9 +77,9 @@ function createCard({ id, ...scene }, actions) {
     element,
     paint(now, number) {
       const percent = now.progress ? ` ${Math.round(now.progress * 100)} %` : ''
-      const title = `${number}. ${now.name || 'Scene'}`
+      const title = `${number}. ${now.name || t('Scene')}`
       set(name, { textContent: title })
-      set(state, { textContent: now.state + percent })
+      set(state, { textContent: t(now.state) + percent })
       set(reason, { textContent: now.reason, hidden: !now.reason })
       set(prompt, { textContent: now.prompt, title: now.prompt, hidden: !now.prompt })
       element.dataset.state = now.state
@@ -88,10 +89,10 @@ function createCard({ id, ...scene }, actions) {
 }
 
 function createPart(id, part, actions) {
-  const label = part === 'still' ? 'Still' : 'Clip'
+  const label = t(part === 'still' ? 'Still' : 'Clip')
   const frame = h('div', { className: 'frame' })
   const strip = h('div', { className: 'takes', role: 'group', hidden: true })
-  const again = h('button', { type: 'button', textContent: 'New take', onclick: () => actions.newTake(id, part) })
+  const again = h('button', { type: 'button', textContent: t('New take'), onclick: () => actions.newTake(id, part) })
   const earlier = h('button', {
     type: 'button',
     onclick() {
@@ -110,24 +111,24 @@ function createPart(id, part, actions) {
       const { file, old, takes, chosen } = scene[part]
       const url = file ? actions.url(file) : ''
       if (shown !== url || !frame.firstChild) {
-        frame.replaceChildren(url ? media(part, url, `${label} of ${title}`, true) : h('span', { textContent: 'not made yet' }))
+        frame.replaceChildren(url ? media(part, url, `${label}: ${title}`, true) : h('span', { textContent: t('not made yet') }))
         shown = url
       }
       const stale = old && file
-      set(frame, { className: `frame ${file ? part : ''} ${stale ? 'old' : ''}`, title: stale ? 'Made before the last change' : '' })
-      again.setAttribute('aria-label', `New take of the ${part} of ${title}`)
-      again.title = `Another seed: makes this ${part} anew, and nothing else`
-      set(earlier, { textContent: chosen ? 'Take chosen' : `Takes ${takes.length}`, hidden: !takes.length && !chosen })
-      strip.setAttribute('aria-label', `Takes of the ${part} of ${title}`)
+      set(frame, { className: `frame ${file ? part : ''} ${stale ? 'old' : ''}`, title: stale ? t('Made before the last change') : '' })
+      again.setAttribute('aria-label', t(`New take of the ${part} of {}`, title))
+      again.title = t(`Another seed: makes this ${part} anew, and nothing else`)
+      set(earlier, { textContent: chosen ? t('Take chosen') : t('Takes {}', takes.length), hidden: !takes.length && !chosen })
+      strip.setAttribute('aria-label', t(`Takes of the ${part} of {}`, title))
       const list = JSON.stringify([takes, chosen, url])
       if (listed === list) return
       listed = list
       const pick = (key, content, name) =>
         h('button', { type: 'button', title: name, onclick: () => actions.choose(id, part, key), aria: { label: name, pressed: String(key === chosen) } }, content)
       strip.replaceChildren(
-        pick('', 'As the graph says', `No chosen take: the ${part} that the graph makes`),
+        pick('', t('As the graph says'), t('No chosen take: what the graph makes')),
         ...takes.map(({ key, file: one }, index) =>
-          pick(key, media(part, actions.url(one), '', false), `Use take ${takes.length - index} of ${takes.length}, ${key}`),
+          pick(key, media(part, actions.url(one), '', false), t('Use take {} of {}, {}', takes.length - index, takes.length, key)),
         ),
       )
     },

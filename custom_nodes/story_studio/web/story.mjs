@@ -1,5 +1,6 @@
 /** Story files: onto the canvas as the graph that the driver would submit, laid out. */
 import { captureState } from './widgets.mjs'
+import { t } from './words.mjs'
 
 const STORY = /\.(ya?ml|json)$/i
 const GAP = 40
@@ -81,7 +82,7 @@ export async function openStory(app, story, files) {
     if (widget.name === 'control_after_generate') widget.value = 'fixed'
   }
   layOut(app, found.groups)
-  const missing = found.missing.length && `Choose these files in their Load nodes, or open the story again together with them: ${found.missing.join(', ')}.`
+  const missing = found.missing.length && t('Choose these files in their Load nodes, or open the story again together with them: {}.', found.missing.join(', '))
   return [...found.warnings, missing].filter(Boolean)
 }
 
@@ -96,17 +97,22 @@ function offer(names) {
 
 /** Puts a file into ComfyUI's input folder under the driver's name for it, which follows from its content. */
 async function upload(app, file) {
+  const body = new FormData()
+  // Browsers hash only for pages of this machine or over HTTPS. Elsewhere ComfyUI finds a name that is free.
+  body.append('image', file, crypto.subtle ? await nameOf(file) : file.name)
+  body.append('subfolder', 'story_studio')
+  if (crypto.subtle) body.append('overwrite', 'true')
+  const answer = await app.api.fetchApi('/upload/image', { method: 'POST', body })
+  if (!answer.ok) throw new Error(t('{} could not be uploaded: the server answered {}.', file.name, answer.status))
+  const { name, subfolder } = await answer.json()
+  return `${subfolder}/${name}`
+}
+
+async function nameOf(file) {
   const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', await file.arrayBuffer()))
   const hex = [...digest.slice(0, 12)].map(byte => byte.toString(16).padStart(2, '0')).join('')
   const suffix = /[^.]\.([a-z0-9]{1,5})$/i.exec(file.name)?.[1].toLowerCase()
-  const body = new FormData()
-  body.append('image', file, suffix ? `${hex}.${suffix}` : hex)
-  body.append('subfolder', 'story_studio')
-  body.append('overwrite', 'true')
-  const answer = await app.api.fetchApi('/upload/image', { method: 'POST', body })
-  if (!answer.ok) throw new Error(`${file.name} could not be uploaded: the server answered ${answer.status}.`)
-  const { name, subfolder } = await answer.json()
-  return `${subfolder}/${name}`
+  return suffix ? `${hex}.${suffix}` : hex
 }
 
 /** Groups beside and below each other: what all share, the scenes in their order, the film. */

@@ -5,6 +5,7 @@ import { storyOf } from './save.mjs'
 import { filmsOf, ownersOf, readScenes, seedOf } from './scenes.mjs'
 import { droppedFiles, findStory, openStory } from './story.mjs'
 import { keepSeed, ownWidget, pathTo, setWidget, show } from './widgets.mjs'
+import { speak, t } from './words.mjs'
 
 const PARTS = ['still', 'clip']
 const model = { scenes: [], films: [], owners: new Map(), takes: {}, problem: '' }
@@ -37,7 +38,7 @@ async function refresh() {
     const body = JSON.stringify({ prompt: output })
     const headers = { 'Content-Type': 'application/json' }
     const answer = scenes.length && (await app.api.fetchApi('/story_studio/takes', { method: 'POST', headers, body }))
-    if (answer && !answer.ok) throw new Error(`The server answered ${answer.status} when asked for takes.`)
+    if (answer && !answer.ok) throw new Error(t('The server answered {} when asked for takes.', answer.status))
     const takes = answer ? await answer.json() : {}
     if (turn !== read) return
     for (const scene of scenes) {
@@ -46,7 +47,7 @@ async function refresh() {
     }
     Object.assign(model, { scenes, takes, films: filmsOf(output), owners: ownersOf(output, scenes), problem: '' })
   } catch (error) {
-    model.problem = `The story could not be read: ${error.message}`
+    model.problem = t('The story could not be read: {}', error.message)
   }
   paint()
 }
@@ -119,7 +120,7 @@ const actions = {
       const kept = takes.find(take => take.file.filename === file?.filename)
       if (widget && kept && !choose(one, 'still', kept.key)) return
     }
-    if (!widget) return say(`The ${part} of ${one.name} has no seed of its own to change.`)
+    if (!widget) return say(t(`The ${part} of {} has no seed of its own to change.`, one.name))
     if (one.chosen[part] && !choose(one, part, '')) return
     setWidget(app, widget, Math.floor(Math.random() * 2 ** 32))
     await queue([one[part]])
@@ -136,7 +137,7 @@ const actions = {
     const href = URL.createObjectURL(new Blob([JSON.stringify(story, null, 2)], { type: 'application/json' }))
     Object.assign(document.createElement('a'), { href, download: `${story.project_id}.json` }).click()
     setTimeout(() => URL.revokeObjectURL(href), 10_000)
-    toast('info', 'The story file names its recordings as they are in ComfyUI’s input folder: put it there.')
+    toast('info', t('The story file names its recordings as they are in ComfyUI’s input folder: put it there.'))
   },
 }
 
@@ -146,7 +147,7 @@ async function open(files) {
     const story = await findStory(files)
     if (story) toast('warn', (await openStory(app, story, files)).join('\n'))
     else if (files.length === 1) await app.handleFile(files[0].file, 'file_drop')
-    else throw new Error('No story file is among them: one ends in .yaml or .json and has scenes.')
+    else throw new Error(t('No story file is among them: one ends in .yaml or .json and has scenes.'))
   } catch (error) {
     toast('error', error.message)
   }
@@ -162,7 +163,7 @@ function choose(one, part, key) {
   const others = model.scenes.flatMap(other => PARTS.filter(p => other !== one || p !== part).map(p => other[p]))
   const inputs = others.filter(Boolean).map(id => ({ id, input: 'take' }))
   const widget = ownWidget(app, { id: one[part], input: 'take' }, inputs)
-  if (!widget) say(`${one.name} has no input "take" of its own: put it on the outside of its subgraph.`)
+  if (!widget) say(t('{} has no input "take" of its own: put it on the outside of its subgraph.', one.name))
   else setWidget(app, widget, key)
   return !!widget
 }
@@ -206,7 +207,7 @@ function listen() {
     const owner = target === session() && model.owners.get(node_id)
     const reason = exception_message.trim()
     if (owner) target.failed.set(owner.scene.id, reason)
-    else target.problem = `${pathTo(app, String(node_id)).at(-1)?.title ?? 'A node'}: ${reason}`
+    else target.problem = `${pathTo(app, String(node_id)).at(-1)?.title ?? t('A node')}: ${reason}`
     end()
   })
   on('execution_success', end)
@@ -217,6 +218,7 @@ function listen() {
 app.registerExtension({
   name: 'StoryStudio.Storyboard',
   setup() {
+    speak(app.extensionManager.setting.get('Comfy.Locale'))
     listen()
     // Before ComfyUI's own listener, which takes one file of a drop and no folder.
     window.addEventListener('drop', event => {
@@ -229,9 +231,9 @@ app.registerExtension({
     app.extensionManager.registerSidebarTab({
       id: 'story-studio',
       icon: 'pi pi-images',
-      title: 'Storyboard',
-      label: 'Story',
-      tooltip: 'Storyboard: the scenes of this story',
+      title: t('Storyboard'),
+      label: t('Story'),
+      tooltip: t('Storyboard: the scenes of this story'),
       type: 'custom',
       render(element) {
         // ComfyUI calls this again whenever it draws its sidebar, also between the two halves of a click.

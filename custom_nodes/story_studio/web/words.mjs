@@ -1,0 +1,70 @@
+/** The panel's words in the language of the interface. English is the key, and what is shown without another. */
+
+const CHINESE = {
+  'No scenes yet. Choose Workflow > Browse Templates > story_studio and open Story or Draft; open a story file, or drop its folder on the canvas; or add a Still and a Clip node to your own workflow.':
+    '还没有场景。在“工作流 > 浏览模板 > story_studio”中打开 Story 或 Draft；或打开故事文件，或将其文件夹拖到画布上；或在自己的工作流中添加“静帧”和“片段”节点。',
+  Story: '故事',
+  Storyboard: '分镜板',
+  'Storyboard: the scenes of this story': '分镜板：这个故事的场景',
+  Render: '渲染',
+  Stills: '静帧',
+  Clips: '片段',
+  Film: '影片',
+  Still: '静帧',
+  Clip: '片段',
+  Stop: '停止',
+  'Render only the stills: look at them before the clips are made': '只渲染静帧：先看画面，再制作片段',
+  'Render all clips, and the stills that they need': '渲染所有片段及其所需的静帧',
+  'Render whatever the film still needs, and the film': '渲染影片尚缺的部分和影片本身',
+  'Story file': '故事文件',
+  'Open…': '打开…',
+  'A story file (YAML or JSON), chosen together with its recordings': '故事文件（YAML 或 JSON），与其录音一起选择',
+  Save: '保存',
+  'These scenes as a story file': '将这些场景保存为故事文件',
+  'Show on the canvas': '在画布上显示',
+  Scene: '场景',
+  waiting: '等待',
+  drawing: '绘制中',
+  talking: '说话中',
+  done: '完成',
+  failed: '失败',
+  'not made yet': '尚未制作',
+  'Made before the last change': '在上次更改之前制作',
+  'New take': '新版本',
+  'New take of the still of {}': '{}的静帧的新版本',
+  'New take of the clip of {}': '{}的片段的新版本',
+  'Another seed: makes this still anew, and nothing else': '换一个种子：只重新制作这张静帧',
+  'Another seed: makes this clip anew, and nothing else': '换一个种子：只重新制作这个片段',
+  'Take chosen': '已选版本',
+  'Takes {}': '版本 {}',
+  'Takes of the still of {}': '{}的静帧的版本',
+  'Takes of the clip of {}': '{}的片段的版本',
+  'As the graph says': '按工作流',
+  'No chosen take: what the graph makes': '不选版本：使用工作流制作的结果',
+  'Use take {} of {}, {}': '使用版本 {}/{}，{}',
+  'The still of {} has no seed of its own to change.': '{}的静帧没有自己的种子可改。',
+  'The clip of {} has no seed of its own to change.': '{}的片段没有自己的种子可改。',
+  '{} has no input "take" of its own: put it on the outside of its subgraph.':
+    '{}没有自己的“take”输入：请将它放到子图外面。',
+  'The story could not be read: {}': '无法读取故事：{}',
+  'The server answered {} when asked for takes.': '查询版本时服务器返回 {}。',
+  'The story file names its recordings as they are in ComfyUI’s input folder: put it there.':
+    '故事文件中的录音名称与 ComfyUI 的 input 文件夹一致：请将它放在那里。',
+  'No story file is among them: one ends in .yaml or .json and has scenes.':
+    '其中没有故事文件：它以 .yaml 或 .json 结尾，并包含 scenes。',
+  '{} could not be uploaded: the server answered {}.': '无法上传 {}：服务器返回 {}。',
+  'Choose these files in their Load nodes, or open the story again together with them: {}.':
+    '请在加载节点中选择这些文件，或与它们一起重新打开故事：{}。',
+  'A node': '一个节点',
+}
+let words = {}
+
+/** Takes the language of ComfyUI's interface, as its setting has it. */
+export function speak(locale) {
+  words = locale === 'zh' ? CHINESE : {}
+}
+
+/** Words in that language; each {} becomes the next part. */
+export function t(english, ...parts) {
+  return (words[english] ?? english).replace(/\{\}/g, () => parts.shift())
+}
