@@ -193,7 +193,7 @@ def named(canvas: Canvas, folder: Path) -> dict[str, str]:
     """Drops a story's folder; what the server calls its files, by their paths in the folder."""
     with canvas.page.expect_response("**/story_studio/graph") as answer:
         drop(canvas, folder)
-    return answer.value.request.post_data_json["files"]
+    return json.loads(answer.value.request.post_data or "")["files"]
 
 
 def studio_input(canvas: Canvas) -> str:

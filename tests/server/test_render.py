@@ -18,7 +18,7 @@ import yaml
 from driver.cli import FAILED, OK, PARTIAL, main
 from driver.events import Finished
 from story_studio.media.probe import probe
-from tests.conftest import Studio, write_voice
+from tests.conftest import Studio, read_titled, write_voice
 
 VOICES = [1.0, 5.6, 0.5]
 WriteStory = Callable[..., Path]
@@ -293,9 +293,9 @@ def test_a_scene_that_fails_costs_only_itself(
 def test_what_the_server_lacks_is_named_before_anything_is_rendered(
     studio: Studio, write_story: WriteStory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    template = json.loads((Path("workflows") / "z_image_turbo_still.json").read_text())
-    template["1"]["inputs"]["unet_name"] = "z_image_lost.safetensors"
-    template["15"]["class_type"] = "KSamplerr"
+    template = read_titled("z_image_turbo_still")
+    template["Z-Image"]["inputs"]["unet_name"] = "z_image_lost.safetensors"
+    template["Draw"]["class_type"] = "KSamplerr"
     (tmp_path / "own.json").write_text(json.dumps(template))
     path = write_story([0.5], "draft", image_settings={"workflow": "own.json"})
     studio.samples()

@@ -18,9 +18,10 @@ from driver.events import Failed, Finished, Progress
 from driver.inputs import read_recording
 from driver.render import server_name
 from story_studio.media.probe import probe
-from tests.conftest import Studio, write_voice
+from tests.conftest import Studio, read_titled, write_voice
 
-S2V = json.loads((Path("workflows") / "s2v_clip.json").read_text())
+S2V = read_titled("s2v_clip")
+TALK = "Talking Video (Wan2.2 S2V)"
 
 
 class Bench:
@@ -39,9 +40,9 @@ class Bench:
         voice = write_voice(self.folder / f"{time.time_ns()}.wav", seconds)
         picture = picture or Image.effect_noise((64, 64), 80).convert("RGB")
         picture.save(self.folder / f"{voice.stem}.png")
-        graph["6"]["inputs"]["image"] = self.give(self.folder / f"{voice.stem}.png")
-        graph["7"]["inputs"]["audio"] = self.give(voice)
-        for node, value in (("8", 64), ("9", 64), ("10", 2)):
+        graph["image"]["inputs"]["image"] = self.give(self.folder / f"{voice.stem}.png")
+        graph["audio"]["inputs"]["audio"] = self.give(voice)
+        for node, value in (("width", 64), ("height", 64), ("steps", 2)):
             graph[node]["inputs"]["value"] = value
         return graph
 
@@ -52,7 +53,7 @@ class Bench:
             if isinstance(event, Failed):
                 failed = event.message
             elif isinstance(event, Finished) and not failed:
-                item = event.outputs["15"]["images"][0]
+                item = event.outputs["clip"]["images"][0]
                 return self.studio.comfy.fetch(item, self.folder / f"{self.number}.mp4")
         return failed
 
@@ -86,7 +87,7 @@ def test_everything_wrong_in_the_sockets_is_said_at_once_before_sampling(bench: 
     graph["20"] = {"class_type": "UNETLoader", "inputs": {"unet_name": "z_image_turbo_bf16.safetensors"}}
     graph["20"]["inputs"]["weight_dtype"] = "default"
     graph["21"] = {"class_type": "VAELoader", "inputs": {"vae_name": "ae.safetensors"}}
-    graph["14"]["inputs"] |= {"model": ["20", 0], "vae": ["21", 0]}
+    graph[TALK]["inputs"] |= {"model": ["20", 0], "vae": ["21", 0]}
     bench.studio.samples()
     said = bench.run(graph)
     assert isinstance(said, str)
@@ -99,7 +100,7 @@ def test_a_prompt_of_another_text_encoder_is_refused(bench: Bench) -> None:
     graph = bench.graph()
     names = {"clip_name": "qwen_3_4b.safetensors", "type": "lumina2", "device": "default"}
     graph["20"] = {"class_type": "CLIPLoader", "inputs": names}
-    graph["3"]["inputs"]["clip"] = ["20", 0]
+    graph["How the person moves"]["inputs"]["clip"] = ["20", 0]
     said = bench.run(graph)
     assert isinstance(said, str)
     assert "positive was not encoded with umt5" in said
@@ -108,7 +109,7 @@ def test_a_prompt_of_another_text_encoder_is_refused(bench: Bench) -> None:
 
 def test_an_image_model_in_the_loader_is_refused(bench: Bench) -> None:
     graph = bench.graph()
-    graph["1"]["inputs"]["diffusion_model"] = "z_image_turbo_bf16.safetensors"
+    graph["models"]["inputs"]["diffusion_model"] = "z_image_turbo_bf16.safetensors"
     said = bench.run(graph)
     assert isinstance(said, str)
     assert "z_image_turbo_bf16.safetensors is not a Wan2.2 S2V model" in said
@@ -117,7 +118,7 @@ def test_an_image_model_in_the_loader_is_refused(bench: Bench) -> None:
 def test_a_clip_that_starts_with_the_picture(bench: Bench) -> None:
     picture = Image.linear_gradient("L").resize((64, 64)).convert("RGB")
     graph = bench.graph(1.0, picture)
-    graph["14"]["inputs"]["start_with_image"] = True
+    graph[TALK]["inputs"]["start_with_image"] = True
     frames = _pictures(bench.film(graph))
     assert len(frames) == 16
     assert np.abs(frames[0].astype(int) - np.array(picture)).mean() < 4
@@ -131,7 +132,7 @@ def test_a_pose_video_steers_the_chunks_that_it_reaches(bench: Bench) -> None:
     # through its motion.
     graph["30"] = {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 3}}
     graph["30"]["inputs"]["color"] = 0xFF0000
-    graph["14"]["inputs"]["pose_video"] = ["30", 0]
+    graph[TALK]["inputs"]["pose_video"] = ["30", 0]
     steered = _pictures(bench.film(graph))
     assert len(steered) == len(free) == 84
     assert np.abs(steered[10].astype(int) - free[10]).mean() > 1
@@ -140,7 +141,7 @@ def test_a_pose_video_steers_the_chunks_that_it_reaches(bench: Bench) -> None:
 def test_the_two_continuities_share_the_first_chunk(bench: Bench) -> None:
     graph = bench.graph(5.2)
     official = _pictures(bench.film(graph))
-    graph["14"]["inputs"]["continuity"] = "latent"
+    graph[TALK]["inputs"]["continuity"] = "latent"
     streamed = _pictures(bench.film(graph))
     assert len(official) == len(streamed) == 84
     assert all(np.array_equal(a, b) for a, b in zip(official[:60], streamed[:60], strict=True))
@@ -167,7 +168,7 @@ def test_sound_of_all_kinds(bench: Bench, rate: int, layout: str) -> None:
         frame = av.AudioFrame.from_ndarray(noise, "s16", layout)
         frame.sample_rate = rate
         file.mux([*stream.encode(frame), *stream.encode(None)])
-    graph["7"]["inputs"]["audio"] = bench.give(path, server_name(path, read_recording(path).sha256))
+    graph["audio"]["inputs"]["audio"] = bench.give(path, server_name(path, read_recording(path).sha256))
     info = probe(bench.film(graph))
     assert (info.frames, info.channels) == (8, 1 if layout == "mono" else 2)
 
@@ -177,11 +178,11 @@ LORA = "wan2.2_t2v_lightx2v_4steps_lora_v1.1_high_noise.safetensors"
 
 def test_turbo_is_four_steps_of_a_lora_and_says_what_it_lacks(bench: Bench) -> None:
     graph = bench.graph(0.3)
-    graph["14"]["inputs"]["preset"] = "turbo"
+    graph[TALK]["inputs"]["preset"] = "turbo"
     said = bench.run(graph)
     assert isinstance(said, str)
     assert "preset turbo needs the 4-step LoRA" in said
-    graph["1"]["inputs"]["lora"] = LORA
+    graph["models"]["inputs"]["lora"] = LORA
     bench.studio.samples()
     tags = probe(bench.film(graph)).metadata
     assert tags["comment"].startswith("Wan2.2 S2V, 4 steps, cfg 1, seed 0, reencode.")
@@ -203,7 +204,7 @@ def test_the_node_says_which_chunk_and_step_it_is_at(bench: Bench) -> None:
             # Text on a node: 3, the length of its id, the id, the text.
             if isinstance(message, bytes) and message[:4] == (3).to_bytes(4, "big"):
                 length = int.from_bytes(message[4:8], "big")
-                assert message[8 : 8 + length] == b"14"
+                assert message[8 : 8 + length] == TALK.encode()
                 texts.append(message[8 + length :].decode())
     finally:
         socket.close()
@@ -216,7 +217,7 @@ def test_the_node_says_which_chunk_and_step_it_is_at(bench: Bench) -> None:
 
 def test_a_silent_recording_is_warned_of(bench: Bench) -> None:
     graph = bench.graph(0.3)
-    graph["7"] = {
+    graph["audio"] = {
         "class_type": "EmptyAudio",
         "inputs": {"duration": 0.5, "sample_rate": 16000, "channels": 1},
     }
@@ -227,28 +228,28 @@ def test_a_silent_recording_is_warned_of(bench: Bench) -> None:
 def test_a_model_that_other_nodes_patched(bench: Bench) -> None:
     graph = bench.graph(0.3)
     plain = _pictures(bench.film(graph))
-    names = {"model": ["1", 0], "lora_name": LORA, "strength_model": 1.0}
+    names = {"model": ["models", 0], "lora_name": LORA, "strength_model": 1.0}
     graph["20"] = {"class_type": "LoraLoaderModelOnly", "inputs": names}
     settings = {"model": ["20", 0], "reuse_threshold": 0.2, "start_percent": 0.15, "end_percent": 0.95}
     graph["21"] = {"class_type": "EasyCache", "inputs": {**settings, "verbose": False}}
-    graph["14"]["inputs"]["model"] = ["21", 0]
+    graph[TALK]["inputs"]["model"] = ["21", 0]
     patched = _pictures(bench.film(graph))
     assert np.abs(patched[0].astype(int) - plain[0]).mean() > 0.5
     again = json.loads(json.dumps(graph))
-    again["14"]["inputs"]["model"] = ["1", 0]
-    again["14"]["inputs"]["after"] = ["10", 0]
+    again[TALK]["inputs"]["model"] = ["models", 0]
+    again[TALK]["inputs"]["after"] = ["steps", 0]
     # Another node's patches are gone when its MODEL is not used.
     assert np.array_equal(_pictures(bench.film(again)), plain)
 
 
 def test_one_bar_over_all_chunks_and_a_stop_within_a_step(bench: Bench, tmp_path: Path) -> None:
     graph = bench.graph(12.0)
-    graph["10"]["inputs"]["value"] = 2
+    graph["steps"]["inputs"]["value"] = 2
     values: list[float] = []
     stopped = 0.0
     prompt = "11111111-2222-4333-8444-555555555555"
     for event in bench.studio.comfy.run(graph, prompt_id=prompt):
-        if isinstance(event, Progress) and event.node == "14" and event.max > 1:
+        if isinstance(event, Progress) and event.node == TALK and event.max > 1:
             assert event.max == 3 * (2 + 1)
             values.append(event.value)
             if event.value >= 4 and not stopped:
