@@ -282,8 +282,13 @@ _SET = """values => {
     const unknown = values.filter(([title, widget, value]) => {
         const nodes = graphs.flatMap(graph => graph.nodes);
         const found = nodes.filter(node => node.title === title || node.type === title)
-            .flatMap(node => (node.widgets ?? []).filter(one => one.name === widget));
-        for (const one of found) { one.value = value; one.callback?.(value); }
+            .flatMap(node => (node.widgets ?? []).filter(one => one.name === widget).map(one => [node, one]));
+        for (const [node, one] of found) {
+            const before = one.value;
+            one.value = value;
+            one.callback?.(value);
+            node.onWidgetChanged?.(one.name, value, before, one);
+        }
         return !found.length;
     });
     // As ComfyUI does after a hand's change. Newer interfaces have another name for it and warn of the old.
