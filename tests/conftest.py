@@ -19,7 +19,7 @@ from driver.cli import main
 from driver.comfy import Comfy
 from driver.files import WORKFLOWS
 from driver.server import Server
-from story_studio.stories.templates import is_link
+from story_studio.stories.templates import Nodes, is_link
 from tests.tiny_models import make_models
 
 TINY_PACK = Path(__file__).parent / "tiny_pack"
@@ -34,14 +34,20 @@ CPU_FLAGS = ("--cpu", "--bf16-vae", "--preview-method", "auto")
 """Tiny three-dimensional convolutions in 32 bits are five times slower on a CPU."""
 
 
-def read_titled(name: str) -> dict[str, Any]:
+def renamed(nodes: Nodes, names: dict[str, str]) -> Nodes:
+    """The nodes of an API workflow that have a name here, in that order, with it for their id."""
+    done = {}
+    for node_id, name in names.items():
+        inputs = nodes[node_id]["inputs"]
+        links = {entry: [names[one[0]], one[1]] for entry, one in inputs.items() if is_link(one)}
+        done[name] = {**nodes[node_id], "inputs": inputs | links}
+    return done
+
+
+def read_titled(name: str) -> Nodes:
     """A shipped template whose nodes have their titles, without $, for ids."""
     nodes = json.loads((WORKFLOWS / f"{name}.json").read_text("utf-8"))
-    titles = {node_id: node["_meta"]["title"].lstrip("$") for node_id, node in nodes.items()}
-    for node in nodes.values():
-        links = {entry: value for entry, value in node["inputs"].items() if is_link(value)}
-        node["inputs"] |= {entry: [titles[one], output] for entry, (one, output) in links.items()}
-    return {titles[node_id]: node for node_id, node in nodes.items()}
+    return renamed(nodes, {node_id: node["_meta"]["title"].lstrip("$") for node_id, node in nodes.items()})
 
 
 def write_voice(path: Path, seconds: float, pitch: float = 140.0, rate: int = 16_000) -> Path:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from driver.server import PACK, Server
-from story_studio.stories.templates import FOLDER, Nodes, is_link
+from story_studio.stories.templates import FOLDER, Link, Nodes, Template, is_link
 from tests.browser.canvas import HOW, Canvas, find_chromium, read_workflow, running_browser
+from tests.conftest import renamed
 
 EXAMPLES = PACK / "example_workflows"
 
@@ -40,10 +41,10 @@ _PICTURE = {
     "seed": "samples.seed",
     "steps": "samples.steps",
 }
-_DRAFT = {"width": "width", "height": "height", "seed": "seed"}
-_CLIP = _DRAFT | {"image": "image", "audio": "audio", "after": "after"}
+_SHARED = {"width": "width", "height": "height", "seed": "seed"}
+_CLIP = _SHARED | {"image": "image", "audio": "audio", "after": "after"}
 SOURCES = {
-    "title_card_still": Source("Draft", "still", _DRAFT | {"subject": "text", "heading": "heading"}),
+    "title_card_still": Source("Draft", "still", _SHARED | {"subject": "text", "heading": "heading"}),
     "animatic_clip": Source("Draft", "clip", _CLIP),
     "z_image_turbo_still": Source("One scene", "still", _PICTURE),
     "z_image_base_still": Source(
@@ -60,12 +61,13 @@ SOURCES = {
     ),
 }
 _SAVED = {
-    "still": ("StoryStudio_Still", "image", "SaveImage", {"images": None, "filename_prefix": "still"}),
+    "still": ("StoryStudio_Still", "image", "SaveImage", "images", {"filename_prefix": "still"}),
     "clip": (
         "StoryStudio_Clip",
         "video",
         "SaveVideo",
-        {"video": None, "filename_prefix": "clip", "format": "auto", "codec": "auto"},
+        "video",
+        {"filename_prefix": "clip", "format": "auto", "codec": "auto"},
     ),
 }
 _VALUES = {"INT": "PrimitiveInt", "FLOAT": "PrimitiveFloat", "STRING": "PrimitiveString"}
@@ -77,15 +79,17 @@ def api_template(canvas: Canvas, source: Source) -> str:
     canvas.load(read_workflow(EXAMPLES / f"{source.example}.json"))
     nodes = canvas.api_graph()
     classes = canvas.run_script("async () => (await window.app.api.fetchApi('/object_info')).json()")
-    checkpoint, entry, save, inputs = _SAVED[source.kind]
+    checkpoint, entry, save, saved, settings = _SAVED[source.kind]
     last: str = next(node["inputs"][entry][0] for node in nodes.values() if node["class_type"] == checkpoint)
     for name, path in source.parameters.items():
         _add_parameter(nodes, classes, name, path.split("."), last)
-    result = [last, 0]
-    nodes["$"] = _node(save, f"${source.kind}", {**inputs, next(iter(inputs)): result})
+    nodes["$"] = _node(save, f"${source.kind}", {saved: [last, 0], **settings})
     for node_id, node in nodes.items():
         nodes[node_id] = _in_form(node, classes[node["class_type"]]["input"])
-    return json.dumps(_numbered(nodes, "$"), indent=2, ensure_ascii=False) + "\n"
+    # Each comes after what it needs; what the result is not made from is left out.
+    order = Template(nodes, {}, Link("$")).ordered()
+    numbered = renamed(nodes, {node_id: str(number) for number, node_id in enumerate(order, start=1)})
+    return json.dumps(numbered, indent=2, ensure_ascii=False) + "\n"
 
 
 def _add_parameter(nodes: Nodes, classes: dict[str, Any], name: str, path: list[str], node_id: str) -> None:
@@ -126,26 +130,6 @@ def _in_form(node: dict[str, Any], known: dict[str, dict[str, Any]]) -> dict[str
             if group == "required" or not options or value != options[0].get("default"):
                 inputs[name] = value
     return _node(node["class_type"], node["_meta"]["title"], inputs)
-
-
-def _numbered(nodes: Nodes, last: str) -> Nodes:
-    """What the last node is made from and that itself, numbered so that each comes after what it needs."""
-    numbers: dict[str, str] = {}
-
-    def visit(node_id: str) -> None:
-        if node_id not in numbers:
-            for value in nodes[node_id]["inputs"].values():
-                if is_link(value):
-                    visit(value[0])
-            numbers[node_id] = str(len(numbers) + 1)
-
-    visit(last)
-    done = {numbers[node_id]: nodes[node_id] for node_id in numbers}
-    for node in done.values():
-        for name, value in node["inputs"].items():
-            if is_link(value):
-                node["inputs"][name] = [numbers[value[0]], value[1]]
-    return done
 
 
 def main() -> None:

@@ -201,12 +201,8 @@ class Canvas:
         """The graph as *Export (API)* writes it."""
         return self.run_script("async () => (await window.app.graphToPrompt()).output")
 
-    def set_widget(self, title: str, widget: str, value: Any) -> None:
-        """Gives a widget of every node with this title (or class), in boxes too, another value."""
-        self.set_widgets([(title, widget, value)])
-
     def set_widgets(self, values: list[tuple[str, str, Any]]) -> None:
-        """The same for several: title or class, widget, value."""
+        """Gives widgets other values: title or class of their nodes, in boxes too, widget, value."""
         unknown = self.run_script(_SET, values)
         assert not unknown, f"no such widgets: {unknown}"
 

@@ -45,9 +45,8 @@ class Keys:
         if node_id not in self._known:
             node = self._get_node(node_id)
             if passed := PASSING.get(node["class_type"]):
-                self._known[node_id] = node["inputs"].get("take") or self._of_value(
-                    node["inputs"].get(passed)
-                )
+                given = node["inputs"]
+                self._known[node_id] = given.get("take") or self._of_value(given.get(passed))
             else:
                 inputs = sorted(self._taken_inputs(node).items())
                 parts = [part for name, value in inputs for part in (name, self._of_value(value))]

@@ -75,7 +75,7 @@ def is_link(value: Any) -> bool:
         isinstance(value, list)
         and len(value) == 2
         and isinstance(value[0], str)
-        and isinstance(value[1], int | float)
+        and isinstance(value[1], int)
     )
 
 
