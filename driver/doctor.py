@@ -16,9 +16,10 @@ from rich.text import Text
 
 from story_studio.stories.templates import profile_names
 
+from .files import COMFYUI
 from .machine import Machine, inspect_machine, torch_build
 from .models import ModelFile, known_models, locate
-from .server import COMFYUI, PACK
+from .server import PACK
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 _SETUP = "Run ./install.sh"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKFLOWS = ROOT / "workflows"
+COMFYUI = Path(os.environ.get("COMFYUI_DIR") or ROOT / "ComfyUI").absolute()
+"""The ComfyUI that is started: the one that install.sh has set up, or the folder that COMFYUI_DIR names."""
 
 
 def sha256_of(path: Path) -> str:

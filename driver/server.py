@@ -21,11 +21,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from .files import ROOT
+from .files import COMFYUI, ROOT
 from .machine import ServerError, choose_flags, inspect_machine, merge_flags
 from .models import LEGACY_FOLDERS, MODEL_FOLDERS, cached
 
-COMFYUI = ROOT / "ComfyUI"
 PACK = ROOT / "custom_nodes" / "story_studio"
 GRACE_SECONDS = 10
 LOG_LINES = 200

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from tests.tiny_models import COMFYUI
+from driver.files import COMFYUI
 
 if str(COMFYUI) not in sys.path:
     sys.path.append(str(COMFYUI))

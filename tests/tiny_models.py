@@ -8,7 +8,6 @@ dimensions ComfyUI takes for granted: there the test-only pack in `tests/tiny_pa
 from __future__ import annotations
 
 import io
-import os
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -21,7 +20,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-COMFYUI = Path(os.environ.get("COMFYUI_DIR", Path(__file__).parents[1] / "ComfyUI"))
+from driver.files import COMFYUI
+
 FP8 = torch.float8_e4m3fn
 
 # Learned vectors that are added to activations: of their own scale, whatever their shape says about a fan-in.

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import requests
 
-from driver.server import COMFYUI
+from driver.files import COMFYUI
 from tests.benchmarks.table import Cell, Progress, Report, Section
 from tests.platform import Platform, kill, worker
 

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import torch
 
+from driver.files import COMFYUI
 from tests.conftest import TINY_PACK
-from tests.tiny_models import COMFYUI
 
 # ComfyUI asks for a device as soon as it is imported, and the test files import it.
 if str(COMFYUI) not in sys.path:

@@ -22,7 +22,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.tiny_models import COMFYUI, make_models
+from driver.files import COMFYUI
+from tests.tiny_models import make_models
 
 PACK = Path(__file__).parents[1] / "tiny_pack"
 Graph = dict[str, dict[str, Any]]

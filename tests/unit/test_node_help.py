@@ -15,7 +15,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from PIL import Image
 
-from driver.server import COMFYUI, PACK
+from driver.files import COMFYUI
+from driver.server import PACK
 
 DOCS = PACK / "web" / "docs"
 LOCALES = PACK / "locales"

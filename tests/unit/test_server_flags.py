@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
 
 import pytest
 
+from driver.files import COMFYUI
 from driver.machine import Machine, ServerError, choose_flags, inspect_machine, merge_flags
 
-COMFYUI = Path(__file__).parents[2] / "ComfyUI"
 LAPTOP = Machine(None, 0, (0, 0), 16, sage=False, flash=False)
 DESKTOP = Machine("NVIDIA GeForce RTX 4090", 24, (8, 9), 32, sage=True, flash=True)
 STATION = Machine("NVIDIA H200", 139, (9, 0), 128, sage=True, flash=True)
