@@ -13,6 +13,9 @@ WEB_DIRECTORY = "./web"
 
 async def comfy_entrypoint():
     """The pack's extension, as ComfyUI's V3 loader expects it."""
+    from .core import fit
+
+    fit.log_misfit()
     from .nodes import StoryStudio
 
     return StoryStudio()

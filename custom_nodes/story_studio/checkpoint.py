@@ -7,7 +7,6 @@ not in it. A file is written beside its place and renamed; one that is there is 
 
 from __future__ import annotations
 
-import functools
 import json
 import re
 import uuid
@@ -15,15 +14,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import folder_paths
-import nodes
-from comfy_execution.graph import get_input_info
 
+from .core import execution
 from .stories.keys import ORDER, PASSING, Keys
 from .stories.templates import is_link
 
 FOLDER = "story_studio"
 """Folder below ComfyUI's output folder that holds all checkpoints."""
-_ALWAYS = object()
 _DRAFTS = {"StoryStudio_TitleCard", "StoryStudio_Animatic"}
 
 
@@ -116,42 +113,18 @@ def _taken_inputs(node: dict[str, Any]) -> dict[str, Any]:
     """The inputs that have a say in what the node gives: ComfyUI passes on every link, but of the constants
     only those that the class declares. Optional ones at their default are left out: what is added to a node
     later changes no finished checkpoint."""
-    cls = nodes.NODE_CLASS_MAPPINGS[node["class_type"]]
+    cls = node["class_type"]
     return {
         name: value
         for name, value in node["inputs"].items()
-        if name != ORDER and (is_link(value) or _without_say(cls, name) not in (_ALWAYS, value))
+        if name != ORDER
+        and (is_link(value) or execution.default_without_effect(cls, name) not in (execution.NEVER, value))
     }
 
 
-@functools.cache
-def _without_say(cls: type, name: str) -> Any:
-    """The constant with which an input has no say; `_ALWAYS` if it never has, None if it has with each."""
-    # Kept, because loaders look through their folders when they are asked.
-    _, category, options = get_input_info(cls, name)
-    if category is None:
-        return _ALWAYS
-    return options.get("default") if category == "optional" and options else None
-
-
 def _fingerprint(node: dict[str, Any]) -> str:
-    """What ComfyUI says of the files that a node reads; its cache leaves it in the node."""
-    if "is_changed" in node:
-        changed = node["is_changed"]
-    else:
-        # Without a cache (--cache-none) ComfyUI asks no node.
-        cls = nodes.NODE_CLASS_MAPPINGS[node["class_type"]]
-        ask = getattr(cls, "IS_CHANGED", None) or getattr(cls, "fingerprint_inputs", None)
-        constants = {name: value for name, value in _taken_inputs(node).items() if not is_link(value)}
-        changed = [ask(**constants)] if ask and _overrides(cls) else False
-    values = changed if isinstance(changed, list) else [changed]
+    values = execution.fingerprint(
+        node, lambda: {name: value for name, value in _taken_inputs(node).items() if not is_link(value)}
+    )
     # NaN says "always changed": such an output is never found again.
     return uuid.uuid4().hex if any(value != value for value in values) else json.dumps(values, default=str)
-
-
-def _overrides(cls: type) -> bool:
-    from comfy_api.internal import _ComfyNodeInternal, first_real_override
-
-    return (
-        not issubclass(cls, _ComfyNodeInternal) or first_real_override(cls, "fingerprint_inputs") is not None
-    )

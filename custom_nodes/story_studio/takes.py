@@ -9,10 +9,10 @@ from typing import Any
 
 from aiohttp import web
 from comfy_execution.graph import DynamicPrompt
-from execution import IsChangedCache
 from server import PromptServer
 
 from . import checkpoint
+from .core.execution import ask_fingerprints
 
 ROUTE = "/story_studio/takes"
 SHOWN = 24
@@ -34,14 +34,12 @@ async def takes(prompt: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         `takes`: the files with the node's name, newest first, each with its `key` and `file`.
     """
     graph = DynamicPrompt(prompt)
-    # ComfyUI's own way to ask nodes about their files, so that keys are those of a run.
-    changes = IsChangedCache("", graph, None)  # pyright: ignore[reportArgumentType]
     found = {}
     for node_id, node in prompt.items():
         if node["class_type"] not in _KINDS:
             continue
         kind, suffix = _KINDS[node["class_type"]]
-        path = await _find(changes, node_id, kind, suffix)
+        path = await _find(graph, node_id, kind, suffix)
         named = _named(kind, node["inputs"].get("name"), suffix)
         if path and path not in named:
             named.insert(0, path)
@@ -61,12 +59,10 @@ async def _answer(request: web.Request) -> web.Response:
     return web.json_response(await asyncio.to_thread(asyncio.run, takes(prompt)))
 
 
-async def _find(changes: IsChangedCache, node_id: str, kind: str, suffix: str) -> Path | None:
-    graph = changes.dynprompt
+async def _find(graph: DynamicPrompt, node_id: str, kind: str, suffix: str) -> Path | None:
     try:
         if not graph.get_node(node_id)["inputs"].get("take"):
-            for above in checkpoint.upstream(graph, node_id):
-                await changes.get(above)
+            await ask_fingerprints(graph, list(checkpoint.upstream(graph, node_id)))
         return checkpoint.find(kind, checkpoint.key_of(graph, node_id), suffix)
     except Exception:
         # A graph that is still being built: an input that is not linked, a file that is not there, a node

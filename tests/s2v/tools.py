@@ -45,8 +45,9 @@ def inputs(height: int = 8, width: int = 8, motion: bool = True) -> Inputs:
 def forward(
     model: Any, timestep: float = 700.4, given: dict[str, torch.Tensor] | None = None
 ) -> torch.Tensor:
-    """One run of the network, wrapped as sampling wraps it."""
+    """One run of the network, wrapped as in sampling, at the timestep that the MODEL makes of this one."""
     network = use(model)
+    timestep = float(model.model.model_sampling.timestep(torch.tensor(timestep / 1000)))
     given = inputs() if given is None else given
     x = random(1, 16, LATENTS, *given["reference_latent"].shape[3:], seed=5)
     options = {"wrappers": model.wrappers}

@@ -13,6 +13,8 @@ import folder_paths
 from comfy_api.latest import InputImpl, io
 from server import PromptServer
 
+from ..core.video import source_file
+
 CATEGORY = "Story Studio"
 HIDDEN = [io.Hidden.dynprompt, io.Hidden.unique_id, io.Hidden.extra_pnginfo]
 
@@ -93,10 +95,9 @@ def temporary(suffix: str) -> Path:
 
 
 def video_path(video: InputImpl.VideoFromFile) -> Path:
-    """The file of a VIDEO; one that is not backed by a file is written to a temporary one."""
-    source = getattr(video, "get_stream_source", lambda: None)()
-    if isinstance(source, str):
-        return Path(source)
+    """The file of a VIDEO; one that is not a whole file is written to a temporary one."""
+    if path := source_file(video):
+        return path
     path = temporary(".mp4")
     video.save_to(str(path))
     return path

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import comfy.audio_encoders.audio_encoders
-import comfy.sd
-import comfy.utils
 import folder_paths
 import torch
 from comfy_api.latest import io
-from comfy_extras.nodes_model_advanced import ModelSamplingSD3
 
+from ..core import fit, loading
+from ..core.wan_model import is_s2v
 from ..reading import SharedReader
 from .common import CATEGORY, advanced
 
@@ -110,6 +108,7 @@ class S2VModels(io.ComfyNode):
         shift: float,
     ) -> io.NodeOutput:
         """The four models, as ComfyUI's own loaders give them."""
+        fit.require_talking_video()
         # ComfyUI starts all nodes that are ready before it keeps what the first one gives, so equal nodes,
         # one in each scene's box, have to share the reading here.
         choice = diffusion_model, text_encoder, vae, audio_encoder, lora, lora_strength, shift
@@ -121,37 +120,15 @@ def _path(folder: str, name: str) -> str:
 
 
 def _diffusion_model(name: str, lora: str, strength: float, shift: float) -> Any:
-    model = comfy.sd.load_diffusion_model(_path("diffusion_models", name))
-    if type(model.model).__name__ != "WAN22_S2V":
+    model = loading.load_diffusion_model(_path("diffusion_models", name))
+    if not is_s2v(model):
         raise ValueError(
             f"{name} is not a Wan2.2 S2V model (ComfyUI takes it for {type(model.model).__name__}): choose "
             "wan2.2_s2v_14B_fp8_scaled.safetensors or another S2V file as the diffusion model."
         )
     if lora != NO_LORA and strength != 0:
-        weights = comfy.utils.load_torch_file(_path("loras", lora), safe_load=True)
-        model, _ = comfy.sd.load_lora_for_models(model, None, weights, strength, 0)
-    return ModelSamplingSD3().patch(model, shift)[0]
-
-
-def _text_encoder(name: str) -> Any:
-    return comfy.sd.load_clip(
-        [_path("text_encoders", name)],
-        embedding_directory=folder_paths.get_folder_paths("embeddings"),
-        clip_type=comfy.sd.CLIPType.WAN,
-        # Onto the GPU only when it is used: loading it there now would disturb what is being sampled.
-        model_options={"initial_device": torch.device("cpu")},
-    )
-
-
-def _vae(name: str) -> Any:
-    vae = comfy.sd.VAE(sd=comfy.utils.load_torch_file(_path("vae", name)))
-    vae.throw_exception_if_invalid()
-    return vae
-
-
-def _audio_encoder(name: str) -> Any:
-    weights = comfy.utils.load_torch_file(_path("audio_encoders", name), safe_load=True)
-    return comfy.audio_encoders.audio_encoders.load_audio_encoder_from_sd(weights)
+        model = loading.apply_lora(model, _path("loras", lora), strength)
+    return loading.apply_shift(model, shift)
 
 
 def _read_models(
@@ -165,8 +142,14 @@ def _read_models(
 ) -> tuple[Any, ...]:
     # Inference mode belongs to a thread, and the stock loaders run in it.
     with torch.inference_mode():
-        model = _diffusion_model(diffusion_model, lora, lora_strength, shift)
-        return model, _text_encoder(text_encoder), _vae(vae), _audio_encoder(audio_encoder)
+        return (
+            _diffusion_model(diffusion_model, lora, lora_strength, shift),
+            loading.load_text_encoder(
+                _path("text_encoders", text_encoder), folder_paths.get_folder_paths("embeddings")
+            ),
+            loading.load_vae(_path("vae", vae)),
+            loading.load_audio_encoder(_path("audio_encoders", audio_encoder)),
+        )
 
 
 _shared_models = SharedReader(_read_models, "s2v_models")

@@ -6,12 +6,13 @@ import time
 from typing import Any
 
 import comfy.utils
-import latent_preview
 import torch
 from comfy_api.latest import InputImpl, io
 from server import PromptServer
 
 from .. import checkpoint
+from ..core import fit
+from ..core.sampling import make_previewer
 from ..media.clip_writer import ClipWriter
 from ..s2v import audio as sound
 from ..s2v import motion, sampling, timeline
@@ -153,6 +154,7 @@ class TalkingVideo(io.ComfyNode):
         pose_video: torch.Tensor | None = None,
     ) -> io.NodeOutput:
         """The clip, as a VIDEO in ComfyUI's folder for temporary files."""
+        fit.require_talking_video()
         check_sockets(model, positive, negative, vae, audio_encoder, audio, image, preset == "turbo")
         steps, cfg = PRESETS.get(preset, (steps, cfg))
         waveform, rate = sound.waveform(audio), int(audio["sample_rate"])
@@ -196,13 +198,13 @@ def _progress(node_id: str, notes: list[str], model: Any, chunks: int, steps: in
     On the node stands what is being done and, as soon as it can be told, how long the rest takes."""
     each = steps + 1
     bar = comfy.utils.ProgressBar(chunks * each)
-    previewer = latent_preview.get_previewer(model.load_device, model.model.latent_format)
+    previewer = make_previewer(model)
     begun = time.monotonic()
 
     def show(chunk: int, step: int, denoised: torch.Tensor | None) -> None:
         preview = None
         if previewer is not None and denoised is not None:
-            preview = previewer.decode_latent_to_preview_image("JPEG", denoised)
+            preview = previewer(denoised)
         done = chunk * each + step
         bar.update_absolute(done, chunks * each, preview)
         minutes, seconds = divmod(round((time.monotonic() - begun) / done * (chunks * each - done)), 60)

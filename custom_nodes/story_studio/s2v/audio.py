@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import comfy.model_management
 import numpy as np
 import soxr
 import torch
 
+from ..core import wav2vec2
 from . import timeline
 
 SAMPLE_RATE = 16_000
@@ -104,10 +104,10 @@ def _as_float(samples: torch.Tensor) -> torch.Tensor:
 
 def _hear_window(encoder: Any, sound: torch.Tensor, first: int, last: int) -> torch.Tensor:
     """What some pictures hear of normalised sound [samples] -> [1, layers, dimensions, pictures]."""
-    comfy.model_management.load_model_gpu(encoder.patcher)
+    device = wav2vec2.load(encoder)
     before = max(0, first - _OVERLAP) * _A_PICTURE
     after = (last + _OVERLAP) * _A_PICTURE
-    features = _hidden_states(encoder.model, sound[before:after].to(encoder.load_device)).float()
+    features = _hidden_states(encoder, sound[before:after].to(device)).float()
     return _at_pictures(features, before // _HOP, _feature_count(len(sound)), first, last)
 
 
@@ -115,19 +115,16 @@ def _feature_count(samples: int) -> int:
     return (samples - _RECEPTIVE) // _HOP + 1
 
 
-def _hidden_states(model: Any, sound: torch.Tensor) -> torch.Tensor:
-    # The parts of the model are called one by one, because its own forward normalises what it is given: a
-    # window, or sound padded with silence, instead of the recording.
-    _, layers = model.encoder(model.feature_projection(_local_features(model, sound)))
-    return torch.cat(layers)
+def _hidden_states(encoder: Any, sound: torch.Tensor) -> torch.Tensor:
+    return wav2vec2.hidden_states(encoder, _local_features(encoder, sound))
 
 
-def _local_features(model: Any, sound: torch.Tensor) -> torch.Tensor:
+def _local_features(encoder: Any, sound: torch.Tensor) -> torch.Tensor:
     """The convolutions' output [1, features, 512]: each hears 25 ms, so pieces of it give the same."""
     count = _feature_count(len(sound))
     ends = [(first, min(first + _PIECE, count)) for first in range(0, count, _PIECE)]
     parts = [sound[first * _HOP : (last - 1) * _HOP + _RECEPTIVE] for first, last in ends]
-    return torch.cat([model.feature_extractor(part.unsqueeze(0)) for part in parts], dim=1)
+    return torch.cat([wav2vec2.local_features(encoder, part) for part in parts], dim=1)
 
 
 def _at_pictures(features: torch.Tensor, offset: int, count: int, first: int, last: int) -> torch.Tensor:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import comfy.model_management
 import torch
 
+from ..core import fit, memory, wan_vae
 from . import timeline
 
 Kind = Literal["reencode", "latent"]
@@ -43,21 +44,6 @@ def fit_pictures(pictures: torch.Tensor, width: int, height: int) -> torch.Tenso
     return resized[:, :, top : top + height, left : left + width].clamp(0, 1).movedim(1, -1)
 
 
-def require_video_vae(vae: Any) -> None:
-    """Checks that a VAE is one of Wan 2.1's kind.
-
-    Raises:
-        ValueError: it is not; the message says what to load.
-    """
-    network = getattr(vae, "first_stage_model", None)
-    parts = all(hasattr(network, name) for name in ("encoder", "decoder", "conv2"))
-    if not parts or vae.latent_channels != 16 or vae.latent_dim != 3:
-        raise ValueError(
-            "This VAE cannot decode Wan2.2 S2V: load wan_2.1_vae.safetensors with Load VAE, or take the VAE "
-            "from Wan2.2 S2V Models (the VAE of Wan2.2 5B and those for pictures do not fit)."
-        )
-
-
 class Continuity(ABC):
     """How the chunks of one clip follow each other.
 
@@ -72,8 +58,11 @@ class Continuity(ABC):
         """The latents before the next chunk's own: the reference, later the motion."""
         self._unseen = reference
         """Those of them that the stream has yet to see."""
-        self._stream: _Stream | None = _Stream(vae)
-        """None once the memory has run out: then tiles are decoded, to the end of the clip."""
+        self._stream = wan_vae.StreamedDecoder(vae)
+        self._redecode: Callable[[torch.Tensor], torch.Tensor] | None = None
+        """What decodes to the end of the clip where the stream could not."""
+        if not fit.can_stream_decode():
+            self._redecode = vae.decode
 
     def begin_with(self, picture: torch.Tensor) -> None:
         """The first chunk goes on from a picture [1, H, W, 3], as if it had stood still for a moment.
@@ -109,25 +98,29 @@ class Continuity(ABC):
     def _pictures(self, latents: torch.Tensor) -> Iterator[torch.Tensor]:
         """The four pictures of each latent, in order, on the VAE's output device."""
         done = 0
-        if self._stream:
+        if self._redecode is None:
             try:
                 for pictures in self._stream.decode(self._unseen, latents):
                     done += len(pictures)
                     yield pictures
-            except comfy.model_management.OOM_EXCEPTION:
+            except wan_vae.DecoderChanged as change:
+                fit.log_changed_decoder(str(change))
+                self._redecode = self._vae.decode
+            except Exception as error:
+                if not memory.is_out_of_memory(error):
+                    raise
                 logging.warning("Out of memory while decoding: going on in tiles, which takes longer.")
-                self._stream = None
+                self._redecode = self._decode_tiles
         # Not where the exception is caught: it holds on to the memory that the failed attempt took.
-        if not self._stream:
+        if self._redecode:
+            self._stream.forget()
             comfy.model_management.soft_empty_cache()
-            yield self._tiles(latents)[done:]
+            # Without a memory of the chunks before, the decoder is given the latents before instead.
+            pictures = self._redecode(torch.cat([self._before, latents], dim=2))[0]
+            yield pictures[-4 * latents.shape[2] :][done:]
 
-    def _tiles(self, latents: torch.Tensor) -> torch.Tensor:
-        # A tile starts without a memory of the chunks before, so it is given the latents before instead.
-        pictures = self._vae.decode_tiled(
-            torch.cat([self._before, latents], dim=2), tile_x=_TILE, tile_y=_TILE, overlap=_TILE_OVERLAP
-        )
-        return pictures[0, -4 * latents.shape[2] :]
+    def _decode_tiles(self, latents: torch.Tensor) -> torch.Tensor:
+        return self._vae.decode_tiled(latents, tile_x=_TILE, tile_y=_TILE, overlap=_TILE_OVERLAP)
 
 
 class Reencode(Continuity):
@@ -148,8 +141,7 @@ class Reencode(Continuity):
 
     def motion(self) -> torch.Tensor | None:
         if self._last:
-            if self._stream:
-                self._stream.forget()
+            self._stream.forget()
             pictures = torch.stack(tuple(self._last))
             self._last.clear()
             self._motion = self._before = self._unseen = self._vae.encode(pictures)
@@ -169,8 +161,7 @@ class Latent(Continuity):
         self._unseen = latents[:, :, :0]
 
     def motion(self) -> torch.Tensor | None:
-        if self._stream:
-            self._stream.offload()
+        self._stream.offload()
         return self._motion
 
 
@@ -183,52 +174,3 @@ def make(kind: Kind, vae: Any, reference: torch.Tensor) -> Continuity:
         reference: the encoded picture, float [1, 16, 1, h, w].
     """
     return {"reencode": Reencode, "latent": Latent}[kind](vae, reference)
-
-
-class _Stream:
-    """Wan's decoder, latent by latent: whole videos at the memory of one latent."""
-
-    def __init__(self, vae: Any) -> None:
-        self._vae = vae
-        self.forget()
-
-    def forget(self) -> None:
-        """The next latent is the first one of a video."""
-        # Each causal convolution keeps what it saw last in an entry; there are fewer of them than modules.
-        self._seen: list[Any] = [None for _ in self._vae.first_stage_model.decoder.modules()]
-
-    def offload(self) -> None:
-        """Moves what the decoder remembers off its device, until the next latent."""
-        self._move(self._vae.patcher.offload_device)
-
-    def decode(self, silent: torch.Tensor, latents: torch.Tensor) -> Iterator[torch.Tensor]:
-        """Goes on with `silent`, of which no pictures are wanted, and then with `latents`.
-
-        Args:
-            silent: float [1, 16, n, h, w], n from 0; not 0 if this is the start.
-            latents: float [1, 16, n, h, w].
-
-        Yields:
-            float [4, 8 * h, 8 * w, 3], 0 to 1, on the VAE's output device, for each of `latents`.
-        """
-        vae = self._vae
-        comfy.model_management.load_models_gpu(
-            [vae.patcher],
-            memory_required=vae.memory_used_decode(latents.shape, vae.vae_dtype),
-            force_full_load=vae.disable_offload,
-        )
-        self._move(vae.device)
-        for index in range(silent.shape[2]):
-            self._next(silent, index)
-        for index in range(latents.shape[2]):
-            pictures = self._next(latents, index).to(vae.output_device).float()
-            yield vae.process_output(pictures)[0].movedim(0, -1)
-
-    def _next(self, latents: torch.Tensor, index: int) -> torch.Tensor:
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        network, vae = self._vae.first_stage_model, self._vae
-        mixed = network.conv2(latents[:, :, index : index + 1].to(vae.device, vae.vae_dtype))
-        return network.decoder(mixed, feat_cache=self._seen, feat_idx=[0])
-
-    def _move(self, device: torch.device) -> None:
-        self._seen = [seen.to(device) if isinstance(seen, torch.Tensor) else seen for seen in self._seen]

@@ -13,13 +13,10 @@ from typing import Any
 
 import torch
 from comfy.model_patcher import ModelPatcher
-from comfy.patcher_extension import WrapperExecutor, WrappersMP
 
+from ..core import wan_model
 from . import timeline
 
-_KEY = "story_studio_s2v"
-_AUDIO_ENCODER = "diffusion_model.casual_audio_encoder.forward"
-_FRAME_PACKER = "diffusion_model.frame_packer.forward"
 _MOTION_TOKENS = (
     ((-1,), 2),
     ((-3,), 4),
@@ -38,11 +35,9 @@ def faithful(model: ModelPatcher) -> ModelPatcher:
     clone shares the weights, so that going from one to the other loads nothing.
     """
     patched = model.clone()
-    if not patched.get_wrappers(WrappersMP.DIFFUSION_MODEL, _KEY):
-        for name, change in ((_AUDIO_ENCODER, _hear_all_pictures), (_FRAME_PACKER, _place_motion)):
-            # What is found here may be another node's patch; it is called, not replaced.
-            patched.add_object_patch(name, change(patched.get_model_object(name)))
-        patched.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, _KEY, _whole_timesteps)
+    wan_model.change_part(patched, wan_model.AUDIO_ENCODER, "forward", _hear_all_pictures)
+    wan_model.change_part(patched, wan_model.FRAME_PACKER, "forward", _place_motion)
+    wan_model.change_sampling(patched, "timestep", _whole_timesteps)
     return patched
 
 
@@ -54,10 +49,10 @@ def _hear_all_pictures(encode: Callable[..., Any]) -> Callable[..., Any]:
     0, 4, 8, ...: latent 19 + j is at 4 * (19 + j) = 73 + 4j + 3.
     """
 
-    def encode_led_in(features: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def encode_led_in(encoder: Any, features: torch.Tensor) -> tuple[torch.Tensor, ...]:
         # [B, layers, dimensions, pictures] -> global [B, latents, 1, C] and local [B, latents, tokens, C].
         lead = features[..., :1].expand(*features.shape[:-1], timeline.MOTION_PICTURES)
-        heard = encode(torch.cat([lead, features], dim=-1))
+        heard = encode(encoder, torch.cat([lead, features], dim=-1))
         return tuple(part[:, timeline.MOTION_LATENTS :] for part in heard)
 
     return encode_led_in
@@ -67,13 +62,18 @@ def _place_motion(pack: Callable[..., Any]) -> Callable[..., Any]:
     """The tokens of the motion latents, at the official positions."""
 
     def pack_and_place(
-        latents: torch.Tensor, model: Any, *args: Any, **kwargs: Any
+        packer: Any, latents: torch.Tensor, network: Any, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        tokens, _ = pack(latents, model, *args, **kwargs)
+        tokens, _ = pack(packer, latents, network, *args, **kwargs)
         positions = _motion_positions(latents.shape[3], latents.shape[4]).to(latents.device)
-        return tokens, model.rope_embedder(positions).movedim(1, 2)
+        return tokens, network.rope_embedder(positions).movedim(1, 2)
 
     return pack_and_place
+
+
+def _whole_timesteps(timestep: Callable[..., Any]) -> Callable[..., Any]:
+    """The official scheduler's timesteps are integers: 1000 * sigma, truncated."""
+    return lambda sampling, sigma: timestep(sampling, sigma).floor()
 
 
 def _motion_positions(height: int, width: int) -> torch.Tensor:
@@ -99,10 +99,3 @@ def _spread(count: int, total: int) -> list[int]:
         return [0]
     step = (total - 1) / (count - 1)
     return [int(index * step) for index in range(count - 1)] + [total - 1]
-
-
-def _whole_timesteps(
-    executor: WrapperExecutor, x: torch.Tensor, timestep: torch.Tensor, *args: Any, **kwargs: Any
-) -> torch.Tensor:
-    """The official scheduler's timesteps are integers: 1000 * sigma, truncated."""
-    return executor(x, timestep.floor(), *args, **kwargs)

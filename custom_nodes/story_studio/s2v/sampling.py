@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import comfy.latent_formats
-import comfy.model_management
-import comfy.sample
 import node_helpers
 import torch
 
+from ..core import sampling, wan_model
 from . import motion, patches, pose, timeline, unipc
 
 TEXT_TOKENS = 512
@@ -122,18 +121,14 @@ def _sample_chunk(
     index: int,
     on_step: OnStep,
 ) -> torch.Tensor:
-    seed = (settings.seed + index) % 2**64
-    shift = getattr(model.get_model_object("model_sampling"), "shift", 1.0)
-    return comfy.sample.sample_custom(
+    return sampling.sample(
         model,
-        comfy.sample.prepare_noise(empty, seed),
-        settings.cfg,
-        unipc.sampler(),
-        sigmas(settings.steps, shift),
         positive,
         negative,
         empty,
-        callback=lambda step, denoised, _noisy, _steps: on_step(index, step + 1, denoised),
-        disable_pbar=True,
-        seed=seed,
+        unipc.sampler(),
+        sigmas(settings.steps, wan_model.shift(model)),
+        settings.cfg,
+        (settings.seed + index) % 2**64,
+        lambda step, denoised: on_step(index, step, denoised),
     )

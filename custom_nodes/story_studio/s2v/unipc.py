@@ -13,7 +13,8 @@ from math import expm1, log
 from typing import Any
 
 import torch
-from comfy.samplers import KSAMPLER
+
+from ..core import sampling
 
 
 @dataclass
@@ -29,9 +30,9 @@ class _Point:
         return log((1 - self.sigma) / self.sigma)
 
 
-def sampler() -> KSAMPLER:
+def sampler() -> Any:
     """The sampler, as ComfyUI's SAMPLER."""
-    return KSAMPLER(_sample)
+    return sampling.make_sampler(_sample)
 
 
 def _sample(

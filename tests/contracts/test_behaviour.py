@@ -1,0 +1,277 @@
+"""What the pack uses of ComfyUI's inside still does what the pack takes it to do.
+
+A test that fails says in a sentence which internal of this ComfyUI has changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import comfy.model_management
+import comfy.utils
+import nodes
+import numpy as np
+import pytest
+import torch
+from comfy_api.latest import InputImpl, io
+from comfy_execution.graph import DynamicPrompt
+
+from story_studio.core import execution, loading, memory, sampling, video, wan_model, wan_vae, wav2vec2
+from story_studio.s2v import patches, unipc
+from tests.s2v.tools import forward, relative, use
+
+SIDE = 4
+
+
+def latents(count: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn([1, 16, count, SIDE, SIDE], generator=torch.Generator().manual_seed(seed))
+
+
+def write_video(path: Path, frames: int = 32) -> str:
+    """Two seconds of grey that grows lighter."""
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libx264", rate=Fraction(16), options={"g": "8"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for index in range(frames):
+            pixels = np.full((48, 64, 3), 8 * index, np.uint8)
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
+        file.mux(stream.encode(None))
+    return str(path)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 8])
+def test_the_decoder_goes_on_where_it_stopped(vae: Any, count: int) -> None:
+    silent, rest = latents(19), latents(count, seed=1)
+    decoder = wan_vae.StreamedDecoder(vae)
+    streamed = torch.cat(list(decoder.decode(silent, rest)))
+    whole = vae.decode(torch.cat([silent, rest], dim=2))[0, -4 * count :]
+    torch.testing.assert_close(
+        streamed,
+        whole,
+        atol=1e-4,
+        rtol=0,
+        msg=lambda text: (
+            f"Decoder3d.forward keeps something else in feat_cache than latents need that come later. {text}"
+        ),
+    )
+    afresh = wan_vae.StreamedDecoder(vae)
+    list(afresh.decode(silent[:, :, :1], rest[:, :, :0]))
+    unlike = torch.cat(list(afresh.decode(rest[:, :, :0], rest)))
+    assert (unlike - whole).abs().max() > 1e-2, "Decoder3d.forward remembers nothing of earlier latents."
+
+
+def test_the_decoder_moves_off_its_device_and_back(vae: Any) -> None:
+    decoder = wan_vae.StreamedDecoder(vae)
+    first = torch.cat(list(decoder.decode(latents(1), latents(4, seed=1))))
+    decoder.offload()
+    second = torch.cat(list(decoder.decode(latents(0), latents(4, seed=2))))
+    whole = vae.decode(torch.cat([latents(1), latents(4, seed=1), latents(4, seed=2)], dim=2))[0, 1:]
+    torch.testing.assert_close(torch.cat([first, second]), whole, atol=1e-4, rtol=0)
+
+
+def test_a_video_is_its_file_only_if_it_is_all_of_it(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "whole.mp4")
+    whole = InputImpl.VideoFromFile(source)
+    assert video.source_file(whole) == Path(source), "VideoFromFile.get_stream_source does not give its file."
+    parts = []
+    if trim := getattr(whole, "as_trimmed", None):
+        parts += [trim(0.0, 0.5), trim(0.5, 0.0), trim(0.5, 1.0)]
+    with suppress(TypeError):  # so far only what came after 0.33 can crop
+        parts.append(InputImpl.VideoFromFile(source, crop=(0, 0, 32, 32)))  # pyright: ignore[reportCallIssue]
+    for part in parts:
+        assert video.source_file(part) is None, "VideoFromFile has a new cut that changes no length or size."
+
+
+def test_a_part_of_a_video_is_saved_as_that_part(tmp_path: Path) -> None:
+    whole = InputImpl.VideoFromFile(write_video(tmp_path / "whole.mp4"))
+    if not hasattr(whole, "as_trimmed"):
+        return  # Before 0.13 there are no parts.
+    whole.as_trimmed(0.5, 1.0).save_to(str(tmp_path / "part.mp4"))
+    part = InputImpl.VideoFromFile(str(tmp_path / "part.mp4"))
+    assert part.get_duration() == pytest.approx(1.0, abs=1 / 16), "VideoFromFile.save_to forgets the trim."
+
+
+def test_a_part_of_the_network_is_changed_while_the_clone_is_used(model: Any) -> None:
+    patched = patches.faithful(model)
+    network = use(patched)
+    parts = (network.casual_audio_encoder, network.frame_packer)
+    assert all(hasattr(part, "story_studio_changes") for part in parts), (
+        "ModelPatcher.add_object_patch does not set __class__."
+    )
+    network = use(model)
+    parts = (network.casual_audio_encoder, network.frame_packer)
+    assert not any(hasattr(part, "story_studio_changes") for part in parts), (
+        "ModelPatcher leaves its object patches in the network."
+    )
+
+
+def test_a_changed_part_is_found_in_a_copy_of_the_network(model: Any) -> None:
+    """As with several GPUs: the patches are applied to a copy, and what is patched must not lead back."""
+    patched = patches.faithful(model)
+    expected = forward(patched)
+    use(model)
+    other = copy.deepcopy(model.model)
+    for name, patch in patched.object_patches.items():
+        comfy.utils.set_attr(other, name, patch)
+    # Whoever still asks the first network gets nothing but zeros of it.
+    for weights in model.model.diffusion_model.casual_audio_encoder.parameters():
+        weights.data, weights.kept = torch.zeros_like(weights), weights.data
+    try:
+        heard = other.diffusion_model.casual_audio_encoder(torch.ones(1, 25, 32, 80))[1]
+    finally:
+        for weights in model.model.diffusion_model.casual_audio_encoder.parameters():
+            weights.data = weights.kept
+    right = use(patched).casual_audio_encoder(torch.ones(1, 25, 32, 80))[1]
+    assert torch.equal(heard, right), "A patch of the network asks another network than the one it is in."
+    assert relative(forward(patched), expected) == 0
+
+
+def test_the_network_takes_what_a_talking_video_gives_it(model: Any) -> None:
+    assert wan_model.is_s2v(model), "comfy.model_base has another class for Wan2.2 S2V than WAN22_S2V."
+    assert wan_model.text_width(model) == 4096
+    assert wan_model.audio_shape(model) == (25, 32)
+    assert wan_model.shift(model) == 3.0, "ModelSamplingSD3 keeps its shift elsewhere than in `shift`."
+    assert torch.isfinite(forward(patches.faithful(model))).all()
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (comfy.model_management.OOM_EXCEPTION("Allocation on device"), True),
+        (torch.AcceleratorError("CUDA error: out of memory"), True),
+        (torch.AcceleratorError("CUDA error: an illegal memory access was encountered"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_every_kind_of_full_memory_is_known(error: Exception, expected: bool) -> None:
+    assert memory.is_out_of_memory(error) == expected, f"is_oom takes {error!r} for something else."
+
+
+def test_wav2vec2_in_parts_is_the_whole_one(audio_encoder: Any) -> None:
+    samples = torch.randn(1, 1, 16_000, generator=torch.Generator().manual_seed(3))
+    stock = torch.cat(audio_encoder.encode_audio(samples, 16_000)["encoded_audio_all_layers"])
+    assert wav2vec2.output_shape(audio_encoder) == (25, 32) == (len(stock), stock.shape[2])
+    normal = (samples[0, 0] - samples.mean()) / torch.sqrt(samples.var() + 1e-7)
+    features = wav2vec2.local_features(audio_encoder, normal.to(wav2vec2.load(audio_encoder)))
+    ours = wav2vec2.hidden_states(audio_encoder, features)
+    torch.testing.assert_close(
+        ours.float(),
+        stock.float(),
+        atol=1e-4,
+        rtol=1e-4,
+        msg=lambda text: f"Wav2Vec2Model.forward does more than its parts one after the other. {text}",
+    )
+
+
+class OldNode:
+    """A V1 node that reads a file."""
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"name": ("STRING",)}, "optional": {"size": ("INT", {"default": 3})}}
+
+    @classmethod
+    def IS_CHANGED(cls, name: str, size: int = 3) -> str:
+        return f"old {name} {size}"
+
+
+class NewNode(io.ComfyNode):
+    """A V3 node that reads a file."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(node_id="NewNode", inputs=[io.String.Input("name")], outputs=[io.String.Output()])
+
+    @classmethod
+    def fingerprint_inputs(cls, name: str) -> str:
+        return f"new {name}"
+
+    @classmethod
+    def execute(cls, name: str) -> io.NodeOutput:
+        return io.NodeOutput(name)
+
+
+class PlainNode(io.ComfyNode):
+    """A V3 node that reads nothing."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(node_id="PlainNode", inputs=[io.String.Input("name")], outputs=[io.String.Output()])
+
+    @classmethod
+    def execute(cls, name: str) -> io.NodeOutput:
+        return io.NodeOutput(name)
+
+
+@pytest.fixture
+def classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cls in (OldNode, NewNode, PlainNode):
+        monkeypatch.setitem(nodes.NODE_CLASS_MAPPINGS, cls.__name__, cls)
+        if issubclass(cls, io.ComfyNode):
+            cls.GET_SCHEMA()
+
+
+@pytest.mark.parametrize(
+    ("cls", "said"), [("OldNode", "old a 3"), ("NewNode", "new a"), ("PlainNode", False)]
+)
+def test_comfyui_and_the_pack_ask_a_node_alike(classes: None, cls: str, said: str | bool) -> None:
+    graph = DynamicPrompt({"1": {"class_type": cls, "inputs": {"name": "a"}}})
+    without_cache = execution.fingerprint({"class_type": cls, "inputs": {"name": "a"}}, lambda: {"name": "a"})
+    asyncio.run(execution.ask_fingerprints(graph, ["1"]))
+    asked = execution.fingerprint(graph.get_node("1"), dict)
+    assert asked == without_cache == [said], f"IsChangedCache does not leave what {cls} says in its node."
+
+
+def test_inputs_are_told_by_their_class(classes: None) -> None:
+    ask = execution.default_without_effect
+    assert ask("OldNode", "size") == 3, "get_input_info does not give the options of an optional input."
+    assert ask("OldNode", "name") is None
+    assert ask("OldNode", "other") is execution.NEVER
+
+
+def test_sampling_ends_at_the_denoised_latents(model: Any) -> None:
+    seen: list[tuple[int, torch.Tensor]] = []
+    cond = [[torch.zeros(1, 8, 4096), {"audio_embed": torch.zeros(1, 25, 32, 80)}]]
+    sigmas = torch.tensor([0.999, 0.5, 0.0])
+    ended = sampling.sample(
+        model,
+        cond,
+        cond,
+        torch.zeros(1, 16, 20, 8, 8),
+        unipc.sampler(),
+        sigmas,
+        1.0,
+        7,
+        lambda *one: seen.append(one),
+    )
+    assert [step for step, _ in seen] == [1, 2], (
+        "sample_custom calls back at other times than after each step."
+    )
+    assert ended.shape == (1, 16, 20, 8, 8)
+    torch.testing.assert_close(
+        ended, model.model.process_latent_out(seen[-1][1]).to(ended), atol=1e-4, rtol=1e-4
+    )
+    assert sampling.make_previewer(model) is None, "get_previewer shows previews that nobody asked for."
+
+
+def test_models_are_read_onto_the_cpu(find_file: Any) -> None:
+    model = loading.load_diffusion_model(find_file("diffusion_models", "wan2.2_s2v_14B_bf16"))
+    lora = find_file("loras", "wan2.2_t2v_lightx2v_4steps_lora_v1.1_high_noise")
+    shifted = loading.apply_shift(loading.apply_lora(model, lora, 1.0), 5.0)
+    assert wan_model.shift(shifted) == 5.0 and shifted.patches and not model.patches
+    clip = loading.load_text_encoder(find_file("text_encoders", "umt5_xxl_fp8_e4m3fn_scaled"), [])
+    tokens = clip.encode_from_tokens_scheduled(clip.tokenize("a person talks"))[0][0]
+    assert tokens.shape[-1] == wan_model.text_width(model)
+    wan_vae.require_video_vae(loading.load_vae(find_file("vae", "wan_2.1_vae")))
+    encoder = loading.load_audio_encoder(find_file("audio_encoders", "wav2vec2_large_english_fp16"))
+    assert wav2vec2.output_shape(encoder) == wan_model.audio_shape(model)
+    for one in (model, clip, encoder):
+        # Under memory pressure newer cores keep a result if each part of it says whether it is dynamic.
+        patcher = getattr(one, "patcher", one)
+        assert hasattr(one, "is_dynamic") == hasattr(patcher, "is_dynamic")

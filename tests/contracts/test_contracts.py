@@ -1,0 +1,96 @@
+"""The list of what the pack uses of ComfyUI's inside: all of it is there, and what is not is named."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from driver.files import COMFYUI
+from story_studio.core import contracts
+
+CORE = Path(contracts.__file__).parent
+USES = [
+    (file, use) for contract in contracts.CONTRACTS for file, uses in contract.uses.items() for use in uses
+]
+PARAMETERS = [
+    (file, name, parameter)
+    for file, (name, _, listed) in ((file, use.rstrip(")").partition("(")) for file, use in USES)
+    for parameter in filter(None, listed.split(", "))
+]
+
+
+@pytest.fixture
+def comfyui(tmp_path: Path) -> Path:
+    """A copy of the files that are used."""
+    for file in {"comfyui_version.py", *(file for file, _ in USES)}:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(COMFYUI / file, tmp_path / file)
+    return tmp_path
+
+
+def rename(path: Path, name: str) -> None:
+    """Gives a name another one wherever it stands in a file, as its authors would."""
+    path.write_text(re.sub(rf"\b{name}\b", f"renamed_{name.strip('_')}", path.read_text("utf-8")), "utf-8")
+
+
+def sentences(comfyui: Path) -> str:
+    return "\n".join(sentence for _, sentence in contracts.broken(comfyui))
+
+
+def test_this_comfyui_has_everything_that_is_used() -> None:
+    assert sentences(COMFYUI) == ""
+
+
+@pytest.mark.parametrize(("file", "use"), USES)
+def test_what_is_gone_is_named(comfyui: Path, file: str, use: str) -> None:
+    name = use.partition("(")[0]
+    rename(comfyui / file, name.rpartition(".")[2])
+    assert f"{name} in ComfyUI's {file} is gone" in sentences(comfyui)
+
+
+@pytest.mark.parametrize(("file", "name", "parameter"), PARAMETERS)
+def test_a_parameter_that_is_gone_is_named(comfyui: Path, file: str, name: str, parameter: str) -> None:
+    rename(comfyui / file, parameter)
+    assert re.search(
+        rf"{re.escape(f'{name} in ComfyUI')}'s {file} takes no .*\b{parameter}\b.* any more",
+        sentences(comfyui),
+    )
+
+
+def test_a_file_that_is_gone_is_named_once_a_contract(comfyui: Path) -> None:
+    (comfyui / "comfy/audio_encoders/wav2vec2.py").unlink()
+    ((contract, sentence),) = contracts.broken(comfyui)
+    assert contract.module == "wav2vec2"
+    assert sentence == "Talking Video fails, because ComfyUI's comfy/audio_encoders/wav2vec2.py is gone."
+    line = contracts.describe(comfyui, [sentence])
+    assert line.startswith(
+        f"Story Studio does not fit this ComfyUI ({contracts.version(comfyui)}). {sentence}"
+    )
+    assert "0.3.75" in line and "\n" not in line
+
+
+def test_a_folder_that_is_no_comfyui_lacks_everything(tmp_path: Path) -> None:
+    assert len(contracts.broken(tmp_path)) == len(contracts.CONTRACTS)
+    assert contracts.version(tmp_path) == "of unknown version"
+
+
+def test_each_module_beside_the_list_has_a_contract() -> None:
+    modules = {path.stem for path in CORE.glob("*.py")} - {"__init__", "contracts", "fit"}
+    assert modules == {contract.module for contract in contracts.CONTRACTS}
+
+
+def test_nothing_else_in_the_pack_uses_what_has_a_contract() -> None:
+    """By name: what is used of these modules is used in `core` alone."""
+    comfy = "comfy.(?:sd|sample|samplers|audio_encoders|ldm|model_base)"
+    own = f"comfy_extras|execution|latent_preview|comfy_api.internal|{comfy}"
+    found = [
+        f"{path.relative_to(CORE.parent)}: {line}"
+        for path in sorted(CORE.parent.rglob("*.py"))
+        if path.parent != CORE
+        for line in path.read_text("utf-8").splitlines()
+        if re.match(rf" *(from|import) ({own})\b", line)
+    ]
+    assert found == []
