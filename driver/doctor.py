@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple, TextIO
 from rich.console import Console
 from rich.text import Text
 
+from story_studio.core import contracts
 from story_studio.stories.templates import profile_names
 
 from .files import COMFYUI
@@ -88,18 +89,33 @@ def _software() -> list[Check]:
     return [
         Check("Python", "ok", platform.python_version()),
         torch or Check("PyTorch", "fail", "not installed", _SETUP),
-        _versioned("ComfyUI", COMFYUI / "main.py", COMFYUI / "comfyui_version.py"),
-        _versioned("node pack", PACK / "__init__.py", PACK / "pyproject.toml"),
+        _comfyui(),
+        _node_pack(),
         _ffmpeg(),
     ]
 
 
-def _versioned(name: str, needed: Path, source: Path) -> Check:
-    if not needed.is_file():
-        return Check(name, "fail", f"not in {needed.parent}", _SETUP)
+def _comfyui() -> Check:
+    if not (COMFYUI / "main.py").is_file():
+        return Check("ComfyUI", "fail", f"not in {COMFYUI}", _SETUP)
+    version = contracts.version(COMFYUI)
+    broken = contracts.broken(COMFYUI)
+    if not broken:
+        run_on = "" if version in contracts.RUN_ON else f" (run on {', '.join(contracts.RUN_ON)})"
+        return Check("ComfyUI", "ok", f"{version}, has all that the node pack uses of it{run_on}")
+    todo = [sentence for _, sentence in broken]
+    todo.append(f"Update Story Studio, or use a ComfyUI that it was run on: {', '.join(contracts.RUN_ON)}.")
+    state = "fail" if any(contract.drafts for contract, _ in broken) else "warn"
+    return Check("ComfyUI", state, f"{version}, does not fit the node pack", "\n".join(todo))
+
+
+def _node_pack() -> Check:
+    if not (PACK / "__init__.py").is_file():
+        return Check("node pack", "fail", f"not in {PACK}", _SETUP)
+    source = PACK / "pyproject.toml"
     content = source.read_text(encoding="utf-8") if source.is_file() else ""
     version = re.search(r'version.*=\s*"(.+)"', content)
-    return Check(name, "ok", version[1] if version else "of unknown version")
+    return Check("node pack", "ok", version[1] if version else "of unknown version")
 
 
 def _ffmpeg() -> Check:

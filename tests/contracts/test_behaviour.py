@@ -10,6 +10,7 @@ import copy
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -116,7 +117,9 @@ def test_a_changed_part_is_found_in_a_copy_of_the_network(model: Any) -> None:
     patched = patches.faithful(model)
     expected = forward(patched)
     use(model)
-    other = copy.deepcopy(model.model)
+    other = SimpleNamespace(
+        diffusion_model=copy.deepcopy(model.model.diffusion_model), model_sampling=model.model.model_sampling
+    )
     for name, patch in patched.object_patches.items():
         comfy.utils.set_attr(other, name, patch)
     # Whoever still asks the first network gets nothing but zeros of it.

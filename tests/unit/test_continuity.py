@@ -168,6 +168,55 @@ def test_the_tiles_are_those_of_stock(vae: Any, monkeypatch: pytest.MonkeyPatch,
     assert not torch.equal(tiled, whole)
 
 
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [("reencode", "a dict"), ("latent", "no such parameter"), ("latent", "half of the pictures")],
+)
+def test_another_decoder_is_called_for_whole_chunks(
+    exact_vae: Any,
+    kind: motion.Kind,
+    change: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As a later ComfyUI may have it: the clip comes out all the same, and one line says what is wrong."""
+    network = exact_vae.first_stage_model
+    forward, decode = network.decoder.forward, network.decode
+    expected = torch.cat(list(_play("reencode", exact_vae, 78)))
+
+    def changed(x: Tensor, feat_cache: Any = None, feat_idx: Any = None) -> Any:
+        if change == "no such parameter":
+            raise TypeError("forward() got an unexpected keyword argument 'feat_cache'")
+        made = forward(x, feat_cache=feat_cache, feat_idx=feat_idx)
+        made = torch.cat(made, dim=2) if isinstance(made, list) else made
+        return {"pictures": made} if change == "a dict" else made[:, :, ::2]
+
+    def stock(latents: Tensor) -> Tensor:
+        with monkeypatch.context() as patch:
+            patch.setattr(network.decoder, "forward", forward)
+            return decode(latents)
+
+    monkeypatch.setattr(network.decoder, "forward", changed)
+    monkeypatch.setattr(network, "decode", stock)
+    played = torch.cat(list(_play(kind, exact_vae, 78)))
+    assert len(played) == 78
+    first = 77 if kind == "latent" else 78
+    torch.testing.assert_close(played[:first], expected[:first], atol=1e-4, rtol=0)
+    lines = [record.getMessage() for record in caplog.records if "does not fit" in record.getMessage()]
+    assert len(lines) == 1 and "Each chunk is decoded in one go, because the VAE's decoder" in lines[0]
+
+
+def test_memory_that_runs_out_is_known_by_each_of_its_errors(
+    vae: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full, other = (torch.AcceleratorError(f"CUDA error: {what}") for what in ("out of memory", "bad access"))
+    _run_out(vae.first_stage_model.decoder, monkeypatch, 3, full)
+    assert len(torch.cat(list(_play("latent", vae, 9)))) == 9
+    _run_out(vae.first_stage_model.decoder, monkeypatch, 3, other)
+    with pytest.raises(torch.AcceleratorError, match="bad access"):
+        list(_play("latent", vae, 9))
+
+
 def test_encoding_goes_on_in_tiles_when_memory_runs_out(vae: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     expected: list[Tensor | None] = []
     list(_play("reencode", vae, 78, asked=expected))
@@ -240,7 +289,12 @@ def _watch(vae: Any) -> Iterator[list[int]]:
     hook.remove()
 
 
-def _run_out(network: Any, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+def _run_out(
+    network: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    at: int,
+    error: Exception | None = None,
+) -> None:
     """The `at`-th pass through the network fails, as on a device whose memory is full."""
     forward, passes = network.forward, 0
 
@@ -248,7 +302,7 @@ def _run_out(network: Any, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
         nonlocal passes
         passes += 1
         if passes == at:
-            raise comfy.model_management.OOM_EXCEPTION("full")
+            raise error or comfy.model_management.OOM_EXCEPTION("full")
         return forward(*args, **kwargs)
 
     monkeypatch.setattr(network, "forward", failing)
