@@ -153,8 +153,9 @@ def test_what_is_held_does_not_grow(vae: Any, kind: motion.Kind) -> None:
 
 @pytest.mark.parametrize("at", [1, 22, 30])
 def test_latent_goes_on_in_tiles_when_memory_runs_out(
-    vae: Any, monkeypatch: pytest.MonkeyPatch, at: int
+    exact_vae: Any, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
+    vae = exact_vae
     chunks = [_latents(0), _latents(1)]
     before = vae.decode(torch.cat([_reference(), *chunks], dim=2))[0, 4:]
     known = [_reference(), chunks[0][:, :, -19:]]
@@ -165,11 +166,14 @@ def test_latent_goes_on_in_tiles_when_memory_runs_out(
     after = torch.cat(list(_play("latent", vae, 157)))
     # A clip this small is one tile. Up to the failure nothing is different, and nothing is missing after it.
     streamed = max(0, 4 * (at - 2) - 3)
-    assert_same(after, torch.cat([before[:streamed], overlapped[streamed:]]), torch.bfloat16)
+    assert_same(after, torch.cat([before[:streamed], overlapped[streamed:]]), torch.float32)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_tiles_are_those_of_stock(vae: Any, monkeypatch: pytest.MonkeyPatch, kind: motion.Kind) -> None:
+def test_the_tiles_are_those_of_stock(
+    exact_vae: Any, monkeypatch: pytest.MonkeyPatch, kind: motion.Kind
+) -> None:
+    vae = exact_vae
     whole = torch.cat(list(_play(kind, vae, 9, width=40)))
     latents = torch.cat([_reference(40), _latents(0, 40)[:, :, :3]], dim=2)
     with monkeypatch.context() as patch:
@@ -177,8 +181,8 @@ def test_the_tiles_are_those_of_stock(vae: Any, monkeypatch: pytest.MonkeyPatch,
         stock = vae.decode(latents)[0]
     _run_out(vae.first_stage_model.decoder, monkeypatch, 1)
     tiled = torch.cat(list(_play(kind, vae, 9, width=40)))
-    assert_same(tiled, stock[4:], torch.bfloat16)
-    assert difference(tiled, whole) > tolerance(torch.bfloat16)
+    assert_same(tiled, stock[4:], torch.float32)
+    assert difference(tiled, whole) > 2 * tolerance(torch.float32)
 
 
 def test_encoding_goes_on_in_tiles_when_memory_runs_out(vae: Any, monkeypatch: pytest.MonkeyPatch) -> None:
