@@ -9,6 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+# PyTorch's threads would spin while they wait for each other, which is slow where cores are few and shared.
+# Before anything loads PyTorch: it is read only then.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# isort: split
 import av
 import numpy as np
 import pytest
@@ -26,8 +31,6 @@ TINY_PACK = Path(__file__).parent / "tiny_pack"
 # How long an example takes says nothing where cores are shared.
 settings.register_profile("shared", deadline=None)
 settings.load_profile("shared")
-# PyTorch's threads would spin while they wait for each other, which is slow where cores are few and shared.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # A shell starts what runs in its background deaf to Ctrl-C, which the commands under test would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 CPU_FLAGS = ("--cpu", "--bf16-vae", "--preview-method", "auto")

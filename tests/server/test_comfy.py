@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image
@@ -37,6 +38,8 @@ class Slow:
 
 NODE_CLASS_MAPPINGS = {"Slow": Slow}
 """
+MANY = 3000
+"""Steps of the slow node that take minutes, on any machine: what ends sooner was ended."""
 Graph = dict[str, dict[str, Any]]
 
 
@@ -124,6 +127,12 @@ def output_of(events: list[Any]) -> dict[str, Any]:
     return events[-1].outputs["3"]["images"][0]
 
 
+def goes_on(comfy: Comfy, prompt: tuple[str, str]) -> bool:
+    """Whether the prompt's slow node makes two more steps."""
+    values = (event.value for event in comfy.watch(*prompt) if isinstance(event, Progress))
+    return next(values) < next(values) < MANY
+
+
 def test_tells_what_happens_in_order(comfy):
     events = list(comfy.run(picture_graph(steps=5)))
     executing = [event.node for event in events if isinstance(event, Executing)]
@@ -152,9 +161,11 @@ def test_needs_no_messages_at_all(comfy):
 def test_tells_of_a_prompt_that_has_ended_before(comfy):
     prompt_id, client_id = submit(comfy, picture_graph())
     output_of(list(comfy.watch(prompt_id, client_id)))
-    begun = time.monotonic()
+    asked: list[str] = []
+    comfy._session.hooks["response"].append(lambda answer, **_: asked.append(urlsplit(answer.url).path))
     output_of(list(comfy.watch(prompt_id, client_id)))
-    assert time.monotonic() - begun < 1
+    # The first question is the last: it does not wait for a message that has long been sent.
+    assert asked == [f"/history/{prompt_id}"]
 
 
 def test_survives_a_cut_socket_and_hears_again(relay):
@@ -267,30 +278,33 @@ def test_fetch_of_a_lost_file_leaves_nothing(comfy, tmp_path):
 
 
 def test_cancels_a_running_prompt(comfy):
-    begun = time.monotonic()
     events = []
     prompt_id = str(uuid.uuid4())
-    for event in comfy.run(picture_graph(steps=300), prompt_id=prompt_id):
+    for event in comfy.run(picture_graph(steps=MANY), prompt_id=prompt_id):
         events.append(event)
         if event == Executing("2"):
             assert comfy.cancel(prompt_id)
     assert events[-1] == Finished({}, "interrupted")
-    assert time.monotonic() - begun < 10
+    # Within its node, which would have taken minutes, and not after it.
+    assert all(event.value < MANY for event in events if isinstance(event, Progress) and event.node == "2")
+    assert Executing("3") not in events
 
 
 def test_cancels_a_waiting_prompt_and_no_other(comfy):
-    running, waiting = submit(comfy, picture_graph(steps=20)), submit(comfy, picture_graph())
+    running, waiting = submit(comfy, picture_graph(steps=MANY)), submit(comfy, picture_graph())
     assert comfy.cancel(waiting[0])
     with pytest.raises(Lost, match="Submit it again"):
         list(comfy.watch(*waiting))
-    assert output_of(list(comfy.watch(*running)))
+    assert goes_on(comfy, running)
+    assert comfy.cancel(running[0])
 
 
 def test_gives_up_at_its_time_and_leaves_the_prompt_alone(comfy):
-    prompt = submit(comfy, picture_graph(steps=20))
+    prompt = submit(comfy, picture_graph(steps=MANY))
     with pytest.raises(Stuck, match="not finished the graph"):
         list(comfy.watch(*prompt, timeout=0.5))
-    assert output_of(list(comfy.watch(*prompt)))
+    assert goes_on(comfy, prompt)
+    assert comfy.cancel(prompt[0])
 
 
 def test_says_when_the_server_is_gone(relay, server):
@@ -350,7 +364,7 @@ def test_frees_memory(comfy):
     graph = picture_graph()
     output_of(list(comfy.run(graph)))
     comfy.free()
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while (events := list(comfy.run(graph)))[0] == Cached(("1", "2", "3")) and time.monotonic() < end:
         time.sleep(0.1)
     assert Cached(("1", "2", "3")) not in events

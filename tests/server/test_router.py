@@ -85,7 +85,7 @@ def test_a_waiting_and_a_running_job_are_cancelled_alone(studio: Studio, jobs: J
             threading.Event().wait(0.01)
         stop_waiting.set()
         with pytest.raises(Cancelled):
-            rest.pop(7102).result(10)
+            rest.pop(7102).result(60)
         assert not any(future.done() for future in (running, *rest.values()))
         stop_running.set()
         with pytest.raises(Cancelled):

@@ -132,10 +132,11 @@ def test_says_why_it_died_at_its_start(tmp_path):
 
 def test_gives_up_at_its_deadline(tmp_path):
     workspace = make_workspace(tmp_path / "workspace")
-    begun = time.monotonic()
+    # Long after the deadline it would answer, so that giving up is all that can end this as it should.
+    slow = workspace / "custom_nodes" / "slow.py"
+    slow.write_text("import time\ntime.sleep(300)\nNODE_CLASS_MAPPINGS = {}\n")
     with pytest.raises(ServerError, match="within 1 s"), Server(workspace, tmp_path, ready_seconds=1):
         pass
-    assert time.monotonic() - begun < 5
     assert gone(workspace, 0)
 
 

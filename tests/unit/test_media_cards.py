@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
-from PIL import Image
+from hypothesis import example, given
+from hypothesis import strategies as st
+from PIL import Image, ImageDraw
 
-from story_studio.media import lettering
+from story_studio.media import lettering, title_card
 from story_studio.media.animatic import CARD_REACH, label_draft, slow_move
 from story_studio.media.contact_sheet import compose
 from story_studio.media.lettering import LEADING, fitted, prepared
@@ -22,6 +26,25 @@ def test_any_text_is_painted_at_any_size(size, text):
     card = paint(text, *size, heading="Scene 1")
     assert (card.size, card.mode) == (size, "RGB")
     assert np.asarray(card).std() > 3
+
+
+@given(st.text(max_size=200), st.text(max_size=20), st.integers(64, 320), st.integers(64, 320))
+@example("Dusk", "Scene 1", 69, 88)
+@example("Dusk", "Scene 1", 84, 88)
+def test_a_card_has_the_size_that_is_asked_for(text: str, heading: str, width: int, height: int) -> None:
+    assert paint(text, width, height, heading).size == (width, height)
+
+
+@pytest.mark.parametrize("edge", [2**power for power in range(1, 9)])
+def test_the_rule_is_drawn_wherever_it_falls(edge: int) -> None:
+    """Also just below a power of two, where y + 1 - 1 may round to less than y: how the letters are measured
+    decides where a rule falls, so with other fonts it happens to other texts."""
+    at = float(edge)
+    for _ in range(8):
+        at = math.nextafter(at, 0)
+        picture = Image.new("RGB", (300, 300))
+        title_card._rule(ImageDraw.Draw(picture), at, at, 100, (255, 255, 255))
+        assert picture.getbbox() == (edge, edge, edge + 6, edge + 1)
 
 
 def test_a_card_depends_on_its_arguments_only():
@@ -115,6 +138,20 @@ def test_a_move_crops_any_shape(shape):
     for frame in slow_move(picture, 160, 96, 3):
         assert (frame.shape, frame.dtype) == ((96, 160, 3), np.uint8)
     assert len(list(slow_move(picture, 160, 96, 1))) == 1
+
+
+_SIDES = st.integers(1, 600)
+
+
+@given(_SIDES, _SIDES, st.integers(64, 320), st.integers(64, 320), st.integers(0, 99))
+@example(65, 107, 64, 106, 0)
+@example(186, 411, 64, 176, 0)
+def test_rounding_takes_no_move_out_of_its_picture(
+    picture_width: int, picture_height: int, width: int, height: int, seed: int
+) -> None:
+    picture = np.full((picture_height, picture_width, 3), 90, np.uint8)
+    for frame in slow_move(picture, width, height, 2, seed):
+        assert frame.shape == (height, width, 3) and (frame == 90).all()
 
 
 def test_moves_are_repeatable_and_varied():

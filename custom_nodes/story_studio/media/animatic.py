@@ -71,11 +71,12 @@ def _eased(share: float) -> float:
 def _cropped(picture: np.ndarray, width: int, height: int, scale: float) -> Image.Image:
     """The centre of the picture in the shape of the frames, finer than they are."""
     image = Image.fromarray(picture)
-    crop_width = min(image.width, image.height * width / height)
-    crop_height = crop_width * height / width
-    left, top = (image.width - crop_width) / 2, (image.height - crop_height) / 2
+    scaled = min(image.width / width, image.height / height)
+    left, top = max(0.0, image.width - width * scaled) / 2, max(0.0, image.height - height * scaled) / 2
+    # Mirrored rather than added up, and never negative: Pillow refuses a box that rounding puts outside.
+    box = left, top, image.width - left, image.height - top
     size = math.ceil(width * scale), math.ceil(height * scale)
-    return image.resize(size, Image.Resampling.LANCZOS, (left, top, left + crop_width, top + crop_height))
+    return image.resize(size, Image.Resampling.LANCZOS, box)
 
 
 def label_draft(frame: np.ndarray) -> np.ndarray:

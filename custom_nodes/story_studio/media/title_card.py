@@ -95,4 +95,7 @@ def _veiled(ground: np.ndarray, text: _Box) -> Image.Image:
 
 
 def _rule(draw: ImageDraw.ImageDraw, x: float, y: float, unit: float, colour: tuple[int, ...]) -> None:
-    draw.rectangle([x, y, x + 0.055 * unit, y + max(1.0, 0.0022 * unit) - 1], fill=colour)
+    # In whole pixels: of fractions y + 1 - 1 may round to less than y, which Pillow refuses.
+    left, top = round(x), round(y)
+    width, height = max(1, round(0.055 * unit)), max(1, round(0.0022 * unit))
+    draw.rectangle([left, top, left + width - 1, top + height - 1], fill=colour)
