@@ -272,7 +272,7 @@ choose_folder() {
 is_hash() { [[ $1 =~ ^[0-9a-fA-F]{4,40}$ ]]; }
 
 choose_ref() {
-    local asked=$1 name names refs
+    local asked=$1 name names
     if [[ $asked =~ ^v?[0-9]+(\.[0-9]+)+$ ]]; then
         at_least "${asked#v}" "$COMFYUI_VERSION" || die "ComfyUI ${asked#v} is too old: the node pack needs $COMFYUI_VERSION or later."
     fi
@@ -288,11 +288,11 @@ choose_ref() {
     COMMIT=''
     command -v git >/dev/null ||
         die "git is needed to fetch ComfyUI $asked: install it (Debian, Ubuntu: sudo apt-get install git), or give the folder of a ComfyUI."
-    refs=$(run_git ls-remote --heads --tags -- "$REPOSITORY" 2>&1) ||
-        die "the git repository $(shown "$REPOSITORY") does not answer: check the network and COMFYUI_REPOSITORY (git says: $(git_words <<<"$refs"))."
+    run_git ls-remote --heads --tags -- "$REPOSITORY" ||
+        die "the git repository $(shown "$REPOSITORY") does not answer: check the network and COMFYUI_REPOSITORY (git says: $(git_words))."
     for name in "${names[@]}"; do
         # An annotated tag has a second line, with the commit that it stands for.
-        COMMIT=$(awk -v name="$name" '$2 == name || $2 == name "^{}" { hash = $1 } END { print hash }' <<<"$refs")
+        COMMIT=$(awk -v name="$name" '$2 == name || $2 == name "^{}" { hash = $1 } END { print hash }' <<<"$SAID")
         if [ -n "$COMMIT" ]; then
             REF=$name
             return
@@ -341,7 +341,7 @@ explain() {
     # The package that pip gave up on, or was busy with.
     name=$(sed -n 's/.*ERROR: No matching distribution found for \([^ (]*\).*/\1/p' "$LOG" | tail -n 1)
     [ -n "$name" ] || name=$(sed -n 's|.* Downloading .*/\([A-Za-z0-9_.]*\)-[^/]*\.whl.*|\1|p; s/.* Collecting \([^ ]*\).*/\1/p' "$LOG" | tail -n 1)
-    if grep -q 'ResolutionImpossible' "$LOG"; then
+    if grep -q 'have conflicting dependencies' "$LOG"; then
         name=$(sed -n 's/.*The user requested (constraint) \([^ ]*\).*/\1/p' "$LOG" | tail -n 1)
         die "the packages that ComfyUI $(version_of "$CORE") asks for do not go with the pinned ${name:-versions}: choose another with --comfyui or COMFYUI_DIR, or change constraints.txt ($more)."
     fi
@@ -410,43 +410,42 @@ make_venv() {
     printf '%s\n' "$ROOT" >"$VENV/story-studio.root"
 }
 
-# Nothing asks for a password, and what git says can be understood below.
-run_git() { LC_ALL=C GIT_TERMINAL_PROMPT=0 git -c core.hooksPath=/dev/null "$@" </dev/null; }
+# Runs git and keeps what it says in SAID: a log could not be written where the disk is full. Nothing asks for a password.
+run_git() {
+    SAID=$(LC_ALL=C GIT_TERMINAL_PROMPT=0 git -c core.hooksPath=/dev/null "$@" </dev/null 2>&1 | LC_ALL=C tr -cd '\t\n[:print:]')
+}
 
-# The line of git's that tells most.
-git_words() { grep -E '^(fatal|error|remote): ' | tail -n 1 | sed 's|//[^/@]*@|//|' || true; }
+# The line of it that tells most.
+git_words() { printf '%s\n' "$SAID" | grep -E '^(fatal|error|remote): ' | sed -n '1s|//[^/@]*@|//|; 1p'; }
 
-explain_git() {
-    local log=$1
-    if grep -q 'No space left on device' "$log"; then
-        die "the disk is full: free some space where $ROOT is and run this again."
-    fi
-    die "cannot fetch the whole of ComfyUI ${REF#refs/*/} from $(shown "$REPOSITORY"): run this again, or name another repository with COMFYUI_REPOSITORY (git says: $(git_words <"$log"))."
+no_fetch() {
+    case $SAID in *'No space left on device'*) die "the disk is full: free some space where $ROOT is and run this again." ;; esac
+    die "cannot fetch the whole of ComfyUI ${REF#refs/*/} from $(shown "$REPOSITORY"): run this again, or name another repository with COMFYUI_REPOSITORY (git says: $(git_words))."
 }
 
 fetch_comfyui() {
-    local new=$ROOT/ComfyUI.new download=$VENV/download git=(--git-dir "$VENV/download/git") log=$VENV/download/git.log
-    say "Fetching ComfyUI ${REF#refs/*/} from $(shown "$REPOSITORY")"
+    local new=$ROOT/ComfyUI.new download=$VENV/download git=(--git-dir "$VENV/download") from
+    from=$(shown "$REPOSITORY")
+    say "Fetching ComfyUI ${REF#refs/*/} from $from"
     rm -rf "$new" "$download"
-    mkdir "$download" "$new"
-    {
-        run_git "${git[@]}" init --quiet --bare --template= && run_git "${git[@]}" remote add -- origin "$REPOSITORY"
-    } 2>"$log" || explain_git "$log"
+    mkdir "$new"
+    run_git init --quiet --bare --template= "$download" || no_fetch
+    run_git "${git[@]}" remote add -- origin "$REPOSITORY" || no_fetch
+    if [ -n "$COMMIT" ]; then
+        run_git "${git[@]}" fetch --quiet --depth 1 --no-tags origin "$REF:$REF" || no_fetch
     # A server may refuse a commit that is no branch's or tag's end, and knows no shortened ones: then all commits are
     # fetched, and the files of one.
-    if { [ -z "$COMMIT" ] && [ ${#REF} -lt 40 ]; } || ! run_git "${git[@]}" fetch --quiet --depth 1 --no-tags origin "$REF" 2>"$log"; then
-        [ -z "$COMMIT" ] || explain_git "$log"
-        run_git "${git[@]}" fetch --quiet --filter=blob:none origin '+refs/heads/*:refs/heads/*' '+refs/tags/*:refs/tags/*' 2>"$log" || explain_git "$log"
-        COMMIT=$(run_git "${git[@]}" rev-parse --verify --quiet "$REF^{commit}") ||
-            die "$REF is neither a folder here nor a tag or branch in $(shown "$REPOSITORY"), nor does it stand for one commit there: give all 40 characters of a commit."
-    else
-        COMMIT=$(run_git "${git[@]}" rev-parse --verify --quiet 'FETCH_HEAD^{commit}' 2>"$log") || explain_git "$log"
+    elif [ ${#REF} -lt 40 ] || ! run_git "${git[@]}" fetch --quiet --depth 1 --no-tags origin "$REF"; then
+        run_git "${git[@]}" fetch --quiet --filter=blob:none origin '+refs/heads/*:refs/heads/*' '+refs/tags/*:refs/tags/*' || no_fetch
     fi
-    run_git "${git[@]}" --work-tree "$new" checkout --quiet --force --detach "$COMMIT" 2>"$log" || explain_git "$log"
-    accept_core "$new" "${REF#refs/*/} of $(shown "$REPOSITORY")"
+    run_git "${git[@]}" rev-parse --verify "$REF^{commit}" ||
+        die "$REF is neither a folder here nor a tag or branch in $from, nor does it stand for one commit there: give all 40 characters of a commit."
+    COMMIT=${SAID##*$'\n'}
+    run_git "${git[@]}" --work-tree "$new" checkout --quiet --force --detach "$COMMIT" || no_fetch
+    accept_core "$new" "${REF#refs/*/} of $from"
     hold_pins "$new"
     rm -rf "$download"
-    printf 'git %s %s %s\n' "$COMMIT" "$REF" "$(shown "$REPOSITORY")" >"$new/.story-studio"
+    printf 'git %s %s %s\n' "$COMMIT" "$REF" "$from" >"$new/.story-studio"
     set_aside
     mv -- "$new" "$COMFYUI"
 }
@@ -549,9 +548,9 @@ install_packages() {
     local project=. started=$SECONDS hash
     [ "$1" != test ] || project='.[test]'
     cd -- "$ROOT"
-    rm -f "$VENV/story-studio.stamp" "$VENV/story-studio-test.stamp"
     hold_pins "$CORE"
     [ -z "$GIVE_WAY" ] || say "ComfyUI $(version_of "$CORE") brings its own versions of: $GIVE_WAY"
+    rm -f "$VENV/story-studio.stamp" "$VENV/story-studio-test.stamp"
     say "Installing the Python packages (the first time 4 GB are downloaded, which takes minutes)"
     # Before the rest, because it builds the project's own entry in .venv.
     if ! in_venv "$(grep '^setuptools==' constraints.txt | sed 's/==/-/').dist-info"; then
