@@ -22,7 +22,7 @@ Story Studio: one command from a checkout to a film.
   ./install.sh test [ARG...]  set up with the test packages, then run pytest with these arguments
   ./install.sh --comfyui REF  set up with another ComfyUI than the pinned one: a tag (0.33.0 will do for v0.33.0), a
                               branch or a commit of its git repository
-  ./install.sh --comfyui PATH set up with the ComfyUI in that folder; nothing is written into it
+  ./install.sh --comfyui PATH set up with the ComfyUI in that folder, which stays as it is
                               (both choices last; --comfyui 0.3.75 brings the pinned one back)
   ./install.sh --into PATH    link the node pack into the ComfyUI in PATH; installs nothing
                               (to uninstall it there: rm PATH/custom_nodes/story_studio, which is only a link)
@@ -162,7 +162,7 @@ holds() { [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
 # elsewhere, the link.
 comfyui_ready() {
     case $WANT in
-        once) return ;;
+        once) ;;
         path) [ "$(readlink -- "$COMFYUI")" = "$FOLDER" ] ;;
         wheel) [ ! -L "$COMFYUI" ] && holds "$COMFYUI/.story-studio" "$COMFYUI_SHA256" ;;
         git) [ -n "$COMMIT" ] && [ "$(recorded commit)" = "$COMMIT" ] ;;
@@ -215,8 +215,9 @@ at_least() {
 accept() {
     local name=${2:-$1} version
     if [ ! -f "$1/main.py" ] || [ ! -d "$1/comfy" ]; then
-        [ -z "${3-}" ] || [ ! -f "$1/ComfyUI/main.py" ] || die "$1 is not a ComfyUI, but the one in it may be meant: $3'$1/ComfyUI'"
-        die "$name is not a ComfyUI: give ${3:+the folder of }one with main.py and comfy/ in it."
+        [ -n "${3-}" ] || die "$name is not a ComfyUI, for main.py or comfy/ is not in it: choose another."
+        [ ! -f "$1/ComfyUI/main.py" ] || die "$1 is not a ComfyUI, but the one in it may be meant: $3'$1/ComfyUI'"
+        die "$name is not a ComfyUI: give the folder with main.py and comfy/ in it."
     fi
     version=$(version_of "$1")
     [ -n "$version" ] || die "the ComfyUI in $name does not say its version (comfyui_version.py): update it to $COMFYUI_VERSION or later."
@@ -410,9 +411,10 @@ make_venv() {
     printf '%s\n' "$ROOT" >"$VENV/story-studio.root"
 }
 
-# Runs git and keeps what it says in SAID: a log could not be written where the disk is full. Nothing asks for a password.
+# Runs git and keeps what it says in SAID: a log could not be written where the disk is full. Nothing asks for a password,
+# and a server that has been silent for a minute is given up.
 run_git() {
-    SAID=$(LC_ALL=C GIT_TERMINAL_PROMPT=0 git -c core.hooksPath=/dev/null "$@" </dev/null 2>&1 | LC_ALL=C tr -cd '\t\n[:print:]')
+    SAID=$(LC_ALL=C GIT_TERMINAL_PROMPT=0 git -c core.hooksPath=/dev/null -c http.lowSpeedLimit=1 -c http.lowSpeedTime=60 "$@" </dev/null 2>&1 | LC_ALL=C tr -cd '\t\n[:print:]')
 }
 
 # The line of it that tells most.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -257,7 +258,7 @@ def test_a_folder_that_is_no_comfyui(chosen: str, copy: Path, tmp_path: Path) ->
     (inner / "comfyui_version.py").unlink()
     assert f"the ComfyUI in {inner} does not say its version" in said(inner)
     shutil.rmtree(inner / "comfy")
-    assert f"{inner} is not a ComfyUI: give the folder of one with main.py and comfy/ in it." in said(inner)
+    assert f"{inner} is not a ComfyUI: give the folder with main.py and comfy/ in it." in said(inner)
     assert not (copy / ".venv").exists()
 
 
@@ -292,6 +293,15 @@ def test_a_repository_that_does_not_answer(address: str, copy: Path) -> None:
     assert not (copy / ".venv").exists()
 
 
+def test_a_repository_that_is_silent(copy: Path) -> None:
+    git(copy, "--version")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/ComfyUI.git"
+        sooner = {"COMFYUI_REPOSITORY": address, "GIT_HTTP_LOW_SPEED_TIME": "1"}
+        said = refusal(run(copy / "install.sh", "--comfyui", "0.18.1", env=sooner))
+    assert said.startswith(f"the git repository {address} does not answer")
+
+
 def test_what_the_repository_does_not_have(copy: Path, repository: Path) -> None:
     given = {"COMFYUI_REPOSITORY": str(repository)}
     said = refusal(run(copy / "install.sh", "--comfyui", "cores/0.18.1", env=given))
@@ -320,7 +330,7 @@ def test_a_commit_that_the_repository_does_not_have(pinned: Path, repository: Pa
 def test_a_commit_that_is_no_comfyui_or_too_old(pinned: Path, repository: Path) -> None:
     given = {"COMFYUI_REPOSITORY": str(repository)}
     said = refusal(run(pinned / "install.sh", "--comfyui", "none", env=given))
-    assert said.startswith(f"none of {repository} is not a ComfyUI: give one with main.py and comfy/ in it.")
+    assert said.startswith(f"none of {repository} is not a ComfyUI, for main.py or comfy/ is not in it")
     old = git(repository, "rev-parse", "v0.3.74")
     said = refusal(run(pinned / "install.sh", "--comfyui", old, env=given))
     assert said.startswith(f"the ComfyUI in {old} of {repository} is 0.3.74, and the node pack needs 0.3.75")
@@ -361,12 +371,13 @@ def test_packages_that_do_not_go_with_the_pins(tiny: Path, tmp_path: Path, offli
 
 def test_a_full_disk(copy: Path, tmp_path: Path) -> None:
     large = comfyui_tree(tmp_path / "large", "0.18.1")
-    (large / "large.bin").write_bytes(os.urandom(80_000_000))
+    (large / "large.bin").write_bytes(os.urandom(50_000_000))
     git(large, "init", "--quiet")
+    git(large, "config", "core.compression", "0")
     git(large, "add", ".")
     git(large, "commit", "--quiet", "--message", "0.18.1")
     git(large, "tag", "v0.18.1")
-    with small_disk(80) as disk:
+    with small_disk(64) as disk:
         script = checkout(disk / "a check out") / "install.sh"
         script.write_text(re.sub(r"(?m)^NEED_GB=\d+", "NEED_GB=0", script.read_text()))
         done = run(script, "--comfyui", "0.18.1", env={"COMFYUI_REPOSITORY": str(large)})
