@@ -1,16 +1,21 @@
 # Story Studio as a RunPod serverless worker. Model files are not in it: they lie on the network volume.
 #
 #   docker build --platform linux/amd64 -t story-studio .
+#   docker build --platform linux/amd64 -t story-studio --build-arg COMFYUI=0.33.0 .    # with another ComfyUI
 #   docker run --rm -v VOLUME:/runpod-volume story-studio story-studio models pull --profile turbo --models /runpod-volume
 
 # NVIDIA's "base" has the CUDA runtime without the libraries: PyTorch's wheels bring their own, 4 GB of them.
 FROM nvidia/cuda:12.8.1-base-ubuntu24.04
+
+# What install.sh takes after --comfyui; empty for the pinned ComfyUI, which needs no git.
+ARG COMFYUI=
 
 # Fonts for the letters of the world: the cards of drafts and the contact sheet show prompts.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
         ca-certificates fonts-dejavu-core fonts-wqy-microhei python3 python3-venv tini \
+        ${COMFYUI:+git} \
     && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /opt/story-studio
@@ -19,7 +24,8 @@ WORKDIR /opt/story-studio
 COPY LICENSE constraints.txt install.sh pyproject.toml ./
 COPY driver/__init__.py driver/
 COPY custom_nodes/story_studio/__init__.py custom_nodes/story_studio/
-RUN PIP_NO_CACHE_DIR=1 ./install.sh && .venv/bin/python -m compileall -q ComfyUI
+RUN PIP_NO_CACHE_DIR=1 ./install.sh ${COMFYUI:+--comfyui "$COMFYUI"} \
+    && .venv/bin/python -m compileall -q ComfyUI
 
 ENV PATH=/opt/story-studio/.venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \

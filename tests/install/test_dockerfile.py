@@ -22,7 +22,17 @@ from driver import api, storage
 from driver.bucket import Bucket
 from driver.download import ALLOW_PRIVATE
 from driver.inputs import read_picture, read_recording
-from tests.install.tools import BASE_PYTHON, PINNED_HASH, ROOT, checkout, packages, run, write
+from tests.install.tools import (
+    BASE_PYTHON,
+    PINNED_HASH,
+    ROOT,
+    checkout,
+    comfyui_tree,
+    git,
+    packages,
+    run,
+    write,
+)
 
 STEPS: list[tuple[str, str]] = [
     (step["instruction"], step["value"])
@@ -89,7 +99,7 @@ def test_the_base_has_the_cuda_of_pytorch() -> None:
 def test_no_secret_is_in_it() -> None:
     for _, value in STEPS:
         assert not re.search(r"hf_\w{8}|AKIA|(TOKEN|SECRET|PASSWORD|_KEY)\s*=", value)
-    assert not values("ARG")
+    assert values("ARG") == ["COMFYUI="]
 
 
 def test_models_lie_on_the_volume() -> None:
@@ -107,8 +117,11 @@ def test_it_runs_the_handler() -> None:
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory, wheels: Path, offline: dict[str, str]) -> Path:
-    """The image's own folder: every step but those of the base, with tiny packages."""
-    folder = tmp_path_factory.mktemp("image")
+    return build(tmp_path_factory.mktemp("image"), wheels, offline)
+
+
+def build(folder: Path, wheels: Path, given: dict[str, str]) -> Path:
+    """Executes every step but those of the base, with tiny packages: the image's own folder."""
     source = checkout(folder / "checkout")
     project = source / "pyproject.toml"
     text = re.sub(r"(?ms)^dependencies = \[.*?^\]", 'dependencies = ["tiny_run"]', project.read_text())
@@ -128,10 +141,13 @@ def image(tmp_path_factory: pytest.TempPathFactory, wheels: Path, offline: dict[
 
     sent, root = context(source, folder / "context"), folder / "root"
     home = root / HOME[1:]
-    environment = {"PATH": os.environ["PATH"], "PYTHON": BASE_PYTHON, "HOME": str(folder), **offline}
+    environment = {"PATH": os.environ["PATH"], "PYTHON": BASE_PYTHON, "HOME": str(folder), **given}
     for instruction, value in STEPS:
         here = value.replace(HOME, str(home))
-        if instruction == "ENV":
+        if instruction == "ARG":
+            name, text = here.split("=", 1)
+            environment.setdefault(name, text)
+        elif instruction == "ENV":
             for name, text in (part.split("=", 1) for part in shlex.split(here)):
                 environment[name] = text.replace("$PATH", environment["PATH"])
         elif instruction == "COPY":
@@ -151,6 +167,33 @@ def test_its_steps_make_a_whole_set_up(image: Path, tmp_path: Path) -> None:
     # Of the code that came after the packages.
     assert list((image / "driver/__pycache__").glob("cli.*.pyc"))
     assert run(image / ".venv/bin/story-studio", "doctor", cwd=tmp_path).stdout == "driver doctor\n"
+
+
+def test_another_comfyui_is_a_build_argument(tmp_path: Path, wheels: Path, offline: dict[str, str]) -> None:
+    repository = comfyui_tree(tmp_path / "repository", "0.18.1")
+    git(repository, "init", "--quiet")
+    git(repository, "add", ".")
+    git(repository, "commit", "--quiet", "--message", "0.18.1")
+    git(repository, "tag", "v0.18.1")
+    given = {"COMFYUI": "0.18.1", "COMFYUI_REPOSITORY": str(repository)}
+    made = build(tmp_path, wheels, offline | given)
+    assert 'version__ = "0.18.1"' in (made / "ComfyUI/comfyui_version.py").read_text()
+    assert "tiny_comfy" in packages(made)
+
+
+@pytest.mark.parametrize(("given", "installed"), [({}, False), ({"COMFYUI": "0.18.1"}, True)])
+def test_git_is_in_the_image_where_it_is_needed(
+    given: dict[str, str], installed: bool, tmp_path: Path
+) -> None:
+    order = [name for name, _ in STEPS]
+    assert order.index("ARG") < order.index("RUN")
+    step = next(value for value in values("RUN") if "apt-get" in value)
+    write(tmp_path / "apt-get", f'#!/bin/sh\necho "$@" >>"{tmp_path}/said"\n', 0o755)
+    # The system's list of packages is not the image's.
+    step = step.replace("rm -rf /var/lib/apt/lists/*", "true")
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    subprocess.run(["sh", "-c", step], env={"PATH": path, **given}, check=True, timeout=60)
+    assert ("git" in (tmp_path / "said").read_text().split()) is installed
 
 
 def test_it_has_what_a_worker_needs_and_nothing_else(image: Path) -> None:

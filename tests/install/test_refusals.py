@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +14,10 @@ import pytest
 from tests.install.tools import (
     BASE_PYTHON,
     checkout,
+    path_without,
     refusal,
     run,
+    small_disk,
     write,
 )
 
@@ -24,7 +25,7 @@ from tests.install.tools import (
 def test_help(copy: Path) -> None:
     done = run(copy / "install.sh", "--help")
     assert done.returncode == 0
-    for command in ("demo", "test [ARG...]", "--into PATH", "--help"):
+    for command in ("demo", "test [ARG...]", "--comfyui REF", "--comfyui PATH", "--into PATH", "--help"):
         assert f"./install.sh {command}" in done.stdout
 
 
@@ -34,6 +35,9 @@ def test_help(copy: Path) -> None:
         (["dmeo"], "unknown argument: dmeo"),
         (["demo", "--fast"], "unknown argument after demo: --fast"),
         (["--into"], "--into takes one path"),
+        (["--comfyui"], "--comfyui takes one tag, branch, commit or folder"),
+        (["--comfyui", ""], "--comfyui takes one tag, branch, commit or folder"),
+        (["--comfyui", "--check"], "--comfyui takes one tag, branch, commit or folder"),
     ],
 )
 def test_unknown_arguments_show_the_usage(copy: Path, args: list[str], said: str) -> None:
@@ -75,33 +79,14 @@ def test_python_that_lacks_a_module(copy: Path, tmp_path: Path, module: str, sai
 
 
 def test_no_python_at_all(copy: Path, tmp_path: Path) -> None:
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    for folder in ("/bin", "/usr/bin"):
-        for tool in Path(folder).iterdir():
-            if not tool.name.startswith("python") and not (tools / tool.name).exists():
-                (tools / tool.name).symlink_to(tool)
-    said = refusal(run(copy / "install.sh", env={"PATH": str(tools), "PYTHON": ""}))
+    path = path_without("python", tmp_path / "tools")
+    said = refusal(run(copy / "install.sh", env={"PATH": path, "PYTHON": ""}))
     assert said.startswith("Python 3.11, 3.12 or 3.13 is needed, and none was found: install one")
 
 
-@pytest.fixture
-def small_disk() -> Iterator[Path]:
-    """A real disk of 16 MB."""
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a small disk")
-    with tempfile.TemporaryDirectory() as folder:
-        mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", folder]
-        if subprocess.run(mount, capture_output=True).returncode != 0:
-            pytest.skip("no small disk can be mounted here")
-        try:
-            yield Path(folder)
-        finally:
-            subprocess.run(["umount", folder], check=True)
-
-
-def test_too_little_disk_space(small_disk: Path) -> None:
-    said = refusal(run(checkout(small_disk / "a check out") / "install.sh"))
+def test_too_little_disk_space() -> None:
+    with small_disk(16) as disk:
+        said = refusal(run(checkout(disk / "a check out") / "install.sh"))
     assert re.match(r"a first set-up needs \d+ GB of disk space and there are 0 GB free", said)
 
 
@@ -113,10 +98,11 @@ def test_too_little_disk_space_as_df_tells_it(copy: Path, tmp_path: Path) -> Non
     assert not (copy / ".venv").exists()
 
 
-def test_a_read_only_disk(small_disk: Path) -> None:
-    copy = checkout(small_disk / "a check out")
-    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    assert f"may not write to {copy}" in refusal(run(copy / "install.sh"))
+def test_a_read_only_disk() -> None:
+    with small_disk(16) as disk:
+        copy = checkout(disk / "a check out")
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        assert f"may not write to {copy}" in refusal(run(copy / "install.sh"))
 
 
 def test_a_checkout_of_someone_else() -> None:
@@ -156,7 +142,8 @@ def test_into_links_the_pack_and_tells_what_it_needs(copy: Path, comfyui: Path, 
     assert link.resolve() == copy / "custom_nodes/story_studio"
     assert done.stdout.splitlines() == [
         f"Linked: {link} -> {copy}/custom_nodes/story_studio",
-        "ComfyUI 0.10.1 shows the nodes after a restart.",
+        "ComfyUI 0.10.1 shows the nodes after a restart. "
+        "The node pack was run with 0.3.75, 0.11.0, 0.17.0, 0.18.1 and 0.33.0.",
         "The node pack needs these Python packages: packaging>=20 no-such-package",
         f"That ComfyUI's Python lacks some of them. To install: {python} -m pip install 'no-such-package'",
     ]

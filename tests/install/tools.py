@@ -7,7 +7,10 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -29,7 +32,8 @@ def run(
     cwd: Path | None = None,
     user: int | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    quiet = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHON"))}
+    theirs = ("COMFYUI_", "GIT_", "PIP_", "PYTHON")
+    quiet = {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
     return subprocess.run(
         [str(script), *args],
         env=quiet | {"PIP_CONFIG_FILE": os.devnull, "PYTHON": BASE_PYTHON} | (env or {}),
@@ -67,23 +71,73 @@ def checkout(folder: Path) -> Path:
     write(folder / "driver/__init__.py", "")
     write(
         folder / "driver/cli.py",
-        "import sys\nfrom pathlib import Path\n\n\n"
+        "import os\nimport sys\nfrom pathlib import Path\n\n\n"
         "def main() -> None:\n"
         "    print('driver', *sys.argv[1:])\n"
         "    film = Path('output/the-keepers-light/film.mp4')\n"
         "    film.parent.mkdir(parents=True, exist_ok=True)\n"
-        "    film.write_bytes(b'film')\n",
+        "    film.write_text('with ' + os.environ.get('COMFYUI_DIR', 'ComfyUI'))\n",
     )
     write(folder / "driver/__main__.py", "from driver.cli import main\n\nmain()\n")
     write(folder / "custom_nodes/story_studio/__init__.py", "")
     return folder
 
 
-def wheel(folder: Path, name: str, version: str, files: dict[str, str | bytes]) -> Path:
+def comfyui_tree(folder: Path, version: str, needs: str = "tiny_comfy\n") -> Path:
+    """What install.sh takes for a ComfyUI."""
+    write(folder / "main.py", "")
+    write(folder / "comfy/sd.py", "")
+    write(folder / "comfyui_version.py", f'__version__ = "{version}"\n')
+    write(folder / "requirements.txt", needs)
+    return folder
+
+
+@contextmanager
+def small_disk(megabytes: int) -> Iterator[Path]:
+    """A real disk of that size."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a small disk")
+    with tempfile.TemporaryDirectory() as folder:
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", folder]
+        if subprocess.run(mount, capture_output=True).returncode != 0:
+            pytest.skip("no small disk can be mounted here")
+        try:
+            yield Path(folder)
+        finally:
+            subprocess.run(["umount", folder], check=True)
+
+
+def path_without(program: str, folder: Path) -> str:
+    """A PATH with all of the system's programs but this one and what begins like it."""
+    folder.mkdir()
+    for place in ("/bin", "/usr/bin"):
+        for tool in Path(place).iterdir():
+            if not tool.name.startswith(program) and not (folder / tool.name).exists():
+                (folder / tool.name).symlink_to(tool)
+    return str(folder)
+
+
+def git(folder: Path, *args: str) -> str:
+    """Runs git in a folder, whatever the user's own settings are."""
+    if shutil.which("git") is None:
+        pytest.skip("there is no git")
+    who = {f"GIT_{role}_{what}": "test" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    settings = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    done = subprocess.run(
+        ["git", *args], cwd=folder, env=ours | who | settings, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def wheel(
+    folder: Path, name: str, version: str, files: dict[str, str | bytes], needs: Sequence[str] = ()
+) -> Path:
     path = folder / f"{name}-{version}-py3-none-any.whl"
     info = f"{name}-{version}.dist-info"
     about: dict[str, str | bytes] = {
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        + "".join(f"Requires-Dist: {need}\n" for need in needs),
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/RECORD": "",
     }
@@ -112,5 +166,10 @@ def setuptools_wheel(folder: Path) -> None:
     wheel(folder, "setuptools", installed.version, files)
 
 
+def versions(folder: Path) -> dict[str, str]:
+    found = folder.glob(".venv/lib/python3*/site-packages/*.dist-info")
+    return dict(path.name.removesuffix(".dist-info").split("-", 1) for path in found)
+
+
 def packages(folder: Path) -> set[str]:
-    return {path.name.split("-")[0] for path in folder.glob(".venv/lib/python3*/site-packages/*.dist-info")}
+    return set(versions(folder))
