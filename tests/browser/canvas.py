@@ -7,6 +7,7 @@ import contextlib
 import json
 import re
 import shutil
+import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -116,8 +117,7 @@ class Canvas:
         self.page.get_by_role("button", name="Templates").first.click()
         self.page.get_by_text("story_studio", exact=True).first.click()
         self.page.get_by_test_id(f"template-workflow-{name}").click()
-        opened = "name => window.app.extensionManager.workflow.activeWorkflow.filename === name"
-        self.page.wait_for_function(opened, arg=name)
+        self.page.wait_for_function(_OPENED, arg=name)
         self.page.get_by_test_id("template-workflows-content").wait_for(state="detached")
 
     def missing_models(self) -> list[tuple[str, str]]:
@@ -197,6 +197,25 @@ class Canvas:
         )
         assert done, f"{source}.{output} does not go into {target}.{entry}"
 
+    def save(self, name: str) -> dict[str, Any]:
+        """Saves the workflow with Ctrl+S, under this name if it has none yet; what is in the file then."""
+        self.page.locator("#graph-canvas").focus()
+        self.page.keyboard.press("Control+s")
+        named = self.page.locator(".prompt-dialog-content input")
+        if self.run_script("() => window.app.extensionManager.workflow.activeWorkflow.isTemporary"):
+            named.fill(name)
+            named.press("Enter")
+        self.page.wait_for_function(_SAVED, arg=name)
+        path = urllib.parse.quote(f"workflows/{name}.json", safe="")
+        answer = requests.get(f"{self.url}/userdata/{path}", timeout=PATIENCE_MS / 1000)
+        answer.raise_for_status()
+        return answer.json()
+
+    def open_file(self, path: Path) -> None:
+        """Opens a workflow's file, as *Open* in the menu does once the file is chosen."""
+        self.page.locator("#comfy-file-input").set_input_files(path)
+        self.page.wait_for_function(_OPENED, arg=path.stem)
+
     def api_graph(self) -> dict[str, Any]:
         """The graph as *Export (API)* writes it."""
         return self.run_script("async () => (await window.app.graphToPrompt()).output")
@@ -258,6 +277,11 @@ def read_workflow(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+_OPENED = "name => window.app.extensionManager.workflow.activeWorkflow.filename === name"
+_SAVED = """name => {
+    const { filename, isPersisted, isModified } = window.app.extensionManager.workflow.activeWorkflow;
+    return filename === name && isPersisted && !isModified;
+}"""
 _MOVE_AWAY = """async () => {
     // ComfyUI fits the view some frames after a workflow was opened.
     const { ds } = window.app.canvas, away = ds.offset[1] - 3000;

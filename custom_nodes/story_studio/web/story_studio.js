@@ -1,5 +1,6 @@
 /** The storyboard panel: what it knows of the story, and what ComfyUI tells while it renders. */
 import { app } from '../../scripts/app.js'
+import { forgetOldValues } from './boxes.mjs'
 import { createView } from './panel.mjs'
 import { storyOf } from './save.mjs'
 import { filmsOf, ownersOf, readScenes, seedOf } from './scenes.mjs'
@@ -246,6 +247,11 @@ app.registerExtension({
       },
     })
   },
+  beforeConfigureGraph: graph => forgetOldValues([graph, ...(graph.definitions?.subgraphs ?? [])]),
   afterConfigureGraph: refreshSoon,
-  nodeCreated: refreshSoon,
+  nodeCreated(node) {
+    // ComfyUI goes on with a new box until it has its values.
+    if (node.subgraph) queueMicrotask(() => forgetOldValues([{ nodes: [node] }, node.subgraph]))
+    refreshSoon()
+  },
 })
