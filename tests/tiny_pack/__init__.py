@@ -63,7 +63,14 @@ def _patch_diffusion_models() -> None:
 
 
 def _patch_text_encoders() -> None:
-    load = comfy.sd.load_text_encoder_state_dicts
+    load, detect = comfy.sd.load_text_encoder_state_dicts, comfy.sd.detect_te_model
+
+    @wraps(detect)
+    def detect_tiny(weights: Weights) -> Any:
+        # Newer versions tell models apart by dimensions, too.
+        kinds = {"qwen3_4b_model_config": "QWEN3_4B", "umt5xxl_model_config": "T5_XXL"}
+        found = [getattr(comfy.sd.TEModel, kinds[name]) for name in _text_configs(weights)]
+        return found[0] if found else detect(weights)
 
     @wraps(load)
     def load_tiny(
@@ -71,13 +78,15 @@ def _patch_text_encoders() -> None:
         embedding_directory: str | None = None,
         clip_type: comfy.sd.CLIPType = comfy.sd.CLIPType.STABLE_DIFFUSION,
         model_options: dict[str, Any] | None = None,
+        **newer: Any,
     ) -> Any:
         options = dict(model_options or {})
         for weights in state_dicts:
             options.update(_text_configs(weights))
-        return load(state_dicts, embedding_directory, clip_type, options)
+        return load(state_dicts, embedding_directory, clip_type, options, **newer)
 
     comfy.sd.load_text_encoder_state_dicts = load_tiny
+    comfy.sd.detect_te_model = detect_tiny
 
 
 def _text_configs(weights: Weights) -> dict[str, dict[str, int]]:
@@ -136,10 +145,10 @@ def _patch_audio_encoders() -> None:
     load = audio_encoders.load_audio_encoder_from_sd
 
     @wraps(load)
-    def load_tiny(weights: Weights, prefix: str = "") -> Any:
+    def load_tiny(weights: Weights, *args: Any, **kwargs: Any) -> Any:
         norm = weights.get("encoder.layer_norm.bias")
         if norm is None or norm.shape[0] in (768, 1024):
-            return load(weights, prefix)
+            return load(weights, *args, **kwargs)
         encoder = audio_encoders.AudioEncoderModel(
             {"model_type": "wav2vec2", "embed_dim": norm.shape[0], "num_heads": 16, "num_layers": 24}
         )
