@@ -91,7 +91,7 @@ def read_core(folder: Path) -> CoreFlags:
                 open_groups[owner.id].update(flags)
     if not nargs:
         raise ServerError(
-            f"{source} defines no flags: this ComfyUI is not one that can be started from here."
+            f"{source} defines no flags that can be read: set up ComfyUI 0.3.75 or a newer release."
         )
     return CoreFlags(core_version(folder), nargs, tuple(map(frozenset, groups)))
 
@@ -138,7 +138,8 @@ def choose_flags(machine: Machine, core: CoreFlags) -> list[str]:
 
     Compiler: newer versions record how a model allocates memory on a CUDA card, and replay it. Packs that
     wrap a model, or keep tensors from one call to the next, report that it fails ("aimdo memory compile
-    error") or crashes, and Talking Video does both. Wan's video model gains nothing from it. So it is off.
+    error") or crashes, and Talking Video does both. Wan's video model is none of those that it records, so
+    little is lost without it.
     """
     dynamic = "--disable-dynamic-vram" in core.nargs and machine.capability > (0, 0)
     pressure_is_default = core.nargs.get("--cache-ram") == "*"
@@ -174,7 +175,7 @@ def merge_flags(chosen: Sequence[str], extra: Sequence[str], core: CoreFlags) ->
                 f"{name} is not yours to set: the driver sets ComfyUI's {flag} itself. Leave it out."
             )
         if name.startswith("--") and flag is None:
-            excluded |= _switched_on(name, core)
+            excluded |= _left_out(name, core)
         else:
             excluded |= core.rivals(flag) if flag else frozenset()
             added.append(word)
@@ -187,10 +188,10 @@ def merge_flags(chosen: Sequence[str], extra: Sequence[str], core: CoreFlags) ->
     return [*kept, *added]
 
 
-def _switched_on(name: str, core: CoreFlags) -> frozenset[str]:
+def _left_out(name: str, core: CoreFlags) -> frozenset[str]:
     """The names of the switch that `--no-...` leaves out."""
     for names in _SWITCHES:
-        if name.replace("--no-", "--", 1) in names and name.startswith("--no-"):
+        if name in [f"--no-{switch.removeprefix('--')}" for switch in names]:
             return frozenset(names)
     near = difflib.get_close_matches(name, core.nargs, 1)
     hint = f"the nearest is {near[0]}." if near else "leave it out."
