@@ -296,7 +296,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="story-studio",
         description="Turns stories, scenes with a prompt and a voice each, into films.",
         epilog="What stands after -- goes to the ComfyUI server that render and serve start: serve -- "
-        "--lowvram",
+        "--lowvram. Flags that the driver would choose give way to them; --no-disable-comfy-compiler leaves "
+        "out --disable-comfy-compiler, and so for each switch that it chooses.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     render = commands.add_parser("render", help="render stories into films")

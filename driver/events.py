@@ -51,6 +51,14 @@ class Failed(NamedTuple):
     message: str
     traceback: str
 
+    @property
+    def out_of_memory(self) -> bool:
+        """Whether memory ran out, the card's or the machine's; PyTorch may say so in the message alone."""
+        text = self.message.lower()
+        return self.type.endswith(("OutOfMemoryError", "MemoryError")) or (
+            "out of memory" in text or "can't allocate memory" in text
+        )
+
 
 class Finished(NamedTuple):
     """The prompt has ended; `outputs` by node id, also those of a prompt that failed later."""

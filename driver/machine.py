@@ -1,4 +1,4 @@
-"""This machine, and the flags that ComfyUI gets for it."""
+"""What this machine is, as far as it matters to ComfyUI."""
 
 from __future__ import annotations
 
@@ -7,24 +7,9 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-
-_OWN_FLAGS = ("--listen", "--port", "--base-directory", "--output-directory", "--temp-directory")
-_EXCLUSIVE = (
-    ("--cache-classic", "--cache-lru", "--cache-none", "--cache-ram"),
-    ("--cpu", "--gpu-only", "--highvram", "--normalvram", "--lowvram", "--novram"),
-    (
-        *("--use-pytorch-cross-attention", "--use-split-cross-attention", "--use-quad-cross-attention"),
-        *("--use-sage-attention", "--use-flash-attention"),
-    ),
-)
-
-
-class ServerError(Exception):
-    """ComfyUI cannot be started: a sentence that says what to do, and the end of its log if there is one."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +22,7 @@ class Machine:
         capability: its CUDA compute capability; (0, 0) if it has none or it is unknown.
         ram_gb: memory in GiB that this process may use: the machine's, or its container's limit.
         sage, flash: whether the sageattention and flash_attn packages are installed.
-        contained: whether `ram_gb` is a container's limit, which ComfyUI 0.3.75 does not see.
+        contained: whether `ram_gb` is a container's limit, which ComfyUI does not see before 0.35.
     """
 
     gpu: str | None
@@ -63,61 +48,6 @@ def inspect_machine() -> Machine:
         flash=importlib.util.find_spec("flash_attn") is not None,
         contained=limit < physical,
     )
-
-
-def choose_flags(machine: Machine) -> list[str]:
-    """ComfyUI's flags for this machine.
-
-    Cache: the default keeps only the nodes of the last prompt, so a server that alternates between stills and
-    clips would load every model anew each time. `--cache-lru N` drops whole prompts, oldest first, once more
-    than N results are kept, and never a result that the running prompt uses: loaders stay as long as they are
-    used. N is 4 a GB of RAM (a still's results are 15 MB in 12 nodes, a clip is a file), between 64 and 512.
-    Below 64 GB the weights of both phases (44 GB) and a working set do not fit: there `--cache-ram` gives up
-    the largest results once less memory is free than the largest model needs (18 GB, or half of the RAM). It
-    measures the machine's memory, not the container's, so in a container it would never act: LRU there too.
-    `--cache-none` is no option: with the lazy inputs of our checkpoints it loads a model for every scene.
-
-    Attention: PyTorch's own, and no xformers; on a CPU ComfyUI would take one that holds 0.7 GB of matrices
-    for 50 s of sound, where PyTorch's holds none. SageAttention is never chosen: black pictures are reported
-    for it with fp8 weights of Wan, which our profiles use. FlashAttention is not either: PyTorch brings the
-    same kernel, and ComfyUI's wrapper falls back with a warning at every masked call. Both can be asked for
-    with an extra flag.
-
-    Start: api nodes are remote services that a story never uses; their import is a tenth of ComfyUI's start.
-    """
-    if machine.gpu is None or machine.contained or machine.ram_gb >= 64:
-        flags = ["--cache-lru", str(int(min(512, max(64, 4 * machine.ram_gb))))]
-    else:
-        flags = ["--cache-ram", str(round(min(18, machine.ram_gb / 2), 1))]
-    if machine.gpu is None:
-        flags.append("--cpu")
-    if machine.gpu is None or machine.capability > (0, 0):
-        flags.append("--use-pytorch-cross-attention")
-    return [*flags, "--disable-xformers", "--disable-api-nodes"]
-
-
-def merge_flags(chosen: Sequence[str], extra: Sequence[str]) -> list[str]:
-    """The chosen flags without those that an extra flag excludes, then the extra flags.
-
-    Raises:
-        ServerError: an extra flag is one that the driver sets itself.
-    """
-    names = {flag.partition("=")[0] for flag in extra if flag.startswith("--")}
-    for name in sorted(names):
-        # ComfyUI's parser takes abbreviations.
-        own = next((flag for flag in _OWN_FLAGS if flag.startswith(name)), None)
-        if own:
-            raise ServerError(
-                f"{name} is not yours to set: the driver sets ComfyUI's {own} itself. Leave it out."
-            )
-    excluded = {flag for group in _EXCLUSIVE if names & set(group) for flag in group}
-    kept: list[str] = []
-    keep = True
-    for flag in chosen:
-        keep = flag not in excluded if flag.startswith("--") else keep
-        if keep:
-            kept.append(flag)
-    return [*kept, *extra]
 
 
 def torch_build() -> tuple[str, str] | None:

@@ -271,7 +271,7 @@ def _note_failure(run: _Run, graph: Graph, failed: Failed) -> None:
     if owner is None or owner.scene is None:
         name = graph.nodes.get(failed.node, {}).get("_meta", {}).get("title", failed.node)
         raise RenderError(f"{name} ({failed.class_type}): {failed.message}")
-    starved = _out_of_memory(failed)
+    starved = failed.out_of_memory
     run.record.starved += starved
     if starved and not run.again[owner.scene]:
         run.again[owner.scene] += 1
@@ -280,13 +280,6 @@ def _note_failure(run: _Run, graph: Graph, failed: Failed) -> None:
             run.host.comfy.free()
     else:
         run.record.failed[owner.scene] = failed.message
-
-
-def _out_of_memory(failed: Failed) -> bool:
-    text = failed.message.lower()
-    return failed.type.endswith(("OutOfMemoryError", "MemoryError")) or (
-        "out of memory" in text or "can't allocate memory" in text
-    )
 
 
 def _leave_out(run: _Run, graph: Graph, error: Rejected) -> bool:

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import IO
 
 from .files import COMFYUI, ROOT
-from .machine import ServerError, choose_flags, inspect_machine, merge_flags
+from .flags import ServerError, choose_flags, merge_flags, read_core
+from .machine import inspect_machine
 from .models import LEGACY_FOLDERS, MODEL_FOLDERS, cached
 
 PACK = ROOT / "custom_nodes" / "story_studio"
@@ -32,11 +33,12 @@ LOG_LINES = 200
 _SECRET = re.compile(r"^(AWS|BUCKET|RUNPOD)_|(^|_)TOKENS?$|SECRET|_KEY|PASSW|CREDENTIAL", re.IGNORECASE)
 
 # A supervisor, and not PR_SET_PDEATHSIG, which would fire when the driver's *thread* that started it ends.
-# It outlives the SIGTERM of its own group: its exit status is ComfyUI's, and nothing of ComfyUI stays behind.
+# It outlives the signals to its own group: its exit status is ComfyUI's, and nothing of ComfyUI stays behind.
 _SUPERVISOR = """
 import os, signal, subprocess, sys
 driver = int(sys.argv[1])
-signal.signal(signal.SIGTERM, lambda *_: None)
+for number in (signal.SIGTERM, signal.SIGUSR1):
+    signal.signal(number, lambda *_: None)
 comfyui = subprocess.Popen(sys.argv[2:])
 while True:
     try:
@@ -47,6 +49,18 @@ while True:
         if os.getppid() != driver:
             os.killpg(0, signal.SIGKILL)
 """
+
+# SIGUSR1 writes what each thread is doing into the log, and ends the process. The fault handler that ComfyUI
+# enables itself says that of one thread only in some versions, and it is seldom the one that hangs.
+_START = """
+import faulthandler, os, runpy, signal, sys
+faulthandler.register(signal.SIGUSR1, all_threads=True, chain=True)
+del sys.argv[0]
+sys.path[0] = os.path.dirname(sys.argv[0])
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+_COLOUR = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]")
 
 logger = logging.getLogger(__name__)
 
@@ -105,12 +119,13 @@ class Server:
         """Starts the process and returns at once.
 
         Raises:
-            ServerError: ComfyUI is not set up, or the arguments are wrong.
+            ServerError: ComfyUI is not set up, or the arguments or flags are wrong.
         """
         if not (COMFYUI / "main.py").is_file():
             raise ServerError("ComfyUI is not set up: run ./install.sh")
-        flags = merge_flags(choose_flags(inspect_machine()), self.extra_flags)
-        command = [sys.executable, str(COMFYUI / "main.py"), *self._prepare(), *flags]
+        core = read_core(COMFYUI)
+        flags = merge_flags(choose_flags(inspect_machine(), core), self.extra_flags, core)
+        command = [sys.executable, "-c", _START, str(COMFYUI / "main.py"), *self._prepare(), *flags]
         environment = {name: value for name, value in os.environ.items() if not _SECRET.search(name)}
         logger.info("Starting ComfyUI at %s with %s", self.url, " ".join(flags))
         self._deadline = time.monotonic() + self.ready_seconds
@@ -119,7 +134,7 @@ class Server:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            # The fault handler writes the stacks of all threads into the log when it is aborted.
+            # A crash leaves the stack of its thread in the log.
             env={**environment, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"},
             start_new_session=True,
         )
@@ -147,7 +162,7 @@ class Server:
         return self._process is not None and self._process.poll() is None
 
     def log_tail(self, lines: int = 20) -> str:
-        """The last lines of what it wrote, 200 at most."""
+        """The last lines of what it wrote, 200 at most, without colours."""
         return "\n".join(list(self._log)[-lines:])
 
     def ending(self) -> str:
@@ -160,7 +175,7 @@ class Server:
     def abort(self) -> None:
         """Ends a process that hangs; what each of its threads was doing is then at the end of its log."""
         if self._process and self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGABRT)
+            os.killpg(self._process.pid, signal.SIGUSR1)
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(GRACE_SECONDS)
             with suppress(ProcessLookupError, PermissionError):
@@ -221,7 +236,7 @@ class Server:
                 *lines, rest = (rest + block).split(b"\n")
                 # A progress bar repaints its line with \r: only what would be left of it on a screen counts.
                 for line in lines:
-                    shown = line.rstrip(b"\r").rpartition(b"\r")[2]
+                    shown = _COLOUR.sub(b"", line).rstrip(b"\r").rpartition(b"\r")[2]
                     file.write(shown + b"\n")
                     self._log.append(shown.decode(errors="replace"))
                 rest = rest[-(2**16) :]

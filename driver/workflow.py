@@ -291,7 +291,7 @@ def _sentence(run: _Run, failed: Failed) -> str:
     title = run.title(failed.node)
     who = f"{failed.class_type} (node {failed.node})"
     who = who if title == failed.class_type else f"{title}, {who},"
-    if failed.type.endswith("OutOfMemoryError"):
+    if failed.out_of_memory:
         return f"{who} ran out of memory: ask for fewer or smaller pictures."
     said = run.plain(failed.message) or failed.type.rpartition(".")[2]
     return f"{who} failed: {said.rstrip('.')}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,11 @@ def write_voice(path: Path, seconds: float, pitch: float = 140.0, rate: int = 16
         file.mux(stream.encode(frame))
         file.mux(stream.encode(None))
     return path
+
+
+def is_comfyui(command: Sequence[str]) -> bool:
+    """Whether a process of this command is ComfyUI; that of its supervisor has the same words, but later."""
+    return any(word.endswith("main.py") for word in command[:4])
 
 
 class Studio:

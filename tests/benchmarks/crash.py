@@ -18,7 +18,7 @@ import psutil
 import yaml
 
 from driver.files import ROOT
-from tests.conftest import CPU_FLAGS, TINY_PACK, write_voice
+from tests.conftest import CPU_FLAGS, TINY_PACK, is_comfyui, write_voice
 from tests.tiny_models import make_models
 
 from .table import Cell, Progress, Report, Section
@@ -153,7 +153,7 @@ class Bench:
     def _comfyui(self) -> int | None:
         for process in psutil.process_iter(["cmdline"]):
             words = process.info["cmdline"] or []
-            if str(self._workspace) in words and words[1].endswith("main.py"):
+            if str(self._workspace) in words and is_comfyui(words):
                 return process.pid
         return None
 

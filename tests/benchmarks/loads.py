@@ -32,7 +32,8 @@ NOTES = [
     f"Tiny models under the real names, profile {PROFILE}, {SIZE}x{SIZE}, {STEPS} steps; each case on a "
     "fresh server, with the driver's flags for this machine.",
     "Single jobs: a still, a clip, a still and so on, each submitted when the one before has ended: the "
-    "order that swaps models most often. ComfyUI's default cache is there to compare.",
+    "order that swaps models most often. ComfyUI's classic cache, its default before 0.23, is there to "
+    "compare.",
     "Needed: the different files that the graphs name. Twice: reads of a file that had been read before; the "
     "goal is 0.",
 ]
@@ -49,7 +50,7 @@ def run(quick: bool = False) -> Report:
         Case(f"1 story of {scenes} scenes", lambda jobs: [jobs.stories(1, scenes)]),
         Case(f"{stories} stories of {few} scenes, one graph", lambda jobs: [jobs.stories(stories, few)]),
         Case(f"{singles} single jobs by turns", alternating),
-        Case("the same with ComfyUI's default cache", alternating, ("--cache-classic",)),
+        Case("the same with ComfyUI's classic cache", alternating, ("--cache-classic",)),
     ]
     section, progress = Section("Model files read from disk"), Progress()
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:

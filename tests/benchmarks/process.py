@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tests.conftest import is_comfyui
+
 
 class Process:
     """The ComfyUI that listens on a port of this machine.
@@ -34,8 +36,7 @@ class Process:
 
 def _find(port: int) -> Path:
     for path in Path("/proc").glob("[0-9]*/cmdline"):
-        # The driver's supervisor has the same words in its command, but further on.
         words = path.read_bytes().decode(errors="replace").split("\0")
-        if len(words) > 1 and words[1].endswith("main.py") and str(port) in words:
+        if is_comfyui(words) and str(port) in words:
             return path.parent
     raise RuntimeError(f"No ComfyUI at port {port} is found in /proc.")

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from driver.files import ROOT
+from tests.conftest import is_comfyui
 
 WriteStory = Callable[..., Path]
 
@@ -70,7 +71,7 @@ def test_serve_is_on_loopback_with_the_flags_given(tmp_path: Path) -> None:
     )
     assert process.stderr
     line = next(line for line in process.stderr if "http://127.0.0.1:" in line)
-    comfy = next(child for child in below(process) if any("main.py" in part for part in child.cmdline()[:3]))
+    comfy = next(child for child in below(process) if is_comfyui(child.cmdline()))
     assert "--preview-method" in comfy.cmdline()
     listening = [c.laddr.ip for c in comfy.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
     assert set(listening) == {"127.0.0.1"}, line

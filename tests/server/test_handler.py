@@ -20,7 +20,7 @@ from driver.comfy import Comfy
 from driver.keys import STORE
 from driver.s3 import S3Store
 from driver.storage import FolderStore, Store
-from tests.conftest import write_voice
+from tests.conftest import is_comfyui, write_voice
 from tests.platform import ENDPOINT, FINAL, KEY, Platform, kill, worker
 from tests.s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, s3_server
 
@@ -50,7 +50,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
 def comfy_of(worker_pid: int) -> Comfy:
     for process in psutil.Process(worker_pid).children(recursive=True):
         words = process.cmdline()
-        if "--port" in words and words[1].endswith("main.py"):
+        if "--port" in words and is_comfyui(words):
             return Comfy(f"http://127.0.0.1:{words[words.index('--port') + 1]}")
     raise AssertionError("The worker has no ComfyUI.")
 

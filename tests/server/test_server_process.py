@@ -15,7 +15,9 @@ import psutil
 import pytest
 
 from driver.comfy import Comfy
-from driver.server import Server, ServerError
+from driver.files import COMFYUI
+from driver.flags import ServerError, core_version
+from driver.server import Server
 
 ROOT = Path(__file__).parents[2]
 SECRETS = (
@@ -26,6 +28,13 @@ SECRETS = (
     "MY_SECRETS",
     "X_API_KEY_2",
 )
+WRONG = ("--preview-method", "nonsense")
+"""A flag that only ComfyUI itself can refuse."""
+PAINTED = r"""
+print("\x1b[1m\x1b[33m[WARNING]\x1b[0m painted \x1b[36mblue\x1b[0m", flush=True)
+print("half\rwhole\x1b[0m\r", flush=True)
+NODE_CLASS_MAPPINGS = {}
+"""
 DRIVER = """
 import sys, time
 from pathlib import Path
@@ -67,6 +76,7 @@ def gone(workspace: Path, seconds: float) -> bool:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     base = tmp_path_factory.mktemp("process")
     workspace = make_workspace(base / "workspace")
+    (workspace / "custom_nodes" / "painted.py").write_text(PAINTED)
     (base / "more/models/unet").mkdir(parents=True)
     (base / "more/models/unet/mine.safetensors").touch()
     snapshot = base / "more/huggingface-cache/hub/models--org--name/snapshots/0f1e"
@@ -86,7 +96,7 @@ def test_answers_where_it_says(server):
     assert server.alive()
     stats = Comfy(server.url).stats()["system"]
     assert stats["argv"][stats["argv"].index("--output-directory") + 1] == str(server.output)
-    assert "--disable-api-nodes" in stats["argv"]
+    assert {"--disable-api-nodes", "--offline"} & set(stats["argv"])
 
 
 def test_listens_on_loopback_only(server):
@@ -117,17 +127,31 @@ def test_reads_models_of_another_folder(server):
 def test_keeps_its_log(server):
     assert "To see the GUI" in server.log_tail(50)
     assert len(server.log_tail(3).splitlines()) == 3
-    assert "ComfyUI version: 0.3" in (server.workspace / "server.log").read_text()
+    assert f"ComfyUI version: {core_version(COMFYUI)}" in (server.workspace / "server.log").read_text()
+
+
+def test_keeps_no_colours_and_what_a_screen_would_show(server):
+    log = (server.workspace / "server.log").read_text()
+    assert "\n[WARNING] painted blue\nwhole\n" in log
+    assert "\x1b" not in log
 
 
 def test_says_why_it_died_at_its_start(tmp_path):
     workspace = make_workspace(tmp_path / "workspace")
     with (
-        pytest.raises(ServerError, match="ended at its start(.|\n)*unrecognized arguments: --nonsense"),
-        Server(workspace, tmp_path, extra_flags=["--nonsense"]),
+        pytest.raises(ServerError, match="ended at its start(.|\n)*invalid choice: 'nonsense'"),
+        Server(workspace, tmp_path, extra_flags=WRONG),
     ):
         pass
     assert gone(workspace, 0)
+
+
+def test_refuses_an_unknown_flag_before_it_starts(tmp_path):
+    workspace = tmp_path / "workspace"
+    said = f"ComfyUI {core_version(COMFYUI)} has no flag --cup: the nearest is --cpu."
+    with pytest.raises(ServerError, match=said), Server(workspace, tmp_path, extra_flags=["--cup"]):
+        pass
+    assert not workspace.exists()
 
 
 def test_gives_up_at_its_deadline(tmp_path):
@@ -155,11 +179,14 @@ def test_outlives_the_thread_that_started_it(tmp_path):
 
 def test_keeps_the_log_of_the_start_before(tmp_path):
     workspace = make_workspace(tmp_path / "workspace")
-    for flag in ("--first", "--second"):
-        with pytest.raises(ServerError), Server(workspace, tmp_path, extra_flags=[flag]):
+    for method in ("first", "second"):
+        with (
+            pytest.raises(ServerError),
+            Server(workspace, tmp_path, extra_flags=["--preview-method", method]),
+        ):
             pass
-    assert "--second" in (workspace / "server.log").read_text()
-    assert "--first" in (workspace / "server.log.1").read_text()
+    assert "'second'" in (workspace / "server.log").read_text()
+    assert "'first'" in (workspace / "server.log.1").read_text()
     assert not list((workspace / "temp").iterdir())
 
 
@@ -180,7 +207,7 @@ def test_links_the_node_pack_and_mends_the_link(tmp_path):
     link = tmp_path / "workspace/custom_nodes/story_studio"
     link.parent.mkdir(parents=True)
     link.symlink_to(tmp_path / "moved-away")
-    with pytest.raises(ServerError), Server(tmp_path / "workspace", tmp_path, extra_flags=["--nonsense"]):
+    with pytest.raises(ServerError), Server(tmp_path / "workspace", tmp_path, extra_flags=WRONG):
         pass
     assert link.resolve() == ROOT / "custom_nodes/story_studio"
 
