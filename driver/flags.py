@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import difflib
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from story_studio.core.contracts import version
 
 from .machine import Machine
 
@@ -93,15 +94,7 @@ def read_core(folder: Path) -> CoreFlags:
         raise ServerError(
             f"{source} defines no flags that can be read: set up ComfyUI 0.3.75 or a newer release."
         )
-    return CoreFlags(core_version(folder), nargs, tuple(map(frozenset, groups)))
-
-
-def core_version(folder: Path) -> str:
-    """The version of the ComfyUI in `folder`."""
-    source = folder / "comfyui_version.py"
-    content = source.read_text(encoding="utf-8") if source.is_file() else ""
-    found = re.search(r'^__version__\s*=\s*"(.+)"', content, re.MULTILINE)
-    return found[1] if found else "of unknown version"
+    return CoreFlags(version(folder), nargs, tuple(map(frozenset, groups)))
 
 
 def choose_flags(machine: Machine, core: CoreFlags) -> list[str]:
@@ -136,10 +129,10 @@ def choose_flags(machine: Machine, core: CoreFlags) -> list[str]:
     Assets are an index of all models and results, which nothing here asks for; to build it, all files are
     looked at, and by some versions read.
 
-    Compiler: newer versions record how a model allocates memory on a CUDA card, and replay it. Packs that
-    wrap a model, or keep tensors from one call to the next, report that it fails ("aimdo memory compile
-    error") or crashes, and Talking Video does both. Wan's video model is none of those that it records, so
-    little is lost without it.
+    Compiler: newer versions record how a model allocates memory on a CUDA card, and replay it. Packs whose
+    changes of a model keep tensors from one call to the next report that it fails ("aimdo memory compile
+    error") or crashes. Talking Video keeps none, but a recipe may bring nodes of any pack; and Wan's video
+    model is none of those that are recorded, so little is lost without it.
     """
     dynamic = "--disable-dynamic-vram" in core.nargs and machine.capability > (0, 0)
     pressure_is_default = core.nargs.get("--cache-ram") == "*"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from driver.files import COMFYUI
+from driver.files import COMFYUI, ROOT
 from story_studio.core import contracts
 
 CORE = Path(contracts.__file__).parent
@@ -94,3 +94,8 @@ def test_nothing_else_in_the_pack_uses_what_has_a_contract() -> None:
         if re.match(rf" *(from|import) ({own})\b", line)
     ]
     assert found == []
+
+
+def test_the_installer_names_the_same_versions() -> None:
+    script = (ROOT / "install.sh").read_text("utf-8")
+    assert f"\nCOMFYUIS_RUN='{' '.join(contracts.RUN_ON)}'\n" in script

@@ -16,8 +16,9 @@ import pytest
 
 from driver.comfy import Comfy
 from driver.files import COMFYUI
-from driver.flags import ServerError, core_version
+from driver.flags import ServerError
 from driver.server import Server
+from story_studio.core.contracts import version
 
 ROOT = Path(__file__).parents[2]
 SECRETS = (
@@ -127,7 +128,7 @@ def test_reads_models_of_another_folder(server):
 def test_keeps_its_log(server):
     assert "To see the GUI" in server.log_tail(50)
     assert len(server.log_tail(3).splitlines()) == 3
-    assert f"ComfyUI version: {core_version(COMFYUI)}" in (server.workspace / "server.log").read_text()
+    assert f"ComfyUI version: {version(COMFYUI)}" in (server.workspace / "server.log").read_text()
 
 
 def test_keeps_no_colours_and_what_a_screen_would_show(server):
@@ -148,7 +149,7 @@ def test_says_why_it_died_at_its_start(tmp_path):
 
 def test_refuses_an_unknown_flag_before_it_starts(tmp_path):
     workspace = tmp_path / "workspace"
-    said = f"ComfyUI {core_version(COMFYUI)} has no flag --cup: the nearest is --cpu."
+    said = f"ComfyUI {version(COMFYUI)} has no flag --cup: the nearest is --cpu."
     with pytest.raises(ServerError, match=said), Server(workspace, tmp_path, extra_flags=["--cup"]):
         pass
     assert not workspace.exists()
