@@ -93,7 +93,8 @@ class Encoder:
         # A fixed number of threads, because x264's decisions depend on it and a machine's cores must not.
         options = {"crf": str(crf), "preset": "veryfast", "threads": "4", "forced-idr": "1"}
         # x264's AVX-512 code for macroblock trees reads memory that nobody wrote, so two runs would differ.
-        if torch.backends.cpu.get_cpu_capability() == "AVX512":
+        # PyTorch says what it uses, which ATEN_CPU_CAPABILITY may lower; x264 asks the processor.
+        if torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512"):
             options["x264-params"] = "asm=AVX2"
         stream = self._file.add_stream("libx264", rate=self._fps, options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
