@@ -108,7 +108,7 @@ def core_version(folder: Path) -> str:
 
 
 def choose_flags(machine: Machine, core: CoreFlags) -> list[str]:
-    """ComfyUI's flags for this machine, of those that it has; what it lacks of them does no harm but the cache.
+    """ComfyUI's flags for this machine, of those that it has.
 
     Cache: `--cache-lru N` drops whole prompts, oldest first, once more than N results are kept, and never a
     result of the running prompt. So a story's loaders stay, and so do both phases' for a server that
