@@ -125,6 +125,9 @@ class Comfy:
     ) -> None:
         """Queues a graph under ids of the caller's choice.
 
+        Args:
+            prompt_id: a UUID as Python writes it; newer versions of ComfyUI take no other id.
+
         Raises:
             Rejected: something in it is wrong; then nothing of it stays queued.
         """

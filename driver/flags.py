@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ _SWITCHES = (
     ("--disable-comfy-compiler",),
 )
 """What is switched off on every machine: each by the first of its names that ComfyUI has, newest first."""
+
+logger = logging.getLogger(__name__)
 
 
 class ServerError(Exception):
@@ -98,7 +101,7 @@ def read_core(folder: Path) -> CoreFlags:
 
 
 def choose_flags(machine: Machine, core: CoreFlags) -> list[str]:
-    """ComfyUI's flags for this machine; a switch that this ComfyUI does not have is not needed there.
+    """ComfyUI's flags for this machine, of those that it has.
 
     Cache: `--cache-lru N` drops whole prompts, oldest first, once more than N results are kept, and never a
     result of the running prompt. So a story's loaders stay, and so do both phases' for a server that
@@ -136,17 +139,21 @@ def choose_flags(machine: Machine, core: CoreFlags) -> list[str]:
     """
     dynamic = "--disable-dynamic-vram" in core.nargs and machine.capability > (0, 0)
     pressure_is_default = core.nargs.get("--cache-ram") == "*"
-    flags: list[str] = []
+    wanted: list[tuple[str, ...]] = []
     if machine.gpu is None or machine.contained or machine.ram_gb >= 64 or dynamic:
-        flags = ["--cache-lru", str(int(min(512, max(64, 4 * machine.ram_gb))))]
+        wanted.append(("--cache-lru", str(int(min(512, max(64, 4 * machine.ram_gb))))))
     elif not pressure_is_default:
-        flags = ["--cache-ram", str(round(min(18, machine.ram_gb / 2), 1))]
+        wanted.append(("--cache-ram", str(round(min(18, machine.ram_gb / 2), 1))))
+    if wanted and wanted[0][0] not in core.nargs:
+        logger.warning(
+            "ComfyUI %s has no %s: it may read models again and again.", core.version, wanted[0][0]
+        )
     if machine.gpu is None:
-        flags.append("--cpu")
+        wanted.append(("--cpu",))
     if machine.gpu is None or machine.capability > (0, 0):
-        flags.append("--use-pytorch-cross-attention")
-    known = (next((name for name in names if name in core.nargs), None) for names in _SWITCHES)
-    return [*flags, *filter(None, known)]
+        wanted.append(("--use-pytorch-cross-attention",))
+    wanted += [(next((name for name in names if name in core.nargs), names[0]),) for names in _SWITCHES]
+    return [word for flag in wanted if flag[0] in core.nargs for word in flag]
 
 
 def merge_flags(chosen: Sequence[str], extra: Sequence[str], core: CoreFlags) -> list[str]:

@@ -126,14 +126,14 @@ class Case(NamedTuple):
     flags: tuple[str, ...] = ()
 
 
-def finish(comfy: Comfy, built: Graph, prompt_id: str | None = None) -> Finished:
+def finish(comfy: Comfy, built: Graph) -> Finished:
     """Runs a graph to its end.
 
     Raises:
         RuntimeError: ComfyUI failed, with its own words.
     """
     failed = ""
-    for event in comfy.run(built.nodes, prompt_id=prompt_id):
+    for event in comfy.run(built.nodes):
         if isinstance(event, Failed):
             failed = event.traceback + event.message
         elif isinstance(event, Finished) and event.status == "success":

@@ -24,7 +24,7 @@ SNAPSHOT = Path(__file__).with_name("object_info.json")
 LOCALES = PACK / "locales"
 RENEW = "renew it with `.venv/bin/python -m tests.server.test_object_info`"
 _BOUNDS = ("min", "max", "step", "multiline", "control_after_generate", "forceInput", "socketless")
-_ALONE = re.compile(r"\s*[\d.]+ seconds: .*custom_nodes/story_studio")
+_ALONE = re.compile(r"(\[INFO\])?\s*[\d.]+ seconds: .*custom_nodes/story_studio")
 
 Info = dict[str, Any]
 
@@ -206,6 +206,8 @@ def test_the_start_says_nothing_of_the_pack_but_its_time(studio: Studio) -> None
     ("line", "bad"),
     [
         ("   0.1 seconds: /a b/custom_nodes/story_studio", False),
+        ("[INFO]    0.1 seconds: /a b/custom_nodes/story_studio", False),
+        ("[WARNING]    0.1 seconds: /a b/custom_nodes/story_studio", True),
         ("   0.1 seconds (IMPORT FAILED): /a/custom_nodes/story_studio", True),
         ("/a/custom_nodes/story_studio/nodes/clip.py:3: DeprecationWarning: old", True),
         ("Error while calling comfy_entrypoint in custom_nodes/story_studio: no", True),

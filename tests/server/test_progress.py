@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 from driver.events import Ears
 from tests.conftest import Studio
 
@@ -29,7 +31,7 @@ def test_a_long_clip_tells_its_progress_in_hundredths(studio: Studio) -> None:
     told = []
     with Ears(studio.url, local=True, client_id="ears") as ears:
         assert ears.connect()
-        studio.comfy.submit(graph, "a-long-clip", "ears")
+        studio.comfy.submit(graph, str(uuid.uuid4()), "ears")
         while (message := ears.hear(60))["type"] not in ("execution_success", "execution_error"):
             if message["type"] == "progress" and message["data"]["node"] == "clip":
                 told.append(message["data"]["value"])

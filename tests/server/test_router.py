@@ -26,7 +26,7 @@ def jobs(studio: Studio, tmp_path: Path) -> Jobs:
 
 def run(studio: Studio, router: Router, name: str, built: Graph, cancel: Cancel | None = None) -> list[Event]:
     with router.turn(name, *needs(built, studio.comfy), cancel):
-        return list(studio.comfy.run(built.nodes, prompt_id=name))
+        return list(studio.comfy.run(built.nodes))
 
 
 def files_of(events: list[Event]) -> list[str]:
@@ -68,7 +68,7 @@ def test_a_waiting_and_a_running_job_are_cancelled_alone(studio: Studio, jobs: J
 
     def run_long() -> None:
         with router.turn("running", *needs(long, studio.comfy), stop_running):
-            for event in studio.comfy.run(long.nodes, prompt_id="running", cancel=stop_running):
+            for event in studio.comfy.run(long.nodes, cancel=stop_running):
                 if isinstance(event, Executing) and "TalkingVideo" in long.nodes[event.node]["class_type"]:
                     begun.set()
 

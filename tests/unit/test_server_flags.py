@@ -134,6 +134,13 @@ def test_computes_where_it_can(machine, core):
     assert ("--use-pytorch-cross-attention" in flags) == (machine in (LAPTOP, DESKTOP, STATION, POD))
 
 
+def test_what_a_version_lacks_is_left_out_with_a_warning_if_it_matters(caplog):
+    assert choose_flags(STATION, CoreFlags("9.0", {"--disable-xformers": None}, ())) == ["--disable-xformers"]
+    assert caplog.messages == ["ComfyUI 9.0 has no --cache-lru: it may read models again and again."]
+    choose_flags(STATION, NEWEST)
+    assert len(caplog.messages) == 1
+
+
 @pytest.mark.parametrize("core", CORES.values(), ids=CORES)
 @pytest.mark.parametrize("machine", MACHINES)
 def test_never_chooses_a_kernel_that_may_paint_black(machine, core):
