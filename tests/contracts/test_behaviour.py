@@ -34,6 +34,20 @@ def latents(count: int, seed: int = 0) -> torch.Tensor:
     return torch.randn([1, 16, count, SIDE, SIDE], generator=torch.Generator().manual_seed(seed))
 
 
+class Shortened(InputImpl.VideoFromFile):
+    """A trimmed video, as also older cores can be given by a node pack."""
+
+    def get_duration(self) -> float:
+        return 0.5
+
+
+class Cropped(InputImpl.VideoFromFile):
+    """A cropped one."""
+
+    def get_dimensions(self) -> tuple[int, int]:
+        return 32, 32
+
+
 def write_video(path: Path, frames: int = 32) -> str:
     """Two seconds of grey that grows lighter."""
     with av.open(str(path), "w") as file:
@@ -80,7 +94,7 @@ def test_a_video_is_its_file_only_if_it_is_all_of_it(tmp_path: Path) -> None:
     source = write_video(tmp_path / "whole.mp4")
     whole = InputImpl.VideoFromFile(source)
     assert video.source_file(whole) == Path(source), "VideoFromFile.get_stream_source does not give its file."
-    parts = []
+    parts: list[Any] = [Shortened(source), Cropped(source)]
     if trim := getattr(whole, "as_trimmed", None):
         parts += [trim(0.0, 0.5), trim(0.5, 0.0), trim(0.5, 1.0)]
     with suppress(TypeError):  # so far only what came after 0.33 can crop
