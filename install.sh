@@ -326,7 +326,14 @@ fetch() {
     else
         pip "$verb" --quiet "$@" >/dev/null || explain "$what"
     fi
-    rm -rf "$TMPDIR"
+    # Of what went well nobody reads tens of megabytes.
+    rm -rf "$TMPDIR" "$LOG"
+}
+
+# After a failure, the end of pip's log stays: that is where it says why.
+shorten_log() {
+    [ -f "$LOG" ] || return 0
+    { tail -n 2000 "$LOG" >"$LOG.end" && mv -- "$LOG.end" "$LOG"; } 2>/dev/null || rm -f "$LOG.end"
 }
 
 # One sentence about what stopped pip.
@@ -575,7 +582,7 @@ set_up() {
     fi
     export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_USER=0
     unset PIP_TARGET PIP_PREFIX PIP_ROOT
-    trap 'rm -rf "$VENV/tmp" "$VENV/download" "$ROOT/ComfyUI.new"' EXIT
+    trap 'rm -rf "$VENV/tmp" "$VENV/download" "$ROOT/ComfyUI.new"; shorten_log' EXIT
     make_venv
     check_space
     if ! comfyui_ready; then

@@ -17,13 +17,13 @@ from rich.text import Text
 from story_studio.core import contracts
 from story_studio.stories.templates import profile_names
 
-from .files import COMFYUI
+from .files import COMFYUI, SET_UP
 from .machine import Machine, inspect_machine, torch_build
 from .models import ModelFile, known_models, locate
 from .server import PACK
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
-_SETUP = "Run ./install.sh"
+_SETUP = f"{SET_UP[0].upper()}{SET_UP[1:]}."
 
 
 class Check(NamedTuple):
@@ -126,7 +126,7 @@ def _ffmpeg() -> Check:
         answer = subprocess.run([program, "-version"], capture_output=True, text=True, timeout=20, check=True)
         return Check("ffmpeg", "ok", answer.stdout.partition(" Copyright")[0])
     except (ImportError, RuntimeError, OSError, subprocess.SubprocessError) as error:
-        return Check("ffmpeg", "fail", f"does not run: {error}", f"{_SETUP} (package imageio-ffmpeg)")
+        return Check("ffmpeg", "fail", f"does not run: {error}", "Install the package imageio-ffmpeg.")
 
 
 def _gpu(machine: Machine) -> Check:

@@ -6,10 +6,15 @@ import hashlib
 import os
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+DRIVER = Path(__file__).resolve().parent
+IS_CHECKOUT = (DRIVER.parent / "install.sh").is_file()
+ROOT = DRIVER.parent if IS_CHECKOUT else Path.cwd()
+"""Where ComfyUI and the workspace are if no other place is named: the checkout, or this folder."""
 WORKFLOWS = ROOT / "workflows"
 COMFYUI = Path(os.environ.get("COMFYUI_DIR") or ROOT / "ComfyUI").absolute()
 """The ComfyUI that is started: the one that install.sh has set up, or the folder that COMFYUI_DIR names."""
+SET_UP = "run ./install.sh" if IS_CHECKOUT else "set up ComfyUI and name its folder with COMFYUI_DIR"
+"""What to do where ComfyUI is missing."""
 
 
 def sha256_of(path: Path) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from story_studio.core.contracts import version
 
+from .files import SET_UP
 from .machine import Machine
 
 _OWN_FLAGS = ("--listen", "--port", "--base-directory", "--output-directory", "--temp-directory")
@@ -71,9 +72,7 @@ def read_core(folder: Path) -> CoreFlags:
     try:
         tree = ast.parse(source.read_bytes())
     except (OSError, SyntaxError, ValueError) as error:
-        raise ServerError(
-            f"ComfyUI's flags cannot be read from {source} ({error}): run ./install.sh"
-        ) from None
+        raise ServerError(f"ComfyUI's flags cannot be read from {source} ({error}): {SET_UP}.") from None
     nargs: dict[str, str | int | None] = {}
     groups: list[set[str]] = []
     # One variable may hold one group after the other.

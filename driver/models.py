@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .comfy import Comfy
-from .files import WORKFLOWS
+from .files import DRIVER
 
 EXTENSIONS = (".safetensors", ".sft", ".gguf", ".pt", ".pth", ".ckpt", ".bin")
 MODEL_FOLDERS = (
@@ -55,8 +55,8 @@ class ModelFile(NamedTuple):
 
 @cache
 def known_models() -> tuple[ModelFile, ...]:
-    """The files of workflows/models.json."""
-    data = json.loads((WORKFLOWS / "models.json").read_text(encoding="utf-8"))
+    """The files of models.json."""
+    data = json.loads((DRIVER / "models.json").read_text(encoding="utf-8"))
     return tuple(ModelFile(**{**entry, "needed_by": tuple(entry["needed_by"])}) for entry in data)
 
 

@@ -1,6 +1,6 @@
 """What a story takes and costs on RunPod, reckoned before anything is rendered.
 
-The first figures (workflows/gpus.json) are the seed's, the estimates that this project started from: an A100
+The first figures (gpus.json) are the seed's, the estimates that this project started from: an A100
 80GB at $1.89 an hour, 10 s for a still of 832x480 at 20 steps, 120 s for a video at 480p and 20 steps, 3 to
 5 minutes for a swap of models, 15 minutes for a video on a cold worker, 30 for ten scenes. By arithmetic:
 
@@ -38,7 +38,7 @@ from story_studio.stories.problems import Problem, Problems, nearest
 from story_studio.stories.story import Story
 
 from . import manifest, models
-from .files import WORKFLOWS
+from .files import DRIVER
 from .terminal import duration
 
 _SEED, _OWN, _MEASURED = "the seed's estimates", "own estimates", "measured"
@@ -167,7 +167,7 @@ def run(options: argparse.Namespace) -> int:
 
 def gpus() -> dict[str, dict[str, float]]:
     """The GPUs whose figures are known, by name: `price` of an hour in USD, and seconds as in Figures."""
-    return json.loads((WORKFLOWS / "gpus.json").read_text(encoding="utf-8"))
+    return json.loads((DRIVER / "gpus.json").read_text(encoding="utf-8"))
 
 
 def quotes(

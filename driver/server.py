@@ -21,12 +21,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from .files import COMFYUI, ROOT
+import story_studio
+
+from .files import COMFYUI, SET_UP
 from .flags import ServerError, choose_flags, merge_flags, read_core
 from .machine import inspect_machine
 from .models import LEGACY_FOLDERS, MODEL_FOLDERS, cached
 
-PACK = ROOT / "custom_nodes" / "story_studio"
+PACK = Path(story_studio.__file__).resolve().parent
 GRACE_SECONDS = 10
 LOG_LINES = 200
 
@@ -122,7 +124,7 @@ class Server:
             ServerError: ComfyUI is not set up, or the arguments or flags are wrong.
         """
         if not (COMFYUI / "main.py").is_file():
-            raise ServerError("ComfyUI is not set up: run ./install.sh")
+            raise ServerError(f"There is no ComfyUI in {COMFYUI}: {SET_UP}.")
         core = read_core(COMFYUI)
         flags = merge_flags(choose_flags(inspect_machine(), core), self.extra_flags, core)
         command = [sys.executable, "-c", _START, str(COMFYUI / "main.py"), *self._prepare(), *flags]

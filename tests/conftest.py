@@ -22,9 +22,8 @@ from hypothesis import settings
 
 from driver.cli import main
 from driver.comfy import Comfy
-from driver.files import WORKFLOWS
 from driver.server import Server
-from story_studio.stories.templates import Nodes, is_link
+from story_studio.stories.templates import FOLDER, Nodes, is_link
 from tests.tiny_models import make_models
 
 TINY_PACK = Path(__file__).parent / "tiny_pack"
@@ -49,7 +48,7 @@ def renamed(nodes: Nodes, names: dict[str, str]) -> Nodes:
 
 def read_titled(name: str) -> Nodes:
     """A shipped template whose nodes have their titles, without $, for ids."""
-    nodes = json.loads((WORKFLOWS / f"{name}.json").read_text("utf-8"))
+    nodes = json.loads((FOLDER / f"{name}.json").read_text("utf-8"))
     return renamed(nodes, {node_id: node["_meta"]["title"].lstrip("$") for node_id, node in nodes.items()})
 
 

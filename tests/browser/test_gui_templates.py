@@ -84,7 +84,7 @@ def test_missing_models_are_listed(
     ids=lambda path: f"{path.parent.name}/{path.stem}",
 )
 def test_every_model_has_its_address(path: Path) -> None:
-    """A loader says where each file that it names is to be had: as workflows/models.json does."""
+    """A loader says where each file that it names is to be had: as driver/models.json does."""
     known = {model.file: (model.folder, model.url) for model in known_models()}
     graph = read_workflow(path)
     boxes = graph.get("definitions", {}).get("subgraphs", [])

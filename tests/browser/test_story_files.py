@@ -17,7 +17,7 @@ from driver import inputs, keys, render
 from driver.comfy import Comfy
 from driver.files import ROOT, WORKFLOWS
 from story_studio.stories import graph, story
-from story_studio.stories.templates import load_profile
+from story_studio.stories.templates import FOLDER, load_profile
 from tests.browser.canvas import Canvas
 from tests.conftest import Studio, write_voice
 
@@ -216,7 +216,7 @@ def test_everything_wrong_with_a_story_is_said_and_the_canvas_kept(canvas: Canva
 
 def test_what_is_no_story_is_comfyui_s(canvas: Canvas, tmp_path: Path) -> None:
     workflow = tmp_path / "plain.json"
-    workflow.write_text((WORKFLOWS / "animatic_clip.json").read_text())
+    workflow.write_text((FOLDER / "animatic_clip.json").read_text())
     drop(canvas, workflow)
     canvas.page.wait_for_function(OPENED, arg="plain")
     assert {node["class_type"] for node in canvas.api_graph().values()} >= {"StoryStudio_Animatic"}

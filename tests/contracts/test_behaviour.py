@@ -104,7 +104,7 @@ def test_a_video_is_its_file_only_if_it_is_all_of_it(tmp_path: Path) -> None:
 
 
 def test_a_part_of_a_video_is_saved_as_that_part(tmp_path: Path) -> None:
-    whole = InputImpl.VideoFromFile(write_video(tmp_path / "whole.mp4"))
+    whole: Any = InputImpl.VideoFromFile(write_video(tmp_path / "whole.mp4"))
     if not hasattr(whole, "as_trimmed"):
         return  # Before 0.13 there are no parts.
     whole.as_trimmed(0.5, 1.0).save_to(str(tmp_path / "part.mp4"))

@@ -26,6 +26,7 @@ def test_set_up_makes_an_environment_and_a_whole_comfyui(tiny: Path) -> None:
     assert {"tiny_run", "tiny_comfy", "story_studio", "setuptools"} <= packages(tiny)
     assert "tiny_test" not in packages(tiny)
     assert not (tiny / ".venv/tmp").exists()
+    assert not (tiny / ".venv/install.log").exists()
 
 
 def test_a_comfyui_that_was_here_is_kept(tiny: Path) -> None:
@@ -76,6 +77,8 @@ def test_a_package_that_is_nowhere_is_named(tiny: Path, offline: dict[str, str])
     try:
         said = refusal(run(tiny / "install.sh", env=offline))
         assert "cannot get the package tiny_missing==7: the index has none for this machine" in said
+        log = (tiny / ".venv/install.log").read_text()
+        assert "No matching distribution found for tiny_missing==7" in log and log.count("\n") <= 2000
         # An unfinished set-up is never taken for a finished one.
         assert "run ./install.sh" in refusal(run(tiny / "install.sh", "--check"))
     finally:

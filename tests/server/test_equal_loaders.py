@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from driver.events import Failed, Finished
-from driver.files import ROOT
+from story_studio.stories.templates import FOLDER
 from tests.conftest import Studio, write_voice
 
-TEMPLATE = json.loads((ROOT / "workflows" / "s2v_clip.json").read_text())
+TEMPLATE = json.loads((FOLDER / "s2v_clip.json").read_text())
 FILES = {"diffusion_model", "text_encoder", "vae", "audio_encoder"}
 
 

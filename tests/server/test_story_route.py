@@ -11,7 +11,7 @@ import requests
 from driver.files import WORKFLOWS
 from story_studio.stories import graph
 from story_studio.stories.story import read
-from story_studio.stories.templates import load_profile
+from story_studio.stories.templates import FOLDER, load_profile
 from tests.conftest import Studio
 
 STORY = """
@@ -66,7 +66,7 @@ def test_a_template_of_its_own_comes_with_it(studio: Studio) -> None:
     assert missing.json()["problems"] == [
         "harbour.yaml: looks/mine.json: is not there: drop it together with the story file."
     ]
-    own = json.loads((WORKFLOWS / "z_image_turbo_still.json").read_text())
+    own = json.loads((FOLDER / "z_image_turbo_still.json").read_text())
     found = ask(studio, text, workflows={"looks/mine.json": json.dumps(own)}).json()
     assert {"KSampler", "UNETLoader"} <= {node["class_type"] for node in found["prompt"].values()}
     broken = ask(studio, text, workflows={"mine.json": "{}"})

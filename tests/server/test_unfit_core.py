@@ -40,6 +40,8 @@ def test_an_unfit_comfyui_is_told_in_one_line(
     unfit: Path, models: Path, tmp_path: Path, write_story: Callable[..., Path]
 ) -> None:
     workspace, records = tmp_path / "workspace", tmp_path / "records"
+    # The pack's folder alone, as ComfyUI's registry installs it.
+    shutil.copytree(driver.server.PACK, workspace / "custom_nodes" / "story_studio")
     with Server(workspace, workspace / "output", models=models, extra_flags=CPU_FLAGS) as server:
         log = (workspace / "server.log").read_text("utf-8").splitlines()
         assert sum("does not fit this ComfyUI" in line and LINE in line for line in log) == 1
