@@ -13,9 +13,7 @@ import uuid
 from pathlib import Path
 from typing import Any, Protocol
 
-import folder_paths
-
-from .core import execution
+from .core import execution, folders, server
 from .stories.keys import ORDER, PASSING, Keys
 from .stories.templates import is_link
 
@@ -56,7 +54,7 @@ def place(kind: str, name: str, key: str, suffix: str) -> Path:
 
 def item(path: Path) -> dict[str, str]:
     """How ComfyUI's interface and its /view address a file of the output folder."""
-    below = path.relative_to(folder_paths.get_output_directory())
+    below = path.relative_to(folders.output())
     return {"filename": below.name, "subfolder": below.parent.as_posix(), "type": "output"}
 
 
@@ -86,10 +84,8 @@ def is_draft(graph: Graph, node_id: str) -> bool:
 
 def workflow_tags(graph: Graph, node_id: str, extra_pnginfo: dict[str, Any] | None) -> dict[str, str]:
     """Metadata that lets ComfyUI open the graph of a file dropped on its canvas, and marks a draft."""
-    from comfy.cli_args import args
-
     tags = {"draft": "true"} if is_draft(graph, node_id) else {}
-    if not args.disable_metadata:
+    if server.saves_metadata():
         tags["prompt"] = json.dumps(upstream(graph, _keeper(graph, node_id)))
         tags |= {name: json.dumps(value) for name, value in (extra_pnginfo or {}).items()}
     return tags
@@ -106,7 +102,7 @@ def _keeper(graph: Graph, node_id: str) -> str:
 
 
 def _folder(kind: str) -> Path:
-    return Path(folder_paths.get_output_directory()) / FOLDER / kind
+    return folders.output() / FOLDER / kind
 
 
 def _taken_inputs(node: dict[str, Any]) -> dict[str, Any]:

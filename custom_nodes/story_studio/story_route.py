@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from aiohttp import web
-from server import PromptServer
 
+from .core import server
 from .stories.graph import Files, Graph, SceneId, build, plan_of, warnings
 from .stories.problems import Problem, Problems
 from .stories.story import Story, read
@@ -21,7 +21,7 @@ _SENT = {"name": str, "text": str, "files": dict, "workflows": dict}
 
 def add_route() -> None:
     """Lets the server answer POST /story_studio/graph."""
-    PromptServer.instance.routes.post(ROUTE)(_answer)
+    server.add_post_route(ROUTE, _answer)
 
 
 def graph_of(name: str, text: str, files: Mapping[str, str], workflows: Mapping[str, str]) -> dict[str, Any]:

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from comfy_execution.graph import DynamicPrompt
-from server import PromptServer
 
 from . import checkpoint
-from .core.execution import ask_fingerprints
+from .core import execution, server
 
 ROUTE = "/story_studio/takes"
 SHOWN = 24
@@ -23,7 +21,7 @@ _KEY = re.compile(r"\.([0-9a-f]{24})\.(?:png|mp4)")
 
 def add_route() -> None:
     """Lets the server answer POST /story_studio/takes."""
-    PromptServer.instance.routes.post(ROUTE)(_answer)
+    server.add_post_route(ROUTE, _answer)
 
 
 async def takes(prompt: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -33,7 +31,7 @@ async def takes(prompt: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         `file`: the file that the node would find, as /view addresses it, or None if it would be made.
         `takes`: the files with the node's name, newest first, each with its `key` and `file`.
     """
-    graph = DynamicPrompt(prompt)
+    graph = execution.make_graph(prompt)
     found = {}
     for node_id, node in prompt.items():
         if node["class_type"] not in _KINDS:
@@ -59,10 +57,10 @@ async def _answer(request: web.Request) -> web.Response:
     return web.json_response(await asyncio.to_thread(asyncio.run, takes(prompt)))
 
 
-async def _find(graph: DynamicPrompt, node_id: str, kind: str, suffix: str) -> Path | None:
+async def _find(graph: execution.DynamicPrompt, node_id: str, kind: str, suffix: str) -> Path | None:
     try:
         if not graph.get_node(node_id)["inputs"].get("take"):
-            await ask_fingerprints(graph, list(checkpoint.upstream(graph, node_id)))
+            await execution.ask_fingerprints(graph, list(checkpoint.upstream(graph, node_id)))
         return checkpoint.find(kind, checkpoint.key_of(graph, node_id), suffix)
     except Exception:
         # A graph that is still being built: an input that is not linked, a file that is not there, a node

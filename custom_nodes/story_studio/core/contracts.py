@@ -127,7 +127,11 @@ CONTRACTS = (
         "Still and Clip fail",
         {
             "execution.py": ("IsChangedCache.get(node_id)",),
-            "comfy_execution/graph.py": ("DynamicPrompt.get_node", "get_input_info(class_def, input_name)"),
+            "comfy_execution/graph.py": (
+                "DynamicPrompt.get_node(node_id)",
+                "DynamicPrompt.all_node_ids",
+                "get_input_info(class_def, input_name)",
+            ),
             "comfy_api/internal/__init__.py": ("_ComfyNodeInternal", "first_real_override(cls, name)"),
             "nodes.py": ("NODE_CLASS_MAPPINGS",),
         },
@@ -143,6 +147,8 @@ CONTRACTS = (
                 "callback, disable_pbar, seed)",
             ),
             "comfy/samplers.py": ("KSAMPLER",),
+            "comfy/latent_formats.py": ("Wan21.process_out(latent)",),
+            "node_helpers.py": ("conditioning_set_values(conditioning, values)",),
             "latent_preview.py": ("get_previewer(device, latent_format)",),
         },
     ),
@@ -161,6 +167,31 @@ CONTRACTS = (
             "comfy/audio_encoders/audio_encoders.py": ("load_audio_encoder_from_sd(sd)",),
             "comfy_extras/nodes_model_advanced.py": ("ModelSamplingSD3.patch(model, shift)",),
         },
+    ),
+    Contract(
+        "server",
+        "No node works",
+        {
+            "server.py": ("PromptServer.routes", "PromptServer.send_progress_text(text, node_id)"),
+            "comfy/utils.py": ("ProgressBar.update_absolute(value, total, preview)",),
+            "comfy/model_management.py": ("throw_exception_if_processing_interrupted",),
+            "comfy/cli_args.py": ("args",),
+        },
+        drafts=True,
+    ),
+    Contract(
+        "folders",
+        "No node works",
+        {
+            "folder_paths.py": (
+                "get_output_directory",
+                "get_temp_directory",
+                "get_filename_list(folder_name)",
+                "get_full_path_or_raise(folder_name, filename)",
+                "get_folder_paths(folder_name)",
+            )
+        },
+        drafts=True,
     ),
 )
 

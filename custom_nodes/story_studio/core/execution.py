@@ -52,6 +52,11 @@ def _fingerprint_method(cls: type[Any]) -> Callable[..., Any] | None:
     return getattr(cls, "IS_CHANGED", None)
 
 
+def make_graph(prompt: dict[str, dict[str, Any]]) -> DynamicPrompt:
+    """An API workflow as ComfyUI hands it to nodes."""
+    return DynamicPrompt(prompt)
+
+
 async def ask_fingerprints(graph: DynamicPrompt, node_ids: list[str]) -> None:
     """Has ComfyUI ask nodes about their files, as it does for a run, which leaves the answers in the nodes.
 

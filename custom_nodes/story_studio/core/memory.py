@@ -1,9 +1,14 @@
-"""Which errors mean that memory ran out."""
+"""Memory that runs out."""
 
 from __future__ import annotations
 
 import comfy.model_management
 import torch
+
+
+def release_cache() -> None:
+    """Gives memory back that PyTorch holds for later."""
+    comfy.model_management.soft_empty_cache()
 
 
 def is_out_of_memory(error: BaseException) -> bool:

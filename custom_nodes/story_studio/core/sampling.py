@@ -5,10 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import comfy.latent_formats
 import comfy.sample
 import latent_preview
+import node_helpers
 import torch
 from comfy.samplers import KSAMPLER
+
+
+def condition(conditioning: list, values: dict[str, Any]) -> list:
+    """CONDITIONING with further values for the network."""
+    return node_helpers.conditioning_set_values(conditioning, values)
+
+
+def to_latents(values: torch.Tensor) -> torch.Tensor:
+    """Latents as Wan's VAE makes them, of those that the network sees, [B, 16, T, h, w]."""
+    return comfy.latent_formats.Wan21().process_out(values)
 
 
 def make_sampler(function: Callable[..., torch.Tensor]) -> KSAMPLER:

@@ -7,10 +7,10 @@ import os
 import shutil
 from pathlib import Path
 
-import folder_paths
 from comfy_api.latest import InputImpl, io
 
 from .. import checkpoint
+from ..core import folders
 from ..files import written_aside
 from .common import CATEGORY, HIDDEN, name_input, no_take, take_input, video_path
 
@@ -81,7 +81,7 @@ class Clip(io.ComfyNode):
 
 def _take(source: Path, target: Path) -> None:
     # A file of ours is linked, which costs nothing; one that its owner may yet change is copied.
-    if source.is_relative_to(folder_paths.get_temp_directory()):
+    if source.is_relative_to(folders.temporary()):
         with contextlib.suppress(OSError):
             return os.link(source, target)
     shutil.copyfile(source, target)

@@ -7,12 +7,9 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-import comfy.model_management
-import comfy.utils
-import folder_paths
 from comfy_api.latest import InputImpl, io
-from server import PromptServer
 
+from ..core import folders, server
 from ..core.video import source_file
 
 CATEGORY = "Story Studio"
@@ -89,7 +86,7 @@ def no_take(kind: str, take: str) -> RuntimeError:
 
 def temporary(suffix: str) -> Path:
     """A new name in ComfyUI's folder for temporary files."""
-    folder = Path(folder_paths.get_temp_directory()) / "story_studio"
+    folder = folders.temporary() / "story_studio"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{uuid.uuid4().hex}{suffix}"
 
@@ -105,16 +102,16 @@ def video_path(video: InputImpl.VideoFromFile) -> Path:
 
 def progress_bar(steps: int = 100) -> Callable[[float], None]:
     """A function that moves the node's progress bar to a fraction, and stops the work if the user asked."""
-    bar = comfy.utils.ProgressBar(steps)
+    move = server.progress_bar(steps)
     shown = -1
 
     def show(fraction: float) -> None:
         nonlocal shown
-        comfy.model_management.throw_exception_if_processing_interrupted()
+        server.stop_if_interrupted()
         # Every update is sent to the page, which falls behind where there are thousands.
         if (value := round(fraction * steps)) != shown:
             shown = value
-            bar.update_absolute(value, steps)
+            move(value, None)
 
     return show
 
@@ -122,4 +119,4 @@ def progress_bar(steps: int = 100) -> Callable[[float], None]:
 def warn(node_id: str, text: str) -> None:
     """Says something on the node and in the server's log."""
     logging.warning("%s: %s", node_id, text)
-    PromptServer.instance.send_progress_text(text, node_id)
+    server.show_text(node_id, text)

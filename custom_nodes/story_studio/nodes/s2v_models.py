@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import folder_paths
 import torch
 from comfy_api.latest import io
 
-from ..core import fit, loading
+from ..core import fit, folders, loading
 from ..core.wan_model import is_s2v
 from ..reading import SharedReader
 from .common import CATEGORY, advanced
@@ -29,7 +28,7 @@ class S2VModels(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         def choice(name: str, folder: str, tooltip: str) -> io.Input:
-            files = folder_paths.get_filename_list(folder)
+            files = folders.model_names(folder)
             fitting = [file for file in files if _OF_THIS_FAMILY[folder] in file.lower()]
             combo = io.Combo.Input(name, options=files, tooltip=tooltip)
             if fitting:
@@ -61,7 +60,7 @@ class S2VModels(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "lora",
-                    options=[NO_LORA, *folder_paths.get_filename_list("loras")],
+                    options=[NO_LORA, *folders.model_names("loras")],
                     default=NO_LORA,
                     tooltip="Optional. The lightx2v LoRA renders in 4 steps at cfg 1; it was not made for "
                     "S2V and moves less.",
@@ -115,19 +114,15 @@ class S2VModels(io.ComfyNode):
         return io.NodeOutput(*await _shared_models(*choice))
 
 
-def _path(folder: str, name: str) -> str:
-    return folder_paths.get_full_path_or_raise(folder, name)
-
-
 def _diffusion_model(name: str, lora: str, strength: float, shift: float) -> Any:
-    model = loading.load_diffusion_model(_path("diffusion_models", name))
+    model = loading.load_diffusion_model(folders.model_file("diffusion_models", name))
     if not is_s2v(model):
         raise ValueError(
             f"{name} is not a Wan2.2 S2V model (ComfyUI takes it for {type(model.model).__name__}): choose "
             "wan2.2_s2v_14B_fp8_scaled.safetensors or another S2V file as the diffusion model."
         )
     if lora != NO_LORA and strength != 0:
-        model = loading.apply_lora(model, _path("loras", lora), strength)
+        model = loading.apply_lora(model, folders.model_file("loras", lora), strength)
     return loading.apply_shift(model, shift)
 
 
@@ -145,10 +140,10 @@ def _read_models(
         return (
             _diffusion_model(diffusion_model, lora, lora_strength, shift),
             loading.load_text_encoder(
-                _path("text_encoders", text_encoder), folder_paths.get_folder_paths("embeddings")
+                folders.model_file("text_encoders", text_encoder), folders.embeddings()
             ),
-            loading.load_vae(_path("vae", vae)),
-            loading.load_audio_encoder(_path("audio_encoders", audio_encoder)),
+            loading.load_vae(folders.model_file("vae", vae)),
+            loading.load_audio_encoder(folders.model_file("audio_encoders", audio_encoder)),
         )
 
 

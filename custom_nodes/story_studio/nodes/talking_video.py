@@ -5,13 +5,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import comfy.utils
 import torch
 from comfy_api.latest import InputImpl, io
-from server import PromptServer
 
 from .. import checkpoint
-from ..core import fit
+from ..core import fit, server
 from ..core.sampling import make_previewer
 from ..media.clip_writer import ClipWriter
 from ..s2v import audio as sound
@@ -197,7 +195,7 @@ def _progress(node_id: str, notes: list[str], model: Any, chunks: int, steps: in
 
     On the node stands what is being done and, as soon as it can be told, how long the rest takes."""
     each = steps + 1
-    bar = comfy.utils.ProgressBar(chunks * each)
+    move = server.progress_bar(chunks * each)
     previewer = make_previewer(model)
     begun = time.monotonic()
 
@@ -206,10 +204,10 @@ def _progress(node_id: str, notes: list[str], model: Any, chunks: int, steps: in
         if previewer is not None and denoised is not None:
             preview = previewer(denoised)
         done = chunk * each + step
-        bar.update_absolute(done, chunks * each, preview)
+        move(done, preview)
         minutes, seconds = divmod(round((time.monotonic() - begun) / done * (chunks * each - done)), 60)
         now = f"step {step} of {steps}" if step <= steps else "written"
         line = f"Chunk {chunk + 1} of {chunks}, {now}, {minutes}:{seconds:02} left"
-        PromptServer.instance.send_progress_text("\n".join([*notes, line]), node_id)
+        server.show_text(node_id, "\n".join([*notes, line]))
 
     return show

@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
-import comfy.model_management
 import torch
 
 from ..core import fit, memory, wan_vae
@@ -114,7 +113,7 @@ class Continuity(ABC):
         # Not where the exception is caught: it holds on to the memory that the failed attempt took.
         if self._redecode:
             self._stream.forget()
-            comfy.model_management.soft_empty_cache()
+            memory.release_cache()
             # Without a memory of the chunks before, the decoder is given the latents before instead.
             pictures = self._redecode(torch.cat([self._before, latents], dim=2))[0]
             yield pictures[-4 * latents.shape[2] :][done:]

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from comfy.model_patcher import ModelPatcher
 
 from ..core import wan_model
 from . import timeline
@@ -28,7 +27,7 @@ time, and how many of a latent's rows and columns one token stands for.
 Sixteen latents are four tokens long, spread from the oldest, -19, to the newest, -4."""
 
 
-def faithful(model: ModelPatcher) -> ModelPatcher:
+def faithful(model: Any) -> Any:
     """A clone of ComfyUI's Wan2.2 S2V model that computes as the official one does.
 
     What other nodes have changed in the model (LoRA, shift, EasyCache, torch.compile) stays as it is. The

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import comfy.latent_formats
-import node_helpers
 import torch
 
 from ..core import sampling, wan_model
@@ -83,7 +81,7 @@ def talk(
     empty = torch.zeros([1, 16, timeline.LATENTS, height // 8, width // 8])
     reference = vae.encode(picture)
     # Without control the official model still adds the convolution's bias, so zeros are given, not nothing.
-    free = comfy.latent_formats.Wan21().process_out(empty)
+    free = sampling.to_latents(empty)
     continuity = motion.make(settings.continuity, vae, reference)
     if settings.start_with_picture:
         continuity.begin_with(picture)
@@ -97,8 +95,8 @@ def talk(
             given["reference_motion"] = continued
         latents = _sample_chunk(
             model,
-            node_helpers.conditioning_set_values(positive, {**given, "audio_embed": sound}),
-            node_helpers.conditioning_set_values(negative, {**given, "audio_embed": torch.zeros_like(sound)}),
+            sampling.condition(positive, {**given, "audio_embed": sound}),
+            sampling.condition(negative, {**given, "audio_embed": torch.zeros_like(sound)}),
             empty,
             settings,
             chunk.index,
