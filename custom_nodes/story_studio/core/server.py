@@ -1,4 +1,4 @@
-"""The server that the pack runs in: routes, what a node shows while it runs, interruption, one of its flags."""
+"""The server that the pack runs in: routes, what a running node shows, interruption, one of its flags."""
 
 from __future__ import annotations
 
