@@ -1,4 +1,4 @@
-"""What the README tells its readers to run."""
+"""What the README and the other pages tell their readers to run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,22 @@ from driver.inputs import read_recording
 from story_studio.media.probe import probe
 from tests.conftest import Studio
 
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text("utf-8")
+ENDPOINT = (ROOT / ".runpod" / "README.md").read_text("utf-8")
+PAGES = [
+    "README.md",
+    ".runpod/README.md",
+    "CHANGELOG.md",
+    "custom_nodes/story_studio/README.md",
+    "driver/README.md",
+    "tests/README.md",
+    "workflows/README.md",
+]
+LINKS = [
+    (page, link)
+    for page in PAGES
+    for link in re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text("utf-8"))
+]
 
 
 def test_the_demo() -> None:
@@ -55,7 +70,11 @@ def test_the_graph_is_posted_as_told(studio: Studio, tmp_path: Path) -> None:
 
 
 def test_the_calls_of_the_endpoint_are_what_it_takes() -> None:
-    bodies = [json.loads(text) for text in re.findall(r"-d '(\{\n.*?\n\})'", README, re.DOTALL)]
+    bodies, shown = (
+        [json.loads(text) for text in re.findall(r"-d '(\{\n.*?\n\})'", page, re.DOTALL)]
+        for page in (ENDPOINT, README)
+    )
+    assert all(body in bodies for body in shown) and shown
     schema = json.loads((WORKFLOWS / "endpoint.schema.json").read_text())
     assert [body["input"]["task"] for body in bodies] == ["batch", "video", "image"]
     for body in bodies:
@@ -64,7 +83,7 @@ def test_the_calls_of_the_endpoint_are_what_it_takes() -> None:
 
 
 def test_the_variables_of_the_endpoint_are_those_that_it_reads() -> None:
-    told = set(re.findall(r"`(BUCKET_[A-Z_]+)`", README))
+    told = set(re.findall(r"`(BUCKET_[A-Z_]+)`", ENDPOINT))
     assert told == {f"BUCKET_{name.upper()}" for name in Bucket.model_fields}
     offered = {one["key"] for one in json.loads((ROOT / ".runpod/hub.json").read_text())["config"]["env"]}
     assert offered >= told - {"BUCKET_LINK_SECONDS"} | {"JOBS_AT_ONCE"}
@@ -72,13 +91,19 @@ def test_the_variables_of_the_endpoint_are_those_that_it_reads() -> None:
 
 def test_the_handler_runs_as_told() -> None:
     command = next(
-        text for text in re.findall(r"```bash\n(.*?)```", README, re.DOTALL) if "--test_input" in text
+        text for text in re.findall(r"```bash\n(.*?)```", ENDPOINT, re.DOTALL) if "--test_input" in text
     )
     done = subprocess.run(["bash", "-ec", command], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "image_url" in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("path", re.findall(r"\]\(([^)#:]+)\)", README))
-def test_links_lead_to_files(path: str) -> None:
-    assert (ROOT / path).exists()
+@pytest.mark.parametrize(("page", "link"), LINKS)
+def test_links_lead_to_files(page: str, link: str) -> None:
+    assert ((ROOT / page).parent / link).exists()
+
+
+def test_the_readme_is_short_and_every_page_is_linked() -> None:
+    assert len(README.splitlines()) <= 120
+    linked = {(ROOT / page).parent.joinpath(link).resolve() for page, link in LINKS}
+    assert {(ROOT / page).resolve() for page in PAGES} - linked == {(ROOT / "README.md").resolve()}
