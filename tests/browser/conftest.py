@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -37,7 +38,6 @@ STOCK_ERRORS = (
 )
 """What ComfyUI without any node pack calls an error in the console, with the one interface or the other: seen
 with `--disable-all-custom-nodes`, a workflow whose files are missing, and the template browser."""
-_lacking: set[str] = set()
 
 
 def is_stock(error: str) -> bool:
@@ -47,7 +47,6 @@ def is_stock(error: str) -> bool:
 
 def lacking(reason: str) -> NoReturn:
     """Skips the test because this machine lacks what it needs; the summary of the run says so once."""
-    _lacking.add(reason)
     pytest.skip(reason)
 
 
@@ -58,7 +57,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Says why the tests in a browser were not run, also where pytest is to be quiet."""
-    for reason in sorted(_lacking):
+    skipped = [one for one in terminalreporter.stats.get("skipped", []) if "tests/browser/" in one.nodeid]
+    for reason in sorted({one.longrepr[2].removeprefix("Skipped: ") for one in skipped}):
         terminalreporter.section("not tested in a browser")
         terminalreporter.line(reason)
 
@@ -78,20 +78,22 @@ def newer_frontend() -> Path:
     """The folder of a newer interface than the one that ComfyUI 0.3.75 brings, fetched once a checkout."""
     folder = ROOT / "workspace" / f"frontend-{NEWER}"
     if not (folder / "index.html").is_file():
-        wheels = folder.with_name(f"{folder.name}.wheel")
-        wheels.mkdir(parents=True, exist_ok=True)
-        wanted = wheels / "wanted.txt"
-        wanted.write_text(f"comfyui-frontend-package=={NEWER} --hash=sha256:{NEWER_SHA256}\n")
-        options = ["--no-deps", "--only-binary", ":all:", "--require-hashes", "-r", wanted, "-d", wheels]
-        done = subprocess.run(
-            [sys.executable, "-m", "pip", "download", "--quiet", *options], capture_output=True, text=True
-        )
-        if done.returncode:
-            lacking(f"ComfyUI's interface {NEWER} could not be fetched: {done.stderr[-500:]}")
-        with zipfile.ZipFile(next(wheels.glob("*.whl"))) as wheel:
-            wheel.extractall(wheels)
-        (wheels / "comfyui_frontend_package" / "static").rename(folder)
-        shutil.rmtree(wheels)
+        folder.parent.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as aside:
+            wheels = Path(aside)
+            wanted = wheels / "wanted.txt"
+            wanted.write_text(f"comfyui-frontend-package=={NEWER} --hash=sha256:{NEWER_SHA256}\n")
+            options = ["--no-deps", "--only-binary", ":all:", "--require-hashes", "-r", wanted, "-d", wheels]
+            done = subprocess.run(
+                [sys.executable, "-m", "pip", "download", "--quiet", *options], capture_output=True, text=True
+            )
+            if done.returncode:
+                lacking(f"ComfyUI's interface {NEWER} could not be fetched: {done.stderr[-500:]}")
+            with zipfile.ZipFile(next(wheels.glob("*.whl"))) as wheel:
+                wheel.extractall(wheels)
+            # Another process of this run may have been faster.
+            with suppress(OSError):
+                (wheels / "comfyui_frontend_package" / "static").rename(folder)
     return folder
 
 

@@ -229,7 +229,9 @@ def test_one_call_with_another_comfyui(tiny: Path, theirs: Path, offline: dict[s
         assert run(script, "demo", env=closed, cwd=theirs.parent).returncode == 0
         film = tiny / "output/the-keepers-light/film.mp4"
         assert film.read_text() == f"with {theirs}"
-        assert run(script, "test", env=relative, cwd=theirs.parent).stdout.endswith("pytest []\n")
+        assert (
+            run(script, "test", env=relative, cwd=theirs.parent).stdout.splitlines()[-1].startswith("pytest ")
+        )
         assert not (tiny / "ComfyUI").exists()
     finally:
         aside.rename(tiny / "ComfyUI")
