@@ -25,6 +25,7 @@ import yaml
 from driver import render as rendering
 from driver.cli import FAILED, OK, PARTIAL, main
 from driver.files import ROOT
+from story_studio.stories.templates import FOLDER
 from tests.conftest import TINY_PACK, is_comfyui
 
 WriteStory = Callable[..., Path]
@@ -44,7 +45,7 @@ def troubled(write_story: WriteStory, tmp_path: Path) -> Callable[..., Path]:
     """A draft story of two scenes; the picture of the first one has the trouble that its prompt names."""
 
     def write(trouble: str, **more: Any) -> Path:
-        template = json.loads((Path("workflows") / "title_card_still.json").read_text())
+        template = json.loads((FOLDER / "title_card_still.json").read_text())
         troubles = {"image": ["6", 0], "message": str(tmp_path / "happened"), "when": ["1", 0]}
         template["90"] = {"class_type": "TestRaise", "inputs": troubles}
         template["7"]["inputs"]["images"] = ["90", 0]

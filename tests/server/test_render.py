@@ -18,6 +18,7 @@ import yaml
 from driver.cli import FAILED, OK, PARTIAL, main
 from driver.events import Finished
 from story_studio.media.probe import probe
+from story_studio.stories.templates import FOLDER
 from tests.conftest import Studio, read_titled, write_voice
 
 VOICES = [1.0, 5.6, 0.5]
@@ -266,7 +267,7 @@ def test_a_scene_that_fails_costs_only_itself(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The pictures of two scenes pass a node that raises at one of them."""
-    template = json.loads((Path("workflows") / "title_card_still.json").read_text())
+    template = json.loads((FOLDER / "title_card_still.json").read_text())
     template["90"] = {
         "class_type": "TestRaise",
         "inputs": {"image": ["6", 0], "message": "the lamp went out", "when": ["1", 0]},
