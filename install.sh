@@ -31,7 +31,8 @@ Story Studio: one command from a checkout to a film.
 
 What is there already is kept: a second run takes a moment.
 
-COMFYUI_DIR=/path/to/ComfyUI uses that one for this call only, whatever was chosen. COMFYUI_REPOSITORY=URL is another git
+COMFYUI_DIR=/path/to/ComfyUI uses that one for this call only, whatever was chosen; the packages in .venv stay those that it
+needs until the next call without it. COMFYUI_REPOSITORY=URL is another git
 repository to fetch from than https://github.com/Comfy-Org/ComfyUI.git, for example a mirror.
 PYTHON=/path/to/python3 chooses the Python. pip's own variables work too, for example PIP_INDEX_URL for a mirror or
 PIP_NO_CACHE_DIR=1 for an image.

@@ -17,7 +17,7 @@ from rich.text import Text
 from story_studio.core import contracts
 from story_studio.stories.templates import profile_names
 
-from .files import COMFYUI, SET_UP
+from .files import COMFYUI, PACKAGES, SET_UP
 from .machine import Machine, inspect_machine, torch_build
 from .models import ModelFile, known_models, locate
 from .server import PACK
@@ -88,7 +88,7 @@ def _software() -> list[Check]:
     torch = Check("PyTorch", "ok", f"{build[0]} ({build[1]})") if build else None
     return [
         Check("Python", "ok", platform.python_version()),
-        torch or Check("PyTorch", "fail", "not installed", _SETUP),
+        torch or Check("PyTorch", "fail", "not installed", f"{PACKAGES[0].upper()}{PACKAGES[1:]}."),
         _comfyui(),
         _node_pack(),
         _ffmpeg(),

@@ -15,6 +15,8 @@ COMFYUI = Path(os.environ.get("COMFYUI_DIR") or ROOT / "ComfyUI").absolute()
 """The ComfyUI that is started: the one that install.sh has set up, or the folder that COMFYUI_DIR names."""
 SET_UP = "run ./install.sh" if IS_CHECKOUT else "set up ComfyUI and name its folder with COMFYUI_DIR"
 """What to do where ComfyUI is missing."""
+PACKAGES = "run ./install.sh" if IS_CHECKOUT else "install ComfyUI's requirements.txt into this Python"
+"""What to do where PyTorch and the other packages that ComfyUI needs are missing."""
 
 
 def sha256_of(path: Path) -> str:

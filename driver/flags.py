@@ -25,6 +25,9 @@ _SWITCHES = (
 
 logger = logging.getLogger(__name__)
 
+_WITHOUT_DYNAMIC_VRAM = {"--disable-dynamic-vram", "--highvram", "--gpu-only", "--novram", "--cpu"}
+"""A user's flags with which ComfyUI moves whole models, as it did before."""
+
 
 class ServerError(Exception):
     """ComfyUI cannot be started: a sentence that says what to do, and the end of its log if there is one."""
@@ -54,7 +57,8 @@ class CoreFlags:
             return name
         found = sorted(flag for flag in self.nargs if flag.startswith(name))
         if len(found) > 1:
-            raise ServerError(f"{name} is short for {' and '.join(found)}: write one of them in full.")
+            some = f"{' and '.join(found[:3])}{' and more' if len(found) > 3 else ''}"
+            raise ServerError(f"{name} is short for {some}: write one of them in full.")
         return found[0] if found else None
 
     def rivals(self, flag: str) -> frozenset[str]:
@@ -99,7 +103,7 @@ def read_core(folder: Path) -> CoreFlags:
     return CoreFlags(version(folder), nargs, tuple(map(frozenset, groups)))
 
 
-def choose_flags(machine: Machine, core: CoreFlags) -> list[str]:
+def choose_flags(machine: Machine, core: CoreFlags, extra: Sequence[str] = ()) -> list[str]:
     """ComfyUI's flags for this machine, of those that it has.
 
     Cache: `--cache-lru N` drops whole prompts, oldest first, once more than N results are kept, and never a
@@ -137,6 +141,7 @@ def choose_flags(machine: Machine, core: CoreFlags) -> list[str]:
     model is none of those that are recorded, so little is lost without it.
     """
     dynamic = "--disable-dynamic-vram" in core.nargs and machine.capability > (0, 0)
+    dynamic = dynamic and not _WITHOUT_DYNAMIC_VRAM & set(extra)
     pressure_is_default = core.nargs.get("--cache-ram") == "*"
     wanted: list[tuple[str, ...]] = []
     if machine.gpu is None or machine.contained or machine.ram_gb >= 64 or dynamic:

@@ -126,7 +126,7 @@ class Server:
         if not (COMFYUI / "main.py").is_file():
             raise ServerError(f"There is no ComfyUI in {COMFYUI}: {SET_UP}.")
         core = read_core(COMFYUI)
-        flags = merge_flags(choose_flags(inspect_machine(), core), self.extra_flags, core)
+        flags = merge_flags(choose_flags(inspect_machine(), core, self.extra_flags), self.extra_flags, core)
         command = [sys.executable, "-c", _START, str(COMFYUI / "main.py"), *self._prepare(), *flags]
         environment = {name: value for name, value in os.environ.items() if not _SECRET.search(name)}
         logger.info("Starting ComfyUI at %s with %s", self.url, " ".join(flags))
@@ -258,7 +258,7 @@ def _link(pack: Path, link: Path) -> None:
     if link.exists() and not link.is_symlink():
         return
     if not (pack / "__init__.py").is_file():
-        raise ServerError(f"The node pack is not in {pack}: run ./install.sh")
+        raise ServerError(f"The node pack is not in {pack}: install Story Studio again.")
     if not link.is_symlink() or link.readlink() != pack:
         link.unlink(missing_ok=True)
         link.symlink_to(pack, target_is_directory=True)

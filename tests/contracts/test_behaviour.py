@@ -103,6 +103,18 @@ def test_a_video_is_its_file_only_if_it_is_all_of_it(tmp_path: Path) -> None:
         assert video.source_file(part) is None, "VideoFromFile has a new cut that changes no length or size."
 
 
+def test_a_raw_stream_is_its_file(tmp_path: Path) -> None:
+    """It has no length that can be asked for."""
+    with av.open(write_video(tmp_path / "whole.mp4")) as mp4, av.open(str(tmp_path / "raw.h264"), "w") as raw:
+        stream = raw.add_stream_from_template(mp4.streams.video[0])
+        for packet in mp4.demux(mp4.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                raw.mux(packet)
+    path = str(tmp_path / "raw.h264")
+    assert video.source_file(InputImpl.VideoFromFile(path)) == Path(path)
+
+
 def test_a_part_of_a_video_is_saved_as_that_part(tmp_path: Path) -> None:
     whole: Any = InputImpl.VideoFromFile(write_video(tmp_path / "whole.mp4"))
     if not hasattr(whole, "as_trimmed"):
@@ -147,6 +159,23 @@ def test_a_changed_part_is_found_in_a_copy_of_the_network(model: Any) -> None:
     right = use(patched).casual_audio_encoder(torch.ones(1, 25, 32, 80))[1]
     assert torch.equal(heard, right), "A patch of the network asks another network than the one it is in."
     assert relative(forward(patched), expected) == 0
+
+
+def test_another_pack_s_patch_of_a_part_is_called(model: Any) -> None:
+    use(model)
+    other = model.clone()
+    name = f"{wan_model.AUDIO_ENCODER}.forward"
+    stock, seen = other.get_model_object(name), []
+    other.add_object_patch(name, lambda features: seen.append(features.shape[-1]) or stock(features))
+    expected = forward(patches.faithful(model))
+    assert relative(forward(patches.faithful(patches.faithful(other))), expected) < 1e-6
+    assert set(seen) == {73 + 80}, "led in once, and handed to the other pack's patch"
+
+
+def test_a_copy_of_the_schedule_leaves_the_first_one_alone(model: Any) -> None:
+    before = model.get_model_object("model_sampling").sigmas.clone()
+    patches.faithful(model).get_model_object("model_sampling").set_parameters(shift=8.0)
+    assert torch.equal(model.get_model_object("model_sampling").sigmas, before)
 
 
 def test_the_network_takes_what_a_talking_video_gives_it(model: Any) -> None:

@@ -72,6 +72,52 @@ def test_a_file_that_is_gone_is_named_once_a_contract(comfyui: Path) -> None:
     assert "0.3.75" in line and "\n" not in line
 
 
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        (
+            "comfy/ldm/wan/vae.py",
+            "class WanVAE(nn.Module):",
+            "from .moved import WanVAE\n\n\nclass Other(nn.Module):",
+        ),
+        (
+            "comfy/ldm/wan/vae.py",
+            "class WanVAE(nn.Module):",
+            "from .moved import *\n\n\nclass Other(nn.Module):",
+        ),
+        (
+            "comfy/model_patcher.py",
+            "class ModelPatcher:",
+            "class ModelPatcher(Moved):\n    pass\n\n\nclass Other:",
+        ),
+        ("comfy/sample.py", "def prepare_noise(", "if True:\n  def prepare_noise("),
+        ("comfy/sd.py", "class VAE:", 'class VAE:\n    """Text\nat the margin."""'),
+        ("comfy/sd.py", "def load_diffusion_model(unet_path", "def load_diffusion_model(path"),
+        ("comfy/sample.py", "callback=None, disable_pbar=False, seed=None", "**kwargs"),
+        ("comfy_api/latest/_input/video_types.py", "class VideoInput(ABC):", "class VideoInput(Moved):"),
+    ],
+)
+def test_what_is_there_in_another_way_is_no_alarm(comfyui: Path, file: str, old: str, new: str) -> None:
+    source = (comfyui / file).read_text("utf-8")
+    assert old in source
+    (comfyui / file).write_text(source.replace(old, new), "utf-8")
+    assert sentences(comfyui) == ""
+
+
+def test_any_encoding_is_read(comfyui: Path) -> None:
+    for file in ("nodes.py", "comfyui_version.py"):
+        path = comfyui / file
+        path.write_bytes("# -*- coding: latin-1 -*-\n# ä\n".encode("latin-1") + path.read_bytes())
+    assert sentences(comfyui) == ""
+    (comfyui / "comfyui_version.py").write_text("__version__ = '9.9.9'\n")
+    assert contracts.version(comfyui) == "9.9.9"
+
+
+def test_a_comfyui_without_sources_cannot_be_judged(comfyui: Path) -> None:
+    (comfyui / "nodes.py").rename(comfyui / "nodes.pyc")
+    assert sentences(comfyui) == ""
+
+
 def test_a_folder_that_is_no_comfyui_lacks_everything(tmp_path: Path) -> None:
     assert len(contracts.broken(tmp_path)) == len(contracts.CONTRACTS)
     assert contracts.version(tmp_path) == "of unknown version"

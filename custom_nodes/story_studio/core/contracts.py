@@ -1,8 +1,9 @@
 """Everything internal to ComfyUI that the pack relies on, and whether a ComfyUI still has it.
 
 Each contract belongs to one module beside this file, which is alone in using those names. Whether they are
-there, with these parameters, is read from the sources: in some milliseconds, and without importing anything.
-Whether they still do the same is what `tests/contracts` runs, on every core.
+there, with these parameters, is read from the sources: in less than a tenth of a second, and nothing is
+imported. What cannot be read, such as a class that comes from elsewhere, is taken for there. Whether all of
+it still does the same is what `tests/contracts` runs, on every core.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 RUN_ON = ("0.3.75", "0.11.0", "0.17.0", "0.18.1", "0.33.0")
-"""Releases of ComfyUI on which all contract tests, and the pack, were run."""
+"""Releases of ComfyUI that every contract was run on, by its tests."""
 
 
 @dataclass(frozen=True)
@@ -26,16 +27,14 @@ class Contract:
         module: the module in `core`.
         without: what happens to the user who lacks it.
         uses: what is used of ComfyUI, by its file: `name`, `Class.member`, or either with the parameters
-            that are passed, `name(a, b)`. A member is a method, or an attribute that the class sets.
+            that are passed by name, `name(a, b)`. A member is a method or an attribute.
         drafts: whether drafts need it too, which render without a model.
-        run_on: the releases that it was run on.
     """
 
     module: str
     without: str
     uses: dict[str, tuple[str, ...]]
     drafts: bool = False
-    run_on: tuple[str, ...] = RUN_ON
 
 
 CONTRACTS = (
@@ -46,29 +45,30 @@ CONTRACTS = (
             "comfy/ldm/wan/vae.py": (
                 "WanVAE.conv2",
                 "WanVAE.decoder",
-                "Decoder3d.forward(x, feat_cache, feat_idx)",
+                "Decoder3d.forward(feat_cache, feat_idx)",
             ),
             "comfy/sd.py": (
-                "VAE.decode(samples_in)",
-                "VAE.decode_tiled(samples, tile_x, tile_y, overlap)",
-                "VAE.encode(pixel_samples)",
+                "VAE.decode",
+                "VAE.decode_tiled(tile_x, tile_y, overlap)",
+                "VAE.encode",
                 *(f"VAE.{name}" for name in ("first_stage_model", "latent_channels", "patcher", "device")),
                 *(f"VAE.{name}" for name in ("output_device", "vae_dtype", "memory_used_decode")),
                 *(f"VAE.{name}" for name in ("disable_offload", "process_output")),
             ),
-            "comfy/model_management.py": ("load_models_gpu(models, memory_required, force_full_load)",),
+            "comfy/model_management.py": ("load_models_gpu(memory_required, force_full_load)",),
         },
     ),
     Contract(
         "video",
         "Clip and Film fail",
         {
-            "comfy_api/latest/_input_impl/video_types.py": (
-                "VideoFromFile.get_stream_source",
-                "VideoFromFile.get_duration",
-                "VideoFromFile.get_dimensions",
-                "VideoFromFile.save_to(path)",
-            )
+            "comfy_api/latest/_input_impl/video_types.py": ("VideoFromFile",),
+            "comfy_api/latest/_input/video_types.py": (
+                "VideoInput.get_stream_source",
+                "VideoInput.get_duration",
+                "VideoInput.get_dimensions",
+                "VideoInput.save_to",
+            ),
         },
         drafts=True,
     ),
@@ -79,22 +79,24 @@ CONTRACTS = (
             "comfy/ldm/wan/model.py": (
                 "WanModel_S2V.casual_audio_encoder",
                 "WanModel_S2V.frame_packer",
-                "WanModel_S2V.forward_orig(audio_embed, reference_latent, control_video, reference_motion)",
+                "WanModel_S2V.forward_orig",
                 "WanModel.rope_embedder",
                 "WanModel.text_dim",
-                "CausalAudioEncoder.forward(features)",
+                "CausalAudioEncoder.forward",
                 "CausalAudioEncoder.weights",
                 "CausalAudioEncoder.encoder",
                 "MotionEncoder_tc.conv1_local",
                 "CausalConv1d.conv",
-                "FramePackMotioner.forward(motion_latents, rope_embedder)",
+                "FramePackMotioner.forward",
             ),
             "comfy/model_base.py": ("WAN22_S2V.extra_conds", "BaseModel.diffusion_model"),
-            "comfy/model_sampling.py": ("ModelSamplingDiscreteFlow.timestep(sigma)",),
+            "comfy/model_sampling.py": ("ModelSamplingDiscreteFlow.timestep",),
             "comfy/model_patcher.py": (
                 "ModelPatcher.clone",
-                "ModelPatcher.add_object_patch(name, obj)",
-                "ModelPatcher.get_model_object(name)",
+                "ModelPatcher.add_object_patch",
+                "ModelPatcher.object_patches",
+                "ModelPatcher.get_model_object",
+                "ModelPatcher.load_device",
             ),
         },
     ),
@@ -119,20 +121,20 @@ CONTRACTS = (
                 "AudioEncoderModel.patcher",
                 "AudioEncoderModel.load_device",
             ),
-            "comfy/model_management.py": ("load_model_gpu(model)",),
+            "comfy/model_management.py": ("load_model_gpu",),
         },
     ),
     Contract(
         "execution",
-        "Still and Clip fail",
+        "No node works",
         {
-            "execution.py": ("IsChangedCache.get(node_id)",),
+            "execution.py": ("IsChangedCache.get",),
             "comfy_execution/graph.py": (
-                "DynamicPrompt.get_node(node_id)",
+                "DynamicPrompt.get_node",
                 "DynamicPrompt.all_node_ids",
-                "get_input_info(class_def, input_name)",
+                "get_input_info",
             ),
-            "comfy_api/internal/__init__.py": ("_ComfyNodeInternal", "first_real_override(cls, name)"),
+            "comfy_api/internal/__init__.py": ("_ComfyNodeInternal", "first_real_override"),
             "nodes.py": ("NODE_CLASS_MAPPINGS",),
         },
         drafts=True,
@@ -142,14 +144,13 @@ CONTRACTS = (
         "Talking Video fails",
         {
             "comfy/sample.py": (
-                "prepare_noise(latent_image, seed)",
-                "sample_custom(model, noise, cfg, sampler, sigmas, positive, negative, latent_image, "
-                "callback, disable_pbar, seed)",
+                "prepare_noise",
+                "sample_custom(callback, disable_pbar, seed)",
             ),
             "comfy/samplers.py": ("KSAMPLER",),
-            "comfy/latent_formats.py": ("Wan21.process_out(latent)",),
-            "node_helpers.py": ("conditioning_set_values(conditioning, values)",),
-            "latent_preview.py": ("get_previewer(device, latent_format)",),
+            "comfy/latent_formats.py": ("Wan21.process_out",),
+            "node_helpers.py": ("conditioning_set_values",),
+            "latent_preview.py": ("get_previewer", "LatentPreviewer.decode_latent_to_preview_image"),
         },
     ),
     Contract(
@@ -157,23 +158,23 @@ CONTRACTS = (
         "Wan2.2 S2V Models fails",
         {
             "comfy/sd.py": (
-                "load_diffusion_model(unet_path)",
-                "load_lora_for_models(model, clip, lora, strength_model, strength_clip)",
-                "load_clip(ckpt_paths, embedding_directory, clip_type, model_options)",
+                "load_diffusion_model",
+                "load_lora_for_models",
+                "load_clip(embedding_directory, clip_type, model_options)",
                 "VAE.throw_exception_if_invalid",
                 "CLIPType.WAN",
             ),
-            "comfy/utils.py": ("load_torch_file(ckpt, safe_load)",),
-            "comfy/audio_encoders/audio_encoders.py": ("load_audio_encoder_from_sd(sd)",),
-            "comfy_extras/nodes_model_advanced.py": ("ModelSamplingSD3.patch(model, shift)",),
+            "comfy/utils.py": ("load_torch_file(safe_load)",),
+            "comfy/audio_encoders/audio_encoders.py": ("load_audio_encoder_from_sd",),
+            "comfy_extras/nodes_model_advanced.py": ("ModelSamplingSD3.patch",),
         },
     ),
     Contract(
         "server",
         "No node works",
         {
-            "server.py": ("PromptServer.routes", "PromptServer.send_progress_text(text, node_id)"),
-            "comfy/utils.py": ("ProgressBar.update_absolute(value, total, preview)",),
+            "server.py": ("PromptServer.routes", "PromptServer.send_progress_text"),
+            "comfy/utils.py": ("ProgressBar.update_absolute",),
             "comfy/model_management.py": ("throw_exception_if_processing_interrupted",),
             "comfy/cli_args.py": ("args",),
         },
@@ -186,9 +187,9 @@ CONTRACTS = (
             "folder_paths.py": (
                 "get_output_directory",
                 "get_temp_directory",
-                "get_filename_list(folder_name)",
-                "get_full_path_or_raise(folder_name, filename)",
-                "get_folder_paths(folder_name)",
+                "get_filename_list",
+                "get_full_path_or_raise",
+                "get_folder_paths",
             )
         },
         drafts=True,
@@ -214,11 +215,7 @@ def broken(comfyui: Path) -> list[tuple[Contract, str]]:
 
 def version(comfyui: Path) -> str:
     """The release that a ComfyUI says it is, or `of unknown version`."""
-    try:
-        said = (comfyui / "comfyui_version.py").read_text(encoding="utf-8")
-    except OSError:
-        said = ""
-    found = re.search(r'__version__ *= *"(.+)"', said)
+    found = re.search(r"""__version__ *= *["'](.+)["']""", _read(comfyui / "comfyui_version.py") or "")
     return found[1] if found else "of unknown version"
 
 
@@ -230,51 +227,74 @@ def describe(comfyui: Path, sentences: Iterable[str]) -> str:
     )
 
 
-def _changed(path: Path, file: str, uses: tuple[str, ...]) -> Iterator[str]:
+def _read(path: Path) -> str | None:
+    """A file's text, whatever its encoding: names are ASCII; None if it is not there."""
     try:
-        source = path.read_text(encoding="utf-8")
+        return path.read_bytes().decode("utf-8", "replace")
     except OSError:
-        yield f"ComfyUI's {file} is gone"
+        return None
+
+
+def _changed(path: Path, file: str, uses: tuple[str, ...]) -> Iterator[str]:
+    source = _read(path)
+    if source is None:
+        # A ComfyUI without sources runs, but cannot be read.
+        if not path.with_suffix(".pyc").is_file():
+            yield f"ComfyUI's {file} is gone"
         return
     for use in uses:
         name, _, listed = use.rstrip(")").partition("(")
         owner, _, member = name.rpartition(".")
         found = _find(source, owner or member)
-        if found is not None and owner:
-            found = _member(found, member)
+        if found and owner:
+            found = _member(source, found, member)
         if found is None:
             yield f"{name} in ComfyUI's {file} is gone"
         elif lacking := [one for one in listed.split(", ") if listed and not _takes(found, one)]:
             yield f"{name} in ComfyUI's {file} takes no {' and no '.join(lacking)} any more"
 
 
+UNKNOWN = ast.Pass()
+"""What is there and cannot be looked into: imported from elsewhere, or not read as it is meant."""
+
+
 @cache
-def _find(source: str, name: str) -> ast.stmt | None:
-    """A definition, assignment or import at the top of a module; only this part of it is parsed."""
-    start = rf"^(?:(?:async )?def|class) {name}\b|^{name} *[:=]|^(?:from .+ )?import .*\b{name}\b"
-    if (found := re.search(start, source, re.MULTILINE)) is None:
-        # Assigned in a branch, as what depends on the version of PyTorch.
-        found = re.search(rf"^ +{name} *=[^=]", source, re.MULTILINE)
-        return ast.Pass() if found else None
+def _find(source: str, name: str) -> ast.AST | None:
+    """A definition at the top of a module; only this part of it is parsed."""
+    found = re.search(rf"^(?:(?:async )?def|class) {name}\b", source, re.MULTILINE)
+    if found is None:
+        # Assigned, imported, or defined in a branch; or hidden behind a star.
+        elsewhere = (
+            rf"^ *(?:class |def )?{name}\b|^ *(?:from .+ )?import\b[^\n]*\b{name}\b|^from .+ import \*"
+        )
+        return UNKNOWN if re.search(elsewhere, source, re.MULTILINE) else None
     end = re.compile(r"^[^\s#)\]}]", re.MULTILINE).search(source, found.end())
     try:
         return ast.parse(source[found.start() : end.start() if end else None]).body[0]
     except SyntaxError:
-        # An import of many lines: that it is there is all that can be asked.
-        return ast.Pass()
+        return UNKNOWN
 
 
-def _member(owner: ast.stmt, name: str) -> ast.AST | None:
-    """A method of a class, a class attribute, or an attribute that one of its methods sets."""
-    for node in getattr(owner, "body", []):
-        if getattr(node, "name", None) == name:
+def _member(source: str, owner: ast.AST, name: str) -> ast.AST | None:
+    """A method of a class, a class attribute, or an attribute that its methods set of `self`."""
+    if not isinstance(owner, ast.ClassDef):
+        return UNKNOWN
+    for node in owner.body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        if getattr(node, "name", None) == name or name in [getattr(one, "id", None) for one in targets]:
             return node
     for node in ast.walk(owner):
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and node.attr == name:
             return node
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id == name:
-            return node
+    for base in map(ast.unparse, owner.bases):
+        # PyTorch's modules have none of these names. Another base that is not in this file may have any.
+        above = None if base in _PLAIN_BASES else _find(source, base) or UNKNOWN
+        if above and (found := _member(source, above, name)):
+            return found
     return None
+
+
+_PLAIN_BASES = ("ABC", "Enum", "torch.nn.Module", "nn.Module")
 
 
 def _takes(function: ast.AST, parameter: str) -> bool:
@@ -282,5 +302,5 @@ def _takes(function: ast.AST, parameter: str) -> bool:
     if not isinstance(arguments, ast.arguments):
         return True
     named = [one.arg for one in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
-    # A wrapper that hands everything on says nothing about what it takes.
-    return parameter in named or (arguments.vararg is not None and arguments.kwarg is not None)
+    # What hands everything on says nothing about what it takes.
+    return parameter in named or arguments.kwarg is not None

@@ -33,7 +33,7 @@ def fingerprint(node: dict[str, Any], constants: Callable[[], dict[str, Any]]) -
     """What a node's class says of the files that it reads.
 
     Args:
-        node: of an API workflow; ComfyUI's cache leaves what it was told in the node.
+        node: of an API workflow; ComfyUI's cache leaves the answer in the node.
         constants: the node's inputs that are no links.
     """
     changed = False

@@ -43,4 +43,9 @@ def can_stream_decode() -> bool:
 
 @cache
 def _broken() -> dict[str, str]:
-    return {contract.module: sentence for contract, sentence in contracts.broken(_COMFYUI)}
+    try:
+        return {contract.module: sentence for contract, sentence in contracts.broken(_COMFYUI)}
+    except Exception:
+        # A check must not stop what it checks.
+        logging.exception("Story Studio could not look through the sources of ComfyUI in %s.", _COMFYUI)
+        return {}

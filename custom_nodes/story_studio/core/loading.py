@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import comfy.audio_encoders.audio_encoders
 import comfy.sd
 import comfy.utils
 import torch
-from comfy_extras.nodes_model_advanced import ModelSamplingSD3
 
 
 def load_diffusion_model(path: str) -> Any:
@@ -24,6 +22,9 @@ def apply_lora(model: Any, path: str, strength: float) -> Any:
 
 def apply_shift(model: Any, shift: float) -> Any:
     """A clone of a MODEL whose noise schedule is shifted."""
+    # Imported when used, as below: in a ComfyUI without it the other nodes work.
+    from comfy_extras.nodes_model_advanced import ModelSamplingSD3
+
     return ModelSamplingSD3().patch(model, shift)[0]
 
 
@@ -52,8 +53,9 @@ def load_audio_encoder(path: str) -> Any:
     is dynamic, for its weights take no memory that could be freed. An AUDIO_ENCODER does not say so, and all
     four models of our loader would be read again with it.
     """
-    weights = comfy.utils.load_torch_file(path, safe_load=True)
-    encoder = comfy.audio_encoders.audio_encoders.load_audio_encoder_from_sd(weights)
+    from comfy.audio_encoders.audio_encoders import load_audio_encoder_from_sd
+
+    encoder = load_audio_encoder_from_sd(comfy.utils.load_torch_file(path, safe_load=True))
     if not hasattr(encoder, "is_dynamic") and hasattr(encoder.patcher, "is_dynamic"):
         encoder.is_dynamic = encoder.patcher.is_dynamic  # pyright: ignore[reportAttributeAccessIssue]
     return encoder

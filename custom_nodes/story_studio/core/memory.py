@@ -14,7 +14,7 @@ def release_cache() -> None:
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that the accelerator's memory is full.
 
-    Since 0.17 ComfyUI tells itself, and clears CUDA's pending error with it. Before, CUDA's asynchronous
+    Since 0.17 ComfyUI can be asked, and then clears CUDA's pending error too. Before, CUDA's asynchronous
     allocator could report the same as an `AcceleratorError`, which ComfyUI did not know.
     """
     if ask := getattr(comfy.model_management, "is_oom", None):

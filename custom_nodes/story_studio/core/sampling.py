@@ -7,10 +7,10 @@ from typing import Any
 
 import comfy.latent_formats
 import comfy.sample
+import comfy.samplers
 import latent_preview
 import node_helpers
 import torch
-from comfy.samplers import KSAMPLER
 
 
 def condition(conditioning: list, values: dict[str, Any]) -> list:
@@ -23,9 +23,9 @@ def to_latents(values: torch.Tensor) -> torch.Tensor:
     return comfy.latent_formats.Wan21().process_out(values)
 
 
-def make_sampler(function: Callable[..., torch.Tensor]) -> KSAMPLER:
+def make_sampler(function: Callable[..., torch.Tensor]) -> Any:
     """ComfyUI's SAMPLER of a k-diffusion sampling function."""
-    return KSAMPLER(function)
+    return comfy.samplers.KSAMPLER(function)
 
 
 def sample(
@@ -33,7 +33,7 @@ def sample(
     positive: list,
     negative: list,
     latents: torch.Tensor,
-    sampler: KSAMPLER,
+    sampler: Any,
     sigmas: torch.Tensor,
     cfg: float,
     seed: int,

@@ -18,5 +18,11 @@ def source_file(video: InputImpl.VideoFromFile) -> Path | None:
     if not isinstance(source, str):
         return None
     whole = InputImpl.VideoFromFile(source)
-    same_length = video.get_duration() == whole.get_duration()
-    return Path(source) if same_length and video.get_dimensions() == whole.get_dimensions() else None
+    if video.get_dimensions() != whole.get_dimensions():
+        return None
+    try:
+        is_whole = video.get_duration() == whole.get_duration()
+    except (OSError, ValueError):
+        # A raw stream has no length that can be asked for, and so cannot be cut either.
+        is_whole = True
+    return Path(source) if is_whole else None

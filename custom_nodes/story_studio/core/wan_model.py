@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import comfy.model_base
-from comfy.model_patcher import ModelPatcher
 
 AUDIO_ENCODER = "diffusion_model.casual_audio_encoder"
 FRAME_PACKER = "diffusion_model.frame_packer"
@@ -32,30 +31,38 @@ def audio_shape(model: Any) -> tuple[int, int]:
     return encoder.weights.shape[1], encoder.encoder.conv1_local.conv.in_channels
 
 
-def shift(model: ModelPatcher) -> float:
+def shift(model: Any) -> float:
     """The shift of a MODEL's noise schedule."""
     return getattr(model.get_model_object("model_sampling"), "shift", 1.0)
 
 
-def change_part(model: ModelPatcher, part: str, method: str, change: Callable[[Method], Method]) -> None:
+def change_part(model: Any, part: str, method: str, change: Callable[[Method], Method]) -> None:
     """Gives a part of the network another method for as long as ComfyUI uses this clone of the MODEL.
 
     The part gets a subclass of its class, so that a method finds the part that it is called on: ComfyUI hands
-    patches on to copies of the network on other devices. A part that is changed already is left as it is.
+    patches on to copies of the network on other devices. Where another node pack has patched the method of
+    the part itself, which hides those of its class, that patch is called instead of the class's method. A
+    part that is changed already is left as it is.
 
     Args:
         model: a clone.
         part: its name in the MODEL.
         method: what is to be another.
-        change: makes a new method of the class's own one; both take the part as their first argument.
+        change: makes a new method of the one that is there; both take the part as their first argument.
     """
-    name = f"{part}.__class__"
-    model.add_object_patch(name, _subclass(model.get_model_object(name), method, change))
+    patched = model.object_patches.get(f"{part}.{method}")
+    if patched is None:
+        name = f"{part}.__class__"
+        model.add_object_patch(name, _subclass(model.get_model_object(name), method, change))
+    elif not hasattr(patched, "story_studio_changes"):
+        changed = partial(change(lambda _part, *args, **kwargs: patched(*args, **kwargs)), None)
+        changed.story_studio_changes = (change,)  # pyright: ignore[reportAttributeAccessIssue]
+        model.add_object_patch(f"{part}.{method}", changed)
 
 
-def change_sampling(model: ModelPatcher, method: str, change: Callable[[Method], Method]) -> None:
-    """The same for the MODEL's `model_sampling`, of which the clone gets a copy, as in stock nodes."""
-    sampling = copy.copy(model.get_model_object("model_sampling"))
+def change_sampling(model: Any, method: str, change: Callable[[Method], Method]) -> None:
+    """The same for the MODEL's `model_sampling`, of which the clone gets a copy."""
+    sampling = copy.deepcopy(model.get_model_object("model_sampling"))
     sampling.__class__ = _subclass(type(sampling), method, change)
     model.add_object_patch("model_sampling", sampling)
 

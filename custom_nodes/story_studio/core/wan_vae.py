@@ -7,7 +7,6 @@ from typing import Any
 
 import comfy.model_management
 import torch
-from comfy.ldm.wan.vae import WanVAE
 
 
 class DecoderChanged(Exception):
@@ -20,11 +19,14 @@ def require_video_vae(vae: Any) -> None:
     Raises:
         ValueError: it is not; the message says what to load.
     """
+    # Imported when used: in a ComfyUI without it the other nodes work.
+    from comfy.ldm.wan.vae import WanVAE
+
     # Wan 2.2 5B has a class of its own, with 48 channels.
     if not isinstance(getattr(vae, "first_stage_model", None), WanVAE) or vae.latent_channels != 16:
         raise ValueError(
             "This VAE cannot decode Wan2.2 S2V: load wan_2.1_vae.safetensors with Load VAE, or take the VAE "
-            "from Wan2.2 S2V Models (the VAE of Wan2.2 5B and those for pictures do not fit)."
+            "from Wan2.2 S2V Models (the VAE of Wan2.2 5B and those for images do not fit)."
         )
 
 
@@ -55,7 +57,7 @@ class StreamedDecoder:
         self._move(self._vae.patcher.offload_device)
 
     def decode(self, silent: torch.Tensor, latents: torch.Tensor) -> Iterator[torch.Tensor]:
-        """Goes on with `silent`, of which no pictures are wanted, and then with `latents`.
+        """Continues with `silent`, of which no frames are wanted, and then with `latents`.
 
         Args:
             silent: float [1, 16, n, h, w]; n is odd at the start of a video, and else 0.
@@ -76,37 +78,37 @@ class StreamedDecoder:
         self._move(vae.device)
         for _ in self._passes(silent):
             pass
-        for pictures in self._passes(latents):
-            yield vae.process_output(pictures.to(vae.output_device).float())[0].movedim(0, -1)
+        for frames in self._passes(latents):
+            yield vae.process_output(frames.to(vae.output_device).float())[0].movedim(0, -1)
 
     def _passes(self, latents: torch.Tensor) -> Iterator[torch.Tensor]:
-        """What each pass through the decoder gives for the next latents, [1, 3, pictures, 8 * h, 8 * w]."""
+        """What each pass through the decoder gives for the next latents, [1, 3, frames, 8 * h, 8 * w]."""
         index = 0
         while index < latents.shape[2]:
             comfy.model_management.throw_exception_if_processing_interrupted()
             part = latents[:, :, index : index + (1 if self._is_first else self._at_a_time)]
             expected = 1 if self._is_first else 4 * part.shape[2]
-            pictures = self._decode(part)
-            if pictures.shape[2] != expected:
+            frames = self._decode(part)
+            if frames.shape[2] != expected:
                 raise DecoderChanged(
-                    f"the VAE's decoder made {pictures.shape[2]} pictures of {part.shape[2]} latents"
+                    f"the VAE's decoder made {frames.shape[2]} frames of {part.shape[2]} latents"
                 )
             index += part.shape[2]
             self._is_first = False
-            yield pictures
+            yield frames
 
     def _decode(self, latents: torch.Tensor) -> torch.Tensor:
         network, vae = self._vae.first_stage_model, self._vae
         try:
             mixed = network.conv2(latents.to(vae.device, vae.vae_dtype))
-            pictures = network.decoder(mixed, feat_cache=self._memory, feat_idx=[0])
-            if isinstance(pictures, list):
+            frames = network.decoder(mixed, feat_cache=self._memory, feat_idx=[0])
+            if isinstance(frames, list):
                 self._at_a_time = 2
-                pictures = torch.cat(pictures, dim=2)
-            pictures.shape[2]
+                frames = torch.cat(frames, dim=2)
+            frames.shape[2]
         except (AttributeError, IndexError, TypeError) as error:
             raise DecoderChanged(f"the VAE's decoder is called in another way ({error})") from error
-        return pictures
+        return frames
 
     def _move(self, device: torch.device) -> None:
         self._memory = [kept.to(device) if isinstance(kept, torch.Tensor) else kept for kept in self._memory]

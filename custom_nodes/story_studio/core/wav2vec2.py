@@ -6,11 +6,13 @@ from typing import Any
 
 import comfy.model_management
 import torch
-from comfy.audio_encoders.wav2vec2 import Wav2Vec2Model
 
 
 def output_shape(encoder: Any) -> tuple[int, int] | None:
     """Layers and width of the features of an AUDIO_ENCODER; None if it is no wav2vec2."""
+    # Imported when used: in a ComfyUI without it the other nodes work.
+    from comfy.audio_encoders.wav2vec2 import Wav2Vec2Model
+
     model = getattr(encoder, "model", None)
     if not isinstance(model, Wav2Vec2Model):
         return None
