@@ -214,7 +214,11 @@ class Canvas:
     def open_file(self, path: Path) -> None:
         """Opens a workflow's file, as *Open* in the menu does once the file is chosen."""
         self.page.locator("#comfy-file-input").set_input_files(path)
-        self.page.wait_for_function(_OPENED, arg=path.stem)
+        self.wait_for_workflow(path.stem)
+
+    def wait_for_workflow(self, name: str) -> None:
+        """Waits until the workflow of this name is the one on the canvas: a page restores one after the other."""
+        self.page.wait_for_function(_OPENED, arg=name)
 
     def api_graph(self) -> dict[str, Any]:
         """The graph as *Export (API)* writes it."""

@@ -30,9 +30,9 @@ def second(tmp_path: Path) -> Path:
 
 
 def tree(folder: Path) -> set[str]:
-    """All that is in a folder, but for `user` and `temp`, which ComfyUI itself writes, and caches."""
+    """All that is in a folder, but for what ComfyUI itself writes: `input`, `user`, `temp`, and caches."""
     paths = {path.relative_to(folder) for path in folder.rglob("*")}
-    return {str(path) for path in paths if not {"user", "temp", "__pycache__"} & set(path.parts)}
+    return {str(path) for path in paths if not {"input", "user", "temp", "__pycache__"} & set(path.parts)}
 
 
 def test_it_starts_with_the_pack_and_the_pack_leaves_without_a_trace(second: Path) -> None:

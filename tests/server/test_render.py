@@ -215,6 +215,7 @@ def test_the_printed_graph_puts_its_inputs_into_a_folder(
 def test_the_other_profiles(
     profile: str, files: set[str], studio: Studio, write_story: WriteStory, tmp_path: Path
 ) -> None:
+    studio.comfy.free()
     studio.loads()
     assert studio.render(write_story([0.5], profile), tmp_path / "output") == OK
     assert files <= {load["file"] for load in studio.loads()}
