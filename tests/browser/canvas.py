@@ -217,7 +217,7 @@ class Canvas:
         self.wait_for_workflow(path.stem)
 
     def wait_for_workflow(self, name: str) -> None:
-        """Waits until the workflow of this name is the one on the canvas: a page restores one after the other."""
+        """Waits until this workflow is the one on the canvas: a page restores one after the other."""
         self.page.wait_for_function(_OPENED, arg=name)
 
     def api_graph(self) -> dict[str, Any]:
