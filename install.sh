@@ -271,7 +271,7 @@ choose_folder() {
     WANT=path
 }
 
-is_hash() { [[ $1 =~ ^[0-9a-fA-F]{4,40}$ ]]; }
+is_hash() { [[ $1 =~ ^[0-9a-fA-F]{7,40}$ ]]; }
 
 choose_ref() {
     local asked=$1 name names
@@ -284,7 +284,7 @@ choose_ref() {
     # Tags and commits stay what they are, and need no network to be known again.
     COMMIT=$(recorded commit)
     case $(recorded ref) in "${names[0]}" | "${names[1]}") return ;; esac
-    if [ ${#asked} -ge 7 ] && is_hash "$asked"; then
+    if is_hash "$asked"; then
         case $COMMIT in "$(printf '%s' "$asked" | tr A-F a-f)"*) return ;; esac
     fi
     COMMIT=''

@@ -182,6 +182,8 @@ def merge_flags(chosen: Sequence[str], extra: Sequence[str], core: CoreFlags) ->
             excluded |= _left_out(name, core)
         else:
             excluded |= core.rivals(flag) if flag else frozenset()
+            # ComfyUI would let the one win that switches off.
+            excluded.add(f"--disable-{flag.removeprefix('--enable-')}" if flag else "")
             added.append(word)
     kept: list[str] = []
     keep = True

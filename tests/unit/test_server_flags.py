@@ -179,6 +179,19 @@ def test_a_switch_is_left_out_on_request(flag, left):
     assert [name for name in merge_flags(chosen, [flag], NEWEST) if name in SWITCHES["0.46.0"]] == left
 
 
+def test_what_is_switched_on_is_not_switched_off():
+    merged = merge_flags(choose_flags(STATION, NEWEST), ["--enable-assets"], NEWEST)
+    assert "--disable-assets" not in merged and merged[-1] == "--enable-assets"
+
+
+@pytest.mark.parametrize("flag", ["--disable-dynamic-vram", "--highvram", "--gpu-only", "--novram"])
+def test_the_cache_gives_models_up_where_they_are_moved_whole(flag):
+    """32 GB do not hold the 44 GB of both phases; with dynamic VRAM they stay in their files."""
+    for core in (CORES["0.18.1"], CORES["0.33.0"]):
+        assert "--cache-lru" in choose_flags(DESKTOP, core)
+        assert "--cache-lru" not in choose_flags(DESKTOP, core, [flag])
+
+
 def test_a_request_to_leave_out_what_is_not_there_does_no_harm():
     chosen = choose_flags(STATION, OLDEST)
     assert merge_flags(chosen, ["--no-disable-comfy-compiler"], OLDEST) == chosen
