@@ -14,7 +14,6 @@ from execution import IsChangedCache
 NEVER = object()
 
 
-@functools.cache
 def default_without_effect(class_type: str, name: str) -> Any:
     """The constant with which an input has no effect.
 
@@ -22,8 +21,13 @@ def default_without_effect(class_type: str, name: str) -> Any:
         The default of an optional input; `NEVER` for what the class does not declare, so that it has none
         with any; None for an input that has an effect with each.
     """
+    return _default_without_effect(nodes.NODE_CLASS_MAPPINGS[class_type], name)
+
+
+@functools.cache
+def _default_without_effect(cls: type, name: str) -> Any:
     # Cached, because loaders look through their folders when they are asked.
-    _, category, options = get_input_info(nodes.NODE_CLASS_MAPPINGS[class_type], name)
+    _, category, options = get_input_info(cls, name)
     if category is None:
         return NEVER
     return options.get("default") if category == "optional" and options else None
