@@ -64,8 +64,7 @@ def pass_on(interfaces: list[Canvas], folder: Path) -> None:
         file = folder / f"{folder.name}-{number}.json"
         file.write_text(json.dumps(canvas.save(file.stem)))
         for _ in range(2):
-            canvas.open()
-            canvas.wait_for_workflow(file.stem)
+            canvas.reload(file.stem)
             assert content(canvas) == asked, "values were lost when the page was loaded again"
         canvas.screenshot(f"{number}")
         assert ASIDE not in file.read_text()
