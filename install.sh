@@ -710,9 +710,6 @@ case $command in
         shift
         (set_up test)
         cd -- "$ROOT"
-        # All tests: in two processes, each with a server of its own, and in order, for those in a browser come last. One
-        # room's tests start sooner in one.
-        [ $# -gt 0 ] || set -- --numprocesses=2 --dist=loadfile --no-loadscope-reorder
         exec .venv/bin/python -m pytest "$@"
         ;;
     --into) link_into "$2" ;;

@@ -12,9 +12,6 @@ from typing import Any
 # PyTorch's threads would spin while they wait for each other, which is slow where cores are few and shared.
 # Before anything loads PyTorch: it is read only then.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-if "PYTEST_XDIST_WORKER" in os.environ:
-    # Beside another process that tests on as many cores.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # isort: split
 import av

@@ -214,22 +214,7 @@ class Canvas:
     def open_file(self, path: Path) -> None:
         """Opens a workflow's file, as *Open* in the menu does once the file is chosen."""
         self.page.locator("#comfy-file-input").set_input_files(path)
-        self.wait_for_workflow(path.stem)
-
-    def reload(self, name: str) -> None:
-        """Loads the page again, which opens this saved workflow from its file.
-
-        Newer interfaces keep a draft of each change, some time after it: a page that is loaded again within
-        that time would show the one before the last.
-        """
-        self.page.goto(f"{self.url}/system_stats")
-        self.run_script(_FORGET_DRAFTS)
-        self.open()
-        self.wait_for_workflow(name)
-
-    def wait_for_workflow(self, name: str) -> None:
-        """Waits until this workflow is the one on the canvas: a page restores one after the other."""
-        self.page.wait_for_function(_OPENED, arg=name)
+        self.page.wait_for_function(_OPENED, arg=path.stem)
 
     def api_graph(self) -> dict[str, Any]:
         """The graph as *Export (API)* writes it."""
@@ -292,10 +277,6 @@ def read_workflow(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-_FORGET_DRAFTS = """() => {
-    const drafts = Object.keys(localStorage).filter(key => key.startsWith('Comfy.Workflow.Draft'));
-    drafts.forEach(key => localStorage.removeItem(key));
-}"""
 _OPENED = "name => window.app.extensionManager.workflow.activeWorkflow.filename === name"
 _SAVED = """name => {
     const { filename, isPersisted, isModified } = window.app.extensionManager.workflow.activeWorkflow;

@@ -62,10 +62,13 @@ def pass_on(interfaces: list[Canvas], folder: Path) -> None:
         change(canvas, number)
         asked = content(canvas)
         file = folder / f"{folder.name}-{number}.json"
-        file.write_text(json.dumps(canvas.save(file.stem)))
+        saved = canvas.save(file.stem)
+        file.write_text(json.dumps(saved))
         for _ in range(2):
-            canvas.reload(file.stem)
-            assert content(canvas) == asked, "values were lost when the page was loaded again"
+            canvas.open()
+            # Which tab a page opens by itself is ComfyUI's affair: a newer one may show the unsaved one.
+            canvas.load(saved)
+            assert content(canvas) == asked, "values were lost when the file was opened again"
         canvas.screenshot(f"{number}")
         assert ASIDE not in file.read_text()
 
