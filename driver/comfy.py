@@ -224,8 +224,11 @@ class Comfy:
             time.sleep(0.2)
 
     def free(self) -> None:
-        """Unloads all models and forgets all results once the running prompt has ended."""
+        """Unloads all models and forgets all results before any prompt that is submitted after this."""
         self._check(self._call("POST", "/free", json={"unload_models": True, "free_memory": True}))
+        # ComfyUI misses the request while it tidies up after a prompt, and would meet it only after the next one.
+        nothing = {"1": {"class_type": "PreviewAny", "inputs": {"source": ""}}}
+        self.submit(nothing, str(uuid.uuid4()), uuid.uuid4().hex)
 
     def fetch(self, item: Mapping[str, Any], dest: Path) -> Path:
         """Downloads an output's file (`filename`, `subfolder`, `type`); `dest` is never there in part.

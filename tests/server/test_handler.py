@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import threading
 from collections.abc import Iterator
@@ -25,6 +26,22 @@ from tests.platform import ENDPOINT, FINAL, KEY, Platform, kill, worker
 from tests.s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, s3_server
 
 COUNT = 3
+SLOW_PACK = """
+import time
+from pathlib import Path
+
+import comfy.utils
+
+update = comfy.utils.ProgressBar.update_absolute
+
+def slow_update(self, *args, **kwargs):
+    if Path(__file__).with_name("slow").exists():
+        time.sleep(0.02)
+    return update(self, *args, **kwargs)
+
+comfy.utils.ProgressBar.update_absolute = slow_update
+NODE_CLASS_MAPPINGS = {}
+"""
 
 
 class Endpoint(NamedTuple):
@@ -33,18 +50,35 @@ class Endpoint(NamedTuple):
     platform: Platform
     comfy: Comfy
     disk: Path
+    slow: Path
+
+    @contextlib.contextmanager
+    def slowed(self) -> Iterator[None]:
+        """Clips take seconds here, however fast the machine."""
+        self.slow.touch()
+        yield
+        self.slow.unlink()
 
 
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     folder = tmp_path_factory.mktemp("endpoint")
     (folder / "volume").mkdir()
+    slow = install_slow_pack(folder / "worker-1.disk")
     with (
         Platform() as platform,
         worker(platform, folder / "log", {"MODEL_CACHE_DIR": str(folder / "volume")}) as process,
     ):
         platform.wait_for(lambda: platform.workers)
-        yield Endpoint(platform, comfy_of(process.pid), folder / "worker-1.disk")
+        yield Endpoint(platform, comfy_of(process.pid), folder / "worker-1.disk", slow)
+
+
+def install_slow_pack(disk: Path) -> Path:
+    """Gives a worker's ComfyUI a pack that waits at each step of progress while a file is there: the file."""
+    pack = disk / "workspace" / "custom_nodes" / "slow_pack"
+    pack.mkdir(parents=True)
+    (pack / "__init__.py").write_text(SLOW_PACK)
+    return pack / "slow"
 
 
 def comfy_of(worker_pid: int) -> Comfy:
@@ -86,8 +120,9 @@ def cancel(platform: Platform, job_id: str) -> None:
 
 def test_what_a_client_sees_of_a_batch(endpoint: Endpoint, voices: list[str]) -> None:
     platform = endpoint.platform
-    job = platform.submit({"input": batch("seen", voices, film=True)})
-    ended = platform.wait(job.id)
+    with endpoint.slowed():
+        job = platform.submit({"input": batch("seen", voices, film=True)})
+        ended = platform.wait(job.id)
     assert ended["status"] == "COMPLETED"
     assert [scene["id"] for scene in ended["output"]["scenes"]] == ["scene_1", "scene_2", "scene_3"]
     told = platform.progress(job.id)
@@ -161,11 +196,12 @@ def test_out_of_time(endpoint: Endpoint, voices: list[str]) -> None:
     platform = endpoint.platform
     given = batch("late", [*voices, *voices[:1]])
     given["scenes"][3]["id"] = "scene_4"
-    job = platform.submit({"input": given, "policy": {"executionTimeout": 2000}})
-    assert platform.wait(job.id)["status"] == "TIMED_OUT"
-    after = platform.submit({"input": {"task": "image", "prompt": "after time", "profile": "draft"}})
-    assert platform.wait(after.id)["status"] == "COMPLETED"
-    assert idle(endpoint.comfy)
+    with endpoint.slowed():
+        job = platform.submit({"input": given, "policy": {"executionTimeout": 2000}})
+        assert platform.wait(job.id)["status"] == "TIMED_OUT"
+        after = platform.submit({"input": {"task": "image", "prompt": "after time", "profile": "draft"}})
+        assert platform.wait(after.id)["status"] == "COMPLETED"
+        assert idle(endpoint.comfy)
     again = platform.submit({"input": given})
     assert platform.wait(again.id)["status"] == "COMPLETED"
 
@@ -198,6 +234,7 @@ def test_killed_and_tried_again_by_a_worker_with_an_empty_disk(
     shared: tuple[dict[str, str], Store], tmp_path: Path, voices: list[str]
 ) -> None:
     settings, store = shared
+    install_slow_pack(tmp_path / "worker-1.disk").touch()
     with Platform() as platform:
         job = platform.submit({"input": batch("killed", voices, film=True)})
         with worker(platform, tmp_path / "log_1", settings, "worker-1") as process:
