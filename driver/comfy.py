@@ -226,7 +226,7 @@ class Comfy:
     def free(self) -> None:
         """Unloads all models and forgets all results before any prompt that is submitted after this."""
         self._check(self._call("POST", "/free", json={"unload_models": True, "free_memory": True}))
-        # ComfyUI misses the request while it tidies up after a prompt, and would meet it only after the next one.
+        # ComfyUI misses the request while it collects garbage, and would meet it only after the next prompt.
         nothing = {"1": {"class_type": "PreviewAny", "inputs": {"source": ""}}}
         self.submit(nothing, str(uuid.uuid4()), uuid.uuid4().hex)
 
