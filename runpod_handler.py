@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from driver.comfy.process import Server
 from driver.files import ROOT
-from driver.server import Server
-from story_studio.stories.problems import Problem, Problems
+from story_studio.story.problems import Problem, Problems
 
 VOLUME = Path(os.environ.get("MODEL_CACHE_DIR", ROOT / "workspace"))
 """Models and, without a bucket, what is finished: other workers find it there too."""
@@ -38,12 +38,12 @@ def serve(server: Server) -> None:
     from runpod.http_client import AsyncClientSession
     from runpod.serverless.modules.rp_http import send_result
 
-    from driver.comfy import Comfy
-    from driver.handler import Handler
-    from driver.host import Host
-    from driver.keys import STORE
-    from driver.storage import from_environment
-    from driver.worker import Worker
+    from driver.comfy.client import Comfy
+    from driver.comfy.instance import ComfyInstance
+    from driver.rendering.keys import STORE
+    from driver.storage.store import from_environment
+    from driver.worker.handler import Handler
+    from driver.worker.jobs import Worker
 
     async def send(job: dict[str, Any], progress: dict[str, Any]) -> None:
         # Not by the SDK's `progress_update`: that posts from a thread for each message, in any order and
@@ -54,7 +54,8 @@ def serve(server: Server) -> None:
 
     jobs = _jobs_at_once()
     store = from_environment((VOLUME if VOLUME.is_dir() else server.output) / STORE / "store")
-    handler = Handler(Worker(Host(Comfy(server.url, server.alive), server), store, server.output), send)
+    instance = ComfyInstance(Comfy(server.url, server.alive), server)
+    handler = Handler(Worker(instance, store, server.output), send)
     server.wait()
 
     async def handle(job: dict[str, Any]) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from story_studio.stories.graph import Phase
+from story_studio.story.graph import Phase
 
-from .progress import PHASES, Show, Status
+from .rendering.progress import PHASES, OnProgress, Status
 
 _QUIET_SECONDS = 10.0
 """Longest silence of the plain lines while something is being made."""
@@ -34,7 +34,7 @@ def waiting(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def progress(totals: dict[Phase, int]) -> Iterator[Show]:
+def progress(totals: dict[Phase, int]) -> Iterator[OnProgress]:
     """A function that shows a render's status; `totals` counts the stills, clips and films to come."""
     if not console.is_terminal:
         yield _plain()
@@ -66,7 +66,7 @@ def progress(totals: dict[Phase, int]) -> Iterator[Show]:
         yield show
 
 
-def _plain() -> Show:
+def _plain() -> OnProgress:
     last: list[Any] = [None, 0.0]
 
     def show(status: Status) -> None:

@@ -20,10 +20,10 @@ import pytest
 import yaml
 from hypothesis import settings
 
-from driver.cli import main
-from driver.comfy import Comfy
-from driver.server import Server
-from story_studio.stories.templates import FOLDER, Nodes, is_link
+from driver.cli.main import main
+from driver.comfy.client import Comfy
+from driver.comfy.process import Server
+from story_studio.story.recipes import FOLDER, Nodes, is_link
 from tests.tiny_models import make_models
 
 TINY_PACK = Path(__file__).parent / "tiny_pack"

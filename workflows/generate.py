@@ -12,10 +12,10 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from driver.server import PACK, Server
-from story_studio.stories.templates import FOLDER, Link, Nodes, Template, is_link
-from tests.browser.canvas import HOW, Canvas, find_chromium, read_workflow, running_browser
+from driver.comfy.process import PACK, Server
+from story_studio.story.recipes import FOLDER, Link, Nodes, Recipe, is_link
 from tests.conftest import renamed
+from tests.web.canvas import HOW, Canvas, find_chromium, read_workflow, running_browser
 
 EXAMPLES = PACK / "example_workflows"
 
@@ -87,7 +87,7 @@ def api_template(canvas: Canvas, source: Source) -> str:
     for node_id, node in nodes.items():
         nodes[node_id] = _in_form(node, classes[node["class_type"]]["input"])
     # Each comes after what it needs; what the result is not made from is left out.
-    order = Template(nodes, {}, Link("$")).ordered()
+    order = Recipe(nodes, {}, Link("$")).ordered()
     numbered = renamed(nodes, {node_id: str(number) for number, node_id in enumerate(order, start=1)})
     return json.dumps(numbered, indent=2, ensure_ascii=False) + "\n"
 

@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from driver import models
-from driver.comfy import Comfy
-from driver.events import Failed, Finished
-from driver.server import Server
-from story_studio.stories import graph, templates
-from story_studio.stories.graph import Files, Graph, Owner
-from story_studio.stories.story import parse
+from driver.comfy import models
+from driver.comfy.client import Comfy
+from driver.comfy.events import Failed, Finished
+from driver.comfy.process import Server
+from story_studio.story import graph, recipes
+from story_studio.story.graph import Files, Graph, Owner
+from story_studio.story.schema import parse
 from tests.conftest import CPU_FLAGS, TINY_PACK, Studio, write_voice
 from tests.tiny_models import make_models
 
@@ -77,14 +77,14 @@ class Jobs:
         self._face = comfy.upload(folder / "face.png", "face.png")
         voice = write_voice(folder / "voice.wav", VOICE_SECONDS)
         self._voice = comfy.upload(voice, voice.name)
-        self._profile = templates.load_profile(PROFILE)
+        self._profile = recipes.load_profile(PROFILE)
         self._sampling = {"width": SIZE, "height": SIZE, "steps": STEPS}
 
     def still(self, seed: int) -> Graph:
         """A single still, with the name `still_<seed>`."""
         built, owner = Graph(), Owner("still", None)
         values = {**self._profile.still_settings, **self._sampling, "seed": seed, "prompt": f"Picture {seed}"}
-        picture = built.add_template(owner, self._profile.still, values)
+        picture = built.add_recipe(owner, self._profile.still, values)
         built.add(owner, "still", "StoryStudio_Still", image=picture, name=f"still_{seed}")
         return built
 
@@ -93,7 +93,7 @@ class Jobs:
         built, owner = Graph(), Owner("clip", None)
         files = {"image": self._face, "audio": audio or self._voice}
         values = {**self._profile.clip_settings, **self._sampling, **files, "seed": seed}
-        video = built.add_template(owner, self._profile.clip, values)
+        video = built.add_recipe(owner, self._profile.clip, values)
         built.add(owner, "clip", "StoryStudio_Clip", video=video, name=f"clip_{seed}")
         return built
 

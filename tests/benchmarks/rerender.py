@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from driver import cli
-from driver.server import Server
+from driver.cli import main
+from driver.comfy.process import Server
 from tests.conftest import CPU_FLAGS, TINY_PACK, write_voice
 from tests.tiny_models import make_models
 
@@ -90,7 +90,9 @@ class Tale:
         self._path.write_text(yaml.safe_dump({**story, "video_settings": video}, sort_keys=False))
         sampled = len(records.read_text().splitlines())
         began, worked = time.monotonic(), time.process_time()
-        status = cli.main(["render", str(self._path), "--server", server.url, "--output", str(server.output)])
+        status = main.main(
+            ["render", str(self._path), "--server", server.url, "--output", str(server.output)]
+        )
         seconds, worked = time.monotonic() - began, time.process_time() - worked
         if status:
             raise RuntimeError(f"The render failed: {server.log_tail()}")

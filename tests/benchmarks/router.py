@@ -11,8 +11,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from driver.router import Files, Line, Router, needs
-from story_studio.stories.graph import Graph
+from driver.comfy.queue import Files, JobQueue, Router, needs
+from story_studio.story.graph import Graph
 from tests.conftest import Studio
 from tests.tiny_models import make_models
 
@@ -121,7 +121,7 @@ def measure_simulation(count: int, progress: Progress) -> Section:
 
 def simulate(arrivals: list[Arrival], patience: float) -> dict[str, Cell]:
     """The jobs on a server that works as long as there are any, in the order of the router's line."""
-    line, now, arrived, switches, loaded = Line(patience), 0.0, 0, 0, frozenset[str]()
+    line, now, arrived, switches, loaded = JobQueue(patience), 0.0, 0, 0, frozenset[str]()
     waiting: dict[int, float] = {}
     waits: list[float] = []
     passed_over = 0.0

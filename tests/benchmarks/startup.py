@@ -19,7 +19,7 @@ import requests
 
 from driver.files import COMFYUI
 from tests.benchmarks.table import Cell, Progress, Report, Section
-from tests.platform import Platform, kill, worker
+from tests.runpod_platform import Platform, kill, worker
 
 _JOB = {"task": "image", "profile": "draft", "prompt": "the first job"}
 

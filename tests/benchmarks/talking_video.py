@@ -19,9 +19,9 @@ import av
 import numpy as np
 from PIL import Image
 
-from driver.comfy import Comfy
-from driver.events import Failed, Finished
-from driver.server import Server
+from driver.comfy.client import Comfy
+from driver.comfy.events import Failed, Finished
+from driver.comfy.process import Server
 from tests.conftest import CPU_FLAGS, TINY_PACK, write_voice
 from tests.tiny_models import make_models
 

@@ -18,10 +18,11 @@ from typing import Any
 import pytest
 from dockerfile_parse import DockerfileParser
 
-from driver import api, storage
-from driver.bucket import Bucket
-from driver.download import ALLOW_PRIVATE
-from driver.inputs import read_picture, read_recording
+from driver.fetch.download import ALLOW_PRIVATE
+from driver.rendering.inputs import read_picture, read_recording
+from driver.storage import store
+from driver.storage.bucket import Bucket
+from driver.worker import schema
 from tests.install.tools import (
     BASE_PYTHON,
     PINNED_HASH,
@@ -239,14 +240,14 @@ def test_the_hub_asks_for_settings_that_exist(tmp_path: Path, monkeypatch: pytes
         chosen = setting["default"]
         text = setting["trueValue" if chosen else "falseValue"] if isinstance(chosen, bool) else chosen
         monkeypatch.setenv(name, text)
-    assert isinstance(storage.from_environment(tmp_path), storage.FolderStore)
+    assert isinstance(store.from_environment(tmp_path), store.FolderStore)
     assert os.environ[ALLOW_PRIVATE] != "1"
 
 
 @pytest.mark.parametrize("test", TESTS["tests"], ids=lambda test: test["name"])
 def test_the_hub_sends_valid_jobs_that_need_no_models(test: dict[str, Any], tmp_path: Path) -> None:
     assert test["timeout"] > 0
-    job = api.parse(test["input"])
+    job = schema.parse(test["input"])
     assert (test["input"]["task"], job.profile) == (test["name"], "draft")  # pyright: ignore
     for part in [test["input"], *test["input"].get("scenes", [])]:
         for key, read in (("audio", read_recording), ("audio_url", read_recording), ("image", read_picture)):

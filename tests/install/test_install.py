@@ -10,13 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.install.tools import (
-    PINNED_HASH,
-    ROOT,
-    packages,
-    refusal,
-    run,
-)
+from tests.install.tools import PINNED_HASH, ROOT, packages, refusal, run
 
 
 def test_set_up_makes_an_environment_and_a_whole_comfyui(tiny: Path) -> None:

@@ -11,15 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.install.tools import (
-    BASE_PYTHON,
-    checkout,
-    path_without,
-    refusal,
-    run,
-    small_disk,
-    write,
-)
+from tests.install.tools import BASE_PYTHON, checkout, path_without, refusal, run, small_disk, write
 
 
 def test_help(copy: Path) -> None:

@@ -69,8 +69,9 @@ def checkout(folder: Path) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, target)
     write(folder / "driver/__init__.py", "")
+    write(folder / "driver/cli/__init__.py", "")
     write(
-        folder / "driver/cli.py",
+        folder / "driver/cli/main.py",
         "import os\nimport sys\nfrom pathlib import Path\n\n\n"
         "def main() -> None:\n"
         "    print('driver', *sys.argv[1:])\n"
@@ -78,7 +79,7 @@ def checkout(folder: Path) -> Path:
         "    film.parent.mkdir(parents=True, exist_ok=True)\n"
         "    film.write_text('with ' + os.environ.get('COMFYUI_DIR', 'ComfyUI'))\n",
     )
-    write(folder / "driver/__main__.py", "from driver.cli import main\n\nmain()\n")
+    write(folder / "driver/__main__.py", "from driver.cli.main import main\n\nmain()\n")
     write(folder / "custom_nodes/story_studio/__init__.py", "")
     return folder
 

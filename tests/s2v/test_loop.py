@@ -12,16 +12,7 @@ from comfy_extras.nodes_easycache import EasyCacheNode
 from comfy_extras.nodes_model_advanced import ModelSamplingSD3
 
 from story_studio.s2v import patches, sampling
-from tests.s2v.tools import (
-    LATENTS,
-    Calls,
-    Talk,
-    forward,
-    official_sigmas,
-    random,
-    relative,
-    time_embedding,
-)
+from tests.s2v.tools import LATENTS, Calls, Talk, forward, official_sigmas, random, relative, time_embedding
 
 
 def test_the_loop_gives_the_network_what_the_official_one_does(model: Any, talk: Talk) -> None:

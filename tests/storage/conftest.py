@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from driver.bucket import Bucket
-from driver.storage import FolderStore, Store, from_environment
+from driver.storage.bucket import Bucket
+from driver.storage.store import FolderStore, Store, from_environment
 from tests.s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, Proxy, S3Server, s3_server
 
 

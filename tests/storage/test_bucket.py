@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import requests
 
-from driver import s3
-from driver.bucket import Bucket
-from driver.server import _SECRET
-from driver.storage import FolderStore, from_environment
-from story_studio.stories.problems import Problems
+from driver.comfy.process import _SECRET
+from driver.storage import s3
+from driver.storage.bucket import Bucket
+from driver.storage.store import FolderStore, from_environment
+from story_studio.story.problems import Problems
 from tests.s3_server import BUCKET, S3Server
 from tests.storage.tools import KEY, make
 

@@ -12,8 +12,9 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import requests
 
-from driver import s3, storage
-from driver.storage import NotStored, StorageError, Store
+from driver.storage import s3
+from driver.storage import store as store_module
+from driver.storage.store import NotStored, StorageError, Store
 from tests.s3_server import BUCKET, S3Server
 from tests.storage.tools import KEY, LARGE, make, sha256
 
@@ -142,7 +143,7 @@ def test_a_full_disk_is_said(store: Store, tmp_path: Path, monkeypatch: pytest.M
         aside.symlink_to("/dev/full")
         return aside
 
-    monkeypatch.setattr(storage, "_beside", on_a_full_disk)
+    monkeypatch.setattr(store_module, "_beside", on_a_full_disk)
     with pytest.raises(StorageError, match=r"^b.png cannot be written: the disk is full. Free some space"):
         store.download(KEY, tmp_path / "b.png")
     assert [file.name for file in tmp_path.iterdir() if file.is_file()] == ["a"]

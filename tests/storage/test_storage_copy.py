@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from driver import s3
-from driver.storage import FolderStore, NotStored, StorageError, Store
+from driver.storage import s3
+from driver.storage.store import FolderStore, NotStored, StorageError, Store
 from tests.s3_server import BUCKET, READER_KEY, READER_SECRET, Proxy, S3Server
 from tests.storage.tools import KEY, LARGE, make, sha256
 

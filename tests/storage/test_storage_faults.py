@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from driver import s3
-from driver.s3 import S3Store
-from driver.storage import StorageError
+from driver.storage import s3
+from driver.storage.s3 import S3Store
+from driver.storage.store import StorageError
 from tests.s3_server import READER_KEY, READER_SECRET, SECRET_KEY, Proxy, S3Server
 from tests.storage.tools import KEY, LARGE, make
 

@@ -3,7 +3,7 @@
 Each contract belongs to one module beside this file, which is alone in using those names. Whether they are
 there, with these parameters, is read from the sources: in less than a tenth of a second, and nothing is
 imported. What cannot be read, such as a class that comes from elsewhere, is taken for there. Whether all of
-it still does the same is what `tests/contracts` runs, on every core.
+it still does the same is what `tests/core` runs, on every core.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from .lettering import draft_mark, mark_corner
+from .cards.lettering import draft_mark, mark_corner
 
 CARD_REACH = 0.03
 _OVERSAMPLED = 1.1

@@ -14,7 +14,7 @@ import numpy as np
 import pysubs2
 
 from ..files import written_aside
-from .linebreak import parts
+from .cards.linebreak import parts
 
 Span = tuple[float, float]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from .. import story_route, takes
+from ..routes import graph, takes
 from .animatic import Animatic
 from .clip import Clip
 from .film import Film, FilmScene
@@ -20,7 +20,7 @@ class StoryStudio(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         # For the storyboard panel. `on_load` would be their place, but ComfyUI 0.3.75 does not call that.
-        story_route.add_route()
+        graph.add_route()
         takes.add_route()
         return [
             S2VModels,

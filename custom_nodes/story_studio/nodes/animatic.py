@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from comfy_api.latest import InputImpl, io
 
-from .. import checkpoint
+from .. import result_store
 from ..media import animatic
 from ..media.clip_writer import ClipWriter
 from ..s2v import audio as sound
@@ -61,8 +61,8 @@ class Animatic(io.ComfyNode):
         picture = (image[0, :, :, :3].cpu().float().clamp(0, 1) * 255).round().to(torch.uint8).numpy()
         hidden, path, progress = cls.hidden, temporary(".mp4"), progress_bar()
         source = hidden.dynprompt.get_node(hidden.unique_id)["inputs"]["image"][0]
-        is_card = checkpoint.is_draft(hidden.dynprompt, source)
-        tags = checkpoint.workflow_tags(hidden.dynprompt, hidden.unique_id, hidden.extra_pnginfo)
+        is_card = result_store.is_draft(hidden.dynprompt, source)
+        tags = result_store.workflow_tags(hidden.dynprompt, hidden.unique_id, hidden.extra_pnginfo)
         with ClipWriter(path, *size, waveform.numpy(), rate, timeline.FPS, metadata=tags) as writer:
             for done, frame in enumerate(_frames(picture, size, frames, seed, is_card), start=1):
                 writer.write(frame[None])

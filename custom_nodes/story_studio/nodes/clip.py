@@ -9,7 +9,7 @@ from pathlib import Path
 
 from comfy_api.latest import InputImpl, io
 
-from .. import checkpoint
+from .. import result_store
 from ..core import folders
 from ..files import written_aside
 from .common import CATEGORY, HIDDEN, name_input, no_take, take_input, video_path
@@ -46,7 +46,9 @@ class Clip(io.ComfyNode):
         cls, name: str, video: InputImpl.VideoFromFile | None = None, take: str = ""
     ) -> list[str]:
         """Nothing, if a finished file was made from the same things or is told; else the video."""
-        return [] if take or video is not None or checkpoint.find("clips", cls._key(), ".mp4") else ["video"]
+        return (
+            [] if take or video is not None or result_store.find("clips", cls._key(), ".mp4") else ["video"]
+        )
 
     @classmethod
     def execute(
@@ -54,7 +56,7 @@ class Clip(io.ComfyNode):
     ) -> io.NodeOutput:
         """The video, backed by the finished file."""
         key = cls._key()
-        path = checkpoint.find("clips", key, ".mp4")
+        path = result_store.find("clips", key, ".mp4")
         reused = path is not None
         if path is None:
             if take:
@@ -63,12 +65,12 @@ class Clip(io.ComfyNode):
                 raise RuntimeError(
                     "The clip's file was removed while it was being read: run the graph again."
                 )
-            path = checkpoint.place("clips", name, key, ".mp4")
+            path = result_store.place("clips", name, key, ".mp4")
             source = video_path(video)
             with written_aside(path) as aside:
                 _take(source, aside)
         found = {
-            "images": [checkpoint.item(path)],
+            "images": [result_store.item(path)],
             "animated": (True,),
             "checkpoint": [{"key": key, "reused": reused}],
         }
@@ -76,7 +78,7 @@ class Clip(io.ComfyNode):
 
     @classmethod
     def _key(cls) -> str:
-        return checkpoint.key_of(cls.hidden.dynprompt, cls.hidden.unique_id)
+        return result_store.key_of(cls.hidden.dynprompt, cls.hidden.unique_id)
 
 
 def _take(source: Path, target: Path) -> None:

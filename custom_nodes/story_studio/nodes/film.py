@@ -8,9 +8,9 @@ from typing import Literal
 
 from comfy_api.latest import InputImpl, io
 
-from .. import checkpoint
+from .. import result_store
 from ..media import film as assembly
-from ..stories.keys import hash_parts
+from ..story.keys import hash_parts
 from .common import CATEGORY, HIDDEN, name_input, progress_bar, video_path
 
 FilmType = io.Custom("STORY_STUDIO_FILM")
@@ -122,15 +122,15 @@ class Film(io.ComfyNode):
             settings["crossfade_seconds"] = crossfade_seconds
         shots = [[_file_hash(shot), shot.title, shot.text] for shot in film]
         key = hash_parts(json.dumps([settings, shots]))
-        path = checkpoint.find("films", key, ".mp4")
+        path = result_store.find("films", key, ".mp4")
         reused = path is not None
         if path is None:
-            path = checkpoint.place("films", name, key, ".mp4")
+            path = result_store.place("films", name, key, ".mp4")
             hidden = cls.hidden
-            tags = checkpoint.workflow_tags(hidden.dynprompt, hidden.unique_id, hidden.extra_pnginfo)
+            tags = result_store.workflow_tags(hidden.dynprompt, hidden.unique_id, hidden.extra_pnginfo)
             assembly.assemble(film, path, **settings, metadata=tags, progress=progress_bar())
         found = {
-            "images": [checkpoint.item(path)],
+            "images": [result_store.item(path)],
             "animated": (True,),
             "checkpoint": [{"key": key, "reused": reused}],
         }

@@ -9,8 +9,8 @@ from comfy_api.latest import io
 
 from ..core import fit, folders, loading
 from ..core.wan_model import is_s2v
-from ..reading import SharedReader
 from .common import CATEGORY, advanced
+from .shared_loader import SharedLoader
 
 NO_LORA = "none"
 _OF_THIS_FAMILY = {
@@ -147,4 +147,4 @@ def _read_models(
         )
 
 
-_shared_models = SharedReader(_read_models, "s2v_models")
+_shared_models = SharedLoader(_read_models, "s2v_models")

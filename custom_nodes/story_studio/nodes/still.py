@@ -11,7 +11,7 @@ from comfy_api.latest import io
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from .. import checkpoint
+from .. import result_store
 from ..files import written_aside
 from .common import CATEGORY, HIDDEN, after_input, name_input, no_take, take_input
 
@@ -49,7 +49,9 @@ class Still(io.ComfyNode):
         cls, name: str, image: torch.Tensor | None = None, after: Any = None, take: str = ""
     ) -> list[str]:
         """Nothing, if a finished file was made from the same things or is told; else the picture."""
-        return [] if take or image is not None or checkpoint.find("stills", cls._key(), ".png") else ["image"]
+        return (
+            [] if take or image is not None or result_store.find("stills", cls._key(), ".png") else ["image"]
+        )
 
     @classmethod
     def execute(
@@ -57,7 +59,7 @@ class Still(io.ComfyNode):
     ) -> io.NodeOutput:
         """The picture as the file holds it, 8 bits a channel: a resumed story equals an undisturbed one."""
         key = cls._key()
-        path = checkpoint.find("stills", key, ".png")
+        path = result_store.find("stills", key, ".png")
         reused = path is not None
         if path is None:
             if take:
@@ -66,16 +68,16 @@ class Still(io.ComfyNode):
                 raise RuntimeError(
                     "The still's file was removed while it was being read: run the graph again."
                 )
-            path = checkpoint.place("stills", name, key, ".png")
+            path = result_store.place("stills", name, key, ".png")
             hidden = cls.hidden
-            tags = checkpoint.workflow_tags(hidden.dynprompt, hidden.unique_id, hidden.extra_pnginfo)
+            tags = result_store.workflow_tags(hidden.dynprompt, hidden.unique_id, hidden.extra_pnginfo)
             _save(image[0], path, tags)
-        found = {"images": [checkpoint.item(path)], "checkpoint": [{"key": key, "reused": reused}]}
+        found = {"images": [result_store.item(path)], "checkpoint": [{"key": key, "reused": reused}]}
         return io.NodeOutput(_load(path), ui=found)
 
     @classmethod
     def _key(cls) -> str:
-        return checkpoint.key_of(cls.hidden.dynprompt, cls.hidden.unique_id)
+        return result_store.key_of(cls.hidden.dynprompt, cls.hidden.unique_id)
 
 
 def _save(picture: torch.Tensor, path: Path, tags: dict[str, str]) -> None:

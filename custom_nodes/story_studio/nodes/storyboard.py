@@ -8,10 +8,10 @@ import torch
 from comfy_api.latest import io
 from PIL import Image
 
-from .. import checkpoint
+from .. import result_store
 from ..files import written_aside
-from ..media import contact_sheet
-from ..stories.keys import hash_parts
+from ..media.cards import contact_sheet
+from ..story.keys import hash_parts
 from .common import CATEGORY, after_input, name_input
 from .film import FilmType
 
@@ -106,11 +106,11 @@ class ContactSheet(io.ComfyNode):
         for panel in storyboard:
             made_from += [panel.picture.tobytes(), panel.name, panel.prompt]
         key = hash_parts(*made_from)
-        path = checkpoint.find("sheets", key, ".jpg")
+        path = result_store.find("sheets", key, ".jpg")
         reused = path is not None
         if path is None:
-            path = checkpoint.place("sheets", name, key, ".jpg")
+            path = result_store.place("sheets", name, key, ".jpg")
             with written_aside(path) as aside:
                 contact_sheet.compose(storyboard, title).save(aside, quality=88)
-        found = {"images": [checkpoint.item(path)], "checkpoint": [{"key": key, "reused": reused}]}
+        found = {"images": [result_store.item(path)], "checkpoint": [{"key": key, "reused": reused}]}
         return io.NodeOutput(storyboard, (), ui=found)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from comfy_api.latest import InputImpl, io
 
-from .. import checkpoint
+from .. import result_store
 from ..core import fit, server
 from ..core.sampling import make_previewer
 from ..media.clip_writer import ClipWriter
@@ -180,7 +180,9 @@ class TalkingVideo(io.ComfyNode):
             _progress(cls.hidden.unique_id, notes, model, timeline.chunk_count(frames, settings.lead), steps),
             pose_video,
         )
-        tags = checkpoint.workflow_tags(cls.hidden.dynprompt, cls.hidden.unique_id, cls.hidden.extra_pnginfo)
+        tags = result_store.workflow_tags(
+            cls.hidden.dynprompt, cls.hidden.unique_id, cls.hidden.extra_pnginfo
+        )
         tags["comment"] = f"Wan2.2 S2V, {steps} steps, cfg {cfg:g}, seed {seed}, {continuity}." + (
             f" {UNGUIDED}" if cfg == 1 else ""
         )

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from comfy_api.latest import io
 
-from ..media import title_card
+from ..media.cards import title_card
 from .common import CATEGORY
 
 

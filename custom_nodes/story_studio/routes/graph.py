@@ -1,0 +1,103 @@
+"""The route that turns a story file into the graph that the driver would submit, for the canvas."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from aiohttp import web
+
+from ..core import server
+from ..story.graph import Files, Graph, SceneId, build, plan_of, warnings
+from ..story.problems import Problem, Problems
+from ..story.recipes import Recipe, read_recipe
+from ..story.schema import Story, read
+
+ROUTE = "/story_studio/graph"
+_SENT = {"name": str, "text": str, "files": dict, "workflows": dict}
+
+
+def add_route() -> None:
+    """Lets the server answer POST /story_studio/graph."""
+    server.add_post_route(ROUTE, _answer)
+
+
+def graph_of(name: str, text: str, files: Mapping[str, str], workflows: Mapping[str, str]) -> dict[str, Any]:
+    """The graph of a story file.
+
+    Args:
+        name: the story file's name.
+        text: YAML or JSON.
+        files: what is in ComfyUI's input folder, as its loaders name it, by its path beside the story file.
+        workflows: texts of JSON files that came with the story, by their paths beside it.
+
+    Returns:
+        `title`, the story's; `prompt`, an API workflow; `groups`, pairs of a title and node ids, which hold
+        every node once; `missing`, recordings and pictures that `files` lacks; `warnings`, sentences.
+
+    Raises:
+        Problems: everything that is wrong with the story, each with its line.
+    """
+    story = read(text, Path(name))
+
+    def load(own: str, kind: str) -> Recipe:
+        found = _find(workflows, own)
+        if found is None:
+            raise Problems([Problem(f"{name}: {own}", "is not there: drop it together with the story file.")])
+        return read_recipe(found, kind, own)
+
+    sources = {source for scene in story.scenes for source in (scene.audio, scene.image) if source}
+    named = {source: _find(files, source) for source in sources}
+    scenes = {
+        scene.id: Files(
+            named[scene.audio] or scene.audio, (named[scene.image] or scene.image) if scene.image else None
+        )
+        for scene in story.scenes
+    }
+    plan = plan_of(story, scenes, load)
+    graph = build([plan])
+    return {
+        "title": story.title or story.project_id,
+        "prompt": graph.nodes,
+        "groups": _groups(story, graph),
+        "missing": sorted(source for source, found in named.items() if found is None),
+        "warnings": warnings(plan),
+    }
+
+
+def _find(given: Mapping[str, str], path: str) -> str | None:
+    """What was given for a path; if nothing lies there, for the only file of this name."""
+    wanted = PurePosixPath(path.replace("\\", "/"))
+    if str(wanted) in given:
+        return given[str(wanted)]
+    same = [value for key, value in given.items() if PurePosixPath(key).name == wanted.name]
+    return same[0] if len(same) == 1 else None
+
+
+def _groups(story: Story, graph: Graph) -> list[tuple[str, list[str]]]:
+    ends = {*graph.sheets.values(), *graph.films.values()}
+    groups: dict[SceneId | str, tuple[str, list[str]]] = {"shared": ("Models and settings", [])}
+    groups |= {SceneId(0, scene.id): (scene.title or scene.id, []) for scene in story.scenes}
+    groups["end"] = ("Storyboard and film", [])
+    for node_id, owner in graph.owners.items():
+        groups["end" if node_id in ends else owner.scene or "shared"][1].append(node_id)
+    return [group for group in groups.values() if group[1]]
+
+
+async def _answer(request: web.Request) -> web.Response:
+    try:
+        sent = await request.json()
+        if not all(isinstance(sent[name], kind) for name, kind in _SENT.items()):
+            raise TypeError
+        pairs = [*sent["files"].items(), *sent["workflows"].items()]
+        if not all(isinstance(value, str) for _, value in pairs):
+            raise TypeError
+    except (ValueError, KeyError, TypeError):
+        return web.json_response({"problems": [f"Send {', '.join(_SENT)} as JSON."]}, status=400)
+    try:
+        return web.json_response(await asyncio.to_thread(graph_of, **{name: sent[name] for name in _SENT}))
+    except Problems as error:
+        # A good answer to a good question: with another status, browsers report that their page is broken.
+        return web.json_response({"problems": [str(problem) for problem in error.problems]})

@@ -1,0 +1,84 @@
+"""The route behind the storyboard panel: the stills and clips that a graph would find, and earlier takes."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from .. import result_store
+from ..core import execution, server
+
+ROUTE = "/story_studio/takes"
+SHOWN = 24
+"""The most takes that are listed of one still or clip."""
+_KINDS = {"StoryStudio_Still": ("stills", ".png"), "StoryStudio_Clip": ("clips", ".mp4")}
+_KEY = re.compile(r"\.([0-9a-f]{24})\.(?:png|mp4)")
+
+
+def add_route() -> None:
+    """Lets the server answer POST /story_studio/takes."""
+    server.add_post_route(ROUTE, _answer)
+
+
+async def takes(prompt: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What is there of every Still and Clip of an API workflow, by node id.
+
+    Returns:
+        `file`: the file that the node would find, as /view addresses it, or None if it would be made.
+        `takes`: the files with the node's name, newest first, each with its `key` and `file`.
+    """
+    graph = execution.make_graph(prompt)
+    found = {}
+    for node_id, node in prompt.items():
+        if node["class_type"] not in _KINDS:
+            continue
+        kind, suffix = _KINDS[node["class_type"]]
+        path = await _find(graph, node_id, kind, suffix)
+        named = _named(kind, node["inputs"].get("name"), suffix)
+        if path and path not in named:
+            named.insert(0, path)
+        listed = [
+            {"key": _KEY.findall(one.name)[-1], "file": result_store.item(one)} for one in named[:SHOWN]
+        ]
+        found[node_id] = {"file": result_store.item(path) if path else None, "takes": listed}
+    return found
+
+
+async def _answer(request: web.Request) -> web.Response:
+    try:
+        prompt = (await request.json())["prompt"]
+        for node in prompt.values():
+            if not (isinstance(node["class_type"], str) and isinstance(node["inputs"], dict)):
+                raise TypeError("class_type or inputs")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return web.Response(status=400, text='Send {"prompt": an API workflow} as JSON.')
+    return web.json_response(await asyncio.to_thread(asyncio.run, takes(prompt)))
+
+
+async def _find(graph: execution.DynamicPrompt, node_id: str, kind: str, suffix: str) -> Path | None:
+    try:
+        if not graph.get_node(node_id)["inputs"].get("take"):
+            await execution.ask_fingerprints(graph, list(result_store.upstream(graph, node_id)))
+        return result_store.find(kind, result_store.key_of(graph, node_id), suffix)
+    except Exception:
+        # A graph that is still being built: an input that is not linked, a file that is not there, a node
+        # of another pack that cannot be asked. It has no key, so nothing can be found.
+        return None
+
+
+def _named(kind: str, name: Any, suffix: str) -> list[Path]:
+    if not isinstance(name, str):
+        return []
+    pattern = result_store.place(kind, name, "*", suffix)
+    dated = []
+    for path in pattern.parent.glob(pattern.name):
+        try:
+            dated.append((path.stat().st_mtime_ns, path))
+        except OSError:
+            # It was deleted, or is a link to nothing.
+            continue
+    return [path for _, path in sorted(dated, reverse=True) if _KEY.search(path.name)]

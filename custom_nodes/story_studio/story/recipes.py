@@ -1,0 +1,154 @@
+"""Templates: API workflows for one still or one clip, with parameters and a result found by their titles.
+
+A parameter is a node titled `$name`: a stock primitive or loader node whose value is set, or whose links are
+replaced by another node's output. The result is what is linked into the node titled `$still` or `$clip`,
+usually a stock Save node, which makes the template run by itself too.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .problems import Problem, Problems, nearest
+
+FOLDER = Path(__file__).resolve().parent.parent / "recipes"
+
+
+class Link(NamedTuple):
+    """An output of a node: the node's id and the output's number."""
+
+    node: str
+    output: int = 0
+
+
+Nodes = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A template: its nodes, the node of each parameter by name without `$`, and its result."""
+
+    nodes: Nodes
+    parameters: dict[str, str]
+    result: Link
+
+    def encoded(self) -> set[str]:
+        """The nodes whose text goes into a text encoder, which takes parentheses for weights."""
+        links = [
+            node["inputs"].get("text")
+            for node in self.nodes.values()
+            if node["class_type"] == "CLIPTextEncode"
+        ]
+        return {link[0] for link in links if is_link(link)}
+
+    def ordered(self) -> list[str]:
+        """The ids of the nodes that the result is made from, each after those it is linked to."""
+        order: dict[str, None] = {}
+
+        def visit(node_id: str) -> None:
+            if node_id not in order:
+                for value in self.nodes[node_id]["inputs"].values():
+                    if is_link(value):
+                        visit(value[0])
+                order[node_id] = None
+
+        visit(self.result.node)
+        return list(order)
+
+
+class Profile(NamedTuple):
+    """A profile: what it is good for, its templates and the settings they start from."""
+
+    about: str
+    still: Recipe
+    clip: Recipe
+    still_settings: dict[str, Any]
+    clip_settings: dict[str, Any]
+
+
+def is_link(value: Any) -> bool:
+    """Whether an input of an API workflow is linked, and not a constant."""
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and isinstance(value[0], str)
+        and isinstance(value[1], int)
+    )
+
+
+def profile_names() -> list[str]:
+    """The profiles there are, from the fastest to the best."""
+    return list(_profiles())
+
+
+def load_profile(name: str) -> Profile:
+    """The profile of this name.
+
+    Raises:
+        Problems: there is none.
+    """
+    if name not in _profiles():
+        raise Problems([Problem("profile", f"no profile {name!r}, {nearest(name, profile_names())}")])
+    data = _profiles()[name]
+    still, clip = (load_recipe(FOLDER / f"{data[kind]}.json", kind) for kind in ("still", "clip"))
+    return Profile(data["about"], still, clip, data["still_settings"], data["clip_settings"])
+
+
+def load_recipe(path: Path, kind: str) -> Recipe:
+    """The template in an API workflow file; `kind` is `still` or `clip`.
+
+    Raises:
+        Problems: it cannot be read or is no template of this kind.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise Problems([Problem(str(path), f"cannot be read as a workflow: {error}")]) from None
+    return read_recipe(text, kind, str(path))
+
+
+def read_recipe(text: str, kind: str, name: str) -> Recipe:
+    """The template in an API workflow's text, as `load_recipe`; `name` is for messages."""
+
+    def wrong(what: str) -> Problems:
+        return Problems([Problem(name, what)])
+
+    try:
+        nodes = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise wrong(f"cannot be read as a workflow: {error}") from None
+    if not isinstance(nodes, dict) or not all(
+        isinstance(node, dict) and "class_type" in node for node in nodes.values()
+    ):
+        raise wrong("is no API workflow: export it from ComfyUI with Workflow > Export (API).")
+    parameters: dict[str, str] = {}
+    for node_id, node in nodes.items():
+        title = node.get("_meta", {}).get("title", "")
+        if title.startswith("$"):
+            if title[1:] in parameters:
+                raise wrong(f"has two nodes titled {title}: keep one of them.")
+            parameters[title[1:]] = node_id
+        for name, value in node["inputs"].items():
+            if is_link(value) and value[0] not in nodes:
+                raise wrong(
+                    f"input {name} of node {node_id} is linked to node {value[0]}, which is not there."
+                )
+    end = parameters.pop(kind, None)
+    links = [] if end is None else [value for value in nodes[end]["inputs"].values() if is_link(value)]
+    if len(links) != 1:
+        raise wrong(f"needs one node titled ${kind} with one linked input: the {kind} that it makes.")
+    template = Recipe(nodes, parameters, Link(*links[0]))
+    try:
+        made_from = set(template.ordered())
+    except RecursionError:
+        raise wrong("has links that go in a circle.") from None
+    return Recipe(
+        nodes, {name: node for name, node in parameters.items() if node in made_from}, template.result
+    )
+
+
+def _profiles() -> dict[str, Any]:
+    return json.loads((FOLDER / "profiles.json").read_text(encoding="utf-8"))

@@ -1,0 +1,212 @@
+"""What ComfyUI tells about a prompt while it runs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, Literal, NamedTuple
+from urllib.parse import quote
+
+import websocket
+
+SHOWN_CHARACTERS = 2000
+"""What is kept of a message or traceback."""
+
+
+class Executing(NamedTuple):
+    """A node has begun."""
+
+    node: str
+
+
+class Progress(NamedTuple):
+    """How far a node is."""
+
+    node: str
+    value: float
+    max: float
+
+
+class Executed(NamedTuple):
+    """An output node is done; `output` holds its files by kind (`images`, `audio`, ...)."""
+
+    node: str
+    output: dict[str, Any]
+
+
+class Cached(NamedTuple):
+    """These nodes' results were kept from earlier prompts."""
+
+    nodes: tuple[str, ...]
+
+
+class Failed(NamedTuple):
+    """A node failed. `class_type` is its class, `type` the exception's; only `Finished` is the end."""
+
+    node: str
+    class_type: str
+    type: str
+    message: str
+    traceback: str
+
+    @property
+    def out_of_memory(self) -> bool:
+        """Whether memory ran out, the card's or the machine's; PyTorch may say so in the message alone."""
+        text = self.message.lower()
+        return self.type.endswith(("OutOfMemoryError", "MemoryError")) or (
+            "out of memory" in text or "can't allocate memory" in text
+        )
+
+
+class Finished(NamedTuple):
+    """The prompt has ended; `outputs` by node id, also those of a prompt that failed later."""
+
+    outputs: dict[str, dict[str, Any]]
+    status: Literal["success", "error", "interrupted"]
+
+
+Event = Executing | Progress | Executed | Cached | Failed | Finished
+
+
+class EventSocket:
+    """The websocket of one client id, opened anew whenever it was cut."""
+
+    def __init__(self, url: str, local: bool, client_id: str):
+        self._url = f"ws{url.removeprefix('http')}/ws?clientId={quote(client_id)}"
+        self._no_proxy = ["*"] if local else None
+        self._socket: websocket.WebSocket | None = None
+        self._received = 0.0
+
+    def __enter__(self) -> EventSocket:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def connect(self) -> bool:
+        """Opens the socket; whether that succeeded."""
+        with suppress(OSError, websocket.WebSocketException):
+            self._socket = websocket.create_connection(
+                self._url,
+                timeout=5,
+                http_no_proxy=self._no_proxy,
+                # Checked byte by byte in Python it costs more than all else; json.loads checks it anyway.
+                skip_utf8_validation=True,
+            )
+            self._received = time.monotonic()
+        return self._socket is not None
+
+    def receive(self, seconds: float) -> dict[str, Any]:
+        """The next message; empty if there is none within `seconds`, it is no text, or the socket is cut."""
+        if self._socket is None and not self.connect():
+            time.sleep(seconds)
+            return {}
+        assert self._socket
+        try:
+            self._socket.settimeout(seconds)
+            kind, data = self._socket.recv_data()
+        except websocket.WebSocketTimeoutException:
+            # A dead connection is silent too, and ComfyUI can mute the new socket when it notices the end of
+            # an old one with the same client id.
+            if time.monotonic() - self._received > 30:
+                self._close()
+            return {}
+        except (OSError, websocket.WebSocketException):
+            self._close()
+            time.sleep(min(seconds, 0.5))
+            return {}
+        self._received = time.monotonic()
+        if kind == websocket.ABNF.OPCODE_CLOSE:
+            self._close()
+        if kind != websocket.ABNF.OPCODE_TEXT:
+            return {}
+        with suppress(ValueError):
+            message = json.loads(data)
+            if isinstance(message, dict) and isinstance(message.get("data"), dict):
+                return message
+        return {}
+
+    def _close(self) -> None:
+        if self._socket:
+            with suppress(OSError, websocket.WebSocketException):
+                self._socket.close(timeout=1)
+        self._socket = None
+
+
+class EventReader:
+    """A prompt's messages, each told once, completed from its history entry at the end."""
+
+    def __init__(self, prompt_id: str):
+        self._id = prompt_id
+        self._node: str | None = None
+        self._progress: dict[str, Progress] = {}
+        self._told: list[Event] = []
+
+    def ends(self, message: dict[str, Any]) -> bool:
+        """Whether it says that the prompt's history has been written."""
+        data = message.get("data", {})
+        return (
+            message.get("type") == "executing"
+            and data.get("node") is None
+            and data.get("prompt_id") == self._id
+        )
+
+    def read(self, message: dict[str, Any]) -> Iterator[Event]:
+        data = message["data"]
+        if data.get("prompt_id") != self._id:
+            return
+        kind = message.get("type")
+        if kind == "executing" and data.get("node"):
+            node = data.get("display_node") or data["node"]
+            if node != self._node:
+                self._node = node
+                yield Executing(node)
+        elif kind == "progress" and data.get("node"):
+            yield from self._advance(data["node"], data)
+        elif kind == "progress_state":
+            for node_id, state in data.get("nodes", {}).items():
+                if state.get("state") == "running":
+                    yield from self._advance(state.get("display_node_id") or node_id, state)
+        elif kind == "executed":
+            yield from self._once(Executed(data["node"], data["output"]) if data.get("output") else None)
+        elif kind in ("execution_cached", "execution_error"):
+            yield from self._once(_status_event(kind, data))
+
+    def close(self, entry: dict[str, Any]) -> Iterator[Event]:
+        """What was not heard, and the end."""
+        status = entry.get("status") or {}
+        kinds = {kind for kind, _ in status.get("messages", [])}
+        for kind, data in status.get("messages", []):
+            yield from self._once(_status_event(kind, data))
+        for node, output in entry["outputs"].items():
+            yield from self._once(Executed(node, output))
+        success = "success" if status.get("status_str") == "success" else "error"
+        yield Finished(entry["outputs"], "interrupted" if "execution_interrupted" in kinds else success)
+
+    def _advance(self, node: str, state: dict[str, Any]) -> Iterator[Event]:
+        event = Progress(node, float(state["value"]), float(state["max"]))
+        if self._progress.get(node) != event:
+            self._progress[node] = event
+            yield event
+
+    def _once(self, event: Event | None) -> Iterator[Event]:
+        if event is not None and event not in self._told:
+            self._told.append(event)
+            yield event
+
+
+def _status_event(kind: str, data: dict[str, Any]) -> Cached | Failed | None:
+    if kind == "execution_cached" and data.get("nodes"):
+        return Cached(tuple(data["nodes"]))
+    if kind == "execution_error":
+        # `current_inputs`, whole tensors in print, is left out.
+        return Failed(
+            str(data.get("node_id")),
+            str(data.get("node_type")),
+            str(data.get("exception_type")),
+            str(data.get("exception_message")).strip()[:SHOWN_CHARACTERS],
+            "".join(data.get("traceback") or [])[-SHOWN_CHARACTERS:],
+        )
+    return None

@@ -1,0 +1,153 @@
+"""The model files: which there are, which a profile needs, and which a graph names that a server lacks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .client import Comfy
+
+EXTENSIONS = (".safetensors", ".sft", ".gguf", ".pt", ".pth", ".ckpt", ".bin")
+MODEL_FOLDERS = (
+    *("audio_encoders", "checkpoints", "classifiers", "clip_vision", "configs", "controlnet", "diffusers"),
+    *("diffusion_models", "embeddings", "gligen", "hypernetworks", "latent_upscale_models", "loras"),
+    *("model_patches", "photomaker", "style_models", "text_encoders", "upscale_models", "vae", "vae_approx"),
+)
+LEGACY_FOLDERS = {"diffusion_models": "unet", "text_encoders": "clip", "controlnet": "t2i_adapter"}
+"""Older names of model folders, which ComfyUI still reads."""
+_FOLDER_OF_INPUT = {
+    "audio_encoder": "audio_encoders",
+    "ckpt": "checkpoints",
+    "clip": "text_encoders",
+    "clip_vision": "clip_vision",
+    "control_net": "controlnet",
+    "diffusion_model": "diffusion_models",
+    "lora": "loras",
+    "model": "upscale_models",
+    "text_encoder": "text_encoders",
+    "unet": "diffusion_models",
+    "vae": "vae",
+}
+
+
+class ModelFile(NamedTuple):
+    """A model file: its name, its folder below `models`, its size in GB (10^9 bytes) and its address.
+
+    `needed_by` are the profiles that load it. What is not known of a user's own file is None.
+    """
+
+    file: str
+    folder: str | None
+    gb: float | None
+    url: str | None
+    needed_by: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        size = f" ({self.gb:.3g} GB)" if self.gb else ""
+        return (
+            f"{self.file}{size} belongs in models/{self.folder or '...'}{f': {self.url}' if self.url else ''}"
+        )
+
+
+@cache
+def known_models() -> tuple[ModelFile, ...]:
+    """The files of models.json."""
+    data = json.loads(Path(__file__).with_name("models.json").read_text(encoding="utf-8"))
+    return tuple(ModelFile(**{**entry, "needed_by": tuple(entry["needed_by"])}) for entry in data)
+
+
+def missing(graph: Mapping[str, Any], comfy: Comfy) -> list[ModelFile]:
+    """The model files that a graph names and the server does not have, each once, in the graph's order.
+
+    Raises:
+        ComfyError: the server does not answer.
+    """
+    found = _missing(graph, comfy.object_info())
+    # A file may have been put there since the server was last asked.
+    return _missing(graph, comfy.object_info(refresh=True)) if found else []
+
+
+def read_by(node: Mapping[str, Any], comfy: Comfy) -> list[str]:
+    """The model files that a node of a graph reads from disk when it runs."""
+    return [value for _, value, _ in _named(node, comfy.object_info())]
+
+
+def cached(models: Path) -> list[Path]:
+    """Folders in ComfyUI's layout among RunPod's cached models, which are below the volume's folder."""
+    snapshots = sorted(models.glob("huggingface-cache/hub/models--*/snapshots/*"))
+    return [folder for path in snapshots for folder in (path / "split_files", path) if folder.is_dir()]
+
+
+def locate(models: Path, model: ModelFile) -> Path | None:
+    """Where a model file lies below a folder of models, if it does and is whole."""
+    folders = [model.folder, LEGACY_FOLDERS.get(model.folder or "")]
+    roots = (models, models / "models", *cached(models))
+    paths = [root / folder / model.file for root in roots for folder in folders if folder]
+    return next((path for path in paths if path.is_file() and _whole(path)), None)
+
+
+def warm(models: Path, profile: str) -> tuple[int, float]:
+    """Reads a profile's model files once, so that ComfyUI finds them in the machine's file cache.
+
+    Returns:
+        How many of its files are there, and how many GB (10^9 bytes) were read.
+    """
+    paths = [locate(models, model) for model in known_models() if profile in model.needed_by]
+    there = [path for path in paths if path]
+    block = bytearray(2**24)
+    for path in there:
+        with path.open("rb", buffering=0) as file:
+            while file.readinto(block):
+                pass
+    return len(there), sum(path.stat().st_size for path in there) / 1e9
+
+
+def _missing(graph: Mapping[str, Any], classes: Mapping[str, Any]) -> list[ModelFile]:
+    known = {model.file: model for model in known_models()}
+    found: dict[ModelFile, None] = {}
+    for node in graph.values():
+        for name, value, options in _named(node, classes):
+            if value not in options:
+                folder = _FOLDER_OF_INPUT.get(name.rstrip("0123456789").removesuffix("_name"))
+                file = value.replace("\\", "/").rpartition("/")[2]
+                found[known.get(file, ModelFile(value, folder, None, None))] = None
+    return list(found)
+
+
+def _named(node: Mapping[str, Any], classes: Mapping[str, Any]) -> Iterator[tuple[str, str, list[Any]]]:
+    """The inputs of a node that name a model file: name, value, and the values that the server allows."""
+    inputs = classes.get(node["class_type"], {}).get("input", {})
+    declared = {**inputs.get("required", {}), **inputs.get("optional", {})}
+    for name, value in node["inputs"].items():
+        options = _options(declared.get(name))
+        if isinstance(value, str) and value.lower().endswith(EXTENSIONS) and options is not None:
+            yield name, value, options
+
+
+def _options(declared: Any) -> list[Any] | None:
+    """The values that an input allows, as V1 nodes declare them or V3 nodes; None if it is no choice."""
+    if not declared:
+        return None
+    if isinstance(declared[0], list):
+        return declared[0]
+    settings = declared[1] if len(declared) > 1 else {}
+    return settings.get("options") if declared[0] == "COMBO" else None
+
+
+def _whole(path: Path) -> bool:
+    """Whether a safetensors file is as long as its header says; a broken-off download is not."""
+    if path.suffix != ".safetensors":
+        return True
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if length > path.stat().st_size:
+                return False
+            header = json.loads(file.read(length))
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        return path.stat().st_size >= 8 + length + max(ends, default=0)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False

@@ -1,0 +1,276 @@
+"""The headless ComfyUI process of this machine: on loopback only, and never longer alive than the driver."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import logging
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+import story_studio
+
+from ..files import COMFYUI, SET_UP
+from .flags import ServerError, choose_flags, merge_flags, read_core
+from .machine import inspect_machine
+from .models import LEGACY_FOLDERS, MODEL_FOLDERS, cached
+
+PACK = Path(story_studio.__file__).resolve().parent
+GRACE_SECONDS = 10
+LOG_LINES = 200
+
+_SECRET = re.compile(r"^(AWS|BUCKET|RUNPOD)_|(^|_)TOKENS?$|SECRET|_KEY|PASSW|CREDENTIAL", re.IGNORECASE)
+
+# A supervisor, and not PR_SET_PDEATHSIG, which would fire when the driver's *thread* that started it ends.
+# It outlives the signals to its own group: its exit status is ComfyUI's, and nothing of ComfyUI stays behind.
+_SUPERVISOR = """
+import os, signal, subprocess, sys
+driver = int(sys.argv[1])
+for number in (signal.SIGTERM, signal.SIGUSR1):
+    signal.signal(number, lambda *_: None)
+comfyui = subprocess.Popen(sys.argv[2:])
+while True:
+    try:
+        status = comfyui.wait(0.5)
+        os.killpg(0, signal.SIGTERM)
+        sys.exit(status if status >= 0 else 128 - status)
+    except subprocess.TimeoutExpired:
+        if os.getppid() != driver:
+            os.killpg(0, signal.SIGKILL)
+"""
+
+# SIGUSR1 writes what each thread is doing into the log, and ends the process. The fault handler that ComfyUI
+# enables itself says that of one thread only in some versions, and it is seldom the one that hangs.
+_START = """
+import faulthandler, os, runpy, signal, sys
+faulthandler.register(signal.SIGUSR1, all_threads=True, chain=True)
+del sys.argv[0]
+sys.path[0] = os.path.dirname(sys.argv[0])
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+_COLOUR = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]")
+
+logger = logging.getLogger(__name__)
+
+
+class Server:
+    """A ComfyUI process. As a context manager it is ready inside and gone after.
+
+    To use the seconds of its start, call `start()` early and `wait()` when it is needed.
+
+    Args:
+        workspace: ComfyUI's base directory, made if need be: custom_nodes, input, user, models, server.log.
+        output: where finished files go.
+        models: a folder of models in ComfyUI's layout, or one with such a folder `models` in it, beside the
+            workspace's own; RunPod's cached models below it are found too.
+        extra_flags: further flags of ComfyUI; they win over the chosen ones.
+        ready_seconds: how long it may take to answer.
+        port: the port on loopback; 0 takes a free one.
+
+    Attributes:
+        url: its address.
+    """
+
+    def __init__(
+        self,
+        workspace: Path,
+        output: Path,
+        *,
+        models: Path | None = None,
+        extra_flags: Sequence[str] = (),
+        ready_seconds: float = 180,
+        port: int = 0,
+    ):
+        self.workspace, self.output, self.models = workspace.resolve(), output.resolve(), models
+        self.extra_flags, self.ready_seconds = extra_flags, ready_seconds
+        self.port = _free_port(port)
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._temp: Path | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log: deque[str] = deque(maxlen=LOG_LINES)
+        self._drain: threading.Thread | None = None
+        self._deadline = 0.0
+
+    def __enter__(self) -> Server:
+        try:
+            self.start()
+            self.wait()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Starts the process and returns at once.
+
+        Raises:
+            ServerError: ComfyUI is not set up, or the arguments or flags are wrong.
+        """
+        if not (COMFYUI / "main.py").is_file():
+            raise ServerError(f"There is no ComfyUI in {COMFYUI}: {SET_UP}.")
+        core = read_core(COMFYUI)
+        flags = merge_flags(choose_flags(inspect_machine(), core, self.extra_flags), self.extra_flags, core)
+        command = [sys.executable, "-c", _START, str(COMFYUI / "main.py"), *self._prepare(), *flags]
+        environment = {name: value for name, value in os.environ.items() if not _SECRET.search(name)}
+        logger.info("Starting ComfyUI at %s with %s", self.url, " ".join(flags))
+        self._deadline = time.monotonic() + self.ready_seconds
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _SUPERVISOR, str(os.getpid()), *command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            # A crash leaves the stack of its thread in the log.
+            env={**environment, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"},
+            start_new_session=True,
+        )
+        self._drain = threading.Thread(target=self._read_log, args=(self._process.stdout,), daemon=True)
+        self._drain.start()
+
+    def wait(self) -> None:
+        """Waits until the server answers; `start` began its time.
+
+        Raises:
+            ServerError: it died or its time is over; with the end of its log.
+        """
+        while not (self._answers() and self.alive()):
+            late = time.monotonic() > self._deadline
+            if late or not self.alive():
+                self.stop()
+                what = f"did not answer within {self.ready_seconds:g} s" if late else "ended at its start"
+                raise ServerError(
+                    f"ComfyUI {what}. The end of {self.workspace / 'server.log'}:\n{self.log_tail(20)}"
+                )
+            time.sleep(0.05)
+
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def log_tail(self, lines: int = 20) -> str:
+        """The last lines of what it wrote, 200 at most, without colours."""
+        return "\n".join(list(self._log)[-lines:])
+
+    def ending(self) -> str:
+        """How the process ended, in a few words."""
+        status = self._process.wait(GRACE_SECONDS) if self._process else 0
+        if status > 128 and status - 128 in [*signal.Signals]:
+            return f"killed by {signal.Signals(status - 128).name}"
+        return f"exit status {status}"
+
+    def abort(self) -> None:
+        """Ends a process that hangs; what each of its threads was doing is then at the end of its log."""
+        if self._process and self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGUSR1)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(GRACE_SECONDS)
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self.stop()
+
+    def stop(self) -> None:
+        """Ends the process and whatever it started, within about 10 s; harmless if it has ended."""
+        if self._process and self._process.poll() is None:
+            # The group is the supervisor, ComfyUI and what ComfyUI started, ffmpeg for one.
+            os.killpg(self._process.pid, signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(GRACE_SECONDS)
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        if self._drain:
+            self._drain.join(5)
+        if self._temp:
+            shutil.rmtree(self._temp, ignore_errors=True)
+
+    def _prepare(self) -> list[str]:
+        for folder in ("custom_nodes", "input", "user", "models", "temp"):
+            (self.workspace / folder).mkdir(parents=True, exist_ok=True)
+        self.output.mkdir(parents=True, exist_ok=True)
+        _link(PACK, self.workspace / "custom_nodes" / PACK.name)
+        # ComfyUI empties its temp folder at its start: one of its own leaves another server's files alone.
+        self._temp = Path(tempfile.mkdtemp(prefix="server-", dir=self.workspace / "temp"))
+        flags = ["--listen", "127.0.0.1", "--port", str(self.port), "--base-directory", str(self.workspace)]
+        flags += ["--output-directory", str(self.output), "--temp-directory", str(self._temp)]
+        flags += ["--database-url", "sqlite:///:memory:", "--disable-auto-launch"]
+        flags += ["--max-upload-size", "2048"]
+        if self.models:
+            # JSON is YAML, and needs no rules about which paths to quote.
+            paths = self._temp / "model_paths.yaml"
+            paths.write_text(json.dumps(_model_paths(self.models)), encoding="utf-8")
+            flags += ["--extra-model-paths-config", str(paths)]
+        return flags
+
+    def _answers(self) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.request("GET", "/system_stats")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def _read_log(self, pipe: IO[bytes]) -> None:
+        log = self.workspace / "server.log"
+        # Renamed, not emptied: the log of a crash stays, and another server in this workspace keeps its own.
+        with suppress(FileNotFoundError):
+            log.replace(log.with_suffix(".log.1"))
+        with pipe, log.open("wb", buffering=0) as file:
+            rest = b""
+            while block := os.read(pipe.fileno(), 2**16) or (rest and b"\n"):
+                *lines, rest = (rest + block).split(b"\n")
+                # A progress bar repaints its line with \r: only what would be left of it on a screen counts.
+                for line in lines:
+                    shown = _COLOUR.sub(b"", line).rstrip(b"\r").rpartition(b"\r")[2]
+                    file.write(shown + b"\n")
+                    self._log.append(shown.decode(errors="replace"))
+                rest = rest[-(2**16) :]
+
+
+def _free_port(port: int) -> int:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise ServerError(f"Port {port} is taken: choose another, or 0 for any free one.") from None
+        return probe.getsockname()[1]
+
+
+def _link(pack: Path, link: Path) -> None:
+    if link.exists() and not link.is_symlink():
+        return
+    if not (pack / "__init__.py").is_file():
+        raise ServerError(f"The node pack is not in {pack}: install Story Studio again.")
+    if not link.is_symlink() or link.readlink() != pack:
+        link.unlink(missing_ok=True)
+        link.symlink_to(pack, target_is_directory=True)
+
+
+def _model_paths(models: Path) -> dict[str, dict[str, object]]:
+    root = models.resolve()
+    if not root.is_dir():
+        raise ServerError(f"The models folder {models} does not exist: make it, or name another.")
+    own = root / "models" if (root / "models").is_dir() else root
+    folders = {name: "\n".join(filter(None, (name, LEGACY_FOLDERS.get(name)))) for name in MODEL_FOLDERS}
+    roots = {"story_studio": own, **{f"cached_{number}": path for number, path in enumerate(cached(root))}}
+    return {
+        name: {"base_path": str(path), "is_default": path == own, **folders} for name, path in roots.items()
+    }

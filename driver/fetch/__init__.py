@@ -1,0 +1,1 @@
+"""Files from addresses: inputs that strangers name, and model files."""

@@ -1,0 +1,1 @@
+"""Stories in, finished files and a manifest out."""

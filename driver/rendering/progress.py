@@ -1,0 +1,147 @@
+"""How far a render is: phase, scene, step, and the time that is left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from story_studio.story.graph import Graph, Owner, Phase, SceneId
+
+PHASES: dict[Phase, str] = {"still": "stills", "clip": "clips", "film": "film"}
+_STILL_COST = 2.0
+_FILM_COST = 2.0
+
+
+class Status(NamedTuple):
+    """Where a render is.
+
+    Attributes:
+        phase: what is being made.
+        scene: the scene's id, or "" while something that serves several runs.
+        done, total: finished and all scenes (or films) of this phase.
+        fraction: how much of the scene's work is done, 0 to 1.
+        step: the running node's step and all its steps, or None while it does not tell.
+        percent: how much of everything is done, 0 to 100.
+        seconds_left: an estimate from this render's own pace, or None while there is nothing to tell it from.
+    """
+
+    phase: Phase
+    scene: str
+    done: int
+    total: int
+    fraction: float
+    step: tuple[int, int] | None
+    percent: float
+    seconds_left: float | None
+
+
+OnProgress = Callable[[Status], None]
+
+
+@dataclass
+class _Work:
+    """One still, clip or film: its expected cost in units of its phase, and how much of it is done."""
+
+    phase: Phase
+    cost: float
+    fraction: float = 0.0
+    reused: bool = False
+
+
+@dataclass
+class ProgressTracker:
+    """Follows a render's events and tells its status; the time left follows from the pace of each phase."""
+
+    seconds: dict[SceneId, float]
+    show: OnProgress
+    spent: dict[Phase, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
+    _work: dict[str, _Work] = field(default_factory=dict)
+    _graph: Graph = field(default_factory=Graph)
+    _current: Owner = Owner("still", None)
+    _step: tuple[int, int] | None = None
+    _since: float = 0.0
+
+    def start(self, graph: Graph) -> None:
+        """A graph was submitted, the first one or what is left of it."""
+        self._graph, self._since = graph, time.monotonic()
+        self._work = {node: _Work("still", _STILL_COST) for node in graph.stills.values()}
+        self._work |= {node: _Work("clip", self.seconds[scene]) for scene, node in graph.clips.items()}
+        self._work |= {node: _Work("film", _FILM_COST) for node in graph.films.values()}
+
+    def executing(self, node: str) -> None:
+        """A node began; a checkpoint that looks for its file is no work."""
+        self._spend()
+        if node in self._graph.stills.values() or node in self._graph.clips.values():
+            return
+        self._current, self._step = self._graph.owners.get(node, self._current), None
+        self._tell(self._phase())
+
+    def step(self, node: str, value: float, steps: float) -> None:
+        """A node says how far it is."""
+        fraction, self._step = value / steps, (round(value), round(steps)) if steps > 1 else None
+        owner = self._graph.owners.get(node)
+        work = self._work.get(self._end_of(owner) or "")
+        if work and work.fraction < 1:
+            work.fraction = max(work.fraction, min(fraction, 0.99))
+            self._spend()
+            self._tell(self._phase())
+
+    def made(self, node: str, reused: bool) -> None:
+        """A still, clip or film is finished; one that was found was not worked for."""
+        if work := self._work.get(node):
+            work.fraction, work.reused = 1.0, reused
+            self._spend()
+            self._current, self._step = Owner(work.phase, None), None
+            self._tell(work.phase)
+
+    def _spend(self) -> None:
+        now = time.monotonic()
+        self.spent[self._current.phase] += now - self._since
+        self._since = now
+
+    def _end_of(self, owner: Owner | None) -> str | None:
+        if owner is None:
+            return None
+        if owner.scene is None:
+            return next(iter(self._graph.films.values()), None) if owner.phase == "film" else None
+        return (self._graph.stills if owner.phase == "still" else self._graph.clips).get(owner.scene)
+
+    def _phase(self) -> Phase:
+        # Recordings and settings of the clips are read while stills are still missing: that is no phase.
+        for phase in PHASES:
+            if any(work.phase == phase and work.fraction < 1 for work in self._work.values()):
+                return phase
+        return self._current.phase
+
+    def _tell(self, phase: Phase) -> None:
+        scene = self._current.scene if self._current.phase == phase else None
+        of_phase = [work for work in self._work.values() if work.phase == phase]
+        work = self._work.get(self._end_of(self._current) or "") if self._current.phase == phase else None
+        everything = sum(work.cost for work in self._work.values()) or 1
+        done = sum(work.cost * work.fraction for work in self._work.values())
+        self.show(
+            Status(
+                phase,
+                scene.scene if scene else "",
+                sum(work.fraction == 1 for work in of_phase),
+                len(of_phase),
+                work.fraction if work else 0.0,
+                self._step,
+                100 * done / everything,
+                self._seconds_left(),
+            )
+        )
+
+    def _seconds_left(self) -> float | None:
+        left = 0.0
+        for phase in PHASES:
+            works = [work for work in self._work.values() if work.phase == phase and not work.reused]
+            done = sum(work.cost * work.fraction for work in works)
+            missing = sum(work.cost * (1 - work.fraction) for work in works)
+            if missing and phase != "film":
+                if not done:
+                    return None
+                left += missing * self.spent[phase] / done
+        return left

@@ -1,0 +1,1 @@
+"""The client's side of an endpoint: estimates, jobs and their results."""

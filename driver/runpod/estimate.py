@@ -1,0 +1,400 @@
+"""What a story takes and costs on RunPod, reckoned before anything is rendered.
+
+The first figures (gpus.json) are the seed's, the estimates that this project started from: an A100
+80GB at $1.89 an hour, 10 s for a still of 832x480 at 20 steps, 120 s for a video at 480p and 20 steps, 3 to
+5 minutes for a swap of models, 15 minutes for a video on a cold worker, 30 for ten scenes. By arithmetic:
+
+- A warm worker still holds the clips' models of the story before, so each story loads the stills' models and
+  then the clips'. Ten scenes take 1800 s if each of the two takes (1800 - 10 * 10 - 10 * 120) / 2 = 250 s.
+- A cold worker has then started after 900 - 250 - 120 = 530 s.
+
+The seed does not say how long its video's voice is. Here it is one chunk, the least that the model makes: up
+to 4.8 s of voice. Published times of the model make that 1.1 * 786 / 2 = 432 s on an A100, 3.6 times the
+seed's, so its figure is rather too low, and all the more so for longer voices.
+
+Measured, on two cores without a GPU, are a draft's still and chunk and a second of film. Other sizes and
+settings follow by arithmetic: time grows with the runs of the model (the steps, twice as many at a cfg above
+1) and with the pixels. A story's own templates are reckoned as the profile's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import ROUND_HALF_UP, ROUND_UP, Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.text import Text
+
+from story_studio.story import recipes
+from story_studio.story.graph import Files, Plan
+from story_studio.story.problems import Problem, Problems, nearest
+from story_studio.story.schema import Story
+
+from ..comfy import models
+from ..rendering import manifest
+from ..terminal import duration
+
+_SEED, _OWN, _MEASURED = "the seed's estimates", "own estimates", "measured"
+_PIXELS = 832 * 480
+_STILL_RUNS, _CLIP_RUNS = 20, 40
+"""Runs of the model for the seed's still and chunk."""
+_CODING = 1.1
+"""What the coding of a chunk's pictures weighs, in runs of the model: 5 s where 40 runs take 180."""
+_ATTENTION = 0.53
+"""Share of a run at 480p that grows with the square of the pixels."""
+_DRAFT_STILL, _DRAFT_CLIP, _FILM = 0.4, 1.2, 0.27
+_HOUR, _DAY = 3600.0, 24 * 3600.0
+_SLOWER = 5
+"""How many times longer than reckoned a job may take: 3.6 by published times, and scenes are tried twice."""
+
+
+class Quote(NamedTuple):
+    """What a story takes with so many workers.
+
+    Attributes:
+        workers: how many share the scenes.
+        cold: whether they start for it; warm ones run already and hold the clips' models.
+        seconds: from submission to the finished film.
+        worker_seconds: what is paid, the time of all workers together.
+        cost: USD.
+    """
+
+    workers: int
+    cold: bool
+    seconds: float
+    worker_seconds: float
+    cost: float
+
+
+class Figure(NamedTuple):
+    """Seconds that something takes, and where that is from: _SEED, _OWN or _MEASURED."""
+
+    seconds: float
+    source: str
+
+
+class Figures(NamedTuple):
+    """What the parts of a render take on one worker.
+
+    Attributes:
+        start: until a cold worker begins to load models.
+        load_stills, load_clips: loading the models of each phase, in place of the other's.
+        still: a still of 832x480 at 20 runs of its model.
+        clip: a chunk, up to 5 s of a clip, of 832x480 at 20 steps and a cfg above 1.
+        film: a second of the film.
+    """
+
+    start: Figure
+    load_stills: Figure
+    load_clips: Figure
+    still: Figure
+    clip: Figure
+    film: Figure
+
+
+class Limit(NamedTuple):
+    """Seconds for RunPod's `executionTimeout`, while a worker has the job, and `ttl`, from its submission."""
+
+    execution: float
+    ttl: float
+
+
+def add_command(commands: Any) -> None:
+    """Adds `plan` to argparse's subparsers."""
+    command = commands.add_parser("plan", help="say what stories would take and cost on RunPod")
+    command.add_argument("stories", nargs="+", type=Path, metavar="STORY", help="a YAML or JSON story file")
+    command.add_argument(
+        "--profile", help=f"{', '.join(recipes.profile_names())}; instead of the story's own"
+    )
+    names = list(gpus())
+    command.add_argument("--gpu", choices=names, default=names[0], help=f"each worker's GPU ({names[0]})")
+    command.add_argument("--price", type=float, metavar="USD", help="of a worker's hour, if it changed")
+    command.add_argument("--workers", type=int, default=4, metavar="W", help="show 1 to W workers (4)")
+    command.add_argument(
+        "--max-cost", type=float, metavar="USD", help="most that a story may cost; fails if it costs more"
+    )
+    command.add_argument(
+        "--measured",
+        type=Path,
+        metavar="FOLDER",
+        help="results of earlier renders on such a GPU: what they took replaces the first figures",
+    )
+    command.set_defaults(command=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prints what each story takes and costs; the result is the exit status.
+
+    Raises:
+        Problems: what is wrong with the stories, or that all quotes for one are above --max-cost.
+    """
+    from ..cli.main import prepare
+
+    told = {"--price": options.price, "--max-cost": options.max_cost, "--workers": options.workers}
+    wrong = {name: value for name, value in told.items() if value is not None and not value > 0}
+    if wrong:
+        raise Problems(Problem(name, f"{value} is not above 0.") for name, value in wrong.items())
+    with tempfile.TemporaryDirectory(prefix="story-studio-") as downloads:
+        stories, gathered = prepare(options, Path(downloads))
+    price = options.price or gpus()[options.gpu]["price"]
+    earlier = read_manifests(options.measured) if options.measured else []
+    out = Console(highlight=False)
+    problems: list[Problem] = []
+    for (_, story), inputs in zip(stories, gathered, strict=True):
+        seconds = {scene: found.recording.seconds for scene, found in inputs.items()}
+        figures = figures_for(story.profile, options.gpu, earlier)
+        found = quotes(story, seconds, figures, price, options.workers)
+        scenes = f"{len(seconds)} scene{'s' * (len(seconds) > 1)}"
+        voice = f"{sum(seconds.values()):.1f} s of voice"
+        about = f"{story.project_id}: {scenes}, {voice}, {story.profile}, {options.gpu} at ${price:g} an hour"
+        for line in (about, *_told(figures), *_table(found, options.max_cost), ""):
+            out.print(line, markup=False, soft_wrap=True)
+        try:
+            choose(found, options.max_cost)
+        except Problems as error:
+            problems += [Problem(f"{story.project_id}: {where}", what) for where, what in error.problems]
+    if problems:
+        raise Problems(problems)
+    return 0
+
+
+def gpus() -> dict[str, dict[str, float]]:
+    """The GPUs whose figures are known, by name: `price` of an hour in USD, and seconds as in Figures."""
+    return json.loads(Path(__file__).with_name("gpus.json").read_text(encoding="utf-8"))
+
+
+def quotes(
+    story: Story, seconds: Mapping[str, float], figures: Figures, price: float, max_workers: int
+) -> list[Quote]:
+    """What a story takes and costs, cold and warm, for 1 to `max_workers` workers (at most one a scene).
+
+    Each worker loads the models and makes the stills and clips of its share; one of them then makes the film.
+
+    Args:
+        story: the story, with the profile that it is rendered with.
+        seconds: length of each scene's voice, by the scene's id.
+        figures: of the story's profile.
+        price: USD an hour of one worker.
+        max_workers: at least 1.
+    """
+    work = _work(story, seconds)
+    film = figures.film.seconds * sum(seconds.values()) if story.film else 0.0
+    found = []
+    for cold in (True, False):
+        for workers in range(1, min(max_workers, len(seconds)) + 1):
+            shares = [[work[scene] for scene in share] for share in split_into_shards(seconds, workers)]
+            busy = [_share(figures, share, cold) for share in shares]
+            paid = sum(busy) + film
+            found.append(Quote(workers, cold, max(busy) + film, paid, paid * price / _HOUR))
+    return found
+
+
+def split_into_shards(seconds: Mapping[str, float], workers: int) -> list[list[str]]:
+    """Shares scenes out: the longest first, each to the worker with the least to do.
+
+    The longest share is at most 4/3 of the shortest possible.
+
+    Args:
+        seconds: length of each scene's voice, by the scene's id.
+        workers: at least 1.
+
+    Returns:
+        The ids of each worker's scenes in the order of `seconds`, without empty shares.
+    """
+    shares: list[list[str]] = [[] for _ in range(workers)]
+    loads = [0.0] * workers
+    for scene in sorted(seconds, key=lambda scene: -seconds[scene]):
+        least = loads.index(min(loads))
+        shares[least].append(scene)
+        loads[least] += seconds[scene]
+    place = {scene: number for number, scene in enumerate(seconds)}
+    return [sorted(share, key=lambda scene: place[scene]) for share in shares if share]
+
+
+def choose(quotes: Sequence[Quote], max_cost: float | None) -> Quote:
+    """The fastest of these quotes that costs at most `max_cost` USD, the cheapest of them if several are.
+
+    Raises:
+        Problems: all cost more.
+    """
+    within = [quote for quote in quotes if max_cost is None or quote.cost <= max_cost]
+    if not within:
+        least = min(quotes, key=lambda quote: quote.cost)
+        usd, state = _money(least.cost, ROUND_UP), "cold" if least.cold else "warm"
+        how = f"{state}, with {least.workers} worker{'s' * (least.workers > 1)}"
+        raise Problems(
+            [Problem("--max-cost", f"the least that it costs is ${usd}, {how}: allow that or more.")]
+        )
+    return min(within, key=lambda quote: (quote.seconds, quote.cost))
+
+
+def limit(quote: Quote) -> Limit:
+    """How long RunPod may let each job of a quote run and wait.
+
+    An hour and five times what is reckoned, for slow disks and scenes that are tried twice; a day more for
+    the queue. RunPod allows seven days.
+    """
+    execution = min(_HOUR + _SLOWER * quote.seconds, 6 * _DAY)
+    return Limit(execution, execution + _DAY)
+
+
+def figures_for(profile: str, gpu: str, manifests: Iterable[Mapping[str, Any]]) -> Figures:
+    """What the parts of a render take on a GPU: as earlier renders tell, or else the first figures.
+
+    Args:
+        profile: name of the profile. Only manifests of the same one count.
+        gpu: a name from gpus().
+        manifests: of earlier renders on such a GPU, as manifest.write() makes them.
+
+    Raises:
+        Problems: there is no such GPU.
+    """
+    if gpu not in gpus():
+        raise Problems([Problem("--gpu", f"no figures for {gpu!r}, {nearest(gpu, gpus())}")])
+    known = {name: Figure(value, _SEED) for name, value in gpus()[gpu].items() if name != "price"}
+    first = Figures(**known, film=Figure(_FILM, _OWN))
+    if not any(profile in model.needed_by for model in models.known_models()):
+        draft = {"load_stills": 0.0, "load_clips": 0.0, "still": _DRAFT_STILL, "clip": _DRAFT_CLIP}
+        first = first._replace(**{name: Figure(value, _OWN) for name, value in draft.items()})
+    return first._replace(**_measured(one for one in manifests if one.get("profile") == profile))
+
+
+def read_manifests(output: Path) -> list[dict[str, Any]]:
+    """The manifests of all projects in a folder of results; Problems if there are none."""
+    found = [manifest.read(path.parent) for path in sorted(output.glob(f"*/{manifest.MANIFEST}"))]
+    if not any(found):
+        raise Problems([Problem("--measured", f"no manifest in {output}: give a folder of earlier results.")])
+    return found
+
+
+def _measured(manifests: Iterable[Mapping[str, Any]]) -> dict[str, Figure]:
+    """The figures that complete renders tell.
+
+    A phase counts where loading is told apart from it: stills if no models were loaded, clips also if the
+    wait between the phases is known.
+    """
+    renders: dict[str, list[Mapping[str, Any]]] = {}
+    for one in manifests:
+        if one.get("status") == "complete":
+            # Stories that were rendered together share their seconds.
+            renders.setdefault(json.dumps([one["seconds"], one["model_loads"]]), []).append(one)
+    spent: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
+    for together in renders.values():
+        work = {name: sum(_made(one)[name] for one in together) for name in ("still", "clip", "film")}
+        seconds, loaded = together[0]["seconds"], any(together[0]["model_loads"].values())
+        between = seconds.get("between")
+        if not loaded:
+            spent["still"].append((seconds["stills"], work["still"]))
+        if not loaded or between is not None:
+            spent["clip"].append((max(0.0, seconds["clips"] - (between or 0.0)), work["clip"]))
+        if loaded and between is not None:
+            spent["load_clips"].append((between, 1.0))
+        spent["film"].append((seconds["films"], work["film"]))
+    return {
+        name: Figure(sum(time for time, work in parts if work) / done, _MEASURED)
+        for name, parts in spent.items()
+        if (done := sum(work for _, work in parts))
+    }
+
+
+def _made(one: Mapping[str, Any]) -> dict[str, float]:
+    """What a manifest's render made and did not reuse, in units of the figures."""
+    work = {"still": 0.0, "clip": 0.0, "film": 0.0}
+    for scene in one["scenes"]:
+        still, clip = scene.get("still"), scene.get("clip")
+        if still and not still["reused"] and scene["settings"]["still"]:
+            work["still"] += _still_work(scene["settings"]["still"])
+        if clip and not clip["reused"]:
+            work["clip"] += _clip_work(scene["settings"]["clip"], round(16 * clip["seconds"]))
+    if one["film"] and not one["film"]["reused"]:
+        work["film"] += one["film"]["seconds"]
+    return work
+
+
+def _work(story: Story, seconds: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+    """How many of the figures' stills and chunks each scene is, by its id."""
+    plan = Plan(
+        story, recipes.load_profile(story.profile), {scene.id: Files("", None) for scene in story.scenes}
+    )
+    work = {}
+    for scene in story.scenes:
+        told = manifest.scene_settings(plan, scene)
+        clip = _clip_work(told["clip"] or {}, math.ceil(16 * seconds[scene.id]))
+        work[scene.id] = _still_work(told["still"]) if told["still"] else 0.0, clip
+    return work
+
+
+def _still_work(settings: Mapping[str, Any]) -> float:
+    return settings["width"] * settings["height"] / _PIXELS * _runs(settings, _STILL_RUNS) / _STILL_RUNS
+
+
+def _clip_work(settings: Mapping[str, Any], pictures: int) -> float:
+    """A clip of so many pictures in chunks of 80, each made whole, the first of which loses three."""
+    chunks = -(-(pictures + 3) // 80)
+    area = settings["width"] * settings["height"] / _PIXELS
+    runs = _runs(settings, _CLIP_RUNS) * (1 - _ATTENTION + _ATTENTION * area)
+    return chunks * area * (runs + _CODING) / (_CLIP_RUNS + _CODING)
+
+
+def _runs(settings: Mapping[str, Any], unknown: int) -> int:
+    """Runs of the model; `unknown` if the settings do not tell its steps."""
+    steps = settings.get("steps")
+    return unknown if steps is None else steps * (2 if settings.get("cfg", 1) > 1 else 1)
+
+
+def _share(figures: Figures, work: Sequence[tuple[float, float]], cold: bool) -> float:
+    """Seconds of one worker for scenes of so many stills and chunks."""
+    stills, clips = (sum(part) for part in zip(*work, strict=True))
+    seconds = figures.still.seconds * stills + figures.clip.seconds * clips
+    if cold:
+        seconds += figures.start.seconds
+    if stills:
+        seconds += figures.load_stills.seconds
+    if stills or cold:
+        seconds += figures.load_clips.seconds
+    return seconds
+
+
+def _told(figures: Figures) -> Iterator[str]:
+    names = {
+        "start": "cold start",
+        "load_stills": "loading the stills' models",
+        "load_clips": "loading the clips' models",
+        "still": "a still (832x480, 20 steps)",
+        "clip": "a chunk of clip, up to 5 s (832x480, 20 steps, cfg above 1)",
+        "film": "a second of film",
+    }
+    for source in (_SEED, _OWN, _MEASURED):
+        parts = [
+            f"{names[name]} {figure.seconds:.3g} s"
+            for name, figure in figures._asdict().items()
+            if figure.source == source
+        ]
+        if parts:
+            yield f"{source}: {', '.join(parts)}"
+    if figures.clip.source == _SEED:
+        yield "the estimate for clips is low: published times of the model are 3.6 times as long."
+    yield "warm: workers that run already and hold the clips' models; keeping them so is not in the cost."
+
+
+def _table(quotes: Sequence[Quote], max_cost: float | None) -> Iterator[Text | str]:
+    yield (f"{'start':<5}{'workers':>9}{'time':>15}{'paid time':>15}{'cost':>10}")
+    for quote in quotes:
+        line = (
+            f"{'cold' if quote.cold else 'warm':<5}{quote.workers:>9}{duration(quote.seconds):>15}"
+            f"{duration(quote.worker_seconds):>15}{'$' + _money(quote.cost):>10}"
+        )
+        above = max_cost is not None and quote.cost > max_cost
+        yield Text.assemble((line, "strike"), "  above --max-cost") if above else line
+
+
+def _money(usd: float, rounding: str = ROUND_HALF_UP) -> str:
+    """USD with cents; a half cent counts, although a float may fall short of it."""
+    return str(Decimal(str(round(usd, 9))).quantize(Decimal("0.01"), rounding))

@@ -1,0 +1,175 @@
+"""Files in a bucket of any S3-compatible store."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import mimetypes
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import boto3
+from boto3.exceptions import Boto3Error
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from s3transfer.exceptions import RetriesExceededError, S3CopyFailedError, S3DownloadFailedError
+
+from .bucket import Bucket
+from .store import NotStored, StorageError, Store, Stored, checked, is_key
+
+ATTEMPTS = 12
+"""Requests before a 503 is believed: that takes half a minute, and more than one if it says SlowDown."""
+_REPLACED = (S3CopyFailedError, S3DownloadFailedError)
+_FAILURES = (Boto3Error, BotoCoreError, ClientError, RetriesExceededError, *_REPLACED)
+_PART = 16 * 2**20
+# The classic client, because the other one, which boto3 takes where it finds it, has settings of its own.
+_TRANSFER = TransferConfig(_PART, 4, _PART, preferred_transfer_client="classic")
+# An instance of its own does not read the machine's lists, which differ.
+_TYPES = mimetypes.MimeTypes()
+for _type, _suffix in (("image/webp", ".webp"), ("audio/wav", ".wav"), ("audio/flac", ".flac")):
+    _TYPES.add_type(_type, _suffix)
+_REASONS = {
+    "InvalidAccessKeyId": "BUCKET_ACCESS_KEY_ID is not known there: check it.",
+    "SignatureDoesNotMatch": "BUCKET_SECRET_ACCESS_KEY is wrong: check it.",
+    "Unauthorized": "the access key is wrong: check BUCKET_ACCESS_KEY_ID and BUCKET_SECRET_ACCESS_KEY.",
+    "AccessDenied": "the access key may not do that: allow it to read, write and list the bucket.",
+    "NoSuchBucket": "there is no such bucket: create it, or check BUCKET_NAME.",
+    "NoSuchKey": "it is not there any more.",
+    "AuthorizationHeaderMalformed": "the region is wrong: check BUCKET_REGION.",
+    "RequestTimeTooSkewed": "the clock of this machine is wrong: set it.",
+    "XAmzContentSHA256Mismatch": "it was damaged on its way: try again.",
+}
+# What is left of them in an answer without a text.
+_REASONS |= {"403": _REASONS["AccessDenied"], "404": _REASONS["NoSuchKey"]}
+
+
+class S3Store(Store):
+    """Files in a bucket of S3, R2 or another store of that kind. Nothing is asked of it until it is used."""
+
+    def __init__(self, bucket: Bucket):
+        self._bucket = bucket
+        self._client = boto3.Session().client(
+            "s3",
+            endpoint_url=bucket.endpoint_url,
+            aws_access_key_id=bucket.access_key_id,
+            aws_secret_access_key=bucket.secret_access_key.get_secret_value(),
+            region_name=bucket.region,
+            config=Config(
+                signature_version="s3v4",
+                # R2 and older servers refuse some of the checksums that boto3 adds by default. Without them
+                # it signs what it sends, which many servers check, and `_arrived` need not rely on any.
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+                retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+                connect_timeout=10,
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"the bucket {self._bucket.name}"
+
+    def find(self, key: str) -> Stored | None:
+        name = self._name(key)
+        with self._failing(f"{key} cannot be looked up in"):
+            try:
+                head = self._client.head_object(Bucket=self._bucket.name, Key=name)
+            except ClientError as error:
+                status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+                if status >= 500:
+                    raise
+                # The answer to HEAD never tells why. A listing fails for the same reason, and does.
+                self._client.list_objects_v2(Bucket=self._bucket.name, Prefix=name, MaxKeys=1)
+                if status != 404:
+                    raise
+                return None
+        return Stored(key, head["ContentLength"], head["Metadata"].get("sha256"))
+
+    def keys(self, below: str = "") -> list[str]:
+        root = self._bucket.prefix and f"{self._bucket.prefix}/"
+        start = f"{self._name(below)}/" if below else root
+        with self._failing("The files cannot be listed in"):
+            listing = self._client.get_paginator("list_objects_v2")
+            pages = listing.paginate(Bucket=self._bucket.name, Prefix=start)
+            keys = [item["Key"].removeprefix(root) for page in pages for item in page.get("Contents", [])]
+        return sorted(key for key in keys if is_key(key))
+
+    def url(self, key: str) -> str:
+        if self._bucket.public_url:
+            return f"{self._bucket.public_url.rstrip('/')}/{quote(self._name(key))}"
+        return self._client.generate_presigned_url(
+            "get_object",
+            Params={"Bucket": self._bucket.name, "Key": self._name(key)},
+            ExpiresIn=self._bucket.link_seconds,
+        )
+
+    def _put(self, path: Path, stored: Stored, lasting: bool) -> None:
+        whose = "public" if self._bucket.public_url else "private"
+        headers = {
+            "ContentType": _TYPES.guess_type(stored.key)[0] or "application/octet-stream",
+            "CacheControl": f"{whose}, max-age=31536000, immutable" if lasting else "no-cache",
+            # S3 itself keeps no SHA-256 over the whole of what was sent in parts.
+            "Metadata": {"sha256": stored.sha256},
+        }
+        place = (self._bucket.name, self._name(stored.key))
+        with self._failing(f"{stored.key} cannot be stored in"):
+            self._client.upload_file(str(path), *place, ExtraArgs=headers, Config=_TRANSFER)
+
+    def _arrived(self, path: Path, stored: Stored) -> bool:
+        with self._failing(f"{stored.key} cannot be looked up in"):
+            head = self._client.head_object(Bucket=self._bucket.name, Key=self._name(stored.key))
+        if head["ETag"].strip('"') == _etag(path):
+            return True
+        # With some servers and some encryptions it says nothing about the content.
+        with tempfile.TemporaryDirectory() as folder, contextlib.suppress(NotStored):
+            return self.download(stored.key, Path(folder, "back")) == stored
+        return False
+
+    def _get(self, key: str, aside: Path) -> None:
+        with self._failing(f"{key} cannot be fetched from"), aside.open("wb") as file:
+            self._client.download_fileobj(self._bucket.name, self._name(key), file, Config=_TRANSFER)
+
+    def _copy(self, found: Stored, key: str) -> None:
+        place = {"Bucket": self._bucket.name, "Key": self._name(found.key)}
+        with self._failing(f"{found.key} cannot be copied in"):
+            self._client.copy(place, self._bucket.name, self._name(key), Config=_TRANSFER)
+
+    def _name(self, key: str) -> str:
+        return "/".join(filter(None, (self._bucket.prefix, checked(key))))
+
+    @contextlib.contextmanager
+    def _failing(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except _FAILURES as error:
+            # Without the error itself, whose text may hold a signature.
+            raise StorageError(f"{what} {self}: {_reason(error)}") from None
+
+
+def _etag(path: Path) -> str:
+    """What S3 computes from a file that was sent in parts: the MD5 of their MD5s, and how many they are."""
+    with path.open("rb") as file:
+        parts = [_md5(part) for part in iter(lambda: file.read(_PART), b"")]
+        if file.tell() < _PART:
+            return (parts or [_md5(b"")])[0].hex()
+    return f"{_md5(b''.join(parts)).hex()}-{len(parts)}"
+
+
+def _md5(data: bytes) -> bytes:
+    return hashlib.md5(data, usedforsecurity=False).digest()
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, Boto3Error) and isinstance(error.__context__, Exception):
+        # An upload's error has only the text of its reason.
+        error = error.__context__
+    if isinstance(error, ClientError):
+        code, status = error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPStatusCode"]
+        if status in (429, 500, 502, 503, 504):
+            return f"it is overloaded or down (HTTP status {status}, {ATTEMPTS} times). Try again later."
+        return _REASONS.get(code, f"it answers {code} (HTTP status {status}): check the BUCKET_ settings.")
+    if isinstance(error, _REPLACED):
+        return "it was replaced meanwhile: try again."
+    return f"there is no connection, or it breaks ({type(error).__name__}). Check BUCKET_ENDPOINT_URL."

@@ -1,0 +1,1 @@
+"""The endpoint's side: jobs as RunPod gives them, and what they are answered with."""

@@ -1,0 +1,385 @@
+"""The API of the endpoint: what a job may ask for, what is wrong with one, all at once, and what is answered.
+
+A job is RunPod's `input`: a task with its fields. Whatever a job leaves out is the profile's, as in a story.
+`python -m driver.worker.schema` prints the JSON Schema of it all, which is kept in workflows/endpoint.schema.json.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import zlib
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic.json_schema import GenerateJsonSchema, models_json_schema
+
+from story_studio.story.problems import Problem, Problems, nearest
+from story_studio.story.schema import (
+    DEFAULT_VIDEO_PROMPT,
+    Id,
+    Part,
+    Prompt,
+    Resolution,
+    Seed,
+    Story,
+    problem_of,
+)
+
+Source = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=20_000_000,
+        description="An http(s) address, a data URI, or the key of an object in the endpoint's own store.",
+    ),
+]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+_PROFILE = "draft, turbo, standard or quality."
+_MAX_WORKFLOW = 20_000_000
+"""Characters of a workflow as JSON: what RunPod takes for a whole job."""
+
+
+def _example(given: dict[str, Any]) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [given]})
+
+
+class _Job(Part):
+    profile: str = Field(default="standard", description=_PROFILE)
+    seed: Seed | None = Field(default=None, description="Without it one that follows from the job's id.")
+
+
+class ImageJob(_Job):
+    """One picture."""
+
+    model_config = _example(
+        {
+            "task": "image",
+            "prompt": "A professional businesswoman in a modern office, portrait style",
+            "negative_prompt": "blurry, low quality",
+            "width": 832,
+            "height": 480,
+            "steps": 20,
+        }
+    )
+    task: Literal["image"]
+    prompt: Prompt = Field(min_length=1, description="What the picture shows.")
+    negative_prompt: Prompt | None = Field(default=None, description="What it should not show.")
+    width: int = Field(default=832, ge=64, le=2048, multiple_of=16, description="Pixels.")
+    height: int = Field(default=480, ge=64, le=2048, multiple_of=16, description="Pixels.")
+    steps: int | None = Field(default=None, ge=1, le=200, description="Sampling steps.")
+    cfg: float | None = Field(default=None, ge=1, le=30, description="Guidance.")
+
+
+class VideoJob(_Job):
+    """A picture that says a recording."""
+
+    model_config = _example(
+        {
+            "task": "video",
+            "image": "https://example.com/StoryStudio/img_123.png",
+            "audio": "https://example.com/StoryStudio/audio_123.mp3",
+            "prompt": "Person speaking naturally with subtle expressions",
+            "resolution": "480p",
+            "sample_steps": 20,
+        }
+    )
+    task: Literal["video"] = "video"
+    image: Source
+    audio: Source
+    prompt: Prompt = Field(default=DEFAULT_VIDEO_PROMPT, description="What happens in the video.")
+    negative_prompt: Prompt | None = Field(default=None, description="What should not happen.")
+    resolution: Resolution = "480p"
+    sample_steps: int | None = Field(default=None, ge=1, le=200, description="Sampling steps.")
+    cfg: float | None = Field(default=None, ge=1, le=30, description="Guidance.")
+
+
+class BatchJob(Story):
+    """A story: for each scene a picture and a talking video, and a film if it is wanted."""
+
+    model_config = _example(
+        {
+            "task": "batch",
+            "project_id": "story_123",
+            "scenes": [
+                {
+                    "id": "scene_1",
+                    "prompt": "A hero standing on a mountain at sunrise",
+                    "audio_url": "https://example.com/audio1.mp3",
+                },
+                {
+                    "id": "scene_2",
+                    "prompt": "The hero meets a friendly dragon",
+                    "audio_url": "https://example.com/audio2.mp3",
+                },
+            ],
+            "image_settings": {"width": 832, "height": 480, "steps": 20},
+            "video_settings": {"resolution": "480p", "sample_steps": 20},
+        }
+    )
+    task: Literal["batch"]
+    project_id: Id = "story"
+
+
+class InputImage(Part):
+    """A picture, or another file, for the nodes of a workflow that load it by this name."""
+
+    name: str = Field(min_length=1, max_length=255, description="As the nodes of the workflow name it.")
+    image: Source = Field(description="Base64, a data URI, an http(s) address, or a key of the store.")
+
+
+class Node(BaseModel):
+    """A node of a workflow."""
+
+    model_config = ConfigDict(extra="allow")
+    class_type: str = Field(min_length=1, description="the node's class, as text.")
+    inputs: dict[str, Any] = Field(description="the node's inputs by name.")
+
+
+class WorkflowJob(Part):
+    """Any ComfyUI workflow, in API format: the input of worker-comfyui as it stands."""
+
+    model_config = _example(
+        {
+            "task": "workflow",
+            "workflow": {
+                "1": {"class_type": "LoadImage", "inputs": {"image": "portrait.png"}},
+                "2": {"class_type": "ImageInvert", "inputs": {"image": ["1", 0]}},
+                "3": {
+                    "class_type": "SaveImage",
+                    "inputs": {"images": ["2", 0], "filename_prefix": "inverted"},
+                    "_meta": {"title": "Save Image"},
+                },
+            },
+            "images": [{"name": "portrait.png", "image": "https://example.com/portrait.png"}],
+        }
+    )
+    task: Literal["workflow"] = "workflow"
+    workflow: dict[str, Node] = Field(
+        min_length=1, max_length=5000, description="ComfyUI's Workflow > Export (API): nodes by their ids."
+    )
+    images: list[InputImage] | None = Field(default=None, max_length=100)
+    comfy_org_api_key: SecretStr | None = Field(
+        default=None, description="A key for ComfyUI's nodes that call paid services."
+    )
+
+    @field_validator("workflow", mode="before")
+    @classmethod
+    def _in_api_format(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        if isinstance(value.get("nodes"), list):
+            raise ValueError(
+                "is in the format of ComfyUI's interface: export it with Workflow > Export (API)."
+            )
+        try:
+            size = len(json.dumps(value, allow_nan=False))
+        except (ValueError, TypeError, RecursionError):
+            raise ValueError("is no JSON: it holds NaN, or is nested too deeply.") from None
+        if size > _MAX_WORKFLOW:
+            raise ValueError(f"is larger than {_MAX_WORKFLOW // 10**6} MB: give its pictures as `images`.")
+        return value
+
+    @field_validator("images")
+    @classmethod
+    def _distinct(cls, images: list[InputImage] | None) -> list[InputImage] | None:
+        names = [image.name for image in images or []]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"the names {', '.join(twice)} are used more than once: give each its own.")
+        return images
+
+    @field_validator("comfy_org_api_key", mode="before")
+    @classmethod
+    def _is_text(cls, value: Any) -> Any:
+        # The message of a failed check would show what was given.
+        if value is not None and not isinstance(value, str):
+            raise ValueError("is no text: give the key as Comfy.org shows it.")
+        return value
+
+
+class _Answer(BaseModel):
+    generation_time: float = Field(description="Seconds that the job took.")
+    warnings: list[str] = Field(description="What had no effect, or was mended; a sentence each.")
+
+
+class _Rendered(_Answer):
+    seconds: dict[str, float] = Field(
+        description="Seconds in all (`total`), for `stills`, `clips` and `film`, and from the last still to "
+        "the first step of the first clip (`between`)."
+    )
+    model_loads: dict[str, int] = Field(description="How often each model file was loaded.")
+
+
+class _Media(_Rendered):
+    seed: int
+    sha256: Sha256
+    bytes: int
+    width: int = Field(description="Pixels.")
+    height: int = Field(description="Pixels.")
+
+
+class ImageAnswer(_Media):
+    """What an image job is answered."""
+
+    image_url: str
+
+
+class VideoAnswer(_Media):
+    """What a video job is answered."""
+
+    video_url: str
+    resolution: str
+    duration: float = Field(description="Seconds.")
+
+
+class SceneAnswer(BaseModel):
+    """What was made of a scene; what is missing was not finished, and `error` says why."""
+
+    id: str
+    seed: int
+    image_url: str | None = None
+    image_sha256: Sha256 | None = None
+    video_url: str | None = None
+    video_sha256: Sha256 | None = None
+    duration: float | None = Field(default=None, description="Seconds of its video.")
+    width: int | None = Field(default=None, description="Pixels of its video.")
+    height: int | None = Field(default=None, description="Pixels of its video.")
+    error: str | None = None
+
+
+class BatchAnswer(_Rendered):
+    """What a batch is answered. If not one scene was finished, `error` is there too, and the job failed."""
+
+    project_id: str
+    status: Literal["complete", "partial", "failed"]
+    scenes: list[SceneAnswer]
+    film_url: str | None = None
+    film_sha256: Sha256 | None = None
+    storyboard_url: str | None = None
+    storyboard_sha256: Sha256 | None = None
+    manifest_url: str
+    total_time: float = Field(description="Seconds.")
+    images_time: float = Field(description="Seconds.")
+    videos_time: float = Field(description="Seconds.")
+    error: str | None = None
+
+
+class OutputFile(BaseModel):
+    """A file that a workflow saved."""
+
+    filename: str
+    type: Literal["base64", "s3_url"] = Field(description="What `data` is: the content, or the address.")
+    data: str
+    content_type: str
+    bytes: int
+    sha256: Sha256
+
+
+class WorkflowAnswer(_Answer):
+    """What a workflow is answered."""
+
+    images: list[OutputFile]
+    videos: list[OutputFile] = Field(description="Videos, and animated pictures.")
+    audio: list[OutputFile]
+    files: list[OutputFile] = Field(default=[], description="All other files.")
+    text: list[str] = Field(default=[], description="What its nodes show as text.")
+    errors: list[str] = Field(default=[], description="Why something else was not made.")
+    status: Literal["success_no_images"] | None = Field(default=None, description="It saved nothing.")
+
+
+class Failure(BaseModel):
+    """What any job is answered that failed."""
+
+    error: str = Field(description="What is wrong and what to do; a line for each problem.")
+    generation_time: float
+
+
+Job = ImageJob | VideoJob | BatchJob | WorkflowJob
+_JOBS: dict[str, type[Job]] = {
+    "image": ImageJob,
+    "video": VideoJob,
+    "batch": BatchJob,
+    "workflow": WorkflowJob,
+}
+
+
+def parse(given: Any) -> Job:
+    """The job in RunPod's `input`. Without a `task` it is a workflow if it has one, else a video.
+
+    Raises:
+        Problems: everything that is wrong with it, each with the path of its field.
+    """
+    if isinstance(given, str):
+        # As worker-comfyui takes it too.
+        with contextlib.suppress(ValueError, RecursionError):
+            given = json.loads(given)
+    if not isinstance(given, dict):
+        raise Problems([Problem("input", "a job is an object with a `task` and its fields.")])
+    task = given.get("task", "workflow" if "workflow" in given else "video")
+    if not isinstance(task, str) or task not in _JOBS:
+        raise Problems([Problem("task", f"{str(task)[:80]!r} is no task, {nearest(str(task), _JOBS)}")])
+    # What a batch is asked for are its scenes; a film is made if it is wanted too.
+    optional = {"film": False} if task == "batch" else {}
+    try:
+        return _JOBS[task].model_validate({**optional, **given, "task": task})
+    except ValidationError as error:
+        raise Problems(problem_of(detail, {}, _JOBS[task]) for detail in error.errors()) from None
+
+
+def seed_of(job: ImageJob | VideoJob, job_id: str) -> int:
+    """The job's seed, or one from its id: a job that RunPod tries again goes on where it was."""
+    return zlib.crc32(job_id.encode()) if job.seed is None else job.seed
+
+
+class _Untitled(GenerateJsonSchema):
+    """Without titles of fields, from which generators of types would make a type each."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema of all jobs; what they are answered is in its `$defs`, `ImageJob` with `ImageAnswer`."""
+    jobs = list(_JOBS.values())
+    answers = (ImageAnswer, VideoAnswer, BatchAnswer, WorkflowAnswer, Failure)
+    _, found = models_json_schema(
+        [(model, "validation") for model in (*jobs, *answers)], schema_generator=_Untitled
+    )
+    parts = found["$defs"]
+    _accept_api_names(parts["Scene"])
+    film = parts["BatchJob"]["properties"]["film"]
+    film |= {"anyOf": [*film["anyOf"], {"type": "boolean"}], "default": False}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Story Studio's endpoint",
+        "description": "RunPod's `input`. Its `output` is the task's answer, or a Failure.",
+        "anyOf": [{"$ref": f"#/$defs/{job.__name__}"} for job in jobs],
+        "$defs": parts,
+    }
+
+
+def _accept_api_names(scene: dict[str, Any]) -> None:
+    """Tells what Scene's validators take besides its fields."""
+    fields = scene["properties"]
+    fields["id"] = {"anyOf": [fields["id"], {"type": "integer", "minimum": 0}]}
+    fields["scene"] = {
+        "type": ["integer", "string"],
+        "description": "`id` is `scene_` and this, if not given.",
+    }
+    for name in ("audio", "image"):
+        fields[f"{name}_url"] = {**fields[name], "description": f"Another name for `{name}`."}
+    scene["required"] = []
+    either = [
+        {"oneOf": [{"required": [a]}, {"required": [b]}]}
+        for a, b in (("id", "scene"), ("audio", "audio_url"))
+    ]
+    scene["allOf"] = [
+        *either,
+        {"not": {"required": ["image", "image_url"]}},
+        {"anyOf": [{"required": [name]} for name in ("prompt", "image", "image_url")]},
+    ]
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(schema(), indent=2) + "\n")

@@ -1,0 +1,80 @@
+"""The doctor's report, and the inventory of model files that it and the driver use."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+
+from driver.cli.doctor import failed, main, report, show, text
+from driver.comfy.models import known_models, locate
+from story_studio.story.recipes import load_profile, profile_names
+
+
+def write_safetensors(path, size=16, cut=0):
+    header = json.dumps({"a": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes((len(header).to_bytes(8, "little") + header + bytes(size))[: -cut or None])
+
+
+@pytest.mark.parametrize("folder", ["models/diffusion_models", "diffusion_models", "unet"])
+def test_finds_a_file_where_comfyui_would(tmp_path, folder):
+    model = known_models()[0]
+    write_safetensors(tmp_path / folder / model.file)
+    assert locate(tmp_path, model) == tmp_path / folder / model.file
+
+
+@pytest.mark.parametrize("cut", [1, 16, 40])
+def test_a_broken_off_download_is_no_model(tmp_path, cut):
+    model = known_models()[0]
+    write_safetensors(tmp_path / str(model.folder) / model.file, cut=cut)
+    assert locate(tmp_path, model) is None
+    assert "broken off" in text(report(tmp_path, tmp_path))
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_every_profile_names_the_files_it_loads(name):
+    profile = load_profile(name)
+    values = [value for template in (profile.still, profile.clip) for value in constants(template)]
+    values += [value for value in profile.clip_settings.get("models", {}).values() if isinstance(value, str)]
+    loaded = {value for value in values if value.endswith(".safetensors")}
+    replaced = {
+        value
+        for node in profile.clip.nodes.values()
+        for key, value in node["inputs"].items()
+        if key in profile.clip_settings.get("models", {})
+    }
+    assert loaded - replaced == {model.file for model in known_models() if name in model.needed_by}
+
+
+def constants(template):
+    return [
+        value
+        for node_id in template.ordered()
+        for value in template.nodes[node_id]["inputs"].values()
+        if isinstance(value, str)
+    ]
+
+
+def test_report_names_each_missing_file_with_its_address(tmp_path):
+    present = known_models()[0]
+    write_safetensors(tmp_path / str(present.folder) / present.file)
+    stream = io.StringIO()
+    checks = report(tmp_path, tmp_path)
+    show(checks, stream)
+    for model in known_models():
+        assert f"{model.folder}/{model.file}" in stream.getvalue()
+        assert (f"Download {model.url}" in stream.getvalue()) == (model is not present)
+    assert not failed(checks)
+
+
+def test_only_what_stops_even_a_draft_fails(tmp_path):
+    checks = report(tmp_path, tmp_path)
+    assert not failed(checks)
+    assert failed([*checks[:4], checks[4]._replace(state="fail")])
+
+
+def test_exit_status_is_that_of_the_draft_profile(tmp_path, capsys):
+    assert main(tmp_path, tmp_path / "not/yet/there") == 0
+    assert "profile draft" in capsys.readouterr().out

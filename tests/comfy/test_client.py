@@ -1,0 +1,395 @@
+"""The client against a real server: what it tells, what it survives and what it refuses."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from PIL import Image
+
+from driver.comfy.client import Comfy, ComfyError, Lost, Rejected, Stuck, Unreachable
+from driver.comfy.events import Cached, Executed, Executing, Failed, Finished, Progress
+from driver.comfy.models import known_models, missing
+from driver.comfy.process import Server
+
+TEST_NODES = """
+import gc
+import time
+from pathlib import Path
+
+import comfy.utils
+from server import PromptServer
+
+class Slow:
+    INPUT_TYPES = classmethod(lambda cls: {"required": {"image": ("IMAGE",), "steps": ("INT",)}})
+    RETURN_TYPES, FUNCTION, CATEGORY = ("IMAGE",), "run", "test"
+
+    def run(self, image, steps):
+        bar = comfy.utils.ProgressBar(steps)
+        for _ in range(steps):
+            time.sleep(0.1)
+            bar.update(1)
+        return (image,)
+
+class Untidy:
+    # After its prompt, ComfyUI collects garbage for a second, and `marker` is written as it begins.
+
+    INPUT_TYPES = classmethod(lambda cls: {"required": {"marker": ("STRING",)}})
+    RETURN_TYPES, FUNCTION, CATEGORY, OUTPUT_NODE = (), "run", "test", True
+
+    def run(self, marker):
+        queue = PromptServer.instance.prompt_queue
+
+        def collect(phase, info):
+            if phase == "start" and info["generation"] == 2 and not queue.currently_running:
+                gc.callbacks.remove(collect)
+                Path(marker).touch()
+                time.sleep(1)
+
+        gc.callbacks.append(collect)
+        return {}
+
+NODE_CLASS_MAPPINGS = {"Slow": Slow, "Untidy": Untidy}
+"""
+MANY = 3000
+"""Steps of the slow node that take minutes, on any machine: what ends sooner was ended."""
+Graph = dict[str, dict[str, Any]]
+
+
+class Relay:
+    """A TCP relay in front of a server, whose connections can be cut."""
+
+    def __init__(self, port: int):
+        self._port, self._pairs = port, []
+        self._door = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._door.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        for end in self._pairs:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+        self._pairs.clear()
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._door.shutdown(socket.SHUT_RDWR)
+        self._door.close()
+        self.cut()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._door.accept()
+                server = socket.create_connection(("127.0.0.1", self._port))
+                self._pairs += [client, server]
+                for source, sink in ((client, server), (server, client)):
+                    threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(2**16):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    workspace = tmp_path_factory.mktemp("comfy")
+    nodes = workspace / "custom_nodes"
+    (nodes / "story_studio").mkdir(parents=True)
+    (nodes / "story_studio/__init__.py").write_text("NODE_CLASS_MAPPINGS = {}\n")
+    (nodes / "slow.py").write_text(TEST_NODES)
+    with Server(workspace, workspace / "output") as server:
+        yield server
+
+
+@pytest.fixture
+def comfy(server: Server) -> Comfy:
+    return Comfy(server.url)
+
+
+@pytest.fixture
+def relay(server: Server) -> Iterator[Relay]:
+    relay = Relay(server.port)
+    yield relay
+    relay.close()
+
+
+def picture_graph(steps: int = 0, prefix: str = "picture") -> Graph:
+    """A new picture at each call, so that nothing comes from ComfyUI's cache."""
+    colour = uuid.uuid4().int % 0xFFFFFF
+    image = {"width": 64, "height": 32, "batch_size": 1, "color": colour}
+    return {
+        "1": {"class_type": "EmptyImage", "inputs": image},
+        "2": {"class_type": "Slow", "inputs": {"image": ["1", 0], "steps": steps}},
+        "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": prefix}},
+    }
+
+
+def submit(comfy: Comfy, graph: Graph) -> tuple[str, str]:
+    prompt_id, client_id = str(uuid.uuid4()), uuid.uuid4().hex
+    comfy.submit(graph, prompt_id, client_id)
+    return prompt_id, client_id
+
+
+def output_of(events: list[Any]) -> dict[str, Any]:
+    assert isinstance(events[-1], Finished)
+    assert events[-1].status == "success"
+    return events[-1].outputs["3"]["images"][0]
+
+
+def goes_on(comfy: Comfy, prompt: tuple[str, str]) -> bool:
+    """Whether the prompt's slow node makes two more steps."""
+    values = (event.value for event in comfy.watch(*prompt) if isinstance(event, Progress))
+    return next(values) < next(values) < MANY
+
+
+def test_tells_what_happens_in_order(comfy):
+    events = list(comfy.run(picture_graph(steps=5)))
+    executing = [event.node for event in events if isinstance(event, Executing)]
+    assert executing == ["1", "2", "3"]
+    slow = [event.value for event in events if isinstance(event, Progress) and event[::2] == ("2", 5)]
+    assert slow == [1, 2, 3, 4] or slow == [1, 2, 3, 4, 5]
+    assert [event.node for event in events if isinstance(event, Executed)] == ["3"]
+    assert output_of(events)["type"] == "output"
+
+
+def test_tells_what_was_cached(comfy):
+    graph = picture_graph()
+    first, again = list(comfy.run(graph)), list(comfy.run(graph))
+    assert not [event for event in first if isinstance(event, Cached)]
+    assert again[0] == Cached(("1", "2", "3"))
+    assert [type(event) for event in again] == [Cached, Executed, Finished]
+    assert output_of(again) == output_of(first)
+
+
+def test_needs_no_messages_at_all(comfy):
+    prompt_id, _ = submit(comfy, picture_graph(steps=2))
+    events = list(comfy.watch(prompt_id, "a client that nothing is told to"))
+    assert [type(event) for event in events] == [Executed, Finished]
+
+
+def test_tells_of_a_prompt_that_has_ended_before(comfy):
+    prompt_id, client_id = submit(comfy, picture_graph())
+    output_of(list(comfy.watch(prompt_id, client_id)))
+    asked: list[str] = []
+    comfy._session.hooks["response"].append(lambda answer, **_: asked.append(urlsplit(answer.url).path))
+    output_of(list(comfy.watch(prompt_id, client_id)))
+    # The first question is the last: it does not wait for a message that has long been sent.
+    assert asked == [f"/history/{prompt_id}"]
+
+
+def test_survives_a_cut_socket_and_hears_again(relay):
+    events = []
+    cut_at = None
+    for event in Comfy(relay.url).run(picture_graph(steps=40)):
+        events.append(event)
+        if isinstance(event, Progress) and event.value == 5 and cut_at is None:
+            relay.cut()
+            cut_at = len(events)
+    assert cut_at
+    heard = [event.value for event in events[cut_at:] if isinstance(event, Progress)]
+    assert len(heard) > 5
+    assert output_of(events)
+
+
+def test_finds_the_end_that_came_while_it_was_cut_off(relay, server):
+    comfy = Comfy(relay.url)
+    prompt_id, client_id = submit(comfy, picture_graph(steps=10))
+    watch = comfy.watch(prompt_id, client_id)
+    while not isinstance(next(watch), Progress):
+        pass
+    relay.cut()
+    time.sleep(1.5)
+    assert output_of(list(watch))
+
+
+def test_works_below_a_path(server, tmp_path):
+    comfy = Comfy(server.url + "/api/")
+    events = list(comfy.run(picture_graph(steps=1)))
+    assert Executing("2") in events
+    assert comfy.fetch(output_of(events), tmp_path / "a.png").exists()
+
+
+def test_rejects_a_wrong_graph_with_its_errors(comfy):
+    graph = picture_graph()
+    graph["1"]["inputs"]["width"] = -5
+    del graph["2"]["inputs"]["image"]
+    with pytest.raises(Rejected, match=r"node 2 \(Slow\): Required input is missing: image") as caught:
+        submit(comfy, graph)
+    assert caught.value.error["type"] == "prompt_outputs_failed_validation"
+    assert caught.value.node_errors["2"]["errors"][0]["extra_info"]["input_name"] == "image"
+
+
+def test_rejects_an_unknown_node(comfy):
+    graph = picture_graph()
+    graph["2"]["class_type"] = "NoSuchNode"
+    with pytest.raises(Rejected, match="rejects the graph: .*NoSuchNode"):
+        submit(comfy, graph)
+
+
+def test_runs_nothing_of_a_graph_of_which_a_part_is_wrong(comfy):
+    graph = picture_graph(steps=50)
+    graph["4"] = {"class_type": "SaveImage", "inputs": {"images": ["2", 0]}}
+    prompt_id = str(uuid.uuid4())
+    with pytest.raises(Rejected, match="node 4"):
+        comfy.submit(graph, prompt_id, "client")
+    with pytest.raises((Lost, AssertionError)):
+        output_of(list(comfy.watch(prompt_id, "client")))
+
+
+def test_tells_which_node_failed(comfy, tmp_path):
+    (tmp_path / "broken.png").write_text("no picture")
+    graph = picture_graph()
+    name = comfy.upload(tmp_path / "broken.png", "broken.png")
+    graph["1"] = {"class_type": "LoadImage", "inputs": {"image": name}}
+    *events, end = comfy.run(graph)
+    (failed,) = [event for event in events if isinstance(event, Failed)]
+    assert (failed.node, failed.class_type) == ("1", "LoadImage")
+    assert "UnidentifiedImageError" in failed.type
+    assert "cannot identify" in failed.message
+    assert 0 < len(failed.traceback) <= 2000
+    assert end == Finished({}, "error")
+
+
+def test_uploads_and_fetches_the_same_picture(comfy, tmp_path, server):
+    Image.new("RGB", (8, 8), (200, 30, 90)).save(tmp_path / "mine.png")
+    name = comfy.upload(tmp_path / "mine.png", "mine.png")
+    assert name == "story_studio/mine.png"
+    graph = picture_graph()
+    graph["1"] = {"class_type": "LoadImage", "inputs": {"image": name}}
+    file = comfy.fetch(output_of(list(comfy.run(graph))), tmp_path / "deep/er/back.png")
+    assert Image.open(file).getpixel((3, 3)) == (200, 30, 90)
+    assert [path.name for path in file.parent.iterdir()] == ["back.png"]
+
+
+def test_uploads_over_an_older_file(comfy, tmp_path, server):
+    for text in ("first", "second, longer"):
+        (tmp_path / "voice.wav").write_text(text)
+        comfy.upload(tmp_path / "voice.wav", "voice.wav", subfolder="a/b")
+        assert (server.workspace / "input/a/b/voice.wav").read_text() == text
+
+
+def test_uploads_a_name_with_a_hash_once_and_mends_a_broken_one(comfy, tmp_path, server):
+    (tmp_path / "voice.wav").write_bytes(b"sound" * 1000)
+    name = f"{hashlib.sha256(b'sound' * 1000).hexdigest()[:16]}.wav"
+    there = server.workspace / "input" / comfy.upload(tmp_path / "voice.wav", name)
+    written = there.stat().st_mtime_ns
+    comfy.upload(tmp_path / "voice.wav", name)
+    assert there.stat().st_mtime_ns == written
+    there.write_bytes(b"sound")
+    comfy.upload(tmp_path / "voice.wav", name)
+    assert there.read_bytes() == b"sound" * 1000
+
+
+def test_fetch_of_a_lost_file_leaves_nothing(comfy, tmp_path):
+    with pytest.raises(ComfyError, match="no longer has"):
+        comfy.fetch({"filename": "gone.png", "subfolder": "", "type": "output"}, tmp_path / "gone.png")
+    assert not list(tmp_path.iterdir())
+
+
+def test_cancels_a_running_prompt(comfy):
+    events = []
+    prompt_id = str(uuid.uuid4())
+    for event in comfy.run(picture_graph(steps=MANY), prompt_id=prompt_id):
+        events.append(event)
+        if event == Executing("2"):
+            assert comfy.cancel(prompt_id)
+    assert events[-1] == Finished({}, "interrupted")
+    # Within its node, which would have taken minutes, and not after it.
+    assert all(event.value < MANY for event in events if isinstance(event, Progress) and event.node == "2")
+    assert Executing("3") not in events
+
+
+def test_cancels_a_waiting_prompt_and_no_other(comfy):
+    running, waiting = submit(comfy, picture_graph(steps=MANY)), submit(comfy, picture_graph())
+    assert comfy.cancel(waiting[0])
+    with pytest.raises(Lost, match="Submit it again"):
+        list(comfy.watch(*waiting))
+    assert goes_on(comfy, running)
+    assert comfy.cancel(running[0])
+
+
+def test_gives_up_at_its_time_and_leaves_the_prompt_alone(comfy):
+    prompt = submit(comfy, picture_graph(steps=MANY))
+    with pytest.raises(Stuck, match="not finished the graph"):
+        list(comfy.watch(*prompt, timeout=0.5))
+    assert goes_on(comfy, prompt)
+    assert comfy.cancel(prompt[0])
+
+
+def test_says_when_the_server_is_gone(relay, server):
+    comfy = Comfy(relay.url)
+    prompt = submit(comfy, picture_graph(steps=20))
+    watch = comfy.watch(*prompt, patience=1)
+    next(watch)
+    relay.close()
+    with pytest.raises(Unreachable, match="does not answer"):
+        list(watch)
+    assert Comfy(server.url).cancel(prompt[0])
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:8188", "ftp://host", "http://", "file:///etc/passwd"])
+def test_refuses_what_is_no_address(address):
+    with pytest.raises(ComfyError, match="no address"):
+        Comfy(address)
+
+
+def test_tells_a_server_that_is_not_comfyui(server):
+    with pytest.raises(ComfyError, match="answers /nonsense/system_stats with status 404"):
+        Comfy(server.url + "/nonsense").stats()
+
+
+def test_shows_no_password():
+    with pytest.raises(Unreachable) as caught:
+        Comfy("http://me:hunter2@127.0.0.1:9/").stats()
+    assert "hunter2" not in str(caught.value)
+
+
+def test_names_each_missing_model_with_folder_and_address(comfy, server):
+    known = {model.file: model for model in known_models()}
+    wav2vec = known["wav2vec2_large_english_fp16.safetensors"]
+    graph: Graph = {
+        "1": {"class_type": "VAELoader", "inputs": {"vae_name": "ae.safetensors"}},
+        "2": {"class_type": "VAELoader", "inputs": {"vae_name": "ae.safetensors"}},
+        "3": {"class_type": "AudioEncoderLoader", "inputs": {"audio_encoder_name": wav2vec.file}},
+        "4": {
+            "class_type": "LoraLoaderModelOnly",
+            "inputs": {"lora_name": "my.safetensors", "model": ["9", 0]},
+        },
+        "5": {"class_type": "NoSuchNode", "inputs": {"file": "x.safetensors"}},
+    }
+    vae, audio, lora = missing(graph, comfy)
+    assert vae == known["ae.safetensors"]
+    assert audio == wav2vec
+    assert str(lora) == "my.safetensors belongs in models/loras"
+    assert str(vae).endswith("belongs in models/vae: " + str(vae.url))
+    for model in (vae, audio):
+        path = server.workspace / "models" / str(model.folder) / model.file
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    assert missing(graph, comfy) == [lora]
+
+
+def test_frees_memory_for_the_next_prompt(comfy: Comfy, tmp_path: Path) -> None:
+    graph, marker = picture_graph(), tmp_path / "collecting"
+    list(comfy.run(graph))
+    list(comfy.run({"1": {"class_type": "Untidy", "inputs": {"marker": str(marker)}}}))
+    end = time.monotonic() + 60
+    while not marker.exists():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    # ComfyUI does not hear of it while it collects garbage.
+    comfy.free()
+    assert not [event for event in comfy.run(graph) if isinstance(event, Cached) and event.nodes]

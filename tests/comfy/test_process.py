@@ -1,0 +1,228 @@
+"""The ComfyUI process: how it starts, what it is given, and that nothing of it stays behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from driver.comfy.client import Comfy
+from driver.comfy.flags import ServerError
+from driver.comfy.process import Server
+from driver.files import COMFYUI
+from story_studio.core.contracts import version
+
+ROOT = Path(__file__).parents[2]
+SECRETS = (
+    "AWS_SECRET_ACCESS_KEY",
+    "BUCKET_ENDPOINT_URL",
+    "RUNPOD_POD_ID",
+    "HF_TOKEN",
+    "MY_SECRETS",
+    "X_API_KEY_2",
+)
+WRONG = ("--preview-method", "nonsense")
+"""A flag that only ComfyUI itself can refuse."""
+PAINTED = r"""
+print("\x1b[1m\x1b[33m[WARNING]\x1b[0m painted \x1b[36mblue\x1b[0m", flush=True)
+print("half\rwhole\x1b[0m\r", flush=True)
+NODE_CLASS_MAPPINGS = {}
+"""
+DRIVER = """
+import sys, time
+from pathlib import Path
+from driver.server import Server
+server = Server(Path(sys.argv[1]), Path(sys.argv[1]) / "output")
+server.start()
+while "pytorch version" not in server.log_tail():
+    time.sleep(0.05)
+print(server.url, flush=True)
+time.sleep(600)
+"""
+
+
+def make_workspace(folder: Path) -> Path:
+    """A workspace with a node pack of its own, so that these tests concern nothing but the process."""
+    pack = folder / "custom_nodes" / "story_studio"
+    pack.mkdir(parents=True)
+    (pack / "__init__.py").write_text("NODE_CLASS_MAPPINGS = {}\n")
+    return folder
+
+
+def processes_of(workspace: Path) -> list[psutil.Process]:
+    """ComfyUI and its supervisor, by the workspace in their command."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        if str(workspace) in (process.info["cmdline"] or []) and process.pid != os.getpid():
+            found.append(process)
+    return found
+
+
+def gone(workspace: Path, seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while processes_of(workspace) and time.monotonic() < end:
+        time.sleep(0.05)
+    return not processes_of(workspace)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    base = tmp_path_factory.mktemp("process")
+    workspace = make_workspace(base / "workspace")
+    (workspace / "custom_nodes" / "painted.py").write_text(PAINTED)
+    (base / "more/models/unet").mkdir(parents=True)
+    (base / "more/models/unet/mine.safetensors").touch()
+    snapshot = base / "more/huggingface-cache/hub/models--org--name/snapshots/0f1e"
+    (snapshot / "split_files/vae").mkdir(parents=True)
+    # As in a Hugging Face cache, where a file is a link to its content.
+    (snapshot / "split_files/vae/cached.safetensors").symlink_to(base / "more/models/unet/mine.safetensors")
+    with pytest.MonkeyPatch.context() as environment:
+        for name in SECRETS:
+            environment.setenv(name, "hunter2")
+        environment.setenv("HF_ENDPOINT", "https://example.org")
+        with Server(workspace, base / "out", models=base / "more") as server:
+            yield server
+        assert gone(workspace, 0)
+
+
+def test_answers_where_it_says(server):
+    assert server.alive()
+    stats = Comfy(server.url).stats()["system"]
+    assert stats["argv"][stats["argv"].index("--output-directory") + 1] == str(server.output)
+    assert {"--disable-api-nodes", "--offline"} & set(stats["argv"])
+
+
+def test_listens_on_loopback_only(server):
+    addresses = {
+        connection.laddr.ip
+        for process in processes_of(server.workspace)
+        for connection in process.net_connections(kind="inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert addresses == {"127.0.0.1"}
+
+
+def test_hands_no_secrets_down(server):
+    processes = processes_of(server.workspace)
+    assert len(processes) == 2
+    for process in processes:
+        environment = process.environ()
+        assert environment["HF_ENDPOINT"] == "https://example.org"
+        assert not set(SECRETS) & set(environment)
+        assert "hunter2" not in environment.values()
+
+
+def test_reads_models_of_another_folder(server):
+    assert Comfy(server.url).models("diffusion_models") == ["mine.safetensors"]
+    assert "cached.safetensors" in Comfy(server.url).models("vae")
+
+
+def test_keeps_its_log(server):
+    assert "To see the GUI" in server.log_tail(50)
+    assert len(server.log_tail(3).splitlines()) == 3
+    assert f"ComfyUI version: {version(COMFYUI)}" in (server.workspace / "server.log").read_text()
+
+
+def test_keeps_no_colours_and_what_a_screen_would_show(server):
+    log = (server.workspace / "server.log").read_text()
+    assert "\n[WARNING] painted blue\nwhole\n" in log
+    assert "\x1b" not in log
+
+
+def test_says_why_it_died_at_its_start(tmp_path):
+    workspace = make_workspace(tmp_path / "workspace")
+    with (
+        pytest.raises(ServerError, match="ended at its start(.|\n)*invalid choice: 'nonsense'"),
+        Server(workspace, tmp_path, extra_flags=WRONG),
+    ):
+        pass
+    assert gone(workspace, 0)
+
+
+def test_refuses_an_unknown_flag_before_it_starts(tmp_path):
+    workspace = tmp_path / "workspace"
+    said = f"ComfyUI {version(COMFYUI)} has no flag --cup: the nearest is --cpu."
+    with pytest.raises(ServerError, match=said), Server(workspace, tmp_path, extra_flags=["--cup"]):
+        pass
+    assert not workspace.exists()
+
+
+def test_gives_up_at_its_deadline(tmp_path):
+    workspace = make_workspace(tmp_path / "workspace")
+    # Long after the deadline it would answer, so that giving up is all that can end this as it should.
+    slow = workspace / "custom_nodes" / "slow.py"
+    slow.write_text("import time\ntime.sleep(300)\nNODE_CLASS_MAPPINGS = {}\n")
+    with pytest.raises(ServerError, match="within 1 s"), Server(workspace, tmp_path, ready_seconds=1):
+        pass
+    assert gone(workspace, 0)
+
+
+def test_outlives_the_thread_that_started_it(tmp_path):
+    workspace = make_workspace(tmp_path / "workspace")
+    server = Server(workspace, tmp_path)
+    thread = threading.Thread(target=server.start)
+    thread.start()
+    thread.join()
+    time.sleep(1.5)
+    assert server.alive()
+    server.stop()
+    assert not server.alive()
+    assert gone(workspace, 0)
+
+
+def test_keeps_the_log_of_the_start_before(tmp_path):
+    workspace = make_workspace(tmp_path / "workspace")
+    for method in ("first", "second"):
+        with (
+            pytest.raises(ServerError),
+            Server(workspace, tmp_path, extra_flags=["--preview-method", method]),
+        ):
+            pass
+    assert "'second'" in (workspace / "server.log").read_text()
+    assert "'first'" in (workspace / "server.log.1").read_text()
+    assert not list((workspace / "temp").iterdir())
+
+
+def test_refuses_a_port_that_is_taken(server):
+    with pytest.raises(ServerError, match="taken"):
+        Server(server.workspace, server.output, port=server.port)
+
+
+def test_refuses_a_models_folder_that_is_not_there(tmp_path):
+    with (
+        pytest.raises(ServerError, match="does not exist"),
+        Server(make_workspace(tmp_path / "workspace"), tmp_path, models=tmp_path / "nowhere"),
+    ):
+        pass
+
+
+def test_links_the_node_pack_and_mends_the_link(tmp_path):
+    link = tmp_path / "workspace/custom_nodes/story_studio"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / "moved-away")
+    with pytest.raises(ServerError), Server(tmp_path / "workspace", tmp_path, extra_flags=WRONG):
+        pass
+    assert link.resolve() == ROOT / "custom_nodes/story_studio"
+
+
+def test_dies_with_a_driver_that_is_killed(tmp_path):
+    workspace = make_workspace(tmp_path / "workspace")
+    driver = subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(workspace)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert driver.stdout and driver.stdout.readline().startswith("http://127.0.0.1:")
+        # The driver, the supervisor and ComfyUI.
+        assert len(processes_of(workspace)) == 3
+    finally:
+        driver.send_signal(signal.SIGKILL)
+        driver.communicate()
+    assert gone(workspace, 3)

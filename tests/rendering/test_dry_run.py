@@ -1,0 +1,229 @@
+"""What is kept, what a render would make anew and why, and how an earlier take is chosen again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from PIL import Image
+
+from driver.cli.main import OK, main
+from tests.conftest import Studio, write_voice
+
+WriteStory = Callable[..., Path]
+
+
+@pytest.fixture
+def told(
+    studio: Studio,
+    write_story: WriteStory,
+    capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
+) -> Any:
+    """A rendered two-scene story, and ways to change it, render it and ask what that would do."""
+    project = request.node.name.replace("[", "-").rstrip("]")[-60:].strip("_-")
+    return Told(write_story([0.5, 0.4], project_id=project), studio, capsys)
+
+
+class Told:
+    def __init__(self, path: Path, studio: Studio, capsys: pytest.CaptureFixture[str]):
+        self.path, self.studio, self.output, self._capsys = path, studio, studio.server.output, capsys
+        self.story = yaml.safe_load(path.read_text())
+        self.story["seed"] = abs(hash(self.story["project_id"])) % 10**6
+        self.render()
+
+    @property
+    def scenes(self) -> list[dict[str, Any]]:
+        return self.story["scenes"]
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        return json.loads((self.output / self.story["project_id"] / "manifest.json").read_text())
+
+    def render(self) -> list[str]:
+        """Renders it; which models sampled."""
+        self._write()
+        self.studio.samples()
+        assert self.studio.render(self.path, self.output) == OK
+        return [sample["kind"] for sample in self.studio.samples()]
+
+    def forecast(self) -> list[str]:
+        """What a render would do, a line for each still, clip and film."""
+        self._write()
+        self._capsys.readouterr()
+        arguments = ["--dry-run", "--server", self.studio.url, "--output", str(self.output)]
+        assert main(["render", str(self.path), *arguments]) == OK
+        return self._capsys.readouterr().out.splitlines()[:-1]
+
+    def _write(self) -> None:
+        self.path.write_text(yaml.safe_dump(self.story, sort_keys=False))
+
+
+REUSED = [f"scene_{number} {kind}: reused" for kind in ("still", "clip") for number in (1, 2)]
+STILL, CLIP = "Lumina2", "WAN22_S2V"
+
+
+def test_what_is_rendered_would_be_reused(told: Told) -> None:
+    assert told.forecast() == [*REUSED, "film: reused"]
+    assert told.render() == []
+    scenes = told.manifest["scenes"]
+    assert all(scene[kind]["reused"] for scene in scenes for kind in ("still", "clip"))
+    assert told.manifest["film"]["reused"]
+
+
+def test_a_changed_prompt_is_named_and_makes_its_own_parts(told: Told) -> None:
+    told.scenes[1]["prompt"] = "A ship at night"
+    assert told.forecast() == [
+        REUSED[0],
+        "scene_2 still: made, prompt (Scene 2 -> A ship at night)",
+        REUSED[2],
+        "scene_2 clip: made, its still is another",
+        "film: made, new clips: scene_2",
+    ]
+    assert told.render() == [STILL, CLIP]
+    assert told.forecast() == [*REUSED, "film: reused"]
+
+
+def test_another_language_keeps_every_still(told: Told, tmp_path: Path) -> None:
+    for number, scene in enumerate(told.scenes, start=1):
+        scene["audio"] = write_voice(tmp_path / f"other_{number}.wav", 0.6, 220).name
+    stills, clips, film = (lines := told.forecast())[:2], lines[2:4], lines[4]
+    assert stills == REUSED[:2]
+    assert all(": made, audio (story_studio/" in line for line in clips)
+    assert film == "film: made, new clips: scene_1, scene_2"
+    assert told.render() == [CLIP, CLIP]
+
+
+def test_another_seed_or_setting_is_named(told: Told) -> None:
+    told.scenes[0]["seed"] = 7
+    told.story["video_settings"]["cfg"] = 2.0
+    lines = told.forecast()
+    assert lines[0].startswith("scene_1 still: made, seed (") and lines[0].endswith("-> 7)")
+    assert lines[1] == REUSED[1]
+    assert lines[2].startswith("scene_1 clip: made, its still is another; cfg (4.5 -> 2.0), seed (")
+    assert lines[3] == "scene_2 clip: made, cfg (4.5 -> 2.0)"
+
+
+@pytest.mark.parametrize(
+    ("change", "made"), [("seed", [STILL, CLIP]), ("audio", [CLIP]), ("image", [CLIP]), ("text", [])]
+)
+def test_a_scene_s_change_makes_its_own_parts_alone(
+    told: Told, change: str, made: list[str], tmp_path: Path
+) -> None:
+    Image.new("RGB", (64, 64), "teal").save(tmp_path / "own.png")
+    write_voice(tmp_path / "other.wav", 0.6, 220)
+    values = {"seed": 7, "audio": "other.wav", "image": "own.png", "text": "Something else is said."}
+    told.scenes[1][change] = values[change]
+    lines = told.forecast()
+    assert lines[0] == REUSED[0] and lines[2] == REUSED[2]
+    assert sum(": made" in line for line in lines[1:4]) == len({*made, "own"} if change == "image" else made)
+    assert lines[4].startswith("film: made")
+    assert told.render() == made
+
+
+@pytest.mark.parametrize("change", ["order", "join"])
+def test_order_and_film_settings_make_only_the_film(told: Told, change: str) -> None:
+    if change == "order":
+        told.scenes.reverse()
+    else:
+        told.story["film"] = {"join": "crossfade"}
+    lines = told.forecast()
+    assert sorted(lines[:4]) == sorted(REUSED)
+    assert lines[4].startswith(
+        "film: made, " + ("scenes (" if change == "order" else "join (cut -> crossfade)")
+    )
+    assert told.render() == []
+
+
+def test_a_new_scene_and_a_lost_file_are_said(told: Told) -> None:
+    (path,) = (told.output / "story_studio" / "clips").glob(
+        f"*.{told.manifest['scenes'][0]['clip']['key']}.mp4"
+    )
+    path.unlink()
+    told.scenes.append({**told.scenes[1], "id": "scene_3"})
+    lines = told.forecast()
+    assert lines[3:] == [
+        "scene_1 clip: made, its file is gone",
+        "scene_2 clip: reused",
+        "scene_3 clip: made, the scene is new",
+        "film: made, new clips: scene_1, scene_3",
+    ]
+
+
+def test_an_earlier_take_is_kept_and_can_be_chosen_again(
+    told: Told, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = told.manifest["scenes"][0]
+    told.scenes[0]["seed"] = 8
+    told.render()
+    after = told.manifest["scenes"][0]
+    assert after["still"]["key"] != before["still"]["key"]
+    capsys.readouterr()
+    assert main(["takes", "--output", str(told.output)]) == OK
+    listed = {line.split()[1]: line for line in capsys.readouterr().out.splitlines()}
+    assert f"used by {told.story['project_id']}" in listed[after["still"]["key"]]
+    assert "not used" in listed[before["still"]["key"]]
+    assert "seed 8, prompt Scene 1" in listed[after["still"]["key"]]
+    told.scenes[0] |= {"still_take": before["still"]["key"], "clip_take": before["clip"]["key"]}
+    assert told.render() == []
+    chosen = told.manifest["scenes"][0]
+    assert [chosen[kind]["sha256"] for kind in ("still", "clip")] == [
+        before[kind]["sha256"] for kind in ("still", "clip")
+    ]
+    # That still alone, with the seed that is now the clip's, is another picture to talk: its clip is made.
+    del told.scenes[0]["clip_take"]
+    assert told.render() == [CLIP]
+
+
+def test_an_earlier_still_brings_back_the_clip_that_was_made_from_it(told: Told) -> None:
+    before = told.manifest["scenes"][0]
+    told.scenes[0]["prompt"] = "A ship at night"
+    assert told.render() == [STILL, CLIP]
+    told.scenes[0]["still_take"] = before["still"]["key"]
+    assert told.forecast()[:4] == REUSED
+    assert told.render() == []
+    assert told.manifest["scenes"][0]["clip"]["key"] == before["clip"]["key"]
+
+
+def test_choosing_the_still_that_would_be_made_changes_nothing(told: Told) -> None:
+    told.scenes[0]["still_take"] = told.manifest["scenes"][0]["still"]["key"]
+    assert told.forecast() == [*REUSED, "film: reused"]
+    assert told.render() == []
+
+
+def test_a_take_that_is_not_there_is_said(told: Told) -> None:
+    told.scenes[0]["clip_take"] = "0" * 24
+    told._write()
+    assert told.studio.render(told.path, told.output) != OK
+    assert "There is no take '000000000000000000000000'" in told.manifest["scenes"][0]["error"]
+
+
+def test_pruning_keeps_what_the_last_renders_use(
+    write_story: WriteStory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out"
+    arguments = ["--workspace", str(tmp_path / "workspace"), "--output", str(output)]
+    path = write_story([0.4], "draft")
+    assert main(["render", str(path), *arguments]) == OK
+    path.write_text(path.read_text().replace("prompt: Scene 1", "prompt: Another"))
+    assert main(["render", str(path), *arguments]) == OK
+    store = output / "story_studio"
+    assert [len(list((store / kind).iterdir())) for kind in ("stills", "clips", "films", "sheets")] == [2] * 4
+    capsys.readouterr()
+    assert main(["takes", "--prune", "--output", str(output)]) == OK
+    said = capsys.readouterr()
+    assert said.out.count("not used") == 4
+    assert "8 files; 4 (" in said.err
+    assert [len(list((store / kind).iterdir())) for kind in ("stills", "clips", "films", "sheets")] == [1] * 4
+    assert main(["render", str(path), *arguments, "--dry-run"]) == OK
+    assert "tale: 0 stills, 0 clips and 0 film would be made." in capsys.readouterr().out
+    # Forgotten on purpose, everything is made anew, and is the same.
+    film = (output / "tale" / "film.mp4").read_bytes()
+    assert main(["render", str(path), *arguments, "--fresh"]) == OK
+    manifest = json.loads((output / "tale" / "manifest.json").read_text())
+    assert [manifest["scenes"][0][kind]["reused"] for kind in ("still", "clip")] == [False, False]
+    assert (output / "tale" / "film.mp4").read_bytes() == film

@@ -1,0 +1,87 @@
+"""Recordings and pictures are proven by decoding before anything is rendered."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from PIL import Image
+
+from driver.rendering import inputs
+from story_studio.story import schema
+from story_studio.story.problems import Problems
+from tests.conftest import write_voice
+
+
+def convert(source: Path, target: Path, *options: str) -> Path:
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(source), *options, str(target)]
+    subprocess.run(command, check=True)
+    return target
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options"),
+    [
+        (".mp3", ()),
+        (".flac", ()),
+        (".ogg", ("-c:a", "libvorbis")),
+        (".m4a", ()),
+        (".wav", ("-c:a", "pcm_s24le")),
+        (".wav", ("-c:a", "pcm_f64le")),
+        (".wav", ("-ar", "8000")),
+        (".wav", ("-ac", "6", "-ar", "48000")),
+    ],
+)
+def test_recordings_of_all_kinds_are_measured(suffix: str, options: tuple[str, ...], tmp_path: Path) -> None:
+    source = write_voice(tmp_path / "source.wav", 1.5)
+    found = inputs.read_recording(convert(source, tmp_path / f"voice{suffix}", *options))
+    assert found.seconds == pytest.approx(1.5, abs=0.06)
+
+
+def test_everything_that_is_wrong_comes_at_once(tmp_path: Path) -> None:
+    (tmp_path / "text.mp3").write_text("this is no sound")
+    write_voice(tmp_path / "short.wav", 0.1)
+    _silent(tmp_path / "silent.wav")
+    whole = convert(write_voice(tmp_path / "source.wav", 2), tmp_path / "whole.flac")
+    (tmp_path / "cut.flac").write_bytes(whole.read_bytes()[:60])
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "only.png")
+    (tmp_path / "broken.png").write_bytes((tmp_path / "only.png").read_bytes()[:40])
+    convert(tmp_path / "source.wav", tmp_path / "eight.wav", "-c:a", "pcm_u8")
+    names = ["gone.mp3", "text.mp3", "short.wav", "silent.wav", "cut.flac", "only.png", "eight.wav"]
+    scenes = [{"id": f"s{n}", "prompt": "x", "audio": name} for n, name in enumerate(names)]
+    scenes.append({"id": "picture", "image": "broken.png", "audio": "source.wav"})
+    with pytest.raises(Problems) as caught:
+        inputs.gather(schema.parse({"scenes": scenes}), tmp_path, tmp_path)
+    found = {problem.where: problem.what for problem in caught.value.problems}
+    assert "is not there" in found["scenes[0].audio"]
+    assert "cannot be read as sound" in found["scenes[1].audio"]
+    assert "at least 0.2 s" in found["scenes[2].audio"]
+    assert "is silent" in found["scenes[3].audio"]
+    assert "cannot be read as sound" in found["scenes[4].audio"]
+    assert "no sound in it" in found["scenes[5].audio"] or "cannot be read" in found["scenes[5].audio"]
+    assert "is 8-bit sound" in found["scenes[6].audio"]
+    assert "cannot be read as a picture" in found["scenes[7].image"]
+    assert len(found) == 8
+
+
+def _silent(path: Path) -> None:
+    source = ("-f", "lavfi", "-i", "anullsrc=r=16000:cl=mono", "-t", "1")
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *source, str(path)], check=True)
+
+
+def test_inputs_belong_to_their_scenes(tmp_path: Path) -> None:
+    write_voice(tmp_path / "a.wav", 0.5)
+    write_voice(tmp_path / "b.wav", 0.7)
+    Image.new("RGB", (8, 8)).save(tmp_path / "p.png")
+    scenes = [
+        {"id": "one", "prompt": "x", "audio": "a.wav"},
+        {"id": "two", "image": "p.png", "audio": "b.wav"},
+    ]
+    found = inputs.gather(schema.parse({"scenes": scenes}), tmp_path, tmp_path)
+    assert found["one"].recording.seconds == 0.5
+    assert found["one"].picture is None
+    assert found["two"].recording.seconds == 0.7
+    assert found["two"].picture and found["two"].picture.path.name == "p.png"

@@ -1,0 +1,290 @@
+"""What happens when something breaks: the server dies or hangs, memory or disk runs out, a scene is refused.
+
+Each story has a server of its own, as a user's; its pictures pass a node that makes the trouble.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+from driver.cli.main import FAILED, OK, PARTIAL, main
+from driver.files import ROOT
+from driver.rendering import render as rendering
+from story_studio.story.recipes import FOLDER
+from tests.conftest import TINY_PACK, is_comfyui
+
+WriteStory = Callable[..., Path]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """A workspace with the node that makes trouble."""
+    packs = tmp_path / "workspace" / "custom_nodes"
+    packs.mkdir(parents=True)
+    (packs / "tiny_pack").symlink_to(TINY_PACK, target_is_directory=True)
+    return tmp_path / "workspace"
+
+
+@pytest.fixture
+def troubled(write_story: WriteStory, tmp_path: Path) -> Callable[..., Path]:
+    """A draft story of two scenes; the picture of the first one has the trouble that its prompt names."""
+
+    def write(trouble: str, **more: Any) -> Path:
+        template = json.loads((FOLDER / "title_card_still.json").read_text())
+        troubles = {"image": ["6", 0], "message": str(tmp_path / "happened"), "when": ["1", 0]}
+        template["90"] = {"class_type": "TestRaise", "inputs": troubles}
+        template["7"]["inputs"]["images"] = ["90", 0]
+        (tmp_path / "own.json").write_text(json.dumps(template))
+        path = write_story([0.5, 0.5], "draft", image_settings={"workflow": "own.json"}, **more)
+        story = yaml.safe_load(path.read_text())
+        story["scenes"][0]["prompt"] = trouble
+        path.write_text(yaml.safe_dump(story))
+        return path
+
+    return write
+
+
+def go(story: Path, workspace: Path, output: Path) -> int:
+    return main(["render", str(story), "--workspace", str(workspace), "--output", str(output)])
+
+
+def found(output: Path) -> dict[str, Any]:
+    return json.loads((output / "tale" / "manifest.json").read_text())
+
+
+def comfyui_of(workspace: Path) -> psutil.Process | None:
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if str(workspace) in words and is_comfyui(words):
+            return process
+    return None
+
+
+@contextmanager
+def small_disk(folder: Path, options: str = "rw") -> Iterator[Path]:
+    """A disk of 2 MB in a folder."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size=2m,{options}", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting a small disk needs the right to mount")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_server_that_dies_is_started_again_and_goes_on(
+    troubled: Any, workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert go(troubled("die once"), workspace, tmp_path / "out") == OK
+    said = " ".join(capsys.readouterr().err.split())
+    assert "ComfyUI ended by itself (killed by SIGKILL) while it made scene_1" in said
+    assert "Starting it again (1 of 3): what is finished is kept." in said
+    assert found(tmp_path / "out")["status"] == "complete"
+    assert "killed by SIGKILL" in found(tmp_path / "out")["warnings"][0]
+    # The trouble is over: an undisturbed render, from nothing, makes the same film.
+    assert go(tmp_path / "tale.yaml", workspace, tmp_path / "other") == OK
+    films = [(tmp_path / name / "tale" / "film.mp4").read_bytes() for name in ("out", "other")]
+    assert films[0] == films[1]
+
+
+def test_a_scene_that_kills_the_server_is_given_up(
+    troubled: Any, workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    story = troubled("die", film={"partial": True})
+    assert go(story, workspace, tmp_path / "out") == PARTIAL
+    manifest = found(tmp_path / "out")
+    assert manifest["status"] == "partial"
+    assert "It happened twice" in manifest["scenes"][0]["error"]
+    assert manifest["scenes"][1]["clip"]["file"] == "scene_2_video.mp4"
+    assert manifest["film"]
+    assert capsys.readouterr().err.count("Starting it again") == 2
+
+
+def test_a_server_that_always_dies_is_given_up(
+    troubled: Any, workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both scenes have the same picture, so that none of them alone is to blame."""
+    path = troubled("die")
+    story = yaml.safe_load(path.read_text())
+    for scene in story["scenes"]:
+        scene |= {"prompt": "die", "seed": 1, "title": "The end"}
+    path.write_text(yaml.safe_dump(story))
+    store, manifest = tmp_path / "out" / "story_studio", tmp_path / "out" / "tale" / "manifest.json"
+    for name in (f"stills/x.{'a' * 24}.png", f"films/x.{'b' * 24}.mp4", f"films/x.{'c' * 24}.mp4"):
+        (store / name).parent.mkdir(exist_ok=True, parents=True)
+        (store / name).touch()
+    manifest.parent.mkdir()
+    manifest.write_text(json.dumps({"scenes": [{"still": {"key": "a" * 24}}], "film": {"key": "b" * 24}}))
+    assert go(path, workspace, tmp_path / "out") == FAILED
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count("Starting it again") == 3
+    assert "while it made the graph, 4 times in a row; what is finished is kept." in said
+    assert found(tmp_path / "out")["status"] == "failed"
+    # What the last complete render used is not taken for unused by one that got nowhere.
+    assert main(["takes", "--prune", "--output", str(tmp_path / "out")]) == OK
+    assert sorted(path.name[2] for path in store.glob("*/x.*")) == ["a", "b"]
+
+
+def test_a_server_that_hangs_is_found_with_its_stacks_and_started_again(
+    troubled: Any,
+    workspace: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # Long enough for a busy machine: what comes after the restart must not be taken for hung.
+    monkeypatch.setattr(rendering, "QUIET", 15.0)
+    assert go(troubled("hang once"), workspace, tmp_path / "out") == OK
+    assert "ComfyUI hung while it made scene_1" in " ".join(capsys.readouterr().err.split())
+    log = (workspace / "server.log.1").read_text()
+    assert "tiny_pack/__init__.py" in log
+    # The thread that hangs is not ComfyUI's main thread.
+    assert re.search(r"^Thread 0x", log, re.MULTILINE)
+    assert "in run_until_complete" in log
+
+
+@pytest.mark.parametrize(("trouble", "status"), [("starve once", OK), ("starve", PARTIAL)])
+def test_a_scene_without_memory_is_tried_once_more(
+    trouble: str,
+    status: int,
+    troubled: Any,
+    workspace: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert go(troubled(trouble), workspace, tmp_path / "out") == status
+    assert capsys.readouterr().err.count("scene_1 ran out of memory: it is tried once more") == 1
+    scenes = found(tmp_path / "out")["scenes"]
+    assert ("error" in scenes[0]) == (status == PARTIAL)
+    assert "clip" in scenes[1]
+
+
+def test_a_scene_that_the_server_refuses_costs_only_itself(
+    troubled: Any, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first scene's recording is gone from ComfyUI's input folder before the graph is submitted."""
+    upload = rendering.upload
+
+    def lose(inputs: Any, comfy: Any) -> Any:
+        files = upload(inputs, comfy)
+        (workspace / "input" / files["scene_1"].audio).unlink()
+        return files
+
+    monkeypatch.setattr(rendering, "upload", lose)
+    assert go(troubled("a quiet room"), workspace, tmp_path / "out") == PARTIAL
+    scenes = found(tmp_path / "out")["scenes"]
+    assert "Invalid audio file" in scenes[0]["error"]
+    assert "clip" in scenes[1]
+
+
+def test_a_driver_that_is_killed_goes_on_where_it_was(
+    write_story: WriteStory, workspace: Path, tmp_path: Path
+) -> None:
+    story = write_story([20.0, 20.0, 20.0], "draft", video_settings={"resolution": "480p"})
+    arguments = ["render", str(story), "--workspace", str(workspace), "--output", str(tmp_path / "out")]
+    process = subprocess.Popen([sys.executable, "-m", "driver", *arguments], cwd=ROOT)
+    first = tmp_path / "out" / "tale" / "scene_1_video.mp4"
+    end = time.monotonic() + 120
+    while not first.exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    assert first.exists()
+    assert not (tmp_path / "out" / "tale" / "film.mp4").exists()
+    while comfyui_of(workspace) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert main(arguments) == OK
+    scenes = found(tmp_path / "out")["scenes"]
+    assert scenes[0]["clip"]["reused"]
+    assert not scenes[2]["clip"]["reused"]
+
+
+def test_two_renders_of_one_story_do_not_mix(
+    troubled: Any, workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    story = troubled("hang once")
+    first = threading.Thread(target=go, args=(story, workspace, tmp_path / "out"))
+    first.start()
+    end = time.monotonic() + 60
+    while not (tmp_path / "happened").exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert go(story, tmp_path / "workspace", tmp_path / "out") == FAILED
+    assert "Another render of tale writes to" in " ".join(capsys.readouterr().err.split())
+    process = comfyui_of(workspace)
+    assert process
+    os.kill(process.pid, signal.SIGKILL)
+    first.join(60)
+    assert found(tmp_path / "out")["status"] == "complete"
+
+
+def test_two_stories_of_the_same_scenes_share_a_folder(write_story: WriteStory, tmp_path: Path) -> None:
+    """Two commands at once, each with its own server, make the same stills and clips."""
+    one = write_story([0.5, 0.4], "draft").rename(tmp_path / "one.yaml")
+    two = write_story([0.5, 0.4], "draft", project_id="other")
+    arguments = ["--output", str(tmp_path / "out"), "--workspace"]
+    commands = [
+        ["render", str(story), *arguments, str(tmp_path / f"workspace_{story.stem}")] for story in (one, two)
+    ]
+    running = [subprocess.Popen([sys.executable, "-m", "driver", *command], cwd=ROOT) for command in commands]
+    assert [process.wait(120) for process in running] == [OK, OK]
+    keys = []
+    for project in ("tale", "other"):
+        manifest = json.loads((tmp_path / "out" / project / "manifest.json").read_text())
+        keys.append([scene["clip"]["key"] for scene in manifest["scenes"]])
+    assert keys[0] == keys[1]
+    # Whoever was late found what the other had made, or put the same in its place.
+    assert not list((tmp_path / "out" / "story_studio").glob("*/.*"))
+
+
+def test_a_folder_that_cannot_be_written_is_named_before_anything_starts(
+    troubled: Any, workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert go(troubled("a quiet room"), workspace, tmp_path / "file" / "out") == FAILED
+    with small_disk(tmp_path / "disk", "ro"):
+        assert go(troubled("a quiet room"), workspace, tmp_path / "disk") == FAILED
+    said = " ".join(capsys.readouterr().err.split())
+    assert "cannot be written to (Not a directory): give another folder with --output." in said
+    assert "cannot be written to (Read-only file system): give another folder with --output." in said
+    assert not (workspace / "server.log").exists()
+
+
+def test_a_full_disk_is_said_and_nothing_is_lost(
+    troubled: Any, workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        filler = disk / "filler"
+        filler.write_bytes(bytes(2**21 - 150_000))
+        story = troubled("a quiet room")
+        assert go(story, workspace, disk / "out") == FAILED
+        said = " ".join(capsys.readouterr().err.split())
+        assert "full" in said
+        assert "same command again" in said
+        filler.unlink()
+        assert go(story, workspace, disk / "out") == OK
+
+
+def test_the_clock_may_jump(
+    troubled: Any, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, jumps = time.time, iter(range(10**9))
+    monkeypatch.setattr(time, "time", lambda: now() + (-1) ** next(jumps) * 86_400)
+    assert go(troubled("a quiet room"), workspace, tmp_path / "out") == OK
+    # Off by none of the jumps, which are a day each.
+    assert 0 < found(tmp_path / "out")["seconds"]["total"] < 43_200

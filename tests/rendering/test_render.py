@@ -1,0 +1,314 @@
+"""Whole stories through the real server, the real nodes and the shipped templates."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import requests
+import yaml
+
+from driver.cli.main import FAILED, OK, PARTIAL, main
+from driver.comfy.events import Finished
+from story_studio.media.probe import probe
+from story_studio.story.recipes import FOLDER
+from tests.conftest import Studio, read_titled, write_voice
+
+VOICES = [1.0, 5.6, 0.5]
+WriteStory = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def first(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A three-scene story of the profile `standard`, rendered once, with what the server did for it."""
+    folder = tmp_path_factory.mktemp("first")
+    scenes = [
+        {
+            "id": f"scene_{number}",
+            "prompt": f"A keeper in room {number}",
+            "text": f"This is room {number}. It is quiet here.",
+            "audio": write_voice(folder / f"{number}.wav", seconds, 110 + 30 * number).name,
+        }
+        for number, seconds in enumerate(VOICES, start=1)
+    ]
+    story = {
+        "project_id": "first",
+        "title": "The first story",
+        "profile": "standard",
+        "scenes": scenes,
+        "image_settings": {"steps": 2},
+        "video_settings": {"sample_steps": 2, "resolution": "64x64"},
+    }
+    path = folder / "story.yaml"
+    path.write_text(yaml.safe_dump(story, sort_keys=False))
+    studio.comfy.free()
+    studio.loads()
+    studio.samples()
+    status = studio.render(path, folder / "output")
+    return {
+        "path": path,
+        "story": story,
+        "status": status,
+        "output": folder / "output" / "first",
+        "loads": studio.loads(),
+        "samples": studio.samples(),
+        "manifest": json.loads((folder / "output" / "first" / "manifest.json").read_text()),
+    }
+
+
+def test_the_film_has_every_scene_in_full(first: dict[str, Any]) -> None:
+    assert first["status"] == OK
+    info = probe(first["output"] / "film.mp4")
+    assert (info.width, info.height, info.fps) == (64, 64, 16)
+    assert abs(info.video_seconds - info.audio_seconds) <= 1 / 16
+    assert 0 <= info.video_seconds - sum(VOICES) <= len(VOICES) / 16
+    assert (info.sample_rate, info.subtitles) == (48_000, 1)
+    assert [chapter[2] for chapter in info.chapters] == ["scene_1", "scene_2", "scene_3"]
+    assert info.metadata["title"] == "The first story"
+
+
+def test_the_film_is_for_the_web_and_is_seen_and_heard(first: dict[str, Any]) -> None:
+    path = first["output"] / "film.mp4"
+    data = path.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+    with av.open(str(path)) as film:
+        video, audio = film.streams.video[0], film.streams.audio[0]
+        assert (video.codec.canonical_name, video.pix_fmt) == ("h264", "yuv420p")
+        assert audio.codec.canonical_name == "aac"
+        pictures = [frame.to_ndarray(format="gray") for frame in film.decode(video)]
+    assert len(pictures) == round(probe(path).video_seconds * 16)
+    assert all(picture.mean() > 20 and picture.std() > 3 for picture in pictures)
+    assert any(np.abs(a.astype(int) - b).mean() > 0.5 for a, b in zip(pictures, pictures[1:], strict=False))
+    with av.open(str(path)) as film:
+        sound = np.concatenate([frame.to_ndarray()[0] for frame in film.decode(audio=0)])
+    for start in (0.1, 1.3, 6.7):
+        assert np.abs(sound[int(start * 48_000) :][:12_000]).max() > 0.05
+
+
+def test_each_model_file_is_read_once(first: dict[str, Any]) -> None:
+    files = Counter(load["file"] for load in first["loads"])
+    assert files == {
+        "z_image_turbo_bf16.safetensors": 1,
+        "qwen_3_4b.safetensors": 1,
+        "ae.safetensors": 1,
+        "wan2.2_s2v_14B_fp8_scaled.safetensors": 1,
+        "umt5_xxl_fp8_e4m3fn_scaled.safetensors": 1,
+        "wan_2.1_vae.safetensors": 1,
+        "wav2vec2_large_english_fp16.safetensors": 1,
+    }
+    assert first["manifest"]["model_loads"] == files
+    # Hidden loading: the clips' models come in a thread, beside the prompt's own.
+    threads = {load["thread"] for load in first["loads"] if load["file"].startswith("wan2.2")}
+    assert threads.isdisjoint(load["thread"] for load in first["loads"] if load["file"].startswith("z_image"))
+    # Their reading begins before the last still, and what is left of the wait is told.
+    last_still = max(sample["time"] for sample in first["samples"] if sample["kind"] == "Lumina2")
+    assert next(load["time"] for load in first["loads"] if load["file"].startswith("wan2.2")) < last_still
+    assert 0 < first["manifest"]["seconds"]["between"] < first["manifest"]["seconds"]["total"]
+
+
+def test_all_stills_come_before_all_clips(first: dict[str, Any]) -> None:
+    chunks = [1, 2, 1]
+    assert [sample["kind"] for sample in first["samples"]] == ["Lumina2"] * 3 + ["WAN22_S2V"] * sum(chunks)
+
+
+@pytest.mark.parametrize("kind", ["stills", "clips"])
+def test_everything_comes_in_the_order_of_the_story(kind: str, first: dict[str, Any], studio: Studio) -> None:
+    folder = studio.server.output / "story_studio" / kind
+    times = [next(folder.glob(f"first_scene_{n}.*")).stat().st_mtime_ns for n in (1, 2, 3)]
+    assert times == sorted(times)
+
+
+def test_the_manifest_tells_what_was_made(first: dict[str, Any]) -> None:
+    manifest, output = first["manifest"], first["output"]
+    assert (manifest["status"], manifest["profile"]) == ("complete", "standard")
+    for scene, seconds in zip(manifest["scenes"], VOICES, strict=True):
+        for kind, name in (("still", f"{scene['id']}_img.png"), ("clip", f"{scene['id']}_video.mp4")):
+            data = (output / name).read_bytes()
+            assert scene[kind]["file"] == name
+            assert scene[kind]["sha256"] == hashlib.sha256(data).hexdigest()
+            assert scene[kind]["bytes"] == len(data)
+        assert 0 <= scene["clip"]["seconds"] - seconds < 1 / 16 + 0.001
+        assert scene["settings"]["clip"]["steps"] == 2
+        assert scene["settings"]["clip"]["seed"] == scene["seed"]
+        assert scene["seconds"] > 0
+    assert (output / manifest["storyboard"]["file"]).read_bytes()[:2] == b"\xff\xd8"
+    phases = manifest["seconds"]
+    assert phases["stills"] + phases["clips"] + phases["films"] <= phases["total"] + 0.1
+
+
+def test_the_same_story_again_makes_nothing(first: dict[str, Any], studio: Studio) -> None:
+    studio.comfy.free()
+    studio.loads()
+    studio.samples()
+    again = first["path"].parent / "again"
+    assert studio.render(first["path"], again) == OK
+    assert (studio.loads(), studio.samples()) == ([], [])
+    assert (again / "first" / "film.mp4").read_bytes() == (first["output"] / "film.mp4").read_bytes()
+    manifest = json.loads((again / "first" / "manifest.json").read_text())
+    assert manifest["model_loads"] == {}
+    assert all(scene["still"]["reused"] and scene["clip"]["reused"] for scene in manifest["scenes"])
+
+
+def test_one_changed_prompt_makes_one_still_and_one_clip(first: dict[str, Any], studio: Studio) -> None:
+    changed = json.loads(json.dumps(first["story"]))
+    changed["scenes"][2]["prompt"] = "A keeper on the roof"
+    path = first["path"].with_name("changed.yaml")
+    path.write_text(yaml.safe_dump(changed))
+    studio.samples()
+    assert studio.render(path, path.parent / "changed") == OK
+    assert [sample["kind"] for sample in studio.samples()] == ["Lumina2", "WAN22_S2V"]
+    manifest = json.loads((path.parent / "changed" / "first" / "manifest.json").read_text())
+    assert [scene["clip"]["reused"] for scene in manifest["scenes"]] == [True, True, False]
+
+
+def test_another_order_makes_only_the_film(first: dict[str, Any], studio: Studio) -> None:
+    turned = json.loads(json.dumps(first["story"]))
+    turned["scenes"].reverse()
+    path = first["path"].with_name("turned.yaml")
+    path.write_text(yaml.safe_dump(turned))
+    studio.samples()
+    assert studio.render(path, path.parent / "turned") == OK
+    assert studio.samples() == []
+    chapters = probe(path.parent / "turned" / "first" / "film.mp4").chapters
+    assert [chapter[2] for chapter in chapters] == ["scene_3", "scene_2", "scene_1"]
+
+
+def test_the_printed_graph_makes_the_same_film(
+    first: dict[str, Any], studio: Studio, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["graph", str(first["path"]), "--server", studio.url]) == OK
+    graph = json.loads(capsys.readouterr().out)
+    body = {"prompt": graph, "client_id": "someone"}
+    answer = requests.post(f"{studio.url}/prompt", json=body, timeout=30).json()
+    assert answer["node_errors"] == {}
+    *_, finished = studio.comfy.watch(answer["prompt_id"], "someone")
+    assert isinstance(finished, Finished)
+    film = next(node for node in graph if graph[node]["class_type"] == "StoryStudio_Film")
+    path = studio.comfy.fetch(finished.outputs[film]["images"][0], first["path"].parent / "posted.mp4")
+    assert path.read_bytes() == (first["output"] / "film.mp4").read_bytes()
+
+
+def test_the_printed_graph_puts_its_inputs_into_a_folder(
+    first: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["graph", str(first["path"]), "--inputs", str(tmp_path)]) == OK
+    graph = json.loads(capsys.readouterr().out)
+    named = [node["inputs"]["audio"] for node in graph.values() if node["class_type"] == "LoadAudio"]
+    assert len(named) == 3
+    assert all((tmp_path / name).is_file() for name in named)
+
+
+@pytest.mark.parametrize(
+    ("profile", "files"),
+    [
+        ("turbo", {"wan2.2_t2v_lightx2v_4steps_lora_v1.1_high_noise.safetensors"}),
+        ("quality", {"z_image_bf16.safetensors", "wan2.2_s2v_14B_bf16.safetensors"}),
+    ],
+)
+def test_the_other_profiles(
+    profile: str, files: set[str], studio: Studio, write_story: WriteStory, tmp_path: Path
+) -> None:
+    studio.comfy.free()
+    studio.loads()
+    assert studio.render(write_story([0.5], profile), tmp_path / "output") == OK
+    assert files <= {load["file"] for load in studio.loads()}
+    assert probe(tmp_path / "output" / "tale" / "film.mp4").frames == 8
+
+
+def test_several_stories_are_one_graph_with_one_swap(
+    studio: Studio, write_story: WriteStory, tmp_path: Path
+) -> None:
+    one = write_story([0.4, 0.3], style="in oil").rename(tmp_path / "one.yaml")
+    two = write_story([0.4], project_id="other", style="in ink")
+    studio.samples()
+    status = main(["render", str(one), str(two), "--server", studio.url, "--output", str(tmp_path / "out")])
+    assert status == OK
+    kinds = [sample["kind"] for sample in studio.samples()]
+    assert kinds == ["Lumina2"] * 3 + ["WAN22_S2V"] * 3
+    assert probe(tmp_path / "out" / "tale" / "film.mp4").frames == 7 + 5
+    assert probe(tmp_path / "out" / "other" / "film.mp4").frames == 7
+
+
+def test_a_picture_of_ones_own_is_used(studio: Studio, write_story: WriteStory, tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (256, 128), (200, 30, 30)).save(tmp_path / "own.png")
+    path = write_story([0.5], "draft")
+    story = yaml.safe_load(path.read_text())
+    story["scenes"][0]["image"] = "own.png"
+    path.write_text(yaml.safe_dump(story))
+    assert studio.render(path, tmp_path / "output") == OK
+    with Image.open(tmp_path / "output" / "tale" / "scene_1_img.png") as still:
+        assert still.size == (256, 128)
+        assert still.getpixel((5, 5)) == (200, 30, 30)
+
+
+def test_drafts_say_that_they_are_drafts(studio: Studio, write_story: WriteStory, tmp_path: Path) -> None:
+    from PIL import Image
+
+    assert studio.render(write_story([0.5, 0.7], "draft"), tmp_path / "output") == OK
+    folder = tmp_path / "output" / "tale"
+    with Image.open(folder / "scene_1_img.png") as still:
+        assert still.info["draft"] == "true"
+    assert probe(folder / "scene_1_video.mp4").metadata["draft"] == "true"
+    assert probe(folder / "film.mp4").metadata["draft"] == "true"
+
+
+def test_a_scene_that_fails_costs_only_itself(
+    studio: Studio,
+    write_story: WriteStory,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The pictures of two scenes pass a node that raises at one of them."""
+    template = json.loads((FOLDER / "title_card_still.json").read_text())
+    template["90"] = {
+        "class_type": "TestRaise",
+        "inputs": {"image": ["6", 0], "message": "the lamp went out", "when": ["1", 0]},
+    }
+    template["7"]["inputs"]["images"] = ["90", 0]
+    (tmp_path / "own.json").write_text(json.dumps(template))
+    path = write_story([0.5, 0.5], "draft", image_settings={"workflow": "own.json"})
+    story = yaml.safe_load(path.read_text())
+    story["scenes"][0]["prompt"] = "fail here"
+    path.write_text(yaml.safe_dump(story))
+    assert studio.render(path, tmp_path / "output") == PARTIAL
+    assert "scene_1 failed: the lamp went out" in capsys.readouterr().err
+    manifest = json.loads((tmp_path / "output" / "tale" / "manifest.json").read_text())
+    assert manifest["status"] == "partial"
+    assert "the lamp went out" in manifest["scenes"][0]["error"]
+    assert manifest["scenes"][1]["clip"]["file"] == "scene_2_video.mp4"
+    assert manifest["film"] is None
+    story["film"] = {"partial": True}
+    path.write_text(yaml.safe_dump(story))
+    assert studio.render(path, tmp_path / "output") == PARTIAL
+    assert probe(tmp_path / "output" / "tale" / "film.mp4").frames == 8
+
+
+def test_what_the_server_lacks_is_named_before_anything_is_rendered(
+    studio: Studio, write_story: WriteStory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    template = read_titled("z_image_turbo_still")
+    template["Z-Image"]["inputs"]["unet_name"] = "z_image_lost.safetensors"
+    template["Draw"]["class_type"] = "KSamplerr"
+    (tmp_path / "own.json").write_text(json.dumps(template))
+    path = write_story([0.5], "draft", image_settings={"workflow": "own.json"})
+    studio.samples()
+    assert studio.render(path, tmp_path / "output") == FAILED
+    said = capsys.readouterr().err
+    assert "KSamplerr" in said
+    assert "z_image_lost.safetensors" in said
+    assert studio.samples() == []
+    assert not (tmp_path / "output" / "tale").exists()
+
+
+def test_a_server_that_is_not_there(write_story: WriteStory, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["render", str(write_story([0.5])), "--server", "http://127.0.0.1:9"]) == FAILED
+    assert "does not answer" in capsys.readouterr().err

@@ -1,0 +1,98 @@
+"""POST /story_studio/graph of the node pack, on the real server: the graph that the driver would submit."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import requests
+
+from driver.files import WORKFLOWS
+from story_studio.story import graph
+from story_studio.story.recipes import FOLDER, load_profile
+from story_studio.story.schema import read
+from tests.conftest import Studio
+
+STORY = """
+project_id: harbour
+title: The harbour
+profile: draft
+scenes:
+  - {id: one, prompt: a pier, audio: voices/one.mp3}
+  - {id: two, audio: two.mp3, image: photos/two.png}
+"""
+FILES = {
+    "voices/one.mp3": "story_studio/1.mp3",
+    "two.mp3": "story_studio/2.mp3",
+    "two.png": "story_studio/2.png",
+}
+
+
+def ask(studio: Studio, text: str, **more: Any) -> requests.Response:
+    sent = {"name": "harbour.yaml", "text": text, "files": {}, "workflows": {}, **more}
+    return requests.post(f"{studio.url}/story_studio/graph", json=sent, timeout=60)
+
+
+def test_it_is_the_driver_s_graph(studio: Studio) -> None:
+    story = read(STORY, WORKFLOWS / "harbour.yaml")
+    files = {
+        "one": graph.Files("story_studio/1.mp3", None),
+        "two": graph.Files("story_studio/2.mp3", "story_studio/2.png"),
+    }
+    expected = graph.build([graph.Plan(story, load_profile("draft"), files)])
+    found = ask(studio, STORY, files=FILES).json()
+    assert found["prompt"] == expected.nodes
+    assert (found["title"], found["missing"], found["warnings"]) == ("The harbour", [], [])
+    titles, nodes = zip(*found["groups"], strict=True)
+    assert titles == ("Models and settings", "one", "two", "Storyboard and film")
+    assert sorted(one for group in nodes for one in group) == sorted(expected.nodes)
+
+
+def test_what_did_not_come_along_is_named_and_kept(studio: Studio) -> None:
+    found = ask(studio, STORY, files={"a/one.mp3": "1.mp3", "two.mp3": "2.mp3", "b/two.mp3": "3.mp3"}).json()
+    assert found["missing"] == ["photos/two.png"]
+    loaded = {
+        key: one["inputs"] for key, one in found["prompt"].items() if one["class_type"].startswith("Load")
+    }
+    assert sorted(value for one in loaded.values() for value in one.values()) == [
+        *("1.mp3", "2.mp3", "photos/two.png")
+    ]
+
+
+def test_a_template_of_its_own_comes_with_it(studio: Studio) -> None:
+    text = f"{STORY}\nimage_settings: {{workflow: looks/mine.json, steps: 3}}"
+    missing = ask(studio, text)
+    assert missing.json()["problems"] == [
+        "harbour.yaml: looks/mine.json: is not there: drop it together with the story file."
+    ]
+    own = json.loads((FOLDER / "z_image_turbo_still.json").read_text())
+    found = ask(studio, text, workflows={"looks/mine.json": json.dumps(own)}).json()
+    assert {"KSampler", "UNETLoader"} <= {node["class_type"] for node in found["prompt"].values()}
+    broken = ask(studio, text, workflows={"mine.json": "{}"})
+    assert "needs one node titled $still" in broken.json()["problems"][0]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "scenes: [{id: a b, prompt: x}]\nprofil: draft",
+            ["scenes[0].id (line 1): 'a b' is no id", "profile"],
+        ),
+        ("a: [", ["harbour.yaml: is neither YAML nor JSON"]),
+        ("[" * 5000, ["harbour.yaml: is neither YAML nor JSON"]),
+        ("a plain text", ["A story is a mapping"]),
+        ("scenes: [{id: a, prompt: x, audio: a.wav}]\nprofile: drft", ["did you mean 'draft'?"]),
+    ],
+)
+def test_everything_that_is_wrong_is_said(studio: Studio, text: str, said: list[str]) -> None:
+    problems = "\n".join(ask(studio, text).json()["problems"])
+    assert all(one in problems for one in said), problems
+
+
+@pytest.mark.parametrize("sent", ["", "[]", "{}", '{"name": 1, "text": "", "files": {}, "workflows": {}}'])
+def test_what_is_no_question_is_refused(studio: Studio, sent: str) -> None:
+    answer = requests.post(f"{studio.url}/story_studio/graph", data=sent, timeout=60)
+    assert answer.status_code == 400
+    assert answer.json() == {"problems": ["Send name, text, files, workflows as JSON."]}

@@ -1,0 +1,256 @@
+"""The endpoint's client against a platform on loopback that fails as it is told to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from driver.runpod import client as endpoints
+from driver.runpod.client import Endpoint, EndpointError, NoAnswer, stoppable, undisturbed
+from story_studio.story.problems import Problems
+from tests.runpod_platform import ENDPOINT, KEY, Platform
+
+JOB = {"task": "image", "prompt": "a lamp"}
+
+
+@pytest.fixture
+def platform(monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
+    with Platform() as platform:
+        for name, value in platform.client_environment().items():
+            monkeypatch.setenv(name, value)
+        yield platform
+
+
+@pytest.fixture
+def endpoint(platform: Platform) -> Endpoint:
+    return Endpoint(ENDPOINT)
+
+
+def work(platform: Platform, *bodies: dict[str, Any]) -> str:
+    """Takes the next job as a worker does, and posts these bodies."""
+    (job,) = platform.take("hand", 1, lambda: True)
+    for body in bodies:
+        platform.post("hand", job["id"], body)
+    return job["id"]
+
+
+def quiet(_: str) -> None:
+    pass
+
+
+def least(platform: Platform) -> int:
+    return platform.endpoint["workers"]["min"]
+
+
+def test_a_job_has_its_input_and_limits(platform: Platform, endpoint: Endpoint) -> None:
+    job = endpoint.submit(JOB, 90.5, 3600)
+    given = platform.jobs[job].given
+    assert given == {"input": JOB, "policy": {"executionTimeout": 90_500, "ttl": 3_600_000}}
+    assert endpoint.status(job).status == "IN_QUEUE"
+    assert endpoint.health()["jobs"]["inQueue"] == 1
+    assert endpoint.cancel(job).status == endpoint.status(job).status == "CANCELLED"
+
+
+def test_progress_and_end_come_through_lost_connections_and_refusals(
+    platform: Platform, endpoint: Endpoint
+) -> None:
+    job = endpoint.submit(JOB, 60, 60)
+    states = endpoint.follow(job)
+    assert next(states).status == "IN_QUEUE"
+    platform.drop_next(1)
+    platform.fail_next(1, 503)
+    platform.fail_next(1, 429)
+    work(platform, {"status": "IN_PROGRESS", "output": {"phase": "stills"}})
+    state = next(states)
+    assert (state.status, state.output, state.worker) == ("IN_PROGRESS", {"phase": "stills"}, "hand")
+    platform.fail_next(1, 502)
+    platform.post("hand", job, {"output": {"made": 1}})
+    assert [(one.status, one.output, one.ended) for one in states] == [("COMPLETED", {"made": 1}, True)]
+
+
+def test_several_jobs_are_followed_to_the_end_of_each(platform: Platform, endpoint: Endpoint) -> None:
+    jobs = [endpoint.submit(JOB, 60, 60) for _ in range(3)]
+    work(platform, {"output": 1})
+    work(platform, {"error": "no room"})
+    platform.stop(platform.jobs[jobs[2]], "TIMED_OUT")
+    ends = {state.id: (state.status, state.error) for state in endpoint.follow(*jobs) if state.ended}
+    assert ends == dict(zip(jobs, [("COMPLETED", ""), ("FAILED", "no room"), ("TIMED_OUT", "")], strict=True))
+
+
+def test_a_handler_s_exception_is_told_without_its_traceback(platform: Platform, endpoint: Endpoint) -> None:
+    job = endpoint.submit(JOB, 60, 60)
+    work(
+        platform, {"error": '{"error_type": "KeyError", "error_message": "no lamp", "error_traceback": "T"}'}
+    )
+    assert endpoint.status(job).error == "no lamp"
+
+
+def test_a_job_that_was_put_back_is_followed_further(platform: Platform, endpoint: Endpoint) -> None:
+    job = endpoint.submit(JOB, 60, 60)
+    states = endpoint.follow(job)
+    work(platform)
+    assert next(states).status == "IN_PROGRESS"
+    platform.requeue(job)
+    assert next(states).status == "IN_QUEUE"
+    work(platform, {"output": 1})
+    assert [state.status for state in states] == ["COMPLETED"]
+
+
+def test_it_gives_up_when_nothing_answers(
+    platform: Platform, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = endpoint.submit(JOB, 60, 60)
+    monkeypatch.setattr(endpoints, "PATIENCE", 1.0)
+    platform.fail_next(100, 500)
+    with pytest.raises(NoAnswer, match=f"HTTP status 500.*{job} goes on there"):
+        list(endpoint.follow(job))
+
+
+def test_a_job_is_not_submitted_twice(platform: Platform, endpoint: Endpoint) -> None:
+    platform.drop_next(1, handled=True)
+    with pytest.raises(EndpointError, match="Whether the job was taken is not known"):
+        endpoint.submit(JOB, 60, 60)
+    assert len(platform.jobs) == 1
+    # Who is told to come later was not served.
+    platform.fail_next(1, 429)
+    endpoint.submit(JOB, 60, 60)
+    assert len(platform.jobs) == 2
+
+
+def test_a_wrong_key_or_id_is_told_at_once_and_without_the_key(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(EndpointError, match="no endpoint elsewhere .* check --endpoint"):
+        Endpoint("elsewhere").health()
+    with pytest.raises(EndpointError, match="does not know this job"):
+        Endpoint(ENDPOINT).status("gone-u1")
+    monkeypatch.setenv("RUNPOD_API_KEY", "secret-but-wrong")
+    with pytest.raises(EndpointError, match="refuses the key in RUNPOD_API_KEY") as caught:
+        list(Endpoint(ENDPOINT).follow("some-u1"))
+    assert "secret-but-wrong" not in "".join(traceback.format_exception(caught.value))
+    assert len(platform.asked) == 3
+    monkeypatch.delenv("RUNPOD_API_KEY")
+    with pytest.raises(Problems) as problems:
+        Endpoint("../../v1")
+    assert [one.where for one in problems.value.problems] == ["RUNPOD_API_KEY", "--endpoint"]
+
+
+def test_a_netrc_does_not_replace_the_key(
+    platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login someone password else\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    assert Endpoint(ENDPOINT).health()["jobs"]["inQueue"] == 0
+
+
+def test_a_job_that_is_too_large_is_not_sent(platform: Platform, endpoint: Endpoint) -> None:
+    with pytest.raises(Problems, match=r"has 10\.\d MB, and the platform takes 10"):
+        endpoint.submit({"image": "x" * 10_000_000}, 60, 60)
+    assert platform.asked == []
+
+
+def test_workers_are_raised_and_given_back(platform: Platform, endpoint: Endpoint) -> None:
+    said: list[str] = []
+    with endpoint.raised(2, said.append):
+        assert least(platform) == 2
+    assert (platform.scales, said) == ([2, 0], [])
+    # No more than there may be.
+    with endpoint.raised(9, said.append):
+        assert least(platform) == 3
+    assert platform.endpoint["workers"] == {"min": 0, "max": 3, "idleTimeout": 5}
+
+
+def test_a_minimum_that_is_higher_stays(platform: Platform, endpoint: Endpoint) -> None:
+    platform.endpoint["workers"]["min"] = 2
+    with endpoint.raised(1, quiet):
+        assert least(platform) == 2
+    assert platform.scales == [] and least(platform) == 2
+
+
+def test_what_someone_else_set_meanwhile_stays(platform: Platform, endpoint: Endpoint) -> None:
+    said: list[str] = []
+    with endpoint.raised(1, said.append):
+        platform.endpoint["workers"]["min"] = 3
+    assert least(platform) == 3
+    assert "Someone else has set" in said[0]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_workers_are_given_back_after_errors(
+    platform: Platform, endpoint: Endpoint, error: type[BaseException]
+) -> None:
+    with pytest.raises(error), endpoint.raised(1, quiet):
+        platform.drop_next(1)
+        platform.fail_next(1, 503)
+        raise error
+    assert platform.scales == [1, 0]
+
+
+def test_a_raise_whose_answer_was_lost_is_taken_back(platform: Platform, endpoint: Endpoint) -> None:
+    with endpoint.raised(1, quiet):
+        pass
+    platform.scales.clear()
+    meet = platform.meet
+
+    def lose(asked: str) -> int | None:
+        # The answer to GET comes, that to PATCH is lost after it was done.
+        return meet(asked) or (1 if asked.startswith("PATCH") and not platform.scales else None)
+
+    platform.meet = lose
+    with endpoint.raised(1, quiet):
+        assert least(platform) == 1
+    assert platform.scales == [1, 1, 0]
+
+
+def test_what_cannot_be_given_back_is_told_with_what_to_do(
+    platform: Platform, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoints, "_SHORT_PATIENCE", 0.1)
+    with pytest.raises(EndpointError) as caught, endpoint.raised(2, quiet):
+        platform.fail_next(100, 500)
+        raise EndpointError("The job was lost.")
+    said = str(caught.value)
+    assert "The job was lost." in said
+    assert f"{ENDPOINT} still keeps 2 active workers" in said and "set Active workers to 0" in said
+
+
+def test_workers_that_may_not_be_raised_only_make_it_slower(
+    platform: Platform, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    platform.fail_next(1, 403)
+    with endpoint.raised(1, said.append):
+        assert least(platform) == 0
+    assert "are not kept ready" in said[0] and KEY not in said[0]
+    assert platform.scales == []
+
+
+def test_sigterm_gives_the_workers_back_and_the_second_ctrl_c_does_not_stop_that(
+    platform: Platform, endpoint: Endpoint
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), endpoint.raised(1, quiet):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            threading.Event().wait(5)
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
+    assert platform.scales == [1, 0]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_what_is_undisturbed_is_done_before_ctrl_c_takes_effect() -> None:
+    done = []
+    with pytest.raises(KeyboardInterrupt), stoppable():
+        with undisturbed():
+            os.kill(os.getpid(), signal.SIGINT)
+            done.append(1)
+        done.append(2)
+    assert done == [1]

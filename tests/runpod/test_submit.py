@@ -1,0 +1,378 @@
+"""`submit` as a user runs it: a platform on loopback, the real handler and ComfyUI, a real bucket."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from driver.files import ROOT
+from driver.runpod import submit as submits
+from driver.runpod.client import EndpointError
+from driver.storage.store import from_environment
+from tests.conftest import write_voice
+from tests.runpod_platform import ENDPOINT, KEY, Platform, worker
+from tests.s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server, s3_server
+
+WriteStory = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with s3_server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+def bucket(s3: S3Server) -> dict[str, str]:
+    """The settings of the bucket, which is on loopback as everything here."""
+    told = {
+        "ENDPOINT_URL": s3.url,
+        "ACCESS_KEY_ID": ACCESS_KEY,
+        "SECRET_ACCESS_KEY": SECRET_KEY,
+        "NAME": BUCKET,
+    }
+    return {f"BUCKET_{name}": value for name, value in told.items()}
+
+
+def worker_settings(s3: S3Server, volume: Path) -> dict[str, str]:
+    volume.mkdir()
+    # Each worker takes one job at a time, so that shares come to both.
+    return bucket(s3) | {"MODEL_CACHE_DIR": str(volume), "JOBS_AT_ONCE": "1"}
+
+
+@pytest.fixture(scope="module")
+def busy(s3: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """A platform with one real worker."""
+    folder = tmp_path_factory.mktemp("worker")
+    with Platform() as platform, worker(platform, folder / "log", worker_settings(s3, folder / "volume")):
+        yield platform
+
+
+@pytest.fixture
+def platform() -> Iterator[Platform]:
+    """A platform without workers: the test does their part by hand."""
+    with Platform() as platform:
+        yield platform
+
+
+def command(story: Path, *more: object) -> list[str]:
+    places = ("--endpoint", ENDPOINT, "--output", story.parent / "out")
+    return [sys.executable, "-m", "driver", "submit", *map(str, (story, *places, *more))]
+
+
+def environment(platform: Platform, extra: dict[str, str] | None = None) -> dict[str, str]:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("BUCKET_")}
+    return {**plain, **platform.client_environment(), **(extra or {})}
+
+
+def submit(
+    platform: Platform, story: Path, *more: object, extra: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    told = environment(platform, extra)
+    done = subprocess.run(
+        command(story, *more), env=told, cwd=ROOT, capture_output=True, text=True, timeout=240
+    )
+    assert KEY not in done.stdout + done.stderr
+    return done
+
+
+def jobs(platform: Platform) -> list[dict[str, Any]]:
+    return [job.given["input"] for job in platform.jobs.values()]
+
+
+def results(platform: Platform) -> list[dict[str, Any]]:
+    return [post.body for post in platform.posts if not post.progress]
+
+
+def serve(platform: Platform, *bodies: dict[str, Any]) -> None:
+    """Takes the first job when it comes, as a worker, and posts these bodies."""
+
+    def take() -> None:
+        (job,) = platform.take("hand", 1, lambda: True)
+        for body in bodies:
+            platform.post("hand", job["id"], body)
+
+    threading.Thread(target=take, daemon=True).start()
+
+
+def test_a_story_comes_back_and_is_not_made_twice(busy: Platform, write_story: WriteStory) -> None:
+    story = write_story([1.0, 0.5], "draft", film={"join": "crossfade"})
+    busy.scales.clear()
+    first = submit(busy, story)
+    assert first.returncode == 0, first.stderr
+    folder = story.parent / "out" / "tale"
+    assert first.stdout.strip() == str(folder / "film.mp4")
+    assert "tale is complete" in first.stderr and "Planned: 1 worker" in first.stderr
+    names = {"film.mp4", "manifest.json", "storyboard.jpg"}
+    names |= {f"scene_{n}_{end}" for n in (1, 2) for end in ("img.png", "video.mp4")}
+    assert {path.name for path in folder.iterdir()} == names
+    answer = results(busy)[-1]["output"]
+    told = [(folder / "film.mp4", answer["film_sha256"])]
+    for scene in answer["scenes"]:
+        told.append((folder / f"{scene['id']}_img.png", scene["image_sha256"]))
+        told.append((folder / f"{scene['id']}_video.mp4", scene["video_sha256"]))
+    assert [hashlib.sha256(path.read_bytes()).hexdigest() for path, _ in told] == [sha for _, sha in told]
+    assert json.loads((folder / "manifest.json").read_text())["status"] == "complete"
+    assert busy.scales == [1, 0]
+    # The recordings fit into the job; the scenes' order, the film and the settings are in it.
+    given = jobs(busy)[-1]
+    assert [scene["id"] for scene in given["scenes"]] == ["scene_1", "scene_2"]
+    assert all(scene["audio"].startswith("data:audio/") for scene in given["scenes"])
+    assert given["film"]["join"] == "crossfade" and given["profile"] == "draft"
+    times = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    second = submit(busy, story)
+    assert second.returncode == 0, second.stderr
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["film"]["reused"]
+    assert all(scene[kind]["reused"] for scene in manifest["scenes"] for kind in ("still", "clip"))
+    again = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert {name for name in names if times[name] != again[name]} == {"manifest.json"}
+    assert busy.late == []
+
+
+def test_large_recordings_go_through_the_bucket(
+    busy: Platform, s3: S3Server, write_story: WriteStory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    story = write_story([0.5, 0.5], "draft", project_id="long", film=False)
+    # What is large is the sampling rate, which makes no more work.
+    voice = write_voice(story.parent / "voice_1.wav", 22, rate=192_000)
+    assert voice.stat().st_size > 8_000_000
+    refused = submit(busy, story)
+    assert refused.returncode == 1
+    assert "and a job holds 10: set the BUCKET_ variables" in refused.stderr
+    done = submit(busy, story, "--workers", 1, extra=bucket(s3))
+    assert done.returncode == 0, done.stderr
+    keys = [scene["audio"] for scene in jobs(busy)[-1]["scenes"]]
+    assert all(key.startswith("StoryStudio/long/inputs/") and key.endswith(".wav") for key in keys)
+    for name, value in bucket(s3).items():
+        monkeypatch.setenv(name, value)
+    stored = from_environment(story.parent).find(keys[0])
+    assert stored and stored.sha256 == hashlib.sha256(voice.read_bytes()).hexdigest()
+    assert (story.parent / "out" / "long" / "scene_1_video.mp4").is_file()
+
+
+def test_two_workers_share_the_scenes(
+    busy: Platform, s3: S3Server, write_story: WriteStory, tmp_path: Path
+) -> None:
+    story = write_story([2.0, 1.0, 1.5], "draft", project_id="shared")
+    before = len(busy.jobs)
+    busy.scales.clear()
+    settings = worker_settings(s3, tmp_path / "volume")
+    with worker(busy, tmp_path / "log", settings, "worker-2"):
+        busy.wait_for(lambda: "worker-2" in busy.workers)
+        done = submit(busy, story, "--workers", 2, extra=bucket(s3))
+    assert done.returncode == 0, done.stderr
+    one, two, whole = list(busy.jobs.values())[before:]
+    shares = [[scene["id"] for scene in job.given["input"]["scenes"]] for job in (one, two, whole)]
+    assert shares == [["scene_1"], ["scene_2", "scene_3"], ["scene_1", "scene_2", "scene_3"]]
+    assert [bool(job.given["input"]["film"]) for job in (one, two, whole)] == [False, False, True]
+    assert {one.worker, two.worker} == {"worker-1", "worker-2"}
+    assert busy.scales == [2, 0]
+    manifest = json.loads((story.parent / "out" / "shared" / "manifest.json").read_text())
+    assert manifest["status"] == "complete" and not manifest["film"]["reused"]
+    # The last job has made only the film: the other worker's scenes came out of the bucket.
+    assert all(scene[kind]["reused"] for scene in manifest["scenes"] for kind in ("still", "clip"))
+
+
+def test_a_scene_that_fails_is_told_and_the_rest_comes(
+    busy: Platform, s3: S3Server, write_story: WriteStory
+) -> None:
+    story = write_story([0.5, 0.5], "draft", project_id="half", film={"partial": True})
+    told = yaml.safe_load(story.read_text())
+    # It is there when it is checked here, and refused by the worker, whose own address it is.
+    with Voices(story.parent / "voice_2.wav") as voices:
+        told["scenes"][1]["audio"] = voices.url
+        story.write_text(yaml.safe_dump(told))
+        done = submit(busy, story, extra={"STORY_STUDIO_ALLOW_PRIVATE_ADDRESSES": "1"})
+    assert done.returncode == 3, done.stderr
+    assert "scene_2 failed: scenes[1].audio" in done.stderr and "half is partial" in done.stderr
+    folder = story.parent / "out" / "half"
+    assert (folder / "scene_1_video.mp4").is_file() and not (folder / "scene_2_video.mp4").exists()
+    assert done.stdout.strip() == str(folder / "film.mp4")
+
+
+def test_progress_is_shown_and_failure_told(platform: Platform, write_story: WriteStory) -> None:
+    story = write_story([0.5, 0.5], "draft")
+    process = subprocess.Popen(
+        command(story), env=environment(platform), cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr
+    platform.wait_for(lambda: platform.jobs)
+    (job,) = platform.take("hand", 1, lambda: True)
+    numbers = {"done": 1, "total": 2, "percent": 62.0, "seconds_left": 90}
+    message = {"phase": "clips", "scene": "scene_2", **numbers}
+    platform.post("hand", job["id"], {"status": "IN_PROGRESS", "output": message})
+    platform.fail_next(1, 503)
+    platform.drop_next(1)
+    said = ""
+    for line in process.stderr:
+        said += line
+        if "clips" in line:
+            break
+    assert "clips 1/2   62 %  scene_2, 1 min 30 s left" in said
+    platform.post("hand", job["id"], {"error": "No scene was finished. scene_1: the voice is silent."})
+    said += process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+    assert "The job failed: No scene was finished. scene_1: the voice is silent." in said
+    assert platform.scales == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("key", "endpoint", "said"),
+    [
+        ("wrong-key", ENDPOINT, "refuses the key in RUNPOD_API_KEY"),
+        (KEY, "elsewhere", "There is no endpoint elsewhere"),
+        ("", ENDPOINT, "RUNPOD_API_KEY: is not set"),
+    ],
+)
+def test_a_wrong_key_or_endpoint_sends_nothing(
+    platform: Platform, write_story: WriteStory, key: str, endpoint: str, said: str
+) -> None:
+    story = write_story([0.5], "draft")
+    done = submit(platform, story, "--endpoint", endpoint, extra={"RUNPOD_API_KEY": key})
+    assert done.returncode == 1
+    assert said in done.stderr and "wrong-key" not in done.stderr and "Traceback" not in done.stderr
+    assert not platform.jobs and not platform.scales
+
+
+@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_cancels_the_job_and_gives_the_workers_back(
+    platform: Platform, write_story: WriteStory, signal_: signal.Signals
+) -> None:
+    story = write_story([0.5], "draft")
+    process = subprocess.Popen(
+        command(story), env=environment(platform), cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
+    platform.wait_for(lambda: platform.jobs)
+    (job,) = platform.take("hand", 1, lambda: True)
+    # The platform is hard to reach just then.
+    platform.wait_for(lambda: any(job["id"] in asked for asked in platform.asked))
+    platform.fail_next(1, 503)
+    process.send_signal(signal_)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "the same command goes on from there" in said
+    assert platform.jobs[job["id"]].status == "CANCELLED"
+    assert platform.stops == {"hand": [job["id"]]}
+    assert platform.scales == [1, 0]
+
+
+def test_workers_that_were_more_already_stay(platform: Platform, write_story: WriteStory) -> None:
+    platform.endpoint["workers"]["min"] = 2
+    serve(platform, {"error": "no"})
+    assert submit(platform, write_story([0.5], "draft")).returncode == 1
+    assert platform.scales == []
+
+
+def test_a_job_without_time_says_so(platform: Platform, write_story: WriteStory) -> None:
+    threading.Thread(
+        target=lambda: platform.stop(platform.wait_for(lambda: list(platform.jobs.values()))[0], "TIMED_OUT"),
+        daemon=True,
+    ).start()
+    done = submit(platform, write_story([0.5], "draft"))
+    assert done.returncode == 1
+    assert "was not done, or not begun, within its time" in done.stderr
+    assert platform.scales == [1, 0]
+    policy = next(iter(platform.jobs.values())).given["policy"]
+    # At least an hour, and more in the queue.
+    assert 3_600_000 < policy["executionTimeout"] < policy["ttl"] <= 7 * 86_400_000
+
+
+def test_too_dear_is_refused_before_anything_is_sent(platform: Platform, write_story: WriteStory) -> None:
+    done = submit(platform, write_story([0.5], "draft"), "--max-cost", 0.001)
+    assert done.returncode == 1
+    assert "--max-cost" in done.stderr and "nothing was rendered" in done.stderr
+    assert not platform.jobs and not platform.scales
+
+
+def test_results_that_nobody_can_fetch_are_told(platform: Platform, write_story: WriteStory) -> None:
+    scene = {"id": "scene_1", "image_url": "file:///output/tale/scene_1_img.png", "image_sha256": "0" * 64}
+    answer = {"status": "complete", "scenes": [scene], "model_loads": {}, "total_time": 1.0}
+    serve(platform, {"output": answer})
+    done = submit(platform, write_story([0.5], "draft"))
+    assert done.returncode == 1
+    assert "give the endpoint a bucket" in done.stderr
+
+
+def test_without_a_bucket_here_one_worker_does_it_and_with_one_the_plan_chooses(
+    platform: Platform, s3: S3Server, write_story: WriteStory
+) -> None:
+    story = write_story([0.5, 0.5, 0.5, 0.5], "draft")
+    serve(platform, {"error": "no"})
+    assert "Planned: 1 worker," in submit(platform, story).stderr
+
+    def take_both() -> None:
+        platform.wait_for(lambda: len(platform.jobs) == 3)
+        both = platform.take("hand", 2, lambda: True)
+        # Both are seen at work, by one worker.
+        count = len(platform.asked)
+        platform.wait_for(
+            lambda: all(any(job["id"] in one for one in platform.asked[count:]) for job in both)
+        )
+        count = len(platform.asked)
+        platform.wait_for(
+            lambda: all(any(job["id"] in one for one in platform.asked[count:]) for job in both)
+        )
+        for job in both:
+            platform.post("hand", job["id"], {"error": "no"})
+        serve(platform, {"error": "nothing"})
+
+    threading.Thread(target=take_both, daemon=True).start()
+    done = submit(platform, story, extra=bucket(s3))
+    # A third worker would cost more and save no time.
+    assert "Planned: 2 workers," in done.stderr
+    assert [len(job["scenes"]) for job in jobs(platform)[1:]] == [2, 2, 4]
+    assert platform.scales == [1, 0, 2, 0]
+    assert "One worker took several shares" in done.stderr
+    assert "A shard failed; the last job tries it again. The job failed: no" in done.stderr
+    assert "The job failed: nothing" in done.stderr
+
+
+def test_only_what_was_made_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submits, "_WAITS", (0.01,))
+    (tmp_path / "film.bin").write_bytes(b"a film")
+    whole = hashlib.sha256(b"a film").hexdigest()
+    with Voices(tmp_path / "film.bin") as server:
+
+        def fetch(name: str, sha256: str) -> None:
+            answer = {"scenes": [], "film_url": server.url.replace("film.bin", name), "film_sha256": sha256}
+            submits._fetch(answer, set(), tmp_path / "out")
+
+        fetch("film.bin", whole)
+        for name, sha256, why in (("film.bin", "0" * 64, "not what was made"), ("gone", whole[::-1], "404")):
+            with pytest.raises(EndpointError, match=f"film.mp4 cannot be fetched: .*{why}") as caught:
+                fetch(name, sha256)
+            assert "http" not in str(caught.value)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["film.mp4"]
+    assert (tmp_path / "out" / "film.mp4").read_bytes() == b"a film"
+    # What is there is not fetched again, so that the server need not be there either.
+    fetch("film.bin", whole)
+
+
+class Voices:
+    """A web server with one file."""
+
+    def __init__(self, path: Path):
+        self._path = path
+
+    def __enter__(self) -> Voices:
+        code = [sys.executable, "-u", "-m", "http.server", "--bind", "127.0.0.1", "0"]
+        self._process = subprocess.Popen(code, cwd=self._path.parent, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout
+        port = self._process.stdout.readline().split("port ")[1].split()[0]
+        self.url = f"http://127.0.0.1:{port}/{self._path.name}"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()

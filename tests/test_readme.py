@@ -1,0 +1,108 @@
+"""What the README and the other pages tell their readers to run."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import av
+import jsonschema
+import numpy as np
+import pytest
+
+from driver.files import ROOT, WORKFLOWS
+from driver.rendering.inputs import read_recording
+from driver.storage.bucket import Bucket
+from story_studio.media.probe import probe
+from tests.conftest import Studio
+
+README = (ROOT / "README.md").read_text("utf-8")
+ENDPOINT = (ROOT / ".runpod" / "README.md").read_text("utf-8")
+PAGES = [
+    "README.md",
+    ".runpod/README.md",
+    "CHANGELOG.md",
+    "custom_nodes/story_studio/README.md",
+    "driver/README.md",
+    "tests/README.md",
+    "workflows/README.md",
+]
+LINKS = [
+    (page, link)
+    for page in PAGES
+    for link in re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text("utf-8"))
+]
+
+
+def test_the_demo() -> None:
+    assert "./install.sh demo" in README
+    done = subprocess.run(["./install.sh", "demo"], cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    film = ROOT / "output" / "the-keepers-light" / "film.mp4"
+    assert str(film) in done.stdout
+    voices = [read_recording(path).seconds for path in (WORKFLOWS / "demo" / "voices").glob("*.mp3")]
+    info = probe(film)
+    assert len(voices) == 3
+    assert 0 <= info.video_seconds - sum(voices) <= 3 / 16
+    assert abs(info.video_seconds - info.audio_seconds) <= 1 / 16
+    assert (info.width, info.height, info.subtitles, len(info.chapters)) == (832, 448, 1, 3)
+    with av.open(str(film)) as file:
+        pictures = [frame.to_ndarray(format="gray") for frame in file.decode(video=0)]
+    assert all(picture.mean() > 10 and picture.std() > 10 for picture in pictures[::40])
+    with av.open(str(film)) as file:
+        sound = np.concatenate([frame.to_ndarray()[0] for frame in file.decode(audio=0)])
+    assert all(np.abs(part).max() > 0.1 for part in np.array_split(sound, 6))
+
+
+def test_the_graph_is_posted_as_told(studio: Studio, tmp_path: Path) -> None:
+    blocks = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+    block = next(text for text in blocks if "8188/prompt" in text)
+    block = block.replace("http://127.0.0.1:8188", studio.url).replace("graph.json", str(tmp_path / "g.json"))
+    block = block.replace("workspace/input", str(studio.server.workspace / "input"))
+    done = subprocess.run(["bash", "-ec", block], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["node_errors"] == {}
+    assert studio.comfy.cancel(answer["prompt_id"])
+
+
+def test_the_calls_of_the_endpoint_are_what_it_takes() -> None:
+    bodies, shown = (
+        [json.loads(text) for text in re.findall(r"-d '(\{\n.*?\n\})'", page, re.DOTALL)]
+        for page in (ENDPOINT, README)
+    )
+    assert all(body in bodies for body in shown) and shown
+    schema = json.loads((WORKFLOWS / "endpoint.schema.json").read_text())
+    assert [body["input"]["task"] for body in bodies] == ["batch", "video", "image"]
+    for body in bodies:
+        jsonschema.validate(body["input"], schema)
+        assert schema.parse(body["input"]).task == body["input"]["task"]
+
+
+def test_the_variables_of_the_endpoint_are_those_that_it_reads() -> None:
+    told = set(re.findall(r"`(BUCKET_[A-Z_]+)`", ENDPOINT))
+    assert told == {f"BUCKET_{name.upper()}" for name in Bucket.model_fields}
+    offered = {one["key"] for one in json.loads((ROOT / ".runpod/hub.json").read_text())["config"]["env"]}
+    assert offered >= told - {"BUCKET_LINK_SECONDS"} | {"JOBS_AT_ONCE"}
+
+
+def test_the_handler_runs_as_told() -> None:
+    command = next(
+        text for text in re.findall(r"```bash\n(.*?)```", ENDPOINT, re.DOTALL) if "--test_input" in text
+    )
+    done = subprocess.run(["bash", "-ec", command], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "image_url" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("page", "link"), LINKS)
+def test_links_lead_to_files(page: str, link: str) -> None:
+    assert ((ROOT / page).parent / link).exists()
+
+
+def test_the_readme_is_short_and_every_page_is_linked() -> None:
+    assert len(README.splitlines()) <= 120
+    linked = {(ROOT / page).parent.joinpath(link).resolve() for page, link in LINKS}
+    assert {(ROOT / page).resolve() for page in PAGES} - linked == {(ROOT / "README.md").resolve()}

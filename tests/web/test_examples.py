@@ -1,0 +1,144 @@
+"""The examples as an artist meets them: opened from the template browser, run with the Run button."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from driver.comfy.client import Comfy
+from driver.comfy.process import PACK
+from story_studio.media.probe import probe
+from tests.conftest import Studio
+from tests.web.canvas import Canvas, read_workflow
+
+EXAMPLES = sorted((PACK / "example_workflows").glob("*.json"))
+TINY = [
+    *(("StoryStudio_TalkingVideo", side, 64) for side in ("width", "height")),
+    ("StoryStudio_TalkingVideo", "steps", 1),
+]
+"""What makes Talking Video quick on a CPU."""
+
+
+@pytest.fixture(params=["canvas", "newer_canvas"])
+def artist(request: pytest.FixtureRequest, voice: Path) -> Canvas:
+    """ComfyUI with its own interface and with a newer one; a voice and a picture are in its input folder."""
+    canvas = request.getfixturevalue(request.param)
+    Comfy(canvas.url).upload(voice, voice.name, "")
+    picture = voice.with_name("example.png")
+    Image.effect_noise((64, 64), 80).convert("RGB").save(picture)
+    Comfy(canvas.url).upload(picture, picture.name, "")
+    return canvas
+
+
+def test_talking_video(artist: Canvas, voice: Path, tmp_path: Path) -> None:
+    artist.open_template("Talking video")
+    artist.screenshot("opened")
+    artist.set_widgets([*TINY, ("LoadAudio", "audio", voice.name), ("StoryStudio_TalkingVideo", "steps", 3)])
+    heard = artist.press_run()
+    (clip,) = made(artist, heard, "StoryStudio_Clip", tmp_path)
+    artist.screenshot("run")
+    info = probe(clip)
+    assert (info.width, info.height, info.frames, info.channels) == (64, 64, 7, 1)
+    artist.play("StoryStudio_Clip")
+    texts = [text.partition("\n")[0].partition(" of 3")[0] for text in heard["texts"]]
+    steps = [f"Chunk 1 of 1, step {step}" for step in (1, 2, 3)]
+    assert list(dict.fromkeys(texts))[:3] == steps
+    assert len(set(heard["shown"])) > 1, "the text on the node did not change"
+
+
+def test_scene(artist: Canvas, voice: Path, tmp_path: Path) -> None:
+    artist.open_template("One scene")
+    artist.screenshot("opened")
+    sizes = [("EmptySD3LatentImage", side, 64) for side in ("width", "height")]
+    artist.set_widgets([*TINY, *sizes, ("KSampler", "steps", 1), ("LoadAudio", "audio", voice.name)])
+    heard = artist.press_run()
+    (still,) = made(artist, heard, "StoryStudio_Still", tmp_path)
+    (clip,) = made(artist, heard, "StoryStudio_Clip", tmp_path)
+    artist.screenshot("run")
+    with Image.open(still) as picture:
+        assert picture.size == (64, 64)
+    assert probe(clip).frames == 7
+    assert "Chunk 1 of 1, step 1 of 1" in heard["texts"][0]
+
+
+def test_picture(artist: Canvas, tmp_path: Path) -> None:
+    artist.open_template("One picture")
+    artist.screenshot("opened")
+    sizes = [("EmptySD3LatentImage", side, 64) for side in ("width", "height")]
+    artist.set_widgets([*sizes, ("KSampler", "steps", 2)])
+    (still,) = made(artist, artist.press_run(), "StoryStudio_Still", tmp_path)
+    artist.screenshot("run")
+    with Image.open(still) as picture:
+        assert picture.size == (64, 64)
+
+
+def test_story(artist: Canvas, studio: Studio, voice: Path, tmp_path: Path) -> None:
+    artist.open_template("Story")
+    artist.screenshot("opened")
+    sizes = [("Scene", side, 64) for side in ("width", "height")]
+    artist.set_widgets([*TINY, *sizes, ("KSampler", "steps", 1), ("LoadAudio", "audio", voice.name)])
+    # What another test made would be found again, and not be drawn.
+    artist.set_widgets([("Scene", "seed", 3)])
+    Comfy(artist.url).free()
+    studio.loads()
+    heard = artist.press_run()
+    (film,) = made(artist, heard, "StoryStudio_Film", tmp_path)
+    artist.screenshot("run")
+    artist.play("StoryStudio_Film")
+    info = probe(film)
+    assert [chapter[2] for chapter in info.chapters] == ["Keeper", "Sailor", "Morning"]
+    assert (info.width, info.height, info.subtitles) == (64, 64, 1)
+    assert 3 * 0.4 <= info.video_seconds <= 3 * 7 / 16 + 0.1
+    order = [cls for cls in heard["order"] if cls in ("KSampler", "StoryStudio_TalkingVideo")]
+    assert order == 3 * ["KSampler"] + 3 * ["StoryStudio_TalkingVideo"]
+    read = [load["file"] for load in studio.loads()]
+    assert len(read) == len(set(read)) == 7, "each model is read once"
+    again = artist.press_run()
+    assert again["status"] == "success"
+    assert "StoryStudio_TalkingVideo" not in again["order"]
+
+
+def test_draft_needs_nothing(artist: Canvas, tmp_path: Path) -> None:
+    artist.open_template("Draft")
+    artist.screenshot("opened")
+    artist.set_widgets([("EmptyAudio", "duration", 0.5), ("StoryStudio_Animatic", "width", 320)])
+    (film,) = made(artist, artist.press_run(), "StoryStudio_Film", tmp_path)
+    artist.screenshot("run")
+    info = probe(film)
+    assert [chapter[2] for chapter in info.chapters] == ["Keeper", "Sailor", "Morning"]
+    assert 1.5 <= info.video_seconds <= 1.6
+    assert info.metadata["draft"] == "true"
+    artist.play("StoryStudio_Film")
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_layout(path: Path) -> None:
+    """Nothing overlaps, every node but the note stands in a group, and the example has a picture."""
+    graph = read_workflow(path)
+    boxes = [(node["id"], *node["pos"], *node["size"]) for node in graph["nodes"]]
+    for number, (one, x, y, width, height) in enumerate(boxes):
+        for other, x2, y2, width2, height2 in boxes[number + 1 :]:
+            apart = x + width <= x2 or x2 + width2 <= x or y + height <= y2 - 30 or y2 + height2 <= y - 30
+            assert apart, f"nodes {one} and {other} of {path.stem} overlap"
+    groups = [group["bounding"] for group in graph["groups"]]
+    for node, (_, x, y, width, height) in zip(graph["nodes"], boxes, strict=True):
+        inside = [
+            left <= x and top <= y - 30 and x + width <= left + w and y + height <= top + h
+            for left, top, w, h in groups
+        ]
+        assert sum(inside) == (0 if node["type"] == "MarkdownNote" else 1), node["type"]
+    with Image.open(path.with_suffix(".jpg")) as picture:
+        assert picture.format == "JPEG"
+        assert picture.width >= 300
+    assert path.with_suffix(".jpg").stat().st_size < 100_000
+
+
+def made(canvas: Canvas, heard: dict[str, Any], cls: str, folder: Path) -> list[Path]:
+    """The files of all nodes of a class, fetched as the page fetches them."""
+    assert (heard["status"], heard["error"]) == ("success", None)
+    nodes = [node for node, one in canvas.api_graph().items() if one["class_type"] == cls]
+    files = [heard["outputs"][node]["images"][0] for node in nodes]
+    return [canvas.fetch(file, folder / file["filename"]) for file in files]

@@ -1,0 +1,97 @@
+"""The API templates are what ComfyUI's own export makes of the examples; missing models are offered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from driver.comfy.models import known_models
+from driver.comfy.process import PACK
+from story_studio.story.recipes import FOLDER, load_profile, profile_names
+from tests.web.canvas import Canvas, read_workflow
+from workflows.generate import EXAMPLES, SOURCES, api_template
+
+
+def test_every_template_has_its_example_and_its_profile() -> None:
+    profiles = json.loads((FOLDER / "profiles.json").read_text())
+    used = {profiles[name][kind] for name in profile_names() for kind in ("still", "clip")}
+    assert used == set(SOURCES)
+    found = [load_profile(name) for name in profile_names()]
+    parameters = {
+        name: set(getattr(profile, SOURCES[name].kind).parameters)
+        for entry, profile in zip(profiles.values(), found, strict=True)
+        for name in (entry["still"], entry["clip"])
+    }
+    assert parameters == {name: set(source.parameters) for name, source in SOURCES.items()}
+
+
+@pytest.fixture(params=["canvas", "newer_canvas"])
+def artist(request: pytest.FixtureRequest) -> Canvas:
+    """ComfyUI with its own interface and with a newer one."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_templates_are_exported_from_the_examples(artist: Canvas, name: str) -> None:
+    text = api_template(artist, SOURCES[name])
+    shipped = (FOLDER / f"{name}.json").read_text(encoding="utf-8")
+    assert text == shipped, "run .venv/bin/python -m workflows.generate"
+
+
+S2V = {
+    "wan2.2_s2v_14B_fp8_scaled.safetensors",
+    "umt5_xxl_fp8_e4m3fn_scaled.safetensors",
+    "wan_2.1_vae.safetensors",
+    "wav2vec2_large_english_fp16.safetensors",
+}
+Z_IMAGE = {"z_image_turbo_bf16.safetensors", "qwen_3_4b.safetensors", "ae.safetensors"}
+
+
+@pytest.mark.parametrize(
+    ("example", "missing", "listed"),
+    [
+        ("Talking video", S2V | Z_IMAGE, S2V),
+        ("One scene", S2V | Z_IMAGE, S2V | Z_IMAGE),
+        ("One picture", S2V | {"z_image_bf16.safetensors"}, {"z_image_bf16.safetensors"}),
+        ("Story", {"ae.safetensors", *S2V}, {"ae.safetensors", *S2V}),
+    ],
+    ids=["Talking video", "One scene", "One picture", "Story"],
+)
+@pytest.mark.parametrize("interface", ["canvas", "newer_canvas"])
+def test_missing_models_are_listed(
+    request: pytest.FixtureRequest,
+    missing_models: Callable[[set[str]], None],
+    interface: str,
+    example: str,
+    missing: set[str],
+    listed: set[str],
+) -> None:
+    missing_models(missing)
+    canvas: Canvas = request.getfixturevalue(interface)
+    canvas.open_template(example)
+    shown = canvas.missing_models()
+    canvas.screenshot("listed")
+    folders = {model.file: model.folder for model in known_models()}
+    assert shown == sorted((folders[file], file) for file in listed)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*EXAMPLES.glob("*.json"), *PACK.glob("subgraphs/*.json")],
+    ids=lambda path: f"{path.parent.name}/{path.stem}",
+)
+def test_every_model_has_its_address(path: Path) -> None:
+    """A loader says where each file that it names is to be had: as driver/comfy/models.json does."""
+    known = {model.file: (model.folder, model.url) for model in known_models()}
+    graph = read_workflow(path)
+    boxes = graph.get("definitions", {}).get("subgraphs", [])
+    for node in [*graph["nodes"], *(node for box in boxes for node in box["nodes"])]:
+        offered = {
+            one["name"]: (one["directory"], one["url"]) for one in node["properties"].get("models", [])
+        }
+        named = {value for value in node.get("widgets_values", []) if value in known}
+        assert named <= set(offered), f"{node['type']} does not say where {named} is to be had"
+        assert offered == {name: known[name] for name in offered}

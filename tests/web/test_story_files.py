@@ -1,0 +1,266 @@
+"""Story files on the canvas: dropped or chosen, they become what the driver would submit; and back again."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+
+from driver.comfy.client import Comfy
+from driver.files import ROOT, WORKFLOWS
+from driver.rendering import inputs, keys, render
+from story_studio.story import graph, schema
+from story_studio.story.recipes import FOLDER, load_profile
+from tests.conftest import Studio, write_voice
+from tests.web.canvas import Canvas
+
+SNAPSHOT = json.loads((ROOT / "tests" / "server" / "object_info.json").read_text())
+DEFAULTS = {
+    cls: {one["name"]: one.get("default", "") for one in known["inputs"] if one.get("optional")}
+    for cls, known in SNAPSHOT.items()
+}
+OPENED = "name => window.app.extensionManager.workflow.activeWorkflow.filename === name"
+STORY = """
+project_id: harbour
+title: The harbour
+profile: {profile}
+style: thin ink, fog (dense).
+seed: {seed}
+video_settings: {{resolution: 64x64, sample_steps: 1}}
+scenes:
+  - id: pier
+    title: The pier
+    prompt: A pier (old), at dawn.
+    audio: voices/pier.wav
+    text: Good morning.
+  - {{id: boat, image: boat.png, audio: boat.wav, video_prompt: "She (softly) sings"}}
+"""
+IMAGE_SETTINGS = "image_settings: {steps: 1}\n"
+
+
+def write_story(folder: Path, profile: str, seed: int) -> Path:
+    """A story of two scenes, one with a picture of its own, and its files."""
+    (folder / "voices").mkdir(parents=True)
+    write_voice(folder / "voices" / "pier.wav", 0.3)
+    write_voice(folder / "boat.wav", 0.4)
+    Image.effect_noise((64, 64), 60 + seed % 10).convert("RGB").save(folder / "boat.png")
+    text = STORY.format(profile=profile, seed=seed) + ("" if profile == "draft" else IMAGE_SETTINGS)
+    (folder / "harbour.yaml").write_text(text)
+    return folder / "harbour.yaml"
+
+
+def drop(canvas: Canvas, *paths: Path) -> None:
+    """Drops files or folders in the middle of the canvas, as a hand would."""
+    data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+    session = canvas.page.context.new_cdp_session(canvas.page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, "x": 800, "y": 450, "data": data})
+    session.detach()
+
+
+def wait_for(canvas: Canvas, title: str) -> None:
+    """Waits until a workflow of this name is open, and whole."""
+    canvas.page.wait_for_function(OPENED, arg=title)
+    canvas.page.wait_for_function("() => window.app.graph.groups.length > 0")
+
+
+def planned(path: Path, profile: str = "") -> tuple[graph.Plan, dict[str, inputs.Inputs]]:
+    """The plan that the driver makes of a story file, and the files of its scenes."""
+    one = schema.load(path)
+    one = one.model_copy(update={"profile": profile or one.profile})
+    with tempfile.TemporaryDirectory() as folder:
+        found = inputs.gather(one, path.parent, Path(folder))
+    return graph.Plan(one, load_profile(one.profile), render.name_inputs(found)), found
+
+
+def driver_s(path: Path) -> tuple[graph.Graph, dict[str, str]]:
+    """What the driver submits for a story, and the key of each still and clip."""
+    plan, found = planned(path)
+    built = graph.build([plan])
+    contents = {}
+    for scene, given in found.items():
+        files = plan.files[scene]
+        contents[files.audio] = given.recording.sha256
+        if given.picture and files.image:
+            contents[files.image] = given.picture.sha256
+    return built, keys.predict(built, contents)
+
+
+def without_widgets(nodes: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """An exported graph without what the interface adds: its own widgets, and optional inputs at default."""
+
+    def is_added(node: dict[str, Any], name: str) -> bool:
+        optional = DEFAULTS.get(node["class_type"], {})
+        return name in ("audioUI", "video-preview") or node["inputs"][name] == optional.get(name)
+
+    return {
+        key: {
+            **node,
+            "inputs": {name: value for name, value in node["inputs"].items() if not is_added(node, name)},
+        }
+        for key, node in nodes.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("page", "profile"), [("canvas", "draft"), ("canvas", "turbo"), ("newer_canvas", "draft")]
+)
+def test_a_dropped_folder_is_what_the_driver_submits(
+    request: pytest.FixtureRequest, tmp_path: Path, page: str, profile: str
+) -> None:
+    canvas: Canvas = request.getfixturevalue(page)
+    path = write_story(tmp_path / "a story", profile, 100)
+    expected, known = driver_s(path)
+    drop(canvas, path.parent)
+    wait_for(canvas, "The harbour")
+    canvas.screenshot("dropped")
+    assert without_widgets(canvas.api_graph()) == expected.nodes
+    assert_nothing_overlaps(canvas)
+    heard = canvas.press_run()
+    assert (heard["status"], heard["error"]) == ("success", None)
+    canvas.screenshot("run")
+    assert_nothing_overlaps(canvas)
+    made = {node: heard["outputs"][node]["images"][0]["filename"] for node in known}
+    # The driver would find what was made here, and the other way round.
+    assert {node: name.split(".")[-2] for node, name in made.items()} == known
+    assert heard["outputs"][expected.films[0]]["images"]
+    assert without_widgets(canvas.api_graph()) == expected.nodes
+
+
+def assert_nothing_overlaps(canvas: Canvas) -> None:
+    nodes = canvas.run_script("() => window.app.graph.nodes.map(n => [n.title, ...n.pos, ...n.size])")
+    for number, (one, x, y, width, height) in enumerate(nodes):
+        for other, x2, y2, width2, height2 in nodes[number + 1 :]:
+            apart = x + width <= x2 or x2 + width2 <= x or y + height <= y2 - 30 or y2 + height2 <= y - 30
+            assert apart, f"{one} and {other} overlap"
+
+
+def test_a_story_is_chosen_in_the_panel_and_saved_again(canvas: Canvas, tmp_path: Path) -> None:
+    path = write_story(tmp_path / "a story", "turbo", 200)
+    _, known = driver_s(path)
+    canvas.page.get_by_role("button", name=re.compile("^Story")).first.click()
+    panel = canvas.page.get_by_role("region", name="Storyboard")
+    files = [path, path.parent / "voices" / "pier.wav", path.parent / "boat.png"]
+    panel.locator("input[type=file]").set_input_files(files)
+    wait_for(canvas, "The harbour")
+    expect(canvas.page.get_by_text("open the story again together with them: boat.wav.")).to_be_visible()
+    canvas.screenshot("a_recording_is_missing")
+    panel.locator("input[type=file]").set_input_files([*files, path.parent / "boat.wav"])
+    expect(panel.locator("li")).to_have_count(2)
+    canvas.page.wait_for_function(
+        """() => window.app.graph.nodes.filter(node => node.type === 'LoadAudio').every(
+            node => node.widgets.find(widget => widget.name === 'audio').value.startsWith('story_studio/'))"""
+    )
+    with canvas.page.expect_download() as download:
+        panel.get_by_role("button", name="Save").click()
+    assert download.value.suggested_filename == "harbour.json"
+    saved = tmp_path / "input" / "harbour.json"
+    download.value.save_as(saved)
+    canvas.screenshot("saved")
+    names = [one["audio"] for one in json.loads(saved.read_text())["scenes"]]
+    assert all(name.startswith("story_studio/") for name in names)
+    # Beside the recordings, as it says, it is the same story again.
+    shutil.copytree(Path(studio_input(canvas)) / "story_studio", saved.parent / "story_studio")
+    assert driver_s(saved)[1] == known
+    told = schema.load(saved)
+    assert (told.title, told.style, told.profile) == ("The harbour", "thin ink, fog (dense).", "turbo")
+    assert [(one.id, one.title, one.text) for one in told.scenes] == [
+        *(("pier", "The pier", "Good morning."), ("boat", "", ""))
+    ]
+
+
+def test_a_page_that_cannot_hash_opens_a_story_too(canvas: Canvas, tmp_path: Path) -> None:
+    """As one of another machine, over plain HTTP."""
+    path = write_story(tmp_path / "a story", "draft", 250)
+    canvas.run_script("() => Object.defineProperty(crypto, 'subtle', { value: undefined })")
+    assert named(canvas, path.parent)["boat.wav"] == "story_studio/boat.wav"
+    assert named(canvas, path.parent)["boat.wav"] == "story_studio/boat.wav", "it is the same recording"
+    write_voice(path.parent / "boat.wav", 0.5)
+    given = named(canvas, path.parent)
+    assert given["boat.wav"] == "story_studio/boat (1).wav"
+    assert given["voices/pier.wav"] == "story_studio/pier.wav"
+    canvas.page.wait_for_function("() => window.app.graph.groups.length > 0")
+
+
+def named(canvas: Canvas, folder: Path) -> dict[str, str]:
+    """Drops a story's folder; what the server calls its files, by their paths in the folder."""
+    with canvas.page.expect_response("**/story_studio/graph") as answer:
+        drop(canvas, folder)
+    return json.loads(answer.value.request.post_data or "")["files"]
+
+
+def studio_input(canvas: Canvas) -> str:
+    """The input folder of the page's server."""
+    flags = canvas.run_script("async () => (await window.app.api.getSystemStats()).system.argv")
+    return str(Path(flags[flags.index("--base-directory") + 1]) / "input")
+
+
+def test_everything_wrong_with_a_story_is_said_and_the_canvas_kept(canvas: Canvas, tmp_path: Path) -> None:
+    before = canvas.api_graph()
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("profil: draft\nscenes:\n  - {id: a, prompt: x}\n")
+    drop(canvas, wrong)
+    toast = canvas.page.get_by_role("alert").filter(has_text="Story Studio")
+    expect(toast).to_contain_text("profil (line 1): unknown key, did you mean 'profile'?")
+    expect(toast).to_contain_text("scenes[0].audio (line 3): is missing")
+    canvas.screenshot("said")
+    assert canvas.api_graph() == before
+
+
+def test_what_is_no_story_is_comfyui_s(canvas: Canvas, tmp_path: Path) -> None:
+    workflow = tmp_path / "plain.json"
+    workflow.write_text((FOLDER / "animatic_clip.json").read_text())
+    drop(canvas, workflow)
+    canvas.page.wait_for_function(OPENED, arg="plain")
+    assert {node["class_type"] for node in canvas.api_graph().values()} >= {"StoryStudio_Animatic"}
+
+
+@pytest.mark.parametrize("page", ["canvas", "newer_canvas"])
+def test_a_dropped_still_or_clip_opens_its_graph(
+    request: pytest.FixtureRequest, studio: Studio, tmp_path: Path, page: str
+) -> None:
+    """As the driver's files have it, without a workflow of the interface."""
+    canvas: Canvas = request.getfixturevalue(page)
+    path = write_story(tmp_path / "a story", "draft", 300)
+    render.upload(planned(path)[1], Comfy(canvas.url))
+    assert studio.render(path, studio.server.output) == 0
+    made = studio.server.output / "harbour"
+    for name, last in (("boat_img.png", "StoryStudio_Still"), ("boat_video.mp4", "StoryStudio_Clip")):
+        file = next(made.rglob(name))
+        canvas.run_script("() => { window.app.graph.clear() }")
+        drop(canvas, file)
+        canvas.page.wait_for_function("() => window.app.graph.nodes.length > 1")
+        opened = canvas.api_graph()
+        assert [node["class_type"] for node in opened.values()].count(last) == 1
+        assert {"LoadImage"} <= {node["class_type"] for node in opened.values()}
+        canvas.screenshot(file.name)
+
+
+def test_saving_is_the_reverse_of_building(canvas: Canvas, tmp_path: Path) -> None:
+    told = "image_settings: {width: 128, height: 64, steps: 3, cfg: 2.5, negative_prompt: rain (hail)}\n"
+    told += "film: {join: crossfade, crossfade_seconds: 0.3, captions: false}\n"
+    own = write_story(tmp_path / "a story", "draft", 400)
+    own.write_text(own.read_text() + told)
+    demo = WORKFLOWS / "demo" / "story.yaml"
+    for path, profile in ((demo, "draft"), (demo, "standard"), (own, "quality"), (own, "draft")):
+        plan, _ = planned(path, profile)
+        built = graph.build([plan]).nodes
+        data = canvas.run_script(
+            """async graph => {
+                const { readScenes } = await import('/extensions/story_studio/scenes.mjs');
+                const { storyOf } = await import('/extensions/story_studio/save.mjs');
+                return storyOf(graph, readScenes(graph), {});
+            }""",
+            built,
+        )
+        again = schema.parse(data)
+        files = {scene.id: graph.Files(scene.audio, scene.image) for scene in again.scenes}
+        plan = graph.Plan(again, load_profile(again.profile), files)
+        assert graph.build([plan]).nodes == built, f"{path.name} {profile}"

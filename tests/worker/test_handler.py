@@ -1,0 +1,259 @@
+"""The shipped handler as RunPod runs it: its SDK's own loop, against a platform that speaks its protocol."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import threading
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+import psutil
+import pytest
+import requests
+
+from driver.comfy.client import Comfy
+from driver.rendering.keys import STORE
+from driver.storage.bucket import Bucket
+from driver.storage.s3 import S3Store
+from driver.storage.store import FolderStore, Store
+from tests.conftest import is_comfyui, write_voice
+from tests.runpod_platform import ENDPOINT, FINAL, KEY, Platform, kill, worker
+from tests.s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, s3_server
+
+COUNT = 3
+SLOW_PACK = """
+import time
+from pathlib import Path
+
+import comfy.utils
+
+update = comfy.utils.ProgressBar.update_absolute
+
+def slow_update(self, *args, **kwargs):
+    if Path(__file__).with_name("slow").exists():
+        time.sleep(0.02)
+    return update(self, *args, **kwargs)
+
+comfy.utils.ProgressBar.update_absolute = slow_update
+NODE_CLASS_MAPPINGS = {}
+"""
+
+
+class Endpoint(NamedTuple):
+    """A platform with one worker, and the ComfyUI of that worker."""
+
+    platform: Platform
+    comfy: Comfy
+    disk: Path
+    slow: Path
+
+    @contextlib.contextmanager
+    def slowed(self) -> Iterator[None]:
+        """Clips take seconds here, however fast the machine."""
+        self.slow.touch()
+        yield
+        self.slow.unlink()
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+    folder = tmp_path_factory.mktemp("endpoint")
+    (folder / "volume").mkdir()
+    slow = install_slow_pack(folder / "worker-1.disk")
+    with (
+        Platform() as platform,
+        worker(platform, folder / "log", {"MODEL_CACHE_DIR": str(folder / "volume")}) as process,
+    ):
+        platform.wait_for(lambda: platform.workers)
+        yield Endpoint(platform, comfy_of(process.pid), folder / "worker-1.disk", slow)
+
+
+def install_slow_pack(disk: Path) -> Path:
+    """Gives a worker's ComfyUI a pack that waits at each step of progress while a file is there: the file."""
+    pack = disk / "workspace" / "custom_nodes" / "slow_pack"
+    pack.mkdir(parents=True)
+    (pack / "__init__.py").write_text(SLOW_PACK)
+    return pack / "slow"
+
+
+def comfy_of(worker_pid: int) -> Comfy:
+    for process in psutil.Process(worker_pid).children(recursive=True):
+        words = process.cmdline()
+        if "--port" in words and is_comfyui(words):
+            return Comfy(f"http://127.0.0.1:{words[words.index('--port') + 1]}")
+    raise AssertionError("The worker has no ComfyUI.")
+
+
+@pytest.fixture(scope="module")
+def voices(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Voices as data URIs, 8 s each."""
+    folder = tmp_path_factory.mktemp("voices")
+    paths = [write_voice(folder / f"{n}.wav", 8, 110 + 30 * n, rate=8000) for n in range(COUNT)]
+    return [f"data:audio/wav;base64,{base64.b64encode(path.read_bytes()).decode()}" for path in paths]
+
+
+def batch(project: str, voices: list[str], **more: Any) -> dict[str, Any]:
+    scenes = [
+        {"id": f"scene_{number}", "prompt": f"{project}, room {number}", "audio_url": voice}
+        for number, voice in enumerate(voices, start=1)
+    ]
+    settings = {"video_settings": {"resolution": "256x144"}}
+    return {"task": "batch", "project_id": project, "profile": "draft", "scenes": scenes, **settings, **more}
+
+
+def idle(comfy: Comfy) -> bool:
+    queue = requests.get(f"{comfy.url}/queue", timeout=10).json()
+    return not queue["queue_running"] and not queue["queue_pending"]
+
+
+def cancel(platform: Platform, job_id: str) -> None:
+    headers = {"Authorization": f"Bearer {KEY}"}
+    requests.post(
+        f"{platform.url}/v2/{ENDPOINT}/cancel/{job_id}", headers=headers, timeout=10
+    ).raise_for_status()
+
+
+def test_what_a_client_sees_of_a_batch(endpoint: Endpoint, voices: list[str]) -> None:
+    platform = endpoint.platform
+    with endpoint.slowed():
+        job = platform.submit({"input": batch("seen", voices, film=True)})
+        ended = platform.wait(job.id)
+    assert ended["status"] == "COMPLETED"
+    assert [scene["id"] for scene in ended["output"]["scenes"]] == ["scene_1", "scene_2", "scene_3"]
+    told = platform.progress(job.id)
+    assert all(message.keys() >= {"phase", "scene", "percent", "seconds_left"} for message in told)
+    phases = [message["phase"] for message in told]
+    order = ["inputs", "waiting", "stills", "clips", "film"]
+    assert phases == sorted(phases, key=order.index)
+    assert "clips" in phases
+    percents = [message["percent"] for message in told]
+    assert percents == sorted(percents) and percents[-1] > 30
+    assert any(message["seconds_left"] for message in told)
+    # In order, a second apart, and nothing after the result.
+    posts = [post for post in platform.posts if post.job == job.id]
+    assert [post.progress for post in posts] == [True] * len(told) + [False]
+    assert all(after.at - before.at > 0.9 for before, after in pairwise(posts[:-1]))
+    assert not platform.late
+
+
+def test_a_failed_job_has_a_reason(endpoint: Endpoint) -> None:
+    job = endpoint.platform.submit({"input": {"task": "image", "prompt": "", "steps": 0}})
+    ended = endpoint.platform.wait(job.id)
+    assert ended["status"] == "FAILED"
+    assert "prompt" in ended["error"] and "steps" in ended["error"]
+
+
+def test_several_jobs_at_once(endpoint: Endpoint, voices: list[str]) -> None:
+    platform = endpoint.platform
+    jobs = [platform.submit({"input": batch(f"several_{n}", voices[:1])}) for n in range(3)]
+    platform.wait_for(lambda: sum(job.status == "IN_PROGRESS" for job in jobs) >= 2)
+    for job in jobs:
+        ended = platform.wait(job.id)
+        assert ended["status"] == "COMPLETED"
+        assert ended["output"]["project_id"] == f"several_{jobs.index(job)}"
+
+
+def test_cancelled_at_ten_moments(endpoint: Endpoint, voices: list[str]) -> None:
+    """Wherever it is, ComfyUI is idle soon after, and what was finished is found by the same job later."""
+    platform = endpoint.platform
+    first = platform.submit({"input": batch("moments", voices, seed=99)})
+    ended = platform.wait(first.id)
+    seconds = ended["executionTime"] / 1000
+    stopped: list[int] = []
+    for seed in range(30):
+        job = platform.submit({"input": batch("moments", voices, seed=seed)})
+        # Before that the SDK forgets a stop.
+        platform.wait_for(lambda job=job: platform.progress(job.id))
+        threading.Event().wait(seconds * len(stopped) / 12)
+        cancel(platform, job.id)
+        # The worker takes another job when it has let go of this one.
+        after = platform.submit({"input": {"task": "image", "prompt": "after", "profile": "draft"}})
+        assert platform.wait(after.id)["status"] == "COMPLETED"
+        assert idle(endpoint.comfy)
+        results = [post for post in platform.posts if post.job == job.id and not post.progress]
+        assert len(results) == (job.status == "COMPLETED")
+        if job.status == "CANCELLED":
+            stopped.append(seed)
+        else:
+            # The first one was slow on a busy machine, and this one was ready before its moment came.
+            seconds = min(seconds, platform.jobs[job.id].shown()["executionTime"] / 1000)
+        if len(stopped) == 10:
+            break
+    assert len(stopped) == 10
+    again = platform.submit({"input": batch("moments", voices, seed=stopped[-1])})
+    assert platform.wait(again.id)["status"] == "COMPLETED"
+    manifest = json.loads((endpoint.disk / "output/moments/manifest.json").read_text())
+    assert manifest["scenes"][0]["clip"]["reused"]
+    assert not platform.late
+
+
+def test_out_of_time(endpoint: Endpoint, voices: list[str]) -> None:
+    platform = endpoint.platform
+    given = batch("late", [*voices, *voices[:1]])
+    given["scenes"][3]["id"] = "scene_4"
+    with endpoint.slowed():
+        job = platform.submit({"input": given, "policy": {"executionTimeout": 2000}})
+        assert platform.wait(job.id)["status"] == "TIMED_OUT"
+        after = platform.submit({"input": {"task": "image", "prompt": "after time", "profile": "draft"}})
+        assert platform.wait(after.id)["status"] == "COMPLETED"
+        assert idle(endpoint.comfy)
+    again = platform.submit({"input": given})
+    assert platform.wait(again.id)["status"] == "COMPLETED"
+
+
+@pytest.fixture(params=["bucket", "volume"])
+def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[dict[str, str], Store]]:
+    """What workers have in common, as variables, and the store in it."""
+    if request.param == "volume":
+        (tmp_path / "volume").mkdir()
+        yield (
+            {"MODEL_CACHE_DIR": str(tmp_path / "volume")},
+            FolderStore(tmp_path / "volume" / STORE / "store"),
+        )
+        return
+    (tmp_path / "s3").mkdir()
+    with s3_server(tmp_path / "s3") as s3:
+        settings = {"ENDPOINT_URL": s3.url, "ACCESS_KEY_ID": ACCESS_KEY, "SECRET_ACCESS_KEY": SECRET_KEY}
+        settings["NAME"] = BUCKET
+        bucket = Bucket.model_validate({name.lower(): value for name, value in settings.items()})
+        yield {f"BUCKET_{name}": value for name, value in settings.items()}, S3Store(bucket)
+
+
+def read(url: str) -> bytes:
+    if url.startswith("file:"):
+        return Path(unquote(urlsplit(url).path)).read_bytes()
+    return requests.get(url, timeout=30).content
+
+
+def test_killed_and_tried_again_by_a_worker_with_an_empty_disk(
+    shared: tuple[dict[str, str], Store], tmp_path: Path, voices: list[str]
+) -> None:
+    settings, store = shared
+    install_slow_pack(tmp_path / "worker-1.disk").touch()
+    with Platform() as platform:
+        job = platform.submit({"input": batch("killed", voices, film=True)})
+        with worker(platform, tmp_path / "log_1", settings, "worker-1") as process:
+            while not store.keys("checkpoints/clips"):
+                assert job.status not in FINAL
+                threading.Event().wait(0.05)
+            kill(process)
+        kept = len(store.keys("checkpoints/clips"))
+        assert 0 < kept < COUNT
+        platform.requeue(job.id)
+        with worker(platform, tmp_path / "log_2", settings, "worker-2"):
+            ended = platform.wait(job.id)
+    assert (ended["status"], ended["workerId"]) == ("COMPLETED", "worker-2")
+    answer = ended["output"]
+    assert answer["status"] == "complete"
+    manifest = json.loads(read(answer["manifest_url"]))
+    assert [scene["clip"]["reused"] for scene in manifest["scenes"]].count(True) >= kept
+    assert len(store.keys("checkpoints/clips")) == COUNT
+    for url in (answer["film_url"], *(scene["video_url"] for scene in answer["scenes"])):
+        assert read(url)[4:8] == b"ftyp"
+    log = (tmp_path / "log_2").read_text()
+    assert job.id in log and "X-Amz-Signature" not in log

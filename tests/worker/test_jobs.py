@@ -1,0 +1,234 @@
+"""The endpoint's jobs, from RunPod's input to its output: the real server, tiny models, a real store."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import requests
+from PIL import Image
+
+from driver.comfy.client import Comfy
+from driver.comfy.instance import ComfyInstance
+from driver.comfy.process import Server
+from driver.files import ROOT
+from driver.storage.bucket import Bucket
+from driver.storage.s3 import S3Store
+from driver.storage.store import FolderStore, from_environment
+from driver.worker.jobs import Worker
+from story_studio.media.probe import probe
+from story_studio.story import recipes
+from tests.conftest import Studio, write_voice
+from tests.s3_server import ACCESS_KEY, BUCKET, READER_KEY, READER_SECRET, SECRET_KEY, s3_server
+
+
+def data_uri(path: Path, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+@pytest.fixture
+def media(tmp_path: Path) -> dict[str, str]:
+    """A voice and a picture, as data URIs."""
+    Image.effect_noise((64, 64), 80).convert("RGB").save(tmp_path / "face.png")
+    voice = write_voice(tmp_path / "voice.wav", 0.5)
+    return {"audio": data_uri(voice, "audio/wav"), "image": data_uri(tmp_path / "face.png", "image/png")}
+
+
+@pytest.fixture
+def worker(studio: Studio, tmp_path: Path) -> Worker:
+    return Worker(ComfyInstance(studio.comfy), FolderStore(tmp_path / "store"), tmp_path / "output")
+
+
+def local(url: str) -> Path:
+    return Path(unquote(urlsplit(url).path))
+
+
+def test_an_image(worker: Worker) -> None:
+    job = {"task": "image", "prompt": "a lamp", "width": 128, "height": 64, "steps": 2, "seed": 3}
+    answer = worker.run("job-1", job)
+    path = local(answer["image_url"])
+    assert path.parent.name == "StoryStudio" and path.name.startswith("img_")
+    with Image.open(path) as picture:
+        assert picture.size == (128, 64)
+    assert answer["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert answer["bytes"] == path.stat().st_size
+    assert (answer["seed"], answer["warnings"], answer["width"]) == (3, [], 128)
+    assert answer["generation_time"] > 0
+
+
+def test_a_video_is_what_a_job_is_without_a_task(worker: Worker, media: dict[str, str]) -> None:
+    answer = worker.run("job-2", {**media, "resolution": "64x64", "sample_steps": 2})
+    path = local(answer["video_url"])
+    assert path.parent.name == "VideoGen" and path.name.endswith("_s2v_64x64.mp4")
+    info = probe(path)
+    assert (info.frames, info.width) == (8, answer["width"])
+    assert answer["resolution"] == "64x64"
+    assert abs(answer["duration"] - 0.5) < 1 / 16
+    # The same job, tried again, has the same seed, so nothing is made.
+    again = worker.run("job-2", {**media, "resolution": "64x64", "sample_steps": 2})
+    assert again["sha256"] == answer["sha256"] and again["model_loads"] == {}
+
+
+def test_a_batch_with_one_bad_voice_through_a_real_bucket(
+    studio: Studio, media: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenes: list[dict[str, Any]] = [
+        {"id": f"scene_{number}", "prompt": f"Room {number}", "audio_url": media["audio"]}
+        for number in (1, 2)
+    ]
+    job = {"task": "batch", "project_id": "story_123", "profile": "draft", "scenes": scenes, "film": True}
+    job["video_settings"] = {"resolution": "64x64"}
+    (tmp_path / "s3").mkdir()
+    with s3_server(tmp_path / "s3") as server:
+        for name, value in (
+            ("ENDPOINT_URL", server.url),
+            ("ACCESS_KEY_ID", ACCESS_KEY),
+            ("SECRET_ACCESS_KEY", SECRET_KEY),
+            ("NAME", BUCKET),
+        ):
+            monkeypatch.setenv(f"BUCKET_{name}", value)
+        store = from_environment(tmp_path / "unused")
+        worker = Worker(ComfyInstance(studio.comfy), store, tmp_path / "output")
+        bad = json.loads(json.dumps(job))
+        bad["scenes"].append({**bad["scenes"][0], "id": "scene_3"})
+        bad["scenes"][1]["audio_url"] = "data:audio/wav;base64,AAAA"
+        partly = worker.run("job-3", bad)
+        assert (partly["status"], "film_url" in partly, "error" in partly) == ("partial", False, False)
+        assert ["video_url" in scene for scene in partly["scenes"]] == [True, False, True]
+        assert "scenes[1].audio: the data" in partly["scenes"][1]["error"]
+        answer = worker.run("job-3", job)
+        assert (answer["status"], answer["project_id"]) == ("complete", "story_123")
+        assert [scene["id"] for scene in answer["scenes"]] == ["scene_1", "scene_2"]
+        for scene in answer["scenes"]:
+            for kind in ("image", "video"):
+                fetched = requests.get(scene[f"{kind}_url"], timeout=30)
+                assert hashlib.sha256(fetched.content).hexdigest() == scene[f"{kind}_sha256"]
+        assert requests.get(answer["film_url"], timeout=30).headers["Content-Type"] == "video/mp4"
+        assert answer["total_time"] >= answer["images_time"] + answer["videos_time"] - 0.1
+        kept = store.keys("StoryStudio/story_123")
+        assert {key.rpartition("/")[2] for key in kept} >= {"film.mp4", "manifest.json", "scene_1_img.png"}
+        # A key of the store is a source like any other.
+        reused = worker.run("job-4", {"audio": media["audio"], "image": kept_still(kept), "profile": "draft"})
+        assert "video_url" in reused, reused
+
+
+def kept_still(keys: list[str]) -> str:
+    return next(key for key in keys if key.endswith("scene_1_img.png"))
+
+
+@pytest.mark.parametrize(
+    ("job", "said"),
+    [
+        ({"task": "imagine"}, "task: 'imagine' is no task"),
+        (
+            {"image": "secret/../../etc/passwd", "audio": "data:audio/wav;base64,!"},
+            "audio: holds broken base64",
+        ),
+        ({"image": "/etc/passwd", "audio": "file:///etc/passwd"}, "image"),
+        ({"image": "gone.png", "audio": "gone.mp3"}, "audio"),
+        ({"image": "http://127.0.0.1/x.png", "audio": "http://169.254.169.254/latest"}, "audio"),
+        ({"task": "batch", "scenes": [{"id": "a", "prompt": "p", "audio": "gone.mp3"}]}, "scenes[0].audio"),
+        (
+            {
+                "task": "batch",
+                "video_settings": {"workflow": "/etc/passwd"},
+                "scenes": [{"id": "a", "prompt": "p", "audio": "gone.mp3"}],
+            },
+            "video_settings.workflow: names a file",
+        ),
+    ],
+)
+def test_a_bad_job_is_answered_in_words(
+    worker: Worker, job: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    answer = worker.run("job-5", job)
+    assert answer.keys() == {"error", "generation_time"}
+    assert said in answer["error"]
+    assert "Traceback" not in answer["error"] and str(tmp_path) not in answer["error"]
+    assert "root:" not in answer["error"]
+
+
+def test_memory_that_runs_out_twice_asks_for_another_worker(
+    studio: Studio, media: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a node in the draft's own template that runs out of memory."""
+    shutil.copytree(recipes.FOLDER, tmp_path / "workflows")
+    path = tmp_path / "workflows" / "title_card_still.json"
+    template = json.loads(path.read_text())
+    trouble = {"image": ["6", 0], "message": str(tmp_path / "happened"), "when": ["1", 0]}
+    template["90"] = {"class_type": "TestRaise", "inputs": trouble}
+    template["7"]["inputs"]["images"] = ["90", 0]
+    path.write_text(json.dumps(template))
+    monkeypatch.setattr(recipes, "FOLDER", tmp_path / "workflows")
+    worker = Worker(ComfyInstance(studio.comfy), FolderStore(tmp_path / "store"), tmp_path / "output")
+    job = {"task": "image", "profile": "draft", "width": 64, "height": 64}
+    once = worker.run("job-6", {**job, "prompt": "starve once"})
+    assert "image_url" in once and "refresh_worker" not in once
+    twice = worker.run("job-7", {**job, "prompt": "starve"})
+    assert twice["refresh_worker"] and "Allocation on device" in twice["error"]
+    # A job that does well shows that the machine is well.
+    assert "refresh_worker" not in worker.run("job-8", {**job, "prompt": "a calm sea"})
+
+
+def test_a_store_that_refuses_for_a_while_and_then_for_good(
+    studio: Studio, media: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "s3").mkdir()
+    scene = {"id": "scene_1", "prompt": "A quay", "audio": media["audio"]}
+    job = {"task": "batch", "profile": "draft", "scenes": [scene]}
+    with s3_server(tmp_path / "s3") as server, server.proxy() as proxy:
+        settings = {"endpoint_url": proxy.url, "name": BUCKET}
+        owner = {"access_key_id": ACCESS_KEY, "secret_access_key": SECRET_KEY}
+        store = S3Store(Bucket.model_validate({**settings, **owner}))
+        worker = Worker(ComfyInstance(studio.comfy), store, tmp_path / "output")
+        proxy.refusals = 3
+        assert worker.run("job-9", job)["status"] == "complete"
+        assert proxy.refusals == 0
+        reader = {"access_key_id": READER_KEY, "secret_access_key": READER_SECRET}
+        refused = Worker(
+            ComfyInstance(studio.comfy),
+            S3Store(Bucket.model_validate({**settings, **reader})),
+            tmp_path / "output",
+        ).run("job-10", {**job, "seed": 5})
+        assert "the access key may not do that" in refused["error"]
+        # What was made is not lost: with the right key nothing is made again.
+        answer = worker.run("job-10", {**job, "seed": 5})
+        manifest = requests.get(answer["manifest_url"], timeout=30).json()
+        assert manifest["scenes"][0]["clip"]["reused"]
+
+
+def test_a_server_that_died_between_jobs_is_started_again(models: Path, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    with Server(tmp_path / "workspace", output, models=models) as server:
+        worker = Worker(
+            ComfyInstance(Comfy(server.url, server.alive), server), FolderStore(tmp_path / "store"), output
+        )
+        server.stop()
+        answer = worker.run("job-11", {"task": "image", "profile": "draft", "prompt": "back again"})
+        assert "image_url" in answer
+
+
+def test_the_handler_runs_in_runpod_s_own_loop(media: dict[str, str], tmp_path: Path) -> None:
+    """With --test_input the SDK takes one job, as on the platform, and ends."""
+    job = {"id": "local", "input": {**media, "profile": "draft", "resolution": "64x64"}}
+    environment = {**os.environ, "MODEL_CACHE_DIR": str(tmp_path / "none"), "WORK_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "runpod_handler.py", "--test_input", json.dumps(job)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert "video_url" in said and "completed successfully" in said

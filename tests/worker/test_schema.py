@@ -1,0 +1,155 @@
+"""The contract of the API: documented requests are jobs; whatever else is asked for is answered in words."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from driver.worker import schema
+from story_studio.story.problems import Problems
+
+IMAGE = {
+    "task": "image",
+    "prompt": "A professional businesswoman in a modern office, portrait style",
+    "negative_prompt": "blurry, low quality",
+    "width": 832,
+    "height": 480,
+    "steps": 20,
+}
+VIDEO = {
+    "task": "video",
+    "image": "https://example.com/StoryStudio/img_123.png",
+    "audio": "https://example.com/StoryStudio/audio_123.mp3",
+    "prompt": "Person speaking naturally with subtle expressions",
+    "resolution": "480p",
+    "sample_steps": 20,
+}
+BATCH = {
+    "task": "batch",
+    "project_id": "story_123",
+    "scenes": [
+        {"id": "scene_1", "prompt": "A hero on a mountain", "audio_url": "https://example.com/audio1.mp3"},
+        {"scene": 2, "prompt": "A friendly dragon", "audio_url": "https://example.com/audio2.mp3"},
+    ],
+    "image_settings": {"width": 832, "height": 480, "steps": 20},
+    "video_settings": {"resolution": "480p", "sample_steps": 20},
+}
+WORKFLOW = {
+    "workflow": {"1": {"class_type": "LoadImage", "inputs": {"image": "a.png"}}},
+    "images": [{"name": "a.png", "image": "data:image/png;base64,AAAA"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [(IMAGE, "image"), (VIDEO, "video"), (BATCH, "batch"), (WORKFLOW, "workflow")],
+)
+def test_the_documented_requests_are_jobs(given: dict[str, Any], kind: str) -> None:
+    job = schema.parse(given)
+    assert job.task == kind
+    for name in given.keys() - {"scenes", "image_settings", "video_settings", "workflow", "images", "task"}:
+        assert getattr(job, name) == given[name]
+
+
+def test_a_job_without_a_task_is_a_video() -> None:
+    without = {name: value for name, value in VIDEO.items() if name != "task"}
+    assert schema.parse(without) == schema.parse(VIDEO)
+
+
+def test_a_batch_makes_a_film_only_if_it_is_wanted() -> None:
+    assert schema.parse(BATCH).film is None  # pyright: ignore[reportAttributeAccessIssue]
+    wanted = schema.parse({**BATCH, "film": True})
+    assert isinstance(wanted, schema.BatchJob) and wanted.film and wanted.film.join == "cut"
+    faded = schema.parse({**BATCH, "film": {"join": "crossfade"}})
+    assert isinstance(faded, schema.BatchJob) and faded.film and faded.film.join == "crossfade"
+    assert [scene.id for scene in wanted.scenes] == ["scene_1", "scene_2"]
+
+
+def test_a_job_that_is_tried_again_has_the_same_seed() -> None:
+    job = schema.parse(IMAGE)
+    assert isinstance(job, schema.ImageJob)
+    assert schema.seed_of(job, "job-1") == schema.seed_of(job, "job-1") != schema.seed_of(job, "job-2")
+    told = schema.parse({**IMAGE, "seed": 5})
+    assert isinstance(told, schema.ImageJob) and schema.seed_of(told, "job-1") == 5
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (None, ["input: a job is an object"]),
+        ({"task": "imagine", "prompt": "x"}, ["task: 'imagine' is no task, did you mean 'image'?"]),
+        ({"task": ["image"]}, ["task: \"['image']\" is no task"]),
+        ({"task": "image"}, ["prompt: is missing: What the picture shows."]),
+        (
+            {**IMAGE, "widht": 8, "height": 481},
+            ["widht: unknown key, did you mean 'width'?", "height: '481' is wrong"],
+        ),
+        ({**VIDEO, "resolution": "480"}, ["resolution: '480' is no resolution"]),
+        ({**VIDEO, "audio": ""}, ["audio: '' is wrong"]),
+        (
+            {**BATCH, "scenes": [{"prompt": "x"}], "film": {"jion": "cut"}},
+            ["scenes[0].id: is missing", "scenes[0].audio: is missing", "did you mean 'join'?"],
+        ),
+        ({**BATCH, "project_id": "../../etc"}, ["project_id: '../../etc' is no id"]),
+        ({**WORKFLOW, "workflow": {}}, ["workflow: "]),
+        ({**WORKFLOW, "workflow": {"1": {"inputs": []}}}, ["workflow.1.class_type: is missing", "1.inputs"]),
+        (
+            {**WORKFLOW, "workflow": {"last_node_id": 3, "nodes": [], "links": []}},
+            ["export it with Workflow > Export (API)."],
+        ),
+        ({**WORKFLOW, "workflow": {"1": {"class_type": "A", "inputs": {"x": float("nan")}}}}, ["is no JSON"]),
+        ({**WORKFLOW, "images": [{"name": "", "image": "x"}]}, ["images[0].name"]),
+        ({**WORKFLOW, "images": [{"name": "a", "image": "x"}] * 2}, ["images: the names a are used more"]),
+        ('{"workflow": {}}', ["workflow: "]),
+        ("no JSON", ["input: a job is an object"]),
+    ],
+)
+def test_everything_wrong_is_said_with_its_place(given: Any, said: list[str]) -> None:
+    with pytest.raises(Problems) as caught:
+        schema.parse(given)
+    for text in said:
+        assert text in str(caught.value)
+
+
+def test_what_worker_comfyui_s_clients_send_is_taken() -> None:
+    node = {"class_type": "KSampler", "inputs": {"model": ["4", 0], "seed": 2**63}, "_meta": {"title": "A"}}
+    job = schema.parse(json.dumps({"workflow": {"3": node}, "images": None}))
+    assert isinstance(job, schema.WorkflowJob)
+    assert job.workflow["3"].model_dump() == node
+    assert job.images is None
+
+
+def test_a_key_of_comfy_org_is_not_told() -> None:
+    job = schema.parse({**WORKFLOW, "comfy_org_api_key": "comfyui-secret"})
+    assert isinstance(job, schema.WorkflowJob) and job.comfy_org_api_key
+    assert job.comfy_org_api_key.get_secret_value() == "comfyui-secret"
+    assert "comfyui-secret" not in repr(job) + job.model_dump_json()
+    with pytest.raises(Problems) as caught:
+        schema.parse({**WORKFLOW, "comfy_org_api_key": ["comfyui-secret"]})
+    assert "comfy_org_api_key: is no text" in str(caught.value)
+    assert "comfyui-secret" not in str(caught.value)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+FIELDS = sorted({*IMAGE, *VIDEO, *BATCH, *WORKFLOW, "film", "seed", "profile", "id", "comfy_org_api_key"})
+
+
+@settings(max_examples=500)
+@given(
+    st.sampled_from([IMAGE, VIDEO, BATCH, WORKFLOW]),
+    st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=3),
+)
+def test_no_input_is_answered_with_anything_but_problems(request_: dict[str, Any], wrong: Any) -> None:
+    try:
+        schema.parse({**request_, **wrong})
+    except Problems as error:
+        assert error.problems
+        assert all(problem.what and "Traceback" not in problem.what for problem in error.problems)

@@ -1,0 +1,103 @@
+"""The contract as a file: what it says of jobs and answers is what is taken and answered."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from driver.files import ROOT, WORKFLOWS
+from driver.worker import schema
+from story_studio.story.problems import Problems
+
+SCHEMA = json.loads((WORKFLOWS / "endpoint.schema.json").read_text(encoding="utf-8"))
+PARTS = SCHEMA["$defs"]
+BATCH = {
+    "task": "batch",
+    "project_id": "story_123",
+    "scenes": [
+        {"id": "scene_1", "prompt": "A hero", "audio_url": "https://example.com/audio1.mp3"},
+        {"id": "scene_2", "prompt": "A dragon", "audio_url": "https://example.com/audio2.mp3"},
+    ],
+    "image_settings": {"width": 832, "height": 480, "steps": 20},
+    "video_settings": {"resolution": "480p", "sample_steps": 20},
+}
+"""The batch that the endpoint was specified with."""
+ANSWERS = {
+    "ImageAnswer": {"image_url", "generation_time"},
+    "VideoAnswer": {"video_url", "generation_time", "resolution"},
+    "BatchAnswer": {"project_id", "scenes", "total_time", "images_time", "videos_time"},
+    "SceneAnswer": {"id", "image_url", "video_url"},
+    "OutputFile": {"filename", "type", "data"},
+    "WorkflowAnswer": {"images", "errors", "status"},
+}
+"""The fields of answers that clients know from the specification and from worker-comfyui."""
+
+
+def takes(given: dict[str, Any], name: str) -> bool:
+    """Whether an object is what the schema says of the part with this name."""
+    return Draft202012Validator({"$defs": PARTS, "$ref": f"#/$defs/{name}"}).is_valid(given)
+
+
+def test_the_file_is_what_the_module_prints() -> None:
+    command = [sys.executable, "-m", "driver.worker.schema"]
+    printed = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True
+    ).stdout
+    assert (WORKFLOWS / "endpoint.schema.json").read_text(encoding="utf-8") == printed
+
+
+def test_it_is_a_schema_of_jobs() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+    validator = Draft202012Validator(SCHEMA)
+    assert validator.is_valid(BATCH)
+    assert not validator.is_valid({**BATCH, "scenes": []})
+    assert not validator.is_valid({"task": "imagine"})
+
+
+@pytest.mark.parametrize("task", ["image", "video", "batch", "workflow"])
+def test_every_task_has_an_example_that_is_a_job(task: str) -> None:
+    (example,) = PARTS[f"{task.title()}Job"]["examples"]
+    assert takes(example, f"{task.title()}Job")
+    job = schema.parse(example)
+    assert (job.task, type(job).__name__) == (task, f"{task.title()}Job")
+    # Without its task it is no other one's.
+    other = {name for name in PARTS if name.endswith("Job")} - {type(job).__name__}
+    assert not any(takes(example, name) for name in other)
+
+
+def test_a_batch_may_use_the_names_that_the_endpoint_was_specified_with() -> None:
+    assert takes(BATCH, "BatchJob")
+    assert schema.parse(BATCH).task == "batch"
+
+
+SCENES = [
+    ({"scene": 1, "prompt": "x", "audio_url": "u"}, True),
+    ({"id": "a", "image_url": "x", "audio": "u"}, True),
+    ({"id": "a", "audio": "u"}, False),
+    ({"id": "a", "prompt": "x"}, False),
+    ({"prompt": "x", "audio": "u"}, False),
+    ({"id": "a", "prompt": "x", "audio": "u", "audio_url": "u"}, False),
+    ({"id": "a", "image": "x", "image_url": "x", "audio": "u"}, False),
+    ({"id": "a", "scene": 1, "prompt": "x", "audio": "u"}, False),
+]
+
+
+@pytest.mark.parametrize(("scene", "good"), SCENES)
+def test_the_schema_takes_the_scenes_that_are_taken(scene: dict[str, Any], good: bool) -> None:
+    assert takes(scene, "Scene") == good
+    try:
+        schema.parse({**BATCH, "scenes": [scene]})
+        taken = True
+    except Problems:
+        taken = False
+    assert taken == good
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_answers_have_the_fields_that_clients_know(name: str) -> None:
+    assert PARTS[name]["properties"].keys() >= ANSWERS[name]
