@@ -22,7 +22,7 @@ from tests.studio import Studio
 from tests.voices import write_voice
 from tests.web.canvas import Canvas
 
-SNAPSHOT = json.loads((ROOT / "tests" / "server" / "object_info.json").read_text())
+SNAPSHOT = json.loads((ROOT / "tests" / "nodes" / "object_info.json").read_text())
 DEFAULTS = {
     cls: {one["name"]: one.get("default", "") for one in known["inputs"] if one.get("optional")}
     for cls, known in SNAPSHOT.items()
