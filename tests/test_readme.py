@@ -16,7 +16,7 @@ from driver.files import ROOT, WORKFLOWS
 from driver.rendering.inputs import read_recording
 from driver.storage.bucket import Bucket
 from story_studio.media.probe import probe
-from tests.conftest import Studio
+from tests.studio import Studio
 
 README = (ROOT / "README.md").read_text("utf-8")
 ENDPOINT = (ROOT / ".runpod" / "README.md").read_text("utf-8")

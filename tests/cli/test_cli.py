@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from driver.files import ROOT
-from tests.conftest import is_comfyui
+from tests.studio import is_comfyui
 
 WriteStory = Callable[..., Path]
 

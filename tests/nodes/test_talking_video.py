@@ -18,7 +18,9 @@ from driver.comfy.events import Failed, Finished, Progress
 from driver.rendering.inputs import read_recording
 from driver.rendering.render import server_name
 from story_studio.media.probe import probe
-from tests.conftest import Studio, read_titled, write_voice
+from tests.recipes import read_titled
+from tests.studio import Studio
+from tests.voices import write_voice
 
 S2V = read_titled("s2v_clip")
 TALK = "Talking Video (Wan2.2 S2V)"

@@ -12,7 +12,8 @@ import yaml
 from PIL import Image
 
 from driver.cli.main import OK, main
-from tests.conftest import Studio, write_voice
+from tests.studio import Studio
+from tests.voices import write_voice
 
 WriteStory = Callable[..., Path]
 

@@ -13,7 +13,7 @@ from PIL import Image
 from driver.rendering import inputs
 from story_studio.story import schema
 from story_studio.story.problems import Problems
-from tests.conftest import write_voice
+from tests.voices import write_voice
 
 
 def convert(source: Path, target: Path, *options: str) -> Path:

@@ -26,7 +26,7 @@ from driver.cli.main import FAILED, OK, PARTIAL, main
 from driver.files import ROOT
 from driver.rendering import render as rendering
 from story_studio.story.recipes import FOLDER
-from tests.conftest import TINY_PACK, is_comfyui
+from tests.studio import TINY_PACK, is_comfyui
 
 WriteStory = Callable[..., Path]
 

@@ -12,7 +12,7 @@ from driver.files import WORKFLOWS
 from story_studio.story import graph
 from story_studio.story.recipes import FOLDER, load_profile
 from story_studio.story.schema import read
-from tests.conftest import Studio
+from tests.studio import Studio
 
 STORY = """
 project_id: harbour

@@ -18,10 +18,11 @@ from driver.files import ROOT, WORKFLOWS
 from driver.rendering import inputs, keys, render
 from story_studio.story import graph, schema
 from story_studio.story.recipes import FOLDER, load_profile
-from tests.conftest import Studio, write_voice
+from tests.studio import Studio
+from tests.voices import write_voice
 from tests.web.canvas import Canvas
 
-SNAPSHOT = json.loads((ROOT / "tests" / "server" / "object_info.json").read_text())
+SNAPSHOT = json.loads((ROOT / "tests" / "nodes" / "object_info.json").read_text())
 DEFAULTS = {
     cls: {one["name"]: one.get("default", "") for one in known["inputs"] if one.get("optional")}
     for cls, known in SNAPSHOT.items()

@@ -27,8 +27,9 @@ from driver.storage.store import FolderStore, from_environment
 from driver.worker.jobs import Worker
 from story_studio.media.probe import probe
 from story_studio.story import recipes
-from tests.conftest import Studio, write_voice
 from tests.s3_server import ACCESS_KEY, BUCKET, READER_KEY, READER_SECRET, SECRET_KEY, s3_server
+from tests.studio import Studio
+from tests.voices import write_voice
 
 
 def data_uri(path: Path, kind: str) -> str:

@@ -24,8 +24,9 @@ from driver.comfy.instance import ComfyInstance
 from driver.storage.store import FolderStore, Store, from_environment
 from driver.worker import schema, workflow
 from driver.worker.jobs import Worker
-from tests.conftest import Studio, write_voice
 from tests.s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, s3_server
+from tests.studio import Studio
+from tests.voices import write_voice
 
 Run = Callable[..., dict[str, Any]]
 RED, GREEN = 0xFF0000, 0x00FF00
