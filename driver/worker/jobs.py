@@ -30,7 +30,7 @@ from ..comfy.process import ServerError
 from ..comfy.queue import Router
 from ..fetch.download import download, is_address
 from ..rendering import inputs
-from ..rendering.keys import FOLDERS, STORE
+from ..rendering.keys import FOLDERS
 from ..rendering.manifest import FILM, MANIFEST, SHEET
 from ..rendering.render import RenderError, render, upload
 from ..storage.store import NotStored, StorageError, Store
@@ -196,7 +196,7 @@ class Worker:
 
         def fetch(source: str, place: Path) -> Path:
             if is_address(source):
-                return download(source, place, cache=self._output / STORE / "downloads", check=cancel.check)
+                return download(source, place, check=cancel.check)
             # The name is what an error calls it.
             return self._local(source, place / ("the data" if source.startswith("data:") else "object"))
 
