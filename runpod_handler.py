@@ -41,7 +41,7 @@ def serve(server: Server) -> None:
     from driver.comfy.client import Comfy
     from driver.comfy.instance import ComfyInstance
     from driver.rendering.keys import STORE
-    from driver.storage.store import from_environment
+    from driver.storage import from_environment
     from driver.worker.handler import Handler
     from driver.worker.jobs import Worker
 

@@ -181,8 +181,8 @@ def _upload(
     from concurrent.futures import ThreadPoolExecutor
 
     from ..rendering.render import server_name
+    from ..storage import from_environment
     from ..storage.bucket import Bucket
-    from ..storage.store import from_environment
 
     if Bucket.from_environment() is None:
         what = (

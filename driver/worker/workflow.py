@@ -31,7 +31,8 @@ from ..comfy.queue import Router, diffusion_models
 from ..fetch.download import DownloadError, download, is_address
 from ..files import sha256_of
 from ..rendering.render import QUIET, RenderError, server_name
-from ..storage.store import FolderStore, Store
+from ..storage.folder import FolderStore
+from ..storage.store import Store
 from . import schema
 
 Kind = Literal["images", "videos", "audio", "files"]

@@ -19,7 +19,7 @@ import yaml
 from driver.files import ROOT
 from driver.runpod import submit as submits
 from driver.runpod.client import EndpointError
-from driver.storage.store import from_environment
+from driver.storage import from_environment
 from tests.conftest import write_voice
 from tests.runpod_platform import ENDPOINT, KEY, Platform, worker
 from tests.s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server, s3_server

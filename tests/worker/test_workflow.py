@@ -21,7 +21,9 @@ from PIL import Image
 from driver.cancel import Cancel, Cancelled
 from driver.comfy.client import Comfy
 from driver.comfy.instance import ComfyInstance
-from driver.storage.store import FolderStore, Store, from_environment
+from driver.storage import from_environment
+from driver.storage.folder import FolderStore
+from driver.storage.store import Store
 from driver.worker import schema, workflow
 from driver.worker.jobs import Worker
 from tests.conftest import Studio, write_voice
