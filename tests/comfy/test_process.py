@@ -39,7 +39,7 @@ NODE_CLASS_MAPPINGS = {}
 DRIVER = """
 import sys, time
 from pathlib import Path
-from driver.server import Server
+from driver.comfy.process import Server
 server = Server(Path(sys.argv[1]), Path(sys.argv[1]) / "output")
 server.start()
 while "pytorch version" not in server.log_tail():
