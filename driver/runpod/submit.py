@@ -6,7 +6,6 @@ import argparse
 import base64
 import contextlib
 import json
-import mimetypes
 import os
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from story_studio.story.problems import Problem, Problems
 
 from .. import terminal
 from ..files import sha256_of
+from ..media_types import media_type
 from ..rendering.progress import PHASES, OnProgress, Status
 
 if TYPE_CHECKING:
@@ -170,8 +170,7 @@ def _reachable(story: Story, found: dict[str, Inputs]) -> Story:
 
 
 def _data_uri(path: Path) -> str:
-    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+    return f"data:{media_type(path.name)};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
 def _upload(

@@ -6,7 +6,6 @@ import base64
 import binascii
 import contextlib
 import logging
-import mimetypes
 import re
 import tempfile
 import threading
@@ -29,6 +28,7 @@ from ..comfy.instance import ComfyInstance
 from ..comfy.process import ServerError
 from ..comfy.queue import Router
 from ..fetch.download import download, is_address
+from ..media_types import extension
 from ..rendering import inputs
 from ..rendering.keys import FOLDERS
 from ..rendering.manifest import FILM, MANIFEST, SHEET
@@ -226,7 +226,7 @@ class Worker:
         match = _DATA.fullmatch(source)
         if not match:
             raise ValueError("is no data URI in base64: write it like data:audio/mpeg;base64,...")
-        target = target.with_suffix(mimetypes.guess_extension(match[1]) or "")
+        target = target.with_suffix(extension(match[1]))
         try:
             target.write_bytes(base64.b64decode(match[2], validate=True))
         except binascii.Error:

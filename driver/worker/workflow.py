@@ -11,7 +11,6 @@ import contextlib
 import difflib
 import hashlib
 import json
-import mimetypes
 import os
 import re
 import uuid
@@ -30,6 +29,7 @@ from ..comfy.events import Cached, Executing, Failed, Finished, Progress
 from ..comfy.queue import Router, diffusion_models
 from ..fetch.download import DownloadError, download, is_address
 from ..files import sha256_of
+from ..media_types import media_type
 from ..rendering.render import QUIET, RenderError, server_name
 from ..storage.folder import FolderStore
 from ..storage.store import Store
@@ -45,11 +45,6 @@ MAX_INPUT = 2**30
 _SHOWN = 500
 _MOST = 50
 # An instance of its own does not read the machine's lists, which differ.
-_TYPES = mimetypes.MimeTypes()
-_ADDED = {".avif": "image/avif", ".flac": "audio/flac", ".glb": "model/gltf-binary", ".webp": "image/webp"}
-_ADDED |= {".mkv": "video/x-matroska", ".ogg": "audio/ogg", ".opus": "audio/opus", ".wav": "audio/wav"}
-for _suffix, _type in _ADDED.items():
-    _TYPES.add_type(_type, _suffix)
 
 
 class _Made(NamedTuple):
@@ -330,7 +325,7 @@ def _fetch(
                     run.errors.append(run.plain(f"{run.title(node_id)}: {error}"))
                     continue
                 saved += 1
-                content_type = _TYPES.guess_type(place[0])[0] or "application/octet-stream"
+                content_type = media_type(place[0])
                 yield _Made(_kind(key, output, content_type), place[0], content_type, path)
     if previews and not saved and not run.errors:
         what = "The workflow only previews what it makes, and previews are not returned: use SaveImage."
