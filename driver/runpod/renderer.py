@@ -83,7 +83,8 @@ class EndpointRenderer:
             with contextlib.suppress(EndpointError):
                 most = max(1, self._endpoint.workers().max)
         # Whether a ready worker holds the models is not known, so all are taken for cold.
-        cold = [quote for quote in quotes(plan.story, plan.seconds, figures, gpus()[gpu]["price"], most) if quote.cold]
+        offers = quotes(plan.story, plan.seconds, figures, gpus()[gpu]["price"], most)
+        cold = [quote for quote in offers if quote.cold]
         allowed = [quote for quote in cold if self._workers in (None, quote.workers)] or cold[-1:]
         quote = choose(allowed, self._max_cost)
         return quote, cold[0]

@@ -18,7 +18,8 @@ from typing import Any, Literal, NamedTuple
 from ..cancel import Cancel
 from ..comfy.client import Comfy, ComfyError, Unreachable
 from ..media_types import media_type
-from ..storage.store import FolderStore, Store
+from ..storage.folder import FolderStore
+from ..storage.store import Store
 from .schema import OutputFile, WorkflowAnswer
 
 MediaKind = Literal["images", "videos", "audio", "files"]
@@ -110,7 +111,7 @@ def store_or_inline(
         warnings.append(f"The text is too long for a response: it is in {path.name}.")
     inline_size = sum((file.path.stat().st_size + 2) // 3 * 4 for file in saved) + len(json.dumps(texts))
     inline = isinstance(store, FolderStore) and inline_size <= MAX_INLINE
-    files: dict[str, list[OutputFile]] = {"images": [], "videos": [], "audio": []}
+    files: dict[MediaKind, list[OutputFile]] = {"images": [], "videos": [], "audio": []}
     taken: set[str] = set()
     for file in saved:
         cancel.check()
@@ -118,7 +119,15 @@ def store_or_inline(
             _inline(file) if inline else _stored(file, store, _store_key(job_id, file.name, taken))
         )
         file.path.unlink()
-    response = WorkflowAnswer(**files, warnings=warnings, generation_time=0.0)
+    response = WorkflowAnswer(
+        images=files["images"],
+        videos=files["videos"],
+        audio=files["audio"],
+        warnings=warnings,
+        generation_time=0.0,
+    )
+    if "files" in files:
+        response.files = files["files"]
     if texts:
         response.text = texts
     if not saved and not texts:

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import yaml
 
-from driver.files import ROOT
+from driver.paths import ROOT
 from tests.studio import CPU_FLAGS, TINY_PACK, is_comfyui
 from tests.tiny_models import make_models
 from tests.voices import write_voice

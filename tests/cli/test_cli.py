@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from driver.files import ROOT
+from driver.paths import ROOT
 from tests.studio import is_comfyui
 
 WriteStory = Callable[..., Path]

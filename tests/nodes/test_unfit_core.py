@@ -15,7 +15,7 @@ from driver.comfy import process
 from driver.comfy.client import Comfy
 from driver.comfy.events import Failed
 from driver.comfy.process import Server
-from driver.files import COMFYUI
+from driver.paths import COMFYUI
 from tests.recipes import read_titled
 from tests.studio import CPU_FLAGS, Studio
 from tests.voices import write_voice

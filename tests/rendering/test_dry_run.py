@@ -11,7 +11,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from driver.cli.main import OK, main
+from driver.cli.main import main
+from driver.terminal import OK
 from tests.studio import Studio
 from tests.voices import write_voice
 

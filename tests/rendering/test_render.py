@@ -15,8 +15,9 @@ import pytest
 import requests
 import yaml
 
-from driver.cli.main import FAILED, OK, PARTIAL, main
+from driver.cli.main import main
 from driver.comfy.events import Finished
+from driver.terminal import FAILED, OK, PARTIAL
 from story_studio.media.probe import probe
 from story_studio.story.recipes import FOLDER
 from tests.recipes import read_titled

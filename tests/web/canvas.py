@@ -12,7 +12,7 @@ from typing import Any
 import requests
 from playwright.sync_api import Browser, TimeoutError, expect
 
-from driver.files import ROOT
+from driver.paths import ROOT
 from workflows import canvas
 from workflows.canvas import PATIENCE_MS
 

@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from driver.comfy.process import Server
-from driver.files import ROOT
+from driver.paths import ROOT
 from tests.studio import CPU_FLAGS, Studio
 from tests.voices import write_voice
 from tests.web.canvas import Canvas
