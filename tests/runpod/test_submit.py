@@ -262,7 +262,7 @@ def test_ctrl_c_cancels_the_job_and_gives_the_workers_back(
     process.send_signal(signal_)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
-    assert "the same command goes on from there" in said
+    assert "the same command resumes" in said
     assert platform.jobs[job["id"]].status == "CANCELLED"
     assert platform.stops == {"hand": [job["id"]]}
     assert platform.scales == [1, 0]
@@ -282,7 +282,7 @@ def test_a_job_without_time_says_so(platform: Platform, write_story: WriteStory)
     ).start()
     done = submit(platform, write_story([0.5], "draft"))
     assert done.returncode == 1
-    assert "was not done, or not begun, within its time" in done.stderr
+    assert "did not finish, or begin, within its time" in done.stderr
     assert platform.scales == [1, 0]
     policy = next(iter(platform.jobs.values())).given["policy"]
     # At least an hour, and more in the queue.
@@ -297,12 +297,15 @@ def test_too_dear_is_refused_before_anything_is_sent(platform: Platform, write_s
 
 
 def test_results_that_nobody_can_fetch_are_told(platform: Platform, write_story: WriteStory) -> None:
-    scene = {"id": "scene_1", "image_url": "file:///output/tale/scene_1_img.png", "image_sha256": "0" * 64}
-    answer = {"status": "complete", "scenes": [scene], "model_loads": {}, "total_time": 1.0}
+    url = "file:///output/tale/scene_1_img.png"
+    scene = {"id": "scene_1", "seed": 1, "image_url": url, "image_sha256": "0" * 64}
+    times = dict.fromkeys(("total_time", "images_time", "videos_time", "generation_time"), 1.0)
+    answer = {"project_id": "tale", "status": "complete", "scenes": [scene], "manifest_url": url, **times}
+    answer |= {"warnings": [], "seconds": {}, "model_loads": {}}
     serve(platform, {"output": answer})
     done = submit(platform, write_story([0.5], "draft"))
     assert done.returncode == 1
-    assert "give the endpoint a bucket" in done.stderr
+    assert "set the BUCKET_ variables of the endpoint" in done.stderr
 
 
 def test_without_a_bucket_here_one_worker_does_it_and_with_one_the_plan_chooses(
