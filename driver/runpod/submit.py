@@ -6,10 +6,8 @@ import argparse
 import base64
 import contextlib
 import json
-import os
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -18,22 +16,16 @@ from typing import TYPE_CHECKING, Any
 from story_studio.story.problems import Problem, Problems
 
 from .. import terminal
-from ..files import sha256_of
 from ..media_types import media_type
 from ..rendering.progress import PHASES, OnProgress, Status
 
 if TYPE_CHECKING:
-    import requests
-
     from story_studio.story.graph import Phase
     from story_studio.story.schema import Story
 
     from ..rendering.inputs import Inputs, Picture, Recording
     from .client import Endpoint, JobState
     from .estimate import Limit, Quote
-
-_WAITS = (1, 4, 15, 60)
-"""Seconds until a file is fetched again that was broken off."""
 
 
 def add_command(commands: argparse._SubParsersAction) -> None:
@@ -321,9 +313,8 @@ def _fetch(answer: dict[str, Any], scenes: set[str], folder: Path) -> None:
     Raises:
         EndpointError: one cannot be fetched, or is not what was made.
     """
-    import requests
-
     from ..rendering.manifest import FILM, MANIFEST, SHEET, file_name
+    from . import results, transport
 
     named = [
         (file_name(kind, scene["id"]), scene, name)
@@ -334,45 +325,10 @@ def _fetch(answer: dict[str, Any], scenes: set[str], folder: Path) -> None:
     named += [(file, answer, name) for file, name in ((FILM, "film"), (SHEET, "storyboard"))]
     named.append((MANIFEST, answer, "manifest"))
     folder.mkdir(parents=True, exist_ok=True)
-    with requests.Session() as session:
+    with transport.session() as session:
         for file, told, name in named:
             if f"{name}_url" in told:
-                _fetch_one(session, told[f"{name}_url"], folder / file, told.get(f"{name}_sha256"))
-
-
-def _fetch_one(session: requests.Session, url: str, target: Path, sha256: str | None) -> None:
-    from requests import RequestException
-
-    from .client import EndpointError
-
-    if not url.startswith(("http://", "https://")):
-        raise EndpointError(
-            "The results are files of the worker, where nobody else can read them: give the endpoint a "
-            "bucket, with BUCKET_ variables, and run the same command again."
-        )
-    if sha256 and target.is_file() and sha256_of(target) == sha256:
-        return
-    aside, why = target.with_name(f".{target.name}.part"), ""
-    for wait in (*_WAITS, None):
-        try:
-            with session.get(url, stream=True, timeout=(10, 60)) as response, aside.open("wb") as file:
-                response.raise_for_status()
-                for block in response.iter_content(2**20):
-                    file.write(block)
-            if sha256 in (None, sha256_of(aside)):
-                os.replace(aside, target)
-                return
-            why = "what comes is not what was made"
-        except RequestException as error:
-            # Without the address, which may hold a signature.
-            status = error.response.status_code if error.response is not None else 0
-            why = f"HTTP status {status}" if status else "the connection breaks"
-            if 400 <= status < 500 and status != 429:
-                break
-        if wait:
-            time.sleep(wait)
-    aside.unlink(missing_ok=True)
-    raise EndpointError(f"{target.name} cannot be fetched: {why}. The same command fetches what is missing.")
+                results.fetch(session, told[f"{name}_url"], folder / file, told.get(f"{name}_sha256"))
 
 
 def _why(state: JobState) -> str:
