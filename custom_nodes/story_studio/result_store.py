@@ -16,9 +16,8 @@ from typing import Any, Protocol
 from .core import execution, folders, server
 from .story.keys import ORDER, PASSING, Keys
 from .story.recipes import is_link
+from .story.results import KEY, STORE, Kind
 
-FOLDER = "story_studio"
-"""Folder below ComfyUI's output folder that holds all checkpoints."""
 _DRAFTS = {"StoryStudio_TitleCard", "StoryStudio_Animatic"}
 
 
@@ -39,17 +38,16 @@ def key_of(graph: Graph, node_id: str) -> str:
     return Keys(graph.get_node, _taken_inputs, _fingerprint).of(node_id)
 
 
-def find(kind: str, key: str, suffix: str) -> Path | None:
-    """The finished file of a kind (`stills`, `clips`, `films`, `sheets`) with this key, whatever its name."""
-    if not re.fullmatch("[0-9a-f]{24}", key):
+def find(kind: Kind, key: str) -> Path | None:
+    """The result of a kind with this key, whatever its name."""
+    if not re.fullmatch(KEY, key):
         return None
-    return min(_folder(kind).glob(f"*.{key}{suffix}"), default=None)
+    return min(_folder(kind).glob(f"*.{key}{kind.suffix}"), default=None)
 
 
-def place(kind: str, name: str, key: str, suffix: str) -> Path:
-    """Where the file of a kind with this key belongs; `name` is for people and made safe for a path."""
-    safe = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:64] or kind.rstrip("s")
-    return _folder(kind) / f"{safe}.{key}{suffix}"
+def place(kind: Kind, name: str, key: str) -> Path:
+    """Where the result of a kind with this key belongs; `name` is for people and made safe for a path."""
+    return _folder(kind) / kind.file_name(name, key)
 
 
 def item(path: Path) -> dict[str, str]:
@@ -101,8 +99,8 @@ def _keeper(graph: Graph, node_id: str) -> str:
     return node_id
 
 
-def _folder(kind: str) -> Path:
-    return folders.output() / FOLDER / kind
+def _folder(kind: Kind) -> Path:
+    return folders.output() / STORE / kind.folder
 
 
 def _taken_inputs(node: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from typing import IO
 
 import story_studio
 
-from ..files import COMFYUI, SET_UP
+from ..paths import COMFYUI, SET_UP
 from .flags import ServerError, choose_flags, merge_flags, read_core
 from .machine import inspect_machine
 from .models import LEGACY_FOLDERS, MODEL_FOLDERS, cached
@@ -147,6 +147,13 @@ class Server:
         if status > 128 and status - 128 in [*signal.Signals]:
             return f"killed by {signal.Signals(status - 128).name}"
         return f"exit status {status}"
+
+    def ended(self) -> ServerError:
+        """The error for a process that ended by itself, with the end of its log."""
+        return ServerError(
+            "ComfyUI ended by itself; what is finished is kept. The end of "
+            f"{self.workspace / 'server.log'}:\n{self.log_tail(20)}"
+        )
 
     def abort(self) -> None:
         """Ends a process that hangs; what each of its threads was doing is then at the end of its log."""

@@ -1,25 +1,64 @@
-"""Downloads a job's results from the addresses in its response."""
+"""The results of a job, fetched from where its response says they are."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import requests
+from pydantic import ValidationError
+
+from story_studio.story.results import MANIFEST, Kind
+from story_studio.story.schema import Story
 
 from ..files import sha256_of, written_aside
+from ..rendering.manifest import Manifest, read_manifest
+from ..rendering.progress import OnProgress, Status
+from ..worker.schema import BatchAnswer
+from . import transport
 from .client import EndpointError
-from .transport import TIMEOUT
 
 _ATTEMPTS = 5
-"""How often a file is requested whose content does not arrive as it was made."""
+"""How often a file is requested that does not arrive as the job made it."""
 
 
-class _Damaged(Exception):
-    """A file did not arrive as it was made; the message says how."""
+def fetch_results(response: Any, story: Story, folder: Path, on_progress: OnProgress) -> Manifest:
+    """Fetches every result of a story that a response names into `folder`, the manifest last.
+
+    Raises:
+        EndpointError: the response is not one of Story Studio, or a result cannot be fetched.
+    """
+    wrong = "The endpoint's response is not one of Story Studio: check that it runs its image."
+    try:
+        batch = BatchAnswer.model_validate(response)
+    except ValidationError:
+        raise EndpointError(wrong) from None
+    files: list[tuple[str, str, str | None]] = []
+    scenes = {scene.id for scene in story.scenes}
+    for scene in batch.scenes:
+        if scene.id in scenes and scene.image_url:
+            files.append((Kind.STILL.project_file(scene.id), scene.image_url, scene.image_sha256))
+        if scene.id in scenes and scene.video_url:
+            files.append((Kind.CLIP.project_file(scene.id), scene.video_url, scene.video_sha256))
+    if batch.film_url:
+        files.append((Kind.FILM.project_file(), batch.film_url, batch.film_sha256))
+    if batch.storyboard_url:
+        files.append((Kind.SHEET.project_file(), batch.storyboard_url, batch.storyboard_sha256))
+    files.append((MANIFEST, batch.manifest_url, None))
+    folder.mkdir(parents=True, exist_ok=True)
+    with transport.session() as session:
+        for number, (name, url, sha256) in enumerate(files, start=1):
+            step = (number, len(files))
+            on_progress(Status("film", f"fetching {name}", 1, 1, 1.0, step, 100.0, None))
+            fetch_file(session, url, folder / name, sha256)
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise EndpointError(wrong)
+    return manifest
 
 
-def fetch(session: requests.Session, url: str, target: Path, sha256: str | None) -> None:
-    """Downloads a file, unless `target` is that file already.
+def fetch_file(session: requests.Session, url: str, target: Path, sha256: str | None) -> None:
+    """Fetches one result, unless `target` is that file already.
 
     Args:
         session: one of `transport.session`.
@@ -33,15 +72,15 @@ def fetch(session: requests.Session, url: str, target: Path, sha256: str | None)
     """
     if not url.startswith(("http://", "https://")):
         raise EndpointError(
-            "The results are files on the worker, which cannot be read from outside. Give the endpoint a "
-            "bucket with the BUCKET_ variables, and run the same command again."
+            "The results are files on the worker, which cannot be read from outside: set the endpoint's "
+            "BUCKET_ variables, and run the same command again."
         )
     if sha256 and target.is_file() and sha256_of(target) == sha256:
         return
     reason = ""
     for _ in range(_ATTEMPTS):
         try:
-            with session.get(url, stream=True, timeout=TIMEOUT) as response:
+            with session.get(url, stream=True, timeout=transport.TIMEOUT) as response:
                 if response.ok:
                     return _save(response, target, sha256)
                 reason = f"HTTP status {response.status_code}"
@@ -66,3 +105,7 @@ def _save(response: requests.Response, target: Path, sha256: str | None) -> None
             raise _Damaged("the connection broke") from None
         if sha256 not in (None, sha256_of(aside)):
             raise _Damaged("it is not the file that the job made")
+
+
+class _Damaged(Exception):
+    """A file did not arrive as it was made; the message says how."""

@@ -17,7 +17,7 @@ import pytest
 from driver.comfy.client import Comfy
 from driver.comfy.flags import ServerError
 from driver.comfy.process import Server
-from driver.files import COMFYUI
+from driver.paths import COMFYUI
 from story_studio.core.contracts import version
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ import pytest
 
 from driver.runpod import transport
 from driver.runpod.client import EndpointError
-from driver.runpod.results import fetch
+from driver.runpod.results import fetch_file
 from tests.fetch.tools import Reader, Site, site
 
 FILM = b"a film"
@@ -34,7 +34,7 @@ def fetch_film(server: Site, tmp_path: Path) -> Fetch:
     def fetch_film(page: str = "/film.mp4", sha256: str | None = SHA256) -> None:
         with transport.session() as session:
             url = f"{server.url}{page}?signature={SIGNATURE}"
-            fetch(session, url, tmp_path / "out" / "film.mp4", sha256)
+            fetch_file(session, url, tmp_path / "out" / "film.mp4", sha256)
 
     return fetch_film
 
@@ -123,5 +123,8 @@ def test_what_cannot_be_fetched_is_said_without_its_signature(
 
 
 def test_results_on_the_worker_s_own_disk_are_explained(tmp_path: Path) -> None:
-    with transport.session() as session, pytest.raises(EndpointError, match="Give the endpoint a bucket"):
-        fetch(session, (tmp_path / "film.mp4").as_uri(), tmp_path / "out" / "film.mp4", SHA256)
+    with (
+        transport.session() as session,
+        pytest.raises(EndpointError, match="set the endpoint's BUCKET_ variables"),
+    ):
+        fetch_file(session, (tmp_path / "film.mp4").as_uri(), tmp_path / "out" / "film.mp4", SHA256)

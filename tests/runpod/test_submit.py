@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 import yaml
 
-from driver.files import ROOT
+from driver.paths import ROOT
 from driver.storage import from_environment
-from tests.conftest import write_voice
 from tests.runpod_platform import ENDPOINT, KEY, Platform, worker
 from tests.s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server, s3_server
+from tests.voices import write_voice
 
 WriteStory = Callable[..., Path]
 
@@ -294,12 +294,15 @@ def test_too_dear_is_refused_before_anything_is_sent(platform: Platform, write_s
 
 
 def test_results_that_nobody_can_fetch_are_told(platform: Platform, write_story: WriteStory) -> None:
-    scene = {"id": "scene_1", "image_url": "file:///output/tale/scene_1_img.png", "image_sha256": "0" * 64}
-    answer = {"status": "complete", "scenes": [scene], "model_loads": {}, "total_time": 1.0}
+    scene: dict[str, Any] = {"id": "scene_1", "seed": 1, "image_sha256": "0" * 64}
+    scene["image_url"] = "file:///output/tale/scene_1_img.png"
+    answer = {"project_id": "tale", "status": "complete", "scenes": [scene], "model_loads": {}, "seconds": {}}
+    answer |= {"manifest_url": "file:///output/tale/manifest.json", "warnings": []}
+    answer |= dict.fromkeys(("total_time", "images_time", "videos_time", "generation_time"), 1.0)
     serve(platform, {"output": answer})
     done = submit(platform, write_story([0.5], "draft"))
     assert done.returncode == 1
-    assert "Give the endpoint a bucket" in done.stderr
+    assert "set the endpoint's BUCKET_ variables" in done.stderr
 
 
 def test_without_a_bucket_here_one_worker_does_it_and_with_one_the_plan_chooses(
@@ -331,8 +334,8 @@ def test_without_a_bucket_here_one_worker_does_it_and_with_one_the_plan_chooses(
     assert "Planned: 2 workers," in done.stderr
     assert [len(job["scenes"]) for job in jobs(platform)[1:]] == [2, 2, 4]
     assert platform.scales == [1, 0, 2, 0]
-    assert "One worker took several shares" in done.stderr
-    assert "A shard failed; the last job tries it again. The job failed: no" in done.stderr
+    assert "One worker took several shards" in done.stderr
+    assert "A shard failed; the last job renders it again. The job failed: no" in done.stderr
     assert "The job failed: nothing" in done.stderr
 
 

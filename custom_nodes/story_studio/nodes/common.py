@@ -11,6 +11,7 @@ from comfy_api.latest import InputImpl, io
 
 from ..core import folders, server
 from ..core.video import source_file
+from ..story.results import STORE, Kind
 
 CATEGORY = "Story Studio"
 HIDDEN = [io.Hidden.dynprompt, io.Hidden.unique_id, io.Hidden.extra_pnginfo]
@@ -76,11 +77,11 @@ def take_input() -> io.Input:
     )
 
 
-def no_take(kind: str, take: str) -> RuntimeError:
+def no_take(kind: Kind, take: str) -> RuntimeError:
     """The error for a take that is not among the finished files of a kind."""
     return RuntimeError(
-        f"There is no take {take!r} in output/story_studio/{kind}: give the 24 digits in the name of one of "
-        "its files, or leave `take` empty."
+        f"There is no take {take!r} in output/{STORE}/{kind.folder}: give the 24 digits in the name of one "
+        "of its files, or leave `take` empty."
     )
 
 
