@@ -36,7 +36,7 @@ def shift(model: Any) -> float:
     return getattr(model.get_model_object("model_sampling"), "shift", 1.0)
 
 
-def change_part(model: Any, part: str, method: str, change: Callable[[Method], Method]) -> None:
+def patch_method(model: Any, part: str, method: str, change: Callable[[Method], Method]) -> None:
     """Gives a part of the network another method for as long as ComfyUI uses this clone of the MODEL.
 
     The part gets a subclass of its class, so that a method finds the part that it is called on: ComfyUI hands
@@ -60,7 +60,7 @@ def change_part(model: Any, part: str, method: str, change: Callable[[Method], M
         model.add_object_patch(f"{part}.{method}", changed)
 
 
-def change_sampling(model: Any, method: str, change: Callable[[Method], Method]) -> None:
+def patch_sampling(model: Any, method: str, change: Callable[[Method], Method]) -> None:
     """The same for the MODEL's `model_sampling`, of which the clone gets a copy."""
     sampling = copy.deepcopy(model.get_model_object("model_sampling"))
     sampling.__class__ = _subclass(type(sampling), method, change)

@@ -44,9 +44,9 @@ class StreamedDecoder:
         """`vae` is ComfyUI's, for Wan 2.1."""
         self._vae = vae
         self._at_a_time = 1
-        self.forget()
+        self.reset()
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """The next latent is the first one of a video."""
         # One entry for each causal convolution would do; there are fewer of them than modules.
         self._memory: list[Any] = [None for _ in self._vae.first_stage_model.decoder.modules()]
