@@ -16,9 +16,8 @@ from typing import Any, Protocol
 from .core import execution, folders, server
 from .story.keys import ORDER, PASSING, Keys
 from .story.recipes import is_link
+from .story.results import KEY, STORE, Kind
 
-FOLDER = "story_studio"
-"""Subfolder of ComfyUI's output folder that holds all results."""
 _DRAFT_NODES = {"StoryStudio_TitleCard", "StoryStudio_Animatic"}
 
 
@@ -39,20 +38,16 @@ def key_of(graph: Graph, node_id: str) -> str:
     return Keys(graph.get_node, _effective_inputs, _fingerprint).of(node_id)
 
 
-def find(kind: str, key: str, suffix: str) -> Path | None:
-    """The file of the result with this key, whatever its name; None if there is none.
-
-    `kind` is one of `stills`, `clips`, `films` and `sheets`.
-    """
-    if not re.fullmatch("[0-9a-f]{24}", key):
+def find(kind: Kind, key: str) -> Path | None:
+    """The file of the result with this key, whatever its name; None if there is none."""
+    if not re.fullmatch(KEY, key):
         return None
-    return min(_folder(kind).glob(f"*.{key}{suffix}"), default=None)
+    return min(_folder(kind).glob(f"*.{key}{kind.suffix}"), default=None)
 
 
-def place(kind: str, name: str, key: str, suffix: str) -> Path:
+def place(kind: Kind, name: str, key: str) -> Path:
     """The path for a new result. `name` is for people, and is made safe for a file name."""
-    safe = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:64] or kind.rstrip("s")
-    return _folder(kind) / f"{safe}.{key}{suffix}"
+    return _folder(kind) / kind.file_name(name, key)
 
 
 def item(path: Path) -> dict[str, str]:
@@ -104,8 +99,8 @@ def _output_node(graph: Graph, node_id: str) -> str:
     return node_id
 
 
-def _folder(kind: str) -> Path:
-    return folders.output() / FOLDER / kind
+def _folder(kind: Kind) -> Path:
+    return folders.output() / STORE / kind.folder
 
 
 def _effective_inputs(node: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Which checkpoint a graph will find: the node pack's keys, computed before there is a server.
+"""The keys of the results that a graph will find, predicted before there is a server.
 
-At rendering `checkpoint.py` in the node pack decides, which asks ComfyUI about classes and files; a test
-compares both.
+When the graph runs, the node pack decides (`result_store.py`), which asks ComfyUI about classes and files; a
+test compares the two.
 """
 
 from __future__ import annotations
@@ -12,12 +12,7 @@ from typing import Any
 
 from story_studio.story.graph import Graph
 from story_studio.story.keys import ORDER, Keys
-from story_studio.story.schema import RESERVED
 
-STORE = RESERVED
-"""Folder of the checkpoints, below the output folder."""
-FOLDERS = {"still": ("stills", ".png"), "clip": ("clips", ".mp4")}
-"""Folder and suffix of the checkpoints, by what they hold."""
 _LOADERS = {"LoadImage": "image", "LoadAudio": "audio"}
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "StoryStudio_TalkingVideo": {
@@ -36,24 +31,24 @@ def predict(graph: Graph, contents: Mapping[str, str]) -> dict[str, str]:
     Args:
         graph: the stories.
         contents: SHA-256 in hexadecimal digits of the files in ComfyUI's input folder, by the names that
-            loaders take. What else nodes of a template of one's own read is taken for unchanged.
+            loaders take. Other files that a custom recipe reads are assumed to be unchanged.
     """
 
     def fingerprint(node: Mapping[str, Any]) -> str:
         name = node["inputs"].get(_LOADERS.get(node["class_type"], ""))
         return json.dumps([contents.get(name, False) if isinstance(name, str) else False])
 
-    keys = Keys(graph.nodes.__getitem__, _taken_inputs, fingerprint)
+    keys = Keys(graph.nodes.__getitem__, _effective_inputs, fingerprint)
     return {node_id: keys.of(node_id) for node_id in (*graph.stills.values(), *graph.clips.values())}
 
 
-def _taken_inputs(node: Mapping[str, Any]) -> dict[str, Any]:
+def _effective_inputs(node: Mapping[str, Any]) -> dict[str, Any]:
     cls = node["class_type"]
-    return {name: value for name, value in node["inputs"].items() if _is_taken(cls, name, value)}
+    return {name: value for name, value in node["inputs"].items() if _is_effective(cls, name, value)}
 
 
-def _is_taken(cls: str, name: str, value: Any) -> bool:
+def _is_effective(cls: str, name: str, value: Any) -> bool:
     if name == ORDER or (value is not None and value == _DEFAULTS.get(cls, {}).get(name)):
         return False
-    # A browser gives the loaders widgets of its own, a player or a button, which their classes do not take.
+    # A browser adds widgets of its own to the loaders, a player or a button, which their classes do not take.
     return name == _LOADERS.get(cls, name)

@@ -16,7 +16,7 @@ from packaging.specifiers import SpecifierSet
 from PIL import Image
 
 from driver.comfy.process import PACK
-from driver.files import COMFYUI
+from driver.paths import COMFYUI
 
 DOCS = PACK / "web" / "docs"
 LOCALES = PACK / "locales"
@@ -100,7 +100,7 @@ def test_quoted_messages_exist_in_the_code(name: str) -> None:
 
 def test_an_invented_message_is_detected() -> None:
     assert "A film needs at least one shot: add a scene." in string_literals()
-    assert "There is no take … in output/story_studio/…" in string_literals()
+    assert "There is no take … in output/…/…: enter the 24 digits" in string_literals()
     assert "The film ran away." not in string_literals()
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import requests
 
-from tests.conftest import Studio, write_voice
+from tests.studio import Studio
+from tests.voices import write_voice
 
 
 def story(studio: Studio, name: str, seed: int, **still: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from comfy_api.latest import InputImpl, io
 from .. import result_store
 from ..core import folders
 from ..files import written_aside
+from ..story.results import Kind
 from .common import CATEGORY, HIDDEN, missing_take, name_input, take_input, video_path
 
 
@@ -45,9 +46,7 @@ class Clip(io.ComfyNode):
         cls, name: str, video: InputImpl.VideoFromFile | None = None, take: str = ""
     ) -> list[str]:
         """Requests the video unless a take is set or a result with the same key exists."""
-        return (
-            [] if take or video is not None or result_store.find("clips", cls._key(), ".mp4") else ["video"]
-        )
+        return [] if take or video is not None or result_store.find(Kind.CLIP, cls._key()) else ["video"]
 
     @classmethod
     def execute(
@@ -55,16 +54,16 @@ class Clip(io.ComfyNode):
     ) -> io.NodeOutput:
         """Returns the video, backed by the result's file."""
         key = cls._key()
-        path = result_store.find("clips", key, ".mp4")
+        path = result_store.find(Kind.CLIP, key)
         reused = path is not None
         if path is None:
             if take:
-                raise missing_take("clips", take)
+                raise missing_take(Kind.CLIP, take)
             if video is None:
                 raise RuntimeError(
                     "The clip's file was removed while it was being read: run the graph again."
                 )
-            path = result_store.place("clips", name, key, ".mp4")
+            path = result_store.place(Kind.CLIP, name, key)
             source = video_path(video)
             with written_aside(path) as aside:
                 _link_or_copy(source, aside)

@@ -11,6 +11,7 @@ from comfy_api.latest import InputImpl, io
 
 from ..core import folders, server
 from ..core.video import source_file
+from ..story.results import STORE, Kind
 
 CATEGORY = "Story Studio"
 HIDDEN = [io.Hidden.dynprompt, io.Hidden.unique_id, io.Hidden.extra_pnginfo]
@@ -88,11 +89,11 @@ def take_input() -> io.Input:
     )
 
 
-def missing_take(kind: str, take: str) -> RuntimeError:
+def missing_take(kind: Kind, take: str) -> RuntimeError:
     """The error for a take that does not exist among the results of a kind."""
     return RuntimeError(
-        f"There is no take {take!r} in output/story_studio/{kind}: enter the 24 digits from one of its file "
-        "names, or leave `take` empty."
+        f"There is no take {take!r} in output/{STORE}/{kind.folder}: enter the 24 digits from one of its "
+        "file names, or leave `take` empty."
     )
 
 

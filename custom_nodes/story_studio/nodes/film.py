@@ -11,6 +11,7 @@ from comfy_api.latest import InputImpl, io
 from .. import result_store
 from ..media import film as assembly
 from ..story.keys import hash_parts
+from ..story.results import Kind
 from .common import CATEGORY, HIDDEN, name_input, progress_bar, video_path
 
 FilmType = io.Custom("STORY_STUDIO_FILM")
@@ -121,10 +122,10 @@ class Film(io.ComfyNode):
             settings["crossfade_seconds"] = crossfade_seconds
         shots = [[_file_hash(shot), shot.title, shot.text] for shot in film]
         key = hash_parts(json.dumps([settings, shots]))
-        path = result_store.find("films", key, ".mp4")
+        path = result_store.find(Kind.FILM, key)
         reused = path is not None
         if path is None:
-            path = result_store.place("films", name, key, ".mp4")
+            path = result_store.place(Kind.FILM, name, key)
             hidden = cls.hidden
             tags = result_store.workflow_tags(hidden.dynprompt, hidden.unique_id, hidden.extra_pnginfo)
             assembly.assemble(film, path, **settings, metadata=tags, progress=progress_bar())

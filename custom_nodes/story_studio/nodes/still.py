@@ -13,6 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from .. import result_store
 from ..files import written_aside
+from ..story.results import Kind
 from .common import CATEGORY, HIDDEN, after_input, missing_take, name_input, take_input
 
 
@@ -49,9 +50,7 @@ class Still(io.ComfyNode):
         cls, name: str, image: torch.Tensor | None = None, after: Any = None, take: str = ""
     ) -> list[str]:
         """Requests the image unless a take is set or a result with the same key exists."""
-        return (
-            [] if take or image is not None or result_store.find("stills", cls._key(), ".png") else ["image"]
-        )
+        return [] if take or image is not None or result_store.find(Kind.STILL, cls._key()) else ["image"]
 
     @classmethod
     def execute(
@@ -59,16 +58,16 @@ class Still(io.ComfyNode):
     ) -> io.NodeOutput:
         """Returns the image as read from the file: a resumed story then gets the same 8-bit pixels."""
         key = cls._key()
-        path = result_store.find("stills", key, ".png")
+        path = result_store.find(Kind.STILL, key)
         reused = path is not None
         if path is None:
             if take:
-                raise missing_take("stills", take)
+                raise missing_take(Kind.STILL, take)
             if image is None:
                 raise RuntimeError(
                     "The still's file was removed while it was being read: run the graph again."
                 )
-            path = result_store.place("stills", name, key, ".png")
+            path = result_store.place(Kind.STILL, name, key)
             hidden = cls.hidden
             tags = result_store.workflow_tags(hidden.dynprompt, hidden.unique_id, hidden.extra_pnginfo)
             _save(image[0], path, tags)

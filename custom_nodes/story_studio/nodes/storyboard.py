@@ -12,6 +12,7 @@ from .. import result_store
 from ..files import written_aside
 from ..media.cards import contact_sheet
 from ..story.keys import hash_parts
+from ..story.results import Kind
 from .common import CATEGORY, after_input, name_input
 from .film import FilmType
 
@@ -108,10 +109,10 @@ class ContactSheet(io.ComfyNode):
         for panel in storyboard:
             made_from += [panel.thumbnail.tobytes(), panel.name, panel.prompt]
         key = hash_parts(*made_from)
-        path = result_store.find("sheets", key, ".jpg")
+        path = result_store.find(Kind.SHEET, key)
         reused = path is not None
         if path is None:
-            path = result_store.place("sheets", name, key, ".jpg")
+            path = result_store.place(Kind.SHEET, name, key)
             with written_aside(path) as aside:
                 contact_sheet.compose(storyboard, title).save(aside, quality=88)
         ui = {"images": [result_store.item(path)], "checkpoint": [{"key": key, "reused": reused}]}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,12 @@ from aiohttp import web
 
 from .. import result_store
 from ..core import execution, server
+from ..story.results import Kind, key_in
 
 ROUTE = "/story_studio/takes"
 SHOWN = 24
 """The most takes that are listed of one still or clip."""
-_KINDS = {"StoryStudio_Still": ("stills", ".png"), "StoryStudio_Clip": ("clips", ".mp4")}
-_KEY = re.compile(r"\.([0-9a-f]{24})\.(?:png|mp4)")
+_KINDS = {kind.node: kind for kind in (Kind.STILL, Kind.CLIP)}
 
 
 def add_route() -> None:
@@ -36,14 +35,12 @@ async def takes(prompt: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     for node_id, node in prompt.items():
         if node["class_type"] not in _KINDS:
             continue
-        kind, suffix = _KINDS[node["class_type"]]
-        path = await _find(graph, node_id, kind, suffix)
-        named = _named(kind, node["inputs"].get("name"), suffix)
+        kind = _KINDS[node["class_type"]]
+        path = await _find(graph, node_id, kind)
+        named = _named(kind, node["inputs"].get("name"))
         if path and path not in named:
             named.insert(0, path)
-        listed = [
-            {"key": _KEY.findall(one.name)[-1], "file": result_store.item(one)} for one in named[:SHOWN]
-        ]
+        listed = [{"key": key_in(one.name), "file": result_store.item(one)} for one in named[:SHOWN]]
         found[node_id] = {"file": result_store.item(path) if path else None, "takes": listed}
     return found
 
@@ -59,21 +56,21 @@ async def _answer(request: web.Request) -> web.Response:
     return web.json_response(await asyncio.to_thread(asyncio.run, takes(prompt)))
 
 
-async def _find(graph: execution.DynamicPrompt, node_id: str, kind: str, suffix: str) -> Path | None:
+async def _find(graph: execution.DynamicPrompt, node_id: str, kind: Kind) -> Path | None:
     try:
         if not graph.get_node(node_id)["inputs"].get("take"):
             await execution.ask_fingerprints(graph, list(result_store.upstream(graph, node_id)))
-        return result_store.find(kind, result_store.key_of(graph, node_id), suffix)
+        return result_store.find(kind, result_store.key_of(graph, node_id))
     except Exception:
         # A graph that is still being built: an input that is not linked, a file that is not there, a node
         # of another pack that cannot be asked. It has no key, so nothing can be found.
         return None
 
 
-def _named(kind: str, name: Any, suffix: str) -> list[Path]:
+def _named(kind: Kind, name: Any) -> list[Path]:
     if not isinstance(name, str):
         return []
-    pattern = result_store.place(kind, name, "*", suffix)
+    pattern = result_store.place(kind, name, "*")
     dated = []
     for path in pattern.parent.glob(pattern.name):
         try:
@@ -81,4 +78,4 @@ def _named(kind: str, name: Any, suffix: str) -> list[Path]:
         except OSError:
             # It was deleted, or is a link to nothing.
             continue
-    return [path for _, path in sorted(dated, reverse=True) if _KEY.search(path.name)]
+    return [path for _, path in sorted(dated, reverse=True) if key_in(path.name)]

@@ -13,8 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 from .recipes import is_link
+from .results import Kind
 
-PASSING = {"StoryStudio_Still": "image", "StoryStudio_Clip": "video"}
+PASSING = {Kind.STILL.node: "image", Kind.CLIP.node: "video"}
 """The nodes that keep what goes through them, and the input that it comes by."""
 ORDER = "after"
 """The input that only says what a node waits for."""

@@ -22,10 +22,9 @@ from pydantic import (
 )
 
 from .problems import Problem, Problems, nearest
+from .results import KEY, STORE
 
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
-RESERVED = "story_studio"
-"""The folder of checkpoints beside the projects' folders."""
 MAX_SEED = 2**63 - 1
 DEFAULT_VIDEO_PROMPT = "Person speaking naturally"
 _MAX_LINES = 20_000
@@ -34,7 +33,7 @@ _SIZES = {"480p": (832, 480), "720p": (1280, 720)}
 
 Id = Annotated[str, Field(pattern=ID_PATTERN, description="Letters, digits, `_`, `.` and `-`; at most 64.")]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED, description="The same seed gives the same result.")]
-Take = Annotated[str, Field(pattern="^[0-9a-f]{24}$")]
+Take = Annotated[str, Field(pattern=f"^{KEY}$")]
 Prompt = Annotated[str, Field(max_length=10_000)]
 
 
@@ -173,7 +172,7 @@ class Story(Part):
     @field_validator("project_id")
     @classmethod
     def _not_reserved(cls, value: str) -> str:
-        if value.lower() == RESERVED:
+        if value.lower() == STORE:
             raise ValueError(f"{value!r} is the folder of finished stills and clips: choose another name.")
         return value
 

@@ -1,0 +1,53 @@
+"""Results: the finished stills, clips, films and contact sheets, and how their files are named."""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+
+STORE = "story_studio"
+"""The folder of all results, below ComfyUI's output folder; no project may be called so."""
+MANIFEST = "manifest.json"
+KEY = "[0-9a-f]{24}"
+"""A result's key, as a regular expression."""
+
+
+class Kind(Enum):
+    """A kind of result.
+
+    Attributes:
+        word: what it is called in manifests and messages.
+        suffix: of its files.
+        node: the class of the node that keeps it.
+        folder: where its files are, below STORE.
+    """
+
+    STILL = "still", ".png", "StoryStudio_Still"
+    CLIP = "clip", ".mp4", "StoryStudio_Clip"
+    SHEET = "sheet", ".jpg", "StoryStudio_ContactSheet"
+    FILM = "film", ".mp4", "StoryStudio_Film"
+
+    def __init__(self, word: str, suffix: str, node: str):
+        self.word, self.suffix, self.node = word, suffix, node
+        self.folder = f"{word}s"
+
+    def file_name(self, name: str, key: str) -> str:
+        """The name of its file in `folder`; `name` is for people and made safe for a path."""
+        safe = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:64] or self.word
+        return f"{safe}.{key}{self.suffix}"
+
+    def project_file(self, scene: str = "") -> str:
+        """The name of its file in the folder of a project: of a scene's still or clip, or of the project's
+        only film or contact sheet."""
+        return {
+            Kind.STILL: f"{scene}_img.png",
+            Kind.CLIP: f"{scene}_video.mp4",
+            Kind.SHEET: "storyboard.jpg",
+            Kind.FILM: "film.mp4",
+        }[self]
+
+
+def key_in(file_name: str) -> str | None:
+    """The key in the name of a result's file; None if there is none."""
+    found = re.search(rf"\.({KEY})\.[a-z0-9]+$", file_name)
+    return found[1] if found else None
