@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from driver.comfy.process import Server
-from driver.files import ROOT
+from driver.paths import ROOT
 from story_studio.story.problems import Problem, Problems
 
 VOLUME = Path(os.environ.get("MODEL_CACHE_DIR", ROOT / "workspace"))
@@ -40,10 +40,10 @@ def serve(server: Server) -> None:
 
     from driver.comfy.client import Comfy
     from driver.comfy.instance import ComfyInstance
-    from driver.rendering.keys import STORE
-    from driver.storage.store import from_environment
+    from driver.storage import from_environment
     from driver.worker.handler import Handler
     from driver.worker.jobs import Worker
+    from story_studio.story.results import STORE
 
     async def send(job: dict[str, Any], progress: dict[str, Any]) -> None:
         # Not by the SDK's `progress_update`: that posts from a thread for each message, in any order and

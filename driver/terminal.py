@@ -1,4 +1,4 @@
-"""What a person sees while a story is rendered: bars in a terminal, plain lines elsewhere."""
+"""What a person sees of a command: messages, an exit status, and bars in a terminal or else plain lines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,15 @@ from .rendering.progress import PHASES, OnProgress, Status
 _QUIET_SECONDS = 10.0
 """Longest silence of the plain lines while something is being made."""
 
+OK, FAILED, PARTIAL, INTERRUPTED = 0, 1, 3, 130
+"""Exit statuses of commands."""
+
 console = Console(stderr=True, highlight=False)
+
+
+def say(text: str, style: str = "") -> None:
+    """Writes a sentence to standard error, in a colour or another style of Rich."""
+    console.print(text, style=style, markup=False, soft_wrap=True)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import tests.comfy_process  # noqa: F401 -- it says that there is no GPU before anything imports ComfyUI
-from tests.conftest import TINY_PACK
+from tests.studio import TINY_PACK
 
 FindFile = Callable[[str, str], str]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from driver.files import COMFYUI
+from driver.paths import COMFYUI
 
 if str(COMFYUI) not in sys.path:
     sys.path.append(str(COMFYUI))

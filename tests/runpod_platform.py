@@ -23,7 +23,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import psutil
 
-from driver.files import ROOT
+from driver.paths import ROOT
 
 ENDPOINT, KEY, WORKER_KEY = "studio1endpoint", "test-client-key", "test-worker-key"
 FINAL = ("COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT")

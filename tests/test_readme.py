@@ -12,11 +12,11 @@ import jsonschema
 import numpy as np
 import pytest
 
-from driver.files import ROOT, WORKFLOWS
+from driver.paths import ROOT
 from driver.rendering.inputs import read_recording
 from driver.storage.bucket import Bucket
 from story_studio.media.probe import probe
-from tests.conftest import Studio
+from tests.studio import Studio
 
 README = (ROOT / "README.md").read_text("utf-8")
 ENDPOINT = (ROOT / ".runpod" / "README.md").read_text("utf-8")
@@ -42,7 +42,7 @@ def test_the_demo() -> None:
     assert done.returncode == 0, done.stderr
     film = ROOT / "output" / "the-keepers-light" / "film.mp4"
     assert str(film) in done.stdout
-    voices = [read_recording(path).seconds for path in (WORKFLOWS / "demo" / "voices").glob("*.mp3")]
+    voices = [read_recording(path).seconds for path in (ROOT / "workflows" / "demo" / "voices").glob("*.mp3")]
     info = probe(film)
     assert len(voices) == 3
     assert 0 <= info.video_seconds - sum(voices) <= 3 / 16
@@ -74,7 +74,7 @@ def test_the_calls_of_the_endpoint_are_what_it_takes() -> None:
         for page in (ENDPOINT, README)
     )
     assert all(body in bodies for body in shown) and shown
-    schema = json.loads((WORKFLOWS / "endpoint.schema.json").read_text())
+    schema = json.loads((ROOT / "workflows" / "endpoint.schema.json").read_text())
     assert [body["input"]["task"] for body in bodies] == ["batch", "video", "image"]
     for body in bodies:
         jsonschema.validate(body["input"], schema)

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from driver.files import COMFYUI
+from driver.paths import COMFYUI
 from tests.tiny_models import make_models
 
 PACK = Path(__file__).parent / "tiny_pack"

@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from driver.files import COMFYUI
+from driver.paths import COMFYUI
 
 FP8 = torch.float8_e4m3fn
 

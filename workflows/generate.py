@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from driver.comfy.process import PACK, Server
 from story_studio.story.recipes import FOLDER, Link, Nodes, Recipe, is_link
-from tests.conftest import renamed
-from tests.web.canvas import HOW, Canvas, find_chromium, read_workflow, running_browser
+from workflows.canvas import HOW, Canvas, find_chromium, read_workflow, running_browser
+from workflows.node_ids import renamed
 
 EXAMPLES = PACK / "example_workflows"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import platform
 import re
@@ -20,7 +21,8 @@ from story_studio.story.recipes import profile_names
 from ..comfy.machine import Machine, inspect_machine, torch_build
 from ..comfy.models import ModelFile, known_models, locate
 from ..comfy.process import PACK
-from ..files import COMFYUI, PACKAGES, SET_UP
+from ..paths import COMFYUI, PACKAGES, SET_UP
+from .arguments import add_output, add_server, models_folder
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 _SETUP = f"{SET_UP[0].upper()}{SET_UP[1:]}."
@@ -38,9 +40,15 @@ class Check(NamedTuple):
     todo: str = ""
 
 
-def main(models: Path, output: Path) -> int:
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """The arguments of `doctor`."""
+    add_output(command)
+    add_server(command)
+
+
+def run(options: argparse.Namespace) -> int:
     """Prints the report; the exit status is 1 if not even the draft profile can run."""
-    checks = report(models, output)
+    checks = report(models_folder(options), options.output)
     show(checks)
     return int(failed(checks))
 

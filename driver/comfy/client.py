@@ -6,7 +6,6 @@ visible, so nothing depends on a message that may be lost, repeated or late.
 
 from __future__ import annotations
 
-import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +16,7 @@ from urllib.parse import quote, urlsplit
 import requests
 
 from ..cancel import Cancel, Cancelled
-from ..files import sha256_of
+from ..files import sha256_of, written_aside
 from .events import SHOWN_CHARACTERS, Event, EventReader, EventSocket
 
 TIMEOUT = (5, 60)
@@ -238,26 +237,20 @@ class Comfy:
         """
         query = {"filename": item["filename"], "subfolder": item.get("subfolder", "")}
         query["type"] = item.get("type", "output")
-        dest.parent.mkdir(parents=True, exist_ok=True)
-        part = dest.with_name(f"{dest.name}.{uuid.uuid4().hex[:8]}.part")
+        # A compressed body would not be as long as announced.
+        plain = {"Accept-Encoding": "identity"}
         try:
-            # Compressed on its way, it would not be as long as announced.
-            plain = {"Accept-Encoding": "identity"}
-            answer = self._call("GET", "/view", params=query, stream=True, headers=plain)
-            with answer as response, part.open("wb") as file:
+            response = self._call("GET", "/view", params=query, stream=True, headers=plain)
+            with response, written_aside(dest) as part, part.open("wb") as file:
                 if response.status_code == 404:
                     raise ComfyError(f"ComfyUI no longer has the file {query['filename']}: render it again.")
                 self._check(response)
                 for block in response.iter_content(2**20):
                     file.write(block)
-                size = file.tell()
-            if size != int(response.headers.get("Content-Length", size)):
-                raise ComfyError(f"The download of {query['filename']} broke off: try again.")
-            os.replace(part, dest)
+                if file.tell() != int(response.headers.get("Content-Length", file.tell())):
+                    raise ComfyError(f"The download of {query['filename']} broke off: try again.")
         except (requests.RequestException, ConnectionError) as error:
             raise Unreachable(self._silent(error)) from None
-        finally:
-            part.unlink(missing_ok=True)
         return dest
 
     def _follow(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from story_studio.core.contracts import version
 
-from ..files import SET_UP
+from ..paths import SET_UP
 from .machine import Machine
 
 _OWN_FLAGS = ("--listen", "--port", "--base-directory", "--output-directory", "--temp-directory")

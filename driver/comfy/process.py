@@ -23,7 +23,7 @@ from typing import IO
 
 import story_studio
 
-from ..files import COMFYUI, SET_UP
+from ..paths import COMFYUI, SET_UP
 from .flags import ServerError, choose_flags, merge_flags, read_core
 from .machine import inspect_machine
 from .models import LEGACY_FOLDERS, MODEL_FOLDERS, cached
@@ -34,34 +34,7 @@ LOG_LINES = 200
 
 _SECRET = re.compile(r"^(AWS|BUCKET|RUNPOD)_|(^|_)TOKENS?$|SECRET|_KEY|PASSW|CREDENTIAL", re.IGNORECASE)
 
-# A supervisor, and not PR_SET_PDEATHSIG, which would fire when the driver's *thread* that started it ends.
-# It outlives the signals to its own group: its exit status is ComfyUI's, and nothing of ComfyUI stays behind.
-_SUPERVISOR = """
-import os, signal, subprocess, sys
-driver = int(sys.argv[1])
-for number in (signal.SIGTERM, signal.SIGUSR1):
-    signal.signal(number, lambda *_: None)
-comfyui = subprocess.Popen(sys.argv[2:])
-while True:
-    try:
-        status = comfyui.wait(0.5)
-        os.killpg(0, signal.SIGTERM)
-        sys.exit(status if status >= 0 else 128 - status)
-    except subprocess.TimeoutExpired:
-        if os.getppid() != driver:
-            os.killpg(0, signal.SIGKILL)
-"""
-
-# SIGUSR1 writes what each thread is doing into the log, and ends the process. The fault handler that ComfyUI
-# enables itself says that of one thread only in some versions, and it is seldom the one that hangs.
-_START = """
-import faulthandler, os, runpy, signal, sys
-faulthandler.register(signal.SIGUSR1, all_threads=True, chain=True)
-del sys.argv[0]
-sys.path[0] = os.path.dirname(sys.argv[0])
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
-
+_SUPERVISOR, _LAUNCH = (Path(__file__).resolve().with_name(name) for name in ("supervisor.py", "launch.py"))
 _COLOUR = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]")
 
 logger = logging.getLogger(__name__)
@@ -127,12 +100,13 @@ class Server:
             raise ServerError(f"There is no ComfyUI in {COMFYUI}: {SET_UP}.")
         core = read_core(COMFYUI)
         flags = merge_flags(choose_flags(inspect_machine(), core, self.extra_flags), self.extra_flags, core)
-        command = [sys.executable, "-c", _START, str(COMFYUI / "main.py"), *self._prepare(), *flags]
+        main = [str(COMFYUI / "main.py"), *self._prepare(), *flags]
+        command = [sys.executable, "-P", str(_LAUNCH), *main]
         environment = {name: value for name, value in os.environ.items() if not _SECRET.search(name)}
         logger.info("Starting ComfyUI at %s with %s", self.url, " ".join(flags))
         self._deadline = time.monotonic() + self.ready_seconds
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _SUPERVISOR, str(os.getpid()), *command],
+            [sys.executable, "-I", "-S", str(_SUPERVISOR), str(os.getpid()), *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -173,6 +147,13 @@ class Server:
         if status > 128 and status - 128 in [*signal.Signals]:
             return f"killed by {signal.Signals(status - 128).name}"
         return f"exit status {status}"
+
+    def ended(self) -> ServerError:
+        """The error for a process that ended by itself, with the end of its log."""
+        return ServerError(
+            "ComfyUI ended by itself; what is finished is kept. The end of "
+            f"{self.workspace / 'server.log'}:\n{self.log_tail(20)}"
+        )
 
     def abort(self) -> None:
         """Ends a process that hangs; what each of its threads was doing is then at the end of its log."""

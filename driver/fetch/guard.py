@@ -1,4 +1,4 @@
-"""Connections to what a stranger may have named: to public addresses only, and ended when they must end."""
+"""Connections to addresses that a stranger may have written: public ones only, closed at a deadline."""
 
 from __future__ import annotations
 
@@ -19,136 +19,135 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 CONNECT_SECONDS = 10
 SILENT_SECONDS = 30
-LOOK_SECONDS = 0.5
+CHECK_SECONDS = 0.5
 ALLOW_PRIVATE = "STORY_STUDIO_ALLOW_PRIVATE_ADDRESSES"
-"""Set to 1 in a private deployment whose files lie in its own network."""
+"""Set to 1 in a private deployment that serves its files from its own network."""
 _UNICAST = ipaddress.ip_network("2000::/3")
 _6TO4 = ipaddress.ip_network("2002::/16")
-# Below these levels urllib3 logs whole addresses, and a query may be a key.
-logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
-logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
+# Below this level urllib3 logs whole addresses, whose query may hold a key.
+logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 class Refused(Exception):
-    """It leads to a private address: the end of a sentence that begins with the address."""
+    """The address leads to a private one. The message continues a sentence that begins with the address."""
 
 
-class Watch:
-    """Looks on while something is fetched, and breaks its connections off when it must end.
+class Deadline:
+    """Runs `check` while something is fetched, and closes the connections once it raises.
 
-    Without it, who sends a byte now and then, or never answers, would keep us waiting.
+    Without it, a server that sends a byte now and then, or never answers, would block the download for ever.
 
     Args:
-        check: raises if it must end. Called twice a second in a thread of its own, and by `look`.
+        check: raises when the download must end. Called twice a second in another thread, and by `check`.
     """
 
     def __init__(self, check: Callable[[], None]):
         self._check = check
-        self._over: BaseException | None = None
+        self._expired: BaseException | None = None
         self._sockets: list[socket.socket] = []
         self._lock = threading.Lock()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Deadline:
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._done.set()
         self._thread.join()
-        for one in self._sockets:
-            one.close()
+        for handle in self._sockets:
+            handle.close()
 
-    def look(self) -> None:
-        """Raises what `check` raised, if it did."""
-        if self._over:
-            raise self._over
+    def check(self) -> None:
+        """Raises what the `check` argument raised, in either thread."""
+        if self._expired:
+            raise self._expired
         self._check()
 
     def connect(self, places: list[tuple[Any, ...]], seconds: float | None) -> socket.socket:
-        """A connection to the first of `socket.getaddrinfo`'s places that takes one. Raises OSError."""
+        """A connection to the first of `socket.getaddrinfo`'s results that accepts one. Raises OSError."""
         for family, kind, protocol, _, place in places:
-            self.look()
-            one = socket.socket(family, kind, protocol)
+            self.check()
+            connection = socket.socket(family, kind, protocol)
             try:
-                self._add(one)
-                one.settimeout(seconds)
-                one.connect(place)
-                return one
+                self._add(connection)
+                connection.settimeout(seconds)
+                connection.connect(place)
+                return connection
             except OSError:
-                one.close()
-        # Not what was raised last: urllib3 goes on after a reset, as if it were connected.
-        raise ConnectionError("nobody takes a connection")
+                connection.close()
+        # Not the last exception: urllib3 ignores a reset here, and would use the unconnected socket.
+        raise ConnectionError("no address accepts a connection")
 
-    def _add(self, one: socket.socket) -> None:
+    def _add(self, connection: socket.socket) -> None:
         with self._lock:
-            # TLS takes the socket itself away, but a second handle stays good for breaking it off.
-            self._sockets.append(one.dup())
-            if self._over:
-                self._break_off()
+            # TLS detaches the socket itself; a duplicate can still shut the connection down.
+            self._sockets.append(connection.dup())
+            if self._expired:
+                self._shut_down()
 
     def _run(self) -> None:
-        while not self._done.wait(LOOK_SECONDS):
+        while not self._done.wait(CHECK_SECONDS):
             try:
                 self._check()
             except BaseException as error:
                 with self._lock:
-                    self._over = error
-                    self._break_off()
+                    self._expired = error
+                    self._shut_down()
                 return
 
-    def _break_off(self) -> None:
-        for one in self._sockets:
+    def _shut_down(self) -> None:
+        for handle in self._sockets:
             with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
+                handle.shutdown(socket.SHUT_RDWR)
 
 
 class Session(requests.Session):
-    """A session of HTTP(S) requests that are guarded. It follows no redirect: `redirect` tells where to."""
+    """A session of guarded HTTP(S) requests. It follows no redirects: `redirect` returns where they lead."""
 
-    def __init__(self, watch: Watch):
+    def __init__(self, deadline: Deadline):
         super().__init__()
-        # Proxies and logins of this machine's environment are not for a stranger's address.
+        # This machine's proxies and .netrc logins are not for a stranger's address.
         self.trust_env = False
         for scheme in ("http://", "https://"):
-            self.mount(scheme, _Adapter(watch))
+            self.mount(scheme, _Adapter(deadline))
 
     def redirect(self, response: requests.Response) -> str | None:
-        """Where an answer leads to, if it is a redirect."""
+        """The address that a redirect leads to; None if it is not a redirect."""
         target = super().get_redirect_target(response)
         return urljoin(response.url, target) if target else None
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        # Requests would read the redirect's body to its end first, into memory, and some have no end.
+        # Requests would first read the whole body of the redirect into memory, and it may be endless.
         return None
 
 
 class _Adapter(HTTPAdapter):
-    def __init__(self, watch: Watch):
-        self._watch = watch
+    def __init__(self, deadline: Deadline):
+        self._deadline = deadline
         super().__init__()
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         pool = super().get_connection_with_tls_context(*args, **kwargs)
         kind = _HTTPS if pool.scheme == "https" else _HTTP
-        pool.ConnectionCls = partial(kind, watch=self._watch)  # pyright: ignore[reportAttributeAccessIssue]
+        pool.ConnectionCls = partial(kind, deadline=self._deadline)  # pyright: ignore[reportAttributeAccessIssue]
         return pool
 
 
 class _Guarded(HTTPConnection):
-    def __init__(self, *args: Any, watch: Watch, **kwargs: Any):
+    def __init__(self, *args: Any, deadline: Deadline, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self._watch = watch
+        self._deadline = deadline
 
     def _new_conn(self) -> socket.socket:
-        # What the name leads to is looked up once, and only what was checked is connected to.
+        # The name is resolved once, and only the addresses that were checked are connected to.
         places = socket.getaddrinfo(self._dns_host.strip("[]"), self.port, type=socket.SOCK_STREAM)
         allowed = os.environ.get(ALLOW_PRIVATE) == "1"
         if not allowed and not all(is_public(str(place[4][0])) for place in places):
             hint = f"For a private deployment set {ALLOW_PRIVATE}=1."
             raise Refused(f"leads to a private address, which is refused. {hint}")
-        return self._watch.connect(places, self.timeout)  # pyright: ignore[reportArgumentType]
+        return self._deadline.connect(places, self.timeout)  # pyright: ignore[reportArgumentType]
 
 
 class _HTTP(_Guarded):
@@ -160,9 +159,9 @@ class _HTTPS(_Guarded, HTTPSConnection):
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one machine of the internet, and none that stands for an address inside."""
-    given = ipaddress.ip_address(address.partition("%")[0])
-    inner = getattr(given, "ipv4_mapped", None) or given
-    if inner.version == 6 and (inner not in _UNICAST or inner in _6TO4):
+    """Whether an IP address is a public unicast one, and does not embed a private address."""
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    parsed = getattr(parsed, "ipv4_mapped", None) or parsed
+    if parsed.version == 6 and (parsed not in _UNICAST or parsed in _6TO4):
         return False
-    return inner.is_global and not inner.is_multicast
+    return parsed.is_global and not parsed.is_multicast

@@ -1,116 +1,145 @@
-"""What a render made and how, as stored beside its files in `manifest.json`."""
+"""The manifest of a story: what a render made and how, stored beside its files."""
 
 from __future__ import annotations
 
 import json
-import os
-from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import av
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from story_studio.story import graph as graphs
-from story_studio.story.graph import Plan, SceneId
+from story_studio.story.graph import Plan
 from story_studio.story.recipes import Recipe
+from story_studio.story.results import MANIFEST, Kind
 from story_studio.story.schema import Scene
 
-FILM, SHEET, MANIFEST = "film.mp4", "storyboard.jpg", "manifest.json"
+from ..files import written_aside
+
+Settings = dict[str, Any]
 
 
-@dataclass
-class Record:
-    """What a render of several stories has made and seen so far.
+class _Part(BaseModel):
+    """Part of a manifest. What earlier versions left out has a default; what later ones add is kept."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Result(_Part):
+    """A finished file.
 
     Attributes:
-        made: what was stored, by the story's number and the file's name: sha256, bytes, whether it was
-            found and not made, and its checkpoint's key.
-        failed: why scenes were given up.
-        events: what went wrong and was mended, a sentence each.
-        seconds: how long ComfyUI worked for each scene.
-        between: seconds from the last still until the first step of the first clip was done; None unless
-            both were made.
-        loads: how often each model file was named by a loader that ran.
-        executed: nodes that ran, by submission.
-        starved: how often memory ran out.
+        file: its name in the story's folder.
+        reused: whether it was found, and not made.
+        key: by which it is found again; empty where a node of another pack made it.
     """
 
-    made: dict[tuple[int, str], dict[str, Any]] = field(default_factory=dict)
-    failed: dict[SceneId, str] = field(default_factory=dict)
-    events: list[str] = field(default_factory=list)
-    seconds: defaultdict[SceneId, float] = field(default_factory=lambda: defaultdict(float))
-    between: float | None = None
-    loads: Counter[str] = field(default_factory=Counter)
-    executed: set[tuple[str, str]] = field(default_factory=set)
-    nodes: int = 0
-    starved: int = 0
+    file: str = ""
+    sha256: str = ""
+    bytes: int = 0
+    reused: bool = False
+    key: str = ""
 
 
-def file_name(kind: str, scene: str) -> str:
-    """The name of a scene's `still` or `clip` in its story's folder."""
-    return f"{scene}_img.png" if kind == "still" else f"{scene}_video.mp4"
+class VideoResult(Result):
+    """A finished clip or film: its length in seconds and size in pixels. A film has its settings too."""
+
+    seconds: float = 0.0
+    width: int = 0
+    height: int = 0
+    settings: Settings | None = None
 
 
-def read(folder: Path) -> dict[str, Any]:
-    """The manifest in a story's folder; empty if there is none that can be read."""
+class SceneSettings(_Part):
+    """What a scene's still and clip were made with, by the recipes' parameters; no still for an own image."""
+
+    still: Settings | None = None
+    clip: Settings | None = None
+
+
+class SceneEntry(_Part):
+    """A scene: its results, or why it was given up, and how many seconds ComfyUI worked for it."""
+
+    id: str = ""
+    seed: int = 0
+    still: Result | None = None
+    clip: VideoResult | None = None
+    error: str | None = None
+    settings: SceneSettings = SceneSettings()
+    seconds: float = 0.0
+
+    def result(self, kind: Kind) -> Result | None:
+        """The scene's result of this kind."""
+        return self.still if kind is Kind.STILL else self.clip
+
+
+class NodeCounts(_Part):
+    """How many nodes the graph had, and how many of them ran."""
+
+    in_graph: int = 0
+    executed: int = 0
+
+
+class Manifest(_Part):
+    """What became of a story.
+
+    Attributes:
+        seconds: in all (`total`), of the phases (`stills`, `clips`, `films`), and from the last still to the
+            first step of the first clip (`between`), where both were made.
+        model_loads: how often each model file was loaded.
+        out_of_memory: how often memory ran out.
+        earlier: keys of the last complete render, if this one is not: its results are still in use.
+    """
+
+    project_id: str = ""
+    title: str | None = None
+    status: Literal["complete", "partial", "failed"] = "failed"
+    profile: str = ""
+    film: VideoResult | None = None
+    storyboard: Result | None = None
+    scenes: list[SceneEntry] = []
+    warnings: list[str] = []
+    seconds: dict[str, float] = {}
+    model_loads: dict[str, int] = {}
+    out_of_memory: int = 0
+    nodes: NodeCounts = NodeCounts()
+    earlier: list[str] = []
+
+    def keys(self) -> Iterator[str]:
+        """The keys of all results that the render used, or the last complete one before it."""
+        results: list[Result | None] = [self.film, self.storyboard]
+        results += [result for scene in self.scenes for result in (scene.still, scene.clip)]
+        yield from (result.key for result in results if result and result.key)
+        yield from self.earlier
+
+    def scene(self, scene_id: str) -> SceneEntry | None:
+        """The entry of a scene; None if the story had no such scene."""
+        return next((scene for scene in self.scenes if scene.id == scene_id), None)
+
+    def write(self, folder: Path) -> None:
+        """Stores it in the story's folder. Raises OSError."""
+        data = self.model_dump(mode="json", exclude_unset=True)
+        with written_aside(folder / MANIFEST) as aside:
+            aside.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest in a story's folder; None if there is none that can be read."""
     try:
-        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        return Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+    except (OSError, ValidationError):
+        return None
 
 
-def keys_of(found: dict[str, Any]) -> Iterator[str]:
-    """The keys of all checkpoints that a manifest's render used, or the last complete one before it."""
-    parts = [found.get("film"), found.get("storyboard")]
-    parts += [scene.get(kind) for scene in found.get("scenes", []) for kind in ("still", "clip")]
-    yield from (part["key"] for part in parts if part and "key" in part)
-    yield from found.get("earlier", [])
-
-
-def write(record: Record, plan: Plan, number: int, folder: Path, seconds: dict[str, float]) -> dict[str, Any]:
-    """Stores and returns the manifest of the story of this number; `seconds` are those of the render."""
-    story = plan.story
-    scenes = [_scene_entry(record, plan, number, scene, folder) for scene in story.scenes]
-    film = record.made.get((number, FILM))
-    if film:
-        film = film | _measure(folder / FILM) | {"settings": film_settings(plan)}
-    finished = sum(("clip" if plan.clips else "still") in scene for scene in scenes)
-    complete = finished == len(scenes) and (film or not story.film or not plan.clips)
-    manifest = {
-        "project_id": story.project_id,
-        "title": story.title,
-        "status": "complete" if complete else "partial" if finished else "failed",
-        "profile": story.profile,
-        "film": film,
-        "storyboard": record.made.get((number, SHEET)),
-        "scenes": scenes,
-        "warnings": graphs.warnings(plan) + record.events,
-        "seconds": {name: round(spent, 2) for name, spent in seconds.items()}
-        | ({} if record.between is None else {"between": round(record.between, 2)}),
-        "model_loads": dict(sorted(record.loads.items())),
-        "out_of_memory": record.starved,
-        "nodes": {"in_graph": record.nodes, "executed": len(record.executed)},
-    }
-    if not complete:
-        # What this one did not get to is still in use.
-        manifest["earlier"] = sorted(set(keys_of(read(folder))))
-    aside = folder / ".manifest.part"
-    aside.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(aside, folder / MANIFEST)
-    return manifest
-
-
-def scene_settings(plan: Plan, scene: Scene) -> dict[str, dict[str, Any] | None]:
-    """What a scene's still and clip are made with, by the templates' parameters; None for a given picture."""
+def scene_settings(plan: Plan, scene: Scene) -> SceneSettings:
+    """What a scene's still and clip are made with."""
     still = None if scene.image else _used(plan.profile.still, graphs.still_values(plan, scene))
     clip = _used(plan.profile.clip, graphs.clip_values(plan, scene)) if plan.clips else None
-    return {"still": still, "clip": clip}
+    return SceneSettings(still=still, clip=clip)
 
 
-def film_settings(plan: Plan) -> dict[str, Any]:
+def film_settings(plan: Plan) -> Settings:
     """What a film is made with, besides its clips."""
     story = plan.story
     return {
@@ -122,26 +151,5 @@ def film_settings(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _scene_entry(record: Record, plan: Plan, number: int, scene: Scene, folder: Path) -> dict[str, Any]:
-    entry: dict[str, Any] = {"id": scene.id, "seed": plan.story.seed_of(scene)}
-    for kind in ("still", "clip"):
-        if made := record.made.get((number, file_name(kind, scene.id))):
-            entry[kind] = made
-    if "clip" in entry:
-        entry["clip"] = entry["clip"] | _measure(folder / entry["clip"]["file"])
-    if reason := record.failed.get(SceneId(number, scene.id)):
-        entry["error"] = reason
-    entry["settings"] = scene_settings(plan, scene)
-    entry["seconds"] = round(record.seconds[SceneId(number, scene.id)], 2)
-    return entry
-
-
-def _used(template: Recipe, values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name in template.parameters}
-
-
-def _measure(path: Path) -> dict[str, Any]:
-    with av.open(str(path)) as container:
-        video = container.streams.video[0]
-        seconds = round((container.duration or 0) / av.time_base, 3)
-        return {"seconds": seconds, "width": video.width, "height": video.height}
+def _used(recipe: Recipe, values: Settings) -> Settings:
+    return {name: value for name, value in values.items() if name in recipe.parameters}

@@ -19,29 +19,24 @@ settings follow by arithmetic: time grows with the runs of the model (the steps,
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
-import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import ROUND_HALF_UP, ROUND_UP, Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rich.console import Console
-from rich.text import Text
-
-from story_studio.story import recipes
-from story_studio.story.graph import Files, Plan
 from story_studio.story.problems import Problem, Problems, nearest
+from story_studio.story.recipes import load_profile
+from story_studio.story.results import MANIFEST
 from story_studio.story.schema import Story
 
-from ..comfy import models
-from ..rendering import manifest
-from ..terminal import duration
+from ..comfy.models import known_models
+from ..rendering.manifest import Manifest, read_manifest, scene_settings
+from ..rendering.prepare import RenderPlan
 
-_SEED, _OWN, _MEASURED = "the seed's estimates", "own estimates", "measured"
+SEED, OWN, MEASURED = "the seed's estimates", "own estimates", "measured"
 _PIXELS = 832 * 480
 _STILL_RUNS, _CLIP_RUNS = 20, 40
 """Runs of the model for the seed's still and chunk."""
@@ -74,7 +69,7 @@ class Quote(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """Seconds that something takes, and where that is from: _SEED, _OWN or _MEASURED."""
+    """Seconds that something takes, and where that is from: SEED, OWN or MEASURED."""
 
     seconds: float
     source: str
@@ -104,65 +99,6 @@ class Limit(NamedTuple):
 
     execution: float
     ttl: float
-
-
-def add_command(commands: Any) -> None:
-    """Adds `plan` to argparse's subparsers."""
-    command = commands.add_parser("plan", help="say what stories would take and cost on RunPod")
-    command.add_argument("stories", nargs="+", type=Path, metavar="STORY", help="a YAML or JSON story file")
-    command.add_argument(
-        "--profile", help=f"{', '.join(recipes.profile_names())}; instead of the story's own"
-    )
-    names = list(gpus())
-    command.add_argument("--gpu", choices=names, default=names[0], help=f"each worker's GPU ({names[0]})")
-    command.add_argument("--price", type=float, metavar="USD", help="of a worker's hour, if it changed")
-    command.add_argument("--workers", type=int, default=4, metavar="W", help="show 1 to W workers (4)")
-    command.add_argument(
-        "--max-cost", type=float, metavar="USD", help="most that a story may cost; fails if it costs more"
-    )
-    command.add_argument(
-        "--measured",
-        type=Path,
-        metavar="FOLDER",
-        help="results of earlier renders on such a GPU: what they took replaces the first figures",
-    )
-    command.set_defaults(command=run)
-
-
-def run(options: argparse.Namespace) -> int:
-    """Prints what each story takes and costs; the result is the exit status.
-
-    Raises:
-        Problems: what is wrong with the stories, or that all quotes for one are above --max-cost.
-    """
-    from ..cli.main import prepare
-
-    told = {"--price": options.price, "--max-cost": options.max_cost, "--workers": options.workers}
-    wrong = {name: value for name, value in told.items() if value is not None and not value > 0}
-    if wrong:
-        raise Problems(Problem(name, f"{value} is not above 0.") for name, value in wrong.items())
-    with tempfile.TemporaryDirectory(prefix="story-studio-") as downloads:
-        stories, gathered = prepare(options, Path(downloads))
-    price = options.price or gpus()[options.gpu]["price"]
-    earlier = read_manifests(options.measured) if options.measured else []
-    out = Console(highlight=False)
-    problems: list[Problem] = []
-    for (_, story), inputs in zip(stories, gathered, strict=True):
-        seconds = {scene: found.recording.seconds for scene, found in inputs.items()}
-        figures = figures_for(story.profile, options.gpu, earlier)
-        found = quotes(story, seconds, figures, price, options.workers)
-        scenes = f"{len(seconds)} scene{'s' * (len(seconds) > 1)}"
-        voice = f"{sum(seconds.values()):.1f} s of voice"
-        about = f"{story.project_id}: {scenes}, {voice}, {story.profile}, {options.gpu} at ${price:g} an hour"
-        for line in (about, *_told(figures), *_table(found, options.max_cost), ""):
-            out.print(line, markup=False, soft_wrap=True)
-        try:
-            choose(found, options.max_cost)
-        except Problems as error:
-            problems += [Problem(f"{story.project_id}: {where}", what) for where, what in error.problems]
-    if problems:
-        raise Problems(problems)
-    return 0
 
 
 def gpus() -> dict[str, dict[str, float]]:
@@ -227,7 +163,7 @@ def choose(quotes: Sequence[Quote], max_cost: float | None) -> Quote:
     within = [quote for quote in quotes if max_cost is None or quote.cost <= max_cost]
     if not within:
         least = min(quotes, key=lambda quote: quote.cost)
-        usd, state = _money(least.cost, ROUND_UP), "cold" if least.cold else "warm"
+        usd, state = money(least.cost, ROUND_UP), "cold" if least.cold else "warm"
         how = f"{state}, with {least.workers} worker{'s' * (least.workers > 1)}"
         raise Problems(
             [Problem("--max-cost", f"the least that it costs is ${usd}, {how}: allow that or more.")]
@@ -245,7 +181,7 @@ def limit(quote: Quote) -> Limit:
     return Limit(execution, execution + _DAY)
 
 
-def figures_for(profile: str, gpu: str, manifests: Iterable[Mapping[str, Any]]) -> Figures:
+def figures_for(profile: str, gpu: str, manifests: Iterable[Manifest]) -> Figures:
     """What the parts of a render take on a GPU: as earlier renders tell, or else the first figures.
 
     Args:
@@ -258,37 +194,41 @@ def figures_for(profile: str, gpu: str, manifests: Iterable[Mapping[str, Any]]) 
     """
     if gpu not in gpus():
         raise Problems([Problem("--gpu", f"no figures for {gpu!r}, {nearest(gpu, gpus())}")])
-    known = {name: Figure(value, _SEED) for name, value in gpus()[gpu].items() if name != "price"}
-    first = Figures(**known, film=Figure(_FILM, _OWN))
-    if not any(profile in model.needed_by for model in models.known_models()):
+    known = {name: Figure(value, SEED) for name, value in gpus()[gpu].items() if name != "price"}
+    first = Figures(**known, film=Figure(_FILM, OWN))
+    if not any(profile in model.needed_by for model in known_models()):
         draft = {"load_stills": 0.0, "load_clips": 0.0, "still": _DRAFT_STILL, "clip": _DRAFT_CLIP}
-        first = first._replace(**{name: Figure(value, _OWN) for name, value in draft.items()})
-    return first._replace(**_measured(one for one in manifests if one.get("profile") == profile))
+        first = first._replace(**{name: Figure(value, OWN) for name, value in draft.items()})
+    return first._replace(**_measured(manifest for manifest in manifests if manifest.profile == profile))
 
 
-def read_manifests(output: Path) -> list[dict[str, Any]]:
+def read_manifests(output: Path) -> list[Manifest]:
     """The manifests of all projects in a folder of results; Problems if there are none."""
-    found = [manifest.read(path.parent) for path in sorted(output.glob(f"*/{manifest.MANIFEST}"))]
-    if not any(found):
-        raise Problems([Problem("--measured", f"no manifest in {output}: give a folder of earlier results.")])
-    return found
+    folders = sorted(path.parent for path in output.glob(f"*/{MANIFEST}"))
+    manifests = [manifest for folder in folders if (manifest := read_manifest(folder))]
+    if not manifests:
+        what = f"no manifest in {output}: choose a folder of earlier results."
+        raise Problems([Problem("--measured", what)])
+    return manifests
 
 
-def _measured(manifests: Iterable[Mapping[str, Any]]) -> dict[str, Figure]:
-    """The figures that complete renders tell.
+def _measured(manifests: Iterable[Manifest]) -> dict[str, Figure]:
+    """The figures that complete renders give.
 
     A phase counts where loading is told apart from it: stills if no models were loaded, clips also if the
     wait between the phases is known.
     """
-    renders: dict[str, list[Mapping[str, Any]]] = {}
-    for one in manifests:
-        if one.get("status") == "complete":
+    renders: dict[str, list[Manifest]] = {}
+    for manifest in manifests:
+        if manifest.status == "complete":
             # Stories that were rendered together share their seconds.
-            renders.setdefault(json.dumps([one["seconds"], one["model_loads"]]), []).append(one)
+            together = json.dumps([manifest.seconds, manifest.model_loads])
+            renders.setdefault(together, []).append(manifest)
     spent: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
     for together in renders.values():
-        work = {name: sum(_made(one)[name] for one in together) for name in ("still", "clip", "film")}
-        seconds, loaded = together[0]["seconds"], any(together[0]["model_loads"].values())
+        made = [_made(manifest) for manifest in together]
+        work = {name: sum(each[name] for each in made) for name in ("still", "clip", "film")}
+        seconds, loaded = together[0].seconds, any(together[0].model_loads.values())
         between = seconds.get("between")
         if not loaded:
             spent["still"].append((seconds["stills"], work["still"]))
@@ -298,36 +238,33 @@ def _measured(manifests: Iterable[Mapping[str, Any]]) -> dict[str, Figure]:
             spent["load_clips"].append((between, 1.0))
         spent["film"].append((seconds["films"], work["film"]))
     return {
-        name: Figure(sum(time for time, work in parts if work) / done, _MEASURED)
+        name: Figure(sum(time for time, work in parts if work) / done, MEASURED)
         for name, parts in spent.items()
         if (done := sum(work for _, work in parts))
     }
 
 
-def _made(one: Mapping[str, Any]) -> dict[str, float]:
-    """What a manifest's render made and did not reuse, in units of the figures."""
+def _made(manifest: Manifest) -> dict[str, float]:
+    """What a render made and did not reuse, in units of the figures."""
     work = {"still": 0.0, "clip": 0.0, "film": 0.0}
-    for scene in one["scenes"]:
-        still, clip = scene.get("still"), scene.get("clip")
-        if still and not still["reused"] and scene["settings"]["still"]:
-            work["still"] += _still_work(scene["settings"]["still"])
-        if clip and not clip["reused"]:
-            work["clip"] += _clip_work(scene["settings"]["clip"], round(16 * clip["seconds"]))
-    if one["film"] and not one["film"]["reused"]:
-        work["film"] += one["film"]["seconds"]
+    for scene in manifest.scenes:
+        if scene.still and not scene.still.reused and scene.settings.still:
+            work["still"] += _still_work(scene.settings.still)
+        if scene.clip and not scene.clip.reused:
+            work["clip"] += _clip_work(scene.settings.clip or {}, round(16 * scene.clip.seconds))
+    if manifest.film and not manifest.film.reused:
+        work["film"] += manifest.film.seconds
     return work
 
 
 def _work(story: Story, seconds: Mapping[str, float]) -> dict[str, tuple[float, float]]:
     """How many of the figures' stills and chunks each scene is, by its id."""
-    plan = Plan(
-        story, recipes.load_profile(story.profile), {scene.id: Files("", None) for scene in story.scenes}
-    )
+    plan = RenderPlan.of(story, load_profile(story.profile), {})
     work = {}
     for scene in story.scenes:
-        told = manifest.scene_settings(plan, scene)
-        clip = _clip_work(told["clip"] or {}, math.ceil(16 * seconds[scene.id]))
-        work[scene.id] = _still_work(told["still"]) if told["still"] else 0.0, clip
+        settings = scene_settings(plan, scene)
+        clip = _clip_work(settings.clip or {}, math.ceil(16 * seconds[scene.id]))
+        work[scene.id] = _still_work(settings.still) if settings.still else 0.0, clip
     return work
 
 
@@ -335,9 +272,9 @@ def _still_work(settings: Mapping[str, Any]) -> float:
     return settings["width"] * settings["height"] / _PIXELS * _runs(settings, _STILL_RUNS) / _STILL_RUNS
 
 
-def _clip_work(settings: Mapping[str, Any], pictures: int) -> float:
-    """A clip of so many pictures in chunks of 80, each made whole, the first of which loses three."""
-    chunks = -(-(pictures + 3) // 80)
+def _clip_work(settings: Mapping[str, Any], frames: int) -> float:
+    """A clip of so many frames in chunks of 80, each made whole, the first of which loses three."""
+    chunks = -(-(frames + 3) // 80)
     area = settings["width"] * settings["height"] / _PIXELS
     runs = _runs(settings, _CLIP_RUNS) * (1 - _ATTENTION + _ATTENTION * area)
     return chunks * area * (runs + _CODING) / (_CLIP_RUNS + _CODING)
@@ -362,39 +299,6 @@ def _share(figures: Figures, work: Sequence[tuple[float, float]], cold: bool) ->
     return seconds
 
 
-def _told(figures: Figures) -> Iterator[str]:
-    names = {
-        "start": "cold start",
-        "load_stills": "loading the stills' models",
-        "load_clips": "loading the clips' models",
-        "still": "a still (832x480, 20 steps)",
-        "clip": "a chunk of clip, up to 5 s (832x480, 20 steps, cfg above 1)",
-        "film": "a second of film",
-    }
-    for source in (_SEED, _OWN, _MEASURED):
-        parts = [
-            f"{names[name]} {figure.seconds:.3g} s"
-            for name, figure in figures._asdict().items()
-            if figure.source == source
-        ]
-        if parts:
-            yield f"{source}: {', '.join(parts)}"
-    if figures.clip.source == _SEED:
-        yield "the estimate for clips is low: published times of the model are 3.6 times as long."
-    yield "warm: workers that run already and hold the clips' models; keeping them so is not in the cost."
-
-
-def _table(quotes: Sequence[Quote], max_cost: float | None) -> Iterator[Text | str]:
-    yield (f"{'start':<5}{'workers':>9}{'time':>15}{'paid time':>15}{'cost':>10}")
-    for quote in quotes:
-        line = (
-            f"{'cold' if quote.cold else 'warm':<5}{quote.workers:>9}{duration(quote.seconds):>15}"
-            f"{duration(quote.worker_seconds):>15}{'$' + _money(quote.cost):>10}"
-        )
-        above = max_cost is not None and quote.cost > max_cost
-        yield Text.assemble((line, "strike"), "  above --max-cost") if above else line
-
-
-def _money(usd: float, rounding: str = ROUND_HALF_UP) -> str:
+def money(usd: float, rounding: str = ROUND_HALF_UP) -> str:
     """USD with cents; a half cent counts, although a float may fall short of it."""
     return str(Decimal(str(round(usd, 9))).quantize(Decimal("0.01"), rounding))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import mimetypes
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from s3transfer.exceptions import RetriesExceededError, S3CopyFailedError, S3DownloadFailedError
 
+from ..media_types import media_type
 from .bucket import Bucket
 from .store import NotStored, StorageError, Store, Stored, checked, is_key
 
@@ -27,10 +27,6 @@ _FAILURES = (Boto3Error, BotoCoreError, ClientError, RetriesExceededError, *_REP
 _PART = 16 * 2**20
 # The classic client, because the other one, which boto3 takes where it finds it, has settings of its own.
 _TRANSFER = TransferConfig(_PART, 4, _PART, preferred_transfer_client="classic")
-# An instance of its own does not read the machine's lists, which differ.
-_TYPES = mimetypes.MimeTypes()
-for _type, _suffix in (("image/webp", ".webp"), ("audio/wav", ".wav"), ("audio/flac", ".flac")):
-    _TYPES.add_type(_type, _suffix)
 _REASONS = {
     "InvalidAccessKeyId": "BUCKET_ACCESS_KEY_ID is not known there: check it.",
     "SignatureDoesNotMatch": "BUCKET_SECRET_ACCESS_KEY is wrong: check it.",
@@ -108,7 +104,7 @@ class S3Store(Store):
     def _put(self, path: Path, stored: Stored, lasting: bool) -> None:
         whose = "public" if self._bucket.public_url else "private"
         headers = {
-            "ContentType": _TYPES.guess_type(stored.key)[0] or "application/octet-stream",
+            "ContentType": media_type(stored.key),
             "CacheControl": f"{whose}, max-age=31536000, immutable" if lasting else "no-cache",
             # S3 itself keeps no SHA-256 over the whole of what was sent in parts.
             "Metadata": {"sha256": stored.sha256},

@@ -1,19 +1,15 @@
-"""Where finished files are kept: a bucket of any S3-compatible store or, where none is set up, a folder."""
+"""What every store does: files by keys, checked on the way in and out."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import os
-import shutil
-import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ..files import sha256_of
-from .bucket import Bucket
+from ..files import sha256_of, written_aside
 
 
 class StorageError(Exception):
@@ -54,7 +50,7 @@ class Store(ABC):
             StorageError: it is not stored.
             OSError: `path` cannot be read.
         """
-        stored = Stored(checked(key), *_measure(path))
+        stored = measured(path, checked(key))
         self._put(path, stored, lasting)
         if self.find(key) != stored or not self._arrived(path, stored):
             raise StorageError(f"{key} is in {self}, but not as it was sent: try again.")
@@ -70,9 +66,9 @@ class Store(ABC):
         found = self.find(key)
         if found is None:
             raise NotStored(f"{key} is not in {self}.")
-        with _in_place_of(target) as aside:
+        with replacing(target) as aside:
             self._get(key, aside)
-            fetched = Stored(key, *_measure(aside))
+            fetched = measured(aside, key)
             if fetched != found._replace(sha256=found.sha256 or fetched.sha256):
                 raise NotStored(f"{key} in {self} is damaged: delete it there, and make it again.")
         return fetched
@@ -120,69 +116,6 @@ class Store(ABC):
     def _copy(self, found: Stored, key: str) -> None: ...
 
 
-class FolderStore(Store):
-    """Files in a folder of this machine, made if need be; their sums are in `.sha256` in it."""
-
-    def __init__(self, folder: Path):
-        self._folder = folder.resolve()
-
-    def __str__(self) -> str:
-        return "the local folder"
-
-    def find(self, key: str) -> Stored | None:
-        path, sha256 = self._folder / checked(key), self._sum(key)
-        if not path.is_file():
-            return None
-        known = sha256.read_text() if sha256.is_file() else ""
-        return Stored(key, path.stat().st_size, known or None)
-
-    def keys(self, below: str = "") -> list[str]:
-        paths = (self._folder / checked(below) if below else self._folder).rglob("*")
-        keys = [path.relative_to(self._folder).as_posix() for path in paths if path.is_file()]
-        return sorted(key for key in keys if is_key(key))
-
-    def url(self, key: str) -> str:
-        return (self._folder / checked(key)).as_uri()
-
-    def _put(self, path: Path, stored: Stored, lasting: bool) -> None:
-        with _in_place_of(self._folder / stored.key) as aside:
-            shutil.copyfile(path, aside)
-        self._keep_sum(stored)
-
-    def _arrived(self, path: Path, stored: Stored) -> bool:
-        return stored == (stored.key, *_measure(self._folder / stored.key))
-
-    def _get(self, key: str, aside: Path) -> None:
-        shutil.copyfile(self._folder / key, aside)
-
-    def _copy(self, found: Stored, key: str) -> None:
-        with _in_place_of(self._folder / key) as aside:
-            link(self._folder / found.key, aside)
-        self._keep_sum(found._replace(key=key))
-
-    def _keep_sum(self, stored: Stored) -> None:
-        with _in_place_of(self._sum(stored.key)) as aside:
-            aside.write_text(stored.sha256 or "")
-
-    def _sum(self, key: str) -> Path:
-        return self._folder / ".sha256" / key
-
-
-def from_environment(folder: Path) -> Store:
-    """The store in the bucket that the environment sets up, or else in `folder`. Asks no server.
-
-    Raises:
-        Problems: settings that are missing or wrong.
-    """
-    bucket = Bucket.from_environment()
-    if bucket is None:
-        return FolderStore(folder)
-    # boto3, which it needs, takes half a second to import.
-    from .s3 import S3Store
-
-    return S3Store(bucket)
-
-
 def is_key(text: str) -> bool:
     """Whether a store takes it for a key."""
     plain = text.isprintable() and "\\" not in text and len(text.encode()) <= 800
@@ -196,34 +129,18 @@ def checked(key: str) -> str:
     return key
 
 
-def _measure(path: Path) -> tuple[int, str]:
-    return path.stat().st_size, sha256_of(path)
-
-
-def link(path: Path, second: Path) -> None:
-    """A second name for a file or, where the disk has none, a copy. Raises OSError."""
-    try:
-        second.hardlink_to(path)
-    except OSError:
-        shutil.copyfile(path, second)
+def measured(path: Path, key: str) -> Stored:
+    """What a file would be in a store under this key. Raises OSError."""
+    return Stored(key, path.stat().st_size, sha256_of(path))
 
 
 @contextlib.contextmanager
-def _in_place_of(target: Path) -> Iterator[Path]:
-    """A path for a new file, which takes the place of `target` unless something goes wrong."""
-    aside = _beside(target)
+def replacing(target: Path) -> Iterator[Path]:
+    """`written_aside`, whose failures are StorageErrors."""
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        yield aside
-        os.replace(aside, target)
+        with written_aside(target) as aside:
+            yield aside
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         reason = "the disk is full. Free some space and try again." if full else f"{error.strerror}."
         raise StorageError(f"{target.name} cannot be written: {reason}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            aside.unlink()
-
-
-def _beside(target: Path) -> Path:
-    return target.with_name(f".{uuid.uuid4().hex}.part")

@@ -1,41 +1,33 @@
-"""Finished stills and clips in the store: a worker with an empty disk goes on with what another one began."""
+"""Results in the store: a worker with an empty disk continues what another one began."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from story_studio.story import graph as graphs
-from story_studio.story.graph import Plan, SceneId
+from story_studio.story.graph import SceneId, build
+from story_studio.story.results import STORE, Kind
 
-from ..rendering import dry_run
-from ..rendering.inputs import Inputs
-from ..rendering.keys import FOLDERS, STORE, predict
+from ..rendering.dry_run import find_results
+from ..rendering.keys import predict
+from ..rendering.prepare import RenderPlan
 from ..storage.store import NotStored, Store
 
 
-def stored_key(folder: str, key: str, suffix: str) -> str:
-    """Where the store has the checkpoint with this key."""
-    return f"checkpoints/{folder}/{key}{suffix}"
+def stored_key(kind: Kind, key: str) -> str:
+    """Where the store has the result of this kind and key."""
+    # The store's folders keep their first name, so that results of earlier versions are found.
+    return f"checkpoints/{kind.folder}/{key}{kind.suffix}"
 
 
-def restore(
-    plan: Plan,
-    found: Mapping[str, Inputs],
-    without: frozenset[SceneId],
-    store: Store,
-    output: Path,
-    check: Callable[[], None],
-) -> int:
+def restore(plan: RenderPlan, store: Store, output: Path, check: Callable[[], None]) -> int:
     """Fetches the stills and clips of a story that the store has and this machine has not.
 
     Args:
-        plan: the story, with its files as the server names them.
-        found: its recordings and pictures.
-        without: scenes that are not rendered.
-        store: asked for each of them, so that a store which does not work is found out before a render.
+        plan: the story.
+        store: asked for each of them, so that a store that does not work is noticed before the render.
         output: the output folder of the server.
         check: called before each of them; what it raises ends this.
 
@@ -45,16 +37,14 @@ def restore(
     Raises:
         StorageError: the store fails.
     """
-    graph = graphs.build([plan], without)
-    keys = predict(graph, dry_run.contents([dict(found)]))
-    wanted: list[tuple[str, Path]] = []
-    for kind, nodes in (("still", graph.stills), ("clip", graph.clips)):
-        folder, suffix = FOLDERS[kind]
+    graph = build([plan], frozenset(SceneId(0, scene) for scene in plan.failed))
+    keys = predict(graph, plan.contents)
+    missing: list[tuple[str, Path]] = []
+    for kind, nodes in ((Kind.STILL, graph.stills), (Kind.CLIP, graph.clips)):
         for scene, node in nodes.items():
-            if not any(dry_run.paths(output, kind, keys[node])):
-                name = f"{plan.story.project_id}_{scene.scene}.{keys[node]}{suffix}"
-                place = output / STORE / folder / name
-                wanted.append((stored_key(folder, keys[node], suffix), place))
+            if not any(find_results(output, kind, keys[node])):
+                name = f"{plan.story.project_id}_{scene.scene}.{keys[node]}{kind.suffix}"
+                missing.append((stored_key(kind, keys[node]), output / STORE / kind.folder / name))
 
     def fetch(place: tuple[str, Path]) -> bool:
         check()
@@ -65,4 +55,4 @@ def restore(
         return False
 
     with ThreadPoolExecutor(8) as pool:
-        return sum(pool.map(fetch, wanted))
+        return sum(pool.map(fetch, missing))

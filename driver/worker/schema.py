@@ -1,7 +1,7 @@
 """The API of the endpoint: what a job may ask for, what is wrong with one, all at once, and what is answered.
 
 A job is RunPod's `input`: a task with its fields. Whatever a job leaves out is the profile's, as in a story.
-`python -m driver.worker.schema` prints the JSON Schema of it all, which is kept in workflows/endpoint.schema.json.
+`python -m driver.worker.schema` prints the JSON Schema of all this: workflows/endpoint.schema.json.
 """
 
 from __future__ import annotations

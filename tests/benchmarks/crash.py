@@ -17,9 +17,10 @@ from pathlib import Path
 import psutil
 import yaml
 
-from driver.files import ROOT
-from tests.conftest import CPU_FLAGS, TINY_PACK, is_comfyui, write_voice
+from driver.paths import ROOT
+from tests.studio import CPU_FLAGS, TINY_PACK, is_comfyui
 from tests.tiny_models import make_models
+from tests.voices import write_voice
 
 from .table import Cell, Progress, Report, Section
 

@@ -21,8 +21,9 @@ from driver.comfy.process import Server
 from story_studio.story import graph, recipes
 from story_studio.story.graph import Files, Graph, Owner
 from story_studio.story.schema import parse
-from tests.conftest import CPU_FLAGS, TINY_PACK, Studio, write_voice
+from tests.studio import CPU_FLAGS, TINY_PACK, Studio
 from tests.tiny_models import make_models
+from tests.voices import write_voice
 
 from .table import Progress, Report, Section
 

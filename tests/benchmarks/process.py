@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tests.conftest import is_comfyui
+from tests.studio import is_comfyui
 
 
 class Process:

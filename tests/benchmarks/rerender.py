@@ -15,8 +15,9 @@ import yaml
 
 from driver.cli import main
 from driver.comfy.process import Server
-from tests.conftest import CPU_FLAGS, TINY_PACK, write_voice
+from tests.studio import CPU_FLAGS, TINY_PACK
 from tests.tiny_models import make_models
+from tests.voices import write_voice
 
 from .table import Progress, Report, Section
 

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from driver.comfy.queue import Files, JobQueue, Router, needs
 from story_studio.story.graph import Graph
-from tests.conftest import Studio
+from tests.studio import Studio
 from tests.tiny_models import make_models
 
 from .loads import Jobs, finish, started

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import requests
 
-from driver.files import COMFYUI
+from driver.paths import COMFYUI
 from tests.benchmarks.table import Cell, Progress, Report, Section
 from tests.runpod_platform import Platform, kill, worker
 

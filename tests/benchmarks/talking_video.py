@@ -22,8 +22,9 @@ from PIL import Image
 from driver.comfy.client import Comfy
 from driver.comfy.events import Failed, Finished
 from driver.comfy.process import Server
-from tests.conftest import CPU_FLAGS, TINY_PACK, write_voice
+from tests.studio import CPU_FLAGS, TINY_PACK
 from tests.tiny_models import make_models
+from tests.voices import write_voice
 
 from .process import Process
 from .table import Cell, Progress, Report, Section

@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from driver.files import ROOT
-from tests.conftest import is_comfyui
+from driver.paths import ROOT
+from tests.studio import is_comfyui
 
 WriteStory = Callable[..., Path]
 

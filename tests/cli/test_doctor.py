@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from driver.cli.doctor import failed, main, report, show, text
+from driver.cli.doctor import failed, report, show, text
+from driver.cli.main import main
 from driver.comfy.models import known_models, locate
 from story_studio.story.recipes import load_profile, profile_names
 
@@ -76,5 +77,5 @@ def test_only_what_stops_even_a_draft_fails(tmp_path):
 
 
 def test_exit_status_is_that_of_the_draft_profile(tmp_path, capsys):
-    assert main(tmp_path, tmp_path / "not/yet/there") == 0
+    assert main(["doctor", "--models", str(tmp_path), "--output", str(tmp_path / "not/yet/there")]) == 0
     assert "profile draft" in capsys.readouterr().out

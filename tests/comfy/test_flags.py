@@ -10,7 +10,7 @@ import pytest
 
 from driver.comfy.flags import CoreFlags, ServerError, choose_flags, merge_flags, read_core
 from driver.comfy.machine import Machine, inspect_machine
-from driver.files import COMFYUI
+from driver.paths import COMFYUI
 
 LAPTOP = Machine(None, 0, (0, 0), 16, sage=False, flash=False)
 DESKTOP = Machine("NVIDIA GeForce RTX 4090", 24, (8, 9), 32, sage=True, flash=True)

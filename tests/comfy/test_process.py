@@ -17,7 +17,7 @@ import pytest
 from driver.comfy.client import Comfy
 from driver.comfy.flags import ServerError
 from driver.comfy.process import Server
-from driver.files import COMFYUI
+from driver.paths import COMFYUI
 from story_studio.core.contracts import version
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +39,7 @@ NODE_CLASS_MAPPINGS = {}
 DRIVER = """
 import sys, time
 from pathlib import Path
-from driver.server import Server
+from driver.comfy.process import Server
 server = Server(Path(sys.argv[1]), Path(sys.argv[1]) / "output")
 server.start()
 while "pytorch version" not in server.log_tail():

@@ -16,7 +16,8 @@ from driver.comfy.events import Event, Executing, Finished
 from driver.comfy.queue import Router, needs
 from story_studio.story.graph import Graph
 from tests.benchmarks.loads import Jobs
-from tests.conftest import Studio, write_voice
+from tests.studio import Studio
+from tests.voices import write_voice
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from driver.files import COMFYUI, ROOT
+from driver.paths import COMFYUI, ROOT
 from story_studio.core import contracts
 
 CORE = Path(contracts.__file__).parent

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from driver.fetch.download import ALLOW_PRIVATE
+from driver.fetch.guard import ALLOW_PRIVATE
 from tests.fetch.tools import Site, site
 
 

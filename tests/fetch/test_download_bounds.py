@@ -18,14 +18,14 @@ from driver.fetch.download import DownloadError, download
 from tests.fetch.tools import Reader, Site
 
 pytestmark = pytest.mark.usefixtures("allowed")
-BROKEN = "cannot be reached or broke off: check the address"
+BROKEN = "cannot be reached, or the connection broke: check the address"
 
 
 @pytest.fixture(autouse=True)
 def bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_SECONDS", 120)
     monkeypatch.setattr(module, "MAX_BYTES", 2**20)
-    monkeypatch.setattr(guard, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(guard, "CHECK_SECONDS", 0.05)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from driver.comfy.models import ModelFile, known_models, locate
-from driver.files import ROOT
+from driver.paths import ROOT
 from tests.hub_mirror import HubMirror, serving
 
 TOKEN = "hf_never_to_be_seen"

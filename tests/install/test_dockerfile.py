@@ -18,10 +18,11 @@ from typing import Any
 import pytest
 from dockerfile_parse import DockerfileParser
 
-from driver.fetch.download import ALLOW_PRIVATE
-from driver.rendering.inputs import read_picture, read_recording
-from driver.storage import store
+from driver.fetch.guard import ALLOW_PRIVATE
+from driver.rendering.inputs import read_image, read_recording
+from driver.storage import from_environment
 from driver.storage.bucket import Bucket
+from driver.storage.folder import FolderStore
 from driver.worker import schema
 from tests.install.tools import (
     BASE_PYTHON,
@@ -240,7 +241,7 @@ def test_the_hub_asks_for_settings_that_exist(tmp_path: Path, monkeypatch: pytes
         chosen = setting["default"]
         text = setting["trueValue" if chosen else "falseValue"] if isinstance(chosen, bool) else chosen
         monkeypatch.setenv(name, text)
-    assert isinstance(store.from_environment(tmp_path), store.FolderStore)
+    assert isinstance(from_environment(tmp_path), FolderStore)
     assert os.environ[ALLOW_PRIVATE] != "1"
 
 
@@ -250,7 +251,7 @@ def test_the_hub_sends_valid_jobs_that_need_no_models(test: dict[str, Any], tmp_
     job = schema.parse(test["input"])
     assert (test["input"]["task"], job.profile) == (test["name"], "draft")  # pyright: ignore
     for part in [test["input"], *test["input"].get("scenes", [])]:
-        for key, read in (("audio", read_recording), ("audio_url", read_recording), ("image", read_picture)):
+        for key, read in (("audio", read_recording), ("audio_url", read_recording), ("image", read_image)):
             if key in part:
                 file = tmp_path / key
                 file.write_bytes(base64.b64decode(part[key].partition(";base64,")[2], validate=True))

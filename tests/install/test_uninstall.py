@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from driver.comfy.process import PACK
-from driver.files import COMFYUI
+from driver.paths import COMFYUI
 from tests.install.tools import ROOT, run
 
 FLAGS = ("--cpu", "--quick-test-for-ci", "--disable-api-nodes", "--database-url", "sqlite:///:memory:")

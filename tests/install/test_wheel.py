@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from driver.files import COMFYUI, ROOT, WORKFLOWS
+from driver.paths import COMFYUI, ROOT
 
 SOURCES = {"driver": "driver", "custom_nodes/story_studio": "story_studio"}
 """The folders of the checkout, by what they are called in the wheel."""
@@ -83,7 +83,7 @@ def test_the_doctor_says_where_comfyui_is_named(story_studio: Path, tmp_path: Pa
 
 
 def test_a_story_is_planned(story_studio: Path, tmp_path: Path) -> None:
-    story = WORKFLOWS / "demo" / "story.yaml"
+    story = ROOT / "workflows" / "demo" / "story.yaml"
     done = run(story_studio, "render", story, "--profile", "draft", "--dry-run", folder=tmp_path)
     assert done.returncode == 0, done
     assert "the-keepers-light: 3 stills, 3 clips and 1 film would be made." in done.stdout

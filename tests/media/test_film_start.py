@@ -7,7 +7,8 @@ from typing import Any
 
 from driver.comfy.events import Executing, Failed, Finished
 from story_studio.media.probe import probe
-from tests.conftest import Studio, write_voice
+from tests.studio import Studio
+from tests.voices import write_voice
 
 SCENES = ("Keeper", "Sailor", "Morning")
 

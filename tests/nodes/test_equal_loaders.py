@@ -11,7 +11,8 @@ from PIL import Image
 
 from driver.comfy.events import Failed, Finished
 from story_studio.story.recipes import FOLDER
-from tests.conftest import Studio, write_voice
+from tests.studio import Studio
+from tests.voices import write_voice
 
 TEMPLATE = json.loads((FOLDER / "s2v_clip.json").read_text())
 FILES = {"diffusion_model", "text_encoder", "vae", "audio_encoder"}

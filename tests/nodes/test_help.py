@@ -16,7 +16,7 @@ from packaging.specifiers import SpecifierSet
 from PIL import Image
 
 from driver.comfy.process import PACK
-from driver.files import COMFYUI
+from driver.paths import COMFYUI
 
 DOCS = PACK / "web" / "docs"
 LOCALES = PACK / "locales"

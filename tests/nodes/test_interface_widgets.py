@@ -16,7 +16,8 @@ from driver.comfy.process import Server
 from driver.files import sha256_of
 from driver.rendering.keys import predict
 from story_studio.story.graph import Graph, SceneId
-from tests.conftest import CPU_FLAGS, Studio, write_voice
+from tests.studio import CPU_FLAGS, Studio
+from tests.voices import write_voice
 
 WIDGETS = {
     "LoadImage": {"upload": "image"},

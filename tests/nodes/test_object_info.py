@@ -18,7 +18,7 @@ import pytest
 
 from driver.comfy.process import PACK, Server
 from driver.rendering import keys
-from tests.conftest import CPU_FLAGS, Studio
+from tests.studio import CPU_FLAGS, Studio
 
 SNAPSHOT = Path(__file__).with_name("object_info.json")
 LOCALES = PACK / "locales"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 from driver.comfy.events import EventSocket
-from tests.conftest import Studio
+from tests.studio import Studio
 
 FRAMES = 1920
 

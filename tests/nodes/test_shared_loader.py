@@ -9,7 +9,7 @@ from threading import Event
 
 import pytest
 
-from story_studio.nodes.shared_loader import SharedLoader
+from story_studio.shared_loader import SharedLoader
 
 
 class Model:

@@ -15,10 +15,12 @@ import websocket
 from PIL import Image
 
 from driver.comfy.events import Failed, Finished, Progress
+from driver.files import content_name
 from driver.rendering.inputs import read_recording
-from driver.rendering.render import server_name
 from story_studio.media.probe import probe
-from tests.conftest import Studio, read_titled, write_voice
+from tests.recipes import read_titled
+from tests.studio import Studio
+from tests.voices import write_voice
 
 S2V = read_titled("s2v_clip")
 TALK = "Talking Video (Wan2.2 S2V)"
@@ -168,7 +170,7 @@ def test_sound_of_all_kinds(bench: Bench, rate: int, layout: str) -> None:
         frame = av.AudioFrame.from_ndarray(noise, "s16", layout)
         frame.sample_rate = rate
         file.mux([*stream.encode(frame), *stream.encode(None)])
-    graph["audio"]["inputs"]["audio"] = bench.give(path, server_name(path, read_recording(path).sha256))
+    graph["audio"]["inputs"]["audio"] = bench.give(path, content_name(path.name, read_recording(path).sha256))
     info = probe(bench.film(graph))
     assert (info.frames, info.channels) == (8, 1 if layout == "mono" else 2)
 

@@ -15,8 +15,10 @@ from driver.comfy import process
 from driver.comfy.client import Comfy
 from driver.comfy.events import Failed
 from driver.comfy.process import Server
-from driver.files import COMFYUI
-from tests.conftest import CPU_FLAGS, Studio, read_titled, write_voice
+from driver.paths import COMFYUI
+from tests.recipes import read_titled
+from tests.studio import CPU_FLAGS, Studio
+from tests.voices import write_voice
 
 LINE = "Talking Video fails, because WanModel_S2V.frame_packer in ComfyUI's comfy/ldm/wan/model.py is gone. "
 ADVICE = "Update Story Studio, or use a ComfyUI that it was run on: 0.3.75, "

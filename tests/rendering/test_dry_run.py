@@ -11,8 +11,10 @@ import pytest
 import yaml
 from PIL import Image
 
-from driver.cli.main import OK, main
-from tests.conftest import Studio, write_voice
+from driver.cli.main import main
+from driver.terminal import OK
+from tests.studio import Studio
+from tests.voices import write_voice
 
 WriteStory = Callable[..., Path]
 
@@ -81,7 +83,7 @@ def test_a_changed_prompt_is_named_and_makes_its_own_parts(told: Told) -> None:
         REUSED[0],
         "scene_2 still: made, prompt (Scene 2 -> A ship at night)",
         REUSED[2],
-        "scene_2 clip: made, its still is another",
+        "scene_2 clip: made, its still changed",
         "film: made, new clips: scene_2",
     ]
     assert told.render() == [STILL, CLIP]
@@ -104,7 +106,7 @@ def test_another_seed_or_setting_is_named(told: Told) -> None:
     lines = told.forecast()
     assert lines[0].startswith("scene_1 still: made, seed (") and lines[0].endswith("-> 7)")
     assert lines[1] == REUSED[1]
-    assert lines[2].startswith("scene_1 clip: made, its still is another; cfg (4.5 -> 2.0), seed (")
+    assert lines[2].startswith("scene_1 clip: made, its still changed; cfg (4.5 -> 2.0), seed (")
     assert lines[3] == "scene_2 clip: made, cfg (4.5 -> 2.0)"
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from driver.rendering import inputs
 from story_studio.story import schema
 from story_studio.story.problems import Problems
-from tests.conftest import write_voice
+from tests.voices import write_voice
 
 
 def convert(source: Path, target: Path, *options: str) -> Path:
@@ -82,6 +82,6 @@ def test_inputs_belong_to_their_scenes(tmp_path: Path) -> None:
     ]
     found = inputs.gather(schema.parse({"scenes": scenes}), tmp_path, tmp_path)
     assert found["one"].recording.seconds == 0.5
-    assert found["one"].picture is None
+    assert found["one"].image is None
     assert found["two"].recording.seconds == 0.7
-    assert found["two"].picture and found["two"].picture.path.name == "p.png"
+    assert found["two"].image and found["two"].image.path.name == "p.png"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Studio
+from tests.studio import Studio
 
 KEYS = {
     "draft": ("15286429b326da41850c06d7", "67d26568b0fa3004f3739329"),

@@ -22,11 +22,13 @@ import psutil
 import pytest
 import yaml
 
-from driver.cli.main import FAILED, OK, PARTIAL, main
-from driver.files import ROOT
-from driver.rendering import render as rendering
+from driver.cli.main import main
+from driver.comfy import prompt
+from driver.paths import ROOT
+from driver.rendering.prepare import RenderPlan
+from driver.terminal import FAILED, OK, PARTIAL
 from story_studio.story.recipes import FOLDER
-from tests.conftest import TINY_PACK, is_comfyui
+from tests.studio import TINY_PACK, is_comfyui
 
 WriteStory = Callable[..., Path]
 
@@ -149,7 +151,7 @@ def test_a_server_that_hangs_is_found_with_its_stacks_and_started_again(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     # Long enough for a busy machine: what comes after the restart must not be taken for hung.
-    monkeypatch.setattr(rendering, "QUIET", 15.0)
+    monkeypatch.setattr(prompt, "QUIET_SECONDS", 15.0)
     assert go(troubled("hang once"), workspace, tmp_path / "out") == OK
     assert "ComfyUI hung while it made scene_1" in " ".join(capsys.readouterr().err.split())
     log = (workspace / "server.log.1").read_text()
@@ -179,14 +181,13 @@ def test_a_scene_that_the_server_refuses_costs_only_itself(
     troubled: Any, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first scene's recording is gone from ComfyUI's input folder before the graph is submitted."""
-    upload = rendering.upload
+    upload = RenderPlan.upload
 
-    def lose(inputs: Any, comfy: Any) -> Any:
-        files = upload(inputs, comfy)
-        (workspace / "input" / files["scene_1"].audio).unlink()
-        return files
+    def lose(plan: RenderPlan, comfy: Any) -> None:
+        upload(plan, comfy)
+        (workspace / "input" / plan.files["scene_1"].audio).unlink()
 
-    monkeypatch.setattr(rendering, "upload", lose)
+    monkeypatch.setattr(RenderPlan, "upload", lose)
     assert go(troubled("a quiet room"), workspace, tmp_path / "out") == PARTIAL
     scenes = found(tmp_path / "out")["scenes"]
     assert "Invalid audio file" in scenes[0]["error"]

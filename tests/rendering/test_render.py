@@ -15,11 +15,14 @@ import pytest
 import requests
 import yaml
 
-from driver.cli.main import FAILED, OK, PARTIAL, main
+from driver.cli.main import main
 from driver.comfy.events import Finished
+from driver.terminal import FAILED, OK, PARTIAL
 from story_studio.media.probe import probe
 from story_studio.story.recipes import FOLDER
-from tests.conftest import Studio, read_titled, write_voice
+from tests.recipes import read_titled
+from tests.studio import Studio
+from tests.voices import write_voice
 
 VOICES = [1.0, 5.6, 0.5]
 WriteStory = Callable[..., Path]

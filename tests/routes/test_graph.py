@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import requests
 
-from driver.files import WORKFLOWS
+from driver.paths import ROOT
 from story_studio.story import graph
 from story_studio.story.recipes import FOLDER, load_profile
 from story_studio.story.schema import read
-from tests.conftest import Studio
+from tests.studio import Studio
 
 STORY = """
 project_id: harbour
@@ -35,7 +35,7 @@ def ask(studio: Studio, text: str, **more: Any) -> requests.Response:
 
 
 def test_it_is_the_driver_s_graph(studio: Studio) -> None:
-    story = read(STORY, WORKFLOWS / "harbour.yaml")
+    story = read(STORY, ROOT / "workflows" / "harbour.yaml")
     files = {
         "one": graph.Files("story_studio/1.mp3", None),
         "two": graph.Files("story_studio/2.mp3", "story_studio/2.png"),

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import requests
 
-from driver.files import WORKFLOWS
+from driver.paths import ROOT
 from story_studio.story import graph, schema
 from story_studio.story.recipes import load_profile
-from tests.conftest import Studio
+from tests.studio import Studio
 
 OWN = """
 project_id: harbour
@@ -43,7 +43,7 @@ def built(story: schema.Story) -> graph.Graph:
 @pytest.mark.parametrize("profile", ["draft", "turbo", "standard", "quality"])
 @pytest.mark.parametrize("source", ["demo", "own"])
 def test_it_is_the_reverse_of_the_driver_s_graph(studio: Studio, source: str, profile: str) -> None:
-    text = (WORKFLOWS / "demo" / "story.yaml").read_text("utf-8") if source == "demo" else OWN
+    text = (ROOT / "workflows" / "demo" / "story.yaml").read_text("utf-8") if source == "demo" else OWN
     story = schema.read(text, Path("story.yaml")).model_copy(update={"profile": profile})
     before = built(story)
     found = ask(studio, before.nodes)

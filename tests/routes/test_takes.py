@@ -14,7 +14,8 @@ import requests
 from driver.files import sha256_of
 from story_studio.story.keys import Keys
 from story_studio.story.results import Kind
-from tests.conftest import Studio, write_voice
+from tests.studio import Studio
+from tests.voices import write_voice
 
 
 def story(studio: Studio, name: str, seed: int, **still: str) -> dict[str, Any]:

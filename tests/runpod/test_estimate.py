@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from driver.cli.main import main
+from driver.rendering.manifest import Manifest
 from driver.runpod import estimate
 from story_studio.story.problems import Problems
 from story_studio.story.schema import Story, parse
@@ -47,8 +48,13 @@ def quote(
     return next(one for one in found if (one.workers, one.cold) == (workers, cold))
 
 
+def figures_from(*manifests: dict[str, Any]) -> estimate.Figures:
+    """The standard profile's figures, as these manifests give them."""
+    return estimate.figures_for("standard", A100, map(Manifest.model_validate, manifests))
+
+
 def made_by(story: Story, seconds: dict[str, float], loads: dict[str, int], **more: Any) -> dict[str, Any]:
-    """A manifest of this story as driver.manifest writes it, each clip one chunk long."""
+    """A manifest of this story as a render writes it, each clip one chunk long."""
     film = {"file": "film.mp4", "reused": False, "seconds": CHUNK * len(story.scenes)}
     scenes = [
         {
@@ -82,26 +88,26 @@ def test_the_seeds_cost_table(
 ) -> None:
     found = quote(story, workers, cold=cold)
     assert found.worker_seconds == paid == 60 * minutes
-    assert estimate._money(found.cost) == cost
+    assert estimate.money(found.cost) == cost
     assert found.seconds == paid / workers
 
 
 def test_a_film_changes_neither_the_seeds_minute_nor_its_cent() -> None:
     found = quote(seed_story(), 1, cold=False)
     assert 1800 < found.seconds < 1830
-    assert estimate._money(found.cost) == "0.95"
+    assert estimate.money(found.cost) == "0.95"
 
 
 def test_more_workers_are_faster_and_each_pays_its_own_start() -> None:
     one, five = (quote(seed_story(), workers, cold=True) for workers in (1, 5))
-    film = estimate.figures_for("standard", A100, []).film.seconds * 10 * CHUNK
+    film = figures_from().film.seconds * 10 * CHUNK
     assert five.seconds == pytest.approx(530 + 2 * 250 + 2 * (10 + 120) + film)
     assert five.worker_seconds - one.worker_seconds == pytest.approx(4 * (530 + 2 * 250))
 
 
 def test_no_more_workers_than_scenes() -> None:
     seconds = {"scene_1": 3.0, "scene_2": 4.0}
-    found = estimate.quotes(seed_story(2), seconds, estimate.figures_for("standard", A100, []), PRICE, 9)
+    found = estimate.quotes(seed_story(2), seconds, figures_from(), PRICE, 9)
     assert [(one.cold, one.workers) for one in found] == [(True, 1), (True, 2), (False, 1), (False, 2)]
 
 
@@ -200,8 +206,8 @@ def test_measured_figures_replace_the_estimates() -> None:
     cold = made_by(
         story, {"total": 400.0, "stills": 90.0, "clips": 300.0, "films": 2.0, "between": 140.0}, LOADED
     )
-    first = estimate.figures_for("standard", A100, [])
-    figures = estimate.figures_for("standard", A100, [warm, cold])
+    first = figures_from()
+    figures = figures_from(warm, cold)
     # The cold render's stills include the loading of their models, so they do not count.
     assert figures.still == (3, "measured")
     assert figures.clip.seconds == pytest.approx((80 + 160) / 4)
@@ -213,7 +219,7 @@ def test_measured_figures_replace_the_estimates() -> None:
 
 def test_measured_figures_are_scaled_to_the_settings() -> None:
     warm = made_by(seed_story(1), {"total": 9.0, "stills": 6.0, "clips": 82.2, "films": 1.0}, {})
-    figures = estimate.figures_for("standard", A100, [warm])
+    figures = figures_from(warm)
     story = seed_story(1, pictures=True, film=False, video_settings={"sample_steps": 10})
     assert quote(story, 1, cold=False, figures=figures).seconds == pytest.approx(82.2 * 21.1 / 41.1)
 
@@ -221,7 +227,7 @@ def test_measured_figures_are_scaled_to_the_settings() -> None:
 @pytest.mark.parametrize("change", [{"profile": "turbo"}, {"status": "partial"}])
 def test_what_is_no_measure_of_this_profile_does_not_count(change: dict[str, Any]) -> None:
     warm = made_by(seed_story(2), {"total": 9.0, "stills": 6.0, "clips": 9.0, "films": 1.0}, {}, **change)
-    assert estimate.figures_for("standard", A100, [warm]) == estimate.figures_for("standard", A100, [])
+    assert figures_from(warm) == figures_from()
 
 
 def test_what_was_reused_or_given_does_not_count() -> None:
@@ -229,21 +235,21 @@ def test_what_was_reused_or_given_does_not_count() -> None:
     warm["scenes"][0]["settings"]["still"] = None
     warm["scenes"][1]["still"]["reused"] = warm["scenes"][1]["clip"]["reused"] = True
     warm["film"]["reused"] = True
-    figures = estimate.figures_for("standard", A100, [warm])
+    figures = figures_from(warm)
     assert (figures.still, figures.clip) == ((6, "measured"), (4.5, "measured"))
-    assert figures.film == estimate.figures_for("standard", A100, []).film
+    assert figures.film == figures_from().film
 
 
 def test_clips_that_waited_for_their_models_unseen_do_not_count() -> None:
     cold = made_by(seed_story(1), {"total": 400.0, "stills": 0.1, "clips": 300.0, "films": 1.0}, LOADED)
     cold["scenes"][0]["still"]["reused"] = True
-    assert estimate.figures_for("standard", A100, [cold]).clip.source == "the seed's estimates"
+    assert figures_from(cold).clip.source == "the seed's estimates"
 
 
 def test_stories_rendered_together_count_their_time_once() -> None:
     seconds = {"total": 99.0, "stills": 8.0, "clips": 80.0, "films": 2.0}
     together = [made_by(seed_story(2), seconds, {}, project_id=name) for name in ("one", "two")]
-    figures = estimate.figures_for("standard", A100, together)
+    figures = figures_from(*together)
     assert (figures.still, figures.clip) == ((2, "measured"), (20, "measured"))
 
 

@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import yaml
 
-from driver.files import ROOT
-from driver.runpod import submit as submits
+from driver.paths import ROOT
+from driver.runpod import results as run_results
 from driver.runpod.client import EndpointError
-from driver.storage.store import from_environment
-from tests.conftest import write_voice
+from driver.storage import from_environment
 from tests.runpod_platform import ENDPOINT, KEY, Platform, worker
 from tests.s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server, s3_server
+from tests.voices import write_voice
 
 WriteStory = Callable[..., Path]
 
@@ -333,30 +334,31 @@ def test_without_a_bucket_here_one_worker_does_it_and_with_one_the_plan_chooses(
     assert "Planned: 2 workers," in done.stderr
     assert [len(job["scenes"]) for job in jobs(platform)[1:]] == [2, 2, 4]
     assert platform.scales == [1, 0, 2, 0]
-    assert "One worker took several shares" in done.stderr
-    assert "A shard failed; the last job tries it again. The job failed: no" in done.stderr
+    assert "One worker took several shards" in done.stderr
+    assert "A shard failed; the last job renders it again. The job failed: no" in done.stderr
     assert "The job failed: nothing" in done.stderr
 
 
 def test_only_what_was_made_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(submits, "_WAITS", (0.01,))
+    monkeypatch.setattr(run_results, "_WAITS", (0.01,))
     (tmp_path / "film.bin").write_bytes(b"a film")
     whole = hashlib.sha256(b"a film").hexdigest()
-    with Voices(tmp_path / "film.bin") as server:
+    target = tmp_path / "out" / "film.mp4"
+    with Voices(tmp_path / "film.bin") as server, requests.Session() as session:
 
         def fetch(name: str, sha256: str) -> None:
-            answer = {"scenes": [], "film_url": server.url.replace("film.bin", name), "film_sha256": sha256}
-            submits._fetch(answer, set(), tmp_path / "out")
+            run_results._fetch(session, server.url.replace("film.bin", name), target, sha256)
 
         fetch("film.bin", whole)
-        for name, sha256, why in (("film.bin", "0" * 64, "not what was made"), ("gone", whole[::-1], "404")):
+        for name, sha256, why in (("film.bin", "0" * 64, "arrives damaged"), ("gone", whole[::-1], "404")):
             with pytest.raises(EndpointError, match=f"film.mp4 cannot be fetched: .*{why}") as caught:
                 fetch(name, sha256)
             assert "http" not in str(caught.value)
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["film.mp4"]
-    assert (tmp_path / "out" / "film.mp4").read_bytes() == b"a film"
-    # What is there is not fetched again, so that the server need not be there either.
-    fetch("film.bin", whole)
+        assert [path.name for path in (tmp_path / "out").iterdir()] == ["film.mp4"]
+        assert target.read_bytes() == b"a film"
+    with requests.Session() as session:
+        # What is there is not fetched again, so that the server need not be there either.
+        run_results._fetch(session, server.url, target, whole)
 
 
 class Voices:

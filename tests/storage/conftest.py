@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from driver.storage import from_environment
 from driver.storage.bucket import Bucket
-from driver.storage.store import FolderStore, Store, from_environment
+from driver.storage.folder import FolderStore
+from driver.storage.store import Store
 from tests.s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, Proxy, S3Server, s3_server
 
 

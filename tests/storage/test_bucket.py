@@ -9,9 +9,9 @@ import pytest
 import requests
 
 from driver.comfy.process import _SECRET
-from driver.storage import s3
+from driver.storage import from_environment, s3
 from driver.storage.bucket import Bucket
-from driver.storage.store import FolderStore, from_environment
+from driver.storage.folder import FolderStore
 from story_studio.story.problems import Problems
 from tests.s3_server import BUCKET, S3Server
 from tests.storage.tools import KEY, make

@@ -6,6 +6,7 @@ import errno
 import os
 import threading
 import tracemalloc
+import uuid
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -13,7 +14,6 @@ import pytest
 import requests
 
 from driver.storage import s3
-from driver.storage import store as store_module
 from driver.storage.store import NotStored, StorageError, Store
 from tests.s3_server import BUCKET, S3Server
 from tests.storage.tools import KEY, LARGE, make, sha256
@@ -138,14 +138,13 @@ def test_servers_agree_on_etags(server: S3Server, open_store, tmp_path: Path, si
 def test_a_full_disk_is_said(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store.upload(make(tmp_path / "a"), KEY)
 
-    def on_a_full_disk(target: Path) -> Path:
-        aside = tmp_path / "aside"
-        aside.symlink_to("/dev/full")
-        return aside
-
-    monkeypatch.setattr(store_module, "_beside", on_a_full_disk)
+    name = uuid.UUID(int=0)
+    monkeypatch.setattr(uuid, "uuid4", lambda: name)
+    aside = tmp_path / f".{name.hex}.part"
+    aside.symlink_to("/dev/full")
     with pytest.raises(StorageError, match=r"^b.png cannot be written: the disk is full. Free some space"):
         store.download(KEY, tmp_path / "b.png")
+    assert not aside.is_symlink()
     assert [file.name for file in tmp_path.iterdir() if file.is_file()] == ["a"]
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from driver.storage import s3
-from driver.storage.store import FolderStore, NotStored, StorageError, Store
+from driver.storage.folder import FolderStore
+from driver.storage.store import NotStored, StorageError, Store
 from tests.s3_server import BUCKET, READER_KEY, READER_SECRET, Proxy, S3Server
 from tests.storage.tools import KEY, LARGE, make, sha256
 

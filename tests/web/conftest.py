@@ -16,9 +16,11 @@ import pytest
 from playwright.sync_api import Browser
 
 from driver.comfy.process import Server
-from driver.files import ROOT
-from tests.conftest import CPU_FLAGS, Studio, write_voice
-from tests.web.canvas import HOW, Canvas, find_chromium, running_browser
+from driver.paths import ROOT
+from tests.studio import CPU_FLAGS, Studio
+from tests.voices import write_voice
+from tests.web.canvas import Canvas
+from workflows.canvas import HOW, find_chromium, running_browser
 
 NEWER = "1.58.1"
 NEWER_SHA256 = "37912597537a731a8f421179618a736c24184c5bdbfa327f38b2fb7c291852d9"

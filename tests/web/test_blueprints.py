@@ -11,8 +11,9 @@ import pytest
 from driver.comfy.client import Comfy
 from driver.comfy.process import PACK
 from story_studio.media.probe import probe
-from tests.web.canvas import Canvas, read_workflow
+from tests.web.canvas import Canvas
 from tests.web.test_examples import TINY, made
+from workflows.canvas import read_workflow
 
 BLUEPRINTS = sorted((PACK / "subgraphs").glob("*.json"))
 

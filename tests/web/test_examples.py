@@ -11,8 +11,9 @@ from PIL import Image
 from driver.comfy.client import Comfy
 from driver.comfy.process import PACK
 from story_studio.media.probe import probe
-from tests.conftest import Studio
-from tests.web.canvas import Canvas, read_workflow
+from tests.studio import Studio
+from tests.web.canvas import Canvas
+from workflows.canvas import read_workflow
 
 EXAMPLES = sorted((PACK / "example_workflows").glob("*.json"))
 TINY = [

@@ -11,7 +11,8 @@ import pytest
 from driver.comfy.models import known_models
 from driver.comfy.process import PACK
 from story_studio.story.recipes import FOLDER, load_profile, profile_names
-from tests.web.canvas import Canvas, read_workflow
+from tests.web.canvas import Canvas
+from workflows.canvas import read_workflow
 from workflows.generate import EXAMPLES, SOURCES, api_template
 
 

@@ -11,7 +11,8 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from driver.comfy.process import PACK
-from tests.web.canvas import Canvas, read_workflow
+from tests.web.canvas import Canvas
+from workflows.canvas import read_workflow
 
 SEEDS = itertools.count(1001)
 """A seed for each test that counts what is made: what another one made would be found again."""

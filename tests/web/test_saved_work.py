@@ -11,8 +11,9 @@ import pytest
 
 from driver.comfy.client import Comfy
 from driver.comfy.process import PACK
-from tests.conftest import write_voice
-from tests.web.canvas import Canvas, read_workflow
+from tests.voices import write_voice
+from tests.web.canvas import Canvas
+from workflows.canvas import read_workflow
 
 ASIDE = "proxyWidgetErrorQuarantine"
 """Where newer interfaces put a value whose widget they do not find: it then wins over what is saved later."""

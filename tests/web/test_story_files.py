@@ -14,14 +14,16 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from driver.comfy.client import Comfy
-from driver.files import ROOT
-from driver.rendering import inputs, keys, render
+from driver.paths import ROOT
+from driver.rendering import keys
+from driver.rendering.prepare import RenderPlan, prepare
 from story_studio.story import graph, schema
-from story_studio.story.recipes import FOLDER, load_profile
-from tests.conftest import Studio, write_voice
+from story_studio.story.recipes import FOLDER
+from tests.studio import Studio
+from tests.voices import write_voice
 from tests.web.canvas import Canvas
 
-SNAPSHOT = json.loads((ROOT / "tests" / "server" / "object_info.json").read_text())
+SNAPSHOT = json.loads((ROOT / "tests" / "nodes" / "object_info.json").read_text())
 DEFAULTS = {
     cls: {one["name"]: one.get("default", "") for one in known["inputs"] if one.get("optional")}
     for cls, known in SNAPSHOT.items()
@@ -71,26 +73,18 @@ def wait_for(canvas: Canvas, title: str) -> None:
     canvas.page.wait_for_function("() => window.app.graph.groups.length > 0")
 
 
-def planned(path: Path, profile: str = "") -> tuple[graph.Plan, dict[str, inputs.Inputs]]:
-    """The plan that the driver makes of a story file, and the files of its scenes."""
-    one = schema.load(path)
-    one = one.model_copy(update={"profile": profile or one.profile})
+def planned(path: Path, profile: str = "") -> RenderPlan:
+    """The plan that the driver makes of a story file."""
     with tempfile.TemporaryDirectory() as folder:
-        found = inputs.gather(one, path.parent, Path(folder))
-    return graph.Plan(one, load_profile(one.profile), render.name_inputs(found)), found
+        (plan,) = prepare([path], profile or None, Path(folder))
+    return plan
 
 
 def driver_s(path: Path) -> tuple[graph.Graph, dict[str, str]]:
     """What the driver submits for a story, and the key of each still and clip."""
-    plan, found = planned(path)
+    plan = planned(path)
     built = graph.build([plan])
-    contents = {}
-    for scene, given in found.items():
-        files = plan.files[scene]
-        contents[files.audio] = given.recording.sha256
-        if given.picture and files.image:
-            contents[files.image] = given.picture.sha256
-    return built, keys.predict(built, contents)
+    return built, keys.predict(built, plan.contents)
 
 
 def without_widgets(nodes: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -229,7 +223,7 @@ def test_a_dropped_still_or_clip_opens_its_graph(
     """As the driver's files have it, without a workflow of the interface."""
     canvas: Canvas = request.getfixturevalue(page)
     path = write_story(tmp_path / "a story", "draft", 300)
-    render.upload(planned(path)[1], Comfy(canvas.url))
+    planned(path).upload(Comfy(canvas.url))
     assert studio.render(path, studio.server.output) == 0
     made = studio.server.output / "harbour"
     for name, last in (("boat_img.png", "StoryStudio_Still"), ("boat_video.mp4", "StoryStudio_Clip")):

@@ -17,13 +17,15 @@ import pytest
 import requests
 
 from driver.comfy.client import Comfy
-from driver.rendering.keys import STORE
 from driver.storage.bucket import Bucket
+from driver.storage.folder import FolderStore
 from driver.storage.s3 import S3Store
-from driver.storage.store import FolderStore, Store
-from tests.conftest import is_comfyui, write_voice
+from driver.storage.store import Store
+from story_studio.story.results import STORE
 from tests.runpod_platform import ENDPOINT, FINAL, KEY, Platform, kill, worker
 from tests.s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, s3_server
+from tests.studio import is_comfyui
+from tests.voices import write_voice
 
 COUNT = 3
 SLOW_PACK = """

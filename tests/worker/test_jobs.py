@@ -20,15 +20,17 @@ from PIL import Image
 from driver.comfy.client import Comfy
 from driver.comfy.instance import ComfyInstance
 from driver.comfy.process import Server
-from driver.files import ROOT
+from driver.paths import ROOT
+from driver.storage import from_environment
 from driver.storage.bucket import Bucket
+from driver.storage.folder import FolderStore
 from driver.storage.s3 import S3Store
-from driver.storage.store import FolderStore, from_environment
 from driver.worker.jobs import Worker
 from story_studio.media.probe import probe
 from story_studio.story import recipes
-from tests.conftest import Studio, write_voice
 from tests.s3_server import ACCESS_KEY, BUCKET, READER_KEY, READER_SECRET, SECRET_KEY, s3_server
+from tests.studio import Studio
+from tests.voices import write_voice
 
 
 def data_uri(path: Path, kind: str) -> str:

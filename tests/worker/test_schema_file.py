@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from driver.files import ROOT, WORKFLOWS
+from driver.paths import ROOT
 from driver.worker import schema
 from story_studio.story.problems import Problems
 
-SCHEMA = json.loads((WORKFLOWS / "endpoint.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads((ROOT / "workflows" / "endpoint.schema.json").read_text(encoding="utf-8"))
 PARTS = SCHEMA["$defs"]
 BATCH = {
     "task": "batch",
@@ -48,7 +48,7 @@ def test_the_file_is_what_the_module_prints() -> None:
     printed = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True
     ).stdout
-    assert (WORKFLOWS / "endpoint.schema.json").read_text(encoding="utf-8") == printed
+    assert (ROOT / "workflows" / "endpoint.schema.json").read_text(encoding="utf-8") == printed
 
 
 def test_it_is_a_schema_of_jobs() -> None:

@@ -21,11 +21,14 @@ from PIL import Image
 from driver.cancel import Cancel, Cancelled
 from driver.comfy.client import Comfy
 from driver.comfy.instance import ComfyInstance
-from driver.storage.store import FolderStore, Store, from_environment
-from driver.worker import schema, workflow
+from driver.storage import from_environment
+from driver.storage.folder import FolderStore
+from driver.storage.store import Store
+from driver.worker import outputs, schema
 from driver.worker.jobs import Worker
-from tests.conftest import Studio, write_voice
 from tests.s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, s3_server
+from tests.studio import Studio
+from tests.voices import write_voice
 
 Run = Callable[..., dict[str, Any]]
 RED, GREEN = 0xFF0000, 0x00FF00
@@ -132,8 +135,8 @@ def test_whatever_moves_is_a_video(run: Run, content_type: str) -> None:
 
 def test_what_other_node_packs_report_as_a_video_is_one() -> None:
     for key, content_type in (("gifs", "image/gif"), ("gifs", "video/mp4"), ("videos", "video/quicktime")):
-        assert workflow._kind(key, {key: []}, content_type) == "videos"
-    assert workflow._kind("images", {"images": []}, "image/gif") == "images"
+        assert outputs.kind_of(key, {key: []}, content_type) == "videos"
+    assert outputs.kind_of("images", {"images": []}, "image/gif") == "images"
 
 
 def test_sound_and_text(run: Run) -> None:
@@ -199,7 +202,7 @@ def test_what_is_too_large_for_an_answer_is_in_the_store(run: Run, store: Store)
     given = [{"name": "noise.png", "image": png(size=480)}]
     small = run({name: nodes[name] for name in "12"}, images=given)
     assert [entry["type"] for entry in small["images"]] == ["base64"]
-    assert small["images"][0]["bytes"] * 4 / 3 > workflow.MAX_INLINE / 2
+    assert small["images"][0]["bytes"] * 4 / 3 > outputs.MAX_INLINE / 2
     large = run(nodes, "uuid/../u1", images=given)
     assert {entry["type"] for entry in large["images"]} == {"s3_url"}
     contents = [content(entry) for entry in large["images"]]

@@ -9,8 +9,8 @@ from comfy_api.latest import io
 
 from ..core import fit, folders, loading
 from ..core.wan_model import is_s2v
+from ..shared_loader import SharedLoader
 from .common import CATEGORY, advanced
-from .shared_loader import SharedLoader
 
 NO_LORA = "none"
 _OF_THIS_FAMILY = {

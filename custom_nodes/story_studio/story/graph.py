@@ -6,7 +6,7 @@ Pure functions over plain data: no file is read and nothing is sent.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -125,7 +125,7 @@ class Graph:
         return Link(placed[template.result.node].node, template.result.output)
 
 
-def build(plans: list[Plan], without: frozenset[SceneId] = frozenset()) -> Graph:
+def build(plans: Sequence[Plan], without: frozenset[SceneId] = frozenset()) -> Graph:
     """The graph of several stories, without the scenes that failed; a story without scenes makes nothing."""
     graph = Graph()
     last: Link | None = None

@@ -1,0 +1,49 @@
+"""Arguments that several commands have, and what they check."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from story_studio.story.problems import Problem, Problems
+from story_studio.story.recipes import profile_names
+
+from ..paths import ROOT
+
+
+def add_stories(command: argparse.ArgumentParser, count: int | str = "+") -> None:
+    """The story files, and a profile instead of their own."""
+    command.add_argument("stories", nargs=count, type=Path, metavar="STORY", help="a YAML or JSON story file")
+    command.add_argument("--profile", help=f"{', '.join(profile_names())}; instead of the story's own")
+
+
+def add_output(command: argparse.ArgumentParser) -> None:
+    """The folder of the results."""
+    command.add_argument("--output", type=Path, default=Path("output"), help="folder of the results (output)")
+
+
+def add_server(command: argparse.ArgumentParser) -> None:
+    """The folders of a ComfyUI that the command starts."""
+    command.add_argument(
+        "--workspace", type=Path, default=ROOT / "workspace", help="folder of the server's own files"
+    )
+    command.add_argument(
+        "--models", type=Path, help="folder of model files, laid out as ComfyUI's (workspace/models)"
+    )
+
+
+def models_folder(options: argparse.Namespace) -> Path:
+    """Where the model files are."""
+    return options.models or options.workspace / "models"
+
+
+def check_writable(output: Path) -> None:
+    """Makes the folder of the results. Raises Problems if nothing can be written to it."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output):
+            pass
+    except OSError as error:
+        what = f"{output} cannot be written to ({error.strerror}): choose another folder with --output."
+        raise Problems([Problem("output", what)]) from None

@@ -1,0 +1,44 @@
+"""`graph`: prints the graph of stories as an API workflow."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from story_studio.story.graph import build, warnings
+
+from .. import terminal
+from ..comfy.client import Comfy
+from ..rendering.prepare import prepare
+from ..terminal import OK
+from .arguments import add_stories
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """The arguments of `graph`."""
+    add_stories(command)
+    place = command.add_mutually_exclusive_group(required=True)
+    place.add_argument(
+        "--server", metavar="URL", help="a running ComfyUI to give the recordings and images to"
+    )
+    place.add_argument(
+        "--inputs", metavar="FOLDER", type=Path, help="ComfyUI's input folder, to put them into"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prints the graph; returns the exit status. Raises Problems: what is wrong with the stories."""
+    with tempfile.TemporaryDirectory(prefix="story-studio-") as downloads:
+        plans = prepare(options.stories, options.profile, Path(downloads))
+        for plan in plans:
+            if options.server:
+                plan.upload(Comfy(options.server))
+            else:
+                plan.copy_inputs(options.inputs)
+    for warning in (text for plan in plans for text in warnings(plan)):
+        terminal.say(f"Warning: {warning}", "yellow")
+    sys.stdout.write(json.dumps(build(plans).nodes, indent=2, ensure_ascii=False) + "\n")
+    return OK

@@ -1,0 +1,99 @@
+"""`render`: stories into films, on a ComfyUI of this machine or a running one."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from story_studio.story.graph import warnings
+from story_studio.story.problems import Problem, Problems
+from story_studio.story.results import STORE
+
+from .. import terminal
+from ..comfy.client import Comfy, Unreachable
+from ..comfy.instance import ComfyInstance
+from ..comfy.process import Server
+from ..rendering import dry_run
+from ..rendering.prepare import RenderPlan, prepare
+from ..rendering.progress import PHASES
+from ..rendering.render import ComfyRenderer
+from ..terminal import OK
+from .arguments import add_output, add_server, add_stories, check_writable
+from .report import render_and_report
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """The arguments of `render`."""
+    add_stories(command)
+    command.add_argument("--server", metavar="URL", help="a running ComfyUI, also on another machine")
+    once = command.add_mutually_exclusive_group()
+    once.add_argument(
+        "--dry-run", action="store_true", help="say what would be made, what reused, and why; make nothing"
+    )
+    once.add_argument(
+        "--fresh", action="store_true", help="forget the stories' stills and clips first, and make all again"
+    )
+    add_output(command)
+    add_server(command)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Renders the stories; returns the exit status.
+
+    Raises:
+        Problems: what is wrong with the stories; nothing was rendered.
+    """
+    if options.fresh and options.server:
+        what = "works with a server of the command's own: one that runs already keeps results in memory too."
+        raise Problems([Problem("--fresh", what)])
+    with tempfile.TemporaryDirectory(prefix="story-studio-") as downloads:
+        plans = prepare(options.stories, options.profile, Path(downloads))
+        if options.dry_run or options.fresh:
+            elsewhere = bool(options.server) and not (options.output / STORE).is_dir()
+            forecasts = dry_run.forecast(plans, options.output, elsewhere)
+            if options.dry_run:
+                return _show(plans, forecasts)
+            count = dry_run.forget(forecasts, options.output)
+            terminal.say(f"Forgotten: {count} stills and clips.")
+        check_writable(options.output)
+        with _instance(options) as instance:
+            for warning in (text for plan in plans for text in warnings(plan)):
+                terminal.say(f"Warning: {warning}", "yellow")
+            return render_and_report(ComfyRenderer(instance), plans, options.output)
+
+
+def _show(plans: Sequence[RenderPlan], forecasts: Sequence[dry_run.Forecast]) -> int:
+    for plan, forecast in zip(plans, forecasts, strict=True):
+        for step in forecast.steps:
+            what = f"{step.scene} {step.kind}".strip()
+            sys.stdout.write(f"{what}: {'reused' if step.reused else f'made, {step.why}'}\n")
+        made = [sum(not step.reused for step in forecast.steps if step.kind == kind) for kind in PHASES]
+        sys.stdout.write(
+            f"{plan.story.project_id}: {made[0]} stills, {made[1]} clips and {made[2]} film would be made.\n"
+        )
+    return OK
+
+
+@contextmanager
+def _instance(options: argparse.Namespace) -> Iterator[ComfyInstance]:
+    def say(text: str) -> None:
+        terminal.say(text, "yellow")
+
+    if options.server:
+        yield ComfyInstance(Comfy(options.server), say=say)
+        return
+    with ExitStack() as stack:
+        with terminal.waiting("Starting ComfyUI"):
+            server = stack.enter_context(
+                Server(options.workspace, options.output, models=options.models, extra_flags=options.flags)
+            )
+        try:
+            yield ComfyInstance(Comfy(server.url, server.alive), server, say)
+        except Unreachable:
+            if server.alive():
+                raise
+            raise server.ended() from None

@@ -1,0 +1,78 @@
+"""The results that are kept below an output folder, and which projects use them."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import av.error
+from PIL import Image
+
+from story_studio.story.results import MANIFEST, STORE, Kind, key_in
+
+from .dry_run import shown
+from .manifest import read_manifest
+
+_ABANDONED_SECONDS = 3600.0
+"""A film takes minutes to write; what nobody has written to for an hour was left behind by a crash."""
+
+
+class Kept(NamedTuple):
+    """A file that is kept.
+
+    Attributes:
+        kind: still, clip, film, sheet, or `half` for what a crash left half written.
+        key: the result's; empty for what is half written.
+        used_by: the projects whose last render used it.
+        about: for a still or clip its seed and prompt, as far as the file says.
+    """
+
+    kind: str
+    key: str
+    path: Path
+    used_by: tuple[str, ...]
+    about: str
+
+
+def kept(output: Path) -> list[Kept]:
+    """Every file that is kept below an output folder, oldest first in each kind."""
+    users: dict[str, list[str]] = {}
+    for path in sorted(output.glob(f"*/{MANIFEST}")):
+        if manifest := read_manifest(path.parent):
+            for key in set(manifest.keys()):
+                users.setdefault(key, []).append(path.parent.name)
+    files = []
+    for kind in (Kind.STILL, Kind.CLIP, Kind.FILM, Kind.SHEET):
+        paths = [path for path in (output / STORE / kind.folder).glob(f"*{kind.suffix}") if path.is_file()]
+        for path in sorted(paths, key=lambda path: path.stat().st_mtime):
+            if path.name.startswith("."):
+                if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+                    files.append(Kept("half", "", path, (), ""))
+                continue
+            key = key_in(path.name) or path.stem
+            about = _about(path) if kind in (Kind.STILL, Kind.CLIP) else ""
+            files.append(Kept(kind.word, key, path, tuple(users.get(key, ())), about))
+    return files
+
+
+def _about(path: Path) -> str:
+    """Seed and prompt of a still or clip, from the graph that ComfyUI wrote into it."""
+    try:
+        if path.suffix == Kind.STILL.suffix:
+            with Image.open(path) as image:
+                tags = dict(image.info)
+        else:
+            with av.open(str(path)) as clip:
+                tags = dict(clip.metadata)
+        values = {
+            node.get("_meta", {}).get("title", "").rpartition(": ")[2]: next(
+                iter(node["inputs"].values()), ""
+            )
+            for node in json.loads(tags.get("prompt", "{}")).values()
+        }
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, av.error.FFmpegError):
+        return ""
+    return ", ".join(f"{name} {shown(values[name])}" for name in ("seed", "prompt") if name in values)

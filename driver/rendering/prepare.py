@@ -1,0 +1,127 @@
+"""Render plans: stories with their inputs, checked and ready to be rendered."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from story_studio.story.graph import Files, Plan, plan_of
+from story_studio.story.problems import Problem, Problems
+from story_studio.story.recipes import Profile, load_recipe
+from story_studio.story.schema import Story, load
+
+from ..comfy.client import Comfy
+from .inputs import InputFile, Inputs, gather
+
+
+@dataclass(frozen=True)
+class RenderPlan(Plan):
+    """A story with its inputs, by scene; `files`, their names on a server, follow from their content.
+
+    Attributes:
+        inputs: of the scenes that are rendered. Stills alone need none.
+        failed: why scenes are given up before the render begins.
+    """
+
+    inputs: dict[str, Inputs] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        story: Story,
+        profile: Profile,
+        inputs: dict[str, Inputs],
+        *,
+        failed: dict[str, str] | None = None,
+        clips: bool = True,
+    ) -> RenderPlan:
+        """The plan of a story with these inputs."""
+        files = {scene.id: Files("", None) for scene in story.scenes}
+        files |= {scene: scene_inputs.files for scene, scene_inputs in inputs.items()}
+        return cls(story, profile, files, clips, inputs, failed or {})
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Length of each scene's recording."""
+        return {scene: inputs.recording.seconds for scene, inputs in self.inputs.items()}
+
+    @property
+    def contents(self) -> dict[str, str]:
+        """SHA-256 of all input files, by their names on a server."""
+        return {file.server_name: file.sha256 for file in self._files()}
+
+    def upload(self, comfy: Comfy) -> None:
+        """Gives the server every input file that it does not have."""
+        for file in self._files():
+            folder, _, name = file.server_name.rpartition("/")
+            comfy.upload(file.path, name, folder)
+
+    def copy_inputs(self, folder: Path) -> None:
+        """Copies every input file into ComfyUI's input folder."""
+        for file in self._files():
+            target = folder / file.server_name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file.path, target)
+
+    def _files(self) -> Iterator[InputFile]:
+        for inputs in self.inputs.values():
+            yield from inputs.all
+
+
+def prepare(paths: Sequence[Path], profile: str | None, downloads: Path) -> list[RenderPlan]:
+    """The plans of story files.
+
+    Args:
+        paths: YAML or JSON files.
+        profile: a profile's name, instead of the stories' own.
+        downloads: an existing folder for what has an address.
+
+    Raises:
+        Problems: everything that is wrong with any of the stories.
+    """
+    plans: list[RenderPlan] = []
+    names: list[str] = []
+    problems: list[Problem] = []
+    for number, path in enumerate(paths):
+        try:
+            story = load(path)
+        except Problems as error:
+            problems += error.problems
+            continue
+        if profile:
+            story = story.model_copy(update={"profile": profile})
+        names.append(story.project_id)
+        folder = downloads / str(number)
+        folder.mkdir()
+        found: Plan | None = None
+        inputs: dict[str, Inputs] | None = None
+        with _collecting(problems, path):
+            found = _plan(story, path)
+        with _collecting(problems, path):
+            inputs = gather(story, path.parent, folder)
+        if found and inputs is not None:
+            plans.append(RenderPlan.of(story, found.profile, inputs))
+    problems += [
+        Problem("project_id", f"{name!r} is used by two stories: they would overwrite each other.")
+        for name in sorted({name for name in names if names.count(name) > 1})
+    ]
+    if problems:
+        raise Problems(problems)
+    return plans
+
+
+def _plan(story: Story, path: Path) -> Plan:
+    return plan_of(story, {}, lambda recipe, kind: load_recipe(path.parent / recipe, kind))
+
+
+@contextmanager
+def _collecting(problems: list[Problem], path: Path) -> Iterator[None]:
+    """Adds the problems of a story's file to `problems`, so that all errors are reported together."""
+    try:
+        yield
+    except Problems as error:
+        problems += [Problem(f"{path}: {where}", what) for where, what in error.problems]

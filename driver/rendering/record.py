@@ -1,0 +1,101 @@
+"""What a render has made so far, from which the manifests of its stories are written."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import av
+
+from story_studio.story.graph import SceneId, warnings
+from story_studio.story.results import Kind
+from story_studio.story.schema import Scene
+
+from .manifest import (
+    Manifest,
+    NodeCounts,
+    Result,
+    SceneEntry,
+    VideoResult,
+    film_settings,
+    read_manifest,
+    scene_settings,
+)
+from .prepare import RenderPlan
+
+
+@dataclass
+class Record:
+    """What a render of several stories has made and seen so far.
+
+    Attributes:
+        results: the finished files, by the story's number and the file's name.
+        failed: why scenes were given up.
+        events: what went wrong and was recovered from, a sentence each.
+        seconds: how long ComfyUI worked for each scene.
+        between: seconds from the last still to the end of the first clip's first step; None unless both
+            were made.
+        loads: how often each model file was named by a loader that ran.
+        executed: nodes that ran, by submission.
+        nodes: of the last graph.
+        out_of_memory: how often memory ran out.
+    """
+
+    results: dict[tuple[int, str], Result] = field(default_factory=dict)
+    failed: dict[SceneId, str] = field(default_factory=dict)
+    events: list[str] = field(default_factory=list)
+    seconds: defaultdict[SceneId, float] = field(default_factory=lambda: defaultdict(float))
+    between: float | None = None
+    loads: Counter[str] = field(default_factory=Counter)
+    executed: set[tuple[str, str]] = field(default_factory=set)
+    nodes: int = 0
+    out_of_memory: int = 0
+
+    def manifest(self, plan: RenderPlan, number: int, folder: Path, seconds: dict[str, float]) -> Manifest:
+        """The manifest of the story of this number, whose files are in `folder`."""
+        story = plan.story
+        scenes = [self._scene(plan, number, scene, folder) for scene in story.scenes]
+        film = self.results.get((number, Kind.FILM.project_file()))
+        finished = sum(scene.result(Kind.CLIP if plan.clips else Kind.STILL) is not None for scene in scenes)
+        complete = finished == len(scenes) and (film or not story.film or not plan.clips)
+        between = {} if self.between is None else {"between": self.between}
+        manifest = Manifest(
+            project_id=story.project_id,
+            title=story.title,
+            status="complete" if complete else "partial" if finished else "failed",
+            profile=story.profile,
+            film=_measured(film, folder, settings=film_settings(plan)) if film else None,
+            storyboard=self.results.get((number, Kind.SHEET.project_file())),
+            scenes=scenes,
+            warnings=warnings(plan) + self.events,
+            seconds={name: round(spent, 2) for name, spent in {**seconds, **between}.items()},
+            model_loads=dict(sorted(self.loads.items())),
+            out_of_memory=self.out_of_memory,
+            nodes=NodeCounts(in_graph=self.nodes, executed=len(self.executed)),
+        )
+        if not complete and (before := read_manifest(folder)):
+            # What this render did not get to is still in use.
+            manifest.earlier = sorted(set(before.keys()))
+        return manifest
+
+    def _scene(self, plan: RenderPlan, number: int, scene: Scene, folder: Path) -> SceneEntry:
+        scene_id = SceneId(number, scene.id)
+        entry: dict[str, Any] = {"id": scene.id, "seed": plan.story.seed_of(scene)}
+        if still := self.results.get((number, Kind.STILL.project_file(scene.id))):
+            entry["still"] = still
+        if clip := self.results.get((number, Kind.CLIP.project_file(scene.id))):
+            entry["clip"] = _measured(clip, folder)
+        if reason := self.failed.get(scene_id):
+            entry["error"] = reason
+        settings, seconds = scene_settings(plan, scene), round(self.seconds[scene_id], 2)
+        return SceneEntry(**entry, settings=settings, seconds=seconds)
+
+
+def _measured(result: Result, folder: Path, **more: Any) -> VideoResult:
+    with av.open(str(folder / result.file)) as container:
+        video = container.streams.video[0]
+        seconds = round((container.duration or 0) / av.time_base, 3)
+        size = {"width": video.width, "height": video.height}
+    return VideoResult(**result.model_dump(exclude_unset=True), seconds=seconds, **size, **more)

@@ -1,0 +1,237 @@
+"""One render of several stories: its graph is submitted until every scene is finished or given up."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from story_studio.story.graph import Graph, SceneId
+from story_studio.story.problems import Problem, Problems, nearest
+from story_studio.story.results import Kind
+
+from ..cancel import Cancel
+from ..comfy import models
+from ..comfy.client import Comfy, ComfyError, Lost, Rejected, Stuck, Unreachable
+from ..comfy.events import Event, Executed, Executing, Failed, Finished, Progress
+from ..comfy.instance import ComfyInstance
+from ..comfy.prompt import PromptRun, run_prompt
+from ..comfy.queue import Router, needs
+from ..files import sha256_of
+from .manifest import Result
+from .prepare import RenderPlan
+from .progress import OnProgress, ProgressTracker
+from .record import Record
+
+OnResult = Callable[[Path, str], None]
+_HOUR, _A_STILL, _A_SECOND = 3600.0, 600.0, 600.0
+"""Seconds that a graph may take: an hour, and so many for each still and each second of audio, ten times
+what two cores without a GPU need."""
+
+
+class RenderError(Exception):
+    """A render that failed as a whole, not because of one scene."""
+
+
+def check(graph: Graph, comfy: Comfy) -> None:
+    """Checks that the server has every node and model file that a graph names.
+
+    Raises:
+        Problems: everything that is missing, with its folder, size and address.
+    """
+    known = comfy.object_info()
+    classes = {node["class_type"] for node in graph.nodes.values()}
+    problems = [
+        Problem("server", f"has no node {name}: install the node pack there with ./install.sh --into, {hint}")
+        for name in sorted(classes - set(known))
+        if (hint := nearest(name, known) if not name.startswith("StoryStudio_") else "then restart it.")
+    ]
+    problems += [Problem("models", str(file)) for file in models.missing(graph.nodes, comfy)]
+    if problems:
+        raise Problems(problems)
+
+
+@dataclass
+class Run:
+    """A render in progress.
+
+    Attributes:
+        plans: the stories.
+        folders: where the files of each story go.
+        instance: the server.
+        router: gives turns where several renders share the server.
+        on_progress: called with the status at every step.
+        on_result: called with each file as soon as it is stored, and its key.
+        cancel: ends the render when it is set.
+        record: what was made so far.
+        tracker: how far the render is.
+    """
+
+    plans: Sequence[RenderPlan]
+    folders: Sequence[Path]
+    instance: ComfyInstance
+    router: Router
+    on_progress: OnProgress
+    on_result: OnResult
+    cancel: Cancel
+    record: Record = field(init=False)
+    tracker: ProgressTracker = field(init=False)
+    _scene: SceneId | None = None
+    _retries: Counter[SceneId] = field(default_factory=Counter)
+    _graph: Graph = field(default_factory=Graph)
+    _since: float = 0.0
+    _stills_end: float | None = None
+
+    def __post_init__(self) -> None:
+        seconds: dict[SceneId, float] = {}
+        failed: dict[SceneId, str] = {}
+        for number, plan in enumerate(self.plans):
+            seconds |= {SceneId(number, scene): length for scene, length in plan.seconds.items()}
+            failed |= {SceneId(number, scene): reason for scene, reason in plan.failed.items()}
+        self.record = Record(failed=failed)
+        self.tracker = ProgressTracker(seconds, self.on_progress)
+
+    def submit(self, graph: Graph) -> bool:
+        """Runs a graph to its end; False if it is to be submitted again, without the scenes that failed."""
+        comfy, prompt_id = self.instance.comfy, str(uuid.uuid4())
+        self._graph, self._scene, self.record.nodes = graph, None, len(graph.nodes)
+        self.tracker.start(graph)
+        audio = sum(self.tracker.seconds[scene] for scene in graph.clips)
+        timeout = _HOUR + _A_STILL * len(graph.stills) + _A_SECOND * audio
+        starts = self.instance.starts
+        try:
+            with self.router.turn(prompt_id, *needs(graph, comfy), self.cancel):
+                self._since = time.monotonic()
+                end = run_prompt(
+                    comfy,
+                    graph.nodes,
+                    self._observe,
+                    prompt_id=prompt_id,
+                    timeout=timeout,
+                    cancel=self.cancel,
+                )
+        except Rejected as error:
+            self._give_up_rejected(error)
+            return False
+        except (Unreachable, Lost, Stuck) as error:
+            if self.instance.server is None:
+                with contextlib.suppress(ComfyError):
+                    comfy.cancel(prompt_id)
+            self._restart(error, starts)
+            return False
+        for node, output in end.outputs.items():
+            self._collect(end, node, output)
+        if end.failed:
+            self._note_failure(end.failed)
+        elif end.status != "success":
+            raise RenderError(f"ComfyUI ended the render ({end.status}): run the command again.")
+        return end.failed is None
+
+    def _observe(self, run: PromptRun, event: Event) -> None:
+        now = time.monotonic()
+        if isinstance(event, Executing | Finished) and self._scene:
+            self.record.seconds[self._scene] += now - self._since
+        if isinstance(event, Executing):
+            self._since, self._scene = now, self._graph.owners[event.node].scene
+            self._note_execution(run.id, event.node)
+        elif isinstance(event, Progress) and event.max:
+            # Nodes without a bar of their own, like loaders, count to one.
+            stepped = event.max > 1 and event.value >= 1 and self._graph.owners[event.node].phase == "clip"
+            if stepped and self._stills_end and self.record.between is None:
+                self.record.between = now - self._stills_end
+            self.tracker.step(event.node, event.value, event.max)
+        elif isinstance(event, Executed):
+            self._collect(run, event.node, event.output)
+
+    def _note_execution(self, prompt_id: str, node: str) -> None:
+        self.tracker.executing(node)
+        # The nodes of another submission have other numbers.
+        if (prompt_id, node) not in self.record.executed:
+            self.record.loads.update(models.read_by(self._graph.nodes[node], self.instance.comfy))
+        self.record.executed.add((prompt_id, node))
+
+    def _note_failure(self, failed: Failed) -> None:
+        """Gives up the scene that failed; or, if it ran out of memory for the first time, frees memory."""
+        if "[Errno 28]" in failed.message:
+            raise RenderError(
+                f"The disk of ComfyUI's output folder is full ({failed.message}): free some space and run "
+                "the same command again; what is finished is kept."
+            )
+        owner = self._graph.owners.get(failed.node)
+        if owner is None or owner.scene is None:
+            name = self._graph.nodes.get(failed.node, {}).get("_meta", {}).get("title", failed.node)
+            raise RenderError(f"{name} ({failed.class_type}): {failed.message}")
+        self.record.out_of_memory += failed.out_of_memory
+        if failed.out_of_memory and not self._retries[owner.scene]:
+            self._retries[owner.scene] += 1
+            text = f"{owner.scene.scene} ran out of memory: it is tried once more with all memory freed."
+            self.record.events.append(text)
+            self.instance.say(text)
+            with contextlib.suppress(ComfyError):
+                self.instance.comfy.free()
+        else:
+            self.record.failed[owner.scene] = failed.message
+
+    def _give_up_rejected(self, error: Rejected) -> None:
+        """Gives up the scenes whose nodes ComfyUI does not accept; raises `error` if there are none."""
+        scenes: dict[SceneId, str] = {}
+        for node, rejection in error.node_errors.items():
+            owner = self._graph.owners.get(node)
+            if owner and owner.scene:
+                reasons = [
+                    f"{each.get('message')}: {each.get('details')}" for each in rejection.get("errors", [])
+                ]
+                scenes[owner.scene] = f"{rejection.get('class_type')}: {'; '.join(reasons)}"
+        if not scenes:
+            raise error
+        self.record.failed |= scenes
+
+    def _restart(self, error: ComfyError, starts: int) -> None:
+        scene = self._scene
+        how = self.instance.restart(error, scene.scene if scene else "the graph", starts)
+        self.record.events.append(how)
+        if scene:
+            self._retries[scene] += 1
+            if self._retries[scene] > 1:
+                self.record.failed[scene] = f"{how} It happened twice, so it was given up."
+                self.instance.finished()
+
+    def _collect(self, run: PromptRun, node: str, output: dict[str, Any]) -> None:
+        """Stores a result as soon as it is finished."""
+        target = self._target(node)
+        items = output.get("images") or []
+        if target is None or not items or target in self.record.results:
+            return
+        number, name = target
+        path = self.folders[number] / name
+        self.instance.comfy.fetch(items[0], path)
+        about = output.get("checkpoint", [{}])[0]
+        # What ComfyUI still has in memory says what was true when it was made.
+        reused = bool(about.get("reused")) or node in run.cached
+        key = {"key": about["key"]} if about.get("key") else {}
+        self.record.results[target] = Result(
+            file=name, sha256=sha256_of(path), bytes=path.stat().st_size, reused=reused, **key
+        )
+        if node in self._graph.stills.values() and not reused:
+            self._stills_end = time.monotonic()
+        self.instance.finished()
+        self.tracker.made(node, reused)
+        self.on_result(path, key.get("key", ""))
+
+    def _target(self, node: str) -> tuple[int, str] | None:
+        """The story's number and the file's name of what a node makes."""
+        graph = self._graph
+        for kind, nodes in ((Kind.STILL, graph.stills), (Kind.CLIP, graph.clips)):
+            for scene, made_by in nodes.items():
+                if made_by == node:
+                    return scene.story, kind.project_file(scene.scene)
+        for kind, nodes in ((Kind.SHEET, graph.sheets), (Kind.FILM, graph.films)):
+            for number, made_by in nodes.items():
+                if made_by == node:
+                    return number, kind.project_file()
+        return None

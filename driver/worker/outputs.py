@@ -1,0 +1,181 @@
+"""The files that a workflow saved, in the response to its job.
+
+They come back as `images`, `videos` (also animated images), `audio` and `files` (all else), each with its
+content while all of it is small and there is no bucket, and else with its address in the store.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from ..cancel import Cancel
+from ..comfy.client import Comfy, ComfyError, Unreachable
+from ..media_types import media_type
+from ..storage.folder import FolderStore
+from ..storage.store import Store
+from .schema import OutputFile, WorkflowAnswer
+
+MediaKind = Literal["images", "videos", "audio", "files"]
+MAX_INLINE = 1_000_000
+"""Characters of base64 and text that a response may hold in all; RunPod drops responses that are too long."""
+
+
+class SavedFile(NamedTuple):
+    """A file that a workflow saved: what it is, its name on the server, its copy here."""
+
+    kind: MediaKind
+    name: str
+    content_type: str
+    path: Path
+
+
+def fetch_saved(
+    outputs: dict[str, dict[str, Any]],
+    comfy: Comfy,
+    folder: Path,
+    cancel: Cancel,
+    on_error: Callable[[str, str], None],
+) -> tuple[list[SavedFile], int]:
+    """Gets each file that was saved, once.
+
+    Args:
+        outputs: by node.
+        comfy: the server.
+        folder: for the copies; made if need be.
+        cancel: ends this when it is set.
+        on_error: called with the node and the reason for each file that cannot be fetched.
+
+    Returns:
+        The files, and how many were only previews, which are left on the server.
+
+    Raises:
+        Unreachable: the server does not answer.
+        Cancelled: `cancel` was set.
+    """
+    seen: set[tuple[str, str, str]] = set()
+    saved: list[SavedFile] = []
+    previews = 0
+    for node_id, output in outputs.items():
+        for key, item in _items(output):
+            place = (item["filename"], str(item.get("subfolder", "")), str(item.get("type", "output")))
+            if place in seen:
+                continue
+            seen.add(place)
+            if place[2] == "temp":
+                previews += 1
+                continue
+            cancel.check()
+            try:
+                path = comfy.fetch(item, folder / str(len(seen)))
+            except Unreachable:
+                raise
+            except ComfyError as error:
+                on_error(node_id, str(error))
+                continue
+            content_type = media_type(place[0])
+            saved.append(SavedFile(kind_of(key, output, content_type), place[0], content_type, path))
+    return saved, previews
+
+
+def kind_of(key: str, output: dict[str, Any], content_type: str) -> MediaKind:
+    """The field of the response for a file that is under `key` in a node's output."""
+    family = content_type.partition("/")[0]
+    # ComfyUI reports videos as animated images, and Video Helper Suite reports all that it saves as GIFs.
+    animated = key == "gifs" or True in (output.get("animated") or ())
+    if family == "video" or (family == "image" and animated):
+        return "videos"
+    return "images" if family == "image" else "audio" if family == "audio" else "files"
+
+
+def store_or_inline(
+    saved: list[SavedFile], texts: list[str], store: Store, job_id: str, folder: Path, cancel: Cancel
+) -> WorkflowAnswer:
+    """The response with these files and texts; the files here are removed on the way.
+
+    Raises:
+        StorageError: the store fails.
+        Cancelled: `cancel` was set.
+    """
+    warnings = []
+    if len(json.dumps(texts)) > MAX_INLINE // 10:
+        path = folder / "text.json"
+        path.write_text(json.dumps(texts), encoding="utf-8")
+        saved, texts = [*saved, SavedFile("files", path.name, "application/json", path)], []
+        warnings.append(f"The text is too long for a response: it is in {path.name}.")
+    inline_size = sum((file.path.stat().st_size + 2) // 3 * 4 for file in saved) + len(json.dumps(texts))
+    inline = isinstance(store, FolderStore) and inline_size <= MAX_INLINE
+    files: dict[MediaKind, list[OutputFile]] = {"images": [], "videos": [], "audio": []}
+    taken: set[str] = set()
+    for file in saved:
+        cancel.check()
+        files.setdefault(file.kind, []).append(
+            _inline(file) if inline else _stored(file, store, _store_key(job_id, file.name, taken))
+        )
+        file.path.unlink()
+    response = WorkflowAnswer(
+        images=files["images"],
+        videos=files["videos"],
+        audio=files["audio"],
+        warnings=warnings,
+        generation_time=0.0,
+    )
+    if "files" in files:
+        response.files = files["files"]
+    if texts:
+        response.text = texts
+    if not saved and not texts:
+        # worker-comfyui's word for it.
+        response.status = "success_no_images"
+    return response
+
+
+def _items(output: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    lists = [(key, items) for key, items in output.items() if isinstance(items, list)]
+    named = [(key, item) for key, items in lists for item in items if isinstance(item, dict)]
+    return [(key, item) for key, item in named if isinstance(item.get("filename"), str)]
+
+
+def _inline(file: SavedFile) -> OutputFile:
+    content = file.path.read_bytes()
+    return OutputFile(
+        filename=file.name,
+        type="base64",
+        data=base64.b64encode(content).decode(),
+        content_type=file.content_type,
+        bytes=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+    )
+
+
+def _stored(file: SavedFile, store: Store, key: str) -> OutputFile:
+    stored = store.upload(file.path, key)
+    return OutputFile(
+        filename=file.name,
+        type="s3_url",
+        data=store.url(stored.key),
+        content_type=file.content_type,
+        bytes=stored.bytes,
+        sha256=stored.sha256 or "",
+    )
+
+
+def _store_key(job_id: str, name: str, taken: set[str]) -> str:
+    """Where a file goes in the store; another one of its name, from another subfolder, gets a number."""
+    job = re.sub(r"[^A-Za-z0-9_.-]+", "-", job_id).lstrip(".")[:64]
+    if job != job_id:
+        # Or two jobs could get the same folder.
+        job = f"job-{job}-{zlib.crc32(job_id.encode()):08x}"
+    path = Path(re.sub(r"[^A-Za-z0-9_.-]+", "-", name).lstrip(".-")[-100:] or "file")
+    safe, number = path.name, 1
+    while safe.lower() in taken:
+        number += 1
+        safe = f"{path.stem}-{number}{path.suffix}"
+    taken.add(safe.lower())
+    return f"StoryStudio/workflow/{job}/{safe}"
