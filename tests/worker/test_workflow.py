@@ -255,7 +255,10 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
             "workflow.2.class_type: the class 'Zzyzx' (and of 1 more) is not installed, install its",
         ],
     ),
-    ({"1": picture(), "2": save(images="7")}, ["workflow.2.inputs.images: is linked to node 7, which does not exist"]),
+    (
+        {"1": picture(), "2": save(images="7")},
+        ["workflow.2.inputs.images: is linked to node 7, which does not exist"],
+    ),
     ({"1": picture()}, ["workflow: has no node that saves anything: add one, like SaveImage"]),
     (
         {"1": picture(), "2": save(), "3": node("SaveImage")},
