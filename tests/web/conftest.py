@@ -146,6 +146,12 @@ def newer_canvas(open_canvas: Callable[[str], Canvas], newer_studio: str) -> Can
     return open_canvas(newer_studio)
 
 
+@pytest.fixture(params=["canvas", "newer_canvas"])
+def artist(request: pytest.FixtureRequest) -> Canvas:
+    """ComfyUI with its own interface and with a newer one."""
+    return request.getfixturevalue(request.param)
+
+
 @pytest.fixture(scope="session")
 def voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A voice of 0.4 s."""
