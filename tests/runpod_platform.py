@@ -82,6 +82,7 @@ class Platform(ThreadingHTTPServer):
         endpoint: what REST tells of the endpoint; its `workers` can be changed there.
         scales: each `workers.min` that was set, in order.
         workers: ids of the workers that were seen and not killed by `worker`.
+        retry_after: the header of that name in what `fail_next` answers, if it is not empty.
     """
 
     daemon_threads = True
@@ -100,6 +101,7 @@ class Platform(ThreadingHTTPServer):
         self.workers: set[str] = set()
         self.stops: dict[str, list[str]] = {}
         self.closed = False
+        self.retry_after = ""
         self._faults: list[int] = []
 
     def __enter__(self) -> Platform:
@@ -350,6 +352,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         text = b"" if status == 204 else json.dumps(data).encode()
         self.send_response(status)
+        if status >= 400 and self.server.retry_after:
+            self.send_header("Retry-After", self.server.retry_after)
         if status != 204:
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(text)))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from .core import execution, folders, server
-from .story.keys import ORDER, PASSING, Keys
+from .story.keys import ORDER, PASSING, UNDECLARED, Keys
 from .story.recipes import is_link
 from .story.results import KEY, STORE, Kind
 
@@ -33,9 +33,14 @@ def key_of(graph: Graph, node_id: str) -> str:
     """The key of a Still's or Clip's result, or of the take that it is set to.
 
     Returns:
-        24 hexadecimal digits.
+        24 hexadecimal digits. A result that only version 0.1.0 made is named by the key that it had there.
     """
-    return Keys(graph.get_node, _effective_inputs, _fingerprint).of(node_id)
+    key, earlier = (
+        Keys(graph.get_node, _default_of, _fingerprint, as_written).of(node_id)
+        for as_written in (False, True)
+    )
+    kind = next(kind for kind in Kind if kind.node == graph.get_node(node_id)["class_type"])
+    return earlier if earlier != key and not find(kind, key) and find(kind, earlier) else key
 
 
 def find(kind: Kind, key: str) -> Path | None:
@@ -103,23 +108,20 @@ def _folder(kind: Kind) -> Path:
     return folders.output() / STORE / kind.folder
 
 
-def _effective_inputs(node: dict[str, Any]) -> dict[str, Any]:
-    """The inputs that affect the node's output: all links, and the constants that the class declares.
-
-    Optional inputs at their default are left out, so that an input added later changes no existing key.
-    """
-    cls = node["class_type"]
-    return {
-        name: value
-        for name, value in node["inputs"].items()
-        if name != ORDER
-        and (is_link(value) or execution.default_without_effect(cls, name) not in (execution.NEVER, value))
-    }
+def _default_of(cls: str, name: str) -> Any:
+    default = execution.default_without_effect(cls, name)
+    return UNDECLARED if default is execution.NEVER else default
 
 
 def _fingerprint(node: dict[str, Any]) -> str:
+    cls = node["class_type"]
     values = execution.fingerprint(
-        node, lambda: {name: value for name, value in _effective_inputs(node).items() if not is_link(value)}
+        node,
+        lambda: {
+            name: value
+            for name, value in node["inputs"].items()
+            if name != ORDER and not is_link(value) and _default_of(cls, name) not in (UNDECLARED, value)
+        },
     )
     # NaN means "always changed", so such a result is never found again.
     return uuid.uuid4().hex if any(value != value for value in values) else json.dumps(values, default=str)

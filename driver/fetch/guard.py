@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-import logging
 import os
 import socket
 import threading
@@ -24,8 +23,6 @@ ALLOW_PRIVATE = "STORY_STUDIO_ALLOW_PRIVATE_ADDRESSES"
 """Set to 1 in a private deployment that serves its files from its own network."""
 _UNICAST = ipaddress.ip_network("2000::/3")
 _6TO4 = ipaddress.ip_network("2002::/16")
-# Below this level urllib3 logs whole addresses, whose query may hold a key.
-logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 class Refused(Exception):

@@ -1,4 +1,4 @@
-"""A client of one RunPod endpoint: jobs that survive lost connections, workers that are given back."""
+"""A client of one RunPod endpoint: jobs that survive lost connections, workers that are released again."""
 
 from __future__ import annotations
 
@@ -14,49 +14,49 @@ from types import FrameType
 from typing import Any, NamedTuple, NoReturn
 
 import requests
+from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
+from urllib3.exceptions import ConnectTimeoutError
 
 from story_studio.story.problems import Problem, Problems
 
+from .transport import RETRY_ONCE, TIMEOUT, session
+
 KEY = "RUNPOD_API_KEY"
 MAX_BYTES = 10_000_000
-"""What the platform takes as one job."""
-PATIENCE = 20 * 60.0
-"""Seconds without any answer about a job until it is no longer asked for: results are kept for 30 minutes."""
-_SHORT_PATIENCE = 120.0
-_TIMEOUT = (10, 60)
+"""The largest job that the platform accepts."""
+MAX_SILENCE = 20 * 60.0
+"""Seconds for which a job's status may be unavailable; the platform keeps results for 30 minutes."""
 _POLLS = (0.5, 5.0)
-"""Seconds between two questions about jobs: at first, and at most while nothing changes."""
-_WAITS = (0.5, 30.0)
-"""Seconds until something is asked again that was not answered: at first, and at most."""
+"""Seconds between two polls: at first, and at most while nothing changes."""
 _FINAL = ("COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT")
 
 
 class EndpointError(Exception):
-    """The endpoint did not do what was asked of it: a sentence that says what to do, without the key."""
+    """A request to the endpoint failed. The message says what to do, and does not contain the key."""
 
 
 class NoAnswer(EndpointError):
-    """No answer, or one that says that the platform is overloaded.
+    """No response, or one that says that the platform is overloaded.
 
     Attributes:
-        received: whether the request may have been taken all the same.
+        received: whether the request may have been carried out all the same.
     """
 
-    def __init__(self, what: str, received: bool):
-        super().__init__(what)
+    def __init__(self, message: str, received: bool):
+        super().__init__(message)
         self.received = received
 
 
 class JobState(NamedTuple):
-    """A job as the platform tells it.
+    """A job's state on the platform.
 
     Attributes:
-        id: the platform's name for it.
-        status: IN_QUEUE, IN_PROGRESS, or one of those that `ended` knows.
-        output: while it runs its last progress message, at its end its answer; or None.
+        id: the platform's id of the job.
+        status: IN_QUEUE, IN_PROGRESS, or one of those that `ended` lists.
+        output: its last progress message while it runs, and its result once it has ended; or None.
         error: why it failed, or "".
-        worker: who does it, or "".
+        worker: the id of its worker, or "".
     """
 
     id: str
@@ -67,12 +67,12 @@ class JobState(NamedTuple):
 
     @property
     def ended(self) -> bool:
-        """Whether it is COMPLETED, FAILED, CANCELLED or TIMED_OUT, and nothing will change any more."""
+        """Whether it is COMPLETED, FAILED, CANCELLED or TIMED_OUT, which are final."""
         return self.status in _FINAL
 
 
 class Workers(NamedTuple):
-    """How many workers an endpoint keeps, and how many it may have."""
+    """The endpoint's limits: workers that are always kept ready, and workers at most."""
 
     min: int
     max: int
@@ -81,10 +81,10 @@ class Workers(NamedTuple):
 class Endpoint:
     """One endpoint. The key comes from RUNPOD_API_KEY.
 
-    RUNPOD_ENDPOINT_BASE_URL and RUNPOD_REST_URL name another platform than RunPod's own.
+    RUNPOD_ENDPOINT_BASE_URL and RUNPOD_REST_URL replace the addresses of RunPod itself.
 
     Args:
-        endpoint_id: the platform's name for it, letters and digits.
+        endpoint_id: the platform's id of it, letters and digits.
 
     Raises:
         Problems: the key or the id is missing or wrong.
@@ -95,10 +95,10 @@ class Endpoint:
         problems = []
         if not key or not key.isascii() or not key.isprintable():
             problems.append(
-                Problem(KEY, "is not set, or is no key: create one in RunPod's settings, and set it.")
+                Problem(KEY, "is not set, or is not a key: create one in RunPod's settings, and set it.")
             )
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", endpoint_id):
-            problems.append(Problem("--endpoint", "is no endpoint's id: copy it from the endpoint's page."))
+            problems.append(Problem("--endpoint", "is not an endpoint's id: copy it from its page."))
         if problems:
             raise Problems(problems)
         self.id = endpoint_id
@@ -106,94 +106,104 @@ class Endpoint:
         rest = os.environ.get("RUNPOD_REST_URL") or "https://api.runpod.io/v2"
         self._jobs = f"{base.rstrip('/')}/{endpoint_id}"
         self._rest = f"{rest.rstrip('/')}/serverless/{endpoint_id}"
-        self._session = requests.Session()
+        self._session = session()
+        self._session.mount(f"{self._jobs}/run", HTTPAdapter(max_retries=RETRY_ONCE))
         self._session.auth = _Bearer(key)
 
     def health(self) -> dict[str, Any]:
-        """How many `jobs` and `workers` there are, by state. Raises EndpointError."""
-        return self._ask("GET", f"{self._jobs}/health")
+        """The numbers of `jobs` and `workers` by state. Raises EndpointError."""
+        return self._request("GET", f"{self._jobs}/health")
 
-    def submit(self, given: dict[str, Any], execution: float, ttl: float) -> str:
-        """Queues a job; its id.
+    def submit(self, job_input: dict[str, Any], execution: float, ttl: float) -> str:
+        """Queues a job and returns its id.
 
         Args:
-            given: the job's input.
-            execution: seconds that it may run.
-            ttl: seconds from now until it is ended even while it waits or runs; at most a week.
+            job_input: the job's input.
+            execution: seconds for which it may run.
+            ttl: seconds from now until it is ended, even in the queue; at most a week.
 
         Raises:
             Problems: it is larger than MAX_BYTES.
-            EndpointError: it is not queued, or may be queued, which the sentence then says.
+            EndpointError: it was not queued; or it may have been, as the message then says.
         """
         policy = {"executionTimeout": round(execution * 1000), "ttl": round(ttl * 1000)}
-        job = {"input": given, "policy": policy}
+        job = {"input": job_input, "policy": policy}
         size = len(json.dumps(job).encode())
         if size > MAX_BYTES:
-            most = MAX_BYTES // 10**6
-            what = f"has {size / 1e6:.1f} MB, and the platform takes {most}: give addresses, not data."
+            limit = f"{MAX_BYTES // 10**6} MB"
+            what = f"is {size / 1e6:.1f} MB, and the platform accepts {limit}: use addresses instead of data."
             raise Problems([Problem("the job", what)])
         try:
-            return str(self._ask("POST", f"{self._jobs}/run", job, once=True)["id"])
+            return str(self._request("POST", f"{self._jobs}/run", job)["id"])
         except NoAnswer as error:
             if not error.received:
                 raise
             raise EndpointError(
-                f"{error} Whether the job was taken is not known: look at the requests on the endpoint's "
-                "page and cancel it there, or wait for its end; then run the same command again."
+                f"{error} The job may have been queued: look at the requests on the endpoint's page, and "
+                "cancel it there or wait until it has ended; then run the same command again."
             ) from None
 
     def status(self, job: str) -> JobState:
-        """The job's present state. Raises EndpointError."""
-        return self._status(job, _SHORT_PATIENCE)
+        """The job's current state. Raises EndpointError."""
+        return _state(self._request("GET", f"{self._jobs}/status/{job}"))
 
     def cancel(self, job: str) -> JobState:
         """Ends a job that waits or runs; one that has ended stays as it is. Raises EndpointError."""
-        return _state(self._ask("POST", f"{self._jobs}/cancel/{job}"))
+        return _state(self._request("POST", f"{self._jobs}/cancel/{job}"))
 
     def follow(self, *jobs: str) -> Iterator[JobState]:
-        """Each new state of the jobs until all have ended, their ends included.
-
-        What is not answered is asked again: a lost connection loses no job.
+        """Each new state of the jobs, until all have ended. A lost connection loses no job.
 
         Raises:
-            EndpointError: nothing was answered for PATIENCE, or the platform does not know the key or a job.
+            EndpointError: a job's status was unavailable for MAX_SILENCE, or the platform does not know the
+                key or a job.
         """
-        known: dict[str, JobState] = {}
+        states: dict[str, JobState] = {}
+        last_answers = dict.fromkeys(jobs, time.monotonic())
         pause = _POLLS[0]
-        while True:
-            for job in jobs:
-                if job in known and known[job].ended:
-                    continue
-                state = self._status(job, PATIENCE)
-                if state != known.get(job):
-                    pause, known[job] = _POLLS[0], state
+        while last_answers:
+            for job in list(last_answers):
+                try:
+                    state = self.status(job)
+                except NoAnswer as error:
+                    if time.monotonic() - last_answers[job] < MAX_SILENCE:
+                        continue
+                    raise NoAnswer(
+                        f"{error} The job {job} continues there: run the same command again later to fetch "
+                        "its results.",
+                        error.received,
+                    ) from None
+                last_answers[job] = time.monotonic()
+                if state != states.get(job):
+                    pause, states[job] = _POLLS[0], state
                     yield state
-            if all(state.ended for state in known.values()):
-                return
-            time.sleep(pause)
-            pause = min(pause * 1.5, _POLLS[1])
+                if state.ended:
+                    del last_answers[job]
+            if last_answers:
+                time.sleep(pause)
+                pause = min(pause * 1.5, _POLLS[1])
 
     def workers(self) -> Workers:
-        """The present limits of the endpoint's workers. Raises EndpointError."""
-        told = self._ask("GET", self._rest).get("workers") or {}
+        """The endpoint's current limits. Raises EndpointError."""
+        limits = self._request("GET", self._rest).get("workers") or {}
         try:
-            return Workers(int(told["min"]), int(told["max"]))
+            return Workers(int(limits["min"]), int(limits["max"]))
         except (TypeError, KeyError, ValueError):
-            raise EndpointError(f"The platform does not tell how many workers {self.id} has.") from None
+            raise EndpointError(f"The platform does not say how many workers {self.id} has.") from None
 
     @contextlib.contextmanager
     def raised(self, count: int, say: Callable[[str], None]) -> Iterator[None]:
-        """Keeps at least `count` workers ready, as far as the endpoint may have so many, and gives them back.
+        """Keeps `count` workers ready, or as many as the endpoint may have, and releases them at the end.
 
-        Given back also after errors, Ctrl-C and SIGTERM. A minimum that is higher already stays.
+        Also after errors, Ctrl-C and SIGTERM. A minimum that is already higher stays.
 
         Args:
-            count: from 1.
-            say: told if the workers cannot be raised, which only makes the wait longer, or were changed
-                meanwhile by someone else.
+            count: 1 or more.
+            say: called with a sentence if the minimum cannot be raised, which only makes the wait longer, or
+                if someone else has changed it meanwhile.
 
         Raises:
-            EndpointError: they could not be given back; it says what to set where.
+            EndpointError: the workers could not be released; the message says what to set where.
         """
         try:
             before = self.workers()
@@ -210,104 +220,69 @@ class Endpoint:
                 self._set_workers(target, before.max, say)
                 yield
             except BaseException as error:
-                self._give_back(before.min, target, say, error)
+                self._release(before.min, target, say, error)
                 raise
-            self._give_back(before.min, target, say, None)
+            self._release(before.min, target, say, None)
 
     def _set_workers(self, least: int, most: int, say: Callable[[str], None]) -> None:
         try:
-            self._ask("PATCH", self._rest, {"workers": {"min": least, "max": most}})
+            self._request("PATCH", self._rest, {"workers": {"min": least, "max": most}})
         except EndpointError as error:
             say(f"The endpoint's workers are not kept ready: {error}")
 
-    def _give_back(
+    def _release(
         self, before: int, target: int, say: Callable[[str], None], reason: BaseException | None
     ) -> None:
         with undisturbed():
             try:
                 now = self.workers()
                 if now.min == target:
-                    self._ask("PATCH", self._rest, {"workers": {"min": before, "max": now.max}})
+                    self._request("PATCH", self._rest, {"workers": {"min": before, "max": now.max}})
                 elif now.min != before:
-                    say(
-                        f"Someone else has set the minimum of workers of {self.id} to {now.min}: it stays so."
-                    )
+                    say(f"Someone else has set the active workers of {self.id} to {now.min}: that stays.")
             except EndpointError as error:
                 first = f"{reason}\n" if isinstance(reason, EndpointError | Problems) else ""
                 raise EndpointError(
                     f"{first}{error}\nThe endpoint {self.id} still keeps {target} active workers, which cost "
-                    "money without work. On its page at RunPod, under Edit Endpoint, set Active workers to "
-                    f"{before}."
+                    "money while they are idle. On its page at RunPod, under Edit Endpoint, set Active "
+                    f"workers to {before}."
                 ) from reason
 
-    def _status(self, job: str, patience: float) -> JobState:
-        try:
-            return _state(self._ask("GET", f"{self._jobs}/status/{job}", patience=patience))
-        except NoAnswer as error:
-            raise NoAnswer(
-                f"{error} The job {job} goes on there: run the same command again later, which finds what it "
-                "has made.",
-                error.received,
-            ) from None
-
-    def _ask(
-        self,
-        method: str,
-        url: str,
-        data: Any = None,
-        *,
-        patience: float | None = None,
-        once: bool = False,
-    ) -> dict[str, Any]:
-        """The answer to a request, which is repeated while it gets none.
-
-        `once`: not if it may have been taken, because it would be done twice.
-        """
-        patience = _SHORT_PATIENCE if patience is None else patience
-        deadline, wait = time.monotonic() + patience, _WAITS[0]
-        while True:
-            try:
-                return self._ask_once(method, url, data)
-            except NoAnswer as error:
-                if time.monotonic() + wait > deadline or (once and error.received):
-                    raise
-            time.sleep(wait)
-            wait = min(wait * 2, _WAITS[1])
-
-    def _ask_once(self, method: str, url: str, data: Any) -> dict[str, Any]:
+    def _request(self, method: str, url: str, data: Any = None) -> dict[str, Any]:
         host = url.split("/")[2]
         try:
-            # A redirect would carry the key elsewhere.
-            response = self._session.request(method, url, json=data, timeout=_TIMEOUT, allow_redirects=False)
+            # A redirect would take the key elsewhere.
+            response = self._session.request(method, url, json=data, timeout=TIMEOUT, allow_redirects=False)
         except requests.RequestException as error:
-            unsent = isinstance(error, requests.ConnectTimeout) or "NewConnectionError" in repr(error)
-            # Without the error itself, which tells nothing that a person could use.
-            raise NoAnswer(f"{host} cannot be reached, or the connection broke off.", not unsent) from None
+            # Without the exception itself, which says nothing that a user could act on.
+            message = f"{host} cannot be reached, or the connection broke."
+            raise NoAnswer(message, _may_have_arrived(error)) from None
         if not response.ok or response.is_redirect:
-            self._refused(response, host)
+            self._refuse(response, host)
         try:
-            told = response.json()
+            answer = response.json()
         except requests.JSONDecodeError:
-            told = None
-        if not isinstance(told, dict):
+            answer = None
+        if not isinstance(answer, dict):
             raise EndpointError(f"{host} does not answer as RunPod does: check the addresses in RUNPOD_.")
-        return told
+        return answer
 
-    def _refused(self, response: requests.Response, host: str) -> NoReturn:
+    def _refuse(self, response: requests.Response, host: str) -> NoReturn:
         status = response.status_code
         if status == 429 or status >= 500:
-            # Who is told to come later, or that nobody is there, was not served.
+            # These two say that the request was not served.
             raise NoAnswer(f"{host} is overloaded or down (HTTP status {status}).", status not in (429, 503))
         if status in (401, 403):
             raise EndpointError(
-                f"{host} refuses the key in {KEY} (HTTP status {status}): check it, and that it may do this."
+                f"{host} refuses the key in {KEY} (HTTP status {status}): check it and its permissions."
             )
         if status == 404 and re.search("/(status|cancel)/", response.url):
-            raise EndpointError("The platform does not know this job (any more): it keeps it for 30 minutes.")
+            raise EndpointError(
+                "The platform does not know this job, or no longer: it keeps jobs for 30 minutes."
+            )
         if status == 404:
             raise EndpointError(f"There is no endpoint {self.id} for this key: check --endpoint.")
-        said = _reason(response)
-        raise EndpointError(f"{host} refuses the request (HTTP status {status}){said}")
+        raise EndpointError(f"{host} refuses the request (HTTP status {status}){_reason(response)}")
 
 
 class _Bearer(AuthBase):
@@ -323,7 +298,7 @@ class _Bearer(AuthBase):
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM in it raises KeyboardInterrupt; more do not disturb what cleans up then."""
+    """The first Ctrl-C or SIGTERM raises KeyboardInterrupt; further ones do not interrupt the clean-up."""
     stopped = False
 
     def stop(*_: object) -> None:
@@ -338,12 +313,12 @@ def stoppable() -> Iterator[None]:
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """What is in it is done to its end; a Ctrl-C or SIGTERM that comes meanwhile takes effect then."""
-    came: list[int] = []
-    with _handling(lambda number, _: came.append(number)):
+    """The block runs to its end; a Ctrl-C or SIGTERM that arrives meanwhile takes effect after it."""
+    received: list[int] = []
+    with _handling(lambda number, _: received.append(number)):
         yield
-    if came:
-        signal.raise_signal(came[0])
+    if received:
+        signal.raise_signal(received[0])
 
 
 @contextlib.contextmanager
@@ -351,25 +326,31 @@ def _handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None
     if threading.current_thread() is not threading.main_thread():
         yield  # Only the main thread gets signals.
         return
-    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
-    for one, old in before.items():
-        # Whoever is deaf to it, as what runs in a shell's background, stays so.
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number, old in before.items():
+        # A shell has its background processes ignore them: that stays.
         if old is not signal.SIG_IGN:
-            signal.signal(one, handler)
+            signal.signal(number, handler)
     try:
         yield
     finally:
-        for one, old in before.items():
-            signal.signal(one, old)
+        for number, old in before.items():
+            signal.signal(number, old)
 
 
-def _state(told: dict[str, Any]) -> JobState:
-    job, status, worker = (str(told.get(name) or "") for name in ("id", "status", "workerId"))
-    return JobState(job, status, told.get("output"), _words(told.get("error")), worker)
+def _may_have_arrived(error: requests.RequestException) -> bool:
+    reason = getattr(error.args[0] if error.args else None, "reason", None)
+    # A proxy's error holds the one of the connection to the proxy.
+    return not isinstance(getattr(reason, "original_error", reason), ConnectTimeoutError)
 
 
-def _words(error: Any) -> str:
-    """A job's error without the traceback that the platform's own worker loop packs into it."""
+def _state(answer: dict[str, Any]) -> JobState:
+    job, status, worker = (str(answer.get(name) or "") for name in ("id", "status", "workerId"))
+    return JobState(job, status, answer.get("output"), _message(answer.get("error")), worker)
+
+
+def _message(error: Any) -> str:
+    """A job's error without the traceback that RunPod's worker library adds to it."""
     with contextlib.suppress(TypeError, ValueError):
         error = json.loads(error)
     if isinstance(error, dict):
@@ -379,8 +360,8 @@ def _words(error: Any) -> str:
 
 def _reason(response: requests.Response) -> str:
     try:
-        told = response.json()
-        text = told.get("error") or told.get("detail") or told.get("message")
+        answer = response.json()
+        text = answer.get("error") or answer.get("detail") or answer.get("message")
     except (requests.JSONDecodeError, AttributeError):
         text = None
     return f": {text[:300]}" if isinstance(text, str) else "."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,11 @@ from ..files import sha256_of, written_aside
 from ..rendering.manifest import Manifest, read_manifest
 from ..rendering.progress import OnProgress, Status
 from ..worker.schema import BatchAnswer
+from . import transport
 from .client import EndpointError
 
-_WAITS = (1, 4, 15, 60)
-"""Seconds until a file is fetched again that was broken off."""
+_ATTEMPTS = 5
+"""How often a file is requested that does not arrive as the job made it."""
 
 
 def fetch_results(response: Any, story: Story, folder: Path, on_progress: OnProgress) -> Manifest:
@@ -46,54 +46,66 @@ def fetch_results(response: Any, story: Story, folder: Path, on_progress: OnProg
         files.append((Kind.SHEET.project_file(), batch.storyboard_url, batch.storyboard_sha256))
     files.append((MANIFEST, batch.manifest_url, None))
     folder.mkdir(parents=True, exist_ok=True)
-    with requests.Session() as session:
+    with transport.session() as session:
         for number, (name, url, sha256) in enumerate(files, start=1):
             step = (number, len(files))
             on_progress(Status("film", f"fetching {name}", 1, 1, 1.0, step, 100.0, None))
-            _fetch(session, url, folder / name, sha256)
+            fetch_file(session, url, folder / name, sha256)
     manifest = read_manifest(folder)
     if manifest is None:
         raise EndpointError(wrong)
     return manifest
 
 
-def _fetch(session: requests.Session, url: str, target: Path, sha256: str | None) -> None:
+def fetch_file(session: requests.Session, url: str, target: Path, sha256: str | None) -> None:
+    """Fetches one result, unless `target` is that file already.
+
+    Args:
+        session: one of `transport.session`.
+        url: its address; the query may be a signature, and is in no message.
+        target: replaced once the file is complete.
+        sha256: the file's, if the job says so.
+
+    Raises:
+        EndpointError: it cannot be downloaded, or is not the file that the job made.
+        OSError: `target` cannot be written.
+    """
     if not url.startswith(("http://", "https://")):
         raise EndpointError(
-            "The results are files of the worker, which nobody else can read: set the BUCKET_ variables of "
-            "the endpoint, and run the same command again."
+            "The results are files on the worker, which cannot be read from outside: set the endpoint's "
+            "BUCKET_ variables, and run the same command again."
         )
     if sha256 and target.is_file() and sha256_of(target) == sha256:
         return
     reason = ""
-    for wait in (*_WAITS, None):
+    for _ in range(_ATTEMPTS):
         try:
-            with (
-                written_aside(target) as aside,
-                session.get(url, stream=True, timeout=(10, 60)) as response,
-                aside.open("wb") as file,
-            ):
-                response.raise_for_status()
-                for block in response.iter_content(2**20):
-                    file.write(block)
-                file.flush()
-                if sha256 not in (None, sha256_of(aside)):
-                    raise _Damaged
-            return
-        except _Damaged:
-            reason = "it arrives damaged"
-        except requests.RequestException as error:
-            # Without the address, which may hold a signature.
-            status = error.response.status_code if error.response is not None else 0
-            reason = f"HTTP status {status}" if status else "the connection breaks"
-            if 400 <= status < 500 and status != 429:
+            with session.get(url, stream=True, timeout=transport.TIMEOUT) as response:
+                if response.ok:
+                    return _save(response, target, sha256)
+                reason = f"HTTP status {response.status_code}"
                 break
-        if wait:
-            time.sleep(wait)
+        except _Damaged as error:
+            reason = str(error)
+        except requests.RequestException:
+            reason = "the server cannot be reached"
+            break
     raise EndpointError(
-        f"{target.name} cannot be fetched: {reason}. The same command fetches what is missing."
+        f"{target.name} cannot be fetched: {reason}. Run the same command again to fetch what is missing."
     )
 
 
+def _save(response: requests.Response, target: Path, sha256: str | None) -> None:
+    with written_aside(target) as aside:
+        try:
+            with aside.open("wb") as file:
+                for block in response.iter_content(2**20):
+                    file.write(block)
+        except requests.RequestException:
+            raise _Damaged("the connection broke") from None
+        if sha256 not in (None, sha256_of(aside)):
+            raise _Damaged("it is not the file that the job made")
+
+
 class _Damaged(Exception):
-    """What arrived is not what was stored."""
+    """A file did not arrive as it was made; the message says how."""

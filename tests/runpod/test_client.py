@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from driver.runpod import client as endpoints
+from driver.runpod import transport
 from driver.runpod.client import Endpoint, EndpointError, NoAnswer, stoppable, undisturbed
 from story_studio.story.problems import Problems
 from tests.runpod_platform import ENDPOINT, KEY, Platform
@@ -103,25 +105,68 @@ def test_a_job_that_was_put_back_is_followed_further(platform: Platform, endpoin
     assert [state.status for state in states] == ["COMPLETED"]
 
 
+def test_a_job_is_followed_through_a_long_outage(
+    platform: Platform, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [endpoint.submit(JOB, 60, 60) for _ in range(2)]
+    work(platform, {"output": 1})
+    work(platform, {"output": 2})
+    # Longer than a single request is repeated.
+    monkeypatch.setattr(transport, "RETRY", transport.RETRY.new(total=0))
+    platform.fail_next(1, 500)
+    platform.drop_next(2)
+    states = Endpoint(ENDPOINT).follow(*jobs)
+    assert {state.id: state.output for state in states} == dict(zip(jobs, (1, 2), strict=True))
+
+
 def test_it_gives_up_when_nothing_answers(
     platform: Platform, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = endpoint.submit(JOB, 60, 60)
-    monkeypatch.setattr(endpoints, "PATIENCE", 1.0)
+    monkeypatch.setattr(endpoints, "MAX_SILENCE", 1.0)
+    monkeypatch.setattr(transport, "RETRY", transport.RETRY.new(total=0))
     platform.fail_next(100, 500)
-    with pytest.raises(NoAnswer, match=f"HTTP status 500.*{job} goes on there"):
-        list(endpoint.follow(job))
+    with pytest.raises(NoAnswer, match=f"HTTP status 500.*{job} continues there"):
+        list(Endpoint(ENDPOINT).follow(job))
 
 
 def test_a_job_is_not_submitted_twice(platform: Platform, endpoint: Endpoint) -> None:
     platform.drop_next(1, handled=True)
-    with pytest.raises(EndpointError, match="Whether the job was taken is not known"):
+    with pytest.raises(EndpointError, match="The job may have been queued"):
         endpoint.submit(JOB, 60, 60)
     assert len(platform.jobs) == 1
-    # Who is told to come later was not served.
+    platform.fail_next(1, 502)
+    with pytest.raises(EndpointError, match="HTTP status 502.* The job may have been queued"):
+        endpoint.submit(JOB, 60, 60)
+    assert len(platform.asked) == 2
+    # These say that the request was not carried out.
     platform.fail_next(1, 429)
+    platform.fail_next(1, 503)
     endpoint.submit(JOB, 60, 60)
     assert len(platform.jobs) == 2
+
+
+@pytest.mark.parametrize("unreachable", ["RUNPOD_ENDPOINT_BASE_URL", "HTTP_PROXY"])
+def test_a_job_that_cannot_have_arrived_is_not_looked_for(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, unreachable: str
+) -> None:
+    monkeypatch.setattr(endpoints, "RETRY_ONCE", transport.RETRY_ONCE.new(total=1))
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(unreachable, "http://127.0.0.1:1")
+    with pytest.raises(NoAnswer, match="cannot be reached") as caught:
+        Endpoint(ENDPOINT).submit(JOB, 60, 60)
+    assert not caught.value.received and "queued" not in str(caught.value)
+
+
+def test_a_request_is_repeated_when_the_platform_says(platform: Platform, endpoint: Endpoint) -> None:
+    platform.retry_after = "1"
+    platform.fail_next(1, 429)
+    begun = time.monotonic()
+    endpoint.health()
+    # At once, if the header had no effect.
+    assert time.monotonic() - begun >= 1
+    assert len(platform.asked) == 2
 
 
 def test_a_wrong_key_or_id_is_told_at_once_and_without_the_key(
@@ -151,7 +196,7 @@ def test_a_netrc_does_not_replace_the_key(
 
 
 def test_a_job_that_is_too_large_is_not_sent(platform: Platform, endpoint: Endpoint) -> None:
-    with pytest.raises(Problems, match=r"has 10\.\d MB, and the platform takes 10"):
+    with pytest.raises(Problems, match=r"is 10\.\d MB, and the platform accepts 10"):
         endpoint.submit({"image": "x" * 10_000_000}, 60, 60)
     assert platform.asked == []
 
@@ -212,8 +257,8 @@ def test_a_raise_whose_answer_was_lost_is_taken_back(platform: Platform, endpoin
 def test_what_cannot_be_given_back_is_told_with_what_to_do(
     platform: Platform, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(endpoints, "_SHORT_PATIENCE", 0.1)
-    with pytest.raises(EndpointError) as caught, endpoint.raised(2, quiet):
+    monkeypatch.setattr(transport, "RETRY", transport.RETRY.new(total=1))
+    with pytest.raises(EndpointError) as caught, Endpoint(ENDPOINT).raised(2, quiet):
         platform.fail_next(100, 500)
         raise EndpointError("The job was lost.")
     said = str(caught.value)

@@ -145,7 +145,7 @@ def kept_still(keys: list[str]) -> str:
                 "video_settings": {"workflow": "/etc/passwd"},
                 "scenes": [{"id": "a", "prompt": "p", "audio": "gone.mp3"}],
             },
-            "video_settings.workflow: names a file",
+            "video_settings.workflow: names a local file",
         ),
     ],
 )

@@ -1,4 +1,5 @@
-/** Story files: onto the canvas as the graph that the driver would submit, laid out. */
+/** Story files: opened on the canvas as the graph that the driver would submit, and saved from it. */
+import { ask } from './server.mjs'
 import { captureState } from './widgets.mjs'
 import { t } from './words.mjs'
 
@@ -72,10 +73,7 @@ export async function openStory(app, story, files) {
     if (/\.json$/i.test(path)) sent.workflows[beside] = await file.text()
     else if (/^(audio|image|video)\//.test(file.type)) sent.files[beside] = await upload(app, file)
   }
-  const headers = { 'Content-Type': 'application/json' }
-  const answer = await app.api.fetchApi('/story_studio/graph', { method: 'POST', headers, body: JSON.stringify(sent) })
-  const found = await answer.json()
-  if (found.problems) throw new Error(found.problems.join('\n'))
+  const found = await ask(app, 'graph', sent)
   offer(Object.values(sent.files))
   await app.loadApiJson(found.prompt, found.title)
   for (const widget of app.graph.nodes.flatMap(node => node.widgets ?? [])) {
@@ -84,6 +82,23 @@ export async function openStory(app, story, files) {
   layOut(app, found.groups)
   const missing = found.missing.length && t('Choose these files in their Load nodes, or open the story again together with them: {}.', found.missing.join(', '))
   return [...found.warnings, missing].filter(Boolean)
+}
+
+/**
+ * Downloads the graph on the canvas as a story file.
+ *
+ * @param app ComfyUI's.
+ * @param prompt the graph as an API workflow.
+ * @param keys of the stills that exist, by node id.
+ * @returns {Promise<string[]>} what is missing in the story, or has no place in it, as sentences.
+ * @throws {Error} the graph has no scenes.
+ */
+export async function saveStory(app, prompt, keys) {
+  const { name, text, warnings } = await ask(app, 'story', { prompt, keys })
+  const href = URL.createObjectURL(new Blob([text], { type: 'application/json' }))
+  Object.assign(document.createElement('a'), { href, download: name }).click()
+  setTimeout(() => URL.revokeObjectURL(href), 10_000)
+  return warnings
 }
 
 /** Adds files to what the loaders offer: they list no subfolders, and what they do not list is marked as missing. */

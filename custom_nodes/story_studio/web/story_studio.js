@@ -2,13 +2,14 @@
 import { app } from '../../scripts/app.js'
 import { forgetOldValues } from './boxes.mjs'
 import { createView } from './panel.mjs'
-import { storyOf } from './save.mjs'
-import { filmsOf, ownersOf, readScenes, seedOf } from './scenes.mjs'
-import { droppedFiles, findStory, openStory } from './story.mjs'
+import { ask } from './server.mjs'
+import { droppedFiles, findStory, openStory, saveStory } from './story.mjs'
 import { keepSeed, ownWidget, pathTo, setWidget, show } from './widgets.mjs'
 import { speak, t } from './words.mjs'
 
 const PARTS = ['still', 'clip']
+const KEEPERS = ['StoryStudio_Still', 'StoryStudio_Clip']
+const NOTHING = { scenes: [], films: [], owners: {} }
 const model = { scenes: [], films: [], owners: new Map(), takes: {}, problem: '' }
 const sessions = new Map()
 let view = null
@@ -35,18 +36,12 @@ async function refresh() {
   const turn = ++read
   try {
     const { output } = await app.graphToPrompt()
-    const scenes = readScenes(output)
-    const body = JSON.stringify({ prompt: output })
-    const headers = { 'Content-Type': 'application/json' }
-    const answer = scenes.length && (await app.api.fetchApi('/story_studio/takes', { method: 'POST', headers, body }))
-    if (answer && !answer.ok) throw new Error(t('The server answered {} when asked for takes.', answer.status))
-    const takes = answer ? await answer.json() : {}
+    const hasScenes = Object.values(output).some(node => KEEPERS.includes(node.class_type))
+    const asked = hasScenes ? ['scenes', 'takes'].map(name => ask(app, name, { prompt: output })) : [NOTHING, {}]
+    const [{ scenes, films, owners }, takes] = await Promise.all(asked)
     if (turn !== read) return
-    for (const scene of scenes) {
-      scene.seeds = Object.fromEntries(PARTS.map(part => [part, scene[part] && seedOf(output, scene[part])]))
-      scene.chosen = Object.fromEntries(PARTS.map(part => [part, output[scene[part]]?.inputs.take || '']))
-    }
-    Object.assign(model, { scenes, takes, films: filmsOf(output), owners: ownersOf(output, scenes), problem: '' })
+    const ownerOf = ([id, [number, part]]) => [id, { scene: scenes[number], part }]
+    Object.assign(model, { scenes, takes, films, owners: new Map(Object.entries(owners).map(ownerOf)), problem: '' })
   } catch (error) {
     model.problem = t('The story could not be read: {}', error.message)
   }
@@ -134,11 +129,12 @@ const actions = {
     await refresh()
     const { output } = await app.graphToPrompt()
     const keys = Object.entries(model.takes).map(([id, { file }]) => [id, /\.([0-9a-f]{24})\./.exec(file?.filename)?.[1]])
-    const story = storyOf(output, model.scenes, Object.fromEntries(keys))
-    const href = URL.createObjectURL(new Blob([JSON.stringify(story, null, 2)], { type: 'application/json' }))
-    Object.assign(document.createElement('a'), { href, download: `${story.project_id}.json` }).click()
-    setTimeout(() => URL.revokeObjectURL(href), 10_000)
-    toast('info', t('The story file names its recordings as they are in ComfyUI’s input folder: put it there.'))
+    try {
+      toast('warn', (await saveStory(app, output, Object.fromEntries(keys.filter(([, key]) => key)))).join('\n'))
+      toast('info', t('The story file names its recordings as they are in ComfyUI’s input folder: put it there.'))
+    } catch (error) {
+      toast('error', error.message)
+    }
   },
 }
 

@@ -47,7 +47,7 @@ const CHINESE = {
   '{} has no input "take" of its own: put it on the outside of its subgraph.':
     '{}没有自己的“take”输入：请将它放到子图外面。',
   'The story could not be read: {}': '无法读取故事：{}',
-  'The server answered {} when asked for takes.': '查询版本时服务器返回 {}。',
+  'The server answered {} to /story_studio/{}.': '服务器返回 {}：/story_studio/{}。',
   'The story file names its recordings as they are in ComfyUI’s input folder: put it there.':
     '故事文件中的录音名称与 ComfyUI 的 input 文件夹一致：请将它放在那里。',
   'No story file is among them: one ends in .yaml or .json and has scenes.':
