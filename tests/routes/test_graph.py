@@ -78,7 +78,7 @@ def test_a_template_of_its_own_comes_with_it(studio: Studio) -> None:
     [
         (
             "scenes: [{id: a b, prompt: x}]\nprofil: draft",
-            ["scenes[0].id (line 1): 'a b' is no id", "profile"],
+            ["scenes[0].id (line 1): 'a b' is not a valid id", "profile"],
         ),
         ("a: [", ["harbour.yaml: is neither YAML nor JSON"]),
         ("[" * 5000, ["harbour.yaml: is neither YAML nor JSON"]),

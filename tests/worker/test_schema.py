@@ -86,15 +86,15 @@ def test_a_job_that_is_tried_again_has_the_same_seed() -> None:
         ({"task": "image"}, ["prompt: is missing: What the picture shows."]),
         (
             {**IMAGE, "widht": 8, "height": 481},
-            ["widht: unknown key, did you mean 'width'?", "height: '481' is wrong"],
+            ["widht: unknown key, did you mean 'width'?", "height: '481' is not valid"],
         ),
-        ({**VIDEO, "resolution": "480"}, ["resolution: '480' is no resolution"]),
-        ({**VIDEO, "audio": ""}, ["audio: '' is wrong"]),
+        ({**VIDEO, "resolution": "480"}, ["resolution: '480' is not a resolution"]),
+        ({**VIDEO, "audio": ""}, ["audio: '' is not valid"]),
         (
             {**BATCH, "scenes": [{"prompt": "x"}], "film": {"jion": "cut"}},
             ["scenes[0].id: is missing", "scenes[0].audio: is missing", "did you mean 'join'?"],
         ),
-        ({**BATCH, "project_id": "../../etc"}, ["project_id: '../../etc' is no id"]),
+        ({**BATCH, "project_id": "../../etc"}, ["project_id: '../../etc' is not a valid id"]),
         ({**WORKFLOW, "workflow": {}}, ["workflow: "]),
         ({**WORKFLOW, "workflow": {"1": {"inputs": []}}}, ["workflow.1.class_type: is missing", "1.inputs"]),
         (
