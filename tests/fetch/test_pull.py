@@ -115,8 +115,8 @@ def parts(models: Path) -> int:
 def test_a_profile_is_fetched_once(mirror: HubMirror, models: Path) -> None:
     done = pull(models, mirror.url)
     assert done.returncode == 0
-    assert done.stderr.startswith(f"{len(NEEDED)} model files to fetch, 25.2 MB.\n")
-    assert f"{LARGE.file}: 25.2 MB, checked\n" in done.stderr
+    assert done.stderr.startswith(f"{len(NEEDED)} model files to download, 25.2 MB.\n")
+    assert f"{LARGE.file}: 25.2 MB, verified\n" in done.stderr
     assert done.stderr.endswith(f"turbo: all {len(NEEDED)} model files are in {models}.\n")
     assert_whole(models)
     assert sorted(one.path for one in mirror.fetched()) == sorted(FILES)
@@ -139,7 +139,7 @@ def test_files_go_where_the_server_looks(mirror: HubMirror, models: Path) -> Non
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_download_that_was_stopped_goes_on(how: signal.Signals, mirror: HubMirror, models: Path) -> None:
+def test_a_download_that_was_stopped_is_resumed(how: signal.Signals, mirror: HubMirror, models: Path) -> None:
     give(models, *NEEDED[1:])
     mirror.holds[path_of(LARGE)] = 15 * 2**20
     process = start(models, mirror.url)
@@ -148,7 +148,7 @@ def test_a_download_that_was_stopped_goes_on(how: signal.Signals, mirror: HubMir
         time.sleep(0.05)
     second = pull(models, mirror.url)
     assert second.returncode == 1
-    assert second.stderr == f"Another pull writes to {models}: wait for it, or stop it.\n"
+    assert second.stderr == f"Another pull is writing to {models}: wait for it, or stop it.\n"
     process.send_signal(how)
     process.wait(15)
     arrived = parts(models)
@@ -160,12 +160,12 @@ def test_a_download_that_was_stopped_goes_on(how: signal.Signals, mirror: HubMir
     mirror.asked.clear()
     done = pull(models, mirror.url)
     assert done.returncode == 0
-    assert "1 model file to fetch, 25.2 MB, " in done.stderr
+    assert "1 model file to download, 25.2 MB, of which " in done.stderr
     assert [one.range for one in mirror.fetched()] == [f"bytes={arrived}-"]
     assert_whole(models)
 
 
-def test_a_line_that_breaks_is_taken_up_again(mirror: HubMirror, models: Path) -> None:
+def test_a_broken_connection_is_resumed(mirror: HubMirror, models: Path) -> None:
     give(models, *NEEDED[1:])
     mirror.resets[path_of(LARGE)] = 15 * 2**20
     assert pull(models, mirror.url).returncode == 0
@@ -181,7 +181,7 @@ def test_what_arrives_damaged_gets_no_name(mirror: HubMirror, models: Path) -> N
         assert f"{model.file}: {mirror.url}/" in done.stderr
         assert not (models / str(model.folder) / model.file).exists()
     assert done.stderr.count("arrived damaged") == 2
-    assert f"2 of {len(NEEDED)} files were not fetched" in done.stderr
+    assert f"2 of {len(NEEDED)} files were not downloaded" in done.stderr
     assert parts(models) == 0
 
     mirror.damaged.clear()
@@ -196,7 +196,7 @@ def test_where_no_sha256_is_told_the_size_counts(mirror: HubMirror, models: Path
     mirror.sizes[path_of(NEEDED[1])] = len(FILES[path_of(NEEDED[1])]) + 5
     done = pull(models, mirror.url)
     assert done.returncode == 1
-    assert f"{NEEDED[1].file}: {mirror.url}/" in done.stderr and " broke off after " in done.stderr
+    assert f"{NEEDED[1].file}: {mirror.url}/" in done.stderr and " was cut off after " in done.stderr
     assert [model for model in NEEDED if not locate(models, model)] == [NEEDED[1]]
     assert not (models / str(NEEDED[1].folder) / NEEDED[1].file).exists()
 
@@ -226,7 +226,7 @@ def test_every_refusal_is_told_before_anything_is_fetched(
     assert "answers 401: ask for access at " in lines[1] and "set HF_TOKEN" in lines[1]
     assert "answers 403: ask for access at " in lines[2] and "set HF_TOKEN" in lines[2]
     assert "answers 503: try again later." in lines[3]
-    assert lines[4:] == ["Nothing was fetched."]
+    assert lines[4:] == ["Nothing was downloaded."]
     assert not mirror.fetched()
 
 
@@ -238,7 +238,7 @@ def test_too_small_a_disk_is_told_before_anything_is_fetched(mirror: HubMirror, 
     assert NEEDED[1].file in done.stderr.splitlines()[0]
     free = shutil.disk_usage(models).free / 1e9
     said = done.stderr.splitlines()[1]
-    told = re.match(re.escape(f"{models} has ") + r"(\S+) GB free and 1e\+09 GB are to be fetched", said)
+    told = re.match(re.escape(f"{models} has ") + r"(\S+) GB free, and 1e\+09 GB will be downloaded", said)
     # Others write to this disk too.
     assert told and float(told[1]) == pytest.approx(free, rel=0.2)
     assert not mirror.fetched()
@@ -268,7 +268,7 @@ def test_a_folder_that_cannot_be_written_to(mirror: HubMirror, tmp_path: Path) -
     (tmp_path / "file").write_text("")
     done = pull(tmp_path / "file" / "models", mirror.url)
     assert done.returncode == 1
-    assert "cannot be written to (Not a directory): give another folder with --models." in done.stderr
+    assert "cannot be written to (Not a directory): choose another folder with --models." in done.stderr
 
 
 def test_a_terminal_sees_a_bar(mirror: HubMirror, models: Path) -> None:

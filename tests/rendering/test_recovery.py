@@ -95,8 +95,8 @@ def test_a_server_that_dies_is_started_again_and_goes_on(
 ) -> None:
     assert go(troubled("die once"), workspace, tmp_path / "out") == OK
     said = " ".join(capsys.readouterr().err.split())
-    assert "ComfyUI ended by itself (killed by SIGKILL) while it made scene_1" in said
-    assert "Starting it again (1 of 3): what is finished is kept." in said
+    assert "ComfyUI exited unexpectedly (killed by SIGKILL) while working on scene_1" in said
+    assert "Restarting it (1 of 3): what is finished is kept." in said
     assert found(tmp_path / "out")["status"] == "complete"
     assert "killed by SIGKILL" in found(tmp_path / "out")["warnings"][0]
     # The trouble is over: an undisturbed render, from nothing, makes the same film.
@@ -116,7 +116,7 @@ def test_a_scene_that_kills_the_server_is_given_up(
     assert "It happened twice" in manifest["scenes"][0]["error"]
     assert manifest["scenes"][1]["clip"]["file"] == "scene_2_video.mp4"
     assert manifest["film"]
-    assert capsys.readouterr().err.count("Starting it again") == 2
+    assert capsys.readouterr().err.count("Restarting it") == 2
 
 
 def test_a_server_that_always_dies_is_given_up(
@@ -136,8 +136,8 @@ def test_a_server_that_always_dies_is_given_up(
     manifest.write_text(json.dumps({"scenes": [{"still": {"key": "a" * 24}}], "film": {"key": "b" * 24}}))
     assert go(path, workspace, tmp_path / "out") == FAILED
     said = " ".join(capsys.readouterr().err.split())
-    assert said.count("Starting it again") == 3
-    assert "while it made the graph, 4 times in a row; what is finished is kept." in said
+    assert said.count("Restarting it") == 3
+    assert "while working on the graph, 4 times in a row; what is finished is kept." in said
     assert found(tmp_path / "out")["status"] == "failed"
     # What the last complete render used is not taken for unused by one that got nowhere.
     assert main(["takes", "--prune", "--output", str(tmp_path / "out")]) == OK
@@ -154,7 +154,7 @@ def test_a_server_that_hangs_is_found_with_its_stacks_and_started_again(
     # Long enough for a busy machine: what comes after the restart must not be taken for hung.
     monkeypatch.setattr(prompt, "QUIET_SECONDS", 15.0)
     assert go(troubled("hang once"), workspace, tmp_path / "out") == OK
-    assert "ComfyUI hung while it made scene_1" in " ".join(capsys.readouterr().err.split())
+    assert "ComfyUI hung while working on scene_1" in " ".join(capsys.readouterr().err.split())
     log = (workspace / "server.log.1").read_text()
     assert "tiny_pack/__init__.py" in log
     # The thread that hangs is not ComfyUI's main thread.

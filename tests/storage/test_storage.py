@@ -104,7 +104,7 @@ def test_a_file_of_another_program_can_be_fetched(server: S3Server, open_store, 
 )
 def test_keys_stay_in_the_store(store: Store, key: str, tmp_path: Path) -> None:
     for use in (store.find, store.url, lambda key: store.upload(make(tmp_path / "a"), key)):
-        with pytest.raises(NotStored, match="is no file of a store"):
+        with pytest.raises(NotStored, match="is not a valid key"):
             use(key)
 
 

@@ -13,7 +13,7 @@ from .. import result_store
 from ..core import folders
 from ..files import written_aside
 from ..story.results import Kind
-from .common import CATEGORY, HIDDEN, missing_take, name_input, take_input, video_path
+from .common import CATEGORY, HIDDEN, missing_take, name_input, result_ui, take_input, video_path
 
 
 class Clip(io.ComfyNode):
@@ -67,11 +67,7 @@ class Clip(io.ComfyNode):
             source = video_path(video)
             with written_aside(path) as aside:
                 _link_or_copy(source, aside)
-        ui = {
-            "images": [result_store.item(path)],
-            "animated": (True,),
-            "checkpoint": [{"key": key, "reused": reused}],
-        }
+        ui = result_ui(path, key, reused, animated=True)
         return io.NodeOutput(InputImpl.VideoFromFile(str(path)), ui=ui)
 
     @classmethod

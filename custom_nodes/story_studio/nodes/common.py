@@ -6,11 +6,13 @@ import logging
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from comfy_api.latest import InputImpl, io
 
 from ..core import folders, server
 from ..core.video import source_file
+from ..result_store import item
 from ..story.results import STORE, Kind
 
 CATEGORY = "Story Studio"
@@ -95,6 +97,13 @@ def missing_take(kind: Kind, take: str) -> RuntimeError:
         f"There is no take {take!r} in output/{STORE}/{kind.folder}: enter the 24 digits from one of its "
         "file names, or leave `take` empty."
     )
+
+
+def result_ui(path: Path, key: str, reused: bool, animated: bool = False) -> dict[str, Any]:
+    """A result for the interface and the driver: its file, its key, and whether it was reused."""
+    # `checkpoint` is an older name for a result, which clients of the API read.
+    ui: dict[str, Any] = {"images": [item(path)], "checkpoint": [{"key": key, "reused": reused}]}
+    return ui | ({"animated": (True,)} if animated else {})
 
 
 def temporary_file(suffix: str) -> Path:

@@ -12,7 +12,7 @@ from .. import result_store
 from ..media import film as assembly
 from ..story.keys import hash_parts
 from ..story.results import Kind
-from .common import CATEGORY, HIDDEN, name_input, progress_bar, video_path
+from .common import CATEGORY, HIDDEN, name_input, progress_bar, result_ui, video_path
 
 FilmType = io.Custom("STORY_STUDIO_FILM")
 
@@ -129,11 +129,7 @@ class Film(io.ComfyNode):
             hidden = cls.hidden
             tags = result_store.workflow_tags(hidden.dynprompt, hidden.unique_id, hidden.extra_pnginfo)
             assembly.assemble(film, path, **settings, metadata=tags, progress=progress_bar())
-        ui = {
-            "images": [result_store.item(path)],
-            "animated": (True,),
-            "checkpoint": [{"key": key, "reused": reused}],
-        }
+        ui = result_ui(path, key, reused, animated=True)
         return io.NodeOutput(InputImpl.VideoFromFile(str(path)), ui=ui)
 
 

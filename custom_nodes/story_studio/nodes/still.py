@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 from .. import result_store
 from ..files import written_aside
 from ..story.results import Kind
-from .common import CATEGORY, HIDDEN, after_input, missing_take, name_input, take_input
+from .common import CATEGORY, HIDDEN, after_input, missing_take, name_input, result_ui, take_input
 
 
 class Still(io.ComfyNode):
@@ -71,8 +71,7 @@ class Still(io.ComfyNode):
             hidden = cls.hidden
             tags = result_store.workflow_tags(hidden.dynprompt, hidden.unique_id, hidden.extra_pnginfo)
             _save(image[0], path, tags)
-        ui = {"images": [result_store.item(path)], "checkpoint": [{"key": key, "reused": reused}]}
-        return io.NodeOutput(_load(path), ui=ui)
+        return io.NodeOutput(_load(path), ui=result_ui(path, key, reused))
 
     @classmethod
     def _key(cls) -> str:

@@ -13,7 +13,7 @@ from ..files import written_aside
 from ..media.cards import contact_sheet
 from ..story.keys import hash_parts
 from ..story.results import Kind
-from .common import CATEGORY, after_input, name_input
+from .common import CATEGORY, after_input, name_input, result_ui
 from .film import FilmType
 
 StoryboardType = io.Custom("STORY_STUDIO_STORYBOARD")
@@ -115,5 +115,4 @@ class ContactSheet(io.ComfyNode):
             path = result_store.place(Kind.SHEET, name, key)
             with written_aside(path) as aside:
                 contact_sheet.compose(storyboard, title).save(aside, quality=88)
-        ui = {"images": [result_store.item(path)], "checkpoint": [{"key": key, "reused": reused}]}
-        return io.NodeOutput(storyboard, (), ui=ui)
+        return io.NodeOutput(storyboard, (), ui=result_ui(path, key, reused))
