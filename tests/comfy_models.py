@@ -1,6 +1,6 @@
-"""ComfyUI in the tests' own process, with the tiny models: for what a server does not show.
+"""ComfyUI in the tests' own process with the tiny models, to look inside what a server hides.
 
-The models compute in 32 bits, so that what should be equal can be told from what is nearly so.
+The models compute in 32 bits, so that equal results can be told from nearly equal ones.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-import tests.comfy_process  # noqa: F401 -- it says that there is no GPU before anything imports ComfyUI
+import tests.comfy_process  # noqa: F401 -- it hides the GPU before anything imports ComfyUI
 from tests.studio import TINY_PACK
 
 FindFile = Callable[[str, str], str]
@@ -22,32 +22,32 @@ FindFile = Callable[[str, str], str]
 
 @dataclass
 class Call:
-    """One run of the network for one prompt: what it was given, before any change of ours."""
+    """One run of the network for one prompt, with its inputs before any patch changes them."""
 
     negative: bool
     x: torch.Tensor
     timestep: torch.Tensor
-    given: dict[str, torch.Tensor]
+    conditions: dict[str, torch.Tensor]
 
 
 @dataclass
 class Record:
-    """What happened when a MODEL sampled: each run of the network, and the latents of each chunk."""
+    """Each run of the network while a MODEL sampled, and the latents of each chunk."""
 
     calls: list[Call] = field(default_factory=list)
     latents: list[torch.Tensor] = field(default_factory=list)
 
 
-Watch = Callable[[Any], tuple[Any, Record]]
+RecordSampling = Callable[[Any], tuple[Any, Record]]
 
 
 @pytest.fixture(scope="session")
 def find_file(models: Path) -> FindFile:
-    """The path of a tiny model, by ComfyUI's folder and the file's name, which ComfyUI's loaders now take."""
+    """Finds a tiny model by folder and file name; ComfyUI's loaders accept it from then on."""
     pack = importlib.util.spec_from_file_location("tiny_pack", TINY_PACK / "__init__.py")
     assert pack and pack.loader
     with pytest.MonkeyPatch.context() as patch:
-        # They ask the pack to record what a server does, and this is none.
+        # They make the pack record what a server does, and this is not a server.
         patch.delenv("STORY_STUDIO_TEST_LOADS", raising=False)
         patch.delenv("STORY_STUDIO_TEST_SAMPLES", raising=False)
         pack.loader.exec_module(importlib.util.module_from_spec(pack))
@@ -60,14 +60,14 @@ def find_file(models: Path) -> FindFile:
 
 @pytest.fixture(autouse=True)
 def inference() -> Iterator[None]:
-    """Tests run as ComfyUI runs its nodes."""
+    """As ComfyUI runs its nodes."""
     with torch.inference_mode():
         yield
 
 
 @pytest.fixture(scope="session")
 def model(find_file: FindFile) -> Any:
-    """The S2V MODEL, at the official shift of 3. Tests leave it as it is, and change clones."""
+    """The S2V MODEL at the official shift of 3. Tests change only clones of it."""
     import comfy.sd
     from comfy_extras.nodes_model_advanced import ModelSamplingSD3
 
@@ -99,7 +99,7 @@ def vae(find_file: FindFile) -> Any:
 
 @pytest.fixture(scope="session")
 def clip(find_file: FindFile) -> Any:
-    """The CLIP that reads prompts: umt5."""
+    """umt5 as CLIP."""
     import comfy.sd
 
     path = find_file("text_encoders", "umt5_xxl_fp8_e4m3fn_scaled")
@@ -129,63 +129,65 @@ def audio_encoder(find_file: FindFile) -> Any:
 
 
 @pytest.fixture(scope="session")
-def watch() -> Watch:
-    """Makes a clone of a MODEL that records what it samples."""
+def record_sampling() -> RecordSampling:
+    """Clones a MODEL so that it records its sampling."""
     from comfy.patcher_extension import WrappersMP
 
-    def watch(model: Any) -> tuple[Any, Record]:
+    def clone_and_record(model: Any) -> tuple[Any, Record]:
         record = Record()
 
-        def note_call(executor: Any, x: torch.Tensor, timestep: torch.Tensor, *args: Any, **kwargs: Any):
-            given = {name: value for name, value in kwargs.items() if isinstance(value, torch.Tensor)}
+        def record_call(executor: Any, x: torch.Tensor, timestep: torch.Tensor, *args: Any, **kwargs: Any):
+            conditions = {name: value for name, value in kwargs.items() if isinstance(value, torch.Tensor)}
             kinds = args[-1]["cond_or_uncond"]
             for kind, *parts in zip(
                 kinds,
-                *(tensor.clone().chunk(len(kinds)) for tensor in (x, timestep, *given.values())),
+                *(tensor.clone().chunk(len(kinds)) for tensor in (x, timestep, *conditions.values())),
                 strict=True,
             ):
                 record.calls.append(
-                    Call(kind == 1, parts[0], parts[1], dict(zip(given, parts[2:], strict=True)))
+                    Call(kind == 1, parts[0], parts[1], dict(zip(conditions, parts[2:], strict=True)))
                 )
             return executor(x, timestep, *args, **kwargs)
 
-        def note_latents(executor: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+        def record_latents(executor: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
             record.latents.append(executor(*args, **kwargs))
             return record.latents[-1]
 
-        watched = model.clone()
-        watched.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, "test", note_call)
-        watched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, "test", note_latents)
-        return watched, record
+        clone = model.clone()
+        clone.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, "test", record_call)
+        clone.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, "test", record_latents)
+        return clone, record
 
-    return watch
+    return clone_and_record
 
 
 @pytest.fixture(scope="session")
-def picture() -> torch.Tensor:
-    """The picture that talks: noise, [1, 64, 64, 3]."""
+def image() -> torch.Tensor:
+    """The reference image: noise, [1, 64, 64, 3]."""
     return torch.rand(1, 64, 64, 3, generator=torch.Generator().manual_seed(9))
 
 
 @pytest.fixture
-def talk(watch: Watch, vae: Any, prompts: tuple[list, list], picture: torch.Tensor) -> Callable[..., Record]:
-    """Runs our own loop for a clip of the picture, and says what it sampled."""
+def sample_clip(
+    record_sampling: RecordSampling, vae: Any, prompts: tuple[list, list], image: torch.Tensor
+) -> Callable[..., Record]:
+    """Samples a clip of the image with the pack's chunk loop, and records it."""
     from story_studio.s2v import sampling, timeline
 
     def run(
-        model: Any, frames: int = 1, steps: int = 2, seed: int = 7, heard: torch.Tensor | None = None
+        model: Any, frames: int = 1, steps: int = 2, seed: int = 7, features: torch.Tensor | None = None
     ) -> Record:
-        if heard is None:
-            pictures = timeline.chunk_count(frames) * timeline.PICTURES
-            heard = torch.randn(1, 25, 32, pictures, generator=torch.Generator().manual_seed(8))
-        watched, record = watch(model)
+        if features is None:
+            total = timeline.chunk_count(frames) * timeline.CHUNK_FRAMES
+            features = torch.randn(1, 25, 32, total, generator=torch.Generator().manual_seed(8))
+        clone, record = record_sampling(model)
         settings = sampling.Settings(steps=steps, cfg=4.5, seed=seed)
-        for _ in sampling.talk(
-            watched,
+        for _ in sampling.sample_clip(
+            clone,
             *prompts,
             vae,
-            heard.split(80, dim=-1),
-            picture,
+            features.split(80, dim=-1),
+            image,
             frames,
             settings,
             on_step=lambda *_: None,

@@ -16,7 +16,7 @@ if str(COMFYUI) not in sys.path:
 # isort: split
 from comfy.cli_args import args
 
-# Otherwise ComfyUI asks CUDA for a device as soon as it is imported, and fails where there is none.
+# Otherwise ComfyUI requests a CUDA device on import, and fails where there is none.
 args.cpu = True
 
 

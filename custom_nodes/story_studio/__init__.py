@@ -1,18 +1,17 @@
-"""Story Studio: nodes that turn pictures and voices into talking videos, and scenes into a film.
-
-Importing the pack costs nothing: the nodes, and what they need, are imported when ComfyUI asks for them.
-"""
+"""Story Studio: nodes that turn images and voices into talking videos, and scenes into a film."""
 
 from __future__ import annotations
 
 __all__ = ["WEB_DIRECTORY", "comfy_entrypoint"]
 
 WEB_DIRECTORY = "./web"
-"""What ComfyUI's interface fetches: help pages in `docs`, and every JavaScript file."""
+"""Served to ComfyUI's interface: the JavaScript files, and the help pages in `docs`."""
 
 
 async def comfy_entrypoint():
-    """The pack's extension, as ComfyUI's V3 loader expects it."""
+    """The entry point that ComfyUI's V3 loader calls; returns the extension."""
+    # Imported here because the driver imports the pack without ComfyUI. The nodes come second, so that the
+    # log says what is missing in this ComfyUI even if their import fails.
     from .core import fit
 
     fit.log_misfit()

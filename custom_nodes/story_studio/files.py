@@ -1,4 +1,4 @@
-"""Files that are there in full or not at all."""
+"""Atomic file writes."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pathlib import Path
 
 @contextmanager
 def written_aside(path: str | PathLike[str]) -> Iterator[Path]:
-    """A new name beside `path` to write to: it becomes `path` if the block succeeds, else it is removed."""
+    """Yields a temporary path beside `path`; renamed to `path` if the block succeeds, else deleted."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{uuid.uuid4().hex}.part{path.suffix}")
     try:
         yield aside
-        with aside.open("rb") as written:
-            os.fsync(written.fileno())
+        with aside.open("rb") as file:
+            os.fsync(file.fileno())
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Slow reading in a thread, once for all who ask for the same thing while it goes on."""
+"""Slow loading in a thread, shared by all equal requests that are made while it runs."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ T = TypeVar("T")
 
 
 class SharedLoader(Generic[T]):
-    """A function that runs in a thread; equal calls share one run for as long as it lasts.
+    """Runs a function in a thread; calls with equal arguments share one run while it lasts.
 
-    What it gives or raises goes to each who waits and is not kept. A run belongs to no event loop: ComfyUI
-    has one for each prompt, and when a prompt is interrupted the next one waits for the run that goes on.
+    Every waiting caller gets its result or exception; nothing is cached afterwards. A run is independent of
+    event loops: ComfyUI creates one for each prompt, and if a prompt is interrupted, the next one can wait
+    for the same run.
     """
 
-    def __init__(self, read: Callable[..., T], name: str):
-        """`name` is the start of the threads' names."""
-        self._read, self._pool = read, ThreadPoolExecutor(thread_name_prefix=name)
+    def __init__(self, load: Callable[..., T], name: str) -> None:
+        """`name` is the prefix of the threads' names."""
+        self._load, self._pool = load, ThreadPoolExecutor(thread_name_prefix=name)
         self._running: dict[tuple[str | float, ...], Future[T]] = {}
 
-    async def __call__(self, *choice: str | float) -> T:
-        """What `read(*choice)` gives; it raises what that raises."""
-        run = self._running.get(choice)
+    async def __call__(self, *arguments: str | float) -> T:
+        """Returns `load(*arguments)`, or raises its exception."""
+        run = self._running.get(arguments)
         if run is None:
-            run = self._running[choice] = self._pool.submit(self._read, *choice)
-            run.add_done_callback(lambda _: self._running.pop(choice))
-        # Whoever is cancelled must not cancel the run of the others.
+            run = self._running[arguments] = self._pool.submit(self._load, *arguments)
+            run.add_done_callback(lambda _: self._running.pop(arguments))
+        # A cancelled caller must not cancel the run of the others.
         return await asyncio.shield(asyncio.wrap_future(run))

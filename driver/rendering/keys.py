@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from story_studio.story.graph import Graph
-from story_studio.story.keys import ORDER, Keys
+from story_studio.story.keys import UNDECLARED, Keys
 
 _LOADERS = {"LoadImage": "image", "LoadAudio": "audio"}
 _DEFAULTS: dict[str, dict[str, Any]] = {
@@ -38,17 +38,11 @@ def predict(graph: Graph, contents: Mapping[str, str]) -> dict[str, str]:
         name = node["inputs"].get(_LOADERS.get(node["class_type"], ""))
         return json.dumps([contents.get(name, False) if isinstance(name, str) else False])
 
-    keys = Keys(graph.nodes.__getitem__, _effective_inputs, fingerprint)
+    keys = Keys(graph.nodes.__getitem__, _default_of, fingerprint)
     return {node_id: keys.of(node_id) for node_id in (*graph.stills.values(), *graph.clips.values())}
 
 
-def _effective_inputs(node: Mapping[str, Any]) -> dict[str, Any]:
-    cls = node["class_type"]
-    return {name: value for name, value in node["inputs"].items() if _is_effective(cls, name, value)}
-
-
-def _is_effective(cls: str, name: str, value: Any) -> bool:
-    if name == ORDER or (value is not None and value == _DEFAULTS.get(cls, {}).get(name)):
-        return False
+def _default_of(cls: str, name: str) -> Any:
     # A browser adds widgets of its own to the loaders, a player or a button, which their classes do not take.
-    return name == _LOADERS.get(cls, name)
+    declared = name == _LOADERS.get(cls, name)
+    return _DEFAULTS.get(cls, {}).get(name) if declared else UNDECLARED

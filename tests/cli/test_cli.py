@@ -56,7 +56,7 @@ def test_ctrl_c_stops_everything_and_says_how_to_go_on(write_story: WriteStory, 
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "the same command goes on from there" in said
+    assert "the same command resumes" in said
     psutil.wait_procs(children, timeout=10)
     assert not any(child.is_running() for child in children)
 
@@ -85,7 +85,7 @@ def test_problems_of_several_stories_come_at_once(write_story: WriteStory, tmp_p
     (tmp_path / "worse.yaml").write_text("scens: []\n")
     done = run("render", good, tmp_path / "bad.yaml", tmp_path / "worse.yaml", "--workspace", tmp_path / "w")
     assert done.returncode == 1
-    assert "scenes[0].audio" in done.stderr and "gone.mp3 is not there" in done.stderr
+    assert "scenes[0].audio" in done.stderr and "gone.mp3 does not exist" in done.stderr
     assert "no profile 'turbow', did you mean 'turbo'?" in done.stderr
     assert "scens (line 1): unknown key, did you mean 'scenes'?" in done.stderr
     assert "nothing was rendered" in done.stderr

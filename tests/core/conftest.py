@@ -1,4 +1,4 @@
-"""The models that the contract tests try ComfyUI with."""
+"""Models for the contract tests."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What the pack uses of ComfyUI's inside still does what the pack takes it to do.
+"""The internals of ComfyUI that the pack uses behave as the pack expects.
 
-A test that fails says in a sentence which internal of this ComfyUI has changed.
+A failing test says in one sentence which internal has changed.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ def latents(count: int, seed: int = 0) -> torch.Tensor:
 
 
 class Shortened(InputImpl.VideoFromFile):
-    """A trimmed video, as also older cores can be given by a node pack."""
+    """A trimmed video, which another node pack can return in older versions of ComfyUI, too."""
 
     def get_duration(self) -> float:
         return 0.5
 
 
 class Cropped(InputImpl.VideoFromFile):
-    """A cropped one."""
+    """A cropped video."""
 
     def get_dimensions(self) -> tuple[int, int]:
         return 32, 32
 
 
 def write_video(path: Path, frames: int = 32) -> str:
-    """Two seconds of grey that grows lighter."""
+    """Writes two seconds of grey that becomes lighter."""
     with av.open(str(path), "w") as file:
         stream = file.add_stream("libx264", rate=Fraction(16), options={"g": "8"})
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
@@ -62,18 +62,20 @@ def write_video(path: Path, frames: int = 32) -> str:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 8])
-def test_the_decoder_goes_on_where_it_stopped(vae: Any, count: int) -> None:
-    silent, rest = latents(19), latents(count, seed=1)
+def test_the_decoder_continues_from_its_state(vae: Any, count: int) -> None:
+    context, rest = latents(19), latents(count, seed=1)
     decoder = wan_vae.StreamedDecoder(vae)
-    streamed = torch.cat(list(decoder.decode(silent, rest)))
-    whole = vae.decode(torch.cat([silent, rest], dim=2))[0, -4 * count :]
+    streamed = torch.cat(list(decoder.decode(context, rest)))
+    whole = vae.decode(torch.cat([context, rest], dim=2))[0, -4 * count :]
     assert difference(streamed, whole) <= tolerance(torch.float32), (
-        "Decoder3d.forward keeps something else in feat_cache than what later latents need."
+        "Decoder3d.forward does not keep in feat_cache what later latents need."
     )
-    afresh = wan_vae.StreamedDecoder(vae)
-    list(afresh.decode(silent[:, :, :1], rest[:, :, :0]))
-    unlike = torch.cat(list(afresh.decode(rest[:, :, :0], rest)))
-    assert (unlike - whole).abs().max() > 1e-2, "Decoder3d.forward remembers nothing of earlier latents."
+    other = wan_vae.StreamedDecoder(vae)
+    list(other.decode(context[:, :, :1], rest[:, :, :0]))
+    without_context = torch.cat(list(other.decode(rest[:, :, :0], rest)))
+    assert (without_context - whole).abs().max() > 1e-2, (
+        "Decoder3d.forward does not depend on earlier latents."
+    )
 
 
 def test_the_decoder_moves_off_its_device_and_back(vae: Any) -> None:
@@ -85,21 +87,25 @@ def test_the_decoder_moves_off_its_device_and_back(vae: Any) -> None:
     assert_same(torch.cat([first, second]), whole, torch.float32)
 
 
-def test_a_video_is_its_file_only_if_it_is_all_of_it(tmp_path: Path) -> None:
+def test_a_video_has_a_source_file_only_if_it_is_the_whole_file(tmp_path: Path) -> None:
     source = write_video(tmp_path / "whole.mp4")
     whole = InputImpl.VideoFromFile(source)
-    assert video.source_file(whole) == Path(source), "VideoFromFile.get_stream_source does not give its file."
+    assert video.source_file(whole) == Path(source), (
+        "VideoFromFile.get_stream_source does not return its file."
+    )
     parts: list[Any] = [Shortened(source), Cropped(source)]
     if trim := getattr(whole, "as_trimmed", None):
         parts += [trim(0.0, 0.5), trim(0.5, 0.0), trim(0.5, 1.0)]
-    with suppress(TypeError):  # so far only what came after 0.33 can crop
+    with suppress(TypeError):  # only ComfyUI after 0.33 can crop
         parts.append(InputImpl.VideoFromFile(source, crop=(0, 0, 32, 32)))  # pyright: ignore[reportCallIssue]
     for part in parts:
-        assert video.source_file(part) is None, "VideoFromFile has a new cut that changes no length or size."
+        assert video.source_file(part) is None, (
+            "VideoFromFile can be cut without a change of duration or size."
+        )
 
 
-def test_a_raw_stream_is_its_file(tmp_path: Path) -> None:
-    """It has no length that can be asked for."""
+def test_a_raw_stream_has_a_source_file(tmp_path: Path) -> None:
+    """Although its duration is unknown."""
     with av.open(write_video(tmp_path / "whole.mp4")) as mp4, av.open(str(tmp_path / "raw.h264"), "w") as raw:
         stream = raw.add_stream_from_template(mp4.streams.video[0])
         for packet in mp4.demux(mp4.streams.video[0]):
@@ -113,29 +119,29 @@ def test_a_raw_stream_is_its_file(tmp_path: Path) -> None:
 def test_a_part_of_a_video_is_saved_as_that_part(tmp_path: Path) -> None:
     whole: Any = InputImpl.VideoFromFile(write_video(tmp_path / "whole.mp4"))
     if not hasattr(whole, "as_trimmed"):
-        return  # Before 0.13 there are no parts.
+        return  # Before 0.13 a video cannot be trimmed.
     whole.as_trimmed(0.5, 1.0).save_to(str(tmp_path / "part.mp4"))
     part = InputImpl.VideoFromFile(str(tmp_path / "part.mp4"))
-    assert part.get_duration() == pytest.approx(1.0, abs=1 / 16), "VideoFromFile.save_to forgets the trim."
+    assert part.get_duration() == pytest.approx(1.0, abs=1 / 16), "VideoFromFile.save_to ignores the trim."
 
 
-def test_a_part_of_the_network_is_changed_while_the_clone_is_used(model: Any) -> None:
-    patched = patches.faithful(model)
+def test_a_module_is_patched_while_the_clone_is_used(model: Any) -> None:
+    patched = patches.patch_to_official(model)
     network = use(patched)
     parts = (network.casual_audio_encoder, network.frame_packer)
-    assert all(hasattr(part, "story_studio_changes") for part in parts), (
+    assert all(hasattr(part, "story_studio_patches") for part in parts), (
         "ModelPatcher.add_object_patch does not set __class__."
     )
     network = use(model)
     parts = (network.casual_audio_encoder, network.frame_packer)
-    assert not any(hasattr(part, "story_studio_changes") for part in parts), (
+    assert not any(hasattr(part, "story_studio_patches") for part in parts), (
         "ModelPatcher leaves its object patches in the network."
     )
 
 
-def test_a_changed_part_is_found_in_a_copy_of_the_network(model: Any) -> None:
-    """As with several GPUs: the patches are applied to a copy, and what is patched must not lead back."""
-    patched = patches.faithful(model)
+def test_a_patch_works_in_a_copy_of_the_network(model: Any) -> None:
+    """With several GPUs the patches are applied to a copy, and must not refer to the original."""
+    patched = patches.patch_to_official(model)
     expected = forward(patched)
     use(model)
     other = SimpleNamespace(
@@ -143,42 +149,44 @@ def test_a_changed_part_is_found_in_a_copy_of_the_network(model: Any) -> None:
     )
     for name, patch in patched.object_patches.items():
         comfy.utils.set_attr(other, name, patch)
-    # Whoever still asks the first network gets nothing but zeros of it.
+    # A patch that still uses the original network would get zeros.
     for weights in model.model.diffusion_model.casual_audio_encoder.parameters():
-        weights.data, weights.kept = torch.zeros_like(weights), weights.data
+        weights.data, weights.original = torch.zeros_like(weights), weights.data
     try:
-        heard = other.diffusion_model.casual_audio_encoder(torch.ones(1, 25, 32, 80))[1]
+        in_copy = other.diffusion_model.casual_audio_encoder(torch.ones(1, 25, 32, 80))[1]
     finally:
         for weights in model.model.diffusion_model.casual_audio_encoder.parameters():
-            weights.data = weights.kept
-    right = use(patched).casual_audio_encoder(torch.ones(1, 25, 32, 80))[1]
-    assert torch.equal(heard, right), "A patch of the network asks another network than the one it is in."
+            weights.data = weights.original
+    in_original = use(patched).casual_audio_encoder(torch.ones(1, 25, 32, 80))[1]
+    assert torch.equal(in_copy, in_original), (
+        "A patch refers to another network than the one it is applied to."
+    )
     assert relative(forward(patched), expected) == 0
 
 
-def test_another_pack_s_patch_of_a_part_is_called(model: Any) -> None:
+def test_a_patch_of_another_node_pack_is_called(model: Any) -> None:
     use(model)
     other = model.clone()
     name = f"{wan_model.AUDIO_ENCODER}.forward"
-    stock, seen = other.get_model_object(name), []
-    other.add_object_patch(name, lambda features: seen.append(features.shape[-1]) or stock(features))
-    expected = forward(patches.faithful(model))
-    assert relative(forward(patches.faithful(patches.faithful(other))), expected) < 1e-6
-    assert set(seen) == {73 + 80}, "led in once, and handed to the other pack's patch"
+    stock, lengths = other.get_model_object(name), []
+    other.add_object_patch(name, lambda features: lengths.append(features.shape[-1]) or stock(features))
+    expected = forward(patches.patch_to_official(model))
+    assert relative(forward(patches.patch_to_official(patches.patch_to_official(other))), expected) < 1e-6
+    assert set(lengths) == {73 + 80}, "features are prepended once, then passed to the other pack's patch"
 
 
-def test_a_copy_of_the_schedule_leaves_the_first_one_alone(model: Any) -> None:
+def test_the_schedule_of_a_clone_is_independent(model: Any) -> None:
     before = model.get_model_object("model_sampling").sigmas.clone()
-    patches.faithful(model).get_model_object("model_sampling").set_parameters(shift=8.0)
+    patches.patch_to_official(model).get_model_object("model_sampling").set_parameters(shift=8.0)
     assert torch.equal(model.get_model_object("model_sampling").sigmas, before)
 
 
-def test_the_network_takes_what_a_talking_video_gives_it(model: Any) -> None:
-    assert wan_model.is_s2v(model), "comfy.model_base has another class for Wan2.2 S2V than WAN22_S2V."
+def test_the_network_accepts_the_inputs_of_a_talking_video(model: Any) -> None:
+    assert wan_model.is_s2v(model), "The class of Wan2.2 S2V in comfy.model_base is not WAN22_S2V."
     assert wan_model.text_width(model) == 4096
     assert wan_model.audio_shape(model) == (25, 32)
-    assert wan_model.shift(model) == 3.0, "ModelSamplingSD3 keeps its shift elsewhere than in `shift`."
-    assert torch.isfinite(forward(patches.faithful(model))).all()
+    assert wan_model.shift(model) == 3.0, "ModelSamplingSD3 does not store its shift in `shift`."
+    assert torch.isfinite(forward(patches.patch_to_official(model))).all()
 
 
 @pytest.mark.parametrize(
@@ -190,11 +198,11 @@ def test_the_network_takes_what_a_talking_video_gives_it(model: Any) -> None:
         (ValueError("out of memory"), False),
     ],
 )
-def test_every_kind_of_full_memory_is_known(error: Exception, expected: bool) -> None:
-    assert memory.is_out_of_memory(error) == expected, f"is_oom takes {error!r} for something else."
+def test_every_out_of_memory_error_is_recognised(error: Exception, expected: bool) -> None:
+    assert memory.is_out_of_memory(error) == expected, f"is_oom misjudges {error!r}."
 
 
-def test_wav2vec2_in_parts_is_the_whole_one(audio_encoder: Any) -> None:
+def test_wav2vec2_in_parts_equals_the_whole(audio_encoder: Any) -> None:
     samples = torch.randn(1, 1, 16_000, generator=torch.Generator().manual_seed(3))
     stock = torch.cat(audio_encoder.encode_audio(samples, 16_000)["encoded_audio_all_layers"])
     assert wav2vec2.output_shape(audio_encoder) == (25, 32) == (len(stock), stock.shape[2])
@@ -202,7 +210,7 @@ def test_wav2vec2_in_parts_is_the_whole_one(audio_encoder: Any) -> None:
     features = wav2vec2.local_features(audio_encoder, normal.to(wav2vec2.load(audio_encoder)))
     ours = wav2vec2.hidden_states(audio_encoder, features)
     assert difference(ours.float(), stock.float()) <= tolerance(torch.float32), (
-        "Wav2Vec2Model.forward does more than its parts one after the other."
+        "Wav2Vec2Model.forward does more than its parts."
     )
 
 
@@ -255,28 +263,32 @@ def classes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cls", "said"), [("OldNode", "old a 3"), ("NewNode", "new a"), ("PlainNode", False)]
+    ("cls", "fingerprint"), [("OldNode", "old a 3"), ("NewNode", "new a"), ("PlainNode", False)]
 )
-def test_comfyui_and_the_pack_ask_a_node_alike(classes: None, cls: str, said: str | bool) -> None:
+def test_comfyui_and_the_pack_take_the_same_fingerprint(
+    classes: None, cls: str, fingerprint: str | bool
+) -> None:
     graph = DynamicPrompt({"1": {"class_type": cls, "inputs": {"name": "a"}}})
     without_cache = execution.fingerprint({"class_type": cls, "inputs": {"name": "a"}}, lambda: {"name": "a"})
     asyncio.run(execution.ask_fingerprints(graph, ["1"]))
-    asked = execution.fingerprint(graph.get_node("1"), dict)
-    assert asked == without_cache == [said], f"IsChangedCache does not leave what {cls} says in its node."
+    from_comfyui = execution.fingerprint(graph.get_node("1"), dict)
+    assert from_comfyui == without_cache == [fingerprint], (
+        f"IsChangedCache does not store the fingerprint of {cls} in its node."
+    )
 
 
-def test_inputs_are_told_by_their_class(classes: None) -> None:
-    ask = execution.default_without_effect
-    assert ask("OldNode", "size") == 3, "get_input_info does not give the options of an optional input."
-    assert ask("OldNode", "name") is None
-    assert ask("OldNode", "other") is execution.NEVER
+def test_inputs_without_effect_are_recognised(classes: None) -> None:
+    default = execution.default_without_effect
+    assert default("OldNode", "size") == 3, "get_input_info does not return the options of an optional input."
+    assert default("OldNode", "name") is None
+    assert default("OldNode", "other") is execution.NEVER
 
 
 def test_sampling_ends_at_the_denoised_latents(model: Any) -> None:
-    seen: list[tuple[int, torch.Tensor]] = []
+    steps: list[tuple[int, torch.Tensor]] = []
     cond = [[torch.zeros(1, 8, 4096), {"audio_embed": torch.zeros(1, 25, 32, 80)}]]
     sigmas = torch.tensor([0.999, 0.5, 0.0])
-    ended = sampling.sample(
+    latents_out = sampling.sample(
         model,
         cond,
         cond,
@@ -285,19 +297,19 @@ def test_sampling_ends_at_the_denoised_latents(model: Any) -> None:
         sigmas,
         1.0,
         7,
-        lambda *one: seen.append(one),
+        lambda *step: steps.append(step),
     )
-    assert [step for step, _ in seen] == [1, 2], (
-        "sample_custom calls back at other times than after each step."
-    )
-    assert ended.shape == (1, 16, 20, 8, 8)
+    assert [step for step, _ in steps] == [1, 2], "sample_custom does not call back once after each step."
+    assert latents_out.shape == (1, 16, 20, 8, 8)
     torch.testing.assert_close(
-        ended, model.model.process_latent_out(seen[-1][1]).to(ended), atol=1e-4, rtol=1e-4
+        latents_out, model.model.process_latent_out(steps[-1][1]).to(latents_out), atol=1e-4, rtol=1e-4
     )
-    assert sampling.make_previewer(model) is None, "get_previewer shows previews that nobody asked for."
+    assert sampling.make_previewer(model) is None, (
+        "get_previewer returns a previewer although previews are disabled."
+    )
 
 
-def test_models_are_read_onto_the_cpu(find_file: Any) -> None:
+def test_models_are_loaded_onto_the_cpu(find_file: Any) -> None:
     model = loading.load_diffusion_model(find_file("diffusion_models", "wan2.2_s2v_14B_bf16"))
     lora = find_file("loras", "wan2.2_t2v_lightx2v_4steps_lora_v1.1_high_noise")
     shifted = loading.apply_shift(loading.apply_lora(model, lora, 1.0), 5.0)
@@ -308,5 +320,5 @@ def test_models_are_read_onto_the_cpu(find_file: Any) -> None:
     wan_vae.require_video_vae(loading.load_vae(find_file("vae", "wan_2.1_vae")))
     encoder = loading.load_audio_encoder(find_file("audio_encoders", "wav2vec2_large_english_fp16"))
     assert wav2vec2.output_shape(encoder) == wan_model.audio_shape(model)
-    # Under memory pressure newer cores keep a result if each part of it says whether it is dynamic.
+    # Under memory pressure, newer versions keep cached outputs that are all marked as dynamic.
     assert hasattr(encoder, "is_dynamic") == hasattr(encoder.patcher, "is_dynamic")

@@ -1,4 +1,4 @@
-"""The list of what the pack uses of ComfyUI's inside: all of it is there, and what is not is named."""
+"""The contracts: this ComfyUI keeps all of them, and a broken one is reported by name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PARAMETERS = [
 
 @pytest.fixture
 def comfyui(tmp_path: Path) -> Path:
-    """A copy of the files that are used."""
+    """A copy of the files that the contracts name."""
     for file in {"comfyui_version.py", *(file for file, _ in USES)}:
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(COMFYUI / file, tmp_path / file)
@@ -32,7 +32,7 @@ def comfyui(tmp_path: Path) -> Path:
 
 
 def rename(path: Path, name: str) -> None:
-    """Gives a name another one wherever it stands in a file, as its authors would."""
+    """Renames a name everywhere in a file, as its authors would."""
     path.write_text(re.sub(rf"\b{name}\b", f"renamed_{name.strip('_')}", path.read_text("utf-8")), "utf-8")
 
 
@@ -40,34 +40,34 @@ def sentences(comfyui: Path) -> str:
     return "\n".join(sentence for _, sentence in contracts.broken(comfyui))
 
 
-def test_this_comfyui_has_everything_that_is_used() -> None:
+def test_this_comfyui_keeps_all_contracts() -> None:
     assert sentences(COMFYUI) == ""
 
 
 @pytest.mark.parametrize(("file", "use"), USES)
-def test_what_is_gone_is_named(comfyui: Path, file: str, use: str) -> None:
+def test_a_missing_name_is_reported(comfyui: Path, file: str, use: str) -> None:
     name = use.partition("(")[0]
     rename(comfyui / file, name.rpartition(".")[2])
-    assert f"{name} in ComfyUI's {file} is gone" in sentences(comfyui)
+    assert f"{name} in ComfyUI's {file} is missing" in sentences(comfyui)
 
 
 @pytest.mark.parametrize(("file", "name", "parameter"), PARAMETERS)
-def test_a_parameter_that_is_gone_is_named(comfyui: Path, file: str, name: str, parameter: str) -> None:
+def test_a_missing_parameter_is_reported(comfyui: Path, file: str, name: str, parameter: str) -> None:
     rename(comfyui / file, parameter)
     assert re.search(
-        rf"{re.escape(f'{name} in ComfyUI')}'s {file} takes no .*\b{parameter}\b.* any more",
+        rf"{re.escape(f'{name} in ComfyUI')}'s {file} no longer takes .*\b{parameter}\b",
         sentences(comfyui),
     )
 
 
-def test_a_file_that_is_gone_is_named_once_a_contract(comfyui: Path) -> None:
+def test_a_missing_file_is_reported_once_per_contract(comfyui: Path) -> None:
     (comfyui / "comfy/audio_encoders/wav2vec2.py").unlink()
     ((contract, sentence),) = contracts.broken(comfyui)
     assert contract.module == "wav2vec2"
-    assert sentence == "Talking Video fails, because ComfyUI's comfy/audio_encoders/wav2vec2.py is gone."
+    assert sentence == "Talking Video fails, because ComfyUI's comfy/audio_encoders/wav2vec2.py is missing."
     line = contracts.describe(comfyui, [sentence])
     assert line.startswith(
-        f"Story Studio does not fit this ComfyUI ({contracts.version(comfyui)}). {sentence}"
+        f"Story Studio is not compatible with this ComfyUI ({contracts.version(comfyui)}). {sentence}"
     )
     assert "0.3.75" in line and "\n" not in line
 
@@ -97,7 +97,9 @@ def test_a_file_that_is_gone_is_named_once_a_contract(comfyui: Path) -> None:
         ("comfy_api/latest/_input/video_types.py", "class VideoInput(ABC):", "class VideoInput(Moved):"),
     ],
 )
-def test_what_is_there_in_another_way_is_no_alarm(comfyui: Path, file: str, old: str, new: str) -> None:
+def test_a_name_defined_in_another_way_is_no_false_alarm(
+    comfyui: Path, file: str, old: str, new: str
+) -> None:
     source = (comfyui / file).read_text("utf-8")
     assert old in source
     (comfyui / file).write_text(source.replace(old, new), "utf-8")
@@ -113,12 +115,12 @@ def test_any_encoding_is_read(comfyui: Path) -> None:
     assert contracts.version(comfyui) == "9.9.9"
 
 
-def test_a_comfyui_without_sources_cannot_be_judged(comfyui: Path) -> None:
+def test_a_comfyui_without_sources_is_not_reported(comfyui: Path) -> None:
     (comfyui / "nodes.py").rename(comfyui / "nodes.pyc")
     assert sentences(comfyui) == ""
 
 
-def test_a_folder_that_is_no_comfyui_lacks_everything(tmp_path: Path) -> None:
+def test_a_folder_without_comfyui_breaks_all_contracts(tmp_path: Path) -> None:
     assert len(contracts.broken(tmp_path)) == len(contracts.CONTRACTS)
     assert contracts.version(tmp_path) == "of unknown version"
 
@@ -128,10 +130,10 @@ def test_each_module_beside_the_list_has_a_contract() -> None:
     assert modules == {contract.module for contract in contracts.CONTRACTS}
 
 
-def test_nothing_else_in_the_pack_uses_comfyui_s_inside() -> None:
-    """Outside `core` the pack imports of ComfyUI what is public: `comfy_api.latest`."""
+def test_only_core_uses_internals_of_comfyui() -> None:
+    """Outside `core` the pack imports only ComfyUI's public API, `comfy_api.latest`."""
     roots = {path.stem for path in COMFYUI.iterdir() if path.suffix == ".py" or path.is_dir()} - {"comfy_api"}
-    found = [
+    imports = [
         f"{path.relative_to(CORE.parent)}: {line.strip()}"
         for path in sorted(CORE.parent.rglob("*.py"))
         if path.parent != CORE
@@ -141,7 +143,7 @@ def test_nothing_else_in_the_pack_uses_comfyui_s_inside() -> None:
             match[1].split(".")[0] in roots or match[1].startswith("comfy_api.") and ".latest" not in match[1]
         )
     ]
-    assert found == []
+    assert imports == []
 
 
 def test_the_installer_names_the_same_versions() -> None:

@@ -1,4 +1,4 @@
-"""Captions: how text is split, and when it is shown."""
+"""Captions: splitting and timing."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_breaks_at_sentences_and_clauses():
     ]
 
 
-def test_chinese_never_begins_a_line_with_a_comma():
+def test_chinese_never_starts_a_line_with_a_comma():
     lines = "\n".join(captions(CHINESE)).split("\n")
     assert len(lines) > 2
     assert not any(line[0] in "，。" for line in lines)
@@ -56,12 +56,12 @@ def test_short_sentences_share_a_caption():
     st.floats(0.1, 600),
 )
 def test_nothing_is_lost_and_nothing_overflows(text, seconds):
-    found = cues(text, seconds, [(0.1 * seconds, 0.4 * seconds), (0.5 * seconds, 0.9 * seconds)])
-    assert "".join("".join(caption.split()) for _, _, caption in found) == "".join(text.split())
-    for _, _, caption in found:
+    captions = cues(text, seconds, [(0.1 * seconds, 0.4 * seconds), (0.5 * seconds, 0.9 * seconds)])
+    assert "".join("".join(caption.split()) for _, _, caption in captions) == "".join(text.split())
+    for _, _, caption in captions:
         assert caption.count("\n") <= 1
         assert columns(caption) <= 86
-    times = [moment for start, end, _ in found for moment in (start, end)]
+    times = [moment for start, end, _ in captions for moment in (start, end)]
     assert times == sorted(times)
     assert all(0 <= moment <= seconds for moment in times)
 
@@ -72,10 +72,9 @@ def test_no_text_no_captions(text):
 
 
 def test_captions_follow_the_speech_and_change_in_its_pauses():
-    first, second, *_ = found = cues(
+    first, second = cues(
         "The first sentence is said here. And then there is another one.", 10, [(1, 4), (6, 9)]
     )
-    assert len(found) == 2
     assert first[0] == pytest.approx(1)
     assert 4 <= first[1] <= 6
     assert second[0] == pytest.approx(6)
@@ -84,18 +83,18 @@ def test_captions_follow_the_speech_and_change_in_its_pauses():
 
 def test_speech_is_found_in_noise():
     rate, rng = 16000, np.random.default_rng(0)
-    sound = rng.normal(0, 0.001, (2, rate * 8)).astype(np.float32)
+    audio = rng.normal(0, 0.001, (2, rate * 8)).astype(np.float32)
     for start, end in ((0.5, 3.0), (3.6, 7.0)):
-        sound[:, int(start * rate) : int(end * rate)] += rng.normal(
+        audio[:, int(start * rate) : int(end * rate)] += rng.normal(
             0, 0.1, int(end * rate) - int(start * rate)
         )
-    spans = speech_spans(sound, rate)
+    spans = speech_spans(audio, rate)
     assert np.array(spans) == pytest.approx(np.array([(0.5, 3.0), (3.6, 7.0)]), abs=0.05)
 
 
-@pytest.mark.parametrize("sound", [np.zeros((2, 16000), np.float32), np.zeros((1, 0), np.float32)])
-def test_silence_has_no_speech(sound):
-    assert speech_spans(sound, 16000) == []
+@pytest.mark.parametrize("audio", [np.zeros((2, 16000), np.float32), np.zeros((1, 0), np.float32)])
+def test_silence_has_no_speech(audio):
+    assert speech_spans(audio, 16000) == []
 
 
 def test_srt_keeps_what_looks_like_a_tag(tmp_path):

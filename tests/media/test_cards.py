@@ -1,4 +1,4 @@
-"""What is drawn: draft cards, slow moves and contact sheets."""
+"""Title cards, slow moves and contact sheets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from story_studio.media.animatic import CARD_REACH, label_draft, slow_move
+from story_studio.media.animatic import CARD_ZOOM, label_draft, slow_move
 from story_studio.media.cards import lettering, title_card
 from story_studio.media.cards.contact_sheet import compose
 from story_studio.media.cards.lettering import LEADING, fitted, prepared
@@ -31,23 +31,25 @@ def test_any_text_is_painted_at_any_size(size, text):
 @given(st.text(max_size=200), st.text(max_size=20), st.integers(64, 320), st.integers(64, 320))
 @example("Dusk", "Scene 1", 69, 88)
 @example("Dusk", "Scene 1", 84, 88)
-def test_a_card_has_the_size_that_is_asked_for(text: str, heading: str, width: int, height: int) -> None:
+def test_a_card_has_the_requested_size(text: str, heading: str, width: int, height: int) -> None:
     assert paint(text, width, height, heading).size == (width, height)
 
 
 @pytest.mark.parametrize("edge", [2**power for power in range(1, 9)])
-def test_the_rule_is_drawn_wherever_it_falls(edge: int) -> None:
-    """Also just below a power of two, where y + 1 - 1 may round to less than y: how the letters are measured
-    decides where a rule falls, so with other fonts it happens to other texts."""
+def test_the_rule_is_drawn_at_any_position(edge: int) -> None:
+    """Also just below a power of two, where y + 1 - 1 can round to less than y.
+
+    The position depends on the metrics of the font, so other fonts hit this with other texts.
+    """
     at = float(edge)
     for _ in range(8):
         at = math.nextafter(at, 0)
-        picture = Image.new("RGB", (300, 300))
-        title_card._rule(ImageDraw.Draw(picture), at, at, 100, (255, 255, 255))
-        assert picture.getbbox() == (edge, edge, edge + 6, edge + 1)
+        image = Image.new("RGB", (300, 300))
+        title_card._rule(ImageDraw.Draw(image), at, at, 100, (255, 255, 255))
+        assert image.getbbox() == (edge, edge, edge + 6, edge + 1)
 
 
-def test_a_card_depends_on_its_arguments_only():
+def test_a_card_depends_only_on_its_arguments():
     cards = [
         paint(text, 128, 96, seed=seed).tobytes() for text, seed in (("a", 0), ("a", 0), ("a", 1), ("b", 0))
     ]
@@ -77,17 +79,17 @@ def test_text_never_overflows(text, width, height):
 
 
 def test_drawn_letters_stay_inside_the_block():
-    picture = Image.new("RGB", (700, 400))
+    image = Image.new("RGB", (700, 400))
     block = fitted(LONG, 600, 300, 40, 9)
-    block.draw(picture, 50, 50, (255, 255, 255))
-    left, top, right, bottom = picture.getbbox() or (0, 0, 0, 0)
+    block.draw(image, 50, 50, (255, 255, 255))
+    left, top, right, bottom = image.getbbox() or (0, 0, 0, 0)
     assert left >= 49
     assert top >= 50
     assert right <= 651
     assert bottom <= 50 + block.height + 1
 
 
-def test_without_a_font_letters_lose_their_accents(monkeypatch):
+def test_without_a_suitable_font_letters_lose_their_accents(monkeypatch):
     monkeypatch.setattr(lettering, "_SYSTEM_FONTS", ())
     monkeypatch.setattr(lettering.shutil, "which", lambda name: None)
     lettering._face.cache_clear()
@@ -102,42 +104,42 @@ def test_without_a_font_letters_lose_their_accents(monkeypatch):
 def test_a_move_is_smooth_and_stays_inside():
     rows, columns = np.mgrid[0:300, 0:500]
     blob = 200 * np.exp(-((rows - 150) ** 2 + (columns - 240) ** 2) / 800)
-    picture = np.stack([blob, blob, np.full_like(blob, 200)], axis=-1).astype(np.uint8)
+    image = np.stack([blob, blob, np.full_like(blob, 200)], axis=-1).astype(np.uint8)
     y, x = np.mgrid[0:96, 0:160]
-    reaches = []
+    movements = []
     for seed in range(8):
-        frames = [frame.astype(float) for frame in slow_move(picture, 160, 96, 48, seed)]
+        frames = [frame.astype(float) for frame in slow_move(image, 160, 96, 48, seed)]
         assert len(frames) == 48
         assert min(frame[..., 2].min() for frame in frames) >= 199
         blobs = [frame[..., 0] for frame in frames]
-        places = np.array([[(blob * axis).sum() / blob.sum() for axis in (x, y)] for blob in blobs])
-        steps = np.diff(places, axis=0)
+        positions = np.array([[(blob * axis).sum() / blob.sum() for axis in (x, y)] for blob in blobs])
+        steps = np.diff(positions, axis=0)
         assert np.abs(steps).max() < 0.6
         assert np.abs(np.diff(steps, axis=0)).max() < 0.04
         sizes = np.array([np.sqrt(blob.sum()) for blob in blobs])
         assert np.abs(np.diff(sizes / sizes[0], n=2)).max() < 0.002
-        reaches.append(max(np.ptp(places), 100 * np.ptp(sizes / sizes[0])))
-    assert min(reaches) > 1
+        movements.append(max(np.ptp(positions), 100 * np.ptp(sizes / sizes[0])))
+    assert min(movements) > 1
 
 
 @pytest.mark.parametrize("size", [(320, 176), (176, 320), (176, 176)])
-def test_a_card_keeps_its_text_in_sight(size):
+def test_the_text_of_a_card_stays_visible(size):
     width, height = size
-    picture = np.zeros((height, width, 3), np.uint8)
+    image = np.zeros((height, width, 3), np.uint8)
     inset = int(lettering.MARGIN * min(size))
-    picture[inset : height - inset, [inset, width - inset - 1]] = 255
+    image[inset : height - inset, [inset, width - inset - 1]] = 255
     for seed in range(8):
-        for frame in slow_move(picture, width, height, 4, seed, CARD_REACH):
+        for frame in slow_move(image, width, height, 4, seed, CARD_ZOOM):
             assert frame[height // 2, : width // 4].max() > 100
             assert frame[height // 2, -width // 4 :].max() > 100
 
 
 @pytest.mark.parametrize("shape", [(40, 300), (300, 40), (96, 160), (64, 64)])
 def test_a_move_crops_any_shape(shape):
-    picture = np.random.default_rng(0).integers(0, 255, (*shape, 3), dtype=np.uint8)
-    for frame in slow_move(picture, 160, 96, 3):
+    image = np.random.default_rng(0).integers(0, 255, (*shape, 3), dtype=np.uint8)
+    for frame in slow_move(image, 160, 96, 3):
         assert (frame.shape, frame.dtype) == ((96, 160, 3), np.uint8)
-    assert len(list(slow_move(picture, 160, 96, 1))) == 1
+    assert len(list(slow_move(image, 160, 96, 1))) == 1
 
 
 _SIDES = st.integers(1, 600)
@@ -146,22 +148,22 @@ _SIDES = st.integers(1, 600)
 @given(_SIDES, _SIDES, st.integers(64, 320), st.integers(64, 320), st.integers(0, 99))
 @example(65, 107, 64, 106, 0)
 @example(186, 411, 64, 176, 0)
-def test_rounding_takes_no_move_out_of_its_picture(
-    picture_width: int, picture_height: int, width: int, height: int, seed: int
+def test_rounding_moves_no_view_outside_the_image(
+    image_width: int, image_height: int, width: int, height: int, seed: int
 ) -> None:
-    picture = np.full((picture_height, picture_width, 3), 90, np.uint8)
-    for frame in slow_move(picture, width, height, 2, seed):
+    image = np.full((image_height, image_width, 3), 90, np.uint8)
+    for frame in slow_move(image, width, height, 2, seed):
         assert frame.shape == (height, width, 3) and (frame == 90).all()
 
 
 def test_moves_are_repeatable_and_varied():
-    picture = np.asarray(paint("A pier", 160, 96))
-    ends = [list(slow_move(picture, 160, 96, 5, seed))[-1].tobytes() for seed in (1, 1, 2, 3, 4, 5)]
+    image = np.asarray(paint("A pier", 160, 96))
+    ends = [list(slow_move(image, 160, 96, 5, seed))[-1].tobytes() for seed in (1, 1, 2, 3, 4, 5)]
     assert ends[0] == ends[1]
     assert len(set(ends)) > 2
 
 
-def test_the_draft_label_is_small_and_leaves_the_frame_alone():
+def test_the_draft_label_is_small_and_does_not_modify_the_frame():
     frame = np.full((176, 320, 3), 90, np.uint8)
     labelled = label_draft(frame)
     assert (frame == 90).all()
@@ -173,7 +175,7 @@ def test_the_draft_label_is_small_and_leaves_the_frame_alone():
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 12, 200])
-def test_a_contact_sheet_holds_every_still(count):
+def test_a_contact_sheet_shows_every_still(count):
     stills = [(Image.new("RGB", (80, 45), (250, 0, 250)), f"scene-{i}", LONG) for i in range(count)]
     sheet = compose(stills, "A Story")
     assert max(sheet.size) <= 4000
@@ -185,7 +187,7 @@ def test_a_contact_sheet_holds_every_still(count):
     assert sum(int(edges[row].sum()) for row in rows) == count
 
 
-def test_stills_keep_their_shape():
+def test_stills_keep_their_aspect_ratio():
     stills = [(Image.new("RGB", (90, 160), (250, 0, 250)), "tall", "")]
     stills += [(Image.new("RGB", (160, 90), (0, 250, 0)), "wide", "")] * 3
     pixels = np.asarray(compose(stills))

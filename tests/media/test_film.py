@@ -1,4 +1,4 @@
-"""Films: nothing drifts, nothing is lost at the joints, and memory does not grow."""
+"""Films: no drift, and nothing lost at the joints."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from story_studio.media.clip_writer import ClipWriter
 from story_studio.media.film import Shot, assemble
-from story_studio.media.probe import moment, probe
+from story_studio.media.probe import probe, to_seconds
 
 COLOURS = ((220, 30, 30), (30, 200, 40), (40, 60, 220))
 
@@ -18,16 +18,16 @@ COLOURS = ((220, 30, 30), (30, 200, 40), (40, 60, 220))
 def shot(
     folder: Path, number: int, frames: int = 20, *, size=(64, 48), rate=24000, fps=16, click=0.25, text=""
 ) -> Shot:
-    """A clip of one colour that brightens at its left edge, with a click."""
+    """A clip of one colour whose left edge brightens, with a click in the audio."""
     width, height = size
-    pictures = np.tile(np.array(COLOURS[number % 3], np.uint8), (frames, height, width, 1))
-    pictures[:, :, : width // 4] = np.linspace(0, 255, frames).astype(np.uint8)[:, None, None, None]
+    frames_array = np.tile(np.array(COLOURS[number % 3], np.uint8), (frames, height, width, 1))
+    frames_array[:, :, : width // 4] = np.linspace(0, 255, frames).astype(np.uint8)[:, None, None, None]
     waveform = np.zeros((1, rate * frames // fps), np.float32)
     waveform[0, min(int(click * rate), waveform.shape[1] // 2)] = 1.0
     path = folder / f"shot-{number}-{frames}-{width}-{fps}.mp4"
     if not path.exists():
         with ClipWriter(path, width, height, waveform, rate, fps=fps) as clip:
-            clip.write(pictures)
+            clip.write(frames_array)
     return Shot(path, f"Scene {number + 1}", text)
 
 
@@ -36,13 +36,13 @@ def frames_of(path: Path) -> np.ndarray:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]).astype(int)
 
 
-def sound_of(path: Path) -> np.ndarray:
+def audio_of(path: Path) -> np.ndarray:
     with av.open(str(path)) as container:
         return np.concatenate([frame.to_ndarray() for frame in container.decode(audio=0)], axis=1)
 
 
 def click_seconds(path: Path) -> list[float]:
-    loud = np.flatnonzero(np.abs(sound_of(path)[0]) > 0.5) / 48000
+    loud = np.flatnonzero(np.abs(audio_of(path)[0]) > 0.5) / 48000
     return [float(at) for i, at in enumerate(loud) if i == 0 or at - loud[i - 1] > 0.02]
 
 
@@ -52,7 +52,7 @@ def clips(tmp_path_factory) -> list[Shot]:
     return [shot(folder, 0, 20), shot(folder, 1, 33), shot(folder, 2, 27)]
 
 
-def test_plain_cuts_keep_every_picture_bit_by_bit(clips, tmp_path):
+def test_plain_cuts_copy_every_frame_bit_by_bit(clips, tmp_path):
     assemble(clips, tmp_path / "film.mp4")
     assert np.array_equal(
         frames_of(tmp_path / "film.mp4"), np.concatenate([frames_of(clip.path) for clip in clips])
@@ -63,7 +63,7 @@ def test_plain_cuts_keep_every_picture_bit_by_bit(clips, tmp_path):
 
 
 @pytest.mark.parametrize("join", ["cut", "crossfade"])
-def test_length_and_phase(clips, tmp_path, join):
+def test_length_and_synchronisation(clips, tmp_path, join):
     assemble(clips, tmp_path / "film.mp4", join=join)
     info = probe(tmp_path / "film.mp4")
     assert (info.frames, info.video_seconds) == (80, 5.0)
@@ -74,7 +74,7 @@ def test_length_and_phase(clips, tmp_path, join):
     )
 
 
-def test_crossfade_is_centred_and_holds_the_pictures_at_the_joint(clips, tmp_path):
+def test_a_crossfade_is_centred_and_holds_the_frames_at_the_joint(clips, tmp_path):
     assemble(clips, tmp_path / "film.mp4", join="crossfade", crossfade_seconds=0.5)
     film = frames_of(tmp_path / "film.mp4")
     red = film[16:25, 30, 50, 0]
@@ -82,18 +82,18 @@ def test_crossfade_is_centred_and_holds_the_pictures_at_the_joint(clips, tmp_pat
     edge = film[:, 30, 4, 0]
     whole = np.concatenate([frames_of(clip.path)[:, 30, 4, 0] for clip in clips])
     assert np.abs(edge[:16] - whole[:16]).max() <= 4
-    # The first shot still moves while it fades, and after the boundary its last picture is held.
+    # The first shot keeps moving while it fades; after the cut its last frame is held.
     assert edge[18] == pytest.approx(whole[18] * 11 / 16 + whole[20] * 5 / 16, abs=6)
     assert edge[21] == pytest.approx(whole[21] * 11 / 16 + whole[19] * 5 / 16, abs=6)
 
 
-def test_a_crossfade_is_no_longer_than_the_shots_allow(tmp_path):
+def test_a_crossfade_is_limited_by_the_shots(tmp_path):
     clips = [shot(tmp_path, 0, 20), shot(tmp_path, 1, 3), shot(tmp_path, 2, 20), shot(tmp_path, 0, 1)]
     assemble(clips, tmp_path / "film.mp4", join="crossfade", crossfade_seconds=4)
     assert probe(tmp_path / "film.mp4").frames == 44
 
 
-def test_other_sizes_and_rates_are_fitted_in(tmp_path):
+def test_other_sizes_and_rates_are_converted(tmp_path):
     clips = [
         shot(tmp_path, 0, 16),
         shot(tmp_path, 1, 48, size=(48, 96), rate=44100, fps=24),
@@ -109,7 +109,7 @@ def test_other_sizes_and_rates_are_fitted_in(tmp_path):
 
 
 def test_no_drift_over_many_shots(tmp_path):
-    # 25 frames a second and 44.1 kHz, and sound that is too short or too long: nothing divides evenly.
+    # 25 frames a second, 44.1 kHz, and audio that is too short or too long: nothing divides evenly.
     clips = [shot(tmp_path, i, 7 + i % 3, fps=25, rate=44100, click=0.1) for i in range(60)]
     assemble(clips, tmp_path / "film.mp4")
     starts = np.cumsum([0] + [7 + i % 3 for i in range(60)]) / 25
@@ -135,7 +135,7 @@ def test_chapters_captions_and_tags(clips, tmp_path):
         assert [stream.type for stream in container.streams][:3] == ["video", "audio", "subtitle"]
         stream = container.streams.subtitles[0]
         cues = [
-            (moment(packet.pts, packet.time_base), bytes(packet)[2:].decode())
+            (to_seconds(packet.pts, packet.time_base), bytes(packet)[2:].decode())
             for packet in container.demux(stream)
             if packet.size > 2
         ]
@@ -161,13 +161,13 @@ def test_the_same_shots_give_the_same_bytes(clips, tmp_path, join):
 
 
 @pytest.mark.parametrize("stop_at", [0.0, 0.5, 0.97])
-def test_cancelling_leaves_nothing_behind(clips, tmp_path, stop_at):
+def test_cancelling_leaves_only_the_old_film(clips, tmp_path, stop_at):
     path = tmp_path / "film.mp4"
     path.write_bytes(b"the old film")
-    seen = []
+    reported = []
 
     def progress(done: float) -> None:
-        seen.append(done)
+        reported.append(done)
         if done >= stop_at:
             raise InterruptedError
 
@@ -178,11 +178,11 @@ def test_cancelling_leaves_nothing_behind(clips, tmp_path, stop_at):
 
 
 def test_progress_rises_to_one(clips, tmp_path):
-    seen: list[float] = []
-    assemble(clips, tmp_path / "film.mp4", join="crossfade", progress=seen.append)
-    assert seen == sorted(seen)
-    assert len(seen) > 80
-    assert seen[-1] == 1.0
+    reported: list[float] = []
+    assemble(clips, tmp_path / "film.mp4", join="crossfade", progress=reported.append)
+    assert reported == sorted(reported)
+    assert len(reported) > 80
+    assert reported[-1] == 1.0
 
 
 def test_errors_name_the_shot(clips, tmp_path):

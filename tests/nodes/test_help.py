@@ -1,4 +1,4 @@
-"""What the node pack says of itself: help pages, translations, and what the registry reads."""
+"""Help pages, translations, and the metadata that the registry reads."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from driver.paths import COMFYUI
 DOCS = PACK / "web" / "docs"
 LOCALES = PACK / "locales"
 ENGLISH: dict[str, Any] = json.loads((LOCALES / "en" / "nodeDefs.json").read_text("utf-8"))
-"""All nodes with their inputs and outputs: tests/nodes/test_object_info.py holds it to the schemas."""
-PICTURES_KB = 300
+"""All nodes with their inputs and outputs: tests/nodes/test_object_info.py compares it with the schemas."""
+IMAGES_KB = 300
 CHINESE = re.compile("[\u4e00-\u9fff]")
 PAGES = [page for node in ENGLISH for page in (f"{node}.md", f"{node}/zh.md")]
 METADATA = tomllib.loads((PACK / "pyproject.toml").read_text("utf-8"))
@@ -32,25 +32,27 @@ def keys(texts: Any, path: str = "") -> set[str]:
     """The paths of all texts in a locale."""
     if not isinstance(texts, dict):
         return {path}
-    return {one for name, more in texts.items() for one in keys(more, f"{path}/{name}")}
+    return {key for name, nested in texts.items() for key in keys(nested, f"{path}/{name}")}
 
 
 def strings(texts: Any) -> list[str]:
     """All texts of a locale."""
-    return [texts] if isinstance(texts, str) else [one for more in texts.values() for one in strings(more)]
+    if isinstance(texts, str):
+        return [texts]
+    return [text for nested in texts.values() for text in strings(nested)]
 
 
-def said() -> str:
-    """Every text in the pack's Python files, with … for what is filled in, a line each."""
-    found = []
+def string_literals() -> str:
+    """Every string in the pack's Python files, one per line, with … for interpolated values."""
+    literals = []
     for path in PACK.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.JoinedStr):
                 parts = [part.value if isinstance(part, ast.Constant) else "…" for part in node.values]
-                found.append("".join(map(str, parts)))
+                literals.append("".join(map(str, parts)))
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                found.append(node.value)
-    return "\n".join(found)
+                literals.append(node.value)
+    return "\n".join(literals)
 
 
 def messages(page: str) -> list[str]:
@@ -58,13 +60,13 @@ def messages(page: str) -> list[str]:
     return re.findall("^- `([^`]+)`", page.split("\n## ")[-1], re.MULTILINE)
 
 
-def pictures(page: str) -> list[str]:
-    """The addresses of the pictures on a page."""
+def images(page: str) -> list[str]:
+    """The paths of the images on a page."""
     return re.findall(r"!\[[^]]+\]\(([^)]+)\)", page)
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_tells_all_of_its_node(name: str) -> None:
+def test_a_page_documents_all_inputs_and_outputs(name: str) -> None:
     page = (DOCS / name).read_text("utf-8")
     node = ENGLISH[name.removesuffix(".md").removesuffix("/zh")]
     title = node["display_name"] if "/" not in name else chinese()[name.split("/")[0]]["display_name"]
@@ -74,7 +76,7 @@ def test_a_page_tells_all_of_its_node(name: str) -> None:
     documented = re.findall(r"`(\w+)`", "\n".join(line.split("|")[1] for line in rows(inputs)))
     assert set(documented) == set(node["inputs"]) - {"control_after_generate"}
     assert len(rows(outputs)) == len(node["outputs"])
-    assert pictures(page)
+    assert images(page)
 
 
 def rows(section: str) -> list[str]:
@@ -87,33 +89,33 @@ def chinese() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_quotes_messages_that_the_nodes_really_give(name: str) -> None:
+def test_quoted_messages_exist_in_the_code(name: str) -> None:
     page = (DOCS / name).read_text("utf-8")
-    texts = said()
+    texts = string_literals()
     for quoted in messages(page):
-        # A page's … may stand for several values and what is between them.
+        # One … on a page may stand for several values and the text between them.
         parts = [re.escape(part) for part in quoted.split("…")]
         assert re.search("[^\n]*".join(parts), texts), quoted
 
 
-def test_a_made_up_message_is_seen() -> None:
-    assert "A film needs at least one shot." in said()
-    assert "There is no take … in output/story_studio/…" in said()
-    assert "The film ran away." not in said()
+def test_an_invented_message_is_detected() -> None:
+    assert "A film needs at least one shot: add a scene." in string_literals()
+    assert "There is no take … in output/…/…: enter the 24 digits" in string_literals()
+    assert "The film ran away." not in string_literals()
 
 
-def test_pictures_are_there_and_small() -> None:
-    # The interface reads the addresses on pages of other languages, too, from the folder of the pages.
-    used = {address for name in PAGES for address in pictures((DOCS / name).read_text("utf-8"))}
+def test_images_exist_and_are_small() -> None:
+    # The interface resolves paths on translated pages relative to the folder of the English pages, too.
+    used = {address for name in PAGES for address in images((DOCS / name).read_text("utf-8"))}
     shipped = {path for path in DOCS.rglob("*") if path.suffix not in ("", ".md")}
     assert {DOCS / address for address in used} == shipped
     for path in shipped:
-        with Image.open(path) as picture:
-            picture.verify()
-    assert sum(path.stat().st_size for path in shipped) < PICTURES_KB * 1000
+        with Image.open(path) as image:
+            image.verify()
+    assert sum(path.stat().st_size for path in shipped) < IMAGES_KB * 1000
 
 
-def test_there_is_a_page_for_every_node_and_for_nothing_else() -> None:
+def test_there_is_one_page_per_node_and_language() -> None:
     assert {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")} == set(PAGES)
 
 
@@ -130,15 +132,15 @@ def test_the_chinese_locale_is_complete() -> None:
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_no_text_has_a_character_that_the_interface_takes_for_its_own(language: str) -> None:
-    # vue-i18n, which shows the texts: a link, a plural and a place to fill in.
+def test_no_text_contains_syntax_of_the_interface(language: str) -> None:
+    # vue-i18n, which renders the texts, uses these for links, plurals and placeholders.
     for path in (LOCALES / language).glob("*.json"):
         assert not [
             text for text in strings(json.loads(path.read_text("utf-8"))) if re.search("[@|{}]", text)
         ]
 
 
-def test_the_panel_says_everything_in_chinese() -> None:
+def test_the_panel_is_completely_translated() -> None:
     files = {path.name: path.read_text("utf-8") for path in (PACK / "web").glob("*.*js")}
     table = re.search("CHINESE = {(.+?)\n}", files.pop("words.mjs"), re.DOTALL)
     assert table
@@ -148,14 +150,14 @@ def test_the_panel_says_everything_in_chinese() -> None:
     code = "".join(files.values())
     written = code + "".join(code.replace("${part}", part) for part in ("still", "clip"))
     assert [word for word in chinese if not re.search(f"['`]{re.escape(word)}['`]", written)] == []
-    called = {one for one in re.findall(r"\bt\(['`](.+?)['`][,)]", written) if "${" not in one}
+    called = {text for text in re.findall(r"\bt\(['`](.+?)['`][,)]", written) if "${" not in text}
     assert called - chinese.keys() == set()
     assert all(CHINESE.search(text) for text in chinese.values())
     assert all(text.count("{}") == word.count("{}") for word, text in chinese.items())
 
 
 def test_the_registry_can_read_the_metadata() -> None:
-    # ComfyUI reads it with the same types as the registry's own tool.
+    # ComfyUI parses it with the same code as the registry's own tool.
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); from comfy_config import config_parser; "
         "print(config_parser.extract_node_configuration(sys.argv[2]).model_dump_json())"
@@ -171,7 +173,7 @@ def test_the_registry_can_read_the_metadata() -> None:
     assert all([project["description"], project["license"]["text"], comfy["display_name"]])
     assert "0.3.75" in SpecifierSet(project["supported_comfyui_version"])
     assert "0.3.74" not in SpecifierSet(project["supported_comfyui_version"])
-    # ComfyUI would serve the folder a second time, under another name.
+    # With it, ComfyUI would serve the folder a second time under another name.
     assert comfy["web"] is None
 
 
@@ -182,12 +184,12 @@ def test_the_registry_finds_nothing_unsafe() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_requirements_are_those_of_the_metadata_and_leave_other_packs_room() -> None:
+def test_requirements_match_the_metadata_and_have_no_upper_bounds() -> None:
     lines = (PACK / "requirements.txt").read_text("utf-8").splitlines()
     requirements = [Requirement(line) for line in lines if line and not line.startswith("#")]
-    assert requirements == [Requirement(one) for one in METADATA["project"]["dependencies"]]
-    for one in requirements:
-        assert all(bound.operator == ">=" for bound in one.specifier), one
+    assert requirements == [Requirement(line) for line in METADATA["project"]["dependencies"]]
+    for requirement in requirements:
+        assert all(bound.operator == ">=" for bound in requirement.specifier), requirement
 
 
 def test_importing_the_pack_imports_nothing_else() -> None:

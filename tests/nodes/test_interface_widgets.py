@@ -1,4 +1,4 @@
-"""What the browser adds to an export for itself, players and buttons, has no say in what is found again."""
+"""Inputs that the browser adds to an export, such as players and buttons, do not change keys."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WIDGETS = {
 
 @pytest.fixture(params=["cached", "--cache-none"])
 def comfy(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Comfy]:
-    """A server as it is started for a story, and one that keeps nothing between nodes."""
+    """A server as it is started for a story, and one without a cache."""
     if request.param == "cached":
         studio: Studio = request.getfixturevalue("studio")
         yield studio.comfy
@@ -40,13 +40,13 @@ def comfy(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Comfy]:
 
 @pytest.fixture
 def graph(comfy: Comfy, tmp_path: Path) -> dict[str, Any]:
-    """A picture and a voice become a clip; no other test makes this one."""
+    """Renders a clip that no other test renders."""
     Image.effect_noise((64, 64), 80).convert("RGB").save(tmp_path / "own.png")
-    face = comfy.upload(tmp_path / "own.png", f"{tmp_path.name}.png")
+    image = comfy.upload(tmp_path / "own.png", f"{tmp_path.name}.png")
     voice = comfy.upload(write_voice(tmp_path / "own.wav", 0.3), f"{tmp_path.name}.wav")
     move = {"audio": ["3", 0], "image": ["2", 0], "width": 64, "height": 64, "seed": 1}
     return {
-        "1": {"class_type": "LoadImage", "inputs": {"image": face}},
+        "1": {"class_type": "LoadImage", "inputs": {"image": image}},
         "2": {"class_type": "StoryStudio_Still", "inputs": {"image": ["1", 0], "name": "widgets"}},
         "3": {"class_type": "LoadAudio", "inputs": {"audio": voice}},
         "4": {"class_type": "StoryStudio_Animatic", "inputs": move},
@@ -55,43 +55,45 @@ def graph(comfy: Comfy, tmp_path: Path) -> dict[str, Any]:
 
 
 def as_exported(graph: dict[str, Any]) -> dict[str, Any]:
-    """The graph with all that a browser adds."""
+    """The graph with everything a browser adds."""
     exported = copy.deepcopy(graph)
     for node in exported.values():
         node["inputs"] |= WIDGETS.get(node["class_type"], {})
     return exported
 
 
-def found(comfy: Comfy, graph: dict[str, Any]) -> dict[str, tuple[str, bool]]:
-    """The key of the still and the clip, and whether it was there."""
+def keys_and_reuse(comfy: Comfy, graph: dict[str, Any]) -> dict[str, tuple[str, bool]]:
+    """Runs the graph; returns the key of the still and of the clip, and whether it was reused."""
     (end,) = [event for event in comfy.run(graph) if isinstance(event, Finished)]
     assert end.status == "success"
-    checkpoints = {node: end.outputs[node]["checkpoint"][0] for node in ("2", "5")}
-    return {node: (one["key"], one["reused"]) for node, one in checkpoints.items()}
+    results = {node: end.outputs[node]["checkpoint"][0] for node in ("2", "5")}
+    return {node: (result["key"], result["reused"]) for node, result in results.items()}
 
 
-def test_an_export_finds_what_the_driver_s_graph_made(comfy: Comfy, graph: dict[str, Any]) -> None:
-    made = found(comfy, graph)
-    assert [reused for _, reused in made.values()] == [False, False]
-    assert found(comfy, as_exported(graph)) == {node: (key, True) for node, (key, _) in made.items()}
+def test_an_export_reuses_the_results_of_the_driver(comfy: Comfy, graph: dict[str, Any]) -> None:
+    rendered = keys_and_reuse(comfy, graph)
+    assert [reused for _, reused in rendered.values()] == [False, False]
+    assert keys_and_reuse(comfy, as_exported(graph)) == {
+        node: (key, True) for node, (key, _) in rendered.items()
+    }
 
 
-def test_an_input_that_the_class_takes_is_in_the_key(comfy: Comfy, graph: dict[str, Any]) -> None:
-    made = found(comfy, graph)
+def test_an_input_of_the_class_changes_the_key(comfy: Comfy, graph: dict[str, Any]) -> None:
+    rendered = keys_and_reuse(comfy, graph)
     graph["4"]["inputs"]["seed"] = 2
-    other = found(comfy, graph)
-    assert other["2"][0] == made["2"][0]
-    assert other["5"][0] != made["5"][0]
+    other = keys_and_reuse(comfy, graph)
+    assert other["2"][0] == rendered["2"][0]
+    assert other["5"][0] != rendered["5"][0]
 
 
-def test_the_driver_foresees_the_same_keys(comfy: Comfy, graph: dict[str, Any], tmp_path: Path) -> None:
+def test_the_driver_predicts_the_same_keys(comfy: Comfy, graph: dict[str, Any], tmp_path: Path) -> None:
     sums = {
         graph["1"]["inputs"]["image"]: sha256_of(tmp_path / "own.png"),
         graph["3"]["inputs"]["audio"]: sha256_of(tmp_path / "own.wav"),
     }
     scene = SceneId(0, "scene_1")
-    # A template of one's own comes from a browser; of its nodes the driver knows the stock loaders.
+    # A user's recipe is exported from a browser; among its nodes the driver knows the stock loaders.
     exported = as_exported(graph) | {"4": graph["4"]}
-    made = {node: key for node, (key, _) in found(comfy, graph).items()}
+    rendered = {node: key for node, (key, _) in keys_and_reuse(comfy, graph).items()}
     for nodes in (graph, exported):
-        assert predict(Graph(nodes, stills={scene: "2"}, clips={scene: "5"}), sums) == made
+        assert predict(Graph(nodes, stills={scene: "2"}, clips={scene: "5"}), sums) == rendered

@@ -1,4 +1,4 @@
-"""What the server tells a page while a node works."""
+"""What the server sends to the browser while a node runs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from tests.studio import Studio
 FRAMES = 1920
 
 
-def test_a_long_clip_tells_its_progress_in_hundredths(studio: Studio) -> None:
-    """A page that is told of every frame falls behind: it shows what was a minute ago, and stops too late."""
+def test_a_long_clip_reports_its_progress_in_hundredths(studio: Studio) -> None:
+    """With an update for every frame, the browser falls behind and shows progress from a minute ago."""
     size = {"width": 64, "height": 64, "seed": 0}
     graph = {
         "voice": {
@@ -28,12 +28,12 @@ def test_a_long_clip_tells_its_progress_in_hundredths(studio: Studio) -> None:
         },
         "end": {"class_type": "StoryStudio_Clip", "inputs": {"video": ["clip", 0], "name": "long"}},
     }
-    told = []
+    values = []
     with EventSocket(studio.url, local=True, client_id="socket") as socket:
         assert socket.connect()
         studio.comfy.submit(graph, str(uuid.uuid4()), "socket")
         while (message := socket.receive(60))["type"] not in ("execution_success", "execution_error"):
             if message["type"] == "progress" and message["data"]["node"] == "clip":
-                told.append(message["data"]["value"])
+                values.append(message["data"]["value"])
     assert message["type"] == "execution_success", message
-    assert told == sorted(set(told)) and told[-1] == 100
+    assert values == sorted(set(values)) and values[-1] == 100

@@ -1,4 +1,4 @@
-"""One reading for all who ask for the same thing at the same time."""
+"""Equal requests that are made at the same time share one load."""
 
 from __future__ import annotations
 
@@ -13,103 +13,105 @@ from story_studio.shared_loader import SharedLoader
 
 
 class Model:
-    """Something that can be seen to be let go."""
+    """Something that can be weakly referenced."""
 
 
-class Disk:
-    """Reads when it is let, and remembers what it read; a choice with `broken` in it fails."""
+class SlowLoader:
+    """Blocks until it may finish, and records its calls; arguments with `broken` in them fail."""
 
     def __init__(self) -> None:
-        self.read_choices: list[tuple[str | float, ...]] = []
-        self.begun, self.may_end = Event(), Event()
+        self.loaded: list[tuple[str | float, ...]] = []
+        self.started, self.may_finish = Event(), Event()
 
-    def read(self, *choice: str | float) -> Model:
-        self.read_choices.append(choice)
-        self.begun.set()
-        assert self.may_end.wait(60)
-        if "broken" in choice:
+    def load(self, *arguments: str | float) -> Model:
+        self.loaded.append(arguments)
+        self.started.set()
+        assert self.may_finish.wait(60)
+        if "broken" in arguments:
             raise ValueError("not a model")
         return Model()
 
 
 @pytest.fixture
-def disk() -> Disk:
-    return Disk()
+def slow() -> SlowLoader:
+    return SlowLoader()
 
 
 @pytest.fixture
-def reader(disk: Disk) -> SharedLoader[Model]:
-    return SharedLoader(disk.read, "test")
+def loader(slow: SlowLoader) -> SharedLoader[Model]:
+    return SharedLoader(slow.load, "test")
 
 
-async def start(reader: SharedLoader[Model], *choices: tuple[str | float, ...]) -> list[asyncio.Task[Model]]:
-    """Calls that wait."""
-    tasks = [asyncio.create_task(reader(*choice)) for choice in choices]
+async def start(loader: SharedLoader[Model], *calls: tuple[str | float, ...]) -> list[asyncio.Task[Model]]:
+    """Starts calls that wait."""
+    tasks = [asyncio.create_task(loader(*call)) for call in calls]
     await asyncio.sleep(0)
     return tasks
 
 
-def test_equal_calls_share_a_run_and_others_do_not(disk: Disk, reader: SharedLoader[Model]) -> None:
+def test_equal_calls_share_a_run_and_others_do_not(slow: SlowLoader, loader: SharedLoader[Model]) -> None:
     async def prompt() -> list[Model]:
-        tasks = await start(reader, ("a", 1.0), ("a", 1.0), ("a", 2.0))
-        disk.may_end.set()
+        tasks = await start(loader, ("a", 1.0), ("a", 1.0), ("a", 2.0))
+        slow.may_finish.set()
         return await asyncio.gather(*tasks)
 
     one, same, other = asyncio.run(prompt())
     assert one is same and one is not other
-    assert sorted(disk.read_choices) == [("a", 1.0), ("a", 2.0)]
+    assert sorted(slow.loaded) == [("a", 1.0), ("a", 2.0)]
 
 
-def test_what_has_ended_is_read_again_and_not_kept_alive(disk: Disk, reader: SharedLoader[Model]) -> None:
-    disk.may_end.set()
-    first = weakref.ref(asyncio.run(reader("a")))
+def test_a_finished_result_is_neither_reused_nor_kept_alive(
+    slow: SlowLoader, loader: SharedLoader[Model]
+) -> None:
+    slow.may_finish.set()
+    first = weakref.ref(asyncio.run(loader("a")))
     gc.collect()
     assert first() is None
-    asyncio.run(reader("a"))
-    assert len(disk.read_choices) == 2
+    asyncio.run(loader("a"))
+    assert len(slow.loaded) == 2
 
 
-def test_each_who_waits_gets_the_error_and_the_next_one_tries_again(
-    disk: Disk, reader: SharedLoader[Model]
+def test_all_waiting_calls_get_the_error_and_the_next_call_retries(
+    slow: SlowLoader, loader: SharedLoader[Model]
 ) -> None:
     async def prompt() -> list[Model | BaseException]:
-        tasks = await start(reader, ("broken",), ("broken",))
-        disk.may_end.set()
+        tasks = await start(loader, ("broken",), ("broken",))
+        slow.may_finish.set()
         return await asyncio.gather(*tasks, return_exceptions=True)
 
     for _ in range(2):
         assert [str(error) for error in asyncio.run(prompt())] == ["not a model"] * 2
-    assert len(disk.read_choices) == 2
+    assert len(slow.loaded) == 2
 
 
-def test_who_is_cancelled_leaves_the_others_their_run(disk: Disk, reader: SharedLoader[Model]) -> None:
+def test_a_cancelled_call_does_not_cancel_the_others(slow: SlowLoader, loader: SharedLoader[Model]) -> None:
     async def prompt() -> list[Model | BaseException]:
-        tasks = await start(reader, ("a",), ("a",), ("a",))
+        tasks = await start(loader, ("a",), ("a",), ("a",))
         tasks[0].cancel()
         await asyncio.sleep(0)
-        disk.may_end.set()
+        slow.may_finish.set()
         return await asyncio.gather(*tasks, return_exceptions=True)
 
-    gone, one, other = asyncio.run(prompt())
-    assert isinstance(gone, asyncio.CancelledError)
+    cancelled, one, other = asyncio.run(prompt())
+    assert isinstance(cancelled, asyncio.CancelledError)
     assert isinstance(one, Model) and one is other
-    assert len(disk.read_choices) == 1
+    assert len(slow.loaded) == 1
 
 
-def test_the_prompt_after_an_interrupted_one_waits_for_its_run(
-    disk: Disk, reader: SharedLoader[Model], caplog: pytest.LogCaptureFixture
+def test_the_prompt_after_an_interrupted_one_waits_for_the_same_run(
+    slow: SlowLoader, loader: SharedLoader[Model], caplog: pytest.LogCaptureFixture
 ) -> None:
     async def interrupted() -> None:
-        await start(reader, ("a",))
-        # A blocked loop is what a busy sampler makes of it; the prompt ends, and its loop cancels the task.
-        assert disk.begun.wait(60)
+        await start(loader, ("a",))
+        # Blocks the loop as sampling does. Then the prompt ends, and its loop cancels the task.
+        assert slow.started.wait(60)
 
     async def next_prompt() -> Model:
-        (task,) = await start(reader, ("a",))
-        disk.may_end.set()
+        (task,) = await start(loader, ("a",))
+        slow.may_finish.set()
         return await task
 
     asyncio.run(interrupted())
     assert isinstance(asyncio.run(next_prompt()), Model)
-    assert len(disk.read_choices) == 1
+    assert len(slow.loaded) == 1
     assert caplog.records == []

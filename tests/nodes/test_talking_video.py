@@ -1,4 +1,4 @@
-"""The Talking Video node alone: what it takes, what it refuses, how it is stopped."""
+"""The Talking Video node: its inputs, its refusals, and interruption."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ from tests.studio import Studio
 from tests.voices import write_voice
 
 S2V = read_titled("s2v_clip")
-TALK = "Talking Video (Wan2.2 S2V)"
+NODE = "Talking Video (Wan2.2 S2V)"
 
 
 class Bench:
-    """Runs the shipped clip template with other inputs."""
+    """Runs the S2V clip recipe with other inputs."""
 
     def __init__(self, studio: Studio, folder: Path):
         self.studio, self.folder = studio, folder
         self.number = 0
 
-    def give(self, path: Path, name: str | None = None) -> str:
+    def upload(self, path: Path, name: str | None = None) -> str:
         return self.studio.comfy.upload(path, name or path.name)
 
-    def graph(self, seconds: float = 0.5, picture: Image.Image | None = None) -> dict[str, Any]:
+    def graph(self, seconds: float = 0.5, image: Image.Image | None = None) -> dict[str, Any]:
         self.number += 1
         graph = json.loads(json.dumps(S2V))
         voice = write_voice(self.folder / f"{time.time_ns()}.wav", seconds)
-        picture = picture or Image.effect_noise((64, 64), 80).convert("RGB")
-        picture.save(self.folder / f"{voice.stem}.png")
-        graph["image"]["inputs"]["image"] = self.give(self.folder / f"{voice.stem}.png")
-        graph["audio"]["inputs"]["audio"] = self.give(voice)
+        image = image or Image.effect_noise((64, 64), 80).convert("RGB")
+        image.save(self.folder / f"{voice.stem}.png")
+        graph["image"]["inputs"]["image"] = self.upload(self.folder / f"{voice.stem}.png")
+        graph["audio"]["inputs"]["audio"] = self.upload(voice)
         for node, value in (("width", 64), ("height", 64), ("steps", 2)):
             graph[node]["inputs"]["value"] = value
         return graph
 
     def run(self, graph: dict[str, Any]) -> Path | str:
-        """The clip's file, or what the server said of it."""
+        """The clip's file, or the error message."""
         failed = ""
         for event in self.studio.comfy.run(graph):
             if isinstance(event, Failed):
@@ -59,10 +59,10 @@ class Bench:
                 return self.studio.comfy.fetch(item, self.folder / f"{self.number}.mp4")
         return failed
 
-    def film(self, graph: dict[str, Any]) -> Path:
-        made = self.run(graph)
-        assert isinstance(made, Path), made
-        return made
+    def render(self, graph: dict[str, Any]) -> Path:
+        clip = self.run(graph)
+        assert isinstance(clip, Path), clip
+        return clip
 
 
 @pytest.fixture
@@ -71,30 +71,30 @@ def bench(studio: Studio, tmp_path: Path) -> Bench:
 
 
 @pytest.mark.parametrize("seconds", [0.2, 1.0, 4.8125, 4.9])
-def test_picture_and_sound_end_with_the_recording(bench: Bench, seconds: float) -> None:
-    info = probe(bench.film(bench.graph(seconds)))
+def test_video_and_audio_end_with_the_recording(bench: Bench, seconds: float) -> None:
+    info = probe(bench.render(bench.graph(seconds)))
     assert info.frames == int(np.ceil(16 * seconds - 1e-9))
     assert 0 <= info.video_seconds - seconds < 1 / 16
     assert abs(info.audio_seconds - info.video_seconds) < 0.001
 
 
 def test_the_clip_opens_its_graph(bench: Bench) -> None:
-    tags = probe(bench.film(bench.graph())).metadata
+    tags = probe(bench.render(bench.graph())).metadata
     classes = {node["class_type"] for node in json.loads(tags["prompt"]).values()}
     assert {"StoryStudio_TalkingVideo", "StoryStudio_S2VModels", "LoadAudio"} <= classes
 
 
-def test_everything_wrong_in_the_sockets_is_said_at_once_before_sampling(bench: Bench) -> None:
+def test_all_wrong_inputs_are_reported_together_before_sampling(bench: Bench) -> None:
     graph = bench.graph()
     graph["20"] = {"class_type": "UNETLoader", "inputs": {"unet_name": "z_image_turbo_bf16.safetensors"}}
     graph["20"]["inputs"]["weight_dtype"] = "default"
     graph["21"] = {"class_type": "VAELoader", "inputs": {"vae_name": "ae.safetensors"}}
-    graph[TALK]["inputs"] |= {"model": ["20", 0], "vae": ["21", 0]}
+    graph[NODE]["inputs"] |= {"model": ["20", 0], "vae": ["21", 0]}
     bench.studio.samples()
-    said = bench.run(graph)
-    assert isinstance(said, str)
-    assert "model is Lumina2 and not Wan2.2 S2V" in said
-    assert "This VAE cannot decode Wan2.2 S2V" in said
+    message = bench.run(graph)
+    assert isinstance(message, str)
+    assert "model is Lumina2, not Wan2.2 S2V" in message
+    assert "This VAE cannot decode Wan2.2 S2V" in message
     assert bench.studio.samples() == []
 
 
@@ -103,48 +103,47 @@ def test_a_prompt_of_another_text_encoder_is_refused(bench: Bench) -> None:
     names = {"clip_name": "qwen_3_4b.safetensors", "type": "lumina2", "device": "default"}
     graph["20"] = {"class_type": "CLIPLoader", "inputs": names}
     graph["How the person moves"]["inputs"]["clip"] = ["20", 0]
-    said = bench.run(graph)
-    assert isinstance(said, str)
-    assert "positive was not encoded with umt5" in said
-    assert "negative" not in said
+    message = bench.run(graph)
+    assert isinstance(message, str)
+    assert "positive was not encoded with umt5" in message
+    assert "negative" not in message
 
 
 def test_an_image_model_in_the_loader_is_refused(bench: Bench) -> None:
     graph = bench.graph()
     graph["models"]["inputs"]["diffusion_model"] = "z_image_turbo_bf16.safetensors"
-    said = bench.run(graph)
-    assert isinstance(said, str)
-    assert "z_image_turbo_bf16.safetensors is not a Wan2.2 S2V model" in said
+    message = bench.run(graph)
+    assert isinstance(message, str)
+    assert "z_image_turbo_bf16.safetensors is not a Wan2.2 S2V model" in message
 
 
-def test_a_clip_that_starts_with_the_picture(bench: Bench) -> None:
-    picture = Image.linear_gradient("L").resize((64, 64)).convert("RGB")
-    graph = bench.graph(1.0, picture)
-    graph[TALK]["inputs"]["start_with_image"] = True
-    frames = _pictures(bench.film(graph))
+def test_a_clip_that_starts_with_the_image(bench: Bench) -> None:
+    image = Image.linear_gradient("L").resize((64, 64)).convert("RGB")
+    graph = bench.graph(1.0, image)
+    graph[NODE]["inputs"]["start_with_image"] = True
+    frames = _frames(bench.render(graph))
     assert len(frames) == 16
-    assert np.abs(frames[0].astype(int) - np.array(picture)).mean() < 4
-    assert np.abs(frames[1].astype(int) - np.array(picture)).mean() > 4
+    assert np.abs(frames[0].astype(int) - np.array(image)).mean() < 4
+    assert np.abs(frames[1].astype(int) - np.array(image)).mean() > 4
 
 
-def test_a_pose_video_steers_the_chunks_that_it_reaches(bench: Bench) -> None:
+def test_a_pose_video_affects_only_the_chunks_that_it_covers(bench: Bench) -> None:
     graph = bench.graph(5.2)
-    free = _pictures(bench.film(graph))
-    # Three pictures are at most 0.2 s of poses: they steer the first chunk, and nothing of the second but
-    # through its motion.
+    without_pose = _frames(bench.render(graph))
+    # Three frames of poses, 0.2 s, control the first chunk; the second continues it without control.
     graph["30"] = {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 3}}
     graph["30"]["inputs"]["color"] = 0xFF0000
-    graph[TALK]["inputs"]["pose_video"] = ["30", 0]
-    steered = _pictures(bench.film(graph))
-    assert len(steered) == len(free) == 84
-    assert np.abs(steered[10].astype(int) - free[10]).mean() > 1
+    graph[NODE]["inputs"]["pose_video"] = ["30", 0]
+    with_pose = _frames(bench.render(graph))
+    assert len(with_pose) == len(without_pose) == 84
+    assert np.abs(with_pose[10].astype(int) - without_pose[10]).mean() > 1
 
 
-def test_the_two_continuities_share_the_first_chunk(bench: Bench) -> None:
+def test_both_continuities_start_with_the_same_chunk(bench: Bench) -> None:
     graph = bench.graph(5.2)
-    official = _pictures(bench.film(graph))
-    graph[TALK]["inputs"]["continuity"] = "latent"
-    streamed = _pictures(bench.film(graph))
+    official = _frames(bench.render(graph))
+    graph[NODE]["inputs"]["continuity"] = "latent"
+    streamed = _frames(bench.render(graph))
     assert len(official) == len(streamed) == 84
     assert all(np.array_equal(a, b) for a, b in zip(official[:60], streamed[:60], strict=True))
     assert not np.array_equal(official[-1], streamed[-1])
@@ -153,16 +152,16 @@ def test_the_two_continuities_share_the_first_chunk(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("mode", "size"), [("RGBA", (64, 64)), ("L", (64, 64)), ("RGB", (1, 1)), ("RGB", (200, 30))]
 )
-def test_pictures_of_all_kinds(bench: Bench, mode: str, size: tuple[int, int]) -> None:
-    picture = Image.effect_noise(size, 80).convert(mode)
-    info = probe(bench.film(bench.graph(0.3, picture)))
+def test_images_of_all_kinds(bench: Bench, mode: str, size: tuple[int, int]) -> None:
+    image = Image.effect_noise(size, 80).convert(mode)
+    info = probe(bench.render(bench.graph(0.3, image)))
     assert info.width % 64 == info.height % 64 == 0
 
 
 @pytest.mark.parametrize(("rate", "layout"), [(8_000, "mono"), (48_000, "5.1"), (44_100, "stereo")])
-def test_sound_of_all_kinds(bench: Bench, rate: int, layout: str) -> None:
+def test_audio_of_all_kinds(bench: Bench, rate: int, layout: str) -> None:
     graph = bench.graph(0.3)
-    path = bench.folder / "sound.wav"
+    path = bench.folder / "audio.wav"
     with av.open(str(path), "w") as file:
         stream = file.add_stream("pcm_s16le", rate=rate, layout=layout)
         channels = stream.layout.nb_channels
@@ -170,30 +169,31 @@ def test_sound_of_all_kinds(bench: Bench, rate: int, layout: str) -> None:
         frame = av.AudioFrame.from_ndarray(noise, "s16", layout)
         frame.sample_rate = rate
         file.mux([*stream.encode(frame), *stream.encode(None)])
-    graph["audio"]["inputs"]["audio"] = bench.give(path, content_name(path.name, read_recording(path).sha256))
-    info = probe(bench.film(graph))
+    name = content_name(path.name, read_recording(path).sha256)
+    graph["audio"]["inputs"]["audio"] = bench.upload(path, name)
+    info = probe(bench.render(graph))
     assert (info.frames, info.channels) == (8, 1 if layout == "mono" else 2)
 
 
 LORA = "wan2.2_t2v_lightx2v_4steps_lora_v1.1_high_noise.safetensors"
 
 
-def test_turbo_is_four_steps_of_a_lora_and_says_what_it_lacks(bench: Bench) -> None:
+def test_turbo_is_four_steps_and_needs_the_lora(bench: Bench) -> None:
     graph = bench.graph(0.3)
-    graph[TALK]["inputs"]["preset"] = "turbo"
-    said = bench.run(graph)
-    assert isinstance(said, str)
-    assert "preset turbo needs the 4-step LoRA" in said
+    graph[NODE]["inputs"]["preset"] = "turbo"
+    message = bench.run(graph)
+    assert isinstance(message, str)
+    assert "preset turbo needs the 4-step LoRA" in message
     graph["models"]["inputs"]["lora"] = LORA
     bench.studio.samples()
-    tags = probe(bench.film(graph)).metadata
+    tags = probe(bench.render(graph)).metadata
     assert tags["comment"].startswith("Wan2.2 S2V, 4 steps, cfg 1, seed 0, reencode.")
     assert "not made for S2V" in tags["comment"]
-    # Without guidance a step is one run of the network, whatever the linked steps and cfg are.
+    # The preset overrides the linked steps and cfg.
     assert [sample["steps"] for sample in bench.studio.samples()] == [4]
 
 
-def test_the_node_says_which_chunk_and_step_it_is_at(bench: Bench) -> None:
+def test_the_node_shows_its_chunk_and_step(bench: Bench) -> None:
     graph = bench.graph(5.2)
     url = bench.studio.server.url.replace("http", "ws") + "/ws?clientId=reader"
     socket = websocket.create_connection(url, timeout=60)
@@ -203,57 +203,59 @@ def test_the_node_says_which_chunk_and_step_it_is_at(bench: Bench) -> None:
         texts: list[str] = []
         while not (texts and texts[-1].endswith("0:00 left")):
             message = socket.recv()
-            # Text on a node: 3, the length of its id, the id, the text.
+            # A progress text: event type 3, the length of the node id, the node id, the text.
             if isinstance(message, bytes) and message[:4] == (3).to_bytes(4, "big"):
                 length = int.from_bytes(message[4:8], "big")
-                assert message[8 : 8 + length] == TALK.encode()
+                assert message[8 : 8 + length] == NODE.encode()
                 texts.append(message[8 + length :].decode())
     finally:
         socket.close()
     assert [text.rpartition(",")[0] for text in texts] == [
-        f"Chunk {chunk} of 2, {what}"
+        f"Chunk {chunk} of 2, {state}"
         for chunk in (1, 2)
-        for what in ("step 1 of 2", "step 2 of 2", "written")
+        for state in ("step 1 of 2", "step 2 of 2", "written")
     ]
 
 
-def test_a_silent_recording_is_warned_of(bench: Bench) -> None:
+def test_a_silent_recording_gives_a_warning(bench: Bench) -> None:
     graph = bench.graph(0.3)
     graph["audio"] = {
         "class_type": "EmptyAudio",
         "inputs": {"duration": 0.5, "sample_rate": 16000, "channels": 1},
     }
-    bench.film(graph)
+    bench.render(graph)
     assert "The recording is silent" in bench.studio.server.log_tail(200)
 
 
-def test_a_model_that_other_nodes_patched(bench: Bench) -> None:
+def test_a_model_patched_by_other_nodes(bench: Bench) -> None:
     graph = bench.graph(0.3)
-    plain = _pictures(bench.film(graph))
+    plain = _frames(bench.render(graph))
     names = {"model": ["models", 0], "lora_name": LORA, "strength_model": 1.0}
     graph["20"] = {"class_type": "LoraLoaderModelOnly", "inputs": names}
     settings = {"model": ["20", 0], "reuse_threshold": 0.2, "start_percent": 0.15, "end_percent": 0.95}
     graph["21"] = {"class_type": "EasyCache", "inputs": {**settings, "verbose": False}}
-    graph[TALK]["inputs"]["model"] = ["21", 0]
-    patched = _pictures(bench.film(graph))
+    graph[NODE]["inputs"]["model"] = ["21", 0]
+    patched = _frames(bench.render(graph))
     assert np.abs(patched[0].astype(int) - plain[0]).mean() > 0.5
     again = json.loads(json.dumps(graph))
-    again[TALK]["inputs"]["model"] = ["models", 0]
-    again[TALK]["inputs"]["after"] = ["steps", 0]
-    # Another node's patches are gone when its MODEL is not used.
-    assert np.array_equal(_pictures(bench.film(again)), plain)
+    again[NODE]["inputs"]["model"] = ["models", 0]
+    again[NODE]["inputs"]["after"] = ["steps", 0]
+    # The patches of other nodes do not leak into the unpatched MODEL.
+    assert np.array_equal(_frames(bench.render(again)), plain)
 
 
-def test_one_bar_over_all_chunks_and_a_stop_within_a_chunk(bench: Bench, tmp_path: Path) -> None:
+def test_one_progress_bar_for_all_chunks_and_interruption_within_a_chunk(
+    bench: Bench, tmp_path: Path
+) -> None:
     graph = bench.graph(12.0)
-    # It stops within a step: the others are for a machine that is too busy to pass on the stop at once.
+    # It stops within a step. The other steps leave a busy machine time to deliver the interruption.
     steps = 30
     graph["steps"]["inputs"]["value"] = steps
     values: list[float] = []
     stopped = False
     prompt = "11111111-2222-4333-8444-555555555555"
     for event in bench.studio.comfy.run(graph, prompt_id=prompt):
-        if isinstance(event, Progress) and event.node == TALK and event.max > 1:
+        if isinstance(event, Progress) and event.node == NODE and event.max > 1:
             assert event.max == 3 * (steps + 1)
             values.append(event.value)
             if event.value >= 4 and not stopped:
@@ -265,9 +267,9 @@ def test_one_bar_over_all_chunks_and_a_stop_within_a_chunk(bench: Bench, tmp_pat
     assert max(values) <= steps
     assert stopped
     assert list(bench.studio.server.workspace.glob("temp/**/.*.part*")) == []
-    bench.film(bench.graph(0.3))
+    bench.render(bench.graph(0.3))
 
 
-def _pictures(path: Path) -> list[np.ndarray]:
+def _frames(path: Path) -> list[np.ndarray]:
     with av.open(str(path)) as file:
         return [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]

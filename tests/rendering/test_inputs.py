@@ -56,14 +56,14 @@ def test_everything_that_is_wrong_comes_at_once(tmp_path: Path) -> None:
     with pytest.raises(Problems) as caught:
         inputs.gather(schema.parse({"scenes": scenes}), tmp_path, tmp_path)
     found = {problem.where: problem.what for problem in caught.value.problems}
-    assert "is not there" in found["scenes[0].audio"]
-    assert "cannot be read as sound" in found["scenes[1].audio"]
+    assert "does not exist" in found["scenes[0].audio"]
+    assert "cannot be read as audio" in found["scenes[1].audio"]
     assert "at least 0.2 s" in found["scenes[2].audio"]
     assert "is silent" in found["scenes[3].audio"]
-    assert "cannot be read as sound" in found["scenes[4].audio"]
-    assert "no sound in it" in found["scenes[5].audio"] or "cannot be read" in found["scenes[5].audio"]
-    assert "is 8-bit sound" in found["scenes[6].audio"]
-    assert "cannot be read as a picture" in found["scenes[7].image"]
+    assert "cannot be read as audio" in found["scenes[4].audio"]
+    assert "no audio in it" in found["scenes[5].audio"] or "cannot be read" in found["scenes[5].audio"]
+    assert "is 8-bit audio" in found["scenes[6].audio"]
+    assert "cannot be read as an image" in found["scenes[7].image"]
     assert len(found) == 8
 
 

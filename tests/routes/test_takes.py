@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,9 @@ from typing import Any
 import pytest
 import requests
 
+from driver.files import sha256_of
+from story_studio.story.keys import Keys
+from story_studio.story.results import Kind
 from tests.studio import Studio
 from tests.voices import write_voice
 
@@ -72,6 +77,58 @@ def test_takes_are_newest_first_and_one_can_be_chosen(studio: Studio) -> None:
     assert names(after["takes"]) == names(before["takes"])[::-1]
     chosen = ask(studio, story(studio, "order", 99, take=after["takes"][1]["key"]))["2"]
     assert chosen["file"]["filename"] == oldest.name
+
+
+def linked(graph: dict[str, Any]) -> dict[str, Any]:
+    """The same graph with the constants of what makes its still and clip linked from primitive nodes."""
+    graph = copy.deepcopy(graph)
+    for node_id in ("1", "4"):
+        for name, value in graph[node_id]["inputs"].items():
+            if not isinstance(value, list):
+                kind = "PrimitiveString" if isinstance(value, str) else "PrimitiveInt"
+                graph[f"{node_id} {name}"] = {"class_type": kind, "inputs": {"value": value}}
+                graph[node_id]["inputs"][name] = [f"{node_id} {name}", 0]
+    return graph
+
+
+@pytest.mark.parametrize("first", ["typed", "linked"])
+def test_a_linked_constant_finds_what_a_typed_one_made(studio: Studio, first: str) -> None:
+    typed = story(studio, f"linked {first}", 31)
+    both = [typed, linked(typed)] if first == "typed" else [linked(typed), typed]
+    render(studio, both[0])
+    found = [ask(studio, graph) for graph in both]
+    assert found[0] == found[1]
+    assert found[0]["2"]["file"] and found[0]["5"]["file"]
+    render(studio, both[1])
+    assert ask(studio, both[1]) == found[0]
+
+
+def test_results_of_version_0_1_0_are_found(studio: Studio) -> None:
+    """It had other keys for graphs whose constants are typed; the still and clip are not rendered again."""
+    graph = story(studio, "earlier", 32)
+    render(studio, graph)
+    before = ask(studio, graph)
+    sums = {"takes.wav": sha256_of(studio.server.workspace / "input" / "takes.wav")}
+    earlier = Keys(
+        graph.__getitem__, lambda cls, name: None, lambda node: known_of(node, sums), as_written=True
+    )
+    for node, kind in (("2", Kind.STILL), ("5", Kind.CLIP)):
+        path = studio.server.output / "story_studio" / kind.folder / before[node]["file"]["filename"]
+        assert earlier.of(node) not in path.name
+        path.rename(path.with_name(kind.file_name("earlier", earlier.of(node))))
+    after = ask(studio, graph)
+    render(studio, graph)
+    assert ask(studio, graph) == after
+    for node in ("2", "5"):
+        (take,) = after[node]["takes"]
+        assert take == {"key": earlier.of(node), "file": after[node]["file"]}
+
+
+def known_of(node: dict[str, Any], sums: dict[str, str]) -> str:
+    """What ComfyUI knows of the file that a node reads."""
+    return json.dumps(
+        [sums.get(node["inputs"].get("audio", ""), False) if node["class_type"] == "LoadAudio" else False]
+    )
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "*", "[a-z]*", "/", ""])

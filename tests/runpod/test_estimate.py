@@ -317,7 +317,7 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path, capsys: pytest.Captur
     (tmp_path / "bad.yaml").write_text("scenes: [{id: one, prompt: x, audio: gone.mp3}]\nprofile: turbow\n")
     assert main(["plan", str(tmp_path / "bad.yaml"), str(tmp_path / "none.yaml")]) == 1
     said = capsys.readouterr().err
-    assert "gone.mp3 is not there" in said and "did you mean 'turbo'?" in said and "none.yaml" in said
+    assert "gone.mp3 does not exist" in said and "did you mean 'turbo'?" in said and "none.yaml" in said
     assert main(["plan", str(tmp_path / "bad.yaml"), "--price", "0", "--workers", "-1"]) == 1
     said = capsys.readouterr().err
     assert "--price: 0.0 is not above 0." in said and "--workers: -1 is not above 0." in said

@@ -259,7 +259,7 @@ def test_ctrl_c_cancels_the_job_and_gives_the_workers_back(
     process.send_signal(signal_)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
-    assert "the same command goes on from there" in said
+    assert "the same command resumes" in said
     assert platform.jobs[job["id"]].status == "CANCELLED"
     assert platform.stops == {"hand": [job["id"]]}
     assert platform.scales == [1, 0]
@@ -279,7 +279,7 @@ def test_a_job_without_time_says_so(platform: Platform, write_story: WriteStory)
     ).start()
     done = submit(platform, write_story([0.5], "draft"))
     assert done.returncode == 1
-    assert "was not done, or not begun, within its time" in done.stderr
+    assert "did not finish, or begin, within its time" in done.stderr
     assert platform.scales == [1, 0]
     policy = next(iter(platform.jobs.values())).given["policy"]
     # At least an hour, and more in the queue.

@@ -1,4 +1,4 @@
-"""The models that the tests of the talking-video algorithm share."""
+"""Fixtures for the tests of the talking-video algorithm."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from tests.comfy_models import (
     audio_encoder,
     clip,
     find_file,
+    image,
     inference,
     lora,
     model,
-    picture,
     prompts,
-    talk,
+    record_sampling,
+    sample_clip,
     vae,
-    watch,
 )
 
 __all__ = [
     "audio_encoder",
     "clip",
     "find_file",
+    "image",
     "inference",
     "lora",
     "model",
-    "picture",
     "prompts",
-    "talk",
+    "record_sampling",
+    "sample_clip",
     "vae",
-    "watch",
 ]

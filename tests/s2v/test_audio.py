@@ -1,4 +1,4 @@
-"""What the model hears: which sound belongs to which picture, and that windows change nothing."""
+"""Audio features: their alignment with the frames, and independence of the windows they are encoded in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 # isort: split
 import comfy.audio_encoders.audio_encoders as audio_encoders
-import comfy.sd  # brings what the audio encoders take for granted
+import comfy.sd  # imports what the audio encoders rely on
 import comfy.utils
 from comfy_extras.nodes_wan import get_audio_embed_bucket_fps, linear_interpolation
 
@@ -22,39 +22,39 @@ def tone(seconds: float, rate: int) -> torch.Tensor:
     return (0.3 * torch.sin(2 * torch.pi * 220 * time) * torch.sin(2 * torch.pi * 2 * time))[None]
 
 
-@pytest.mark.parametrize("lead", [timeline.LEAD, timeline.LATE])
+@pytest.mark.parametrize("lead_in", [timeline.LEAD_IN_FRAMES, timeline.START_IMAGE_LEAD_IN_FRAMES])
 @pytest.mark.parametrize("seconds", [0.2, 1.0, 4.8125, 5.0, 12.3])
-def test_every_picture_has_its_own_sound(lead: int, seconds: float) -> None:
-    """A ramp instead of sound: at picture i stands the recording's time i / 16 s."""
+def test_every_frame_is_aligned_with_its_audio(lead_in: int, seconds: float) -> None:
+    """With a ramp as audio, frame i has the sample at i / 16 s."""
     samples = np.arange(round(seconds * 16_000), dtype=np.float32)
     frames = timeline.frame_count(len(samples), 16_000)
-    pictures = timeline.chunk_count(frames, lead) * timeline.PICTURES
-    led_in = audio._led_in(samples, lead, pictures).reshape(pictures, 1000)
-    assert led_in.shape[0] == pictures
-    for number in range(max(0, -lead), frames - 1):
-        assert led_in[number + lead][0] == number * 1000
-    assert not led_in[: max(0, lead)].any()
-    assert not led_in[frames + lead :].any()
+    total = timeline.chunk_count(frames, lead_in) * timeline.CHUNK_FRAMES
+    padded = audio._pad(samples, lead_in, total).reshape(total, 1000)
+    assert padded.shape[0] == total
+    for frame in range(max(0, -lead_in), frames - 1):
+        assert padded[frame + lead_in][0] == frame * 1000
+    assert not padded[: max(0, lead_in)].any()
+    assert not padded[frames + lead_in :].any()
 
 
-def test_features_are_those_of_the_official_times() -> None:
-    """Of features that hold their own time, picture i gets the one at round(30 * i / 16) / 30 s."""
+def test_features_are_sampled_at_the_official_times() -> None:
+    """Where each feature holds its own time, frame i gets round(30 * i / 16) / 30 s."""
     count = 50 * 10 - 1
     features = (torch.arange(count) / 50.0).expand(25, 1, count).movedim(-1, 1)
     parts = [
-        audio._at_pictures(
+        audio._resample_to_frames(
             features[:, max(0, start * 3 - 5) :], max(0, start * 3 - 5), count, start, start + 80
         )
         for start in (0, 80)
     ]
-    heard = torch.cat(parts, dim=-1)[0, 0, 0]
+    resampled = torch.cat(parts, dim=-1)[0, 0, 0]
     length = int(count / 50 * 30)
-    for picture in range(160):
-        index = int(np.round(picture * 30 / 16))
+    for frame in range(160):
+        index = int(np.round(frame * 30 / 16))
         # Interpolation with aligned corners maps index 0..length-1 onto 0..count-1.
         expected = index * (count - 1) / (length - 1) / 50 if index < length else 0.0
-        assert heard[picture] == pytest.approx(expected, abs=1e-4)
-        assert abs(float(heard[picture]) - picture / 16) < 0.05
+        assert resampled[frame] == pytest.approx(expected, abs=1e-4)
+        assert abs(float(resampled[frame]) - frame / 16) < 0.05
 
 
 @pytest.fixture(scope="module")
@@ -69,15 +69,15 @@ def encoder(models: Path):
     return model
 
 
-def test_our_features_are_comfyui_s_own(encoder) -> None:
-    """Without lead-in and padding, each picture hears what ComfyUI's encoder and bucketing give it."""
+def test_features_equal_those_of_comfyui(encoder) -> None:
+    """Without lead-in and padding, each frame gets what ComfyUI's encoder and bucketing give it."""
     samples = tone(5.0, 16_000)
     with torch.inference_mode():
         stock = torch.cat(encoder.encode_audio(samples[None], 16_000)["encoded_audio_all_layers"])
         bucketed = linear_interpolation(stock.float().cpu(), 50, 30)
         buckets, _ = get_audio_embed_bucket_fps(bucketed, fps=16, batch_frames=80, m=0, video_rate=30)
         normal = (samples[0] - samples.mean()) / torch.sqrt(samples.var() + 1e-7)
-        ours = audio._hear_window(encoder, normal, 0, 80)
+        ours = audio._encode_window(encoder, normal, 0, 80)
     theirs = buckets.reshape(-1, *buckets.shape[-2:])[:80].permute(1, 2, 0)
     assert ours.shape[1:] == theirs.shape
     assert torch.allclose(ours[0], theirs, atol=1e-4)
@@ -85,55 +85,53 @@ def test_our_features_are_comfyui_s_own(encoder) -> None:
 
 def test_windows_are_exact_up_to_the_attention(encoder, monkeypatch: pytest.MonkeyPatch) -> None:
     with torch.inference_mode():
-        whole = list(audio.hear(encoder, tone(24.0, 16_000), 16_000, 384))
-        monkeypatch.setattr(audio, "_WINDOW", 160)
-        parts = list(audio.hear(encoder, tone(24.0, 16_000), 16_000, 384))
+        whole = list(audio.encode_audio(encoder, tone(24.0, 16_000), 16_000, 384))
+        monkeypatch.setattr(audio, "_WINDOW_FRAMES", 160)
+        parts = list(audio.encode_audio(encoder, tone(24.0, 16_000), 16_000, 384))
     assert [part.shape for part in parts] == [whole[0].shape] * 5
-    # Up to the first transformer layer a feature hears its neighbours only: there windows are exact.
+    # Before the first transformer layer a feature depends on its neighbours only, so windows are exact there.
     for part, same in zip(parts, whole, strict=True):
         assert torch.allclose(part[:, 0], same[:, 0], atol=2e-3)
 
 
-def test_no_more_than_a_window_is_encoded_before_it_is_asked_for(
-    encoder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_window_is_encoded_only_when_it_is_needed(encoder, monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = []
     encode = audio._hidden_states
     monkeypatch.setattr(
         audio,
         "_hidden_states",
-        lambda model, sound: seconds.append(len(sound) / 16_000) or encode(model, sound),
+        lambda model, samples: seconds.append(len(samples) / 16_000) or encode(model, samples),
     )
-    # 10 s instead of 40: what the encoder does with them grows with the square.
-    monkeypatch.setattr(audio, "_WINDOW", 160)
+    # 10 s instead of 40: the cost of attention is quadratic.
+    monkeypatch.setattr(audio, "_WINDOW_FRAMES", 160)
     with torch.inference_mode():
-        for index, _ in enumerate(audio.hear(encoder, tone(35.0, 16_000), 16_000, 560)):
+        for index, _ in enumerate(audio.encode_audio(encoder, tone(35.0, 16_000), 16_000, 560)):
             assert len(seconds) == index // 2 + 1
-    # With what is heard beside each window, 5 s; the last one is filled up.
+    # Each with 5 s of context on both sides; the last window is padded.
     assert seconds == [10 + 5, 5 + 10 + 5, 5 + 10 + 5, 5 + 10]
 
 
-def test_silence_is_fed_as_silence(encoder) -> None:
+def test_noise_below_the_threshold_is_encoded_as_silence(encoder) -> None:
     noise = torch.randn(1, 16_000, generator=torch.Generator().manual_seed(0)) * 1e-4
     with torch.inference_mode():
-        (heard,) = audio.hear(encoder, noise, 16_000, 16)
-        (nothing,) = audio.hear(encoder, torch.zeros(1, 16_000), 16_000, 16)
+        (of_noise,) = audio.encode_audio(encoder, noise, 16_000, 16)
+        (of_zeros,) = audio.encode_audio(encoder, torch.zeros(1, 16_000), 16_000, 16)
     assert audio.is_silent(noise)
-    assert torch.equal(heard, nothing)
+    assert torch.equal(of_noise, of_zeros)
 
 
 @pytest.mark.parametrize(
     ("dtype", "scale"), [(torch.uint8, None), (torch.int16, 2**15), (torch.int32, 2**31), (torch.float64, 1)]
 )
-def test_samples_of_all_kinds_are_brought_to_floats(dtype: torch.dtype, scale: float | None) -> None:
+def test_samples_of_any_dtype_are_converted_to_floats(dtype: torch.dtype, scale: float | None) -> None:
     half = 192 if scale is None else 0.5 * scale
-    found = audio.waveform({"waveform": torch.full((1, 2, 100), half, dtype=dtype), "sample_rate": 16_000})
-    assert found.dtype == torch.float32
-    assert found.mean().item() == pytest.approx(0.5, abs=1e-3)
+    samples = audio.waveform({"waveform": torch.full((1, 2, 100), half, dtype=dtype), "sample_rate": 16_000})
+    assert samples.dtype == torch.float32
+    assert samples.mean().item() == pytest.approx(0.5, abs=1e-3)
 
 
 @pytest.mark.parametrize(
-    ("samples", "said"),
+    ("samples", "message"),
     [
         (torch.zeros(1, 1, 0), "is empty"),
         (torch.zeros(1, 0, 10), "is empty"),
@@ -141,6 +139,6 @@ def test_samples_of_all_kinds_are_brought_to_floats(dtype: torch.dtype, scale: f
         (torch.full((1, 1, 10), float("inf")), "not numbers"),
     ],
 )
-def test_broken_recordings_are_refused(samples: torch.Tensor, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_broken_audio_is_refused(samples: torch.Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         audio.waveform({"waveform": samples, "sample_rate": 16_000})

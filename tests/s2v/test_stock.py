@@ -1,11 +1,11 @@
-"""Without the patches our loop is ComfyUI's own chain: nothing but what is meant to differ differs.
+"""Without the patches, the chunk loop samples what ComfyUI's stock nodes sample.
 
-The chain is WanSoundImageToVideo and what the custom KSampler calls, with unmodified code. Both sides get the
-same prompts, picture, seed, sampler and noise levels (the stock ones differ, see test_unipc.py), and the same
-wav2vec2 features: our silent lead-in belongs to the sound, not to the loop, so it is left out here.
+The stock side is WanSoundImageToVideo followed by `sample_custom`, unmodified. Both sides use the same
+prompts, image, seed, sampler and noise levels (the stock ones differ, see test_unipc.py), and the same
+wav2vec2 features, without the silent lead-in, which the stock nodes do not have.
 
-Then the network of the first chunk is given the same tensors by both, to float tolerance, and the chunk's
-latents are equal. How they become pictures is meant to differ, and so is what the second chunk continues.
+For the first chunk, the network's inputs and the latents are then equal to float tolerance. Decoding, and
+what the second chunk continues, differ on purpose.
 """
 
 from __future__ import annotations
@@ -26,16 +26,18 @@ FEATURES = torch.randn(25, 250, 32, generator=torch.Generator().manual_seed(11))
 """Five seconds of wav2vec2's 25 layers: 50 features a second."""
 
 
-def stock(watch: Callable[[Any], Any], model: Any, prompts: Any, vae: Any, picture: torch.Tensor) -> Any:
-    """What the stock nodes sample for the first chunk."""
-    watched, record = watch(model)
+def stock(
+    record_sampling: Callable[[Any], Any], model: Any, prompts: Any, vae: Any, image: torch.Tensor
+) -> Any:
+    """Samples the first chunk with the stock nodes."""
+    clone, record = record_sampling(model)
     encoded = {"encoded_audio_all_layers": [layer.unsqueeze(0) for layer in FEATURES]}
     first, second = prompts
     positive, negative, empty = WanSoundImageToVideo.execute(
-        first, second, vae, 64, 64, length=77, batch_size=1, ref_image=picture, audio_encoder_output=encoded
+        first, second, vae, 64, 64, length=77, batch_size=1, ref_image=image, audio_encoder_output=encoded
     ).args
     comfy.sample.sample_custom(
-        watched,
+        clone,
         comfy.sample.prepare_noise(empty["samples"], SEED),
         CFG,
         unipc.sampler(),
@@ -49,46 +51,56 @@ def stock(watch: Callable[[Any], Any], model: Any, prompts: Any, vae: Any, pictu
     return record
 
 
-def ours(talk: Callable[..., Any], model: Any) -> Any:
-    """What our loop samples for a clip of one chunk."""
-    heard = audio._at_pictures(FEATURES, 0, 250, 0, 80)
-    return talk(model, frames=77, steps=STEPS, seed=SEED, heard=heard)
+def ours(sample_clip: Callable[..., Any], model: Any) -> Any:
+    """Samples a clip of one chunk with the chunk loop."""
+    features = audio._resample_to_frames(FEATURES, 0, 250, 0, 80)
+    return sample_clip(model, frames=77, steps=STEPS, seed=SEED, features=features)
 
 
-def same_given(name: str, mine: Any, theirs: Any) -> None:
+def assert_same_condition(name: str, mine: Any, theirs: Any) -> None:
     if name == "control_video":
-        # Zeros, up to rounding, have no norm to compare with.
-        torch.testing.assert_close(mine.given[name], theirs.given[name], rtol=0, atol=1e-5)
+        # Zeros up to rounding have no norm to compare with.
+        torch.testing.assert_close(mine.conditions[name], theirs.conditions[name], rtol=0, atol=1e-5)
     else:
-        assert_same(mine.given[name], theirs.given[name], torch.float32)
+        assert_same(mine.conditions[name], theirs.conditions[name], torch.float32)
 
 
 def test_without_the_patches_the_first_chunk_is_the_stock_one(
-    model: Any, watch: Any, talk: Any, prompts: Any, vae: Any, picture: Any, monkeypatch: pytest.MonkeyPatch
+    model: Any,
+    record_sampling: Any,
+    sample_clip: Any,
+    prompts: Any,
+    vae: Any,
+    image: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(patches, "faithful", lambda model: model)
-    expected, found = stock(watch, model, prompts, vae, picture), ours(talk, model)
-    assert len(found.calls) == len(expected.calls) == 2 * STEPS
-    for mine, theirs in zip(found.calls, expected.calls, strict=True):
+    monkeypatch.setattr(patches, "patch_to_official", lambda model: model)
+    expected = stock(record_sampling, model, prompts, vae, image)
+    record = ours(sample_clip, model)
+    assert len(record.calls) == len(expected.calls) == 2 * STEPS
+    for mine, theirs in zip(record.calls, expected.calls, strict=True):
         assert mine.negative == theirs.negative
         assert torch.equal(mine.timestep, theirs.timestep)
         assert (
-            mine.given.keys() == theirs.given.keys() >= {"audio_embed", "control_video", "reference_latent"}
+            mine.conditions.keys()
+            == theirs.conditions.keys()
+            >= {"audio_embed", "control_video", "reference_latent"}
         )
-        for name in mine.given:
-            same_given(name, mine, theirs)
+        for name in mine.conditions:
+            assert_same_condition(name, mine, theirs)
         assert_same(mine.x, theirs.x, torch.float32)
-    for mine, theirs in zip(found.latents, expected.latents, strict=True):
+    for mine, theirs in zip(record.latents, expected.latents, strict=True):
         assert_same(mine, theirs, torch.float32)
 
 
-def test_the_patches_are_what_differs(
-    model: Any, watch: Any, talk: Any, prompts: Any, vae: Any, picture: Any
+def test_the_patches_change_the_latents(
+    model: Any, record_sampling: Any, sample_clip: Any, prompts: Any, vae: Any, image: Any
 ) -> None:
-    """The same comparison with the patches on: they are in the loop, and far above the tolerance."""
-    expected, found = stock(watch, model, prompts, vae, picture), ours(talk, model)
-    for mine, theirs in zip(found.calls[:2], expected.calls[:2], strict=True):
+    """The same comparison with the patches: the difference is far above the tolerance."""
+    expected = stock(record_sampling, model, prompts, vae, image)
+    record = ours(sample_clip, model)
+    for mine, theirs in zip(record.calls[:2], expected.calls[:2], strict=True):
         assert_same(mine.x, theirs.x, torch.float32)
-        for name in theirs.given:
-            same_given(name, mine, theirs)
-    assert difference(found.latents[0], expected.latents[0]) > 100 * tolerance(torch.float32)
+        for name in theirs.conditions:
+            assert_same_condition(name, mine, theirs)
+    assert difference(record.latents[0], expected.latents[0]) > 100 * tolerance(torch.float32)

@@ -1,4 +1,4 @@
-"""The arithmetic of a talking video."""
+"""Sizes, chunks and audio alignment of a talking video."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LENGTHS = range(1, 3001)
 
 
 @given(st.integers(1, 10**8), st.sampled_from([8000, 16000, 22050, 24000, 44100, 48000, 96000]))
-def test_no_sound_is_cut_and_at_most_one_frame_is_added(samples: int, rate: int) -> None:
+def test_no_audio_is_cut_and_less_than_one_frame_is_added(samples: int, rate: int) -> None:
     seconds, frames = Fraction(samples, rate), timeline.frame_count(samples, rate)
     assert frames == math.ceil(16 * seconds)
     assert 0 <= Fraction(frames, 16) - seconds < Fraction(1, 16)
@@ -29,38 +29,38 @@ def test_chunks_cover_every_length_exactly() -> None:
         assert all(
             1 <= chunk.latents <= 20 and chunk.keep + chunk.drop <= 4 * chunk.latents for chunk in chunks
         )
-        # One latent fewer would not hold what is kept.
+        # One latent fewer would not suffice.
         assert all(chunk.keep + chunk.drop > 4 * (chunk.latents - 1) for chunk in chunks)
 
 
-def test_picture_i_hears_the_recording_at_its_own_time() -> None:
-    """Picture i is number i + 3 of the led-in sound, whose first three pictures are silence."""
+def test_frame_i_is_aligned_with_the_audio_at_i() -> None:
+    """Frame i is number i + 3 counted from the lead-in, which is three frames long."""
     for frames in (1, 77, 78, 157, 158, 1000):
-        heard = [
+        positions = [
             chunk.start + chunk.drop + number
             for chunk in timeline.chunks(frames)
             for number in range(chunk.keep)
         ]
-        assert [number - timeline.LEAD for number in heard] == list(range(frames))
+        assert [position - timeline.LEAD_IN_FRAMES for position in positions] == list(range(frames))
 
 
-def test_a_clip_that_starts_with_the_still_adds_it_and_drops_nothing() -> None:
+def test_a_clip_that_starts_with_the_image_adds_it_and_drops_nothing() -> None:
     for frames in LENGTHS:
-        chunks = list(timeline.chunks(frames, timeline.LATE))
+        chunks = list(timeline.chunks(frames, timeline.START_IMAGE_LEAD_IN_FRAMES))
         assert sum(chunk.keep for chunk in chunks) == frames - 1
         assert not any(chunk.drop for chunk in chunks)
-        # Picture 0 is the still; picture i is number i - 1 of a sound without its first picture.
-        heard = [chunk.start + number for chunk in chunks for number in range(chunk.keep)]
-        assert heard == list(range(frames - 1))
+        # Frame 0 is the image; frame i is number i - 1, because the audio of the first frame is skipped.
+        positions = [chunk.start + number for chunk in chunks for number in range(chunk.keep)]
+        assert positions == list(range(frames - 1))
 
 
 def test_every_chunk_but_the_last_leaves_enough_motion_for_the_next() -> None:
     for frames in LENGTHS:
-        assert all(chunk.keep >= timeline.MOTION_PICTURES for chunk in list(timeline.chunks(frames))[:-1])
+        assert all(chunk.keep >= timeline.MOTION_FRAMES for chunk in list(timeline.chunks(frames))[:-1])
 
 
 @pytest.mark.parametrize(
-    ("picture", "area", "size"),
+    ("image", "area", "size"),
     [
         ((1920, 1080), 832 * 480, (832, 448)),
         ((832, 480), 832 * 480, (832, 448)),
@@ -72,8 +72,8 @@ def test_every_chunk_but_the_last_leaves_enough_motion_for_the_next() -> None:
         ((1, 1), 64 * 64, (64, 64)),
     ],
 )
-def test_sizes(picture: tuple[int, int], area: int, size: tuple[int, int]) -> None:
-    assert timeline.fit_size(*picture, area) == size
+def test_sizes(image: tuple[int, int], area: int, size: tuple[int, int]) -> None:
+    assert timeline.fit_size(*image, area) == size
 
 
 @given(st.integers(1, 5000), st.integers(1, 5000), st.integers(64, 1280), st.integers(64, 1280))

@@ -1,7 +1,7 @@
-"""The sampler is the official one: against UniPC as its paper writes it, and against exact solutions.
+"""The sampler against UniPC as written in its paper, and against an exact solution.
 
-For a Gaussian picture of mean m and deviation d, the picture to be seen in a sample x at sigma is known, and
-so is where the flow ends: m + d * noise, for all of which the sampler has but a few looks.
+For Gaussian data of mean m and deviation d, both the denoised prediction at any sample and the end of the
+flow, m + d * noise, are known in closed form.
 """
 
 from __future__ import annotations
@@ -16,45 +16,49 @@ import torch
 from story_studio.s2v import sampling, unipc
 from tests.s2v.tools import official_sigmas, random, relative
 
-See = Callable[[torch.Tensor, float], torch.Tensor]
+Predict = Callable[[torch.Tensor, float], torch.Tensor]
 NOISE = random(1, 16, 4, 8, 8, seed=12).double()
 MEAN, DEVIATION = 0.7, 0.4
 
 
 def gaussian(x: torch.Tensor, sigma: float) -> torch.Tensor:
-    """The expected picture in x = (1 - sigma) * picture + sigma * noise."""
+    """The expected data in x = (1 - sigma) * data + sigma * noise."""
     alpha = 1 - sigma
     gain = alpha * DEVIATION**2 / (alpha**2 * DEVIATION**2 + sigma**2)
     return MEAN + gain * (x - alpha * MEAN)
 
 
-def bent(x: torch.Tensor, sigma: float) -> torch.Tensor:
-    """No picture of anything: each sample depends on all that was seen before."""
+def nonlinear(x: torch.Tensor, sigma: float) -> torch.Tensor:
+    """A nonlinear field without any meaning, in which errors do not cancel."""
     return x - sigma * (1.1 * torch.tanh(1.3 * x + sigma) + (1 - sigma) * torch.sin(3 * x))
 
 
-def ours(see: See, sigmas: torch.Tensor) -> torch.Tensor:
-    return unipc._sample(lambda x, sigma: see(x, float(sigma[0])), sigmas[0] * NOISE, sigmas)
+def ours(predict: Predict, sigmas: torch.Tensor) -> torch.Tensor:
+    return unipc._sample(lambda x, sigma: predict(x, float(sigma[0])), sigmas[0] * NOISE, sigmas)
 
 
-def paper(see: See, sigmas: np.ndarray) -> torch.Tensor:
-    """UniPC-2 with B(h) = exp(-h) - 1 in data prediction: algorithms 5 and 6, with the systems solved."""
+def paper(predict: Predict, sigmas: np.ndarray) -> torch.Tensor:
+    """UniPC-2 with B(h) = exp(-h) - 1 in data prediction: algorithms 5 and 6, solving the linear systems."""
     with np.errstate(divide="ignore"):
         lambdas = np.log((1 - sigmas) / sigmas)
-    x, seen, samples = NOISE, [], []
+    x, predictions, samples = NOISE, [], []
     steps = len(sigmas) - 1
 
-    def move(start: int, end: int, order: int, arrived: torch.Tensor | None) -> torch.Tensor:
+    def advance(start: int, end: int, order: int, corrector: torch.Tensor | None) -> torch.Tensor:
         h = lambdas[end] - lambdas[start]
-        moved = sigmas[end] / sigmas[start] * samples[start] - (1 - sigmas[end]) * np.expm1(-h) * seen[start]
+        first_order = (
+            sigmas[end] / sigmas[start] * samples[start]
+            - (1 - sigmas[end]) * np.expm1(-h) * predictions[start]
+        )
         ratios = [(lambdas[start - k] - lambdas[start]) / h for k in range(1, order)]
         differences = [
-            (seen[start - k] - seen[start]) / ratio for k, ratio in zip(range(1, order), ratios, strict=True)
+            (predictions[start - k] - predictions[start]) / ratio
+            for k, ratio in zip(range(1, order), ratios, strict=True)
         ]
-        if arrived is not None:
-            ratios, differences = [*ratios, 1.0], [*differences, arrived - seen[start]]
+        if corrector is not None:
+            ratios, differences = [*ratios, 1.0], [*differences, corrector - predictions[start]]
         if not ratios:
-            return moved
+            return first_order
         if len(ratios) == 1:
             weights = np.array([0.5])
         else:
@@ -67,31 +71,31 @@ def paper(see: See, sigmas: np.ndarray) -> torch.Tensor:
                 np.array([np.power(ratios, k) for k in range(len(ratios))]), np.array(right)
             )
         total = sum(weight * difference for weight, difference in zip(weights, differences, strict=True))
-        return moved - (1 - sigmas[end]) * np.expm1(-h) * total
+        return first_order - (1 - sigmas[end]) * np.expm1(-h) * total
 
     order = 0
     for step in range(steps):
-        picture = see(x, sigmas[step])
+        prediction = predict(x, sigmas[step])
         if step:
-            x = move(step - 1, step, order, picture)
+            x = advance(step - 1, step, order, prediction)
         samples.append(x)
-        seen.append(picture)
+        predictions.append(prediction)
         order = min(2, step + 1, steps - step)
         if sigmas[step + 1] == 0:
-            return picture
-        x = move(step, step + 1, order, None)
+            return prediction
+        x = advance(step, step + 1, order, None)
     raise AssertionError("the schedule ends at 0")
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 4, 20, 40])
 @pytest.mark.parametrize("shift", [3.0, 8.0])
-def test_it_is_the_sampler_of_the_paper(steps: int, shift: float) -> None:
-    found = ours(bent, torch.from_numpy(official_sigmas(steps, shift)))
-    assert relative(found, paper(bent, official_sigmas(steps, shift))) < 1e-12
+def test_the_sampler_is_that_of_the_paper(steps: int, shift: float) -> None:
+    sampled = ours(nonlinear, torch.from_numpy(official_sigmas(steps, shift)))
+    assert relative(sampled, paper(nonlinear, official_sigmas(steps, shift))) < 1e-12
 
 
-def test_twice_the_steps_make_an_eighth_of_the_error() -> None:
-    """Second order, and its corrector makes one more of it, while lambda goes evenly from -3 to 3."""
+def test_doubling_the_steps_divides_the_error_by_eight() -> None:
+    """Second order plus one from the corrector, with lambda evenly spaced from -3 to 3."""
 
     def exact(sigma: float, noise: torch.Tensor) -> torch.Tensor:
         return (1 - sigma) * MEAN + noise * float(np.hypot((1 - sigma) * DEVIATION, sigma))
@@ -108,6 +112,6 @@ def test_twice_the_steps_make_an_eighth_of_the_error() -> None:
     assert errors[-1] < 1e-4 and (orders > 2.9).all(), (errors, orders)
 
 
-def test_one_step_ends_at_the_picture() -> None:
+def test_one_step_ends_at_the_prediction() -> None:
     sigmas = sampling.sigmas(1, 3.0)
-    assert torch.equal(ours(bent, sigmas), bent(NOISE * sigmas[0] / sigmas[0], float(sigmas[0])))
+    assert torch.equal(ours(nonlinear, sigmas), nonlinear(NOISE * sigmas[0] / sigmas[0], float(sigmas[0])))

@@ -1,4 +1,4 @@
-"""Stories as one graph."""
+"""The graph of stories."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def classes(built: graph.Graph) -> Counter[str]:
 
 
 def upstream(built: graph.Graph, node: str) -> set[str]:
-    found, waiting = set(), [node]
-    while waiting:
-        current = waiting.pop()
-        if current not in found:
-            found.add(current)
-            waiting += [value[0] for value in built.nodes[current]["inputs"].values() if is_link(value)]
-    return found
+    nodes, pending = set(), [node]
+    while pending:
+        current = pending.pop()
+        if current not in nodes:
+            nodes.add(current)
+            pending += [value[0] for value in built.nodes[current]["inputs"].values() if is_link(value)]
+    return nodes
 
 
 @pytest.mark.parametrize("profile", recipes.profile_names())
 @pytest.mark.parametrize("scenes", [1, 3, 30])
-def test_each_loader_stands_once_however_many_scenes(profile: str, scenes: int) -> None:
+def test_each_loader_occurs_once_for_any_number_of_scenes(profile: str, scenes: int) -> None:
     count = classes(graph.build([plan_of(profile, scenes)]))
     assert count["StoryStudio_Still"] == count["StoryStudio_Clip"] == scenes
     loaders = {
@@ -51,17 +51,19 @@ def test_each_loader_stands_once_however_many_scenes(profile: str, scenes: int) 
 
 
 @pytest.mark.parametrize("profile", recipes.profile_names())
-def test_every_clip_waits_for_every_still_and_for_the_clips_before_it(profile: str) -> None:
+def test_every_clip_waits_for_all_stills_and_earlier_clips(profile: str) -> None:
     built = graph.build([plan_of(profile), plan_of(profile, project_id="other")])
     before: set[str] = set()
-    makers = {"StoryStudio_TalkingVideo", "StoryStudio_Animatic"}
+    renderers = {"StoryStudio_TalkingVideo", "StoryStudio_Animatic"}
     for clip in built.clips.values():
-        maker = next(n for n in upstream(built, clip) - before if built.nodes[n]["class_type"] in makers)
-        assert set(built.stills.values()) | before <= upstream(built, maker)
-        before |= {clip, maker}
+        renderer = next(
+            n for n in upstream(built, clip) - before if built.nodes[n]["class_type"] in renderers
+        )
+        assert set(built.stills.values()) | before <= upstream(built, renderer)
+        before |= {clip, renderer}
 
 
-def test_links_lead_to_nodes_that_are_there() -> None:
+def test_all_links_lead_to_existing_nodes() -> None:
     built = graph.build([plan_of(), plan_of("draft", project_id="other")])
     for node in built.nodes.values():
         for value in node["inputs"].values():
@@ -111,7 +113,7 @@ def test_settings_reach_the_nodes() -> None:
     assert (film["join"], film["crossfade_seconds"], film["captions"]) == ("crossfade", 1.5, False)
 
 
-def test_a_picture_of_ones_own_makes_no_other() -> None:
+def test_an_own_image_replaces_the_rendered_one() -> None:
     plan = plan_of("draft", 1)
     plan.files["s0"] = graph.Files("story_studio/0.mp3", "story_studio/own.png")
     built = graph.build([plan])
@@ -122,7 +124,7 @@ def test_a_picture_of_ones_own_makes_no_other() -> None:
     )
 
 
-def test_a_scene_that_failed_is_left_out_and_the_film_with_it() -> None:
+def test_a_failed_scene_is_left_out_and_so_is_the_film() -> None:
     without = frozenset({SceneId(0, "s1")})
     built = graph.build([plan_of()], without)
     assert set(built.clips) == {SceneId(0, "s0"), SceneId(0, "s2")}
@@ -132,7 +134,7 @@ def test_a_scene_that_failed_is_left_out_and_the_film_with_it() -> None:
     assert not graph.build([plan_of()], everything).nodes
 
 
-def test_one_changed_prompt_changes_nodes_of_that_scene_only() -> None:
+def test_a_changed_prompt_changes_only_nodes_of_its_scene() -> None:
     before = graph.build([plan_of()])
     changed = plan_of()
     changed.story.scenes[1].prompt = "Something else"
@@ -147,20 +149,20 @@ def test_stills_have_the_size_that_clips_use() -> None:
     assert graph.still_size(plan_of(image_settings={"width": 832, "height": 480}).story) == (832, 480)
 
 
-def test_settings_without_effect_are_warned_of() -> None:
-    told = {"negative_prompt": "blurry", "cfg": 3}
-    turbo = graph.warnings(plan_of("turbo", image_settings=told, video_settings={"negative_prompt": "x"}))
+def test_settings_without_effect_give_warnings() -> None:
+    settings = {"negative_prompt": "blurry", "cfg": 3}
+    turbo = graph.warnings(plan_of("turbo", image_settings=settings, video_settings={"negative_prompt": "x"}))
     assert turbo == [
         "image_settings.cfg has no effect: the profile 'turbo' does not use it.",
         "image_settings.negative_prompt has no effect: the profile 'turbo' does not use it.",
         "video_settings.negative_prompt has no effect at cfg 1: raise cfg, or leave it out.",
     ]
-    assert graph.warnings(plan_of("quality", image_settings=told)) == []
+    assert graph.warnings(plan_of("quality", image_settings=settings)) == []
     draft = graph.warnings(plan_of("draft", video_settings={"sample_steps": 4}))
     assert draft == ["video_settings.sample_steps has no effect: the profile 'draft' does not use it."]
 
 
-def test_prompts_are_taken_literally_by_the_text_encoders() -> None:
+def test_text_encoders_read_prompts_literally() -> None:
     built = graph.build([plan_of(scenes=1, style="(soft:1.5)")])
     encoded = [
         node["inputs"]["text"][0]

@@ -1,4 +1,4 @@
-"""The story file: what is accepted, and what is said of what is not."""
+"""The story file: what is accepted, and the messages about what is not."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_scene_may_be_numbered() -> None:
     assert parsed.scenes[0].id == "scene_1"
 
 
-def test_all_problems_come_at_once_with_their_lines(tmp_path: Path) -> None:
+def test_all_problems_are_reported_together_with_their_lines(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(
         "titel: x\n"
@@ -79,17 +79,18 @@ def test_all_problems_come_at_once_with_their_lines(tmp_path: Path) -> None:
         schema.load(path)
     text = str(caught.value)
     assert "titel (line 1): unknown key, did you mean 'title'?" in text
-    assert "project_id (line 2): '../etc' is no id" in text
+    assert "project_id (line 2): '../etc' is not a valid id" in text
     assert "scenes[0].promt (line 5): unknown key, did you mean 'prompt'?" in text
     assert (
-        "video_settings.resolution (line 8): '4k' is no resolution: use 480p, 720p or WIDTHxHEIGHT." in text
+        "video_settings.resolution (line 8): '4k' is not a resolution: use 480p, 720p or WIDTHxHEIGHT."
+        in text
     )
-    assert "image_settings.width (line 9): '833' is wrong: input should be a multiple of 16." in text
+    assert "image_settings.width (line 9): '833' is not valid: input should be a multiple of 16." in text
 
 
-def test_what_is_missing_is_explained() -> None:
+def test_a_missing_key_is_explained() -> None:
     assert problems_of({"scenes": [{"id": "one", "prompt": "x"}]}) == [
-        ("scenes[0].audio", "is missing: The voice: a file beside the story, or an http(s) address.")
+        ("scenes[0].audio", "is missing: The voice recording: a path beside the story, or an http(s) URL.")
     ]
     assert "needs a `prompt`" in problems_of({"scenes": [{"id": "one", "audio": "x"}]})[0][1]
     assert problems_of({"scenes": []})[0][0] == "scenes"
@@ -101,25 +102,25 @@ def test_hostile_ids_are_refused(name: str) -> None:
 
 
 def test_ids_that_would_share_a_file_are_refused() -> None:
-    twice = problems_of({"scenes": [SCENE, {**SCENE, "id": "ONE"}]})
-    assert "used more than once" in twice[0][1]
+    problems = problems_of({"scenes": [SCENE, {**SCENE, "id": "ONE"}]})
+    assert "used more than once" in problems[0][1]
 
 
 @pytest.mark.parametrize("text", ["[1, 2", "just text", "- a\n- b", "\x00", "a: &a [*a]"])
-def test_what_is_no_story_is_refused_in_a_sentence(tmp_path: Path, text: str) -> None:
+def test_other_text_is_refused_without_a_traceback(tmp_path: Path, text: str) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(text)
     with pytest.raises(Problems):
         schema.load(path)
 
 
-def test_json_is_read_as_it_is(tmp_path: Path) -> None:
+def test_json_that_is_not_yaml_is_read(tmp_path: Path) -> None:
     path = tmp_path / "My story!.json"
     path.write_text(json.dumps({"scenes": [SCENE]}, indent="\t"))
     assert schema.load(path).project_id == "My-story"
 
 
-def test_seeds_follow_the_scene_and_not_its_place() -> None:
+def test_seeds_depend_on_the_scene_and_not_its_position() -> None:
     one, two = {**SCENE}, {**SCENE, "id": "two"}
     forward, backward = schema.parse({"scenes": [one, two]}), schema.parse({"scenes": [two, one]})
     assert forward.seed_of(forward.scenes[0]) == backward.seed_of(backward.scenes[1])

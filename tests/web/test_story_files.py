@@ -18,7 +18,7 @@ from driver.paths import ROOT
 from driver.rendering import keys
 from driver.rendering.prepare import RenderPlan, prepare
 from story_studio.story import graph, schema
-from story_studio.story.recipes import FOLDER, load_profile
+from story_studio.story.recipes import FOLDER
 from tests.studio import Studio
 from tests.voices import write_voice
 from tests.web.canvas import Canvas
@@ -235,26 +235,3 @@ def test_a_dropped_still_or_clip_opens_its_graph(
         assert [node["class_type"] for node in opened.values()].count(last) == 1
         assert {"LoadImage"} <= {node["class_type"] for node in opened.values()}
         canvas.screenshot(file.name)
-
-
-def test_saving_is_the_reverse_of_building(canvas: Canvas, tmp_path: Path) -> None:
-    told = "image_settings: {width: 128, height: 64, steps: 3, cfg: 2.5, negative_prompt: rain (hail)}\n"
-    told += "film: {join: crossfade, crossfade_seconds: 0.3, captions: false}\n"
-    own = write_story(tmp_path / "a story", "draft", 400)
-    own.write_text(own.read_text() + told)
-    demo = ROOT / "workflows" / "demo" / "story.yaml"
-    for path, profile in ((demo, "draft"), (demo, "standard"), (own, "quality"), (own, "draft")):
-        plan = planned(path, profile)
-        built = graph.build([plan]).nodes
-        data = canvas.run_script(
-            """async graph => {
-                const { readScenes } = await import('/extensions/story_studio/scenes.mjs');
-                const { storyOf } = await import('/extensions/story_studio/save.mjs');
-                return storyOf(graph, readScenes(graph), {});
-            }""",
-            built,
-        )
-        again = schema.parse(data)
-        files = {scene.id: graph.Files(scene.audio, scene.image) for scene in again.scenes}
-        plan = graph.Plan(again, load_profile(again.profile), files)
-        assert graph.build([plan]).nodes == built, f"{path.name} {profile}"

@@ -130,7 +130,7 @@ def kept_still(keys: list[str]) -> str:
 @pytest.mark.parametrize(
     ("job", "said"),
     [
-        ({"task": "imagine"}, "task: 'imagine' is no task"),
+        ({"task": "imagine"}, "task: unknown task 'imagine'"),
         (
             {"image": "secret/../../etc/passwd", "audio": "data:audio/wav;base64,!"},
             "audio: holds broken base64",
@@ -145,7 +145,7 @@ def kept_still(keys: list[str]) -> str:
                 "video_settings": {"workflow": "/etc/passwd"},
                 "scenes": [{"id": "a", "prompt": "p", "audio": "gone.mp3"}],
             },
-            "video_settings.workflow: names a file",
+            "video_settings.workflow: names a local file",
         ),
     ],
 )

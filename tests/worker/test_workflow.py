@@ -255,7 +255,10 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
             "workflow.2.class_type: the class 'Zzyzx' (and of 1 more) is not installed, install its",
         ],
     ),
-    ({"1": picture(), "2": save(images="7")}, ["workflow.2.inputs.images: is linked to node 7, which is"]),
+    (
+        {"1": picture(), "2": save(images="7")},
+        ["workflow.2.inputs.images: is linked to node 7, which does not exist"],
+    ),
     ({"1": picture()}, ["workflow: has no node that saves anything: add one, like SaveImage"]),
     (
         {"1": picture(), "2": save(), "3": node("SaveImage")},
@@ -334,7 +337,7 @@ def test_what_was_saved_before_a_node_failed_is_kept(run: Run) -> None:
 def test_progress_names_the_nodes(run: Run) -> None:
     told: list[dict[str, Any]] = []
     nodes = {"1": {**picture(GREEN + 1), "_meta": {"title": "A meadow"}}, "2": save("told")}
-    run(nodes, tell=told.append)
+    run(nodes, on_message=told.append)
     steps = [one for one in told if one["phase"] == "workflow"]
     assert [one["node"] for one in steps] == ["A meadow", "SaveImage"]
     assert [(one["percent"], one["seconds_left"]) for one in steps] == [(0.0, None), (50.0, None)]
@@ -350,7 +353,7 @@ def long(prefix: str) -> dict[str, Any]:
 def test_a_cancelled_job_ends_and_leaves_the_server_free(run: Run, studio: Studio) -> None:
     cancel = Cancel()
     with pytest.raises(Cancelled):
-        run(long("never"), tell=lambda _: cancel.set(), cancel=cancel)
+        run(long("never"), on_message=lambda _: cancel.set(), cancel=cancel)
     assert not requests.get(f"{studio.url}/queue", timeout=30).json()["queue_running"]
     assert "never" not in str(list((studio.server.workspace / "output").iterdir()))
 
@@ -358,7 +361,7 @@ def test_a_cancelled_job_ends_and_leaves_the_server_free(run: Run, studio: Studi
 def test_somebody_else_stops_it(run: Run, studio: Studio) -> None:
     running = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        job = pool.submit(run, long("stopped"), tell=lambda _: running.set())
+        job = pool.submit(run, long("stopped"), on_message=lambda _: running.set())
         assert running.wait(60)
         for prompt in requests.get(f"{studio.url}/queue", timeout=30).json()["queue_running"]:
             studio.comfy.interrupt(prompt[1])

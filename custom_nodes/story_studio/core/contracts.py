@@ -1,9 +1,9 @@
-"""Everything internal to ComfyUI that the pack relies on, and whether a ComfyUI still has it.
+"""The internals of ComfyUI that the pack relies on, and a check whether a ComfyUI still has them.
 
-Each contract belongs to one module beside this file, which is alone in using those names. Whether they are
-there, with these parameters, is read from the sources: in less than a tenth of a second, and nothing is
-imported. What cannot be read, such as a class that comes from elsewhere, is taken for there. Whether all of
-it still does the same is what `tests/core` runs, on every core.
+Each contract belongs to one module beside this file, the only one that uses those names. The check reads the
+sources for the names and their parameters, in less than a tenth of a second and without importing anything.
+What it cannot read, such as a class imported from elsewhere, counts as present. `tests/core` checks on each
+ComfyUI version that the internals also behave as expected.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from functools import cache
 from pathlib import Path
 
 RUN_ON = ("0.3.75", "0.11.0", "0.17.0", "0.18.1", "0.33.0")
-"""Releases of ComfyUI that every contract was run on, by its tests."""
+"""Releases of ComfyUI on which the tests of all contracts pass."""
 
 
 @dataclass(frozen=True)
 class Contract:
-    """What one module relies on, the riskiest first in `CONTRACTS`.
+    """What one module relies on. `CONTRACTS` has the most fragile ones first.
 
     Attributes:
         module: the module in `core`.
-        without: what happens to the user who lacks it.
-        uses: what is used of ComfyUI, by its file: `name`, `Class.member`, or either with the parameters
-            that are passed by name, `name(a, b)`. A member is a method or an attribute.
-        drafts: whether drafts need it too, which render without a model.
+        without: the consequence for the user if it is broken.
+        uses: names by file of ComfyUI: `name`, `Class.member`, or either with the parameters that are passed
+            by keyword, `name(a, b)`. A member is a method or an attribute.
+        drafts: whether drafts, which need no model, depend on it too.
     """
 
     module: str
@@ -198,99 +198,99 @@ CONTRACTS = (
 
 
 def broken(comfyui: Path) -> list[tuple[Contract, str]]:
-    """The contracts that a ComfyUI does not keep, each with a sentence that says what changed.
+    """The contracts that a ComfyUI breaks, each with a sentence that says what changed.
 
     Args:
         comfyui: its folder, the one with main.py.
     """
-    found = []
+    result = []
     for contract in CONTRACTS:
-        changed = [
-            what for file, uses in contract.uses.items() for what in _changed(comfyui / file, file, uses)
+        changes = [
+            change for file, uses in contract.uses.items() for change in _changes(comfyui / file, file, uses)
         ]
-        if changed:
-            found.append((contract, f"{contract.without}, because {'; '.join(changed)}."))
-    return found
+        if changes:
+            result.append((contract, f"{contract.without}, because {'; '.join(changes)}."))
+    return result
 
 
 def version(comfyui: Path) -> str:
-    """The release that a ComfyUI says it is, or `of unknown version`."""
-    found = re.search(r"""__version__ *= *["'](.+)["']""", _read(comfyui / "comfyui_version.py") or "")
-    return found[1] if found else "of unknown version"
+    """The release of a ComfyUI, or `of unknown version`."""
+    match = re.search(r"""__version__ *= *["'](.+)["']""", _read(comfyui / "comfyui_version.py") or "")
+    return match[1] if match else "of unknown version"
 
 
 def describe(comfyui: Path, sentences: Iterable[str]) -> str:
-    """One line for a ComfyUI that does not fit: what comes of it, and what to do."""
+    """One line about an incompatible ComfyUI: the consequences, and what to do."""
     return (
-        f"Story Studio does not fit this ComfyUI ({version(comfyui)}). {' '.join(sentences)} Update Story "
-        f"Studio, or use a ComfyUI that it was run on: {', '.join(RUN_ON)}."
+        f"Story Studio is not compatible with this ComfyUI ({version(comfyui)}). {' '.join(sentences)} "
+        f"Update Story Studio, or use a ComfyUI that it was tested on: {', '.join(RUN_ON)}."
     )
 
 
 def _read(path: Path) -> str | None:
-    """A file's text, whatever its encoding: names are ASCII; None if it is not there."""
+    """The text of a file in any encoding, because names are ASCII; None if there is no such file."""
     try:
         return path.read_bytes().decode("utf-8", "replace")
     except OSError:
         return None
 
 
-def _changed(path: Path, file: str, uses: tuple[str, ...]) -> Iterator[str]:
+def _changes(path: Path, file: str, uses: tuple[str, ...]) -> Iterator[str]:
     source = _read(path)
     if source is None:
-        # A ComfyUI without sources runs, but cannot be read.
+        # A ComfyUI that ships only bytecode runs, but cannot be checked.
         if not path.with_suffix(".pyc").is_file():
-            yield f"ComfyUI's {file} is gone"
+            yield f"ComfyUI's {file} is missing"
         return
     for use in uses:
         name, _, listed = use.rstrip(")").partition("(")
         owner, _, member = name.rpartition(".")
-        found = _find(source, owner or member)
-        if found and owner:
-            found = _member(source, found, member)
-        if found is None:
-            yield f"{name} in ComfyUI's {file} is gone"
-        elif lacking := [one for one in listed.split(", ") if listed and not _takes(found, one)]:
-            yield f"{name} in ComfyUI's {file} takes no {' and no '.join(lacking)} any more"
+        definition = _find(source, owner or member)
+        if definition and owner:
+            definition = _member(source, definition, member)
+        if definition is None:
+            yield f"{name} in ComfyUI's {file} is missing"
+        elif missing := [p for p in listed.split(", ") if listed and not _takes(definition, p)]:
+            yield f"{name} in ComfyUI's {file} no longer takes {' and '.join(missing)}"
 
 
 UNKNOWN = ast.Pass()
-"""What is there and cannot be looked into: imported from elsewhere, or not read as it is meant."""
+"""Stands for a definition that is present but cannot be inspected, such as an imported one."""
 
 
 @cache
 def _find(source: str, name: str) -> ast.AST | None:
-    """A definition at the top of a module; only this part of it is parsed."""
-    found = re.search(rf"^(?:(?:async )?def|class) {name}\b", source, re.MULTILINE)
-    if found is None:
-        # Assigned, imported, or defined in a branch; or hidden behind a star.
+    """A definition at the top level of a module; only this part of the source is parsed."""
+    start = re.search(rf"^(?:(?:async )?def|class) {name}\b", source, re.MULTILINE)
+    if start is None:
+        # Assigned, imported (perhaps by a star import), or defined in a branch.
         elsewhere = (
             rf"^ *(?:class |def )?{name}\b|^ *(?:from .+ )?import\b[^\n]*\b{name}\b|^from .+ import \*"
         )
         return UNKNOWN if re.search(elsewhere, source, re.MULTILINE) else None
-    end = re.compile(r"^[^\s#)\]}]", re.MULTILINE).search(source, found.end())
+    end = re.compile(r"^[^\s#)\]}]", re.MULTILINE).search(source, start.end())
     try:
-        return ast.parse(source[found.start() : end.start() if end else None]).body[0]
+        return ast.parse(source[start.start() : end.start() if end else None]).body[0]
     except SyntaxError:
         return UNKNOWN
 
 
 def _member(source: str, owner: ast.AST, name: str) -> ast.AST | None:
-    """A method of a class, a class attribute, or an attribute that its methods set of `self`."""
+    """A method or attribute of a class, or an attribute that its methods set on `self`."""
     if not isinstance(owner, ast.ClassDef):
         return UNKNOWN
     for node in owner.body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        if getattr(node, "name", None) == name or name in [getattr(one, "id", None) for one in targets]:
+        if getattr(node, "name", None) == name or name in [getattr(t, "id", None) for t in targets]:
             return node
     for node in ast.walk(owner):
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and node.attr == name:
             return node
     for base in map(ast.unparse, owner.bases):
-        # PyTorch's modules have none of these names. Another base that is not in this file may have any.
-        above = None if base in _PLAIN_BASES else _find(source, base) or UNKNOWN
-        if above and (found := _member(source, above, name)):
-            return found
+        # These bases have none of the names. Any other base that is not in this file may have all of them.
+        parent = None if base in _PLAIN_BASES else _find(source, base) or UNKNOWN
+        if parent and (definition := _member(source, parent, name)):
+            return definition
     return None
 
 
@@ -301,6 +301,6 @@ def _takes(function: ast.AST, parameter: str) -> bool:
     arguments = getattr(function, "args", None)
     if not isinstance(arguments, ast.arguments):
         return True
-    named = [one.arg for one in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
-    # What hands everything on says nothing about what it takes.
+    named = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+    # A function with **kwargs may take any parameter.
     return parameter in named or arguments.kwarg is not None

@@ -1,4 +1,4 @@
-"""What ComfyUI knows of a prompt's nodes: which of their inputs count, and fingerprints of their files."""
+"""ComfyUI's knowledge about nodes: which inputs have an effect, and fingerprints of input files."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from comfy_execution.graph import DynamicPrompt, get_input_info
 from execution import IsChangedCache
 
 NEVER = object()
+"""In place of a default: the input has no effect with any value."""
 
 
 def default_without_effect(class_type: str, name: str) -> Any:
-    """The constant with which an input has no effect.
+    """The constant at which an input has no effect.
 
     Returns:
-        The default of an optional input; `NEVER` for what the class does not declare, so that it has none
-        with any; None for an input that has an effect with each.
+        the default of an optional input; `NEVER` for an input that the class does not declare; None for an
+        input that always has an effect.
     """
     return _default_without_effect(nodes.NODE_CLASS_MAPPINGS[class_type], name)
 
 
 @functools.cache
 def _default_without_effect(cls: type, name: str) -> Any:
-    # Cached, because loaders look through their folders when they are asked.
+    # Cached, because loaders list their model folders on each call.
     _, category, options = get_input_info(cls, name)
     if category is None:
         return NEVER
@@ -34,38 +35,38 @@ def _default_without_effect(cls: type, name: str) -> Any:
 
 
 def fingerprint(node: dict[str, Any], constants: Callable[[], dict[str, Any]]) -> list[Any]:
-    """What a node's class says of the files that it reads.
+    """The fingerprint of the files that a node reads, from its class (`fingerprint_inputs`, `IS_CHANGED`).
 
     Args:
-        node: of an API workflow; ComfyUI's cache leaves the answer in the node.
-        constants: the node's inputs that are no links.
+        node: of an API workflow; ComfyUI's cache stores the fingerprint in it.
+        constants: returns the node's inputs that are not links.
     """
-    changed = False
+    value = False
     if "is_changed" in node:
-        changed = node["is_changed"]
-    elif ask := _fingerprint_method(nodes.NODE_CLASS_MAPPINGS[node["class_type"]]):
-        # Without a cache (--cache-none) ComfyUI asks no node.
-        changed = [ask(**constants())]
-    return changed if isinstance(changed, list) else [changed]
+        value = node["is_changed"]
+    elif method := _fingerprint_method(nodes.NODE_CLASS_MAPPINGS[node["class_type"]]):
+        # Without a cache (--cache-none) ComfyUI takes no fingerprints.
+        value = [method(**constants())]
+    return value if isinstance(value, list) else [value]
 
 
 def _fingerprint_method(cls: type[Any]) -> Callable[..., Any] | None:
     if issubclass(cls, _ComfyNodeInternal):
-        # Every V3 class inherits one that says nothing.
+        # Every V3 class inherits an empty one.
         return first_real_override(cls, "fingerprint_inputs")
     return getattr(cls, "IS_CHANGED", None)
 
 
 def make_graph(prompt: dict[str, dict[str, Any]]) -> DynamicPrompt:
-    """An API workflow as ComfyUI hands it to nodes."""
+    """An API workflow in the form that ComfyUI passes to nodes."""
     return DynamicPrompt(prompt)
 
 
 async def ask_fingerprints(graph: DynamicPrompt, node_ids: list[str]) -> None:
-    """Has ComfyUI ask nodes about their files, as it does for a run, which leaves the answers in the nodes.
+    """Lets ComfyUI take the fingerprints of nodes and store them in the nodes, as it does for a run.
 
     Raises:
-        Exception: what a node raises, or KeyError for a class or a node that is not there.
+        Exception: what a node raises; KeyError for an unknown class or node.
     """
     cache = IsChangedCache("", graph, None)  # pyright: ignore[reportArgumentType]
     for node_id in node_ids:

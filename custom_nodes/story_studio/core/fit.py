@@ -1,4 +1,4 @@
-"""Whether the ComfyUI that runs the pack still has what the pack relies on."""
+"""Compatibility of the running ComfyUI with the pack."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ _TALKING_VIDEO = ("wan_model", "wav2vec2", "sampling", "loading")
 
 
 def log_misfit() -> None:
-    """Says in the log, in one line, what does not work in this ComfyUI; nothing if all does."""
+    """Logs, in one line, what does not work in this ComfyUI; nothing if everything works."""
     if broken := _broken():
         logging.error(contracts.describe(_COMFYUI, broken.values()))
 
 
 def log_changed_decoder(change: str) -> None:
-    """Says in the log that a chunk is decoded in one go, because the VAE does not decode as it did."""
-    logging.warning(contracts.describe(_COMFYUI, [f"Each chunk is decoded in one go, because {change}."]))
+    """Logs that chunks are decoded in one call, because the VAE's decoder has changed."""
+    logging.warning(contracts.describe(_COMFYUI, [f"Each chunk is decoded in one call, because {change}."]))
 
 
 def require_talking_video() -> None:
-    """Checks that a talking video can be made here, before its models are read.
+    """Checks, before any model is loaded, that this ComfyUI can render talking videos.
 
     Raises:
-        RuntimeError: it cannot, with the line that the log has.
+        RuntimeError: it cannot; the message is the line in the log.
     """
     broken = _broken()
-    if lacking := [broken[module] for module in _TALKING_VIDEO if module in broken]:
-        raise RuntimeError(contracts.describe(_COMFYUI, lacking))
+    if sentences := [broken[module] for module in _TALKING_VIDEO if module in broken]:
+        raise RuntimeError(contracts.describe(_COMFYUI, sentences))
 
 
 def can_stream_decode() -> bool:
-    """Whether the VAE can be decoded latent by latent, as far as its sources show."""
+    """Whether the VAE can decode latent by latent, judging from its source."""
     return "wan_vae" not in _broken()
 
 
@@ -46,6 +46,8 @@ def _broken() -> dict[str, str]:
     try:
         return {contract.module: sentence for contract, sentence in contracts.broken(_COMFYUI)}
     except Exception:
-        # A check must not stop what it checks.
-        logging.exception("Story Studio could not look through the sources of ComfyUI in %s.", _COMFYUI)
+        # The check must not break what it checks.
+        logging.exception(
+            "Story Studio could not check the sources of ComfyUI in %s: please report this.", _COMFYUI
+        )
         return {}

@@ -8,25 +8,25 @@ import folder_paths
 
 
 def output() -> Path:
-    """The folder of results."""
+    """ComfyUI's output folder."""
     return Path(folder_paths.get_output_directory())
 
 
 def temporary() -> Path:
-    """The folder that ComfyUI empties when it starts."""
+    """ComfyUI's folder for temporary files, which is emptied at its start."""
     return Path(folder_paths.get_temp_directory())
 
 
 def model_names(kind: str) -> list[str]:
-    """The files in a kind of model folder, such as `vae`, as loaders name them."""
+    """Model files of a kind, such as `vae`, named as in ComfyUI's loaders."""
     return folder_paths.get_filename_list(kind)
 
 
 def model_file(kind: str, name: str) -> str:
-    """The path of a model file. Raises FileNotFoundError."""
+    """The path of a model file. Raises FileNotFoundError if there is none."""
     return folder_paths.get_full_path_or_raise(kind, name)
 
 
 def embeddings() -> list[str]:
-    """The folders of textual inversions."""
+    """The folders with textual inversion embeddings."""
     return folder_paths.get_folder_paths("embeddings")

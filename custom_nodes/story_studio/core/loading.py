@@ -1,4 +1,4 @@
-"""The four models of a talking video, read from files onto the CPU."""
+"""Loading the four models of a talking video from files, into CPU memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 
 def load_diffusion_model(path: str) -> Any:
-    """A MODEL."""
+    """Loads a MODEL."""
     return comfy.sd.load_diffusion_model(path)
 
 
@@ -21,37 +21,37 @@ def apply_lora(model: Any, path: str, strength: float) -> Any:
 
 
 def apply_shift(model: Any, shift: float) -> Any:
-    """A clone of a MODEL whose noise schedule is shifted."""
-    # Imported when used, as below: in a ComfyUI without it the other nodes work.
+    """A clone of a MODEL with a shifted noise schedule."""
+    # Imported here, as below, so that the other nodes work in a ComfyUI without it.
     from comfy_extras.nodes_model_advanced import ModelSamplingSD3
 
     return ModelSamplingSD3().patch(model, shift)[0]
 
 
 def load_text_encoder(path: str, embeddings: list[str]) -> Any:
-    """umt5 as CLIP; `embeddings` are folders."""
+    """Loads umt5 as CLIP; `embeddings` are folders."""
     return comfy.sd.load_clip(
         [path],
         embedding_directory=embeddings,
         clip_type=comfy.sd.CLIPType.WAN,
-        # Onto the GPU only when it is used: loading it there now would disturb what is being sampled.
+        # Not onto the GPU yet, where it would take memory from a sampler that is running.
         model_options={"initial_device": torch.device("cpu")},
     )
 
 
 def load_vae(path: str) -> Any:
-    """A VAE. Raises RuntimeError for a file that holds none."""
+    """Loads a VAE. Raises RuntimeError for a file without one."""
     vae = comfy.sd.VAE(sd=comfy.utils.load_torch_file(path))
     vae.throw_exception_if_invalid()
     return vae
 
 
 def load_audio_encoder(path: str) -> Any:
-    """An AUDIO_ENCODER.
+    """Loads an AUDIO_ENCODER.
 
-    Newer cores (dynamic VRAM) keep a loader's result under memory pressure if all that it holds says that it
-    is dynamic, for its weights take no memory that could be freed. An AUDIO_ENCODER does not say so, and all
-    four models of our loader would be read again with it.
+    Under memory pressure, newer ComfyUI versions (dynamic VRAM) keep a loader's cached outputs only if all of
+    them are marked as dynamic, because their weights occupy no memory that could be freed. An AUDIO_ENCODER
+    has no such mark, and without one all four models of our loader would be loaded again.
     """
     from comfy.audio_encoders.audio_encoders import load_audio_encoder_from_sd
 

@@ -1,4 +1,4 @@
-"""Memory that runs out."""
+"""Out-of-memory errors and freeing cached memory."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import torch
 
 
 def release_cache() -> None:
-    """Gives memory back that PyTorch holds for later."""
+    """Frees the memory that PyTorch caches."""
     comfy.model_management.soft_empty_cache()
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the accelerator's memory is full.
+    """Whether an error means that the accelerator is out of memory.
 
-    Since 0.17 ComfyUI can be asked, and then clears CUDA's pending error too. Before, CUDA's asynchronous
-    allocator could report the same as an `AcceleratorError`, which ComfyUI did not know.
+    Since 0.17 ComfyUI has `is_oom`, which also clears CUDA's pending error. Older versions do not recognise
+    the `AcceleratorError` that CUDA's asynchronous allocator can raise.
     """
-    if ask := getattr(comfy.model_management, "is_oom", None):
-        return ask(error)
+    if is_oom := getattr(comfy.model_management, "is_oom", None):
+        return is_oom(error)
     if isinstance(error, comfy.model_management.OOM_EXCEPTION):
         return True
     kind = getattr(torch, "AcceleratorError", ())

@@ -1,4 +1,4 @@
-"""ComfyUI's sampling of a MODEL, with previews."""
+"""Sampling a MODEL with ComfyUI, and previews."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import torch
 
 
 def condition(conditioning: list, values: dict[str, Any]) -> list:
-    """CONDITIONING with further values for the network."""
+    """CONDITIONING with additional inputs for the network."""
     return node_helpers.conditioning_set_values(conditioning, values)
 
 
 def to_latents(values: torch.Tensor) -> torch.Tensor:
-    """Latents as Wan's VAE makes them, of those that the network sees, [B, 16, T, h, w]."""
+    """Converts latents [B, 16, T, h, w] from the network's scale to the VAE's."""
     return comfy.latent_formats.Wan21().process_out(values)
 
 
 def make_sampler(function: Callable[..., torch.Tensor]) -> Any:
-    """ComfyUI's SAMPLER of a k-diffusion sampling function."""
+    """ComfyUI's SAMPLER for a k-diffusion sampling function."""
     return comfy.samplers.KSAMPLER(function)
 
 
@@ -39,15 +39,16 @@ def sample(
     seed: int,
     on_step: Callable[[int, torch.Tensor], None],
 ) -> torch.Tensor:
-    """Samples from noise.
+    """Samples latents from noise.
 
     Args:
         model, positive, negative: ComfyUI's MODEL and CONDITIONING.
-        latents: zeros of the shape that is wanted.
-        sampler, sigmas: how, and at which noise levels, float [steps + 1].
-        cfg: guidance; at 1 the negative prompt is left out.
+        latents: zeros, in the shape of the result.
+        sampler: ComfyUI's SAMPLER.
+        sigmas: noise levels, float [steps + 1].
+        cfg: guidance scale; at 1 the negative prompt is not used.
         seed: of the noise.
-        on_step: called after each step with the steps done and the denoised latents.
+        on_step: called after each step with the number of steps done and the denoised latents.
     """
     return comfy.sample.sample_custom(
         model,
@@ -65,7 +66,7 @@ def sample(
 
 
 def make_previewer(model: Any) -> Callable[[torch.Tensor], Any] | None:
-    """A function that makes a preview of denoised latents; None if the server shows none."""
+    """A function that renders a preview of denoised latents; None if previews are disabled."""
     previewer = latent_preview.get_previewer(model.load_device, model.model.latent_format)
     if previewer is None:
         return None

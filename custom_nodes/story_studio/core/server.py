@@ -1,4 +1,4 @@
-"""The server that the pack runs in: routes, what a running node shows, interruption, one of its flags."""
+"""The ComfyUI server: routes, texts and progress on nodes, interruption, and a flag."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from comfy.cli_args import args
 from server import PromptServer
 
 
-def add_post_route(path: str, answer: Callable[[web.Request], Awaitable[web.Response]]) -> None:
-    """Lets the server answer POST requests to a path."""
-    PromptServer.instance.routes.post(path)(answer)
+def add_post_route(path: str, handler: Callable[[web.Request], Awaitable[web.Response]]) -> None:
+    """Registers a handler for POST requests to a path."""
+    PromptServer.instance.routes.post(path)(handler)
 
 
 def show_text(node_id: str, text: str) -> None:
-    """Shows a text on a node until it shows another."""
+    """Shows a text on a node, in place of the previous one."""
     PromptServer.instance.send_progress_text(text, node_id)
 
 
 def progress_bar(total: int) -> Callable[[int, Any], None]:
-    """The running node's progress bar: a function of the steps done, and of a preview or None."""
+    """Sets the running node's progress bar; call it with the steps done, and a preview or None."""
     bar = comfy.utils.ProgressBar(total)
     return lambda done, preview: bar.update_absolute(done, total, preview)
 
 
 def stop_if_interrupted() -> None:
-    """Ends the node if the user asked for it, by ComfyUI's own exception."""
+    """Raises ComfyUI's own exception if the user has interrupted the run."""
     comfy.model_management.throw_exception_if_processing_interrupted()
 
 
 def saves_metadata() -> bool:
-    """Whether graphs are saved in results."""
+    """Whether ComfyUI saves workflows in the metadata of files."""
     return not args.disable_metadata

@@ -8,11 +8,10 @@ from comfy_api.latest import InputImpl
 
 
 def source_file(video: InputImpl.VideoFromFile) -> Path | None:
-    """The file whose whole content a VIDEO is; None if it has none, or is only a part of one.
+    """The file of a VIDEO that is exactly the content of this file; else None.
 
-    `get_stream_source` gives the file also of a video that is trimmed (since 0.13) or cropped (after 0.33).
-    What such a video says of its length and size then differs from what its file says: that shows every cut,
-    of whatever kind, by public methods alone.
+    `get_stream_source` also returns the file of a video that is trimmed (since 0.13) or cropped (after 0.33).
+    Comparing its duration and size with those of the file detects this with public methods only.
     """
     source = getattr(video, "get_stream_source", lambda: None)()
     if not isinstance(source, str):
@@ -23,6 +22,6 @@ def source_file(video: InputImpl.VideoFromFile) -> Path | None:
     try:
         is_whole = video.get_duration() == whole.get_duration()
     except (OSError, ValueError):
-        # A raw stream has no length that can be asked for, and so cannot be cut either.
+        # A raw stream has no known duration, so it cannot be trimmed either.
         is_whole = True
     return Path(source) if is_whole else None

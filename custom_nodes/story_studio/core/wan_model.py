@@ -1,4 +1,4 @@
-"""The network of Wan2.2 S2V: what it is made of, and how a MODEL gets other methods in its parts."""
+"""The network of Wan2.2 S2V: its properties, and patching methods of its modules."""
 
 from __future__ import annotations
 
@@ -21,55 +21,56 @@ def is_s2v(model: Any) -> bool:
 
 
 def text_width(model: Any) -> int:
-    """Numbers in a token of the prompts that a MODEL of Wan2.2 S2V takes: those of umt5."""
+    """Width of the text embeddings that a Wan2.2 S2V MODEL takes, which is that of umt5."""
     return model.model.diffusion_model.text_dim
 
 
 def audio_shape(model: Any) -> tuple[int, int]:
-    """Layers and width of the audio features that a MODEL of Wan2.2 S2V takes."""
+    """Layers and width of the audio features that a Wan2.2 S2V MODEL takes."""
     encoder = model.model.diffusion_model.casual_audio_encoder
     return encoder.weights.shape[1], encoder.encoder.conv1_local.conv.in_channels
 
 
 def shift(model: Any) -> float:
-    """The shift of a MODEL's noise schedule."""
+    """The shift of a MODEL's noise schedule; 1 if it has none."""
     return getattr(model.get_model_object("model_sampling"), "shift", 1.0)
 
 
-def change_part(model: Any, part: str, method: str, change: Callable[[Method], Method]) -> None:
-    """Gives a part of the network another method for as long as ComfyUI uses this clone of the MODEL.
+def patch_method(model: Any, module: str, method: str, wrap: Callable[[Method], Method]) -> None:
+    """Wraps a method of a module of the network for as long as ComfyUI uses this clone of the MODEL.
 
-    The part gets a subclass of its class, so that a method finds the part that it is called on: ComfyUI hands
-    patches on to copies of the network on other devices. Where another node pack has patched the method of
-    the part itself, which hides those of its class, that patch is called instead of the class's method. A
-    part that is changed already is left as it is.
+    The class of the module is replaced by a subclass, so that the method always gets the module it is called
+    on: ComfyUI applies patches also to copies of the network on other devices. If another node pack has set
+    the method on the module itself, which hides that of the class, that function is wrapped instead. A module
+    that is already patched is left unchanged.
 
     Args:
         model: a clone.
-        part: its name in the MODEL.
-        method: what is to be another.
-        change: makes a new method of the one that is there; both take the part as their first argument.
+        module: the name of the module in the MODEL.
+        method: the name of the method.
+        wrap: returns the new method for the existing one; both take the module as their first argument.
     """
-    patched = model.object_patches.get(f"{part}.{method}")
-    if patched is None:
-        name = f"{part}.__class__"
-        model.add_object_patch(name, _subclass(model.get_model_object(name), method, change))
-    elif not hasattr(patched, "story_studio_changes"):
-        changed = partial(change(lambda _part, *args, **kwargs: patched(*args, **kwargs)), None)
-        changed.story_studio_changes = (change,)  # pyright: ignore[reportAttributeAccessIssue]
-        model.add_object_patch(f"{part}.{method}", changed)
+    existing = model.object_patches.get(f"{module}.{method}")
+    if existing is None:
+        name = f"{module}.__class__"
+        model.add_object_patch(name, _subclass(model.get_model_object(name), method, wrap))
+    elif not hasattr(existing, "story_studio_patches"):
+        patched = partial(wrap(lambda _module, *args, **kwargs: existing(*args, **kwargs)), None)
+        patched.story_studio_patches = (wrap,)  # pyright: ignore[reportAttributeAccessIssue]
+        model.add_object_patch(f"{module}.{method}", patched)
 
 
-def change_sampling(model: Any, method: str, change: Callable[[Method], Method]) -> None:
-    """The same for the MODEL's `model_sampling`, of which the clone gets a copy."""
+def patch_sampling(model: Any, method: str, wrap: Callable[[Method], Method]) -> None:
+    """Wraps a method of the MODEL's `model_sampling`, of which the clone gets its own copy."""
     sampling = copy.deepcopy(model.get_model_object("model_sampling"))
-    sampling.__class__ = _subclass(type(sampling), method, change)
+    sampling.__class__ = _subclass(type(sampling), method, wrap)
     model.add_object_patch("model_sampling", sampling)
 
 
 @cache
-def _subclass(cls: type, method: str, change: Callable[[Method], Method]) -> type:
-    if change in getattr(cls, "story_studio_changes", ()):
+def _subclass(cls: type, method: str, wrap: Callable[[Method], Method]) -> type:
+    applied = getattr(cls, "story_studio_patches", ())
+    if wrap in applied:
         return cls
-    changes = (*getattr(cls, "story_studio_changes", ()), change)
-    return type(cls.__name__, (cls,), {method: change(getattr(cls, method)), "story_studio_changes": changes})
+    members = {method: wrap(getattr(cls, method)), "story_studio_patches": (*applied, wrap)}
+    return type(cls.__name__, (cls,), members)

@@ -1,4 +1,4 @@
-"""Wan 2.1's VAE, decoded a latent or two at a time, which ComfyUI has no public way for."""
+"""Streamed decoding with the Wan 2.1 VAE, one or two latents at a time; ComfyUI has no public API for it."""
 
 from __future__ import annotations
 
@@ -10,64 +10,63 @@ import torch
 
 
 class DecoderChanged(Exception):
-    """This ComfyUI's decoder does not work latent by latent as the known ones do."""
+    """The decoder of this ComfyUI cannot be called latent by latent in any known way."""
 
 
 def require_video_vae(vae: Any) -> None:
-    """Checks that a VAE is Wan 2.1's.
+    """Checks that a VAE is that of Wan 2.1.
 
     Raises:
         ValueError: it is not; the message says what to load.
     """
-    # Imported when used: in a ComfyUI without it the other nodes work.
+    # Imported here so that the other nodes work in a ComfyUI without it.
     from comfy.ldm.wan.vae import WanVAE
 
-    # Wan 2.2 5B has a class of its own, with 48 channels.
+    # The VAE of Wan2.2 5B has another class and 48 channels.
     if not isinstance(getattr(vae, "first_stage_model", None), WanVAE) or vae.latent_channels != 16:
         raise ValueError(
-            "This VAE cannot decode Wan2.2 S2V: load wan_2.1_vae.safetensors with Load VAE, or take the VAE "
-            "from Wan2.2 S2V Models (the VAE of Wan2.2 5B and those for images do not fit)."
+            "This VAE cannot decode Wan2.2 S2V: load wan_2.1_vae.safetensors with Load VAE, or link the VAE "
+            "of Wan2.2 S2V Models (the VAE of Wan2.2 5B and those of image models do not work)."
         )
 
 
 class StreamedDecoder:
-    """Decodes a video of any length in the memory of one or two latents, as one whole decode would.
+    """Decodes a video of any length in the memory of one or two latents, as if in a single call.
 
-    The decoder is causal: it is called with some latents and a list in which its convolutions keep what the
-    next call needs of them. Until 0.17 it could be called with one latent at a time. Since 0.18 a convolution
-    keeps no more than the last call's latents, and looks two back: the first latent is given alone, then two
-    at a time, and a call with a single one ends the video. Those decoders are known by the list of tensors
-    that they return.
+    The decoder is causal: it takes some latents, and a list in which its convolutions store what the next
+    call needs. Until ComfyUI 0.17 it could be called with one latent at a time. Since 0.18 a convolution
+    stores only latents of the last call but looks two back, so the first call takes one latent and the others
+    two; a call with a single latent ends the video. Such decoders return a list of tensors.
     """
 
     def __init__(self, vae: Any) -> None:
         """`vae` is ComfyUI's, for Wan 2.1."""
         self._vae = vae
         self._at_a_time = 1
-        self.forget()
+        self.reset()
 
-    def forget(self) -> None:
-        """The next latent is the first one of a video."""
-        # One entry for each causal convolution would do; there are fewer of them than modules.
-        self._memory: list[Any] = [None for _ in self._vae.first_stage_model.decoder.modules()]
+    def reset(self) -> None:
+        """Discards the state; the next latent is the first one of a video."""
+        # One entry for each causal convolution is enough, and there are fewer of them than modules.
+        self._state: list[Any] = [None for _ in self._vae.first_stage_model.decoder.modules()]
         self._is_first = True
 
     def offload(self) -> None:
-        """Moves what the decoder remembers off its device, until the next latent."""
+        """Moves the state off the device until the next call of `decode`."""
         self._move(self._vae.patcher.offload_device)
 
-    def decode(self, silent: torch.Tensor, latents: torch.Tensor) -> Iterator[torch.Tensor]:
-        """Continues with `silent`, of which no frames are wanted, and then with `latents`.
+    def decode(self, context: torch.Tensor, latents: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Continues with `context`, whose frames are discarded, and then with `latents`.
 
         Args:
-            silent: float [1, 16, n, h, w]; n is odd at the start of a video, and else 0.
-            latents: float [1, 16, n, h, w]; n is even, but at the end of the video.
+            context: float [1, 16, n, h, w]; n is odd at the start of a video, else 0.
+            latents: float [1, 16, n, h, w]; n is even except at the end of a video.
 
         Yields:
-            float [4 or 8, 8 * h, 8 * w, 3], 0 to 1, on the VAE's output device, for one or two of `latents`.
+            float [4 or 8, 8 * h, 8 * w, 3], 0 to 1, on the VAE's output device, for one or two latents.
 
         Raises:
-            DecoderChanged: nothing more can be decoded in this way.
+            DecoderChanged: streaming does not work with this decoder.
         """
         vae = self._vae
         comfy.model_management.load_models_gpu(
@@ -76,13 +75,13 @@ class StreamedDecoder:
             force_full_load=vae.disable_offload,
         )
         self._move(vae.device)
-        for _ in self._passes(silent):
+        for _ in self._calls(context):
             pass
-        for frames in self._passes(latents):
+        for frames in self._calls(latents):
             yield vae.process_output(frames.to(vae.output_device).float())[0].movedim(0, -1)
 
-    def _passes(self, latents: torch.Tensor) -> Iterator[torch.Tensor]:
-        """What each pass through the decoder gives for the next latents, [1, 3, frames, 8 * h, 8 * w]."""
+    def _calls(self, latents: torch.Tensor) -> Iterator[torch.Tensor]:
+        """The frames from each call of the decoder, [1, 3, frames, 8 * h, 8 * w]."""
         index = 0
         while index < latents.shape[2]:
             comfy.model_management.throw_exception_if_processing_interrupted()
@@ -91,7 +90,7 @@ class StreamedDecoder:
             frames = self._decode(part)
             if frames.shape[2] != expected:
                 raise DecoderChanged(
-                    f"the VAE's decoder made {frames.shape[2]} frames of {part.shape[2]} latents"
+                    f"the VAE's decoder returned {frames.shape[2]} frames for {part.shape[2]} latents"
                 )
             index += part.shape[2]
             self._is_first = False
@@ -101,14 +100,16 @@ class StreamedDecoder:
         network, vae = self._vae.first_stage_model, self._vae
         try:
             mixed = network.conv2(latents.to(vae.device, vae.vae_dtype))
-            frames = network.decoder(mixed, feat_cache=self._memory, feat_idx=[0])
+            frames = network.decoder(mixed, feat_cache=self._state, feat_idx=[0])
             if isinstance(frames, list):
                 self._at_a_time = 2
                 frames = torch.cat(frames, dim=2)
             frames.shape[2]
         except (AttributeError, IndexError, TypeError) as error:
-            raise DecoderChanged(f"the VAE's decoder is called in another way ({error})") from error
+            raise DecoderChanged(f"the VAE's decoder cannot be called as before ({error})") from error
         return frames
 
     def _move(self, device: torch.device) -> None:
-        self._memory = [kept.to(device) if isinstance(kept, torch.Tensor) else kept for kept in self._memory]
+        self._state = [
+            entry.to(device) if isinstance(entry, torch.Tensor) else entry for entry in self._state
+        ]

@@ -1,4 +1,4 @@
-"""wav2vec2 in parts: ComfyUI's own forward normalises what it is given, which must be the whole recording."""
+"""wav2vec2 in parts, because ComfyUI's own forward normalises its input and so needs the whole audio."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 
 
 def output_shape(encoder: Any) -> tuple[int, int] | None:
-    """Layers and width of the features of an AUDIO_ENCODER; None if it is no wav2vec2."""
-    # Imported when used: in a ComfyUI without it the other nodes work.
+    """Layers and width of the features of an AUDIO_ENCODER; None if it is not a wav2vec2."""
+    # Imported here so that the other nodes work in a ComfyUI without it.
     from comfy.audio_encoders.wav2vec2 import Wav2Vec2Model
 
     model = getattr(encoder, "model", None)
@@ -20,17 +20,17 @@ def output_shape(encoder: Any) -> tuple[int, int] | None:
 
 
 def load(encoder: Any) -> torch.device:
-    """Loads an AUDIO_ENCODER onto its device, which is given back."""
+    """Loads an AUDIO_ENCODER onto its device, and returns the device."""
     comfy.model_management.load_model_gpu(encoder.patcher)
     return encoder.load_device
 
 
 def local_features(encoder: Any, samples: torch.Tensor) -> torch.Tensor:
-    """What the convolutions make of samples [n], on the encoder's device: [1, features, 512]."""
+    """The output of the convolutions, [1, features, 512], for samples [n] on the encoder's device."""
     return encoder.model.feature_extractor(samples.unsqueeze(0))
 
 
 def hidden_states(encoder: Any, features: torch.Tensor) -> torch.Tensor:
-    """The output of every layer for the convolutions' features [1, n, 512]: [layers, n, width]."""
+    """The output of all layers, [layers, n, width], for the convolutions' output [1, n, 512]."""
     _, layers = encoder.model.encoder(encoder.model.feature_projection(features))
     return torch.cat(layers)

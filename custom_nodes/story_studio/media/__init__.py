@@ -1,1 +1,1 @@
-"""Reading, writing and drawing media; knows nothing of ComfyUI."""
+"""Reading, writing and drawing media, independent of ComfyUI."""

@@ -1,4 +1,4 @@
-"""Captions made of a scene's own text, spread over the speech in its sound; no model listens."""
+"""Captions from the text of a scene, timed by the speech in its audio without a speech model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from .cards.linebreak import parts
 
 Span = tuple[float, float]
 
-_LINE, _CAPTION, _FLASH = 42, 84, 16
+_LINE, _CAPTION, _SHORT = 42, 84, 16
+"""Columns of a full line, of a full caption, and below which a caption is too short to be read calmly."""
 _SENTENCE_END = re.compile(r"[.!?…。！？]['\"”’»)\]」』）]*$")
 _CLAUSE_END = re.compile(r"[,;:–—，、；：]['\"”’»)\]」』）]*$")
 _WINDOW_SECONDS, _PAUSE_SECONDS, _SPEECH_SECONDS = 0.02, 0.25, 0.1
@@ -26,11 +27,11 @@ _LINGER_SECONDS = 0.4
 
 
 def cues(text: str, seconds: float, speech: Sequence[Span] | None) -> list[tuple[float, float, str]]:
-    """Split `text` into captions and say when each is shown: `(start, end, caption)`, 0 to `seconds`.
+    """Splits `text` into captions and times them: `(start, end, caption)`, between 0 and `seconds`.
 
-    Captions have one or two lines, up to about 84 columns in all (an ideograph takes two), and break at the
-    ends of sentences and clauses where they can. They share the `speech` spans in proportion to their length,
-    and change in a pause if one is near; without speech they share the whole time.
+    A caption has one or two lines and up to about 84 columns (an ideograph takes two), and ends with a
+    sentence or clause where possible. The captions share the `speech` spans, or without any the whole time,
+    in proportion to their length, and change in a nearby pause.
     """
     captions = _split(text)
     if not captions or seconds <= 0:
@@ -47,9 +48,9 @@ def cues(text: str, seconds: float, speech: Sequence[Span] | None) -> list[tuple
 
 
 def speech_spans(waveform: np.ndarray, sample_rate: int) -> list[Span]:
-    """Find where someone speaks in `waveform`, float32 [channels, samples]: spans `(start, end)` in seconds.
+    """The spans `(start, end)` of speech, in seconds, in `waveform`, float32 [channels, samples].
 
-    Whatever is clearly louder than the quiet parts counts as speech. Silence has no spans.
+    Speech is what is clearly louder than the quiet parts. Silence has no spans.
     """
     window = max(1, round(sample_rate * _WINDOW_SECONDS))
     count = waveform.shape[1] // window
@@ -77,20 +78,20 @@ def _without_pauses(spans: list[Span]) -> list[Span]:
 
 
 def write_srt(cues_with_offsets: Sequence[tuple[float, float, str]], path: str | PathLike[str]) -> None:
-    """Write captions `(start, end, text)`, in seconds from the film's start, to an .srt file."""
+    """Writes captions `(start, end, text)`, in seconds from the start of the film, to an .srt file."""
     subtitles = pysubs2.SSAFile()
     for start, end, text in cues_with_offsets:
         event = pysubs2.SSAEvent(start=round(start * 1000), end=round(end * 1000))
         event.plaintext = text
         subtitles.append(event)
     with written_aside(path) as aside:
-        # "Tags" are whatever stands in braces, which here is the author's own text.
+        # pysubs2 would drop text in braces as tags, but here it belongs to the text.
         subtitles.save(str(aside), format_="srt", keep_ssa_tags=True)
 
 
 @dataclass(frozen=True)
 class _Token:
-    """The smallest part that a line may break after; `text` ends with the space that follows, if any."""
+    """The smallest unit that a line can break after; `text` includes a space that follows."""
 
     text: str
     columns: int
@@ -98,10 +99,10 @@ class _Token:
 
 
 def _tokens(text: str) -> list[_Token]:
-    return [_token(part) for word in parts(text) for part in _bearable(word)]
+    return [_token(part) for word in parts(text) for part in _split_long(word)]
 
 
-def _bearable(word: str) -> list[str]:
+def _split_long(word: str) -> list[str]:
     if _columns(word) <= _LINE:
         return [word]
     return [word[i : i + _LINE // 2] for i in range(0, len(word), _LINE // 2)]
@@ -119,7 +120,7 @@ def _columns(text: str) -> int:
 
 
 def _split(text: str) -> list[list[_Token]]:
-    """The cheapest way to cut the text into captions, by dynamic programming over its tokens."""
+    """The cheapest split of the text into captions, by dynamic programming over its tokens."""
     tokens = _tokens(text)
     best: list[tuple[float, int]] = [(0.0, 0)]
     for end in range(1, len(tokens) + 1):
@@ -142,12 +143,12 @@ def _split(text: str) -> list[list[_Token]]:
 
 def _cost(columns: int, sentences_before_the_last: int) -> float:
     crowded = 0.6 * sentences_before_the_last if columns > _LINE else 0.0
-    flash = 1.5 * max(0.0, 1 - columns / _FLASH)
-    return 0.2 + crowded + flash + 0.5 * (1 - columns / _CAPTION) ** 2
+    short = 1.5 * max(0.0, 1 - columns / _SHORT)
+    return 0.2 + crowded + short + 0.5 * (1 - columns / _CAPTION) ** 2
 
 
 def _lines(caption: Sequence[_Token]) -> str:
-    """One line, or two of about the same length."""
+    """One line, or two of similar length."""
     if _length(caption) <= _LINE + 1 or len(caption) < 2:
         return _text(caption)
 
@@ -168,7 +169,7 @@ def _text(tokens: Sequence[_Token]) -> str:
 
 
 def _changes(lengths: list[int], spoken: list[float]) -> list[float]:
-    """When, in seconds of speech, each caption begins, and the last one ends."""
+    """When each caption starts and the last one ends, in seconds of speech."""
     total = sum(lengths)
     even = [part * spoken[-1] / total for part in accumulate(lengths, initial=0)]
     changes = list(even)
@@ -183,6 +184,9 @@ def _changes(lengths: list[int], spoken: list[float]) -> list[float]:
 def _moment(
     change: float, spans: list[Span], spoken: list[float], side: Callable[[Sequence[float], float], int]
 ) -> float:
-    """From seconds of speech to seconds of sound; a pause's speech time is both its begin and its end."""
+    """Converts seconds of speech to seconds of audio.
+
+    A pause has a single speech time; `side` chooses between its start and its end.
+    """
     index = min(max(side(spoken, change) - 1, 0), len(spans) - 1)
     return spans[index][0] + change - spoken[index]

@@ -1,4 +1,4 @@
-"""Writing one clip: pictures as they come, and the sound that goes with them."""
+"""Writing a clip: frames as they are rendered, and their audio."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from av.filter import Graph
 
 from ..files import written_aside
-from .encoder import SAMPLE_RATE, Encoder, exactly, resampling
+from .encoder import SAMPLE_RATE, Encoder, pad_or_cut, resample_in_parts
 
 if TYPE_CHECKING:
     import torch
@@ -23,17 +23,23 @@ _BATCH = 8
 
 
 class ClipWriter:
-    """A context manager that streams pictures and their sound into an MP4 file; memory stays flat.
+    """A context manager that streams frames and audio into an MP4 file in constant memory.
 
-    It encodes in a thread of its own: what is written is still encoded while the next pictures are made.
+    Encoding runs in a thread, in parallel with the rendering of the next frames. The file appears at `path`
+    when the block succeeds; if it raises, `path` is unchanged.
 
-    `waveform` is float32 [channels, samples] at `sample_rate` hertz; mono stays mono, anything else becomes
-    stereo. It starts with the first picture and is cut, or filled up with silence, to end with the last.
-    `crf` is x264's quality, 0 (best) to 51; 16 is hard to tell from the original. `metadata` becomes the
-    file's tags.
+    Args:
+        path: the file.
+        width, height: size of the frames in pixels, even.
+        waveform: float32 [channels, samples]. Mono stays mono, anything else becomes stereo. It starts with
+            the first frame, and is cut or padded with silence to end with the last.
+        sample_rate: of `waveform`, in Hz.
+        fps: frames a second.
+        crf: x264's quality, 0 (best) to 51; 16 is visually lossless.
+        metadata: tags of the file.
 
-    The file appears at `path` when the block ends well. If it raises, `path` is left as it was.
-    Raises ValueError for odd or empty dimensions and if no picture was written.
+    Raises:
+        ValueError: the size is odd or empty, or no frame was written.
     """
 
     def __init__(
@@ -50,18 +56,20 @@ class ClipWriter:
         self.frames = 0
         self._path, self._size, self._fps = Path(path), (height, width, 3), Fraction(fps)
         waveform = np.asarray(waveform, np.float32)
-        self._sound = resampling(waveform, sample_rate)
-        self._unheard = np.zeros_like(waveform[:2, :0])
-        self._heard = 0
+        self._audio = resample_in_parts(waveform, sample_rate)
+        self._pending_audio = np.zeros_like(waveform[:2, :0])
+        self._samples = 0
         self._crf, self._metadata = crf, metadata or {}
-        self._waiting: Future[None] = Future()
-        self._waiting.set_result(None)
+        self._encoding: Future[None] = Future()
+        self._encoding.set_result(None)
 
     def __enter__(self) -> ClipWriter:
         height, width, _ = self._size
         with ExitStack() as stack:
             aside = stack.enter_context(written_aside(self._path))
-            encoder = Encoder(aside, width, height, self._fps, len(self._unheard), self._crf, self._metadata)
+            encoder = Encoder(
+                aside, width, height, self._fps, len(self._pending_audio), self._crf, self._metadata
+            )
             self._encoder = stack.enter_context(encoder)
             self._yuv = _yuv_converter(width, height)
             self._thread = ThreadPoolExecutor(1, "clip-writer")
@@ -76,58 +84,61 @@ class ClipWriter:
             self._opened.__exit__(kind, error, trace)
             return
         with self._opened:
-            self._waiting.result()
+            self._encoding.result()
             if self.frames == 0:
-                raise ValueError(f"No picture was written to {self._path.name}.")
+                raise ValueError(f"No frame was written to {self._path.name}: write at least one.")
 
-    def write(self, pictures: np.ndarray | torch.Tensor) -> None:
-        """Add pictures [N, height, width, 3], RGB, uint8 or float from 0 to 1; they must not change any more.
+    def write(self, frames: np.ndarray | torch.Tensor) -> None:
+        """Adds frames [N, height, width, 3], RGB, uint8 or float 0 to 1. Do not modify them afterwards.
 
-        Waits until the pictures before them are encoded, so that no more than two parts are held.
-        Raises ValueError if their shape is another, and what went wrong with the pictures before them.
+        Waits until the previous frames are encoded, so at most two batches are in memory. Raises ValueError
+        for another shape, and any error from encoding the previous frames.
         """
-        if pictures.ndim != 4 or tuple(pictures.shape[1:]) != self._size:
+        if frames.ndim != 4 or tuple(frames.shape[1:]) != self._size:
             expected = ", ".join(map(str, self._size))
-            raise ValueError(f"Expected pictures [N, {expected}], got {list(pictures.shape)}.")
-        self._waiting.result()
-        self._waiting = self._thread.submit(self._encode, pictures)
+            raise ValueError(f"Expected frames [N, {expected}], got {list(frames.shape)}.")
+        self._encoding.result()
+        self._encoding = self._thread.submit(self._encode, frames)
 
-    def _encode(self, pictures: np.ndarray | torch.Tensor) -> None:
-        for start in range(0, len(pictures), _BATCH):
-            for picture in _as_bytes(pictures[start : start + _BATCH]):
-                self._add(picture)
+    def _encode(self, frames: np.ndarray | torch.Tensor) -> None:
+        for start in range(0, len(frames), _BATCH):
+            for pixels in _as_bytes(frames[start : start + _BATCH]):
+                self._add(pixels)
 
-    def _add(self, picture: np.ndarray) -> None:
-        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+    def _add(self, pixels: np.ndarray) -> None:
+        frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
         frame.pts, frame.time_base = self.frames, 1 / self._fps
         self._yuv.vpush(frame)
         self._encoder.frame(self._yuv.vpull())
         self.frames += 1
         end = round(self.frames * SAMPLE_RATE / self._fps)
-        self._encoder.sound(self._hear(end - self._heard))
-        self._heard = end
+        self._encoder.audio(self._next_audio(end - self._samples))
+        self._samples = end
 
-    def _hear(self, samples: int) -> np.ndarray:
-        """The next samples of the sound, and silence after its end."""
-        while self._unheard.shape[1] < samples and (part := next(self._sound, None)) is not None:
-            self._unheard = np.concatenate([self._unheard, part], axis=1)
-        heard, self._unheard = exactly(self._unheard, samples), self._unheard[:, samples:]
-        return heard
+    def _next_audio(self, samples: int) -> np.ndarray:
+        """The next samples of the audio, and silence after its end."""
+        while self._pending_audio.shape[1] < samples and (part := next(self._audio, None)) is not None:
+            self._pending_audio = np.concatenate([self._pending_audio, part], axis=1)
+        block, self._pending_audio = (
+            pad_or_cut(self._pending_audio, samples),
+            self._pending_audio[:, samples:],
+        )
+        return block
 
 
-def _as_bytes(pictures: np.ndarray | torch.Tensor) -> np.ndarray:
-    if not isinstance(pictures, np.ndarray):
-        pictures = pictures.detach()
-        if pictures.is_floating_point():
-            pictures = (pictures.float() * 255).round_().clamp_(0, 255).byte()
-        return pictures.cpu().contiguous().numpy()
-    if pictures.dtype != np.uint8:
-        pictures = (pictures.clip(0, 1) * 255).round().astype(np.uint8)
-    return np.ascontiguousarray(pictures)
+def _as_bytes(frames: np.ndarray | torch.Tensor) -> np.ndarray:
+    if not isinstance(frames, np.ndarray):
+        frames = frames.detach()
+        if frames.is_floating_point():
+            frames = (frames.float() * 255).round_().clamp_(0, 255).byte()
+        return frames.cpu().contiguous().numpy()
+    if frames.dtype != np.uint8:
+        frames = (frames.clip(0, 1) * 255).round().astype(np.uint8)
+    return np.ascontiguousarray(frames)
 
 
 def _yuv_converter(width: int, height: int) -> Graph:
-    """From RGB to limited-range BT.709; PyAV's own `reformat` has no exact rounding in all its versions."""
+    """Converts RGB to limited-range BT.709; not every version of PyAV's `reformat` rounds exactly."""
     graph = Graph()
     source = graph.add_buffer(
         width=width, height=height, format=av.VideoFormat("rgb24"), time_base=Fraction(1, 16)

@@ -1,4 +1,4 @@
-"""Reading one file's pictures and sound in the form a film needs them."""
+"""Decoding a file to the frames and audio that a film needs."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ import numpy as np
 from av.container import InputContainer
 from av.filter import Graph
 
-from .encoder import SAMPLE_RATE, resampled
-from .probe import moment
+from .encoder import SAMPLE_RATE, resample
+from .probe import to_seconds
 
 
-def pictures(path: Path, width: int, height: int, fps: Fraction, count: int) -> Iterator[av.VideoFrame]:
-    """Decode a file to exactly `count` yuv420p BT.709 pictures at `fps`, letterboxed to `width` x `height`.
+def decode_frames(path: Path, width: int, height: int, fps: Fraction, count: int) -> Iterator[av.VideoFrame]:
+    """Decodes a file to exactly `count` yuv420p BT.709 frames at `fps`, letterboxed to `width` x `height`.
 
-    What is too long is cut; what is too short holds its last picture.
+    A longer video is cut; in a shorter one the last frame is repeated. Raises ValueError if no frame can be
+    decoded.
     """
     frame = None
     for frame in islice(_conformed(path, width, height, fps), count):
         count -= 1
         yield frame
     if frame is None:
-        raise ValueError(f"{path.name} has no picture that can be decoded.")
+        raise ValueError(f"No frame of {path.name} can be decoded: the file is damaged.")
     for _ in range(count):
         yield frame
 
@@ -34,15 +35,15 @@ def pictures(path: Path, width: int, height: int, fps: Fraction, count: int) -> 
 def _conformed(path: Path, width: int, height: int, fps: Fraction) -> Iterator[av.VideoFrame]:
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
-        # PyAV frees a decoder with the interpreter's lock held, and its log callback in the decoder's own
-        # threads waits for that lock: with threads, a decoder that is left early can stop the whole process.
+        # PyAV frees a decoder while holding the GIL, and its log callback in the decoder's threads waits for
+        # the GIL: with threads, abandoning a decoder early can deadlock the process.
         stream.codec_context.thread_count = 1
         graph = _conform_graph(stream, width, height, fps)
         for frame in container.decode(stream):
             graph.vpush(frame)
-            yield from _ready(graph)
+            yield from _pull_all(graph)
         graph.vpush(None)
-        yield from _ready(graph)
+        yield from _pull_all(graph)
 
 
 def _conform_graph(stream: av.VideoStream, width: int, height: int, fps: Fraction) -> Graph:
@@ -62,7 +63,7 @@ def _conform_graph(stream: av.VideoStream, width: int, height: int, fps: Fractio
     return graph
 
 
-def _ready(graph: Graph) -> Iterator[av.VideoFrame]:
+def _pull_all(graph: Graph) -> Iterator[av.VideoFrame]:
     while True:
         try:
             yield graph.vpull()
@@ -70,10 +71,10 @@ def _ready(graph: Graph) -> Iterator[av.VideoFrame]:
             return
 
 
-def sound(path: Path) -> np.ndarray:
-    """Decode a file's sound to float32 [2, samples] at 48 kHz, starting with the file's first picture.
+def decode_audio(path: Path) -> np.ndarray:
+    """Decodes audio to float32 [2, samples] at 48 kHz, starting at the first video frame.
 
-    A file without sound gives no samples.
+    A file without audio gives no samples.
     """
     with av.open(str(path)) as container:
         if not container.streams.audio:
@@ -82,18 +83,18 @@ def sound(path: Path) -> np.ndarray:
         frames = av.AudioResampler("fltp")
         blocks, start = [], 0
         for frame in container.decode(stream):
-            start = start if blocks else _lead(container, frame)
+            start = start if blocks else _audio_delay(container, frame)
             blocks += [block.to_ndarray() for block in frames.resample(frame)]
         blocks += [block.to_ndarray() for block in frames.resample(None)]
         if not blocks:
             return np.zeros((2, 0), np.float32)
-        waveform = resampled(np.concatenate(blocks, axis=1), stream.sample_rate)
+        waveform = resample(np.concatenate(blocks, axis=1), stream.sample_rate)
     shifted = np.pad(waveform, ((0, 0), (max(start, 0), 0)))[:, max(-start, 0) :]
     return np.repeat(shifted, 2, axis=0) if len(shifted) == 1 else shifted
 
 
-def _lead(container: InputContainer, first: av.AudioFrame) -> int:
-    """Samples by which the sound starts after the pictures."""
-    pictures = next(iter(container.streams.video), None)
-    shown = moment(pictures.start_time, pictures.time_base) if pictures else 0
-    return round((moment(first.pts, first.time_base) - shown) * SAMPLE_RATE)
+def _audio_delay(container: InputContainer, first: av.AudioFrame) -> int:
+    """Samples from the first video frame to the first audio frame."""
+    video = next(iter(container.streams.video), None)
+    video_start = to_seconds(video.start_time, video.time_base) if video else 0
+    return round((to_seconds(first.pts, first.time_base) - video_start) * SAMPLE_RATE)

@@ -1,4 +1,4 @@
-"""Joining clips into one film, shot by shot, so that its length costs time and no memory."""
+"""Joining clips into one film, shot by shot, in memory that does not grow with its length."""
 
 from __future__ import annotations
 
@@ -14,20 +14,22 @@ import numpy as np
 
 from ..files import written_aside
 from . import captions as captioning
-from .decoder import pictures, sound
-from .encoder import SAMPLE_RATE, Encoder, exactly
+from .decoder import decode_audio, decode_frames
+from .encoder import SAMPLE_RATE, Encoder, pad_or_cut
 from .mux import add_chapters_and_captions
 from .probe import MediaInfo, Progress, probe
-from .splice import alike, packets
+from .splice import can_splice, packets
 
 _CRF = 16
 _JOINT_FADE = round(0.004 * SAMPLE_RATE)
+"""Samples over which audio fades at a joint, against clicks."""
 _ENCODING_SHARE = 0.97
+"""The part of the progress before chapters and captions are added."""
 
 
 @dataclass(frozen=True)
 class Shot:
-    """One clip of a film: its file, its chapter's title and what is said in it, for the captions."""
+    """One clip of a film: its file, the title of its chapter, and the spoken text for captions."""
 
     path: Path
     title: str = ""
@@ -46,23 +48,34 @@ def assemble(
     metadata: dict[str, str] | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> None:
-    """Write the film made of `shots` to `path`, an MP4 file.
+    """Joins shots to a film, an MP4 file.
 
-    It has the size and frame rate of the first shot; others are scaled and letterboxed. It is as long as its
-    shots together, and each shot's sound as long as its pictures. A crossfade takes nothing away: it is
-    centred on the boundary and made of held pictures, no sound overlaps, and it stays within half a shot.
-    Plain cuts of clips that were encoded alike keep their pictures bit by bit; all else is encoded anew.
-    Each shot is a chapter; shots with text have captions, which the player can switch off.
+    The film has the size and frame rate of the first shot; others are scaled and letterboxed. It is as long
+    as its shots together, and the audio of each shot is as long as its video. Plain cuts of clips with the
+    same encoding are copied bit by bit; everything else is re-encoded.
 
-    `progress` is told the share done, 0 to 1. It may raise to cancel; then `path` is left as it was.
-    Raises ValueError if there are no shots or one has no pictures, FileNotFoundError if one is missing.
+    Args:
+        shots: the clips in order.
+        path: the film; an existing file is replaced at the end.
+        join: `crossfade` blends each shot with the held first or last frame of its neighbour, centred on the
+            cut and over at most half a shot; audio does not overlap.
+        crossfade_seconds: duration of a crossfade.
+        chapters: whether each shot is a chapter.
+        captions: whether shots with text have captions, as a subtitle track that is off by default.
+        title: title of the film.
+        metadata: further tags of the file.
+        progress: called with the fraction done, 0 to 1. It may raise to cancel; `path` is then unchanged.
+
+    Raises:
+        ValueError: there are no shots, or one has no video.
+        FileNotFoundError: a clip is missing.
     """
     if not shots:
-        raise ValueError("A film needs at least one shot.")
+        raise ValueError("A film needs at least one shot: add a scene.")
     film = _plan(shots, crossfade_seconds if join == "crossfade" else 0)
     tags = ({"title": title} if title else {}) | (metadata or {})
     report = progress or (lambda done: None)
-    marks = (
+    chapter_spans = (
         [(*film.span(i), shot.title or f"Scene {i + 1}") for i, shot in enumerate(shots)] if chapters else []
     )
     with (
@@ -71,8 +84,8 @@ def assemble(
     ):
         reel = Path(folder, "reel.mp4")
         cues = _record(film, reel, captions, tags, lambda done: report(done * _ENCODING_SHARE))
-        if marks or cues:
-            add_chapters_and_captions(reel, aside, marks, cues, tags, lambda: report(_ENCODING_SHARE))
+        if chapter_spans or cues:
+            add_chapters_and_captions(reel, aside, chapter_spans, cues, tags, lambda: report(_ENCODING_SHARE))
         else:
             reel.replace(aside)
         report(1.0)
@@ -80,10 +93,13 @@ def assemble(
 
 @dataclass(frozen=True)
 class _Film:
-    """Where everything lies.
+    """The timeline of a film.
 
-    `starts` are frames, one more than there are shots; `fades` are frames too, half the crossfade at each of
-    these boundaries.
+    Attributes:
+        shots: the clips in order.
+        info: properties of the first clip.
+        starts: first frame of each shot, and the number of frames of the film.
+        fades: frames in half the crossfade at each of these boundaries.
     """
 
     shots: tuple[Shot, ...]
@@ -102,7 +118,7 @@ class _Film:
 
     def decode(self, index: int) -> Iterator[av.VideoFrame]:
         info = self.info
-        return pictures(self.shots[index].path, info.width, info.height, info.fps, self.length(index))
+        return decode_frames(self.shots[index].path, info.width, info.height, info.fps, self.length(index))
 
 
 def _plan(shots: Sequence[Shot], crossfade_seconds: float) -> _Film:
@@ -117,81 +133,87 @@ def _plan(shots: Sequence[Shot], crossfade_seconds: float) -> _Film:
 def _probed(shot: Shot) -> MediaInfo:
     info = probe(shot.path)
     if not info.frames or not info.fps:
-        raise ValueError(f"{shot.path.name} has no pictures, so it cannot be a shot of a film.")
+        raise ValueError(
+            f"{shot.path.name} has no video, so it cannot be a shot of a film: use a clip with video."
+        )
     return info
 
 
 def _record(
     film: _Film, reel: Path, captions: bool, tags: dict[str, str], progress: Progress
 ) -> list[tuple[float, float, str]]:
-    """Write all pictures and sound; returns the captions."""
-    info, cues, voice = film.info, [], np.zeros((2, 0), np.float32)
-    splice = not any(film.fades) and alike([shot.path for shot in film.shots])
+    """Writes all frames and audio; returns the captions."""
+    info, cues, audio = film.info, [], np.zeros((2, 0), np.float32)
+    splice = not any(film.fades) and can_splice([shot.path for shot in film.shots])
     with av.open(str(film.shots[0].path)) as first:
-        like = first.streams.video[0] if splice else None
-        encoder = Encoder(reel, info.width, info.height, info.fps, 2, _CRF, tags, like)
+        template = first.streams.video[0] if splice else None
+        encoder = Encoder(reel, info.width, info.height, info.fps, 2, _CRF, tags, template)
     with encoder:
-        for index, place, picture in _spliced(film) if splice else _joined(film):
-            start = film.starts[index]
-            if place == 0:
-                voice = _voice(film, index)
+        for index, position, frame in _spliced(film) if splice else _joined(film):
+            first_frame = film.starts[index]
+            if position == 0:
+                audio = _audio(film, index)
                 if captions and film.shots[index].text.strip():
-                    cues += _cues(film, index, voice)
-            if isinstance(picture, av.Packet):
-                encoder.packet(picture)
+                    cues += _cues(film, index, audio)
+            if isinstance(frame, av.Packet):
+                encoder.packet(frame)
             else:
-                encoder.frame(picture, keyframe=place == 0)
-            begin, now, then = (film.sample(at) for at in (start, start + place, start + place + 1))
-            encoder.sound(voice[:, now - begin : then - begin])
-            progress((start + place + 1) / film.starts[-1])
+                encoder.frame(frame, keyframe=position == 0)
+            current = first_frame + position
+            origin, start, end = (film.sample(number) for number in (first_frame, current, current + 1))
+            encoder.audio(audio[:, start - origin : end - origin])
+            progress((current + 1) / film.starts[-1])
     return cues
 
 
 def _spliced(film: _Film) -> Iterator[tuple[int, int, av.Packet]]:
-    """All pictures of the film as they are in its shots, each with its shot's index and its place there."""
+    """All frames of the film, still encoded, with the index of the shot and the position in it."""
     for index, shot in enumerate(film.shots):
-        for place, packet in enumerate(packets(shot.path, film.starts[index] / film.info.fps)):
-            yield index, place, packet
+        for position, packet in enumerate(packets(shot.path, film.starts[index] / film.info.fps)):
+            yield index, position, packet
 
 
 def _joined(film: _Film) -> Iterator[tuple[int, int, av.VideoFrame]]:
-    """All pictures of the film, each with its shot's index and its place in the shot."""
-    held = np.empty(0)
+    """All frames of the film, with the index of the shot and the position in it."""
+    last_frame = np.empty(0)
     for index in range(len(film.shots)):
-        length, before, after = film.length(index), film.fades[index], film.fades[index + 1]
-        opening = next(film.decode(index + 1)).to_ndarray() if after else held
-        for place, frame in enumerate(film.decode(index)):
-            mixed = frame
-            if place < before:
-                mixed = _mixed(held, frame.to_ndarray(), (before + place + 0.5) / (2 * before))
-            elif place >= length - after:
-                mixed = _mixed(frame.to_ndarray(), opening, (place - length + after + 0.5) / (2 * after))
-            yield index, place, mixed
-        if after:
-            held = frame.to_ndarray()
+        length, fade_in, fade_out = film.length(index), film.fades[index], film.fades[index + 1]
+        next_frame = next(film.decode(index + 1)).to_ndarray() if fade_out else last_frame
+        for position, frame in enumerate(film.decode(index)):
+            blended = frame
+            if position < fade_in:
+                weight = (fade_in + position + 0.5) / (2 * fade_in)
+                blended = _blend(last_frame, frame.to_ndarray(), weight)
+            elif position >= length - fade_out:
+                weight = (position - length + fade_out + 0.5) / (2 * fade_out)
+                blended = _blend(frame.to_ndarray(), next_frame, weight)
+            yield index, position, blended
+        if fade_out:
+            last_frame = frame.to_ndarray()
 
 
-def _mixed(old: np.ndarray, new: np.ndarray, share: float) -> av.VideoFrame:
-    weight = round(share * 256)
-    mixed = (old.astype(np.uint16) * (256 - weight) + new.astype(np.uint16) * weight + 128) >> 8
+def _blend(old: np.ndarray, new: np.ndarray, weight: float) -> av.VideoFrame:
+    """Two yuv420p frames mixed in fixed point; `weight` is that of `new`, 0 to 1."""
+    scaled = round(weight * 256)
+    mixed = (old.astype(np.uint16) * (256 - scaled) + new.astype(np.uint16) * scaled + 128) >> 8
     return av.VideoFrame.from_ndarray(mixed.astype(np.uint8), format="yuv420p")
 
 
-def _voice(film: _Film, index: int) -> np.ndarray:
-    """A shot's sound, float32 [2, samples], as long as its pictures, faded at the joints against clicks."""
-    begin, end = (film.sample(film.starts[i]) for i in (index, index + 1))
-    voice = exactly(sound(film.shots[index].path), end - begin)
-    fade = min(_JOINT_FADE, voice.shape[1] // 2)
+def _audio(film: _Film, index: int) -> np.ndarray:
+    """The audio of a shot, float32 [2, samples], as long as its video, and faded at the joints."""
+    start, end = (film.sample(film.starts[i]) for i in (index, index + 1))
+    audio = pad_or_cut(decode_audio(film.shots[index].path), end - start)
+    fade = min(_JOINT_FADE, audio.shape[1] // 2)
     ramp = (np.arange(fade, dtype=np.float32) + 0.5) / fade
     if index > 0:
-        voice[:, :fade] *= ramp
+        audio[:, :fade] *= ramp
     if index < len(film.shots) - 1:
-        voice[:, -fade:] *= ramp[::-1]
-    return voice
+        audio[:, -fade:] *= ramp[::-1]
+    return audio
 
 
-def _cues(film: _Film, index: int, voice: np.ndarray) -> list[tuple[float, float, str]]:
+def _cues(film: _Film, index: int, audio: np.ndarray) -> list[tuple[float, float, str]]:
     start, end = film.span(index)
-    speech = captioning.speech_spans(voice, SAMPLE_RATE)
+    speech = captioning.speech_spans(audio, SAMPLE_RATE)
     cues = captioning.cues(film.shots[index].text, end - start, speech)
     return [(start + first, start + last, text) for first, last, text in cues]

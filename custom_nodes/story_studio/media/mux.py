@@ -1,4 +1,4 @@
-"""Adding chapters and captions to a finished film without encoding it again."""
+"""Adding chapters and captions to an encoded film without re-encoding it."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def add_chapters_and_captions(
     chapters: Sequence[Span],
     cues: Sequence[Span],
     metadata: Mapping[str, str],
-    waiting: Callable[[], None],
+    while_running: Callable[[], None],
 ) -> None:
-    """Copy the film `reel` to `path` with chapters, soft captions and tags.
+    """Copies the film `reel` to `path` with chapters, soft captions and tags.
 
-    `waiting` is called while it runs and may raise to stop it. Raises RuntimeError if ffmpeg fails.
+    `while_running` is called periodically and may raise to cancel. Raises RuntimeError if ffmpeg fails.
     """
-    described = reel.with_suffix(".ffmeta")
-    described.write_text(_ffmetadata(chapters, metadata), encoding="utf-8")
-    # PyAV can write neither chapters nor mov_text in all the versions ComfyUI allows.
+    metadata_file = reel.with_suffix(".ffmeta")
+    metadata_file.write_text(_ffmetadata(chapters, metadata), encoding="utf-8")
+    # Not all PyAV versions that ComfyUI allows can write chapters and mov_text.
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-y", "-i", str(reel)]
-    command += ["-f", "ffmetadata", "-i", str(described)]
+    command += ["-f", "ffmetadata", "-i", str(metadata_file)]
     if cues:
         subtitles = reel.with_suffix(".srt")
         write_srt(cues, subtitles)
@@ -43,13 +43,13 @@ def add_chapters_and_captions(
     command += ["-map_metadata", "1", "-map_chapters", "1", "-c", "copy", "-c:s", "mov_text"]
     for option, value in MUXING.items():
         command += [f"-{option}", value]
-    _run([*command, "-f", "mp4", str(path)], waiting)
+    _run([*command, "-f", "mp4", str(path)], while_running)
 
 
 def _ffmetadata(chapters: Sequence[Span], metadata: Mapping[str, str]) -> str:
     lines = [";FFMETADATA1", *(f"{_escaped(key)}={_escaped(value)}" for key, value in metadata.items())]
     for start, end, title in chapters:
-        # In samples: a millisecond may lie before the chapter's first picture.
+        # In samples, because a rounded millisecond can fall before the first frame of the chapter.
         times = f"START={round(start * SAMPLE_RATE)}\nEND={round(end * SAMPLE_RATE)}"
         lines.append(f"[CHAPTER]\nTIMEBASE=1/{SAMPLE_RATE}\n{times}\ntitle={_escaped(title)}")
     return "\n".join(lines) + "\n"
@@ -57,15 +57,15 @@ def _ffmetadata(chapters: Sequence[Span], metadata: Mapping[str, str]) -> str:
 
 def _escaped(text: str) -> str:
     escaped = "".join(f"\\{letter}" if letter in "=;#\\\n" else letter for letter in text)
-    # ffmpeg takes the next line for a part of this one if a backslash is in front of it, escaped or not.
+    # ffmpeg treats the next line as a continuation after any trailing backslash, even an escaped one.
     return f"{escaped} " if text.endswith("\\") else escaped
 
 
-def _run(command: list[str], waiting: Callable[[], None]) -> None:
+def _run(command: list[str], while_running: Callable[[], None]) -> None:
     with tempfile.TemporaryFile() as errors, subprocess.Popen(command, stderr=errors) as process:
         try:
             while process.poll() is None:
-                waiting()
+                while_running()
                 try:
                     process.wait(_POLL_SECONDS)
                 except subprocess.TimeoutExpired:

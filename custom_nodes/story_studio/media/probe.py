@@ -1,4 +1,4 @@
-"""What a media file holds, read from its index without decoding."""
+"""Properties of a media file, read from its index without decoding."""
 
 from __future__ import annotations
 
@@ -19,17 +19,21 @@ if TYPE_CHECKING:
     from av.container.core import Chapter
 
 Progress = Callable[[float], None]
-"""Told how far long work is, 0 to 1. It may raise: that cancels the work and nothing half-written remains."""
+"""Receives the progress of long work, 0 to 1. It may raise to cancel the work; partial files are removed."""
 
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """The facts about one media file.
+    """Properties of a media file.
 
-    Pictures are `width` x `height` pixels, `frames` of them at `fps` per second; all four are 0 without any.
-    `video_seconds` and `audio_seconds` are what is really shown and heard (0.0 without such a stream);
-    `sample_rate` is in hertz and None without sound; `chapters` holds `(start_seconds, end_seconds, title)`;
-    `subtitles` counts the subtitle tracks.
+    Attributes:
+        width, height, frames, fps: size in pixels, number and rate of the video frames; 0 without video.
+        video_seconds, audio_seconds: durations of the actual content; 0.0 without such a stream.
+        sample_rate: in Hz; None without audio.
+        channels: of the audio; 0 without audio.
+        chapters: `(start_seconds, end_seconds, title)` of each.
+        subtitles: number of subtitle tracks.
+        metadata: tags of the file.
     """
 
     width: int
@@ -46,9 +50,9 @@ class MediaInfo:
 
 
 def probe(path: str | PathLike[str]) -> MediaInfo:
-    """Read the facts about the file at `path`.
+    """Reads the properties of a file.
 
-    Raises FileNotFoundError if there is none and ValueError if it is no readable media.
+    Raises FileNotFoundError if it does not exist, ValueError if it cannot be read as media.
     """
     try:
         with av.open(str(path)) as container:
@@ -56,16 +60,18 @@ def probe(path: str | PathLike[str]) -> MediaInfo:
     except FFmpegError as error:
         if isinstance(error, FileNotFoundError):
             raise FileNotFoundError(f"There is no media file at {path}.") from error
-        raise ValueError(f"{path} cannot be read as video or sound ({error.strerror}).") from error
+        raise ValueError(
+            f"{path} cannot be read as video or audio ({error.strerror}): export the file again."
+        ) from error
 
 
-def moment(time: int | None, unit: Fraction | None) -> Fraction:
-    """Seconds of a time stamp in its unit; an unknown one is 0."""
-    return Fraction(0) if time is None or unit is None else time * unit
+def to_seconds(time: int | None, time_base: Fraction | None) -> Fraction:
+    """A time stamp in seconds; 0 if it is unknown."""
+    return Fraction(0) if time is None or time_base is None else time * time_base
 
 
 def _read(container: InputContainer) -> MediaInfo:
-    # A cover picture in a sound file is no video.
+    # The cover image of an audio file does not count as video.
     videos = (s for s in container.streams.video if not s.disposition & Disposition.attached_pic)
     video, audio = next(videos, None), next(iter(container.streams.audio), None)
     spans = {stream.index: _span(container, stream) for stream in (video, audio) if stream}
@@ -86,16 +92,16 @@ def _read(container: InputContainer) -> MediaInfo:
 
 
 def _span(container: InputContainer, stream: VideoStream | AudioStream) -> tuple[int, float]:
-    """The packets and seconds of a stream, from the file's index or else by walking its packets."""
+    """Packets and seconds of a stream, from the file's index if it has one, else by demuxing."""
     if stream.duration and stream.frames:
-        return stream.frames, float(moment(stream.duration, stream.time_base))
+        return stream.frames, float(to_seconds(stream.duration, stream.time_base))
     container.seek(0)
     rate = stream.average_rate if isinstance(stream, VideoStream) else None
     spans = []
     for packet in container.demux(stream):
         if packet.pts is not None:
-            start = moment(packet.pts, packet.time_base)
-            length = moment(packet.duration, packet.time_base) or (1 / rate if rate else Fraction(0))
+            start = to_seconds(packet.pts, packet.time_base)
+            length = to_seconds(packet.duration, packet.time_base) or (1 / rate if rate else Fraction(0))
             spans.append((start, start + length))
     if not spans:
         return 0, 0.0
@@ -103,5 +109,5 @@ def _span(container: InputContainer, stream: VideoStream | AudioStream) -> tuple
 
 
 def _chapter(chapter: Chapter) -> tuple[float, float, str]:
-    start, end = (float(moment(chapter[side], chapter["time_base"])) for side in ("start", "end"))
+    start, end = (float(to_seconds(chapter[side], chapter["time_base"])) for side in ("start", "end"))
     return start, end, chapter["metadata"].get("title", "")

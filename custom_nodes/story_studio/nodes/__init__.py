@@ -1,4 +1,4 @@
-"""The nodes of Story Studio, one a file: thin schemas over the code beside them."""
+"""The nodes of Story Studio, one per file: schemas and little code of their own."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .title_card import TitleCard
 
 
 class StoryStudio(ComfyExtension):
-    """Tells ComfyUI which nodes there are."""
+    """The extension that ComfyUI loads."""
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        # For the storyboard panel. `on_load` would be their place, but ComfyUI 0.3.75 does not call that.
+        # The routes belong in `on_load`, which ComfyUI 0.3.75 does not call.
         graph.add_route()
         takes.add_route()
         return [

@@ -1,4 +1,4 @@
-"""Animatic: a picture that moves slowly for as long as the voice lasts, for drafts that need no model."""
+"""Animatic: a slow camera move over an image, as long as the audio, for drafts that need no model."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from comfy_api.latest import InputImpl, io
 from .. import result_store
 from ..media import animatic
 from ..media.clip_writer import ClipWriter
-from ..s2v import audio as sound
+from ..s2v import audio as s2v_audio
 from ..s2v import timeline
-from .common import CATEGORY, HIDDEN, after_input, area_inputs, progress_bar, temporary
+from .common import CATEGORY, HIDDEN, after_input, area_inputs, progress_bar, seed_input, temporary_file
 
 
 class Animatic(io.ComfyNode):
-    """The draft of a talking video: same size, same length, same sound."""
+    """The draft of a talking video, with the same size, length and audio."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -26,25 +26,18 @@ class Animatic(io.ComfyNode):
             node_id="StoryStudio_Animatic",
             display_name="Animatic",
             category=CATEGORY,
-            description="Moves slowly over the picture for as long as the recording lasts, marked as a "
-            "draft. It needs no model, and has the size and length that Talking Video will have.",
+            description="Moves the camera slowly over an image for the length of the audio, and marks the "
+            "video as a draft. It needs no model, and has the size and length that Talking Video will have.",
             inputs=[
-                io.Audio.Input("audio", tooltip="The recording; the video is as long as it is."),
-                io.Image.Input("image", tooltip="The picture; the first one of a batch."),
+                io.Audio.Input("audio", tooltip="The voice recording; the video has the same length."),
+                io.Image.Input("image", tooltip="The image; of a batch, the first one."),
                 *area_inputs(),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=True,
-                    tooltip="Another seed moves another way.",
-                ),
+                seed_input("Another seed moves the camera in another way."),
                 after_input(),
             ],
             outputs=[
                 io.Video.Output(
-                    tooltip="The draft of the clip, with its sound. Link it to a Clip, which keeps it."
+                    tooltip="The draft of the clip, with its audio. Link it to a Clip, which saves it."
                 )
             ],
             hidden=HIDDEN,
@@ -54,27 +47,27 @@ class Animatic(io.ComfyNode):
     def execute(
         cls, audio: dict[str, Any], image: torch.Tensor, width: int, height: int, seed: int, after: Any = None
     ) -> io.NodeOutput:
-        """The clip, as a VIDEO in ComfyUI's folder for temporary files."""
-        waveform, rate = sound.waveform(audio), int(audio["sample_rate"])
+        """Renders the clip; returns it as a VIDEO in ComfyUI's folder for temporary files."""
+        waveform, rate = s2v_audio.waveform(audio), int(audio["sample_rate"])
         frames = timeline.frame_count(waveform.shape[-1], rate)
         size = timeline.fit_size(image.shape[2], image.shape[1], width * height)
-        picture = (image[0, :, :, :3].cpu().float().clamp(0, 1) * 255).round().to(torch.uint8).numpy()
-        hidden, path, progress = cls.hidden, temporary(".mp4"), progress_bar()
+        pixels = (image[0, :, :, :3].cpu().float().clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+        hidden, path, progress = cls.hidden, temporary_file(".mp4"), progress_bar()
         source = hidden.dynprompt.get_node(hidden.unique_id)["inputs"]["image"][0]
         is_card = result_store.is_draft(hidden.dynprompt, source)
         tags = result_store.workflow_tags(hidden.dynprompt, hidden.unique_id, hidden.extra_pnginfo)
         with ClipWriter(path, *size, waveform.numpy(), rate, timeline.FPS, metadata=tags) as writer:
-            for done, frame in enumerate(_frames(picture, size, frames, seed, is_card), start=1):
+            for done, frame in enumerate(_frames(pixels, size, frames, seed, is_card), start=1):
                 writer.write(frame[None])
                 progress(done / frames)
         return io.NodeOutput(InputImpl.VideoFromFile(str(path)))
 
 
 def _frames(
-    picture: np.ndarray, size: tuple[int, int], frames: int, seed: int, is_card: bool
+    pixels: np.ndarray, size: tuple[int, int], frames: int, seed: int, is_card: bool
 ) -> Iterator[np.ndarray]:
-    """The move over a picture, marked as a draft; a title card bears the mark itself and stays in sight."""
+    """The frames of the move, marked as a draft; a card has its own mark, and its text stays visible."""
     if is_card:
-        yield from animatic.slow_move(picture, *size, frames, seed, animatic.CARD_REACH)
+        yield from animatic.slow_move(pixels, *size, frames, seed, animatic.CARD_ZOOM)
     else:
-        yield from map(animatic.label_draft, animatic.slow_move(picture, *size, frames, seed))
+        yield from map(animatic.label_draft, animatic.slow_move(pixels, *size, frames, seed))

@@ -1,4 +1,4 @@
-"""What several nodes share: category, inputs of the same meaning, temporary files, progress."""
+"""Shared by several nodes: category, common inputs, temporary files, progress and warnings."""
 
 from __future__ import annotations
 
@@ -6,36 +6,38 @@ import logging
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from comfy_api.latest import InputImpl, io
 
 from ..core import folders, server
 from ..core.video import source_file
+from ..result_store import item
 from ..story.results import STORE, Kind
 
 CATEGORY = "Story Studio"
 HIDDEN = [io.Hidden.dynprompt, io.Hidden.unique_id, io.Hidden.extra_pnginfo]
 
 
-def advanced(one: io.Input) -> io.Input:
-    """Marks an input that few need: the interface may fold it away."""
-    # The constructors of ComfyUI 0.3.75 know no such argument.
-    one.extra_dict = {"advanced": True}
-    return one
+def advanced(node_input: io.Input) -> io.Input:
+    """Marks an input that few users need; the interface may collapse it."""
+    # The input classes of ComfyUI 0.3.75 have no such parameter.
+    node_input.extra_dict = {"advanced": True}
+    return node_input
 
 
 def after_input() -> io.Input:
-    """An input whose value is not used: what it is linked to comes first."""
+    """An input that only sets the execution order; its value is not used."""
     return io.AnyType.Input(
         "after",
         optional=True,
-        tooltip="Only for order: this node waits for whatever is linked here. Link the contact sheet or the "
-        "previous still or clip, so that all pictures are made before all videos.",
+        tooltip="Only sets the order: this node waits for what is linked here. Link the contact sheet, or "
+        "the previous still or clip, so that all stills are rendered before any clip.",
     )
 
 
 def area_inputs() -> list[io.Input]:
-    """Width and height, whose product bounds the size of a clip."""
+    """Width and height, whose product limits the size of a clip."""
     return [
         io.Int.Input(
             "width",
@@ -43,8 +45,8 @@ def area_inputs() -> list[io.Input]:
             min=64,
             max=4096,
             step=16,
-            tooltip="Together with the height, how many pixels a frame may have: 832x480 is 480p, "
-            "1280x720 is 720p. The picture keeps its own shape; both sides become multiples of 64.",
+            tooltip="Width times height limits the pixels of a frame: 832x480 is 480p, 1280x720 is 720p. The "
+            "image keeps its aspect ratio; both sides become multiples of 64.",
         ),
         io.Int.Input(
             "height",
@@ -52,64 +54,83 @@ def area_inputs() -> list[io.Input]:
             min=64,
             max=4096,
             step=16,
-            tooltip="See width: only the product of the two counts.",
+            tooltip="See width: only the product of the two matters.",
         ),
     ]
 
 
+def seed_input(tooltip: str) -> io.Input:
+    """A seed of 64 bits with ComfyUI's control after generate."""
+    return io.Int.Input(
+        "seed",
+        default=0,
+        min=0,
+        max=0xFFFFFFFFFFFFFFFF,
+        control_after_generate=True,
+        tooltip=tooltip,
+    )
+
+
 def name_input(default: str) -> io.Input:
-    """A name for the file, which has no influence on what is in it."""
+    """The start of the file's name, which does not affect its content."""
     return io.String.Input(
-        "name", default=default, tooltip="Start of the file's name. Changing it renders nothing again."
+        "name", default=default, tooltip="Start of the file name. Changing it renders nothing again."
     )
 
 
 def take_input() -> io.Input:
-    """Another take than the one that would be made or found."""
+    """The key of an earlier result to use instead of what is linked."""
     return advanced(
         io.String.Input(
             "take",
             default="",
             optional=True,
-            tooltip="Empty: what is linked here. Or the 24 digits in the file name of an earlier take, to "
-            "use that one whatever is linked.",
+            tooltip="Empty: use what is linked. Or the 24 digits in the file name of an earlier take, to use "
+            "that one whatever is linked.",
         )
     )
 
 
-def no_take(kind: Kind, take: str) -> RuntimeError:
-    """The error for a take that is not among the finished files of a kind."""
+def missing_take(kind: Kind, take: str) -> RuntimeError:
+    """The error for a take that does not exist among the results of a kind."""
     return RuntimeError(
-        f"There is no take {take!r} in output/{STORE}/{kind.folder}: give the 24 digits in the name of one "
-        "of its files, or leave `take` empty."
+        f"There is no take {take!r} in output/{STORE}/{kind.folder}: enter the 24 digits from one of its "
+        "file names, or leave `take` empty."
     )
 
 
-def temporary(suffix: str) -> Path:
-    """A new name in ComfyUI's folder for temporary files."""
+def result_ui(path: Path, key: str, reused: bool, animated: bool = False) -> dict[str, Any]:
+    """A result for the interface and the driver: its file, its key, and whether it was reused."""
+    # `checkpoint` is an older name for a result, which clients of the API read.
+    ui: dict[str, Any] = {"images": [item(path)], "checkpoint": [{"key": key, "reused": reused}]}
+    return ui | ({"animated": (True,)} if animated else {})
+
+
+def temporary_file(suffix: str) -> Path:
+    """An unused path in ComfyUI's folder for temporary files."""
     folder = folders.temporary() / "story_studio"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{uuid.uuid4().hex}{suffix}"
 
 
 def video_path(video: InputImpl.VideoFromFile) -> Path:
-    """The file of a VIDEO; one that is not a whole file is written to a temporary one."""
+    """The file of a VIDEO; a VIDEO that is not a whole file is saved to a temporary one."""
     if path := source_file(video):
         return path
-    path = temporary(".mp4")
+    path = temporary_file(".mp4")
     video.save_to(str(path))
     return path
 
 
 def progress_bar(steps: int = 100) -> Callable[[float], None]:
-    """A function that moves the node's progress bar to a fraction, and stops the work if the user asked."""
+    """A function that sets the node's progress bar to a fraction, and raises if the user has interrupted."""
     move = server.progress_bar(steps)
     shown = -1
 
     def show(fraction: float) -> None:
         nonlocal shown
         server.stop_if_interrupted()
-        # Every update is sent to the page, which falls behind where there are thousands.
+        # Each update is sent to the browser, which falls behind if there are thousands.
         if (value := round(fraction * steps)) != shown:
             shown = value
             move(value, None)
@@ -118,6 +139,6 @@ def progress_bar(steps: int = 100) -> Callable[[float], None]:
 
 
 def warn(node_id: str, text: str) -> None:
-    """Says something on the node and in the server's log."""
+    """Shows a warning on the node and writes it to the server's log."""
     logging.warning("%s: %s", node_id, text)
     server.show_text(node_id, text)

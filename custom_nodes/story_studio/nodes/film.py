@@ -1,4 +1,4 @@
-"""Film Scene and Film: a story's clips, in order, as one finished video."""
+"""Film Scene and Film: the clips of a story, in order, as one finished video."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from .. import result_store
 from ..media import film as assembly
 from ..story.keys import hash_parts
 from ..story.results import Kind
-from .common import CATEGORY, HIDDEN, name_input, progress_bar, video_path
+from .common import CATEGORY, HIDDEN, name_input, progress_bar, result_ui, video_path
 
 FilmType = io.Custom("STORY_STUDIO_FILM")
 
 
 class FilmScene(io.ComfyNode):
-    """A chain: each node adds one clip to what comes in and hands it on."""
+    """One link of a chain: adds a clip to the film."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -26,30 +26,31 @@ class FilmScene(io.ComfyNode):
             node_id="StoryStudio_FilmScene",
             display_name="Film Scene",
             category=CATEGORY,
-            description="Adds a clip to the film. Link these nodes one after another in the story's "
-            "order, and the last one to a Film.",
+            description="Adds a clip to the film. Chain these nodes in the order of the story, and link the "
+            "last one to a Film.",
             inputs=[
                 FilmType.Input(
                     "film",
                     optional=True,
-                    tooltip="The film so far; for the first scene that of the Contact Sheet, or none.",
+                    tooltip="The film so far; for the first scene, that of the Contact Sheet, or none.",
                 ),
-                io.Video.Input("clip", tooltip="The scene's video, with its sound."),
+                io.Video.Input("clip", tooltip="The video of the scene, with its audio."),
                 io.String.Input(
                     "title",
                     default="",
-                    tooltip="Name of the scene's chapter. Empty: Scene 1, Scene 2 and so on.",
+                    tooltip="Title of the scene's chapter. Empty: Scene 1, Scene 2 and so on.",
                 ),
                 io.String.Input(
                     "text",
                     default="",
                     multiline=True,
-                    tooltip="What is said in the clip, to make captions from. Empty: none.",
+                    tooltip="What is said in the clip, for the captions. Empty: no captions.",
                 ),
             ],
             outputs=[
                 FilmType.Output(
-                    display_name="film", tooltip="With this scene: to the next Film Scene, or to a Film."
+                    display_name="film",
+                    tooltip="The film with this scene. Link it to the next Film Scene or to a Film.",
                 )
             ],
         )
@@ -58,12 +59,12 @@ class FilmScene(io.ComfyNode):
     def execute(
         cls, clip: InputImpl.VideoFromFile, title: str, text: str, film: tuple[assembly.Shot, ...] = ()
     ) -> io.NodeOutput:
-        """The film with one shot more."""
+        """Returns the film with one more shot."""
         return io.NodeOutput((*film, assembly.Shot(video_path(clip), title, text)))
 
 
 class Film(io.ComfyNode):
-    """The end of the chain. A film of the same clips and settings is not made twice."""
+    """The end of the chain. A film of the same clips and settings is rendered only once."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -74,13 +75,13 @@ class Film(io.ComfyNode):
             description="Joins all scenes into one MP4 (H.264 and AAC at 48 kHz, ready for the web) with "
             "chapters and captions, in output/story_studio/films.",
             inputs=[
-                FilmType.Input("film", tooltip="The last Film Scene node of the chain."),
+                FilmType.Input("film", tooltip="From the last Film Scene of the chain."),
                 io.Combo.Input(
                     "join",
                     options=["cut", "crossfade"],
                     default="cut",
-                    tooltip="How scenes follow each other. A crossfade holds the pictures at the joint, "
-                    "so it takes no word away and the film stays as long as its scenes.",
+                    tooltip="How scenes are joined. A crossfade blends each clip with the held first or last "
+                    "frame of its neighbour, so no word is lost and the film keeps its length.",
                 ),
                 io.Float.Input(
                     "crossfade_seconds",
@@ -88,17 +89,15 @@ class Film(io.ComfyNode):
                     min=0.1,
                     max=3.0,
                     step=0.1,
-                    tooltip="Length of a crossfade; without effect when joined by cut.",
+                    tooltip="Duration of a crossfade; no effect with join cut.",
                 ),
-                io.Boolean.Input(
-                    "chapters", default=True, tooltip="A chapter for each scene, to jump to in a player."
-                ),
+                io.Boolean.Input("chapters", default=True, tooltip="Adds a chapter for each scene."),
                 io.Boolean.Input(
                     "captions",
                     default=True,
-                    tooltip="Captions of the scenes' texts, which the viewer switches on in the player.",
+                    tooltip="Adds captions of the scenes' texts; viewers turn them on in the player.",
                 ),
-                io.String.Input("title", default="", tooltip="The film's title, as players show it."),
+                io.String.Input("title", default="", tooltip="The film's title, shown by players."),
                 name_input("film"),
             ],
             outputs=[io.Video.Output(tooltip="The finished film, backed by its file.")],
@@ -117,7 +116,7 @@ class Film(io.ComfyNode):
         title: str,
         name: str,
     ) -> io.NodeOutput:
-        """The film, backed by its file."""
+        """Returns the film, backed by its file."""
         settings = {"join": join, "chapters": chapters, "captions": captions, "title": title}
         if join == "crossfade":
             settings["crossfade_seconds"] = crossfade_seconds
@@ -130,12 +129,8 @@ class Film(io.ComfyNode):
             hidden = cls.hidden
             tags = result_store.workflow_tags(hidden.dynprompt, hidden.unique_id, hidden.extra_pnginfo)
             assembly.assemble(film, path, **settings, metadata=tags, progress=progress_bar())
-        found = {
-            "images": [result_store.item(path)],
-            "animated": (True,),
-            "checkpoint": [{"key": key, "reused": reused}],
-        }
-        return io.NodeOutput(InputImpl.VideoFromFile(str(path)), ui=found)
+        ui = result_ui(path, key, reused, animated=True)
+        return io.NodeOutput(InputImpl.VideoFromFile(str(path)), ui=ui)
 
 
 def _file_hash(shot: assembly.Shot) -> str:

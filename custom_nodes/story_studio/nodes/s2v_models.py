@@ -1,4 +1,4 @@
-"""Wan2.2 S2V Models: everything a talking video needs from ComfyUI's model folders."""
+"""Wan2.2 S2V Models: loads all models of a talking video from ComfyUI's model folders."""
 
 from __future__ import annotations
 
@@ -13,85 +13,50 @@ from ..shared_loader import SharedLoader
 from .common import CATEGORY, advanced
 
 NO_LORA = "none"
-_OF_THIS_FAMILY = {
+_MARKS = {
     "diffusion_models": "s2v",
     "text_encoders": "umt5",
     "vae": "wan_2.1",
     "audio_encoders": "wav2vec2",
 }
-"""A word in the names of the files that fit, by folder."""
+"""What the names of suitable files contain, by model folder."""
 
 
 class S2VModels(io.ComfyNode):
-    """Reads the model files in a thread, so that other nodes go on working."""
+    """Loads the model files in a thread, so that other nodes can run meanwhile."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        def choice(name: str, folder: str, tooltip: str) -> io.Input:
-            files = folders.model_names(folder)
-            fitting = [file for file in files if _OF_THIS_FAMILY[folder] in file.lower()]
-            combo = io.Combo.Input(name, options=files, tooltip=tooltip)
-            if fitting:
-                combo.default = fitting[0]
-            return combo
-
         return io.Schema(
             node_id="StoryStudio_S2VModels",
             display_name="Wan2.2 S2V Models",
             category=CATEGORY,
-            description="Loads the models of Wan2.2 S2V: the video model, and those that read the prompt, "
-            "the picture and the voice. It reads its files while other nodes work.",
+            description="Loads the models of Wan2.2 S2V: the video model, the text encoder, the VAE and the "
+            "audio encoder. The files are read in the background while other nodes run.",
             inputs=[
-                choice(
+                _file_input(
                     "diffusion_model",
                     "diffusion_models",
                     "The video model, for example wan2.2_s2v_14B_fp8_scaled.safetensors.",
                 ),
-                choice(
+                _file_input(
                     "text_encoder",
                     "text_encoders",
-                    "Reads the prompt: umt5_xxl_fp8_e4m3fn_scaled.safetensors.",
+                    "Encodes the prompt: umt5_xxl_fp8_e4m3fn_scaled.safetensors.",
                 ),
-                choice("vae", "vae", "Pictures to latents and back: wan_2.1_vae.safetensors."),
-                choice(
+                _file_input("vae", "vae", "Converts frames to latents and back: wan_2.1_vae.safetensors."),
+                _file_input(
                     "audio_encoder",
                     "audio_encoders",
-                    "Listens to the voice: wav2vec2_large_english_fp16.safetensors.",
+                    "Encodes the voice: wav2vec2_large_english_fp16.safetensors.",
                 ),
-                io.Combo.Input(
-                    "lora",
-                    options=[NO_LORA, *folders.model_names("loras")],
-                    default=NO_LORA,
-                    tooltip="Optional. The lightx2v LoRA renders in 4 steps at cfg 1; it was not made for "
-                    "S2V and moves less.",
-                ),
-                advanced(
-                    io.Float.Input(
-                        "lora_strength",
-                        default=1.0,
-                        min=-10.0,
-                        max=10.0,
-                        step=0.05,
-                        tooltip="How strongly the LoRA works: 1 is as it was made, 0 is without it.",
-                    )
-                ),
-                advanced(
-                    io.Float.Input(
-                        "shift",
-                        default=3.0,
-                        min=0.0,
-                        max=100.0,
-                        step=0.1,
-                        tooltip="How long the noise stays high: 3 is the official value, higher means more "
-                        "motion.",
-                    )
-                ),
+                *_patch_inputs(),
             ],
             outputs=[
-                io.Model.Output(tooltip="The video model, with the LoRA: to Talking Video."),
-                io.Clip.Output(tooltip="The text encoder: to the CLIP Text Encode of each prompt."),
-                io.Vae.Output(tooltip="To Talking Video."),
-                io.AudioEncoder.Output(tooltip="To Talking Video."),
+                io.Model.Output(tooltip="The video model with the LoRA. Link it to Talking Video."),
+                io.Clip.Output(tooltip="The text encoder. Link it to the CLIP Text Encode of each prompt."),
+                io.Vae.Output(tooltip="Link it to Talking Video."),
+                io.AudioEncoder.Output(tooltip="Link it to Talking Video."),
             ],
         )
 
@@ -106,27 +71,70 @@ class S2VModels(io.ComfyNode):
         lora_strength: float,
         shift: float,
     ) -> io.NodeOutput:
-        """The four models, as ComfyUI's own loaders give them."""
+        """Returns the four models, as ComfyUI's own loaders do."""
         fit.require_talking_video()
-        # ComfyUI starts all nodes that are ready before it keeps what the first one gives, so equal nodes,
-        # one in each scene's box, have to share the reading here.
-        choice = diffusion_model, text_encoder, vae, audio_encoder, lora, lora_strength, shift
-        return io.NodeOutput(*await _shared_models(*choice))
+        # ComfyUI starts all nodes that are ready before it caches the first one's result, so equal nodes (one
+        # in each scene's box) have to share the loading here.
+        models = await _shared_models(
+            diffusion_model, text_encoder, vae, audio_encoder, lora, lora_strength, shift
+        )
+        return io.NodeOutput(*models)
 
 
-def _diffusion_model(name: str, lora: str, strength: float, shift: float) -> Any:
+def _file_input(name: str, folder: str, tooltip: str) -> io.Input:
+    files = folders.model_names(folder)
+    suitable = [file for file in files if _MARKS[folder] in file.lower()]
+    combo = io.Combo.Input(name, options=files, tooltip=tooltip)
+    if suitable:
+        combo.default = suitable[0]
+    return combo
+
+
+def _patch_inputs() -> list[io.Input]:
+    return [
+        io.Combo.Input(
+            "lora",
+            options=[NO_LORA, *folders.model_names("loras")],
+            default=NO_LORA,
+            tooltip="Optional. The lightx2v LoRA renders in 4 steps at cfg 1; it was not made for S2V, and "
+            "the body moves less.",
+        ),
+        advanced(
+            io.Float.Input(
+                "lora_strength",
+                default=1.0,
+                min=-10.0,
+                max=10.0,
+                step=0.05,
+                tooltip="Strength of the LoRA: 1 is full strength, 0 turns it off.",
+            )
+        ),
+        advanced(
+            io.Float.Input(
+                "shift",
+                default=3.0,
+                min=0.0,
+                max=100.0,
+                step=0.1,
+                tooltip="Shift of the noise schedule: 3 is the official value, higher gives more motion.",
+            )
+        ),
+    ]
+
+
+def _load_diffusion_model(name: str, lora: str, strength: float, shift: float) -> Any:
     model = loading.load_diffusion_model(folders.model_file("diffusion_models", name))
     if not is_s2v(model):
         raise ValueError(
-            f"{name} is not a Wan2.2 S2V model (ComfyUI takes it for {type(model.model).__name__}): choose "
-            "wan2.2_s2v_14B_fp8_scaled.safetensors or another S2V file as the diffusion model."
+            f"{name} is not a Wan2.2 S2V model (ComfyUI loads it as {type(model.model).__name__}): choose "
+            "wan2.2_s2v_14B_fp8_scaled.safetensors or another S2V file as diffusion_model."
         )
     if lora != NO_LORA and strength != 0:
         model = loading.apply_lora(model, folders.model_file("loras", lora), strength)
     return loading.apply_shift(model, shift)
 
 
-def _read_models(
+def _load_models(
     diffusion_model: str,
     text_encoder: str,
     vae: str,
@@ -135,10 +143,10 @@ def _read_models(
     lora_strength: float,
     shift: float,
 ) -> tuple[Any, ...]:
-    # Inference mode belongs to a thread, and the stock loaders run in it.
+    # Inference mode is per thread, and ComfyUI's own loaders run in it.
     with torch.inference_mode():
         return (
-            _diffusion_model(diffusion_model, lora, lora_strength, shift),
+            _load_diffusion_model(diffusion_model, lora, lora_strength, shift),
             loading.load_text_encoder(
                 folders.model_file("text_encoders", text_encoder), folders.embeddings()
             ),
@@ -147,4 +155,4 @@ def _read_models(
         )
 
 
-_shared_models = SharedLoader(_read_models, "s2v_models")
+_shared_models = SharedLoader(_load_models, "s2v_models")

@@ -1,4 +1,4 @@
-"""Still: the checkpoint of a scene's picture."""
+"""Still: saves a scene's image, and finds it again."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from PIL.PngImagePlugin import PngInfo
 from .. import result_store
 from ..files import written_aside
 from ..story.results import Kind
-from .common import CATEGORY, HIDDEN, after_input, name_input, no_take, take_input
+from .common import CATEGORY, HIDDEN, after_input, missing_take, name_input, result_ui, take_input
 
 
 class Still(io.ComfyNode):
-    """Asks for its picture only if no file holds it yet, so nothing upstream runs for a finished one."""
+    """Requests its image only if there is no result yet, so nothing upstream runs for a finished still."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -26,13 +26,13 @@ class Still(io.ComfyNode):
             node_id="StoryStudio_Still",
             display_name="Still",
             category=CATEGORY,
-            description="Keeps a scene's picture in output/story_studio/stills. A picture that was made "
-            "before, from the same prompt, models and settings, is read from there and nothing is rendered.",
+            description="Saves a scene's image in output/story_studio/stills. An image that was rendered "
+            "before, from the same prompt, models and settings, is reused and nothing is rendered.",
             inputs=[
                 io.Image.Input(
                     "image",
                     lazy=True,
-                    tooltip="From VAE Decode or Title Card; made only if it is not there yet.",
+                    tooltip="From VAE Decode or Title Card; rendered only if there is no result yet.",
                 ),
                 name_input("still"),
                 after_input(),
@@ -49,20 +49,20 @@ class Still(io.ComfyNode):
     def check_lazy_status(
         cls, name: str, image: torch.Tensor | None = None, after: Any = None, take: str = ""
     ) -> list[str]:
-        """Nothing, if a finished file was made from the same things or is told; else the picture."""
+        """Requests the image unless a take is set or a result with the same key exists."""
         return [] if take or image is not None or result_store.find(Kind.STILL, cls._key()) else ["image"]
 
     @classmethod
     def execute(
         cls, name: str, image: torch.Tensor | None = None, after: Any = None, take: str = ""
     ) -> io.NodeOutput:
-        """The picture as the file holds it, 8 bits a channel: a resumed story equals an undisturbed one."""
+        """Returns the image as read from the file: a resumed story then gets the same 8-bit pixels."""
         key = cls._key()
         path = result_store.find(Kind.STILL, key)
         reused = path is not None
         if path is None:
             if take:
-                raise no_take(Kind.STILL, take)
+                raise missing_take(Kind.STILL, take)
             if image is None:
                 raise RuntimeError(
                     "The still's file was removed while it was being read: run the graph again."
@@ -71,16 +71,15 @@ class Still(io.ComfyNode):
             hidden = cls.hidden
             tags = result_store.workflow_tags(hidden.dynprompt, hidden.unique_id, hidden.extra_pnginfo)
             _save(image[0], path, tags)
-        found = {"images": [result_store.item(path)], "checkpoint": [{"key": key, "reused": reused}]}
-        return io.NodeOutput(_load(path), ui=found)
+        return io.NodeOutput(_load(path), ui=result_ui(path, key, reused))
 
     @classmethod
     def _key(cls) -> str:
         return result_store.key_of(cls.hidden.dynprompt, cls.hidden.unique_id)
 
 
-def _save(picture: torch.Tensor, path: Path, tags: dict[str, str]) -> None:
-    pixels = (picture[:, :, :3].cpu().float().clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+def _save(image: torch.Tensor, path: Path, tags: dict[str, str]) -> None:
+    pixels = (image[:, :, :3].cpu().float().clamp(0, 1) * 255).round().to(torch.uint8).numpy()
     info = PngInfo()
     for name, value in tags.items():
         info.add_text(name, value)
@@ -89,5 +88,5 @@ def _save(picture: torch.Tensor, path: Path, tags: dict[str, str]) -> None:
 
 
 def _load(path: Path) -> Any:
-    with Image.open(path) as picture:
-        return torch.from_numpy(np.array(picture.convert("RGB"), dtype=np.float32) / 255).unsqueeze(0)
+    with Image.open(path) as image:
+        return torch.from_numpy(np.array(image.convert("RGB"), dtype=np.float32) / 255).unsqueeze(0)

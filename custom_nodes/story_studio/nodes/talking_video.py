@@ -1,4 +1,4 @@
-"""Talking Video: a picture and a recording become a video of any length."""
+"""Talking Video: an image and a voice recording become a video of any length."""
 
 from __future__ import annotations
 
@@ -12,21 +12,30 @@ from .. import result_store
 from ..core import fit, server
 from ..core.sampling import make_previewer
 from ..media.clip_writer import ClipWriter
-from ..s2v import audio as sound
+from ..s2v import audio as s2v_audio
 from ..s2v import motion, sampling, timeline
-from ..s2v.checks import check_sockets
-from .common import CATEGORY, HIDDEN, advanced, after_input, area_inputs, temporary, warn
+from ..s2v.checks import check_inputs
+from .common import (
+    CATEGORY,
+    HIDDEN,
+    advanced,
+    after_input,
+    area_inputs,
+    seed_input,
+    temporary_file,
+    warn,
+)
 
 PRESETS = {"quality": (40, 4.5), "standard": (20, 4.5), "turbo": (4, 1.0)}
-"""Steps and cfg. `quality` is official; `turbo` is for the 4-step LoRA."""
+"""Steps and cfg. `quality` is the official setting; `turbo` is for the 4-step LoRA."""
 UNGUIDED = (
-    "cfg 1 is for few-step LoRAs such as lightx2v's. They were not made for S2V: part of their weights does "
+    "cfg 1 is for few-step LoRAs such as lightx2v's. They were not made for S2V: some of their weights do "
     "not fit it, the body moves less, and the negative prompt has no effect."
 )
 
 
 class TalkingVideo(io.ComfyNode):
-    """Frames are ceil(16 * seconds of the recording): the picture ends with the sound, within one frame."""
+    """The clip has ceil(16 * seconds of audio) frames, so it ends with the audio to within one frame."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -34,97 +43,20 @@ class TalkingVideo(io.ComfyNode):
             node_id="StoryStudio_TalkingVideo",
             display_name="Talking Video (Wan2.2 S2V)",
             category=CATEGORY,
-            description="Makes the person in the picture say the recording, however long it is. The video "
-            "is made in chunks of five seconds and written to disk as it comes, so memory does not grow "
-            "with its length.",
+            description="Makes the person in the image speak the recording, whatever its length. The video "
+            "is rendered in chunks of five seconds and written to disk as it is decoded, so memory does not "
+            "grow with its length.",
             inputs=[
-                io.Model.Input("model", tooltip="Wan2.2 S2V, from Wan2.2 S2V Models."),
-                io.Conditioning.Input(
-                    "positive", tooltip="What happens in the video, from CLIP Text Encode."
-                ),
-                io.Conditioning.Input(
-                    "negative", tooltip="What to avoid, from CLIP Text Encode; without effect at cfg 1."
-                ),
-                io.Vae.Input("vae", tooltip="The Wan 2.1 VAE, from Wan2.2 S2V Models."),
-                io.AudioEncoder.Input("audio_encoder", tooltip="wav2vec2, from Wan2.2 S2V Models."),
-                io.Audio.Input("audio", tooltip="The recording; the video is as long as it is."),
-                io.Image.Input("image", tooltip="The picture that talks; the first one of a batch."),
+                *_model_inputs(),
+                io.Audio.Input("audio", tooltip="The voice recording; the video has the same length."),
+                io.Image.Input("image", tooltip="The person who speaks; of a batch, the first image."),
                 *area_inputs(),
-                io.Int.Input(
-                    "steps",
-                    default=20,
-                    min=1,
-                    max=200,
-                    tooltip="Used with preset custom. More steps take longer: 40 is the official quality, "
-                    "20 a good standard, 4 needs a LoRA.",
-                ),
-                io.Float.Input(
-                    "cfg",
-                    default=4.5,
-                    min=1.0,
-                    max=30.0,
-                    step=0.1,
-                    tooltip="Used with preset custom. How closely to follow prompt and voice. " + UNGUIDED,
-                ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=True,
-                    tooltip="Another seed gives another take.",
-                ),
+                *_sampling_inputs(),
                 after_input(),
-                io.Combo.Input(
-                    "preset",
-                    options=["custom", *PRESETS],
-                    default="custom",
-                    tooltip="custom: the steps and cfg above. quality: the official 40 steps at cfg 4.5. "
-                    "standard: 20 steps at cfg 4.5. turbo: 4 steps at cfg 1, with the 4-step LoRA chosen in "
-                    "Wan2.2 S2V Models. " + UNGUIDED,
-                    optional=True,
-                ),
-                advanced(
-                    io.Combo.Input(
-                        "continuity",
-                        options=["reencode", "latent"],
-                        default="reencode",
-                        tooltip="How a chunk goes on from the one before. reencode: the official way, from "
-                        "its last 73 pictures; for each chunk of 80 the VAE decodes 39 latents and encodes "
-                        "73 pictures. latent: from its last 19 latents; the VAE decodes 20 and encodes "
-                        "nothing, and no seam shows in what it decodes, but errors of the latents are "
-                        "carried on.",
-                        optional=True,
-                    )
-                ),
-                io.Boolean.Input(
-                    "start_with_image",
-                    default=False,
-                    tooltip="The first frame is the picture itself, and the video moves on from it.",
-                    optional=True,
-                ),
-                advanced(
-                    io.Float.Input(
-                        "crf",
-                        default=16.0,
-                        min=0.0,
-                        max=40.0,
-                        step=1.0,
-                        tooltip="Compression of the MP4: 16 looks like the original, higher makes smaller "
-                        "files.",
-                        optional=True,
-                    )
-                ),
-                io.Image.Input(
-                    "pose_video",
-                    tooltip="Optional. A video of poses, 16 frames a second, that the body follows.",
-                    optional=True,
-                ),
+                *_optional_inputs(),
             ],
             outputs=[
-                io.Video.Output(
-                    tooltip="The talking video, with the recording as its sound. Link it to a Clip."
-                )
+                io.Video.Output(tooltip="The talking video, with the recording as audio. Link it to a Clip.")
             ],
             hidden=HIDDEN,
         )
@@ -151,65 +83,161 @@ class TalkingVideo(io.ComfyNode):
         crf: float = 16.0,
         pose_video: torch.Tensor | None = None,
     ) -> io.NodeOutput:
-        """The clip, as a VIDEO in ComfyUI's folder for temporary files."""
+        """Renders the clip; returns it as a VIDEO in ComfyUI's folder for temporary files."""
         fit.require_talking_video()
-        check_sockets(model, positive, negative, vae, audio_encoder, audio, image, preset == "turbo")
+        check_inputs(model, positive, negative, vae, audio_encoder, audio, image, preset == "turbo")
         steps, cfg = PRESETS.get(preset, (steps, cfg))
-        waveform, rate = sound.waveform(audio), int(audio["sample_rate"])
-        notes = []
-        if sound.is_silent(waveform):
-            notes.append("The recording is silent: check that it is the right one.")
-        if len(image) > 1:
-            notes.append(f"Only the first of {len(image)} pictures is used.")
-        for note in notes:
-            warn(cls.hidden.unique_id, note)
+        settings = sampling.Settings(steps, cfg, seed, continuity, start_with_image)
+        waveform, rate = s2v_audio.waveform(audio), int(audio["sample_rate"])
+        warnings = _warnings(waveform, image)
+        for warning in warnings:
+            warn(cls.hidden.unique_id, warning)
         frames = timeline.frame_count(waveform.shape[-1], rate)
         size = timeline.fit_size(image.shape[2], image.shape[1], width * height)
-        settings = sampling.Settings(steps, cfg, seed, continuity, start_with_image)
-        heard = sound.hear(audio_encoder, waveform, rate, frames, settings.lead)
-        path = temporary(".mp4")
-        pictures = sampling.talk(
+        chunks = timeline.chunk_count(frames, settings.lead_in)
+        clip = sampling.sample_clip(
             model,
             positive,
             negative,
             vae,
-            heard,
-            motion.fit_pictures(image[:1], *size),
+            s2v_audio.encode_audio(audio_encoder, waveform, rate, frames, settings.lead_in),
+            motion.fit_images(image[:1], *size),
             frames,
             settings,
-            _progress(cls.hidden.unique_id, notes, model, timeline.chunk_count(frames, settings.lead), steps),
+            _progress(cls.hidden.unique_id, warnings, model, chunks, steps),
             pose_video,
         )
-        tags = result_store.workflow_tags(
-            cls.hidden.dynprompt, cls.hidden.unique_id, cls.hidden.extra_pnginfo
-        )
-        tags["comment"] = f"Wan2.2 S2V, {steps} steps, cfg {cfg:g}, seed {seed}, {continuity}." + (
-            f" {UNGUIDED}" if cfg == 1 else ""
-        )
-        with ClipWriter(path, *size, waveform.numpy(), rate, timeline.FPS, crf, tags) as writer:
-            for part in pictures:
+        path = temporary_file(".mp4")
+        with ClipWriter(
+            path, *size, waveform.numpy(), rate, timeline.FPS, crf, cls._tags(settings)
+        ) as writer:
+            for part in clip:
                 writer.write(part)
         return io.NodeOutput(InputImpl.VideoFromFile(str(path)))
 
+    @classmethod
+    def _tags(cls, settings: sampling.Settings) -> dict[str, str]:
+        hidden = cls.hidden
+        tags = result_store.workflow_tags(hidden.dynprompt, hidden.unique_id, hidden.extra_pnginfo)
+        tags["comment"] = (
+            f"Wan2.2 S2V, {settings.steps} steps, cfg {settings.cfg:g}, seed {settings.seed}, "
+            f"{settings.continuity}." + (f" {UNGUIDED}" if settings.cfg == 1 else "")
+        )
+        return tags
 
-def _progress(node_id: str, notes: list[str], model: Any, chunks: int, steps: int) -> sampling.OnStep:
-    """One bar over all chunks, each its steps and its decoding; with a preview if the server shows any.
 
-    On the node stands what is being done and, as soon as it can be told, how long the rest takes."""
-    each = steps + 1
-    move = server.progress_bar(chunks * each)
+def _model_inputs() -> list[io.Input]:
+    return [
+        io.Model.Input("model", tooltip="Wan2.2 S2V, from Wan2.2 S2V Models."),
+        io.Conditioning.Input("positive", tooltip="What happens in the video, from CLIP Text Encode."),
+        io.Conditioning.Input(
+            "negative", tooltip="What to avoid, from CLIP Text Encode; no effect at cfg 1."
+        ),
+        io.Vae.Input("vae", tooltip="The Wan 2.1 VAE, from Wan2.2 S2V Models."),
+        io.AudioEncoder.Input("audio_encoder", tooltip="wav2vec2, from Wan2.2 S2V Models."),
+    ]
+
+
+def _sampling_inputs() -> list[io.Input]:
+    return [
+        io.Int.Input(
+            "steps",
+            default=20,
+            min=1,
+            max=200,
+            tooltip="Used with preset custom. More steps take longer: 40 is the official setting, 20 a good "
+            "standard, 4 needs a LoRA.",
+        ),
+        io.Float.Input(
+            "cfg",
+            default=4.5,
+            min=1.0,
+            max=30.0,
+            step=0.1,
+            tooltip="Used with preset custom. How closely to follow prompt and voice. " + UNGUIDED,
+        ),
+        seed_input("Another seed gives another take."),
+    ]
+
+
+def _optional_inputs() -> list[io.Input]:
+    return [
+        io.Combo.Input(
+            "preset",
+            options=["custom", *PRESETS],
+            default="custom",
+            tooltip="custom: the steps and cfg above. quality: the official 40 steps at cfg 4.5. standard: "
+            "20 steps at cfg 4.5. turbo: 4 steps at cfg 1, with the 4-step LoRA chosen in Wan2.2 S2V "
+            "Models. " + UNGUIDED,
+            optional=True,
+        ),
+        advanced(
+            io.Combo.Input(
+                "continuity",
+                options=["reencode", "latent"],
+                default="reencode",
+                tooltip="How a chunk continues the previous one. reencode: from its last 73 frames, as in "
+                "the official code; for each chunk of 80 frames the VAE decodes 39 latents and encodes 73 "
+                "frames. latent: from its last 19 latents; the VAE decodes 20 and encodes nothing, and the "
+                "decoded frames have no seam, but errors in the latents accumulate.",
+                optional=True,
+            )
+        ),
+        io.Boolean.Input(
+            "start_with_image",
+            default=False,
+            tooltip="The first frame is the image itself, and the video continues from it.",
+            optional=True,
+        ),
+        advanced(
+            io.Float.Input(
+                "crf",
+                default=16.0,
+                min=0.0,
+                max=40.0,
+                step=1.0,
+                tooltip="Compression of the MP4: 16 is visually lossless, higher makes smaller files.",
+                optional=True,
+            )
+        ),
+        io.Image.Input(
+            "pose_video",
+            tooltip="Optional. Frames of poses, 16 a second, that the body follows.",
+            optional=True,
+        ),
+    ]
+
+
+def _warnings(waveform: torch.Tensor, image: torch.Tensor) -> list[str]:
+    warnings = []
+    if s2v_audio.is_silent(waveform):
+        warnings.append("The recording is silent: check that it is the right one.")
+    if len(image) > 1:
+        warnings.append(f"Only the first of {len(image)} images is used.")
+    return warnings
+
+
+def _progress(node_id: str, warnings: list[str], model: Any, chunks: int, steps: int) -> sampling.OnStep:
+    """Shows one progress bar for all chunks, with previews if they are enabled.
+
+    A chunk counts as its steps plus one for decoding. The node also shows the warnings, the chunk and step,
+    and the estimated time left.
+    """
+    steps_per_chunk = steps + 1
+    total = chunks * steps_per_chunk
+    move = server.progress_bar(total)
     previewer = make_previewer(model)
-    begun = time.monotonic()
+    started = time.monotonic()
 
     def show(chunk: int, step: int, denoised: torch.Tensor | None) -> None:
         preview = None
         if previewer is not None and denoised is not None:
             preview = previewer(denoised)
-        done = chunk * each + step
+        done = chunk * steps_per_chunk + step
         move(done, preview)
-        minutes, seconds = divmod(round((time.monotonic() - begun) / done * (chunks * each - done)), 60)
-        now = f"step {step} of {steps}" if step <= steps else "written"
-        line = f"Chunk {chunk + 1} of {chunks}, {now}, {minutes}:{seconds:02} left"
-        server.show_text(node_id, "\n".join([*notes, line]))
+        minutes, seconds = divmod(round((time.monotonic() - started) / done * (total - done)), 60)
+        state = f"step {step} of {steps}" if step <= steps else "written"
+        line = f"Chunk {chunk + 1} of {chunks}, {state}, {minutes}:{seconds:02} left"
+        server.show_text(node_id, "\n".join([*warnings, line]))
 
     return show

@@ -1,4 +1,4 @@
-"""Title Card: a scene's prompt as a designed picture, for drafts that need no model."""
+"""Title Card: a scene's prompt as a painted card, for drafts that need no model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from comfy_api.latest import io
 
 from ..media.cards import title_card
-from .common import CATEGORY
+from .common import CATEGORY, seed_input
 
 
 class TitleCard(io.ComfyNode):
@@ -19,14 +19,16 @@ class TitleCard(io.ComfyNode):
             node_id="StoryStudio_TitleCard",
             display_name="Title Card",
             category=CATEGORY,
-            description="Paints the prompt as a card, marked as a draft. It needs no model: use it to see "
-            "a story's order and timing before any picture is rendered.",
+            description="Paints the prompt as a card marked as a draft. It needs no model: use it to check "
+            "the order and timing of a story before any still is rendered.",
             inputs=[
                 io.String.Input(
                     "text", multiline=True, default="", tooltip="What the scene shows: its prompt."
                 ),
                 io.String.Input(
-                    "heading", default="", tooltip="Small line above the text, for example the scene's name."
+                    "heading",
+                    default="",
+                    tooltip="A small line above the text, for example the name of the scene.",
                 ),
                 io.Int.Input(
                     "width", default=832, min=64, max=2048, step=16, tooltip="Width of the card in pixels."
@@ -34,21 +36,14 @@ class TitleCard(io.ComfyNode):
                 io.Int.Input(
                     "height", default=448, min=64, max=2048, step=16, tooltip="Height of the card in pixels."
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=True,
-                    tooltip="Another seed gives other colours and shapes.",
-                ),
+                seed_input("Another seed gives other colours and shapes."),
             ],
-            outputs=[io.Image.Output(tooltip="The card. Link it to a Still, which keeps it.")],
+            outputs=[io.Image.Output(tooltip="The card. Link it to a Still, which saves it.")],
         )
 
     @classmethod
     def execute(cls, text: str, heading: str, width: int, height: int, seed: int) -> io.NodeOutput:
-        """The card, an IMAGE [1, height, width, 3]."""
+        """Returns the card, an IMAGE [1, height, width, 3]."""
         card = np.asarray(
             title_card.paint(text, width, height, heading, seed).convert("RGB"), dtype=np.float32
         )

@@ -12,16 +12,19 @@ from aiohttp import web
 from ..core import server
 from ..story.graph import Files, Graph, SceneId, build, plan_of, warnings
 from ..story.problems import Problem, Problems
-from ..story.recipes import Recipe, read_recipe
+from ..story.recipes import Recipe, load_recipe, read_recipe, shipped_recipe
 from ..story.schema import Story, read
+from .body import read_json
+from .story import add_route as add_story_route
 
 ROUTE = "/story_studio/graph"
 _SENT = {"name": str, "text": str, "files": dict, "workflows": dict}
 
 
 def add_route() -> None:
-    """Lets the server answer POST /story_studio/graph."""
+    """Lets the server answer POST /story_studio/graph, and /story_studio/story, its reverse."""
     server.add_post_route(ROUTE, _answer)
+    add_story_route()
 
 
 def graph_of(name: str, text: str, files: Mapping[str, str], workflows: Mapping[str, str]) -> dict[str, Any]:
@@ -30,12 +33,12 @@ def graph_of(name: str, text: str, files: Mapping[str, str], workflows: Mapping[
     Args:
         name: the story file's name.
         text: YAML or JSON.
-        files: what is in ComfyUI's input folder, as its loaders name it, by its path beside the story file.
-        workflows: texts of JSON files that came with the story, by their paths beside it.
+        files: the names of files in ComfyUI's input folder, by their paths relative to the story file.
+        workflows: the texts of JSON files that came with the story, by their paths relative to it.
 
     Returns:
-        `title`, the story's; `prompt`, an API workflow; `groups`, pairs of a title and node ids, which hold
-        every node once; `missing`, recordings and pictures that `files` lacks; `warnings`, sentences.
+        `title`, of the story; `prompt`, an API workflow; `groups`, pairs of a title and node ids, which hold
+        every node once; `missing`, the recordings and images that `files` lacks; `warnings`, sentences.
 
     Raises:
         Problems: everything that is wrong with the story, each with its line.
@@ -44,6 +47,8 @@ def graph_of(name: str, text: str, files: Mapping[str, str], workflows: Mapping[
 
     def load(own: str, kind: str) -> Recipe:
         found = _find(workflows, own)
+        if found is None and (shipped := shipped_recipe(own)):
+            return load_recipe(shipped, kind)
         if found is None:
             raise Problems([Problem(f"{name}: {own}", "is not there: drop it together with the story file.")])
         return read_recipe(found, kind, own)
@@ -67,12 +72,12 @@ def graph_of(name: str, text: str, files: Mapping[str, str], workflows: Mapping[
     }
 
 
-def _find(given: Mapping[str, str], path: str) -> str | None:
-    """What was given for a path; if nothing lies there, for the only file of this name."""
+def _find(entries: Mapping[str, str], path: str) -> str | None:
+    """The entry for a path, or for the only file of this name if there is none."""
     wanted = PurePosixPath(path.replace("\\", "/"))
-    if str(wanted) in given:
-        return given[str(wanted)]
-    same = [value for key, value in given.items() if PurePosixPath(key).name == wanted.name]
+    if str(wanted) in entries:
+        return entries[str(wanted)]
+    same = [value for key, value in entries.items() if PurePosixPath(key).name == wanted.name]
     return same[0] if len(same) == 1 else None
 
 
@@ -88,7 +93,7 @@ def _groups(story: Story, graph: Graph) -> list[tuple[str, list[str]]]:
 
 async def _answer(request: web.Request) -> web.Response:
     try:
-        sent = await request.json()
+        sent = await read_json(request)
         if not all(isinstance(sent[name], kind) for name, kind in _SENT.items()):
             raise TypeError
         pairs = [*sent["files"].items(), *sent["workflows"].items()]
@@ -99,5 +104,5 @@ async def _answer(request: web.Request) -> web.Response:
     try:
         return web.json_response(await asyncio.to_thread(graph_of, **{name: sent[name] for name in _SENT}))
     except Problems as error:
-        # A good answer to a good question: with another status, browsers report that their page is broken.
+        # With another status, browsers report that the page is broken.
         return web.json_response({"problems": [str(problem) for problem in error.problems]})

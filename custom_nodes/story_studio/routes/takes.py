@@ -1,4 +1,4 @@
-"""The route behind the storyboard panel: the stills and clips that a graph would find, and earlier takes."""
+"""The route that gives the storyboard panel the results that a graph would find, and other takes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from aiohttp import web
 from .. import result_store
 from ..core import execution, server
 from ..story.results import Kind, key_in
+from . import scenes
+from .body import read_json, workflow_in
 
 ROUTE = "/story_studio/takes"
 SHOWN = 24
@@ -19,15 +21,16 @@ _KINDS = {kind.node: kind for kind in (Kind.STILL, Kind.CLIP)}
 
 
 def add_route() -> None:
-    """Lets the server answer POST /story_studio/takes."""
+    """Lets the server answer POST /story_studio/takes and, for the same panel, /story_studio/scenes."""
     server.add_post_route(ROUTE, _answer)
+    scenes.add_route()
 
 
 async def takes(prompt: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """What is there of every Still and Clip of an API workflow, by node id.
+    """The results that exist for the Stills and Clips of an API workflow, by node id.
 
     Returns:
-        `file`: the file that the node would find, as /view addresses it, or None if it would be made.
+        `file`: the file that the node would find, as /view addresses it, or None if it would be rendered.
         `takes`: the files with the node's name, newest first, each with its `key` and `file`.
     """
     graph = execution.make_graph(prompt)
@@ -47,11 +50,8 @@ async def takes(prompt: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 async def _answer(request: web.Request) -> web.Response:
     try:
-        prompt = (await request.json())["prompt"]
-        for node in prompt.values():
-            if not (isinstance(node["class_type"], str) and isinstance(node["inputs"], dict)):
-                raise TypeError("class_type or inputs")
-    except (ValueError, KeyError, TypeError, AttributeError):
+        prompt = workflow_in(await read_json(request))
+    except ValueError:
         return web.Response(status=400, text='Send {"prompt": an API workflow} as JSON.')
     return web.json_response(await asyncio.to_thread(asyncio.run, takes(prompt)))
 
@@ -62,8 +62,8 @@ async def _find(graph: execution.DynamicPrompt, node_id: str, kind: Kind) -> Pat
             await execution.ask_fingerprints(graph, list(result_store.upstream(graph, node_id)))
         return result_store.find(kind, result_store.key_of(graph, node_id))
     except Exception:
-        # A graph that is still being built: an input that is not linked, a file that is not there, a node
-        # of another pack that cannot be asked. It has no key, so nothing can be found.
+        # A graph that is not finished has no key: an input is not linked, a file is missing, or a node of
+        # another pack fails when it is asked about its files.
         return None
 
 
@@ -76,6 +76,6 @@ def _named(kind: Kind, name: Any) -> list[Path]:
         try:
             dated.append((path.stat().st_mtime_ns, path))
         except OSError:
-            # It was deleted, or is a link to nothing.
+            # It was deleted, or is a broken link.
             continue
     return [path for _, path in sorted(dated, reverse=True) if key_in(path.name)]

@@ -1,1 +1,1 @@
-"""The talking-video algorithm of Wan2.2 S2V, free of node code."""
+"""The Wan2.2 S2V sampling algorithm, independent of any node."""

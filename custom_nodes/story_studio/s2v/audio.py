@@ -1,4 +1,4 @@
-"""Sound for the model: a recording becomes one feature vector for each picture."""
+"""Audio features for the model: the hidden states of wav2vec2, one feature vector for each frame."""
 
 from __future__ import annotations
 
@@ -13,65 +13,71 @@ from ..core import wav2vec2
 from . import timeline
 
 SAMPLE_RATE = 16_000
-SILENCE = 10 ** (-60 / 20)
-_A_PICTURE = SAMPLE_RATE // timeline.FPS
+SILENCE_PEAK = 10 ** (-60 / 20)
+_SAMPLES_PER_FRAME = SAMPLE_RATE // timeline.FPS
 _HOP = 320
-"""Samples between two features of wav2vec2: 50 a second."""
-_RECEPTIVE = 400
-"""Samples that one feature looks at."""
-_WINDOW = 8 * timeline.PICTURES
-"""Pictures whose sound is encoded at a time: 40 seconds."""
-_OVERLAP = timeline.PICTURES
-"""Pictures on both sides of a window whose sound is encoded with it and then dropped."""
-_PIECE = 100
-"""Features that the convolutions make at a time."""
-_FEATURES_A_SECOND = 30
+"""Samples from one wav2vec2 feature to the next."""
+_RECEPTIVE_FIELD = 400
+"""Samples that contribute to one wav2vec2 feature."""
+_FEATURE_RATE = SAMPLE_RATE // _HOP
+_RESAMPLED_RATE = 30
+"""Features a second in the official code before it picks the nearest for each frame."""
+_WINDOW_FRAMES = 8 * timeline.CHUNK_FRAMES
+"""Frames whose audio is encoded at a time: 40 seconds."""
+_OVERLAP_FRAMES = timeline.CHUNK_FRAMES
+"""Frames on both sides of a window whose audio is encoded as context and then discarded."""
+_CONVOLVED_FEATURES = 100
+"""Features that one call of the convolutions computes."""
 
 
 def waveform(audio: dict[str, Any]) -> torch.Tensor:
-    """The samples of a ComfyUI AUDIO, checked.
+    """The validated samples of a ComfyUI AUDIO.
 
     Returns:
-        float32 [channels, samples], between -1 and 1 as recorded.
+        float32 [channels, samples]; full scale is -1 to 1.
 
     Raises:
-        ValueError: there is no sound in it, or it is broken.
+        ValueError: it is empty, or contains NaN or infinite samples.
     """
     samples = audio["waveform"]
     if samples.ndim != 3 or 0 in samples.shape or int(audio["sample_rate"]) <= 0:
-        raise ValueError("The recording is empty: link a recording with sound in it.")
+        raise ValueError("The audio is empty: link audio that contains sound.")
     samples = _as_float(samples[0].detach().cpu())
     if not torch.isfinite(samples).all():
-        raise ValueError("The recording holds values that are not numbers: export it again as WAV or MP3.")
+        raise ValueError("The audio contains samples that are not numbers: export it again as WAV or MP3.")
     return samples
 
 
 def is_silent(samples: torch.Tensor) -> bool:
-    """Whether nothing in a recording [channels, samples] is louder than -60 dB of full scale."""
-    return float(samples.abs().max()) < SILENCE
+    """Whether audio [channels, samples] never exceeds -60 dB of full scale."""
+    return float(samples.abs().max()) < SILENCE_PEAK
 
 
-def hear(
-    encoder: Any, samples: torch.Tensor, sample_rate: int, frames: int, lead: int = timeline.LEAD
+def encode_audio(
+    encoder: Any,
+    samples: torch.Tensor,
+    sample_rate: int,
+    frames: int,
+    lead_in: int = timeline.LEAD_IN_FRAMES,
 ) -> Iterator[torch.Tensor]:
-    """What the model hears in each chunk of the clip, each encoded once, when its turn comes.
+    """Audio features chunk by chunk, each encoded when it is needed.
 
-    The sound is led in by three pictures of silence and padded with silence to whole chunks: silence that is
-    heard closes the mouth, features that are missing do not. Loudness is normalised on the recording alone;
-    a silent recording is not, for its noise would become a voice. Eight chunks are encoded at a time, with
-    five seconds on both sides, so that no more than that is ever held.
+    The audio is padded with silence on both sides, up to whole chunks: features of silence close the mouth,
+    missing features do not. It is normalised before it is padded. Silent audio is replaced by zeros, because
+    normalising would amplify its noise to the level of a voice. Windows of eight chunks are encoded with
+    five seconds of context on both sides, which bounds the memory.
 
     Args:
         encoder: ComfyUI's AUDIO_ENCODER, a wav2vec2 model.
         samples: float [channels, samples].
         sample_rate: of `samples`, in Hz.
-        frames: pictures of the clip.
-        lead: pictures of silence before the sound; LATE leaves its first picture's sound out.
+        frames: length of the clip.
+        lead_in: frames of silence before the audio; -1 skips the audio of the first frame.
 
     Yields:
         float32 [1, layers, dimensions, 80] on the CPU for each chunk.
     """
-    pictures = timeline.chunk_count(frames, lead) * timeline.PICTURES
+    total = timeline.chunk_count(frames, lead_in) * timeline.CHUNK_FRAMES
     mono = samples.mean(dim=0).numpy()
     if is_silent(samples):
         mono = np.zeros_like(mono)
@@ -79,19 +85,18 @@ def hear(
         # librosa's resampler, without the seconds that importing librosa takes.
         mono = soxr.resample(mono, sample_rate, SAMPLE_RATE, quality="HQ")
     mean, deviation = float(mono.mean()), float(np.sqrt(mono.var() + 1e-7))
-    sound = torch.from_numpy(_led_in(mono, lead, pictures)).sub_(mean).div_(deviation)
+    padded = torch.from_numpy(_pad(mono, lead_in, total)).sub_(mean).div_(deviation)
     del mono, samples
-    for first in range(0, pictures, _WINDOW):
-        yield from _hear_window(encoder, sound, first, min(first + _WINDOW, pictures)).split(
-            timeline.PICTURES, dim=-1
-        )
+    for start in range(0, total, _WINDOW_FRAMES):
+        window = _encode_window(encoder, padded, start, min(start + _WINDOW_FRAMES, total))
+        yield from window.split(timeline.CHUNK_FRAMES, dim=-1)
 
 
-def _led_in(mono: np.ndarray, lead: int, pictures: int) -> np.ndarray:
-    """Sound [samples] at 16 kHz, led in by `lead` pictures of silence, to exactly `pictures` pictures."""
-    before = max(0, lead) * _A_PICTURE
-    sound = mono[max(0, -lead) * _A_PICTURE :][: pictures * _A_PICTURE - before]
-    return np.pad(sound, (before, pictures * _A_PICTURE - before - len(sound)))
+def _pad(mono: np.ndarray, lead_in: int, frames: int) -> np.ndarray:
+    """Audio [samples] at 16 kHz, shifted by the lead-in, padded or cut to exactly `frames` frames."""
+    before = max(0, lead_in) * _SAMPLES_PER_FRAME
+    audio = mono[max(0, -lead_in) * _SAMPLES_PER_FRAME :][: frames * _SAMPLES_PER_FRAME - before]
+    return np.pad(audio, (before, frames * _SAMPLES_PER_FRAME - before - len(audio)))
 
 
 def _as_float(samples: torch.Tensor) -> torch.Tensor:
@@ -102,53 +107,60 @@ def _as_float(samples: torch.Tensor) -> torch.Tensor:
     return samples.float() / torch.iinfo(samples.dtype).max
 
 
-def _hear_window(encoder: Any, sound: torch.Tensor, first: int, last: int) -> torch.Tensor:
-    """What some pictures hear of normalised sound [samples] -> [1, layers, dimensions, pictures]."""
+def _encode_window(encoder: Any, audio: torch.Tensor, start: int, end: int) -> torch.Tensor:
+    """Features of frames `start` to `end` of normalised audio [samples]: [1, layers, dimensions, frames]."""
     device = wav2vec2.load(encoder)
-    before = max(0, first - _OVERLAP) * _A_PICTURE
-    after = (last + _OVERLAP) * _A_PICTURE
-    features = _hidden_states(encoder, sound[before:after].to(device)).float()
-    return _at_pictures(features, before // _HOP, _feature_count(len(sound)), first, last)
+    first = max(0, start - _OVERLAP_FRAMES) * _SAMPLES_PER_FRAME
+    last = (end + _OVERLAP_FRAMES) * _SAMPLES_PER_FRAME
+    features = _hidden_states(encoder, audio[first:last].to(device)).float()
+    return _resample_to_frames(features, first // _HOP, _feature_count(len(audio)), start, end)
 
 
 def _feature_count(samples: int) -> int:
-    return (samples - _RECEPTIVE) // _HOP + 1
+    return (samples - _RECEPTIVE_FIELD) // _HOP + 1
 
 
-def _hidden_states(encoder: Any, sound: torch.Tensor) -> torch.Tensor:
-    return wav2vec2.hidden_states(encoder, _local_features(encoder, sound))
+def _hidden_states(encoder: Any, audio: torch.Tensor) -> torch.Tensor:
+    return wav2vec2.hidden_states(encoder, _convolve(encoder, audio))
 
 
-def _local_features(encoder: Any, sound: torch.Tensor) -> torch.Tensor:
-    """The convolutions' output [1, features, 512]: each hears 25 ms, so pieces of it give the same."""
-    count = _feature_count(len(sound))
-    ends = [(first, min(first + _PIECE, count)) for first in range(0, count, _PIECE)]
-    parts = [sound[first * _HOP : (last - 1) * _HOP + _RECEPTIVE] for first, last in ends]
+def _convolve(encoder: Any, audio: torch.Tensor) -> torch.Tensor:
+    """The output of the convolutions, [1, features, 512], computed in pieces to bound the memory.
+
+    Each feature depends on 25 ms of audio only, so the pieces are exact.
+    """
+    count = _feature_count(len(audio))
+    pieces = [
+        (first, min(first + _CONVOLVED_FEATURES, count)) for first in range(0, count, _CONVOLVED_FEATURES)
+    ]
+    parts = [audio[first * _HOP : (end - 1) * _HOP + _RECEPTIVE_FIELD] for first, end in pieces]
     return torch.cat([wav2vec2.local_features(encoder, part) for part in parts], dim=1)
 
 
-def _at_pictures(features: torch.Tensor, offset: int, count: int, first: int, last: int) -> torch.Tensor:
-    """50 features a second -> 30 a second, then the one nearest to each picture's time.
+def _resample_to_frames(
+    features: torch.Tensor, offset: int, count: int, start: int, end: int
+) -> torch.Tensor:
+    """Resamples 50 features a second to 30, then picks the nearest one for each frame, at 16 a second.
 
     Args:
-        features: float [layers, features, dimensions], some of the recording's.
-        offset: how many of the recording's are before them.
-        count: how many the recording has.
-        first, last: the pictures wanted.
+        features: float [layers, features, dimensions], a part of all features of the audio.
+        offset: index of the first of them among all.
+        count: how many there are in all.
+        start, end: the range of frames.
 
     Returns:
-        float32 [1, layers, dimensions, last - first] on the CPU; zeros after the last feature.
+        float32 [1, layers, dimensions, end - start] on the CPU; zeros after the last feature.
     """
-    length = count * _FEATURES_A_SECOND // 50
-    index = torch.round(torch.arange(first, last) * (_FEATURES_A_SECOND / timeline.FPS)).long()
+    length = count * _RESAMPLED_RATE // _FEATURE_RATE
+    index = torch.round(torch.arange(start, end) * (_RESAMPLED_RATE / timeline.FPS)).long()
     inside = index < length
-    # Linear interpolation with aligned corners: 0 to length - 1 are spread over 0 to count - 1. In 32 bits,
-    # as torch does it for the official code.
+    # Linear interpolation with aligned corners: 0 to length - 1 are spread over 0 to count - 1, in 32 bits
+    # like the torch call in the official code.
     position = index[inside].float() * torch.tensor((count - 1) / max(1, length - 1))
     left = position.long()
-    share = (position - left).to(features)[:, None]
-    here, there = ((left + step).clamp(max=count - 1) - offset for step in (0, 1))
-    heard = torch.zeros(features.shape[0], features.shape[2], last - first)
-    mixed = (1 - share) * features[:, here] + share * features[:, there]
-    heard[:, :, inside] = mixed.transpose(1, 2).cpu()
-    return heard.unsqueeze(0)
+    weight = (position - left).to(features)[:, None]
+    lower, upper = ((left + step).clamp(max=count - 1) - offset for step in (0, 1))
+    resampled = torch.zeros(features.shape[0], features.shape[2], end - start)
+    mixed = (1 - weight) * features[:, lower] + weight * features[:, upper]
+    resampled[:, :, inside] = mixed.transpose(1, 2).cpu()
+    return resampled.unsqueeze(0)

@@ -1,7 +1,7 @@
-"""Pictures into latents and back: how a chunk continues the one before it, and the pictures that come of it.
+"""Encoding and decoding around the sampler: how a chunk continues the previous one, and its frames.
 
-A chunk continues the *motion*, 19 latents. Wan's VAE is causal: what a latent decodes to depends on those
-before it. Each stands for four pictures, but the first one of a video for a single picture.
+A chunk continues the *motion*, 19 latents. Wan's VAE is causal: how a latent decodes depends on the latents
+before it. The first latent of a video decodes to one frame, every other latent to four.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from ..core import fit, memory, wan_vae
 from . import timeline
 
 Kind = Literal["reencode", "latent"]
-"""What the next chunk continues: the last pictures, encoded again, or the last latents as they are."""
+"""What the next chunk continues: the last frames, encoded again, or the last latents unchanged."""
 
-_STILL = 6
-"""Pictures for which a clip that starts with the still has stood still."""
-_TILE = 32
-_TILE_OVERLAP = 8
-"""In latents: what ComfyUI's own decode falls back to, 256 pixels a tile."""
+_START_IMAGE_FRAMES = 6
+"""Motion frames that show the reference image in a clip that starts with it."""
+_TILE_LATENTS = 32
+_TILE_OVERLAP_LATENTS = 8
+"""ComfyUI falls back to tiles of the same size, 256 pixels, in its own decode."""
 
 
-def fit_pictures(pictures: torch.Tensor, width: int, height: int) -> torch.Tensor:
-    """Pictures, an IMAGE [B, H, W, C], resized to cover the size and cropped to its centre.
+def fit_images(images: torch.Tensor, width: int, height: int) -> torch.Tensor:
+    """Scales an IMAGE [B, H, W, C] to cover `width` x `height` pixels and crops its centre.
 
     Returns:
         float [B, height, width, 3], 0 to 1.
     """
-    source = pictures[:, :, :, :3].movedim(-1, 1).float()
+    source = images[:, :, :, :3].movedim(-1, 1).float()
     if source.shape[1] == 1:
         source = source.expand(-1, 3, -1, -1)
     scale = max(width / source.shape[3], height / source.shape[2])
@@ -44,132 +44,135 @@ def fit_pictures(pictures: torch.Tensor, width: int, height: int) -> torch.Tenso
 
 
 class Continuity(ABC):
-    """How the chunks of one clip follow each other.
+    """How the chunks of one clip continue each other.
 
-    For each chunk in turn: ask for the `motion` it continues, sample it, and `decode` it to the end.
+    For each chunk in order: get its `motion`, sample it, and exhaust `decode`.
     """
 
     def __init__(self, vae: Any, reference: torch.Tensor) -> None:
-        """`vae` is ComfyUI's, for Wan 2.1; `reference` [1, 16, 1, h, w] is the encoded picture."""
+        """`vae` is ComfyUI's, for Wan 2.1; `reference` is the encoded image, [1, 16, 1, h, w]."""
         self._vae = vae
         self._motion: torch.Tensor | None = None
-        self._before = reference
-        """The latents before the next chunk's own: the reference, later the motion."""
-        self._unseen = reference
-        """Those of them that the stream has yet to see."""
+        self._context = reference
+        """The latents that precede the next chunk's own: the reference, later the motion."""
+        self._context_to_stream = reference
+        """Those of them that the streamed decoder has not seen yet."""
         self._stream = wan_vae.StreamedDecoder(vae)
         self._redecode: Callable[[torch.Tensor], torch.Tensor] | None = None
-        """What decodes to the end of the clip where the stream could not."""
+        """The decode for the rest of the clip once streaming has failed."""
         if not fit.can_stream_decode():
             self._redecode = vae.decode
 
-    def begin_with(self, picture: torch.Tensor) -> None:
-        """The first chunk goes on from a picture [1, H, W, 3], as if it had stood still for a moment.
+    def start_from_image(self, image: torch.Tensor) -> None:
+        """Makes the first chunk continue an image [1, H, W, 3].
 
-        As in the official code: of the 73 pictures of motion the last six are the picture, the others grey.
+        As in the official code, the last six of the 73 motion frames are the image and the others are grey.
         """
-        moment = [torch.full_like(picture, 0.5)] * (timeline.MOTION_PICTURES - _STILL) + [picture] * _STILL
-        self._motion = self._before = self._unseen = self._vae.encode(torch.cat(moment))
+        grey = [torch.full_like(image, 0.5)] * (timeline.MOTION_FRAMES - _START_IMAGE_FRAMES)
+        frames = torch.cat(grey + [image] * _START_IMAGE_FRAMES)
+        self._motion = self._context = self._context_to_stream = self._vae.encode(frames)
 
     @abstractmethod
     def motion(self) -> torch.Tensor | None:
-        """What the next chunk continues: float [1, 16, 19, h, w]; None if the clip just begins.
+        """What the next chunk continues: float [1, 16, 19, h, w], or None for the first chunk.
 
-        Ask only if a chunk follows, and before it is sampled: the work for it is done here, and memory on
-        the VAE's device is released for the sampling.
+        Call it once before each chunk is sampled and not after the last one: it does the encoding, and frees
+        memory on the VAE's device.
         """
 
     def decode(self, latents: torch.Tensor, chunk: timeline.Chunk) -> Iterator[torch.Tensor]:
-        """The pictures that a chunk adds to the clip, a few at a time, as soon as they are decoded.
+        """The frames that a chunk adds to the clip, a few at a time, as they are decoded.
 
         Args:
-            latents: the chunk's own, float [1, 16, 20, h, w]; those it does not need are left out.
-            chunk: what to keep.
+            latents: the chunk's own, float [1, 16, 20, h, w]; latents after the clip's end are not decoded.
+            chunk: which frames to keep.
 
         Yields:
-            float [n, 8 * h, 8 * w, 3], 0 to 1, on the CPU; `chunk.keep` pictures in all.
+            float [n, 8 * h, 8 * w, 3], 0 to 1, on the CPU; `chunk.keep` frames in all.
         """
-        place = -chunk.drop
-        for pictures in self._pictures(latents[:, :, : chunk.latents]):
-            yield pictures[max(0, -place) : chunk.keep - place].cpu()
-            place += len(pictures)
+        position = -chunk.drop
+        for frames in self._decoded(latents[:, :, : chunk.latents]):
+            yield frames[max(0, -position) : chunk.keep - position].cpu()
+            position += len(frames)
 
-    def _pictures(self, latents: torch.Tensor) -> Iterator[torch.Tensor]:
-        """The four pictures of each latent, in order, on the VAE's output device."""
+    def _decoded(self, latents: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Four frames for each latent, in order, on the VAE's output device."""
         done = 0
         if self._redecode is None:
             try:
-                for pictures in self._stream.decode(self._unseen, latents):
-                    done += len(pictures)
-                    yield pictures
+                for frames in self._stream.decode(self._context_to_stream, latents):
+                    done += len(frames)
+                    yield frames
             except wan_vae.DecoderChanged as change:
                 fit.log_changed_decoder(str(change))
                 self._redecode = self._vae.decode
             except Exception as error:
                 if not memory.is_out_of_memory(error):
                     raise
-                logging.warning("Out of memory while decoding: going on in tiles, which takes longer.")
+                logging.warning("Out of memory while decoding: continuing in tiles, which is slower.")
                 self._redecode = self._decode_tiles
-        # Not where the exception is caught: it holds on to the memory that the failed attempt took.
+        # Outside the handler, because the exception keeps the failed attempt's memory alive.
         if self._redecode:
-            self._stream.forget()
+            self._stream.reset()
             memory.release_cache()
-            # Without a memory of the chunks before, the decoder is given the latents before instead.
-            pictures = self._redecode(torch.cat([self._before, latents], dim=2))[0]
-            yield pictures[-4 * latents.shape[2] :][done:]
+            # The decoder has no state left, so the context is decoded again with the chunk.
+            frames = self._redecode(torch.cat([self._context, latents], dim=2))[0]
+            yield frames[-4 * latents.shape[2] :][done:]
 
     def _decode_tiles(self, latents: torch.Tensor) -> torch.Tensor:
-        return self._vae.decode_tiled(latents, tile_x=_TILE, tile_y=_TILE, overlap=_TILE_OVERLAP)
+        return self._vae.decode_tiled(
+            latents, tile_x=_TILE_LATENTS, tile_y=_TILE_LATENTS, overlap=_TILE_OVERLAP_LATENTS
+        )
 
 
 class Reencode(Continuity):
-    """As the official pipeline: the last 73 pictures, encoded again, are all that a chunk leaves behind.
+    """As in the official pipeline, each chunk continues the last 73 frames, encoded again.
 
-    The motion is what the model was trained on, the latents of a video that starts there. Each chunk costs
-    39 latents to decode, 19 of them only for the decoder to remember, and 73 pictures to encode.
+    The motion is then what the model was trained on: latents of a video that starts with these frames. A
+    chunk costs 39 latents to decode, 19 of them only as context for the decoder, and 73 frames to encode.
     """
 
     def __init__(self, vae: Any, reference: torch.Tensor) -> None:
         super().__init__(vae, reference)
-        self._last: deque[torch.Tensor] = deque(maxlen=timeline.MOTION_PICTURES)
+        self._last_frames: deque[torch.Tensor] = deque(maxlen=timeline.MOTION_FRAMES)
 
     def decode(self, latents: torch.Tensor, chunk: timeline.Chunk) -> Iterator[torch.Tensor]:
-        for pictures in super().decode(latents, chunk):
-            self._last.extend(pictures)
-            yield pictures
+        for frames in super().decode(latents, chunk):
+            self._last_frames.extend(frames)
+            yield frames
 
     def motion(self) -> torch.Tensor | None:
-        if self._last:
-            self._stream.forget()
-            pictures = torch.stack(tuple(self._last))
-            self._last.clear()
-            self._motion = self._before = self._unseen = self._vae.encode(pictures)
+        if self._last_frames:
+            self._stream.reset()
+            frames = torch.stack(tuple(self._last_frames))
+            self._last_frames.clear()
+            self._motion = self._context = self._context_to_stream = self._vae.encode(frames)
         return self._motion
 
 
 class Latent(Continuity):
-    """The last 19 latents are the motion, and the decoder goes on where it stopped.
+    """Each chunk continues the last 19 latents, and the decoder keeps its state.
 
-    The clip comes out exactly as if all its latents were decoded in one go. Each chunk costs 20 latents to
-    decode and nothing to encode; between chunks the decoder's memory waits on the CPU.
+    The clip equals a single decode of all its latents. A chunk costs 20 latents to decode and nothing to
+    encode; the decoder's state is kept on the CPU while a chunk is sampled.
     """
 
     def decode(self, latents: torch.Tensor, chunk: timeline.Chunk) -> Iterator[torch.Tensor]:
         yield from super().decode(latents, chunk)
-        self._motion = self._before = latents[:, :, -timeline.MOTION_LATENTS :]
-        self._unseen = latents[:, :, :0]
+        self._motion = self._context = latents[:, :, -timeline.MOTION_LATENTS :]
+        self._context_to_stream = latents[:, :, :0]
 
     def motion(self) -> torch.Tensor | None:
         self._stream.offload()
         return self._motion
 
 
-def make(kind: Kind, vae: Any, reference: torch.Tensor) -> Continuity:
-    """The continuity for one clip; see its classes for what each costs.
+def make_continuity(kind: Kind, vae: Any, reference: torch.Tensor) -> Continuity:
+    """The continuity for one clip; its classes say what each costs.
 
     Args:
         kind: "reencode" or "latent".
         vae: ComfyUI's VAE, for Wan 2.1.
-        reference: the encoded picture, float [1, 16, 1, h, w].
+        reference: the encoded image, float [1, 16, 1, h, w].
     """
     return {"reencode": Reencode, "latent": Latent}[kind](vae, reference)

@@ -1,9 +1,9 @@
-"""The video model as the official Wan2.2 S2V computes it, where ComfyUI's computes something else.
+"""Patches that make ComfyUI's Wan2.2 S2V network compute what the official code computes.
 
-All changes belong to a clone of the MODEL: ComfyUI applies them when it loads the clone, and takes them back
-when it loads another. With them the model's output agrees with the official code's to 5e-6, given equal
-weights, at the sizes and lengths of this pack: sides in multiples of 64, and 20 latents a chunk. (In other
-sizes ComfyUI takes wrong tokens for motion, and with more latents it puts the reference at another position.)
+They belong to a clone of the MODEL: ComfyUI applies them when it loads the clone and reverts them when it
+loads another. With equal weights, the patched output then agrees with the official code to 5e-6 at the sizes
+and lengths of this pack: sides in multiples of 64, and 20 latents a chunk. (At other sizes ComfyUI mistakes
+other tokens for motion, and with more latents it places the reference at another position.)
 """
 
 from __future__ import annotations
@@ -21,44 +21,44 @@ _MOTION_TOKENS = (
     ((-3,), 4),
     ((-19, -14, -9, -4), 8),
 )
-"""The tokens of the newest motion latent, of the two before it, and of the sixteen before those: positions in
-time, and how many of a latent's rows and columns one token stands for.
+"""For the tokens of the newest motion latent, of the two before it, and of the sixteen before those: their
+positions in time, and how many rows and columns of a latent one token covers.
 
-Sixteen latents are four tokens long, spread from the oldest, -19, to the newest, -4."""
+The sixteen latents are packed into four tokens in time, placed from the oldest, -19, to the newest, -4."""
 
 
-def faithful(model: Any) -> Any:
-    """A clone of ComfyUI's Wan2.2 S2V model that computes as the official one does.
+def patch_to_official(model: Any) -> Any:
+    """A clone of ComfyUI's Wan2.2 S2V MODEL that computes what the official code computes.
 
-    What other nodes have changed in the model (LoRA, shift, EasyCache, torch.compile) stays as it is. The
-    clone shares the weights, so that going from one to the other loads nothing.
+    Changes by other nodes (LoRA, shift, EasyCache, torch.compile) are kept. The clone shares the weights, so
+    switching between the two loads nothing.
     """
     patched = model.clone()
-    wan_model.change_part(patched, wan_model.AUDIO_ENCODER, "forward", _hear_all_pictures)
-    wan_model.change_part(patched, wan_model.FRAME_PACKER, "forward", _place_motion)
-    wan_model.change_sampling(patched, "timestep", _whole_timesteps)
+    wan_model.patch_method(patched, wan_model.AUDIO_ENCODER, "forward", _align_audio)
+    wan_model.patch_method(patched, wan_model.FRAME_PACKER, "forward", _place_motion)
+    wan_model.patch_sampling(patched, "timestep", _truncate_timesteps)
     return patched
 
 
-def _hear_all_pictures(encode: Callable[..., Any]) -> Callable[..., Any]:
-    """Latent j hears features up to 4j + 3, its last picture's, instead of 4j, its first picture's.
+def _align_audio(encode: Callable[..., Any]) -> Callable[..., Any]:
+    """Makes latent j depend on features up to 4j + 3, its last frame, instead of 4j, its first frame.
 
-    As in the official code, 73 copies of the first feature are led in, one for each motion picture, and the
-    19 latents that come of them are dropped. The encoder is causal and makes one latent of four features, at
-    0, 4, 8, ...: latent 19 + j is at 4 * (19 + j) = 73 + 4j + 3.
+    As in the official code, 73 copies of the first feature are prepended, one for each motion frame, and the
+    19 latents that result from them are dropped. The encoder is causal and computes one latent for every
+    fourth feature, 0, 4, 8, ...: latent 19 + j is at 4 * (19 + j) = 73 + 4j + 3.
     """
 
-    def encode_led_in(encoder: Any, features: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        # [B, layers, dimensions, pictures] -> global [B, latents, 1, C] and local [B, latents, tokens, C].
-        lead = features[..., :1].expand(*features.shape[:-1], timeline.MOTION_PICTURES)
-        heard = encode(encoder, torch.cat([lead, features], dim=-1))
-        return tuple(part[:, timeline.MOTION_LATENTS :] for part in heard)
+    def encode_aligned(encoder: Any, features: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        # [B, layers, dimensions, frames] -> global [B, latents, 1, C] and local [B, latents, tokens, C].
+        motion = features[..., :1].expand(*features.shape[:-1], timeline.MOTION_FRAMES)
+        encoded = encode(encoder, torch.cat([motion, features], dim=-1))
+        return tuple(part[:, timeline.MOTION_LATENTS :] for part in encoded)
 
-    return encode_led_in
+    return encode_aligned
 
 
 def _place_motion(pack: Callable[..., Any]) -> Callable[..., Any]:
-    """The tokens of the motion latents, at the official positions."""
+    """Places the motion tokens at the official positions."""
 
     def pack_and_place(
         packer: Any, latents: torch.Tensor, network: Any, *args: Any, **kwargs: Any
@@ -70,16 +70,16 @@ def _place_motion(pack: Callable[..., Any]) -> Callable[..., Any]:
     return pack_and_place
 
 
-def _whole_timesteps(timestep: Callable[..., Any]) -> Callable[..., Any]:
-    """The official scheduler's timesteps are integers: 1000 * sigma, truncated."""
+def _truncate_timesteps(timestep: Callable[..., Any]) -> Callable[..., Any]:
+    """Truncates 1000 * sigma to an integer, as the official scheduler does."""
     return lambda sampling, sigma: timestep(sampling, sigma).floor()
 
 
 def _motion_positions(height: int, width: int) -> torch.Tensor:
-    """Where the motion tokens of latents [B, 16, T, height, width] are: time, row and column.
+    """Positions of the motion tokens for latents [B, 16, T, height, width].
 
     Returns:
-        float32 [1, tokens, 3]; rows and columns count in the picture's own tokens, of 2 x 2 latent pixels.
+        float32 [1, tokens, 3]: time, row and column, the latter two in patches of 2 x 2 latent pixels.
     """
     groups = []
     for times, side in _MOTION_TOKENS:
@@ -89,10 +89,10 @@ def _motion_positions(height: int, width: int) -> torch.Tensor:
 
 
 def _spread(count: int, total: int) -> list[int]:
-    """`count` whole positions from 0 to total - 1: numpy's linspace, truncated, as in the official code.
+    """`count` integer positions from 0 to total - 1: numpy.linspace, truncated, as in the official code.
 
-    The products are rounded as numpy's are, for where one should be whole and is a little less, the official
-    position is one less too. NumPy itself would be traced as other arithmetic by torch.compile.
+    The products round exactly as numpy's do: where one falls just short of an integer, the official position
+    is one lower too. torch.compile would replace numpy itself by arithmetic that rounds differently.
     """
     if count == 1:
         return [0]

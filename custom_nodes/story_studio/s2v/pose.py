@@ -1,4 +1,4 @@
-"""Pose video: what steers the body, as latents beside those of the chunk."""
+"""Pose control: a video that drives the body, encoded to latents for each chunk."""
 
 from __future__ import annotations
 
@@ -9,25 +9,27 @@ import torch
 from . import motion, timeline
 
 
-def control(
-    vae: Any, pose: torch.Tensor, start: int, lead: int, size: tuple[int, int]
+def encode_pose(
+    vae: Any, pose: torch.Tensor, start: int, lead_in: int, size: tuple[int, int]
 ) -> torch.Tensor | None:
-    """The control of one chunk, as the official pipeline encodes it: with the first picture twice.
+    """The control latents of one chunk, encoded as in the official pipeline.
+
+    The first frame is encoded twice, and the latent of the duplicate is dropped. The last pose is repeated to
+    the end of the chunk.
 
     Args:
         vae: ComfyUI's VAE, for Wan 2.1.
-        pose: the pose video, float [N, H, W, 3] at 16 pictures a second, from the clip's first picture on.
-        start: first picture of the chunk, in the led-in sound.
-        lead: pictures before the clip's first one; they show its pose.
-        size: width and height of the clip.
+        pose: the pose video, float [N, H, W, 3] at 16 frames a second; it starts with the clip.
+        start: first frame of the chunk, counted from the beginning of the lead-in.
+        lead_in: frames before the clip's first one; they show its pose.
+        size: width and height of the clip in pixels.
 
     Returns:
-        float [1, 16, 20, height / 8, width / 8], without the latent of the doubled picture; the last pose is
-        held to the end of the chunk. None if the pose video has ended before.
+        float [1, 16, 20, height / 8, width / 8], or None if the pose video ends before the chunk.
     """
-    if start - lead >= len(pose):
+    if start - lead_in >= len(pose):
         return None
-    wanted = torch.arange(start, start + timeline.PICTURES) - lead
-    wanted = torch.cat([wanted[:1], wanted])
-    pictures = motion.fit_pictures(pose[wanted.clamp(0, len(pose) - 1)], *size)
-    return vae.encode(pictures)[:, :, 1:]
+    indices = torch.arange(start, start + timeline.CHUNK_FRAMES) - lead_in
+    indices = torch.cat([indices[:1], indices])
+    frames = motion.fit_images(pose[indices.clamp(0, len(pose) - 1)], *size)
+    return vae.encode(frames)[:, :, 1:]

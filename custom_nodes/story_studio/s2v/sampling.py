@@ -1,4 +1,4 @@
-"""The chunk loop: a recording and a picture become pictures, chunk by chunk, in constant memory."""
+"""The chunk loop: turns audio features and an image into frames, chunk by chunk, in constant memory."""
 
 from __future__ import annotations
 
@@ -12,50 +12,55 @@ from ..core import sampling, wan_model
 from . import motion, patches, pose, timeline, unipc
 
 TEXT_TOKENS = 512
-"""Tokens of a prompt that the model reads; ComfyUI's encoder would pass on more."""
+"""Prompt tokens that the model uses; ComfyUI's text encoder does not limit them."""
 
 OnStep = Callable[[int, int, torch.Tensor | None], None]
-"""Called after each step with the chunk's index, the steps done in it, and the current picture latents.
+"""Called after each step with the chunk's index, the steps done in it, and the denoised latents.
 
-When the chunk's pictures are decoded it is called once more, with one step more and no latents."""
+Called once more when the chunk's frames are decoded, with `steps + 1` and None."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a clip is sampled: steps and cfg from 1 (no negative prompt), and the seed of chunk 0.
+    """How a clip is sampled.
 
-    `continuity` is what a chunk continues: `motion.Reencode` and `motion.Latent` say what each costs. With
-    `start_with_picture` the picture itself is the clip's first.
+    Attributes:
+        steps: sampling steps for each chunk.
+        cfg: guidance scale; at 1 the negative prompt is not used.
+        seed: seed of chunk 0.
+        continuity: what a chunk continues; see `motion.Reencode` and `motion.Latent`.
+        start_with_image: whether the first frame is the reference image.
     """
 
     steps: int
     cfg: float
     seed: int
     continuity: motion.Kind = "reencode"
-    start_with_picture: bool = False
+    start_with_image: bool = False
 
     @property
-    def lead(self) -> int:
-        """Pictures of silence before the sound."""
-        return timeline.LATE if self.start_with_picture else timeline.LEAD
+    def lead_in(self) -> int:
+        """Frames of silence before the audio."""
+        return timeline.START_IMAGE_LEAD_IN_FRAMES if self.start_with_image else timeline.LEAD_IN_FRAMES
 
 
 def sigmas(steps: int, shift: float) -> torch.Tensor:
-    """Noise levels of the official flow schedule, [steps + 1], from about 1 down to 0.
+    """Noise levels of the official flow-matching schedule, [steps + 1], from just below 1 down to 0.
 
-    b = linspace(0.999, 0, steps + 1) without its end; sigma = shift * b / (1 + (shift - 1) * b), then 0.
+    sigma = shift * b / (1 + (shift - 1) * b) for b in linspace(0.999, 0, steps + 1) without its last value,
+    then 0.
     """
     base = torch.linspace(0.999, 0, steps + 1)[:-1]
     return torch.cat([shift * base / (1 + (shift - 1) * base), torch.zeros(1)])
 
 
-def talk(
+def sample_clip(
     model: Any,
     positive: list,
     negative: list,
     vae: Any,
-    heard: Iterable[torch.Tensor],
-    picture: torch.Tensor,
+    audio_features: Iterable[torch.Tensor],
+    image: torch.Tensor,
     frames: int,
     settings: Settings,
     on_step: OnStep,
@@ -65,38 +70,38 @@ def talk(
 
     Args:
         model, positive, negative, vae: ComfyUI's MODEL, CONDITIONING and VAE.
-        heard: what the pictures of each chunk hear, float [1, layers, dimensions, 80], from `audio.hear`.
-        picture: float [1, height, width, 3], sides multiples of 64.
-        frames: pictures of the clip.
+        audio_features: float [1, layers, dimensions, 80] for each chunk, from `audio.encode_audio`.
+        image: the reference image, float [1, height, width, 3], 0 to 1, both sides multiples of 64.
+        frames: length of the clip.
         settings: steps, guidance, seed and continuity.
         on_step: see `OnStep`.
-        pose_video: float [N, H, W, 3] at 16 pictures a second, what the body follows.
+        pose_video: float [N, H, W, 3] at 16 frames a second, which the body follows.
 
     Yields:
-        float [n, height, width, 3] pictures, 0 to 1, on the CPU; `frames` in all.
+        float [n, height, width, 3], 0 to 1, on the CPU; `frames` frames in all.
     """
-    model = patches.faithful(model)
-    positive, negative = _cut(positive), _cut(negative)
-    height, width = picture.shape[1:3]
-    empty = torch.zeros([1, 16, timeline.LATENTS, height // 8, width // 8])
-    reference = vae.encode(picture)
-    # Without control the official model still adds the convolution's bias, so zeros are given, not nothing.
-    free = sampling.to_latents(empty)
-    continuity = motion.make(settings.continuity, vae, reference)
-    if settings.start_with_picture:
-        continuity.begin_with(picture)
-        yield picture.cpu()
-    for chunk, sound in zip(timeline.chunks(frames, settings.lead), heard, strict=True):
-        given: dict[str, Any] = {"reference_latents": [reference], "control_video": free}
+    model = patches.patch_to_official(model)
+    positive, negative = _limit_tokens(positive), _limit_tokens(negative)
+    height, width = image.shape[1:3]
+    empty = torch.zeros([1, 16, timeline.CHUNK_LATENTS, height // 8, width // 8])
+    reference = vae.encode(image)
+    # Zeros instead of no control at all: the official model adds the convolution's bias in either case.
+    no_control = sampling.to_latents(empty)
+    continuity = motion.make_continuity(settings.continuity, vae, reference)
+    if settings.start_with_image:
+        continuity.start_from_image(image)
+        yield image.cpu()
+    for chunk, features in zip(timeline.chunks(frames, settings.lead_in), audio_features, strict=True):
+        conditions: dict[str, Any] = {"reference_latents": [reference], "control_video": no_control}
         if pose_video is not None:
-            followed = pose.control(vae, pose_video, chunk.start, settings.lead, (width, height))
-            given["control_video"] = free if followed is None else followed
-        if (continued := continuity.motion()) is not None:
-            given["reference_motion"] = continued
+            control = pose.encode_pose(vae, pose_video, chunk.start, settings.lead_in, (width, height))
+            conditions["control_video"] = no_control if control is None else control
+        if (previous := continuity.motion()) is not None:
+            conditions["reference_motion"] = previous
         latents = _sample_chunk(
             model,
-            sampling.condition(positive, {**given, "audio_embed": sound}),
-            sampling.condition(negative, {**given, "audio_embed": torch.zeros_like(sound)}),
+            sampling.condition(positive, {**conditions, "audio_embed": features}),
+            sampling.condition(negative, {**conditions, "audio_embed": torch.zeros_like(features)}),
             empty,
             settings,
             chunk.index,
@@ -106,7 +111,7 @@ def talk(
         on_step(chunk.index, settings.steps + 1, None)
 
 
-def _cut(conditioning: list) -> list:
+def _limit_tokens(conditioning: list) -> list:
     return [[tokens[:, :TEXT_TOKENS], *rest] for tokens, *rest in conditioning]
 
 

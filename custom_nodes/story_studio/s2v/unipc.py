@@ -1,8 +1,8 @@
-"""UniPC as the official Wan2.2 S2V samples: second order, bh2, one model call a step.
+"""The UniPC variant of the official Wan2.2 S2V: second order, B(h) = exp(-h) - 1, one model call a step.
 
-Zhao et al., "UniPC: A Unified Predictor-Corrector Framework for Fast Sampling of Diffusion Models" (2023),
-for data prediction and a flow model: alpha = 1 - sigma, lambda = log(alpha / sigma). ComfyUI's sampler of
-that name takes lambda for -log(sigma), goes up to third order and ends above zero: another trajectory.
+Zhao et al., "UniPC: A Unified Predictor-Corrector Framework for Fast Sampling of Diffusion Models" (2023), in
+data prediction and for flow matching: alpha = 1 - sigma, lambda = log(alpha / sigma). ComfyUI's uni_pc uses
+lambda = -log(sigma), goes up to third order and stops above zero, so it takes another trajectory.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from ..core import sampling
 
 @dataclass
 class _Point:
-    """Where the sampler has been: the noise level, the sample there, and the picture the model saw in it."""
+    """A point of the trajectory: the noise level, the noisy sample, and the model's denoised prediction."""
 
     sigma: float
     sample: torch.Tensor
-    picture: torch.Tensor
+    denoised: torch.Tensor
 
     @property
     def lambda_(self) -> float:
@@ -43,52 +43,52 @@ def _sample(
     callback: Callable[[dict[str, Any]], None] | None = None,
     disable: bool | None = None,
 ) -> torch.Tensor:
-    """From the noise at sigmas[0] to the sample at sigmas[-1], which is 0.
+    """Integrates from the noise at sigmas[0] to the sample at sigmas[-1], which is 0.
 
     Args:
-        model: what the model takes for the picture in a sample [B, ...] at a sigma [B].
+        model: predicts the denoised sample from a noisy one [B, ...] and its sigma [B].
         x: sigmas[0] * noise.
-        sigmas: float [steps + 1], falling, below 1.
+        sigmas: float [steps + 1], decreasing, below 1.
     """
     levels = sigmas.double().tolist()
-    # The official sampler starts from the noise itself, although its first level is a little below 1.
+    # The official sampler starts from unscaled noise, although its first level is slightly below 1.
     x = x / levels[0]
-    before: _Point | None = None
-    here: _Point | None = None
+    previous: _Point | None = None
+    current: _Point | None = None
     for step, (sigma, target) in enumerate(zip(levels, levels[1:], strict=False)):
-        picture = model(x, x.new_full([len(x)], sigma), **(extra_args or {}))
-        if here is not None:
-            x = _move(here, before, sigma, arrived=picture)
-        before, here = here, _Point(sigma, x, picture)
+        denoised = model(x, x.new_full([len(x)], sigma), **(extra_args or {}))
+        if current is not None:
+            x = _step(current, previous, sigma, corrector=denoised)
+        previous, current = current, _Point(sigma, x, denoised)
         if callback is not None:
-            callback({"x": x, "i": step, "sigma": sigma, "sigma_hat": sigma, "denoised": picture})
-        # The last step is of first order: to the picture itself.
-        x = _move(here, before if target > 0 else None, target)
+            callback({"x": x, "i": step, "sigma": sigma, "sigma_hat": sigma, "denoised": denoised})
+        # The last step is first order.
+        x = _step(current, previous if target > 0 else None, target)
     return x
 
 
-def _move(
-    here: _Point, before: _Point | None, sigma: float, arrived: torch.Tensor | None = None
+def _step(
+    current: _Point, previous: _Point | None, sigma: float, corrector: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """The sample at another noise level: predicted, or corrected by the picture seen where it `arrived`.
+    """The sample at noise level `sigma`: UniP's prediction, or UniC's correction of it.
 
-    First order without `before`, else second.
+    Second order with `previous`, else first order. `corrector` is the denoised prediction at `sigma`.
     """
     if sigma == 0:
-        return here.picture
-    h = log((1 - sigma) / sigma) - here.lambda_
+        return current.denoised
+    h = log((1 - sigma) / sigma) - current.lambda_
     b = expm1(-h)
     slopes, weights = [], [0.5]
-    if before is not None:
-        ratio = (before.lambda_ - here.lambda_) / h
-        slopes.append((before.picture - here.picture) / ratio)
-        if arrived is not None:
-            # What solves [[1, 1], [ratio, 1]] @ weights = [phi_2, 2 * phi_3] / b.
+    if previous is not None:
+        ratio = (previous.lambda_ - current.lambda_) / h
+        slopes.append((previous.denoised - current.denoised) / ratio)
+        if corrector is not None:
+            # The solution of [[1, 1], [ratio, 1]] @ weights = [phi_2, 2 * phi_3] / b.
             phi_2 = b / -h - 1
             phi_3 = phi_2 / -h - 0.5
             older = (phi_2 - 2 * phi_3) / b / (1 - ratio)
             weights = [older, phi_2 / b - older]
-    if arrived is not None:
-        slopes.append(arrived - here.picture)
-    change = sum((weight * slope for weight, slope in zip(weights, slopes, strict=False)), here.picture)
-    return sigma / here.sigma * here.sample - (1 - sigma) * b * change
+    if corrector is not None:
+        slopes.append(corrector - current.denoised)
+    change = sum((weight * slope for weight, slope in zip(weights, slopes, strict=False)), current.denoised)
+    return sigma / current.sigma * current.sample - (1 - sigma) * b * change

@@ -1,4 +1,4 @@
-"""Stories as data: what their files may hold, the templates, and the one graph that renders them.
+"""The core that the node pack and the driver share: story files, recipes, the graph of a story, and keys.
 
-Nothing here needs ComfyUI: the driver imports it too.
+Pure functions over plain data, without ComfyUI or torch.
 """

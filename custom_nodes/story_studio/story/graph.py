@@ -1,7 +1,4 @@
-"""Stories become one ComfyUI graph: all stills, then all clips, then the films; identical nodes stand once.
-
-Pure functions over plain data: no file is read and nothing is sent.
-"""
+"""One ComfyUI graph for stories: all stills, then all clips, then the films; identical nodes are merged."""
 
 from __future__ import annotations
 
@@ -17,14 +14,14 @@ Phase = Literal["still", "clip", "film"]
 
 
 class SceneId(NamedTuple):
-    """A scene among several stories: the story's number and the scene's id."""
+    """A scene among several stories: the index of the story and the id of the scene."""
 
     story: int
     scene: str
 
 
 class Files(NamedTuple):
-    """A scene's inputs as the server names them, below its input folder."""
+    """The input files of a scene, as paths in the server's input folder."""
 
     audio: str
     image: str | None
@@ -32,9 +29,13 @@ class Files(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """A story that is ready to be rendered: with its profile (or templates of its own) and its files.
+    """A story with everything its graph needs.
 
-    Without `clips` only its stills are made.
+    Attributes:
+        story: the story.
+        profile: its profile, with the story's own recipes in place.
+        files: the input files of each scene, by scene id.
+        clips: whether clips and the film are rendered, or only stills.
     """
 
     story: Story
@@ -44,15 +45,15 @@ class Plan:
 
 
 def plan_of(story: Story, files: dict[str, Files], load: Callable[[str, str], Recipe]) -> Plan:
-    """The plan of a story: its profile, with the templates of its own that it names.
+    """The plan of a story, with its profile and the recipes that it names itself.
 
     Args:
         story: the story.
-        files: what the server calls its files, by scene.
-        load: gives a template, from the name that the story has for it, and its kind.
+        files: the input files of each scene, by scene id.
+        load: returns a recipe for its name in the story and its kind, `still` or `clip`.
 
     Raises:
-        Problems: there is no such profile, and what `load` raises.
+        Problems: the profile does not exist, or from `load`.
     """
     profile = load_profile(story.profile)
     if own := story.image_settings.workflow:
@@ -63,7 +64,7 @@ def plan_of(story: Story, files: dict[str, Files], load: Callable[[str, str], Re
 
 
 class Owner(NamedTuple):
-    """What a node works for; `scene` is None if it serves several."""
+    """What a node belongs to; `scene` is None if it serves several."""
 
     phase: Phase
     scene: SceneId | None
@@ -71,13 +72,13 @@ class Owner(NamedTuple):
 
 @dataclass
 class Graph:
-    """An API workflow, and which of its nodes makes what.
+    """An API workflow, and what its nodes are for.
 
     Attributes:
-        nodes: the workflow, as ComfyUI's /prompt takes it.
-        owners: what each node works for.
-        stills, clips: the checkpoint node of each scene.
-        sheets, films: the node of each story's contact sheet and film; a story may lack its film.
+        nodes: the workflow as ComfyUI's /prompt expects it.
+        owners: what each node belongs to.
+        stills, clips: the Still and Clip node of each scene.
+        sheets, films: the Contact Sheet and Film node of each story; a story can be without a film.
     """
 
     nodes: Nodes = field(default_factory=dict)
@@ -89,7 +90,7 @@ class Graph:
     _known: dict[str, str] = field(default_factory=dict, repr=False)
 
     def add(self, owner: Owner, title: str, cls: str, /, **inputs: Any) -> Link:
-        """A node with these inputs, constants or links: the one that is there, or a new one."""
+        """Adds a node with these inputs, constants or links; an equal node is returned instead."""
         inputs = {name: list(value) if isinstance(value, Link) else value for name, value in inputs.items()}
         inputs = {name: value for name, value in inputs.items() if value is not None}
         key = json.dumps([cls, inputs], sort_keys=True)
@@ -104,13 +105,13 @@ class Graph:
             self.owners[node_id] = Owner(self.owners[node_id].phase, None)
         return Link(self._known[key])
 
-    def add_recipe(self, owner: Owner, template: Recipe, values: dict[str, Any]) -> Link:
-        """The result of a template whose parameters have these values: constants, or links to other nodes."""
+    def add_recipe(self, owner: Owner, recipe: Recipe, values: dict[str, Any]) -> Link:
+        """Adds a recipe with these parameter values, constants or links, and returns its result."""
         placed: dict[str, Link] = {}
-        by_node = {node: values[name] for name, node in template.parameters.items() if name in values}
-        by_node |= {node: _literal(by_node[node]) for node in template.encoded() & set(by_node)}
-        for node_id in template.ordered():
-            node, value = template.nodes[node_id], by_node.get(node_id)
+        by_node = {node: values[name] for name, node in recipe.parameters.items() if name in values}
+        by_node |= {node: _literal(by_node[node]) for node in recipe.encoded() & set(by_node)}
+        for node_id in recipe.ordered():
+            node, value = recipe.nodes[node_id], by_node.get(node_id)
             if isinstance(value, Link):
                 placed[node_id] = value
                 continue
@@ -122,11 +123,11 @@ class Graph:
                 inputs |= value if isinstance(value, dict) else {_value_input(node["inputs"]): value}
             title = node.get("_meta", {}).get("title", node["class_type"]).lstrip("$")
             placed[node_id] = self.add(owner, title, node["class_type"], **inputs)
-        return Link(placed[template.result.node].node, template.result.output)
+        return Link(placed[recipe.result.node].node, recipe.result.output)
 
 
 def build(plans: Sequence[Plan], without: frozenset[SceneId] = frozenset()) -> Graph:
-    """The graph of several stories, without the scenes that failed; a story without scenes makes nothing."""
+    """The graph of several stories without some scenes; a story without scenes adds nothing."""
     graph = Graph()
     last: Link | None = None
     for number, plan in enumerate(plans):
@@ -138,19 +139,19 @@ def build(plans: Sequence[Plan], without: frozenset[SceneId] = frozenset()) -> G
 
 
 def still_size(story: Story) -> tuple[int, int]:
-    """Width and height of a story's stills: as told, or the largest that its clips use without cropping."""
+    """Width and height of a story's stills: as specified, or the largest that clips use without cropping."""
     width, height = (side // 64 * 64 for side in story.video_settings.size)
     return story.image_settings.width or min(width, 2048), story.image_settings.height or min(height, 2048)
 
 
 def still_values(plan: Plan, scene: Scene) -> dict[str, Any]:
-    """The parameters of a scene's still, by name; what the story leaves out is the profile's."""
+    """The recipe parameters of a scene's still; what the story leaves out comes from the profile."""
     width, height = still_size(plan.story)
     settings = plan.story.image_settings
-    told = {"steps": settings.steps, "cfg": settings.cfg, "negative_prompt": settings.negative_prompt}
+    overrides = {"steps": settings.steps, "cfg": settings.cfg, "negative_prompt": settings.negative_prompt}
     return {
         **plan.profile.still_settings,
-        **{name: value for name, value in told.items() if value is not None},
+        **{name: value for name, value in overrides.items() if value is not None},
         "prompt": plan.story.prompt_of(scene),
         "subject": scene.prompt,
         "heading": scene.title or scene.id.replace("_", " "),
@@ -161,13 +162,17 @@ def still_values(plan: Plan, scene: Scene) -> dict[str, Any]:
 
 
 def clip_values(plan: Plan, scene: Scene) -> dict[str, Any]:
-    """The parameters of a scene's clip, by name, without its picture and its place in the order."""
+    """The recipe parameters of a scene's clip, except for its image and its order (`after`)."""
     width, height = plan.story.video_settings.size
     settings = plan.story.video_settings
-    told = {"steps": settings.sample_steps, "cfg": settings.cfg, "negative_prompt": settings.negative_prompt}
+    overrides = {
+        "steps": settings.sample_steps,
+        "cfg": settings.cfg,
+        "negative_prompt": settings.negative_prompt,
+    }
     return {
         **plan.profile.clip_settings,
-        **{name: value for name, value in told.items() if value is not None},
+        **{name: value for name, value in overrides.items() if value is not None},
         "prompt": scene.video_prompt,
         "audio": plan.files[scene.id].audio,
         "width": width,
@@ -177,21 +182,21 @@ def clip_values(plan: Plan, scene: Scene) -> dict[str, Any]:
 
 
 def warnings(plan: Plan) -> list[str]:
-    """Settings of the story that have no effect, each as a sentence."""
-    found = []
-    for kind, settings, template, start in (
+    """The settings of a story that have no effect, one sentence each."""
+    sentences = []
+    for kind, settings, recipe, defaults in (
         ("image_settings", plan.story.image_settings, plan.profile.still, plan.profile.still_settings),
         ("video_settings", plan.story.video_settings, plan.profile.clip, plan.profile.clip_settings),
     ):
         for name in sorted(settings.model_fields_set - {"workflow", "resolution"}):
-            if _parameter(name) not in template.parameters and getattr(settings, name) is not None:
-                found.append(
+            if _parameter(name) not in recipe.parameters and getattr(settings, name) is not None:
+                sentences.append(
                     f"{kind}.{name} has no effect: the profile {plan.story.profile!r} does not use it."
                 )
-        cfg = settings.cfg if settings.cfg is not None else start.get("cfg")
-        if "negative_prompt" in template.parameters and settings.negative_prompt and cfg == 1:
-            found.append(f"{kind}.negative_prompt has no effect at cfg 1: raise cfg, or leave it out.")
-    return found
+        cfg = settings.cfg if settings.cfg is not None else defaults.get("cfg")
+        if "negative_prompt" in recipe.parameters and settings.negative_prompt and cfg == 1:
+            sentences.append(f"{kind}.negative_prompt has no effect at cfg 1: raise cfg, or leave it out.")
+    return sentences
 
 
 def _parameter(setting: str) -> str:
@@ -207,14 +212,14 @@ def _add_stills(
         scene_id = SceneId(number, scene.id)
         if scene_id in without:
             continue
-        owner, own = Owner("still", scene_id), plan.files[scene.id].image
-        if own:
-            picture = graph.add(owner, "picture", "LoadImage", image=own)
+        owner, file = Owner("still", scene_id), plan.files[scene.id].image
+        if file:
+            image = graph.add(owner, "image", "LoadImage", image=file)
         else:
-            picture = graph.add_recipe(owner, plan.profile.still, still_values(plan, scene))
+            image = graph.add_recipe(owner, plan.profile.still, still_values(plan, scene))
         name = f"{plan.story.project_id}_{scene.id}"
         still = graph.add(
-            owner, "still", "StoryStudio_Still", image=picture, name=name, after=still, take=scene.still_take
+            owner, "still", "StoryStudio_Still", image=image, name=name, after=still, take=scene.still_take
         )
         graph.stills[scene_id] = still.node
         board = graph.add(
@@ -286,10 +291,10 @@ def _add_clips(
 
 
 def _literal(text: str) -> str:
-    """Words as they are said: without this, CLIPTextEncode takes (words:1.5) for weighted ones."""
+    """Escapes parentheses, which CLIPTextEncode would interpret as weights, as in (words:1.5)."""
     return text.replace("(", "\\(").replace(")", "\\)")
 
 
 def _value_input(inputs: dict[str, Any]) -> str:
-    """The input of a parameter node that holds its value: the first, as in stock primitives and loaders."""
+    """The input of a parameter node that holds its value: the first one in stock primitives and loaders."""
     return next(iter(inputs), "value")

@@ -1,8 +1,9 @@
 """Keys of finished stills and clips: a hash of the graph that they are made from.
 
-Node ids, names, order (`after`) and what a node's class does not take are not in a key, so a changed prompt
-has a new one, and another server or machine finds what is there. What is made from a still or clip has that
-one's key in its own: an earlier take, chosen again, leads to what was made from it then.
+Node ids, names, order (`after`) and inputs that a node's class does not declare are not part of a key, so
+another server or machine finds the results that exist. A constant counts the same whether it is typed or
+linked from a primitive node. The key of what is made from a still or clip includes the key of that still or
+clip, so choosing an earlier take leads to what was made from it before.
 """
 
 from __future__ import annotations
@@ -19,7 +20,31 @@ PASSING = {Kind.STILL.node: "image", Kind.CLIP.node: "video"}
 """The nodes that keep what goes through them, and the input that it comes by."""
 ORDER = "after"
 """The input that only says what a node waits for."""
+PRIMITIVES = frozenset(
+    ("PrimitiveBoolean", "PrimitiveFloat", "PrimitiveInt", "PrimitiveString", "PrimitiveStringMultiline")
+)
+"""Stock nodes whose output is their only widget, `value`."""
+UNDECLARED = object()
+"""Stands for the default of an input that the node's class does not declare."""
 Node = dict[str, Any]
+
+_LINKED = {
+    "prompt": "PrimitiveStringMultiline",
+    "text": "PrimitiveStringMultiline",
+    "heading": "PrimitiveString",
+    "width": "PrimitiveInt",
+    "height": "PrimitiveInt",
+    "seed": "PrimitiveInt",
+    "noise_seed": "PrimitiveInt",
+    "steps": "PrimitiveInt",
+    "cfg": "PrimitiveFloat",
+    "guidance": "PrimitiveFloat",
+}
+"""Inputs whose constants are hashed as the output of a primitive node; the others are hashed as typed.
+
+Version 0.1.0 hashed constants as they stood in the graph, and these are the inputs that recipes link to their
+parameters. A change here changes the keys of existing results.
+"""
 
 
 class Keys:
@@ -27,32 +52,65 @@ class Keys:
 
     Args:
         get_node: a node of an API workflow by its id.
-        taken_inputs: the inputs of a node that have a say in what it gives.
+        default_of: the constant at which an input has no effect, by class and name: the default of an
+            optional input, UNDECLARED, or None where each constant has one.
         fingerprint: what is known of the files that a node reads.
+        as_written: hash constants as they stand in the graph, as version 0.1.0 did, to find its results.
     """
 
     def __init__(
         self,
         get_node: Callable[[str], Node],
-        taken_inputs: Callable[[Node], dict[str, Any]],
+        default_of: Callable[[str, str], Any],
         fingerprint: Callable[[Node], str],
+        as_written: bool = False,
     ):
-        self._get_node, self._taken_inputs, self._fingerprint = get_node, taken_inputs, fingerprint
+        self._get_node, self._default_of, self._fingerprint = get_node, default_of, fingerprint
+        self._as_written = as_written
         self._known: dict[str, str] = {}
 
     def of(self, node_id: str) -> str:
-        """24 hexadecimal digits for what a node gives; of a Still or Clip, for what it is made from, or the
-        take that it is told to be."""
+        """24 hexadecimal digits for a node's output; for a Still or Clip, the key of its input, or the take
+        that is chosen in it."""
         if node_id not in self._known:
             node = self._get_node(node_id)
+            inputs = node["inputs"]
             if passed := PASSING.get(node["class_type"]):
-                given = node["inputs"]
-                self._known[node_id] = given.get("take") or self._of_value(given.get(passed))
+                take = self._constant(inputs.get("take"))
+                self._known[node_id] = take or self._of_value(inputs.get(passed))
             else:
-                inputs = sorted(self._taken_inputs(node).items())
-                parts = [part for name, value in inputs for part in (name, self._of_value(value))]
-                self._known[node_id] = hash_parts(node["class_type"], self._fingerprint(node), *parts)
+                self._known[node_id] = self._of_node(node)
         return self._known[node_id]
+
+    def _of_node(self, node: Node) -> str:
+        cls = node["class_type"]
+        parts = []
+        for name, written in sorted(node["inputs"].items()):
+            value = written if self._as_written else self._constant(written)
+            if name == ORDER:
+                continue
+            if not is_link(value):
+                default = self._default_of(cls, name)
+                if default is UNDECLARED and is_link(written):
+                    # ComfyUI ignores an undeclared constant, but passes an undeclared link to the node.
+                    value = written
+                elif default is UNDECLARED or value == default:
+                    continue
+            parts += [name, self._of_input(node, name, value)]
+        return hash_parts(cls, self._fingerprint(node), *parts)
+
+    def _of_input(self, node: Node, name: str, value: Any) -> str:
+        if self._as_written or is_link(value) or name not in _LINKED or self._is_typed_cfg(node, name):
+            return self._of_value(value)
+        primitive = {"class_type": _LINKED[name], "inputs": {"value": value}}
+        return hash_parts("output", "0", self._of_node(primitive))
+
+    def _is_typed_cfg(self, node: Node, name: str) -> bool:
+        # The one exception among the recipes: that of Z-Image Turbo has its cfg typed and no negative prompt.
+        negative = node["inputs"].get("negative")
+        if name != "cfg" or not is_link(negative):
+            return False
+        return self._get_node(negative[0])["class_type"] == "ConditioningZeroOut"
 
     def _of_value(self, value: Any) -> str:
         if not is_link(value):
@@ -60,6 +118,18 @@ class Keys:
             whole = isinstance(value, float) and value.is_integer()
             return hash_parts("constant", json.dumps(int(value) if whole else value, sort_keys=True))
         return hash_parts("output", str(value[1]), self.of(value[0]))
+
+    def _constant(self, value: Any) -> Any:
+        """The constant behind a link to a primitive node; any other value is returned unchanged."""
+        passed: set[str] = set()
+        end = value
+        while is_link(end):
+            node = self._get_node(end[0])
+            if end[0] in passed or node["class_type"] not in PRIMITIVES or "value" not in node["inputs"]:
+                return value
+            passed.add(end[0])
+            end = node["inputs"]["value"]
+        return end
 
 
 def hash_parts(*parts: str | bytes) -> str:

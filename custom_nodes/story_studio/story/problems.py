@@ -1,4 +1,4 @@
-"""Problems with what a user gave: gathered, so that all of them are reported at once."""
+"""Errors in what a user has written, collected so that all are reported together."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _PATH = re.compile(r"(?<![\w:/.-])/(?:[^\s/'\":;,]+/)+([^\s/'\":;,]*)")
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong.
+    """One error.
 
     Attributes:
-        where: the place in the user's file, like `scenes[1].audio` (with the line, if it is known).
-        what: what is wrong and what to do, one sentence.
+        where: the place in the user's file, such as `scenes[1].audio`, with the line if it is known.
+        what: what is wrong and what to do, in one sentence.
     """
 
     where: str
@@ -26,7 +26,7 @@ class Problem(NamedTuple):
 
 
 class Problems(Exception):
-    """Everything that is wrong with what was given; nothing was rendered."""
+    """All errors in a story or request; nothing was rendered."""
 
     def __init__(self, problems: Iterable[Problem]):
         self.problems = list(problems)
@@ -34,12 +34,12 @@ class Problems(Exception):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint at the known name that is nearest to a mistyped one, or at all of them."""
+    """A hint for a mistyped name: the most similar known name, or all of them."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}."
 
 
 def without_folders(text: str) -> str:
-    """A text for strangers: paths of this machine without their folders."""
+    """Strips the folders from absolute paths in a text that leaves this machine."""
     return _PATH.sub(r"\1", text)

@@ -1,15 +1,15 @@
-"""Templates: API workflows for one still or one clip, with parameters and a result found by their titles.
+"""Recipes: API workflows for one still or one clip, with parameters and a result marked by node titles.
 
-A parameter is a node titled `$name`: a stock primitive or loader node whose value is set, or whose links are
-replaced by another node's output. The result is what is linked into the node titled `$still` or `$clip`,
-usually a stock Save node, which makes the template run by itself too.
+A parameter is a node titled `$name`, a stock primitive or loader. Its value is set, or links to it are
+redirected to another node. The result is the output linked to the node titled `$still` or `$clip`, usually a
+stock Save node, so that the recipe can be run on its own.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from .problems import Problem, Problems, nearest
@@ -18,7 +18,7 @@ FOLDER = Path(__file__).resolve().parent.parent / "recipes"
 
 
 class Link(NamedTuple):
-    """An output of a node: the node's id and the output's number."""
+    """An output of a node: the node's id and the index of the output."""
 
     node: str
     output: int = 0
@@ -29,14 +29,20 @@ Nodes = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Recipe:
-    """A template: its nodes, the node of each parameter by name without `$`, and its result."""
+    """A recipe.
+
+    Attributes:
+        nodes: the API workflow.
+        parameters: the node id of each parameter, by its name without `$`.
+        result: the output that is the still or clip.
+    """
 
     nodes: Nodes
     parameters: dict[str, str]
     result: Link
 
     def encoded(self) -> set[str]:
-        """The nodes whose text goes into a text encoder, which takes parentheses for weights."""
+        """The nodes whose text goes to a CLIPTextEncode, which interprets parentheses as weights."""
         links = [
             node["inputs"].get("text")
             for node in self.nodes.values()
@@ -45,7 +51,7 @@ class Recipe:
         return {link[0] for link in links if is_link(link)}
 
     def ordered(self) -> list[str]:
-        """The ids of the nodes that the result is made from, each after those it is linked to."""
+        """The ids of the nodes upstream of the result, in topological order."""
         order: dict[str, None] = {}
 
         def visit(node_id: str) -> None:
@@ -60,7 +66,7 @@ class Recipe:
 
 
 class Profile(NamedTuple):
-    """A profile: what it is good for, its templates and the settings they start from."""
+    """A profile: a description, the recipes for stills and clips, and their default settings."""
 
     about: str
     still: Recipe
@@ -70,7 +76,7 @@ class Profile(NamedTuple):
 
 
 def is_link(value: Any) -> bool:
-    """Whether an input of an API workflow is linked, and not a constant."""
+    """Whether an input of an API workflow is a link rather than a constant."""
     return (
         isinstance(value, list)
         and len(value) == 2
@@ -80,29 +86,33 @@ def is_link(value: Any) -> bool:
 
 
 def profile_names() -> list[str]:
-    """The profiles there are, from the fastest to the best."""
+    """All profiles, from the fastest to the best."""
     return list(_profiles())
 
 
 def load_profile(name: str) -> Profile:
-    """The profile of this name.
+    """The profile with this name.
 
     Raises:
-        Problems: there is none.
+        Problems: there is no such profile.
     """
     if name not in _profiles():
-        raise Problems([Problem("profile", f"no profile {name!r}, {nearest(name, profile_names())}")])
+        raise Problems(
+            [Problem("profile", f"there is no profile {name!r}, {nearest(name, profile_names())}")]
+        )
     data = _profiles()[name]
     still, clip = (load_recipe(FOLDER / f"{data[kind]}.json", kind) for kind in ("still", "clip"))
     return Profile(data["about"], still, clip, data["still_settings"], data["clip_settings"])
 
 
 def load_recipe(path: Path, kind: str) -> Recipe:
-    """The template in an API workflow file; `kind` is `still` or `clip`.
+    """Reads a recipe from an API workflow file; `kind` is `still` or `clip`.
 
     Raises:
-        Problems: it cannot be read or is no template of this kind.
+        Problems: the file cannot be read or is not a recipe of this kind.
     """
+    if not path.is_file():
+        path = shipped_recipe(path.name) or path
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
@@ -110,8 +120,14 @@ def load_recipe(path: Path, kind: str) -> Recipe:
     return read_recipe(text, kind, str(path))
 
 
+def shipped_recipe(name: str) -> Path | None:
+    """The shipped recipe of a file name. Stories of version 0.1.0 name one by a path where it lay then."""
+    path = FOLDER / PurePosixPath(name).name
+    return path if path.is_file() else None
+
+
 def read_recipe(text: str, kind: str, name: str) -> Recipe:
-    """The template in an API workflow's text, as `load_recipe`; `name` is for messages."""
+    """Like `load_recipe`, from the text of an API workflow; `name` is for messages."""
 
     def wrong(what: str) -> Problems:
         return Problems([Problem(name, what)])
@@ -121,9 +137,10 @@ def read_recipe(text: str, kind: str, name: str) -> Recipe:
     except (ValueError, RecursionError) as error:
         raise wrong(f"cannot be read as a workflow: {error}") from None
     if not isinstance(nodes, dict) or not all(
-        isinstance(node, dict) and "class_type" in node for node in nodes.values()
+        isinstance(node, dict) and "class_type" in node and isinstance(node.get("inputs"), dict)
+        for node in nodes.values()
     ):
-        raise wrong("is no API workflow: export it from ComfyUI with Workflow > Export (API).")
+        raise wrong("is not an API workflow: export it from ComfyUI with Workflow > Export (API).")
     parameters: dict[str, str] = {}
     for node_id, node in nodes.items():
         title = node.get("_meta", {}).get("title", "")
@@ -131,23 +148,23 @@ def read_recipe(text: str, kind: str, name: str) -> Recipe:
             if title[1:] in parameters:
                 raise wrong(f"has two nodes titled {title}: keep one of them.")
             parameters[title[1:]] = node_id
-        for name, value in node["inputs"].items():
+        for input_name, value in node["inputs"].items():
             if is_link(value) and value[0] not in nodes:
                 raise wrong(
-                    f"input {name} of node {node_id} is linked to node {value[0]}, which is not there."
+                    f"input {input_name} of node {node_id} is linked to node {value[0]}, which does not "
+                    "exist: export the workflow again."
                 )
     end = parameters.pop(kind, None)
     links = [] if end is None else [value for value in nodes[end]["inputs"].values() if is_link(value)]
     if len(links) != 1:
-        raise wrong(f"needs one node titled ${kind} with one linked input: the {kind} that it makes.")
-    template = Recipe(nodes, parameters, Link(*links[0]))
+        raise wrong(f"needs one node titled ${kind} with one linked input, the rendered {kind}.")
+    recipe = Recipe(nodes, parameters, Link(*links[0]))
     try:
-        made_from = set(template.ordered())
+        upstream = set(recipe.ordered())
     except RecursionError:
-        raise wrong("has links that go in a circle.") from None
-    return Recipe(
-        nodes, {name: node for name, node in parameters.items() if node in made_from}, template.result
-    )
+        raise wrong("has links that form a loop: remove one of them.") from None
+    used = {name: node for name, node in parameters.items() if node in upstream}
+    return Recipe(nodes, used, recipe.result)
 
 
 def _profiles() -> dict[str, Any]:

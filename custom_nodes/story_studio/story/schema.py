@@ -1,4 +1,4 @@
-"""The story file: YAML or JSON, checked as a whole; the API's batch JSON is one as it stands."""
+"""The story file, YAML or JSON; the endpoint's batch JSON is also one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 MAX_SEED = 2**63 - 1
 DEFAULT_VIDEO_PROMPT = "Person speaking naturally"
 _MAX_LINES = 20_000
-"""Places noted for messages; YAML aliases can name the same place without end."""
+"""The most places whose lines are recorded for messages; YAML aliases can multiply them without limit."""
 _SIZES = {"480p": (832, 480), "720p": (1280, 720)}
 
 Id = Annotated[str, Field(pattern=ID_PATTERN, description="Letters, digits, `_`, `.` and `-`; at most 64.")]
@@ -47,18 +47,18 @@ def _check_resolution(value: str) -> str:
 Resolution = Annotated[
     str,
     AfterValidator(_check_resolution),
-    Field(description="480p, 720p, or WIDTHxHEIGHT: how many pixels a frame may have."),
+    Field(description="480p, 720p or WIDTHxHEIGHT; the product limits the pixels of a frame."),
 ]
 
 
 class Part(BaseModel):
-    """A part of what users write: unknown keys are errors."""
+    """A part of a story file or request; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
 
 class ImageSettings(Part):
-    """How stills are made. What is left out is the profile's or the template's."""
+    """How stills are rendered. What is left out comes from the profile or the recipe."""
 
     width: int | None = Field(
         default=None, ge=64, le=2048, multiple_of=16, description="Pixels, a multiple of 16."
@@ -68,62 +68,60 @@ class ImageSettings(Part):
     )
     steps: int | None = Field(default=None, ge=1, le=200, description="Sampling steps.")
     cfg: float | None = Field(
-        default=None, ge=1, le=30, description="Guidance; 1 ignores the negative prompt."
+        default=None, ge=1, le=30, description="Guidance scale; 1 ignores the negative prompt."
     )
-    negative_prompt: Prompt | None = Field(default=None, description="What no picture should show.")
-    workflow: str | None = Field(
-        default=None, description="A still template of your own: an API workflow file."
-    )
+    negative_prompt: Prompt | None = Field(default=None, description="What to avoid in all stills.")
+    workflow: str | None = Field(default=None, description="Your own still recipe: an API workflow file.")
 
 
 class VideoSettings(Part):
-    """How clips are made. What is left out is the profile's or the template's."""
+    """How clips are rendered. What is left out comes from the profile or the recipe."""
 
     resolution: Resolution = "480p"
     sample_steps: int | None = Field(default=None, ge=1, le=200, description="Sampling steps.")
     cfg: float | None = Field(
-        default=None, ge=1, le=30, description="Guidance; 1 ignores the negative prompt."
+        default=None, ge=1, le=30, description="Guidance scale; 1 ignores the negative prompt."
     )
-    negative_prompt: Prompt | None = Field(default=None, description="What no clip should show.")
-    workflow: str | None = Field(
-        default=None, description="A clip template of your own: an API workflow file."
-    )
+    negative_prompt: Prompt | None = Field(default=None, description="What to avoid in all clips.")
+    workflow: str | None = Field(default=None, description="Your own clip recipe: an API workflow file.")
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height whose product bounds a frame's pixels."""
+        """Width and height, whose product limits the pixels of a frame."""
         return _size(self.resolution)
 
 
 class FilmSettings(Part):
-    """How the clips become one film."""
+    """How the clips are joined to a film."""
 
-    join: Literal["cut", "crossfade"] = Field(default="cut", description="How scenes follow each other.")
-    crossfade_seconds: float = Field(default=0.5, ge=0.1, le=3, description="Length of a crossfade.")
+    join: Literal["cut", "crossfade"] = Field(default="cut", description="How scenes are joined.")
+    crossfade_seconds: float = Field(
+        default=0.5, ge=0.1, le=3, description="Duration of a crossfade in seconds."
+    )
     chapters: bool = Field(default=True, description="A chapter for each scene.")
     captions: bool = Field(
-        default=True, description="Captions from the scenes' `text`, to switch on in the player."
+        default=True, description="Captions from the scenes' `text`; viewers turn them on in the player."
     )
-    partial: bool = Field(default=False, description="Make the film even if a scene failed, without it.")
+    partial: bool = Field(
+        default=False, description="Render the film without failed scenes, instead of not at all."
+    )
 
 
 class Scene(Part):
-    """One scene: a prompt (or a picture of one's own) and a voice recording."""
+    """One scene: a prompt, or your own image, and a voice recording."""
 
     id: Id
-    prompt: Prompt = Field(default="", description="What the picture shows.")
-    audio: str = Field(min_length=1, description="The voice: a file beside the story, or an http(s) address.")
-    image: str | None = Field(
-        None, description="A picture to use instead of making one: a file or an address."
+    prompt: Prompt = Field(default="", description="What the image shows.")
+    audio: str = Field(
+        min_length=1, description="The voice recording: a path beside the story, or an http(s) URL."
     )
-    video_prompt: Prompt = Field(
-        default=DEFAULT_VIDEO_PROMPT, description="What happens while the voice is heard."
-    )
-    text: Prompt = Field(default="", description="What is said; becomes captions.")
-    title: str = Field(default="", max_length=200, description="Name of the scene's chapter.")
+    image: str | None = Field(None, description="Your own image instead of a rendered one: a path or a URL.")
+    video_prompt: Prompt = Field(default=DEFAULT_VIDEO_PROMPT, description="What happens in the clip.")
+    text: Prompt = Field(default="", description="What is said, for captions.")
+    title: str = Field(default="", max_length=200, description="Title of the scene's chapter.")
     seed: Seed | None = None
-    still_take: Take | None = Field(None, description="An earlier still to use, by its key.")
-    clip_take: Take | None = Field(None, description="An earlier clip to use, by its key.")
+    still_take: Take | None = Field(None, description="The key of an earlier still to use.")
+    clip_take: Take | None = Field(None, description="The key of an earlier clip to use.")
 
     @model_validator(mode="before")
     @classmethod
@@ -138,30 +136,30 @@ class Scene(Part):
         for ours, theirs in (("audio", "audio_url"), ("image", "image_url")):
             if theirs in value:
                 if ours in value:
-                    raise ValueError(f"has both `{ours}` and `{theirs}`: give one of them.")
+                    raise ValueError(f"has both `{ours}` and `{theirs}`: keep one of them.")
                 value[ours] = value.pop(theirs)
         return value
 
     @model_validator(mode="after")
-    def _needs_a_picture(self) -> Scene:
+    def _needs_an_image(self) -> Scene:
         if not self.prompt and not self.image:
-            raise ValueError("needs a `prompt` for its picture, or an `image` of its own.")
+            raise ValueError("needs a `prompt`, or its own `image`.")
         return self
 
 
 class Story(Part):
-    """A story: scenes in order, and how to make them."""
+    """A story: scenes in order, and how to render them."""
 
     project_id: Id
     title: str = Field(default="", max_length=200)
     profile: str = Field(default="standard", description="draft, turbo, standard or quality.")
-    style: Prompt = Field(default="", description="Joined to every scene's prompt.")
+    style: Prompt = Field(default="", description="Appended to the prompt of every scene.")
     seed: Seed = 0
     scenes: list[Scene] = Field(min_length=1, max_length=500)
     image_settings: ImageSettings = Field(default_factory=ImageSettings)
     video_settings: VideoSettings = Field(default_factory=VideoSettings)
     film: FilmSettings | None = Field(
-        default_factory=FilmSettings, description="How the clips become a film; false: they do not."
+        default_factory=FilmSettings, description="How the clips are joined to a film; false for no film."
     )
 
     @field_validator("film", mode="before")
@@ -173,43 +171,54 @@ class Story(Part):
     @classmethod
     def _not_reserved(cls, value: str) -> str:
         if value.lower() == STORE:
-            raise ValueError(f"{value!r} is the folder of finished stills and clips: choose another name.")
+            raise ValueError(f"{value!r} is the folder of all results: choose another name.")
         return value
 
     @field_validator("scenes")
     @classmethod
     def _distinct(cls, scenes: list[Scene]) -> list[Scene]:
-        # Compared as some file systems compare names, because ids become file names.
+        # Case-insensitive like some file systems, because ids become file names.
         ids = [scene.id.lower() for scene in scenes]
-        twice = sorted({scene.id for scene in scenes if ids.count(scene.id.lower()) > 1})
-        if twice:
-            raise ValueError(f"the ids {', '.join(twice)} are used more than once: give each scene its own.")
+        duplicates = sorted({scene.id for scene in scenes if ids.count(scene.id.lower()) > 1})
+        if duplicates:
+            raise ValueError(
+                f"the ids {', '.join(duplicates)} are used more than once: give each scene its own id."
+            )
         return scenes
 
     def seed_of(self, scene: Scene) -> int:
-        """The scene's own seed, or one from the story's seed and the scene's id, whatever its place."""
+        """The scene's own seed, or one derived from the story's seed and the scene's id, not its position."""
         return (
             scene.seed if scene.seed is not None else (self.seed + zlib.crc32(scene.id.encode())) & MAX_SEED
         )
 
     def prompt_of(self, scene: Scene) -> str:
-        """What the scene's picture shows, in the story's style."""
+        """The prompt of the scene's still, with the style of the story."""
         return ", ".join(part for part in (scene.prompt.rstrip(". ,"), self.style) if part)
 
 
 def parse(data: Any, default_id: str = "story", lines: dict[str, int] | None = None) -> Story:
-    """A story from JSON-like data; also the API's `{"input": {"task": "batch", ...}}`.
+    """A story from JSON-like data, or from the endpoint's `{"input": {"task": "batch", ...}}`.
+
+    Args:
+        data: the data.
+        default_id: `project_id` if the data has none.
+        lines: the line of each place, for messages.
 
     Raises:
-        Problems: everything that is wrong with it, each with its place.
+        Problems: all errors, each with its place.
     """
     if isinstance(data, dict) and isinstance(data.get("input"), dict):
         data = data["input"]
     if not isinstance(data, dict):
-        raise Problems([Problem("", "A story is a mapping with `scenes`: see workflows/demo/story.yaml.")])
+        raise Problems(
+            [Problem("", "A story is a mapping with a list of `scenes`: see workflows/demo/story.yaml.")]
+        )
     data = {"project_id": default_id, **data}
     if data.pop("task", "batch") != "batch":
-        raise Problems([Problem("task", "only the task `batch` is a story.")])
+        raise Problems(
+            [Problem("task", "only a request with task `batch` is a story: change it, or leave it out.")]
+        )
     try:
         return Story.model_validate(data)
     except ValidationError as error:
@@ -217,10 +226,10 @@ def parse(data: Any, default_id: str = "story", lines: dict[str, int] | None = N
 
 
 def load(path: Path) -> Story:
-    """The story in a YAML or JSON file.
+    """Reads a story from a YAML or JSON file.
 
     Raises:
-        Problems: it cannot be read, or everything that is wrong with it, each with its line.
+        Problems: the file cannot be read, or all errors in it, each with its line.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -232,7 +241,7 @@ def load(path: Path) -> Story:
 
 
 def read(text: str, path: Path) -> Story:
-    """The story in a YAML or JSON text, as `load`; the path is for messages and gives it a name."""
+    """Like `load`, from text; the path is for messages and the default `project_id`."""
     try:
         data, lines = _read(text)
     except (yaml.YAMLError, RecursionError) as error:
@@ -247,16 +256,16 @@ def read(text: str, path: Path) -> Story:
 
 
 def _read(text: str) -> tuple[Any, dict[str, int]]:
-    """The data of a YAML or JSON text, and the line of each place in it."""
+    """The data of a YAML or JSON text, and the line of each place."""
     lines: dict[str, int] = {}
     try:
-        # JSON may hold what YAML refuses, as tabs; then there are no lines to tell.
+        # Some JSON is not valid YAML, for example with tabs; its lines stay unknown.
         data = json.loads(text)
         with contextlib.suppress(yaml.YAMLError):
-            _note_lines(yaml.compose(text, yaml.SafeLoader), "", lines)
+            _record_lines(yaml.compose(text, yaml.SafeLoader), "", lines)
     except json.JSONDecodeError:
         data = yaml.safe_load(text)
-        _note_lines(yaml.compose(text, yaml.SafeLoader), "", lines)
+        _record_lines(yaml.compose(text, yaml.SafeLoader), "", lines)
     return data, lines
 
 
@@ -265,57 +274,58 @@ def _size(resolution: str) -> tuple[int, int]:
         return _SIZES[resolution]
     match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", resolution)
     if not match:
-        raise ValueError(f"{resolution!r} is no resolution: use 480p, 720p or WIDTHxHEIGHT.")
+        raise ValueError(f"{resolution!r} is not a resolution: use 480p, 720p or WIDTHxHEIGHT.")
     return int(match[1]), int(match[2])
 
 
-def _note_lines(node: yaml.Node | None, where: str, lines: dict[str, int]) -> None:
+def _record_lines(node: yaml.Node | None, where: str, lines: dict[str, int]) -> None:
     if node is None or len(lines) > _MAX_LINES:
         return
     lines[where.removeprefix("input.")] = node.start_mark.line + 1
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            _note_lines(value, f"{where}.{key.value}".lstrip("."), lines)
+            _record_lines(value, f"{where}.{key.value}".lstrip("."), lines)
             lines[f"{where}.{key.value}".lstrip(".").removeprefix("input.")] = key.start_mark.line + 1
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
-            _note_lines(value, f"{where}[{index}]", lines)
+            _record_lines(value, f"{where}[{index}]", lines)
 
 
 def problem_of(detail: Any, lines: dict[str, int], root: type[BaseModel] = Story) -> Problem:
-    """What one of pydantic's errors means for whom wrote the data.
+    """Translates one of pydantic's errors for the author of the data.
 
     Args:
-        detail: of ValidationError.errors().
+        detail: an element of ValidationError.errors().
         lines: the line of each place, as far as known.
-        root: the model that the data were to be.
+        root: the model that was validated.
     """
     where = ""
     for part in detail["loc"]:
         where += f"[{part}]" if isinstance(part, int) else f".{part}"
     where = where.lstrip(".")
     what = detail["msg"].removeprefix("Value error, ")
+    value = repr(str(detail["input"])[:80])
     if detail["type"] == "extra_forbidden":
         what = f"unknown key, {nearest(str(detail['loc'][-1]), _known_keys(root, detail['loc'][:-1]))}"
     elif detail["type"] == "missing":
         field = _model_at(root, detail["loc"][:-1]).model_fields.get(str(detail["loc"][-1]))
-        what = "is missing: " + ((field.description if field else None) or "give it.")
+        what = "is missing: " + ((field.description if field else None) or "add it.")
     elif detail["type"] == "string_pattern_mismatch" and where.endswith("_take"):
-        what = f"{str(detail['input'])[:80]!r} is no take: give the 24 digits that `takes` shows for it."
+        what = f"{value} is not a take: use the 24 digits that `story-studio takes` lists."
     elif detail["type"] == "string_pattern_mismatch":
-        what = f"{str(detail['input'])[:80]!r} is no id: use letters, digits, `_`, `.` and `-`, 64 at most."
+        what = f"{value} is not a valid id: use letters, digits, `_`, `.` and `-`, 64 at most."
     elif not detail["msg"].startswith("Value error"):
-        what = f"{str(detail['input'])[:80]!r} is wrong: {what[0].lower()}{what[1:]}."
+        what = f"{value} is not valid: {what[0].lower()}{what[1:]}."
     line = lines.get(where) or lines.get(where.rpartition(".")[0])
     return Problem(f"{where} (line {line})" if line else where, what)
 
 
 def _model_at(root: type[BaseModel], location: tuple) -> type[BaseModel]:
-    found = root
+    model = root
     for part in location:
-        field = found.model_fields.get(str(part))
-        found = next(_models_in(field.annotation), found) if field else found
-    return found
+        field = model.model_fields.get(str(part))
+        model = next(_models_in(field.annotation), model) if field else model
+    return model
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -1,1 +1,1 @@
-"""Images that are drawn: title cards and contact sheets."""
+"""Drawn images: title cards and contact sheets."""

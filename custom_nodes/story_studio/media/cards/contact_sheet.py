@@ -1,4 +1,4 @@
-"""All stills of a story on one sheet, with their names and prompts."""
+"""Contact sheets: all stills of a story on one page, with their names and prompts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BRIGHT, _SOFT, _ACCENT = (240, 238, 233), (158, 156, 152), (222, 178, 116)
 
 
 class _Grid(NamedTuple):
-    """Where things go; all but `columns` and `rows` in pixels."""
+    """The layout of a sheet; everything except `columns` and `rows` is in pixels."""
 
     columns: int
     rows: int
@@ -39,38 +39,38 @@ class _Grid(NamedTuple):
 
 
 def compose(stills: Sequence[tuple[Image.Image, str, str]], title: str = "") -> Image.Image:
-    """Compose 1 to some 200 stills, each `(picture, name, prompt)`, to one RGB sheet.
+    """Arranges stills, each `(image, name, prompt)`, on one RGB sheet of at most 4000 pixels a side.
 
-    It has at most 4000 pixels a side. Pictures keep their shape; each has its number, its name and two
-    lines of its prompt underneath.
-    Raises ValueError without stills.
+    Suited to about 200 stills. They keep their aspect ratio; below each are its number, its name and two
+    lines of its prompt. Raises ValueError if there are no stills.
     """
     if not stills:
-        raise ValueError("A contact sheet needs at least one still.")
+        raise ValueError("A contact sheet needs at least one still: add a scene.")
     grid = _grid(len(stills), _shape(stills), bool(title))
     sheet = Image.new("RGB", (grid.width, grid.height), _GROUND)
     if title:
         _draw_header(sheet, grid, title, len(stills))
-    for index, (picture, name, prompt) in enumerate(stills):
+    for index, (image, name, prompt) in enumerate(stills):
         row, column = divmod(index, grid.columns)
         x = grid.margin + column * (grid.thumb_width + grid.gap)
         y = grid.margin + grid.header + row * (grid.thumb_height + grid.caption + grid.gap)
-        _place(sheet, picture, x, y, grid)
+        _paste(sheet, image, x, y, grid)
         _draw_caption(sheet, x, y + grid.thumb_height, f"{index + 1}", name, prompt, grid)
     return sheet
 
 
 def _shape(stills: Sequence[tuple[Image.Image, str, str]]) -> float:
-    """Width by height of the frame all pictures are put in."""
-    return min(2.4, max(0.5, median(picture.width / picture.height for picture, _, _ in stills)))
+    """The aspect ratio of the cells, width by height."""
+    return min(2.4, max(0.5, median(image.width / image.height for image, _, _ in stills)))
 
 
 def _grid(count: int, shape: float, titled: bool) -> _Grid:
     candidates = [_scaled(count, columns, shape, titled) for columns in range(1, count + 1)]
-    return min(candidates, key=lambda grid: _unpleasing(grid, count))
+    return min(candidates, key=lambda grid: _penalty(grid, count))
 
 
-def _unpleasing(grid: _Grid, count: int) -> float:
+def _penalty(grid: _Grid, count: int) -> float:
+    """How far a layout is from a sheet of about 3:2 without empty cells."""
     empty = (grid.columns * grid.rows - count) / count
     return abs(math.log(grid.width / grid.height / 1.45)) + 0.8 * empty
 
@@ -86,7 +86,7 @@ def _scaled(count: int, columns: int, shape: float, titled: bool) -> _Grid:
 
 
 def _sized(columns: int, rows: int, thumb: int, shape: float, titled: bool) -> _Grid:
-    # Portrait pictures get narrower cells, so that all stills are about the same area.
+    # Narrower cells for portrait stills, so that the area of a still is about the same for all shapes.
     width = round(thumb * min(1.0, math.sqrt(shape / 1.2)))
     gap = max(6, round(width * 0.075))
     text = _text_size(width)
@@ -106,10 +106,10 @@ def _text_size(thumb_width: int) -> float:
     return max(7.0, 0.038 * thumb_width)
 
 
-def _place(sheet: Image.Image, picture: Image.Image, x: int, y: int, grid: _Grid) -> None:
-    scale = min(grid.thumb_width / picture.width, grid.thumb_height / picture.height)
-    size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
-    thumb = picture.convert("RGB").resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+def _paste(sheet: Image.Image, image: Image.Image, x: int, y: int, grid: _Grid) -> None:
+    scale = min(grid.thumb_width / image.width, grid.thumb_height / image.height)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    thumb = image.convert("RGB").resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
     free = grid.thumb_width - thumb.width, grid.thumb_height - thumb.height
     if max(free) > 1:
         sheet.paste(_PANEL, (x, y, x + grid.thumb_width, y + grid.thumb_height))

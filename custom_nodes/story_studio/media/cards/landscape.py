@@ -1,4 +1,4 @@
-"""Quiet abstract landscapes to set text on."""
+"""Calm abstract landscapes as a background for text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Palette:
-    """Colours as RGB from 0 to 1; all dark enough for light text."""
+    """RGB colours, 0 to 1; all but `light` are dark enough for light text."""
 
     sky: np.ndarray
     horizon: np.ndarray
@@ -38,7 +38,7 @@ PALETTES = (
 
 @dataclass(frozen=True)
 class Sun:
-    """A sun or moon at (x, y) with a `radius`, all in pixels; without a radius there is only its shine."""
+    """A sun or moon at (x, y) with a `radius`, all in pixels; at radius 0 only its glow is visible."""
 
     x: float
     y: float
@@ -46,22 +46,22 @@ class Sun:
 
 
 def landscape(width: int, height: int, palette: Palette, sun: Sun, rng: np.random.Generator) -> np.ndarray:
-    """Paint a picture, float32 [height, width, 3] from 0 to 1; the same `rng` state paints the same one."""
+    """Paints a landscape, float32 [height, width, 3], 0 to 1, determined by the state of `rng`."""
     scene = _Scene(width, height, palette, sun, rng)
-    scene.shine()
+    scene.glow()
     kind = int(rng.integers(3))
     if kind == 0:
-        scene.ranges(5, 0.60, reach=0.075, detail=0.36)
+        scene.hills(5, 0.60, reach=0.075, detail=0.36)
     elif kind == 1:
-        scene.ranges(5, 0.56, reach=0.11, detail=0.47, sharp=True)
+        scene.hills(5, 0.56, reach=0.11, detail=0.47, sharp=True)
     else:
-        scene.ranges(2, 0.64, reach=0.05, detail=0.42)
+        scene.hills(2, 0.64, reach=0.05, detail=0.42)
         scene.sea(0.69)
     return scene.finished()
 
 
 class _Scene:
-    """A picture while it is painted, from back to front. Places are in shares of its height."""
+    """An image painted from back to front. Coordinates are fractions of its height."""
 
     def __init__(self, width: int, height: int, palette: Palette, sun: Sun, rng: np.random.Generator) -> None:
         self.palette, self.sun, self.rng = palette, sun, rng
@@ -69,16 +69,16 @@ class _Scene:
         self.down = ((np.arange(height, dtype=np.float32) + 0.5) / height)[:, None]
         self.along = ((np.arange(width, dtype=np.float32) + 0.5) / height)[None]
         dusk = (self.down / 0.72).clip(0, 1)[..., None] ** 1.4
-        self.picture = np.repeat(_mix(palette.sky, palette.horizon, dusk), width, axis=1)
+        self.image = np.repeat(_mix(palette.sky, palette.horizon, dusk), width, axis=1)
 
-    def cover(self, colour: np.ndarray, share: np.ndarray) -> None:
-        self.picture += (colour - self.picture) * share[..., None]
+    def cover(self, colour: np.ndarray, opacity: np.ndarray) -> None:
+        self.image += (colour - self.image) * opacity[..., None]
 
     def below(self, line: np.ndarray | float) -> np.ndarray:
-        """1 below the line, 0 above it, and in between where it crosses a pixel."""
+        """A mask: 1 below the line, 0 above it, antialiased."""
         return ((self.down - line) * self.height + 0.5).clip(0, 1)
 
-    def shine(self) -> None:
+    def glow(self) -> None:
         distance = np.hypot(self.along * self.height - self.sun.x, self.down * self.height - self.sun.y)
         spread = distance / self.unit
         halo = 0.30 * np.exp(-((spread / 0.25) ** 2)) + 0.18 * np.exp(-spread / 0.07)
@@ -86,7 +86,7 @@ class _Scene:
         self.cover(self.palette.light, np.maximum(halo, disc))
 
     def skyline(self, detail: float, sharp: bool) -> np.ndarray:
-        """Roughly -1 to 1 for each column."""
+        """Heights for each column, roughly -1 to 1."""
         line = np.zeros_like(self.along)
         frequency, size = float(self.rng.uniform(0.35, 0.6)), 1.0
         for _ in range(8):
@@ -95,8 +95,8 @@ class _Scene:
             frequency, size = frequency * float(self.rng.uniform(1.8, 2.3)), size * detail
         return line * (1 - detail)
 
-    def ranges(self, count: int, top: float, *, reach: float, detail: float, sharp: bool = False) -> None:
-        """Hills or mountains, `count` behind each other, hazier the farther they are."""
+    def hills(self, count: int, top: float, *, reach: float, detail: float, sharp: bool = False) -> None:
+        """`count` ridges of hills or mountains, hazier with distance."""
         for i in range(count):
             nearness = i / (count - 1)
             level = top + (0.9 - top) * nearness**1.1
@@ -107,7 +107,7 @@ class _Scene:
             self.cover(_mix(ground, self.palette.horizon, mist), self.below(line))
 
     def sea(self, shore: float) -> None:
-        """Water with the sun's glitter."""
+        """Water with the glitter of the sun."""
         depth = ((self.down - shore) / (1 - shore)).clip(0, 1)
         far = _mix(self.palette.horizon, self.palette.near, 0.35)
         self.cover(_mix(far, self.palette.near, depth[..., None] ** 0.6), self.below(shore))
@@ -118,11 +118,11 @@ class _Scene:
 
     def finished(self) -> np.ndarray:
         away = (self.along / self.along.max() - 0.5) ** 2 + (self.down - 0.5) ** 2
-        self.picture *= 1 - 0.5 * away[..., None]
-        # The grain also hides the steps of 8-bit gradients.
-        grain = self.rng.normal(0, 0.009, (*self.picture.shape[:2], 1)).astype(np.float32)
-        return (self.picture + grain).clip(0, 1)
+        self.image *= 1 - 0.5 * away[..., None]
+        # The grain also hides banding in 8-bit gradients.
+        grain = self.rng.normal(0, 0.009, (*self.image.shape[:2], 1)).astype(np.float32)
+        return (self.image + grain).clip(0, 1)
 
 
-def _mix(first: np.ndarray, second: np.ndarray, share: np.ndarray | float) -> np.ndarray:
-    return first + (second - first) * share
+def _mix(first: np.ndarray, second: np.ndarray, weight: np.ndarray | float) -> np.ndarray:
+    return first + (second - first) * weight

@@ -1,4 +1,4 @@
-"""Setting text in pictures: a font that has the letters, lines that fit, and marks."""
+"""Text in images: fonts with the required glyphs, line breaking and fitting, and the DRAFT mark."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from PIL import Image, ImageDraw, ImageFont
 from .linebreak import parts
 
 LEADING = 1.38
-"""Distance of two lines, in font sizes."""
+"""Line spacing, in font sizes."""
 
 MARGIN = 0.085
-"""Free border of a picture with text, in shares of its shorter side."""
+"""Margin of an image with text, as a fraction of its shorter side."""
 
-# Pillow's own font has ASCII and little more. These are looked at in order for a text that needs more.
+# Pillow's built-in font has little more than ASCII. For other text, these are tried in order.
 _SYSTEM_FONTS = (
     ("/usr/share/fonts/truetype/noto/NotoSans-Regular.ttf", 0),
     ("/usr/share/fonts/truetype/liberation/LiberationSans-Regular.ttf", 0),
@@ -44,7 +44,7 @@ _NARROW = 5  # letters in one font size
 
 @dataclass(frozen=True)
 class Face:
-    """A font at any size; `file` is empty for Pillow's own."""
+    """A font at any size; an empty `file` means Pillow's built-in font."""
 
     file: str = ""
     index: int = 0
@@ -54,7 +54,7 @@ class Face:
         return _opened(self.file, self.index, max(1.0, round(size * 4) / 4))
 
     def lacks(self, letters: frozenset[str]) -> frozenset[str]:
-        """Those of `letters` it has no picture of."""
+        """Those of `letters` that the font has no glyph for."""
         return frozenset(letter for letter in letters if _drawn(self, letter) == _drawn(self, "\U0010fffe"))
 
 
@@ -80,7 +80,7 @@ def _opened(file: str, index: int, size: float) -> ImageFont.FreeTypeFont:
 
 @dataclass(frozen=True)
 class Block:
-    """Lines of text at `size` pixels, with `tracking` font sizes between letters; `cut` if there was more."""
+    """Lines of text at `size` pixels, with `tracking` font sizes between letters; `cut` if truncated."""
 
     lines: tuple[str, ...]
     face: Face
@@ -90,24 +90,24 @@ class Block:
 
     @property
     def height(self) -> float:
-        """Of all lines, in pixels."""
+        """Height of all lines in pixels."""
         return len(self.lines) * self.size * LEADING
 
     @property
     def width(self) -> float:
-        """Of the longest line, in pixels."""
+        """Width of the longest line in pixels."""
         return max(map(self._line_width, self.lines), default=0.0)
 
     def _line_width(self, line: str) -> float:
         return self.size * (_width(self.face, line) + self.tracking * max(0, len(line) - 1))
 
-    def draw(self, picture: Image.Image, x: float, y: float, fill: tuple[int, ...]) -> None:
-        """Draw into an RGB or RGBA picture with the upper left corner at (x, y) pixels."""
+    def draw(self, image: Image.Image, x: float, y: float, fill: tuple[int, ...]) -> None:
+        """Draws into an RGB or RGBA image with the upper left corner at (x, y) pixels."""
         for number, line in enumerate(self.lines):
-            self._draw_line(picture, line, x, y + number * self.size * LEADING, fill)
+            self._draw_line(image, line, x, y + number * self.size * LEADING, fill)
 
-    def _draw_line(self, picture: Image.Image, line: str, x: float, y: float, fill: tuple[int, ...]) -> None:
-        # Drawn as large as measured and scaled down: small fonts snap letters to whole pixels, unevenly.
+    def _draw_line(self, image: Image.Image, line: str, x: float, y: float, fill: tuple[int, ...]) -> None:
+        # Drawn at the measured size and scaled down, because small fonts snap letters to whole pixels.
         finer = max(1, min(16, math.ceil(_MEASURE / self.size)))
         left, top = math.floor(x), math.floor(y)
         margin = math.ceil(self.size)
@@ -120,14 +120,13 @@ class Block:
             draw.text((pen, baseline), run, font=font, fill=255, anchor="ls")
             pen += font.getlength(run) + self.tracking * self.size * finer
         mask = mask.reduce(finer)
-        picture.paste(fill, (left - margin, top), mask)
+        image.paste(fill, (left - margin, top), mask)
 
 
 def prepared(text: str) -> tuple[str, Face]:
-    """The text as it can be drawn, and the face to draw it in.
+    """The text as it can be drawn, and the font for it.
 
-    That is a face with all its letters if this machine has one; else letters lose their accents or, at worst,
-    become boxes.
+    If no font of this machine has all letters, missing ones lose their accents or, at worst, become boxes.
     """
     text = unicodedata.normalize("NFC", "".join(c for c in text if c.isprintable() or c.isspace()))
     letters = frozenset(letter for letter in text if not letter.isspace())
@@ -147,7 +146,7 @@ def _face(letters: frozenset[str]) -> Face:
     best, missing = Face(), Face().lacks(letters)
     if not missing:
         return best
-    for candidate in (*(Face(*font) for font in _SYSTEM_FONTS), *_asked(letters, missing)):
+    for candidate in (*(Face(*font) for font in _SYSTEM_FONTS), *_fontconfig_faces(letters, missing)):
         try:
             lacking = candidate.lacks(letters)
         except OSError:
@@ -159,8 +158,8 @@ def _face(letters: frozenset[str]) -> Face:
     return best
 
 
-def _asked(letters: frozenset[str], missing: frozenset[str]) -> list[Face]:
-    """What fontconfig, if there is one, has for the missing letters."""
+def _fontconfig_faces(letters: frozenset[str], missing: frozenset[str]) -> list[Face]:
+    """The font that fontconfig, if installed, suggests for the missing letters."""
     if not shutil.which("fc-match"):
         return []
     language = "ja" if any("\u3040" <= c <= "\u30ff" for c in letters) else "zh-cn"
@@ -176,11 +175,11 @@ def _asked(letters: frozenset[str], missing: frozenset[str]) -> list[Face]:
 
 
 def fitted(text: str, width: float, height: float, largest: float, smallest: float) -> Block:
-    """Set `text` as large as it fits in `width` x `height` pixels, between two font sizes in pixels.
+    """Sets `text` as large as it fits into `width` x `height` pixels, between two font sizes in pixels.
 
-    Long words are broken, and text too long even for the smallest size is cut and ends in an ellipsis.
+    Long words are broken. Text that is too long even at the smallest size ends in an ellipsis.
     """
-    # What could not fit even in the narrowest letters need not be measured.
+    # Text that would not fit even in the narrowest letters need not be measured.
     most = (height / (smallest * LEADING) + 1) * (width / smallest + 1) * _NARROW
     text, face = prepared(text[: math.ceil(most)])
     pieces = _measured(text, face)
@@ -194,12 +193,12 @@ def fitted(text: str, width: float, height: float, largest: float, smallest: flo
     lines = _wrapped(pieces, width / size)
     room = max(1, int(height / (size * LEADING) + 0.01))
     if len(lines) <= room:
-        return Block(tuple(_evened(pieces, lines, width / size)), face, size)
+        return Block(tuple(_balanced(pieces, lines, width / size)), face, size)
     return Block((*lines[: room - 1], _cut(lines[room - 1], face, width / size)), face, size, cut=True)
 
 
 def draft_mark(unit: float) -> Image.Image:
-    """The word DRAFT in a thin frame, RGBA, for a picture whose sides' geometric mean is `unit` pixels."""
+    """The word DRAFT in a thin frame, RGBA; `unit` is the geometric mean of the image's sides in pixels."""
     size = max(6.5, 0.0165 * unit)
     word = Block(("DRAFT",), Face(), size, tracking=0.14)
     width, height = round(word.width + 1.24 * size), round(2 * size)
@@ -211,13 +210,13 @@ def draft_mark(unit: float) -> Image.Image:
 
 
 def mark_corner(width: int, height: int, mark: Image.Image) -> tuple[int, int]:
-    """Where the mark's upper left corner belongs in a picture of `width` x `height` pixels: lower right."""
+    """The upper left corner of the mark in the lower right of an image of `width` x `height` pixels."""
     margin = MARGIN * min(width, height)
     return max(0, round(width - margin - mark.width)), max(0, round(height - margin - mark.height))
 
 
 _Piece = tuple[str, float, float]
-"""A part of the text, its width without and with the space after it; in font sizes."""
+"""A part of the text, and its width without and with trailing space, in font sizes."""
 
 
 def _measured(text: str, face: Face) -> list[_Piece]:
@@ -240,8 +239,8 @@ def _wrapped(pieces: Sequence[_Piece], width: float) -> list[str]:
     return [*lines, line.rstrip()] if line else lines
 
 
-def _evened(pieces: Sequence[_Piece], lines: list[str], width: float) -> list[str]:
-    """The same number of lines, but none left with a single word."""
+def _balanced(pieces: Sequence[_Piece], lines: list[str], width: float) -> list[str]:
+    """The same number of lines, of similar length, so that no line has a single word."""
     narrow, wide = 0.5 * width, width
     for _ in range(6):
         middle = (narrow + wide) / 2

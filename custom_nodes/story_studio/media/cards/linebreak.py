@@ -1,10 +1,10 @@
-"""Where text may break, in any language."""
+"""Line break opportunities in text of any language."""
 
 from __future__ import annotations
 
 import re
 
-# Chinese and Japanese may break anywhere, but not before closing or after opening punctuation.
+# Chinese and Japanese can break anywhere except before closing and after opening punctuation.
 _IDEOGRAPH = "\u3005\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _CLOSING, _OPENING = "、。，．：；？！”’」』）》】…ー", "“‘「『（《【"
 _PART = re.compile(
@@ -13,5 +13,5 @@ _PART = re.compile(
 
 
 def parts(text: str) -> list[str]:
-    """The smallest parts that a line may break between, each with the one space after it, if any."""
+    """Splits text at all line break opportunities; each part includes a following space."""
     return [part for part in _PART.findall(" ".join(text.split())) if part]

@@ -1,4 +1,4 @@
-"""A card that stands in for a scene's picture in a draft: its prompt, set on a quiet landscape."""
+"""Title cards, the stills of a draft: the prompt of a scene on a painted landscape."""
 
 from __future__ import annotations
 
@@ -26,11 +26,17 @@ class _Box(NamedTuple):
 def paint(
     text: str, width: int, height: int, heading: str = "", seed: int = 0, mark: bool = True
 ) -> Image.Image:
-    """Paint a draft card, an RGB picture of `width` x `height` pixels (64 to 2048 each).
+    """Paints a title card; equal arguments give the same image.
 
-    `text` is set as large as it fits and never overflows; what is too long for the smallest legible size
-    is cut and ends in an ellipsis. `heading` stands above it in small capitals. The same arguments give the
-    same picture. `mark` puts the word DRAFT into the lower right corner.
+    Args:
+        text: set as large as it fits; too long even for the smallest legible size, it ends in an ellipsis.
+        width, height: size of the card in pixels, 64 to 2048 each.
+        heading: set above the text in small capitals.
+        seed: chooses colours and landscape.
+        mark: whether the lower right corner has the word DRAFT.
+
+    Returns:
+        an RGB image.
     """
     rng = np.random.default_rng(list(hashlib.sha256(f"{seed}\n{text}".encode()).digest()))
     palette = PALETTES[rng.integers(len(PALETTES))]
@@ -46,18 +52,18 @@ def paint(
     top = max(margin, 0.40 * height - (above + block.height) / 2)
     box = _Box(margin, top, max(block.width, title.width), above + block.height)
     ground = landscape(width, height, palette, _sun(width, height, box, rng), rng)
-    picture = _veiled(ground, box)
-    title.draw(picture, margin, top, accent)
+    image = _darkened(ground, box)
+    title.draw(image, margin, top, accent)
     if title.lines:
-        _rule(ImageDraw.Draw(picture), margin, top + 1.62 * title.size, unit, accent)
-    block.draw(picture, margin, top + above, _INK)
+        _rule(ImageDraw.Draw(image), margin, top + 1.62 * title.size, unit, accent)
+    block.draw(image, margin, top + above, _INK)
     if mark:
-        picture.paste(label, mark_corner(width, height, label), label)
-    return picture
+        image.paste(label, mark_corner(width, height, label), label)
+    return image
 
 
 def _body(text: str, width: int, height: int, margin: float, above: float, below: float) -> Block:
-    """The text in large type beside the light, or smaller over the whole card."""
+    """The text in large type beside the sun, or smaller across the whole card."""
     unit = math.sqrt(width * height)
     whole = width - 2 * margin
     beside = fitted(text, min(whole, 0.60 * unit), 0.48 * height - above, 0.072 * unit, 0.038 * unit)
@@ -68,7 +74,7 @@ def _body(text: str, width: int, height: int, margin: float, above: float, below
 
 
 def _sun(width: int, height: int, text: _Box, rng: np.random.Generator) -> Sun:
-    """Beside the text if there is room, else above it, else only its shine: text needs a dark ground."""
+    """Beside the text if there is room, else above it, else only a glow: text needs a dark background."""
     x, y = float(rng.uniform(0.64, 0.84)) * width, float(rng.uniform(0.24, 0.44)) * height
     radius = float(rng.uniform(0.034, 0.064)) * math.sqrt(width * height)
     room = 1.8 * radius
@@ -80,8 +86,8 @@ def _sun(width: int, height: int, text: _Box, rng: np.random.Generator) -> Sun:
     return Sun(x, 0.1 * height, 0)
 
 
-def _veiled(ground: np.ndarray, text: _Box) -> Image.Image:
-    """Darken softly behind the text, the more the more text there is."""
+def _darkened(ground: np.ndarray, text: _Box) -> Image.Image:
+    """Darkens the background behind the text with soft edges, more for more text."""
     height, width, _ = ground.shape
     small = Image.new("L", (max(1, width // 8), max(1, height // 8)))
     box = (0, text.top, text.left + text.width, text.top + text.height)
@@ -95,7 +101,7 @@ def _veiled(ground: np.ndarray, text: _Box) -> Image.Image:
 
 
 def _rule(draw: ImageDraw.ImageDraw, x: float, y: float, unit: float, colour: tuple[int, ...]) -> None:
-    # In whole pixels: of fractions y + 1 - 1 may round to less than y, which Pillow refuses.
+    # In whole pixels, because for fractions y + 1 - 1 can round to less than y, which Pillow rejects.
     left, top = round(x), round(y)
     width, height = max(1, round(0.055 * unit)), max(1, round(0.0022 * unit))
     draw.rectangle([left, top, left + width - 1, top + height - 1], fill=colour)

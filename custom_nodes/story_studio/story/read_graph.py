@@ -1,0 +1,279 @@
+"""A story read from an API workflow: the reverse of `graph.py`, also for workflows that an artist changed.
+
+Pure functions over plain data: no file is read and nothing is sent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from . import graph
+from .problems import Problem, Problems
+from .read_settings import film_settings, image_settings, nearest_profile, video_settings
+from .recipes import Nodes, Profile, load_profile
+from .results import STORE, Kind
+from .scenes import CanvasScene, Workflow, read_scenes, source_of
+from .schema import DEFAULT_VIDEO_PROMPT, ID_PATTERN, MAX_SEED, Scene, Story, parse
+
+Inputs = dict[str, Any]
+
+
+class StoryFile(NamedTuple):
+    """What a workflow says, as a story file.
+
+    Attributes:
+        data: the story file's data, without what the profile or a default gives. Audio files and images have
+            their names in ComfyUI's input folder.
+        warnings: sentences about what is missing or wrong in the story, or has no place in it.
+    """
+
+    data: dict[str, Any]
+    warnings: list[str]
+
+
+class _SceneInputs(NamedTuple):
+    """A scene's nodes, and what is read from them in several places.
+
+    Attributes:
+        scene: its nodes.
+        id: its id in the story.
+        image: the name of its own image; None if its still is generated.
+        drawn: the whole prompt of its still, with the style; empty if there is none.
+        still, clip, video, film, panel: the inputs of its Still, its Clip, the node that makes its video, its
+            Film Scene and its Storyboard; empty without such a node.
+    """
+
+    scene: CanvasScene
+    id: str
+    image: str | None
+    drawn: str
+    still: Inputs
+    clip: Inputs
+    video: Inputs
+    film: Inputs
+    panel: Inputs
+
+
+def read_graph(nodes: Nodes, keys: Mapping[str, str] | None = None) -> StoryFile:
+    """The story of a workflow. What scenes have in common is read from the first scene that has it.
+
+    Args:
+        nodes: the workflow.
+        keys: the keys of the stills that exist, by node id. A story has one seed for a scene's still and
+            clip; where the workflow has two, the still is named as a take, by its key.
+
+    Raises:
+        Problems: the workflow has no scenes, or is too large.
+    """
+    workflow = Workflow(nodes)
+    film, sheet = (
+        nodes[found[0]]["inputs"] if (found := workflow.of_class(kind.node)) else None
+        for kind in (Kind.FILM, Kind.SHEET)
+    )
+    project = _project_of(workflow, film, sheet)
+    scenes = _scene_inputs(workflow, project)
+    if not scenes:
+        raise Problems([Problem("", "The workflow has no Still and no Clip, so it has no scenes to save.")])
+    drawn = next((one.scene.still for one in scenes if one.scene.still and not one.image), None)
+    video = next((one.video for one in scenes if one.video), {})
+    name, is_exact = nearest_profile(
+        workflow,
+        [*(["still"] if drawn else []), *(["clip"] if any(one.scene.clip for one in scenes) else [])],
+    )
+    profile = load_profile(name)
+    style, prompts = _style_and_prompts(workflow, scenes)
+    seeds = [_Seeds.of(workflow, one) for one in scenes]
+    seed = _shared_seed(seeds)
+    of_video = video_settings(workflow, profile, video)
+    data: dict[str, Any] = {
+        "project_id": project,
+        "title": _title(workflow, project, film, sheet),
+        "profile": name,
+        "style": style,
+        "seed": seed,
+        "image_settings": image_settings(workflow, profile, drawn, of_video.get("resolution")),
+        "video_settings": of_video,
+    }
+    data = {name: value for name, value in data.items() if value not in ("", 0, {})}
+    if (of_film := film_settings(workflow, film)) != {}:
+        data["film"] = of_film
+    data["scenes"] = [
+        _scene(workflow, *one, seed, keys or {}) for one in zip(scenes, prompts, seeds, strict=True)
+    ]
+    return StoryFile(data, _warnings(data, profile, is_exact))
+
+
+def _warnings(data: dict[str, Any], profile: Profile, is_exact: bool) -> list[str]:
+    found = []
+    if not is_exact:
+        found.append(
+            "No profile has exactly the nodes, models and settings of this workflow: the story file names "
+            f"the nearest, {data['profile']!r}, and what is rendered from it will look different."
+        )
+    try:
+        story = parse(data)
+    except Problems as error:
+        return found + [str(problem) for problem in error.problems]
+    return found + graph.warnings(graph.Plan(story, profile, {}))
+
+
+def _project_of(workflow: Workflow, film: Inputs | None, sheet: Inputs | None) -> str:
+    for end in (film, sheet):
+        name = workflow.text(end.get("name")) if end else ""
+        if re.fullmatch(ID_PATTERN, name) and name.lower() != STORE:
+            return name
+    return "story"
+
+
+def _title(workflow: Workflow, project: str, film: Inputs | None, sheet: Inputs | None) -> str:
+    """The title of the film or the contact sheet, which shows the project's id if the story has no title."""
+    title, heading = (workflow.text(end.get("title")) if end else "" for end in (film, sheet))
+    return title or (heading if heading != project else "")
+
+
+def _scene_inputs(workflow: Workflow, project: str) -> list[_SceneInputs]:
+    def inputs(node_id: str | None) -> Inputs:
+        return workflow.nodes[node_id]["inputs"] if node_id is not None else {}
+
+    films: dict[str | None, Inputs] = {}
+    for node_id in workflow.of_class("StoryStudio_FilmScene"):
+        films.setdefault(workflow.nearest(inputs(node_id).get("clip"), Kind.CLIP.node), inputs(node_id))
+    panels: dict[str | None, Inputs] = {}
+    for node_id in workflow.of_class("StoryStudio_Storyboard"):
+        panels.setdefault(source_of(inputs(node_id).get("still")), inputs(node_id))
+    scenes = read_scenes(workflow)
+    return [
+        _SceneInputs(
+            scene,
+            scene_id,
+            _own_image(workflow, inputs(scene.still).get("image")),
+            workflow.prompt(workflow.inputs_above(scene.still, "positive").get("positive")) or "",
+            inputs(scene.still),
+            inputs(scene.clip),
+            workflow.inputs_above(scene.clip, "audio"),
+            films.get(scene.clip, {}) if scene.clip else {},
+            panels.get(scene.still, {}) if scene.still else {},
+        )
+        for scene, scene_id in zip(scenes, _ids(workflow, scenes, project), strict=True)
+    ]
+
+
+def _own_image(workflow: Workflow, value: Any) -> str | None:
+    source = workflow.nodes.get(source_of(value) or "")
+    if source is None or source["class_type"] != "LoadImage":
+        return None
+    name = workflow.constant(source["inputs"].get("image"))
+    return name if isinstance(name, str) else None
+
+
+def _ids(workflow: Workflow, scenes: list[CanvasScene], project: str) -> list[str]:
+    """An id for each scene: from the name of its file, or a number if that is not an id or is taken."""
+    taken: set[str] = set()
+    ids = []
+    for number, scene in enumerate(scenes, start=1):
+        name = workflow.text(workflow.nodes[scene.end]["inputs"].get("name")).removeprefix(f"{project}_")
+        while not re.fullmatch(ID_PATTERN, name) or name.lower() in taken:
+            name = f"scene_{number}"
+            number += len(scenes)
+        taken.add(name.lower())
+        ids.append(name)
+    return ids
+
+
+def _style_and_prompts(workflow: Workflow, scenes: list[_SceneInputs]) -> tuple[str, list[str]]:
+    """The style that all stills have in common, and each scene's prompt without it."""
+    # A scene with its own image may have no other text near it than its clip's.
+    prompts = [workflow.text(one.panel.get("prompt")) if one.image else one.scene.prompt for one in scenes]
+    styles = [
+        _style_of(one.drawn, prompt) if one.drawn else None
+        for one, prompt in zip(scenes, prompts, strict=True)
+    ]
+    common = {style for one, style in zip(scenes, styles, strict=True) if one.drawn}
+    if len(common) == 1 and (style := common.pop()) is not None:
+        return style, prompts
+    return "", [
+        one.drawn if one.drawn and style != "" else prompt
+        for one, prompt, style in zip(scenes, prompts, styles, strict=True)
+    ]
+
+
+def _style_of(drawn: str, prompt: str) -> str | None:
+    """The style that `Story.prompt_of` joined to a prompt; None if it did not make this of it."""
+    start = prompt.rstrip(". ,")
+    if not start or drawn == start:
+        return drawn.removeprefix(start)
+    return drawn.removeprefix(f"{start}, ") if drawn.startswith(f"{start}, ") else None
+
+
+class _Seeds(NamedTuple):
+    """The seeds of a scene's still and clip, and the seed that `Story.seed_of` adds to the story's."""
+
+    still: float | None
+    clip: float | None
+    offset: int
+
+    @classmethod
+    def of(cls, workflow: Workflow, one: _SceneInputs) -> _Seeds:
+        still, clip = (
+            workflow.number(workflow.inputs_above(end, "seed").get("seed"))
+            for end in (one.scene.still, one.scene.clip)
+        )
+        scene = Scene.model_construct(id=one.id, seed=None)
+        return cls(still, clip, Story.model_construct(seed=0).seed_of(scene))
+
+    @property
+    def seed(self) -> float | None:
+        return self.clip if self.clip is not None else self.still
+
+
+def _shared_seed(seeds: list[_Seeds]) -> int:
+    """The seed of the story that at least two scenes have their seeds from; without one 0, the default."""
+    counted = Counter(
+        (one.seed - one.offset) & MAX_SEED
+        for one in seeds
+        if isinstance(one.seed, int) and 0 <= one.seed <= MAX_SEED
+    )
+    return next((seed for seed, count in counted.most_common(1) if count > 1), 0)
+
+
+def _scene(
+    workflow: Workflow,
+    one: _SceneInputs,
+    prompt: str,
+    seeds: _Seeds,
+    story_seed: int,
+    keys: Mapping[str, str],
+) -> dict[str, Any]:
+    still_take = workflow.text(one.still.get("take"))
+    if not still_take and not one.image and seeds.still not in (None, seeds.seed):
+        still_take = keys.get(one.scene.still or "", "")
+    voice = workflow.find(one.scene.clip, lambda node: node["class_type"] == "LoadAudio")
+    audio = workflow.constant(workflow.nodes[voice]["inputs"].get("audio")) if voice is not None else None
+    texts = {
+        "title": _scene_title(workflow, one),
+        "prompt": prompt,
+        "audio": audio,
+        "image": one.image,
+        "text": workflow.text(one.film.get("text")),
+        "still_take": still_take,
+        "clip_take": workflow.text(one.clip.get("take")),
+    }
+    data = {"id": one.id} | {name: text for name, text in texts.items() if text not in (None, "")}
+    video_prompt = workflow.prompt(one.video.get("positive"))
+    if video_prompt not in (None, DEFAULT_VIDEO_PROMPT):
+        data["video_prompt"] = video_prompt
+    if seeds.seed not in (None, (story_seed + seeds.offset) & MAX_SEED):
+        data["seed"] = seeds.seed
+    return data
+
+
+def _scene_title(workflow: Workflow, one: _SceneInputs) -> str:
+    """The scene's title; empty if it is its id, which is shown for scenes without a title."""
+    title = workflow.text(one.film.get("title")) or one.scene.name
+    heading = workflow.text(workflow.inputs_above(one.scene.still, "heading").get("heading"))
+    # A title card shows the id with spaces, but a title as it is.
+    is_title = title != one.id or heading == title != title.replace("_", " ")
+    return title if is_title else ""

@@ -1,0 +1,227 @@
+"""POST /story_studio/story and /story_studio/scenes of the node pack, on the real server."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from driver.paths import ROOT
+from story_studio.story import graph, schema
+from story_studio.story.recipes import load_profile
+from tests.studio import Studio
+
+OWN = """
+project_id: harbour
+title: The harbour
+style: thin ink, fog (dense).
+seed: 400
+image_settings: {width: 128, height: 64, steps: 3, cfg: 2.5, negative_prompt: rain (hail)}
+video_settings: {resolution: 64x64, sample_steps: 1}
+film: {join: crossfade, crossfade_seconds: 0.3, captions: false}
+scenes:
+  - {id: pier, title: The pier, prompt: "A pier (old), at dawn.", audio: voices/pier.wav, text: Good morning.}
+  - {id: boat, image: boat.png, audio: boat.wav, video_prompt: "She (softly) sings"}
+"""
+
+
+def ask(studio: Studio, prompt: Any, route: str = "story", **more: Any) -> Any:
+    body = {"prompt": prompt, "keys": {}, **more}
+    answer = requests.post(f"{studio.url}/story_studio/{route}", json=body, timeout=60)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def built(story: schema.Story) -> graph.Graph:
+    files = {scene.id: graph.Files(scene.audio, scene.image) for scene in story.scenes}
+    return graph.build([graph.Plan(story, load_profile(story.profile), files)])
+
+
+@pytest.mark.parametrize("profile", ["draft", "turbo", "standard", "quality"])
+@pytest.mark.parametrize("source", ["demo", "own"])
+def test_it_is_the_reverse_of_the_driver_s_graph(studio: Studio, source: str, profile: str) -> None:
+    text = (ROOT / "workflows" / "demo" / "story.yaml").read_text("utf-8") if source == "demo" else OWN
+    story = schema.read(text, Path("story.yaml")).model_copy(update={"profile": profile})
+    before = built(story)
+    found = ask(studio, before.nodes)
+    assert found["name"] == f"{story.project_id}.json"
+    assert found["warnings"] == []
+    again = schema.read(found["text"], Path(found["name"]))
+    assert (again.title, again.profile) == (story.title, profile)
+    assert built(again).nodes == before.nodes
+
+
+def test_a_still_with_another_seed_than_its_clip_is_a_take(studio: Studio) -> None:
+    before = built(schema.read(OWN, Path("story.yaml")))
+    still = before.stills[graph.SceneId(0, "pier")]
+    (seed,) = (
+        node_id
+        for node_id, node in before.nodes.items()
+        if node["_meta"]["title"] == "pier: seed" and before.owners[node_id].phase == "still"
+    )
+    sampler = next(node for node in before.nodes.values() if node["class_type"] == "KSampler")
+    assert sampler["inputs"]["seed"] == [seed, 0]
+    sampler["inputs"]["seed"] = 7
+    for keys, take in (({still: "a" * 24}, "a" * 24), ({}, None)):
+        scene, _ = json.loads(ask(studio, before.nodes, keys=keys)["text"])["scenes"]
+        assert scene.get("still_take") == take
+
+
+def test_what_is_missing_is_said(studio: Studio) -> None:
+    nodes = {
+        "1": {"class_type": "EmptyAudio", "inputs": {"duration": 1}},
+        "2": {"class_type": "StoryStudio_TitleCard", "inputs": {"text": "A pier", "seed": 2**64 - 1}},
+        "3": {"class_type": "StoryStudio_Still", "inputs": {"image": ["2", 0], "name": "one"}},
+        "4": {"class_type": "StoryStudio_Animatic", "inputs": {"image": ["3", 0], "audio": ["1", 0]}},
+        "5": {"class_type": "StoryStudio_Clip", "inputs": {"video": ["4", 0], "name": "one"}},
+    }
+    found = ask(studio, nodes)
+    assert json.loads(found["text"]) == {
+        "project_id": "story",
+        "profile": "draft",
+        "film": False,
+        "scenes": [{"id": "one", "prompt": "A pier", "seed": 2**64 - 1}],
+    }
+    audio, seed = found["warnings"]
+    assert audio.startswith("scenes[0].audio: is missing")
+    assert seed.startswith("scenes[0].seed: ")
+
+
+@pytest.mark.parametrize("route", ["story", "scenes"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        *("", "[]", "{}", "[" * 100_000, '{"prompt": ' + '{"a":' * 50_000, '{"keys": {}}', "\xff"),
+        *('{"prompt": 1, "keys": {}}', '{"prompt": [], "keys": {}}', '{"prompt": {"1": {}}, "keys": {}}'),
+        *(
+            '{"prompt": {"1": 2}, "keys": {}}',
+            '{"prompt": {"1": {"class_type": 1, "inputs": {}}}, "keys": {}}',
+        ),
+        '{"prompt": {"1": {"class_type": "x", "inputs": []}}, "keys": {}}',
+        '{"prompt": {"1": {"class_type": "x", "inputs": {"a": ' + "9" * 5000 + '}}}, "keys": {}}',
+    ],
+    ids=lambda body: body[:40],
+)
+def test_what_is_no_workflow_is_refused(studio: Studio, route: str, body: str) -> None:
+    url = f"{studio.url}/story_studio/{route}"
+    answer = requests.post(url, data=body.encode("latin-1"), timeout=60)
+    assert answer.status_code == 400
+    (problem,) = answer.json()["problems"]
+    assert "an API workflow" in problem
+
+
+@pytest.mark.parametrize("keys", [None, [], {"1": 2}, {"1": None}, "x"])
+def test_keys_that_are_none_are_refused(studio: Studio, keys: Any) -> None:
+    body = {"prompt": built(schema.read(OWN, Path("story.yaml"))).nodes, "keys": keys}
+    answer = requests.post(f"{studio.url}/story_studio/story", json=body, timeout=60)
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("route", ["story", "scenes", "graph", "takes"])
+def test_an_encoding_that_does_not_exist_is_refused(studio: Studio, route: str) -> None:
+    headers = {"Content-Type": "application/json; charset=nonsense"}
+    url = f"{studio.url}/story_studio/{route}"
+    assert requests.post(url, data=b"{}", headers=headers, timeout=60).status_code == 400
+    assert requests.post(url, data=b"[" * 100_000, timeout=60).status_code == 400
+
+
+def test_a_workflow_without_scenes_is_no_story(studio: Studio) -> None:
+    empty = {"1": {"class_type": "KSampler", "inputs": {}}}
+    assert ask(studio, empty)["problems"] == [
+        "The workflow has no Still and no Clip, so it has no scenes to save."
+    ]
+    assert ask(studio, empty, "scenes") == {"scenes": [], "films": [], "owners": {}}
+
+
+def entangled(size: int) -> dict[str, Any]:
+    """Every node is linked to all others, each text is all texts, and each Still leads to everything."""
+    links = {f"text_{number}": [str(number), 0] for number in range(size)}
+    nodes: dict[str, Any] = {
+        str(number): {"class_type": "StringConcatenate", "inputs": {**links, "text": [str(number), 0]}}
+        for number in range(size)
+    }
+    stills = {"class_type": "StoryStudio_Still", "inputs": {"image": ["0", 0], "name": ["0", 0]}}
+    return nodes | {f"still {number}": stills for number in range(size)}
+
+
+@pytest.mark.parametrize("route", ["story", "scenes"])
+def test_links_that_never_end_are_given_up(studio: Studio, route: str) -> None:
+    (problem,) = ask(studio, entangled(60), route)["problems"]
+    assert problem == "The workflow is too large, or its links too entangled, to be read."
+
+
+@pytest.mark.parametrize("route", ["story", "scenes", "takes"])
+def test_links_to_nowhere_in_circles_and_of_other_types_do_no_harm(studio: Studio, route: str) -> None:
+    kinds = ["Still", "Clip", "FilmScene", "Film", "Storyboard", "ContactSheet", "TitleCard", "Animatic"]
+    names = [
+        "image",
+        "video",
+        "clip",
+        "film",
+        "still",
+        "storyboard",
+        "audio",
+        "name",
+        "title",
+        "prompt",
+        "text",
+    ]
+    names += ["seed", "steps", "cfg", "width", "height", "take", "positive", "negative", "join", "heading"]
+    values: list[Any] = [["gone", 0], None, 1e300, -1, True, "", "\ud800", [], {}, [1, 2, 3], [["1"], 0]]
+    values += [[str(number), 0] for number in range(len(kinds))]
+    for shift in range(len(values)):
+        nodes = {
+            str(number): {
+                "class_type": f"StoryStudio_{kind}",
+                "inputs": {
+                    name: values[(shift * (place + 1) + number) % len(values)]
+                    for place, name in enumerate(names)
+                },
+            }
+            for number, kind in enumerate(kinds)
+        }
+        ask(studio, nodes, route)
+    ask(studio, {"1": {"class_type": "\ud800", "inputs": {"\ud800": "\ud800"}}, "": nodes["0"]}, route)
+
+
+def test_scenes_are_as_the_panel_shows_them(studio: Studio) -> None:
+    before = built(schema.read(OWN, Path("story.yaml")))
+    pier, boat = graph.SceneId(0, "pier"), graph.SceneId(0, "boat")
+    before.nodes[before.clips[boat]]["inputs"]["take"] = "b" * 24
+    found = ask(studio, before.nodes, "scenes")
+    shown = [{name: value for name, value in scene.items() if name != "seeds"} for scene in found["scenes"]]
+    assert shown == [
+        {
+            "id": f"{before.stills[scene]} {before.clips[scene]}",
+            "still": before.stills[scene],
+            "clip": before.clips[scene],
+            "name": name,
+            "prompt": prompt,
+            "chosen": {"still": "", "clip": take},
+        }
+        for scene, name, prompt, take in (
+            (pier, "The pier", "A pier (old), at dawn.", ""),
+            (boat, "boat", "She \\(softly\\) sings", "b" * 24),
+        )
+    ]
+    seeds = [
+        {part: seed and before.nodes[seed["id"]]["class_type"] for part, seed in scene["seeds"].items()}
+        for scene in found["scenes"]
+    ]
+    assert seeds == [
+        {"still": "KSampler", "clip": "StoryStudio_TalkingVideo"},
+        {"still": None, "clip": "StoryStudio_TalkingVideo"},
+    ]
+    assert found["films"] == list(before.films.values())
+    scenes = [pier, boat]
+    owners = {node: (scenes[number], part) for node, (number, part) in found["owners"].items()}
+    for node, owner in before.owners.items():
+        if owner.phase in ("still", "clip") and node in owners:
+            assert owners[node][0] == owner.scene
+    assert owners[before.stills[pier]] == (pier, "still")
+    assert owners[before.clips[pier]] == (pier, "clip")
+    assert next(node for node, one in before.nodes.items() if one["class_type"] == "UNETLoader") in owners
+    assert next(node for node, one in before.nodes.items() if "S2VModels" in one["class_type"]) not in owners
