@@ -1,4 +1,4 @@
-"""RunPod's worker: a job in, a driver call, its answer out."""
+"""RunPod's worker: job in, driver call, response out."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def serve(server: Server) -> None:
     from story_studio.story.results import STORE
 
     async def send(job: dict[str, Any], progress: dict[str, Any]) -> None:
-        # Not by the SDK's `progress_update`: that posts from a thread for each message, in any order and
-        # possibly after the result.
+        # Not with the SDK's `progress_update`: it posts each message from a thread of its own, in any order
+        # and possibly after the result.
         if "RUNPOD_WEBHOOK_POST_OUTPUT" in os.environ:
             async with AsyncClientSession() as session:
                 await send_result(session, {"status": "IN_PROGRESS", "output": progress}, job)
@@ -69,7 +69,7 @@ def _jobs_at_once() -> int:
     given = os.environ.get("JOBS_AT_ONCE", "4")
     if not given.isdecimal() or not 1 <= int(given) <= 100:
         raise Problems(
-            [Problem("JOBS_AT_ONCE", f"{given!r} is no number of jobs: give 1 to 100, or unset it.")]
+            [Problem("JOBS_AT_ONCE", f"{given!r} is not a number of jobs: set 1 to 100, or unset it.")]
         )
     return int(given)
 

@@ -1,4 +1,4 @@
-"""How one thread tells another that its job is not wanted any more."""
+"""Cancelling a job from another thread."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class Cancelled(Exception):
 
 
 class Cancel(threading.Event):
-    """Set by whoever cancels a job, and looked at by what does it, at least every two seconds."""
+    """Set to cancel a job. The thread that does the job checks it at least every two seconds."""
 
     def check(self) -> None:
         """Raises Cancelled if it is set."""

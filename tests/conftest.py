@@ -13,15 +13,30 @@ import yaml
 from hypothesis import settings
 
 from driver.comfy.process import Server
+from tests.processes import (
+    pytest_collection_modifyitems,
+    pytest_xdist_auto_num_workers,
+    pytest_xdist_make_scheduler,
+)
 from tests.studio import CPU_FLAGS, TINY_PACK, Studio
 from tests.tiny_models import make_models
 from tests.voices import write_voice
+
+__all__ = ["pytest_collection_modifyitems", "pytest_xdist_auto_num_workers", "pytest_xdist_make_scheduler"]
 
 # How long an example takes says nothing where cores are shared.
 settings.register_profile("shared", deadline=None)
 settings.load_profile("shared")
 # A shell starts what runs in its background deaf to Ctrl-C, which the commands under test would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says why the tests in a browser were not run, also where pytest is to be quiet."""
+    skipped = [one for one in terminalreporter.stats.get("skipped", []) if "tests/web/" in one.nodeid]
+    for reason in sorted({one.longrepr[2].removeprefix("Skipped: ") for one in skipped}):
+        terminalreporter.section("not tested in a browser")
+        terminalreporter.line(reason)
 
 
 @pytest.fixture(scope="session")

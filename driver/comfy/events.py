@@ -1,4 +1,4 @@
-"""What ComfyUI tells about a prompt while it runs."""
+"""ComfyUI's messages about a running prompt."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from urllib.parse import quote
 import websocket
 
 SHOWN_CHARACTERS = 2000
-"""What is kept of a message or traceback."""
+"""The length to which messages and tracebacks are cut."""
 
 
 class Executing(NamedTuple):
-    """A node has begun."""
+    """A node has started."""
 
     node: str
 
 
 class Progress(NamedTuple):
-    """How far a node is."""
+    """How far a node has progressed."""
 
     node: str
     value: float
@@ -30,20 +30,20 @@ class Progress(NamedTuple):
 
 
 class Executed(NamedTuple):
-    """An output node is done; `output` holds its files by kind (`images`, `audio`, ...)."""
+    """An output node has finished; `output` holds its files by kind (`images`, `audio`, ...)."""
 
     node: str
     output: dict[str, Any]
 
 
 class Cached(NamedTuple):
-    """These nodes' results were kept from earlier prompts."""
+    """These nodes' results were cached by earlier prompts."""
 
     nodes: tuple[str, ...]
 
 
 class Failed(NamedTuple):
-    """A node failed. `class_type` is its class, `type` the exception's; only `Finished` is the end."""
+    """A node failed. `class_type` is the node's class, `type` the exception's. `Finished` still follows."""
 
     node: str
     class_type: str
@@ -53,7 +53,7 @@ class Failed(NamedTuple):
 
     @property
     def out_of_memory(self) -> bool:
-        """Whether memory ran out, the card's or the machine's; PyTorch may say so in the message alone."""
+        """Whether the GPU or the machine ran out of memory; sometimes only PyTorch's message says so."""
         text = self.message.lower()
         return self.type.endswith(("OutOfMemoryError", "MemoryError")) or (
             "out of memory" in text or "can't allocate memory" in text
@@ -61,7 +61,7 @@ class Failed(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """The prompt has ended; `outputs` by node id, also those of a prompt that failed later."""
+    """The prompt has ended; `outputs` by node id, including those from before a failure."""
 
     outputs: dict[str, dict[str, Any]]
     status: Literal["success", "error", "interrupted"]
@@ -71,7 +71,7 @@ Event = Executing | Progress | Executed | Cached | Failed | Finished
 
 
 class EventSocket:
-    """The websocket of one client id, opened anew whenever it was cut."""
+    """The websocket of one client id, reopened whenever it is cut."""
 
     def __init__(self, url: str, local: bool, client_id: str):
         self._url = f"ws{url.removeprefix('http')}/ws?clientId={quote(client_id)}"
@@ -86,20 +86,20 @@ class EventSocket:
         self._close()
 
     def connect(self) -> bool:
-        """Opens the socket; whether that succeeded."""
+        """Opens the socket, and returns whether that succeeded."""
         with suppress(OSError, websocket.WebSocketException):
             self._socket = websocket.create_connection(
                 self._url,
                 timeout=5,
                 http_no_proxy=self._no_proxy,
-                # Checked byte by byte in Python it costs more than all else; json.loads checks it anyway.
+                # The check in pure Python costs more than everything else here, and json.loads checks too.
                 skip_utf8_validation=True,
             )
             self._received = time.monotonic()
         return self._socket is not None
 
     def receive(self, seconds: float) -> dict[str, Any]:
-        """The next message; empty if there is none within `seconds`, it is no text, or the socket is cut."""
+        """The next message; empty if none arrives within `seconds`, it is not text, or the socket is cut."""
         if self._socket is None and not self.connect():
             time.sleep(seconds)
             return {}
@@ -108,8 +108,8 @@ class EventSocket:
             self._socket.settimeout(seconds)
             kind, data = self._socket.recv_data()
         except websocket.WebSocketTimeoutException:
-            # A dead connection is silent too, and ComfyUI can mute the new socket when it notices the end of
-            # an old one with the same client id.
+            # A dead connection is silent too; and when ComfyUI notices that an old socket with this client id
+            # has closed, it may stop sending to the new one.
             if time.monotonic() - self._received > 30:
                 self._close()
             return {}
@@ -136,16 +136,16 @@ class EventSocket:
 
 
 class EventReader:
-    """A prompt's messages, each told once, completed from its history entry at the end."""
+    """Turns a prompt's messages into events, each once, and adds missed ones from the history at the end."""
 
     def __init__(self, prompt_id: str):
         self._id = prompt_id
         self._node: str | None = None
         self._progress: dict[str, Progress] = {}
-        self._told: list[Event] = []
+        self._reported: list[Event] = []
 
     def ends(self, message: dict[str, Any]) -> bool:
-        """Whether it says that the prompt's history has been written."""
+        """Whether the message says that the prompt's history entry has been written."""
         data = message.get("data", {})
         return (
             message.get("type") == "executing"
@@ -154,6 +154,7 @@ class EventReader:
         )
 
     def read(self, message: dict[str, Any]) -> Iterator[Event]:
+        """The events in a message."""
         data = message["data"]
         if data.get("prompt_id") != self._id:
             return
@@ -175,7 +176,7 @@ class EventReader:
             yield from self._once(_status_event(kind, data))
 
     def close(self, entry: dict[str, Any]) -> Iterator[Event]:
-        """What was not heard, and the end."""
+        """The events that were missed, and `Finished`."""
         status = entry.get("status") or {}
         kinds = {kind for kind, _ in status.get("messages", [])}
         for kind, data in status.get("messages", []):
@@ -192,8 +193,8 @@ class EventReader:
             yield event
 
     def _once(self, event: Event | None) -> Iterator[Event]:
-        if event is not None and event not in self._told:
-            self._told.append(event)
+        if event is not None and event not in self._reported:
+            self._reported.append(event)
             yield event
 
 
@@ -201,7 +202,7 @@ def _status_event(kind: str, data: dict[str, Any]) -> Cached | Failed | None:
     if kind == "execution_cached" and data.get("nodes"):
         return Cached(tuple(data["nodes"]))
     if kind == "execution_error":
-        # `current_inputs`, whole tensors in print, is left out.
+        # Without `current_inputs`, which prints whole tensors.
         return Failed(
             str(data.get("node_id")),
             str(data.get("node_type")),

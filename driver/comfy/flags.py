@@ -1,4 +1,4 @@
-"""The flags that ComfyUI gets: those that fit the machine, of those that the installed ComfyUI has."""
+"""ComfyUI's command-line flags: chosen for the machine, from those that the installed ComfyUI has."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _SWITCHES = (
     ("--disable-assets", "--disable-assets-autoscan"),
     ("--disable-comfy-compiler",),
 )
-"""What is switched off on every machine: each by the first of its names that ComfyUI has, newest first."""
+"""Switched off on every machine, each by the first of its names that ComfyUI has; newest first."""
 
 logger = logging.getLogger(__name__)
 
 _WITHOUT_DYNAMIC_VRAM = {"--disable-dynamic-vram", "--highvram", "--gpu-only", "--novram", "--cpu"}
-"""A user's flags with which ComfyUI moves whole models, as it did before."""
+"""A user's flags with which ComfyUI moves whole models, as it did before dynamic VRAM."""
 
 
 class ServerError(Exception):
-    """ComfyUI cannot be started: a sentence that says what to do, and the end of its log if there is one."""
+    """ComfyUI cannot be started. The message says what to do, and has the end of its log if there is one."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class CoreFlags:
 
     Attributes:
         version: ComfyUI's.
-        nargs: by flag, how many values it takes, in argparse's words; None if that is not said.
-        groups: flags of which at most one may be given.
+        nargs: each flag's argparse `nargs`; None if it has none.
+        groups: flags that exclude each other.
     """
 
     version: str
@@ -48,29 +48,29 @@ class CoreFlags:
     groups: tuple[frozenset[str], ...]
 
     def resolve(self, name: str) -> str | None:
-        """The flag that argparse takes `name` for, which may be an abbreviation; None if there is none.
+        """The flag that argparse reads `name` as, which may be an abbreviation; None if there is none.
 
         Raises:
-            ServerError: it is short for several flags.
+            ServerError: it abbreviates several flags.
         """
         if name in self.nargs:
             return name
-        found = sorted(flag for flag in self.nargs if flag.startswith(name))
-        if len(found) > 1:
-            some = f"{' and '.join(found[:3])}{' and more' if len(found) > 3 else ''}"
+        matches = sorted(flag for flag in self.nargs if flag.startswith(name))
+        if len(matches) > 1:
+            some = f"{' and '.join(matches[:3])}{' and more' if len(matches) > 3 else ''}"
             raise ServerError(f"{name} is short for {some}: write one of them in full.")
-        return found[0] if found else None
+        return matches[0] if matches else None
 
     def rivals(self, flag: str) -> frozenset[str]:
-        """The flags that `flag` excludes or repeats."""
+        """The flag itself, and those that it excludes."""
         return frozenset((flag,)).union(*(group for group in self.groups if flag in group))
 
 
 def read_core(folder: Path) -> CoreFlags:
-    """The flags of the ComfyUI in `folder`, read from the source of its parser, which is not executed.
+    """The flags of the ComfyUI in `folder`, read from the source of its parser without running it.
 
     Raises:
-        ServerError: its parser is not where every ComfyUI so far has it.
+        ServerError: the parser is not where every ComfyUI so far has it.
     """
     source = folder / "comfy" / "cli_args.py"
     try:
@@ -79,7 +79,7 @@ def read_core(folder: Path) -> CoreFlags:
         raise ServerError(f"ComfyUI's flags cannot be read from {source} ({error}): {SET_UP}.") from None
     nargs: dict[str, str | int | None] = {}
     groups: list[set[str]] = []
-    # One variable may hold one group after the other.
+    # The same variable may hold several groups in turn.
     open_groups: dict[str, set[str]] = {}
     for node in _in_order(tree):
         if isinstance(node, ast.Assign):
@@ -90,7 +90,7 @@ def read_core(folder: Path) -> CoreFlags:
                     if exclusive:
                         groups.append(open_groups.setdefault(target.id, set()))
         elif _method(node) == "add_argument":
-            names = [one.value for one in node.args if isinstance(one, ast.Constant)]
+            names = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
             flags = [name for name in names if isinstance(name, str) and name.startswith("--")]
             nargs |= dict.fromkeys(flags, _nargs(node))
             owner = node.func.value if isinstance(node.func, ast.Attribute) else None
@@ -104,41 +104,41 @@ def read_core(folder: Path) -> CoreFlags:
 
 
 def choose_flags(machine: Machine, core: CoreFlags, extra: Sequence[str] = ()) -> list[str]:
-    """ComfyUI's flags for this machine, of those that it has.
+    """The flags for this machine, of those that the installed ComfyUI has.
 
-    Cache: `--cache-lru N` drops whole prompts, oldest first, once more than N results are kept, and never a
-    result of the running prompt. So a story's loaders stay, and so do both phases' for a server that
-    alternates between stills and clips. Every other cache reads models again:
+    Cache: `--cache-lru N` drops whole prompts, oldest first, once it holds more than N results, but never a
+    result of the running prompt. So a story's loaders stay, and on a server that alternates between stills
+    and clips, those of both. With every other cache, models are loaded again:
     - ComfyUI's default up to 0.22 keeps only the nodes of the last prompt.
-    - The default after it, `--cache-ram` with two thresholds, gives up what the running prompt does not use
-      whenever less memory is free than the second one, by default all memory, so at once. Below the first
-      one it gives up loaders of the running prompt too; it spares those of which all outputs are dynamic
-      models, which an audio encoder is not. Our nodes ask for their inputs when they need them, so each
-      scene would load anew.
-    - `--cache-none` would load for every scene.
-    N is 4 a GB of RAM (a still's results are 15 MB in 12 nodes, a clip is a file), between 64 and 512.
+    - Its later default, `--cache-ram` with two thresholds, drops what the running prompt does not use when
+      less memory is free than the second threshold, which by default is all memory: so at once. Below the
+      first threshold it also drops loaders of the running prompt, except those whose outputs are all dynamic
+      models, which an audio encoder is not. Our nodes request their inputs lazily, so every scene would load
+      its models again.
+    - `--cache-none` would load them for every scene.
+    N is 4 per GB of RAM (a still's results are 15 MB in 12 nodes, a clip is a file), between 64 and 512.
 
     Below 64 GB the weights of both phases (44 GB) and a working set do not fit. With dynamic VRAM, which
-    newer versions use on NVIDIA's cards, weights stay in their files, and a kept loader takes no memory: LRU
-    there too. Elsewhere the RAM cache has to give up models: by its default thresholds where it is the
-    default, so that it survives what ComfyUI alone survives; in older versions once less memory is free than
-    the largest model needs (18 GB, or half of the RAM). Before 0.35 it measures the machine's memory, not
-    the container's, so in a container it would never act: LRU there too.
+    newer versions use on NVIDIA cards, weights stay in their files and a cached loader takes no memory, so
+    LRU serves there too. Elsewhere the RAM cache has to drop models: at its default thresholds where it is
+    the default, so that it survives whatever ComfyUI alone survives; in older versions when less memory is
+    free than the largest model needs (18 GB, or half of the RAM). Before 0.35 it measures the machine's
+    memory and not the container's, and would never act in a container: LRU there too.
 
-    Attention: PyTorch's own, and no xformers; on a CPU ComfyUI would take one that holds 0.7 GB of matrices
-    for 50 s of sound, where PyTorch's holds none. SageAttention is never chosen: black pictures are reported
-    for it with fp8 weights of Wan, which our profiles use. FlashAttention is not either: PyTorch brings the
-    same kernel, and ComfyUI's wrapper falls back with a warning at every masked call. Both can be asked for
-    with an extra flag.
+    Attention: PyTorch's, and no xformers. On a CPU ComfyUI would choose one that allocates 0.7 GB of matrices
+    for 50 s of audio, where PyTorch's allocates none. SageAttention is never chosen: black frames have been
+    reported with the fp8 weights of Wan, which our profiles use. Nor is FlashAttention: PyTorch includes the
+    same kernel, and ComfyUI's wrapper falls back with a warning at every masked call. An extra flag selects
+    either.
 
-    Start: api nodes are remote services that a story never uses; their import is a tenth of ComfyUI's start.
-    Assets are an index of all models and results, which nothing here asks for; to build it, all files are
-    looked at, and by some versions read.
+    Start: API nodes are remote services that a story never uses, and importing them is a tenth of ComfyUI's
+    start. Assets are an index of all models and results that nothing here uses; to build it, ComfyUI visits
+    every file, and some versions read it.
 
     Compiler: newer versions record how a model allocates memory on a CUDA card, and replay it. Packs whose
-    changes of a model keep tensors from one call to the next report that it fails ("aimdo memory compile
-    error") or crashes. Talking Video keeps none, but a recipe may bring nodes of any pack; and Wan's video
-    model is none of those that are recorded, so little is lost without it.
+    patches keep tensors from one call to the next report failures ("aimdo memory compile error") or crashes.
+    Talking Video keeps none, but a recipe may use nodes of any pack; and Wan's video model is not among those
+    that are recorded, so little is lost.
     """
     dynamic = "--disable-dynamic-vram" in core.nargs and machine.capability > (0, 0)
     dynamic = dynamic and not _WITHOUT_DYNAMIC_VRAM & set(extra)
@@ -149,9 +149,7 @@ def choose_flags(machine: Machine, core: CoreFlags, extra: Sequence[str] = ()) -
     elif not pressure_is_default:
         wanted.append(("--cache-ram", str(round(min(18, machine.ram_gb / 2), 1))))
     if wanted and wanted[0][0] not in core.nargs:
-        logger.warning(
-            "ComfyUI %s has no %s: it may read models again and again.", core.version, wanted[0][0]
-        )
+        logger.warning("ComfyUI %s has no %s: it may load models repeatedly.", core.version, wanted[0][0])
     if machine.gpu is None:
         wanted.append(("--cpu",))
     if machine.gpu is None or machine.capability > (0, 0):
@@ -161,13 +159,13 @@ def choose_flags(machine: Machine, core: CoreFlags, extra: Sequence[str] = ()) -
 
 
 def merge_flags(chosen: Sequence[str], extra: Sequence[str], core: CoreFlags) -> list[str]:
-    """The chosen flags without those that an extra flag excludes, then the extra flags.
+    """The chosen flags, except those that an extra flag excludes, followed by the extra flags.
 
-    A switch has no opposite in ComfyUI: `--no-disable-xformers` leaves out `--disable-xformers`, and so for
-    each that is chosen.
+    ComfyUI's switches have no opposites: `--no-disable-xformers` leaves out `--disable-xformers`, and so for
+    every switch that is chosen.
 
     Raises:
-        ServerError: an extra flag is one that ComfyUI does not have, or that the driver sets itself.
+        ServerError: ComfyUI does not have an extra flag, or the driver sets it.
     """
     excluded: set[str] = set()
     added: list[str] = []
@@ -176,13 +174,13 @@ def merge_flags(chosen: Sequence[str], extra: Sequence[str], core: CoreFlags) ->
         flag = core.resolve(name) if name.startswith("--") else None
         if flag in _OWN_FLAGS:
             raise ServerError(
-                f"{name} is not yours to set: the driver sets ComfyUI's {flag} itself. Leave it out."
+                f"{name} cannot be set, because the driver sets ComfyUI's {flag}. Leave it out."
             )
         if name.startswith("--") and flag is None:
             excluded |= _left_out(name, core)
         else:
             excluded |= core.rivals(flag) if flag else frozenset()
-            # ComfyUI would let the one win that switches off.
+            # Of both, ComfyUI would obey the one that switches off.
             excluded.add(f"--disable-{flag.removeprefix('--enable-')}" if flag else "")
             added.append(word)
     kept: list[str] = []
@@ -195,7 +193,7 @@ def merge_flags(chosen: Sequence[str], extra: Sequence[str], core: CoreFlags) ->
 
 
 def _left_out(name: str, core: CoreFlags) -> frozenset[str]:
-    """The names of the switch that `--no-...` leaves out."""
+    """All names of the switch that `--no-...` leaves out."""
     for names in _SWITCHES:
         if name in [f"--no-{switch.removeprefix('--')}" for switch in names]:
             return frozenset(names)
@@ -205,12 +203,12 @@ def _left_out(name: str, core: CoreFlags) -> frozenset[str]:
 
 
 def _in_order(tree: ast.AST) -> Iterator[ast.Assign | ast.Call]:
-    found = [node for node in ast.walk(tree) if isinstance(node, ast.Assign | ast.Call)]
-    return iter(sorted(found, key=lambda node: (node.lineno, node.col_offset)))
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Assign | ast.Call)]
+    return iter(sorted(nodes, key=lambda node: (node.lineno, node.col_offset)))
 
 
 def _method(node: ast.AST) -> str:
-    """What is called of an object, if the expression is such a call."""
+    """The name of the method that an expression calls; empty if it calls none."""
     return node.func.attr if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else ""
 
 

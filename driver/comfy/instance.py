@@ -1,4 +1,4 @@
-"""The server that a render runs on: somebody else's, or one of our own, started again when it dies."""
+"""The server that renders: an external one, or our own process, which is restarted when it dies."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from .client import Comfy, ComfyError, Stuck, Unreachable
 from .process import Server, ServerError
 
 MAX_DEATHS = 3
-"""How often in a row a server of our own may die before anything more is finished."""
+"""How often our own server may die without finishing anything in between."""
 
 
 @dataclass
 class ComfyInstance:
-    """A server, and what is done when it does not answer any more.
+    """A server, and what happens when it stops responding.
 
     Attributes:
         comfy: the client.
         server: its process, if it is our own.
-        say: called with a sentence for the user about what is mended.
-        starts: how often it was started again, by any thread.
+        say: called with a sentence for the user about each restart.
+        starts: how often it was restarted, by any thread.
     """
 
     comfy: Comfy
@@ -32,32 +32,33 @@ class ComfyInstance:
     _restarting: threading.Lock = field(default_factory=threading.Lock)
 
     def finished(self) -> None:
-        """Something was finished: the server's earlier deaths do not count any more."""
+        """To be called when something is finished: earlier deaths no longer count."""
         self._deaths = 0
 
     def ensure_running(self) -> None:
-        """Starts our own server again if it died while nobody used it.
+        """Restarts our own server if it died while it was idle.
 
         Raises:
-            ServerError: it dies again and again.
+            ServerError: it keeps dying.
         """
         if self.server and not self.server.alive():
-            self.restart(Unreachable("ComfyUI is not there."), "nothing", self.starts)
+            self.restart(Unreachable("ComfyUI is not running."), "", self.starts)
 
     def restart(self, error: ComfyError, what: str, starts: int) -> str:
-        """Starts our own server again after it died or hung while it made `what`.
+        """Restarts our own server after it died or hung.
 
         Args:
-            error: how that was noticed.
-            what: the scene, for the user.
-            starts: `starts` before it was used: if another thread has started it since, it is left alone.
+            error: what the client raised.
+            what: the scene that it was working on, for the user; empty if it was idle.
+            starts: the value of `starts` before the server was used. If it has changed, another thread has
+                restarted the server already.
 
         Returns:
-            How it ended, a sentence.
+            A sentence that says how it ended.
 
         Raises:
             ComfyError: `error` itself, if the server is not ours.
-            ServerError: it dies again and again; with the end of its log.
+            ServerError: it keeps dying; with the end of its log.
         """
         if self.server is None:
             raise error
@@ -73,22 +74,23 @@ class ComfyInstance:
             how = "ComfyUI hung"
             server.abort()
         else:
-            how = f"ComfyUI ended by itself ({server.ending()})"
+            how = f"ComfyUI exited unexpectedly ({server.ending()})"
+        when = f"while working on {what}" if what else "while idle"
         self._deaths += 1
         log = server.workspace / "server.log"
         if self._deaths > MAX_DEATHS:
             raise ServerError(
-                f"{how} while it made {what}, {self._deaths} times in a row; what is finished is kept. "
+                f"{how} {when}, {self._deaths} times in a row; what is finished is kept. "
                 f"The end of {log}:\n{server.log_tail(20)}"
             )
-        found = "; the stacks of its threads are in its log" if isinstance(error, Stuck) else ""
+        stacks = "; the stacks of its threads are in its log" if isinstance(error, Stuck) else ""
         # The next start renames the log.
         self.say(
-            f"{how} while it made {what}{found}. Starting it again ({self._deaths} of {MAX_DEATHS}): what is "
-            f"finished is kept. The end of {log.with_suffix('.log.1')}:\n{server.log_tail(5)}"
+            f"{how} {when}{stacks}. Restarting it ({self._deaths} of {MAX_DEATHS}): what is finished is "
+            f"kept. The end of {log.with_suffix('.log.1')}:\n{server.log_tail(5)}"
         )
         server.stop()
         server.start()
         server.wait()
         self.starts += 1
-        return f"{how} while it was made."
+        return f"{how} while working on it."

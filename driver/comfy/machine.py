@@ -1,4 +1,4 @@
-"""What this machine is, as far as it matters to ComfyUI."""
+"""The properties of this machine that matter to ComfyUI."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Machine:
     """What ComfyUI's flags depend on.
 
     Attributes:
-        gpu: name of the first visible accelerator that the installed PyTorch can use; None if there is none.
+        gpu: the name of the first visible accelerator that the installed PyTorch can use; None without one.
         vram_gb: its memory in GiB; 0 if unknown.
         capability: its CUDA compute capability; (0, 0) if it has none or it is unknown.
-        ram_gb: memory in GiB that this process may use: the machine's, or its container's limit.
+        ram_gb: the memory in GiB that this process may use: the machine's, or the limit of its container.
         sage, flash: whether the sageattention and flash_attn packages are installed.
         contained: whether `ram_gb` is a container's limit, which ComfyUI does not see before 0.35.
     """
@@ -35,7 +35,7 @@ class Machine:
 
 
 def inspect_machine() -> Machine:
-    """This machine, in some 10 ms: without importing torch, which takes seconds."""
+    """This machine. Takes about 10 ms, because it does not import torch, which takes seconds."""
     gpu, vram, capability = _find_gpu()
     physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     limit = _memory_limit()
@@ -51,7 +51,7 @@ def inspect_machine() -> Machine:
 
 
 def torch_build() -> tuple[str, str] | None:
-    """The version of the installed PyTorch and what it computes on: `cuda`, `hip`, `xpu`, `mps` or `cpu`."""
+    """The version of the installed PyTorch and its backend: `cuda`, `hip`, `xpu`, `mps` or `cpu`."""
     spec = importlib.util.find_spec("torch")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         text = (Path(folder) / "version.py").read_text(encoding="utf-8")
@@ -76,14 +76,14 @@ def _find_gpu() -> tuple[str | None, float, tuple[int, int]]:
 def _ask_nvidia(index: str) -> tuple[str | None, float, tuple[int, int]]:
     command = ["nvidia-smi", "-i", index, "--query-gpu=name,memory.total,compute_cap"]
     try:
-        asked = subprocess.run(
+        result = subprocess.run(
             [*command, "--format=csv,noheader,nounits"], capture_output=True, text=True, timeout=20
         )
-        name, memory, capability = asked.stdout.strip().splitlines()[0].rsplit(",", 2)
+        name, memory, capability = result.stdout.strip().splitlines()[0].rsplit(",", 2)
         major, minor = capability.strip().split(".")
         return name.strip(), float(memory) / 1024, (int(major), int(minor))
     except (OSError, subprocess.TimeoutExpired, IndexError, ValueError):
-        # Some containers have the driver and not its tools.
+        # Some containers have the driver without its tools.
         return ("NVIDIA GPU" if any(Path("/proc/driver/nvidia/gpus").glob("*")) else None), 0.0, (0, 0)
 
 
@@ -91,8 +91,8 @@ def _memory_limit() -> float:
     limits = [float("inf")]
     root = Path("/sys/fs/cgroup")
     with suppress(OSError):
-        own = re.search(r"^0::/(.*)$", Path("/proc/self/cgroup").read_text(), re.MULTILINE)
-        leaf = root / own[1] if own else root
+        match = re.search(r"^0::/(.*)$", Path("/proc/self/cgroup").read_text(), re.MULTILINE)
+        leaf = root / match[1] if match else root
         folders = [leaf, *leaf.parents]
         for file in [folder / "memory.max" for folder in folders] + [
             root / "memory" / "memory.limit_in_bytes"

@@ -1,4 +1,4 @@
-"""The model files: which there are, which a profile needs, and which a graph names that a server lacks."""
+"""The model files that profiles need, and those that a graph names and a server lacks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MODEL_FOLDERS = (
     *("model_patches", "photomaker", "style_models", "text_encoders", "upscale_models", "vae", "vae_approx"),
 )
 LEGACY_FOLDERS = {"diffusion_models": "unet", "text_encoders": "clip", "controlnet": "t2i_adapter"}
-"""Older names of model folders, which ComfyUI still reads."""
+"""Older names of model folders that ComfyUI still reads."""
 _FOLDER_OF_INPUT = {
     "audio_encoder": "audio_encoders",
     "ckpt": "checkpoints",
@@ -36,7 +36,7 @@ _FOLDER_OF_INPUT = {
 class ModelFile(NamedTuple):
     """A model file: its name, its folder below `models`, its size in GB (10^9 bytes) and its address.
 
-    `needed_by` are the profiles that load it. What is not known of a user's own file is None.
+    `needed_by` are the profiles that load it. What is unknown about a user's own file is None.
     """
 
     file: str
@@ -65,9 +65,9 @@ def missing(graph: Mapping[str, Any], comfy: Comfy) -> list[ModelFile]:
     Raises:
         ComfyError: the server does not answer.
     """
-    found = _missing(graph, comfy.object_info())
-    # A file may have been put there since the server was last asked.
-    return _missing(graph, comfy.object_info(refresh=True)) if found else []
+    lacking = _missing(graph, comfy.object_info())
+    # A file may have been added since `object_info` was last requested.
+    return _missing(graph, comfy.object_info(refresh=True)) if lacking else []
 
 
 def read_by(node: Mapping[str, Any], comfy: Comfy) -> list[str]:
@@ -76,13 +76,13 @@ def read_by(node: Mapping[str, Any], comfy: Comfy) -> list[str]:
 
 
 def cached(models: Path) -> list[Path]:
-    """Folders in ComfyUI's layout among RunPod's cached models, which are below the volume's folder."""
+    """Folders in ComfyUI's layout among RunPod's cached models, which are below the volume's models."""
     snapshots = sorted(models.glob("huggingface-cache/hub/models--*/snapshots/*"))
     return [folder for path in snapshots for folder in (path / "split_files", path) if folder.is_dir()]
 
 
 def locate(models: Path, model: ModelFile) -> Path | None:
-    """Where a model file lies below a folder of models, if it does and is whole."""
+    """The path of a model file below a folder of models, if it is there and complete."""
     folders = [model.folder, LEGACY_FOLDERS.get(model.folder or "")]
     roots = (models, models / "models", *cached(models))
     paths = [root / folder / model.file for root in roots for folder in folders if folder]
@@ -90,35 +90,35 @@ def locate(models: Path, model: ModelFile) -> Path | None:
 
 
 def warm(models: Path, profile: str) -> tuple[int, float]:
-    """Reads a profile's model files once, so that ComfyUI finds them in the machine's file cache.
+    """Reads a profile's model files once, so that ComfyUI finds them in the operating system's file cache.
 
     Returns:
-        How many of its files are there, and how many GB (10^9 bytes) were read.
+        The number of its files that are there, and the GB (10^9 bytes) that were read.
     """
     paths = [locate(models, model) for model in known_models() if profile in model.needed_by]
-    there = [path for path in paths if path]
+    present = [path for path in paths if path]
     block = bytearray(2**24)
-    for path in there:
+    for path in present:
         with path.open("rb", buffering=0) as file:
             while file.readinto(block):
                 pass
-    return len(there), sum(path.stat().st_size for path in there) / 1e9
+    return len(present), sum(path.stat().st_size for path in present) / 1e9
 
 
 def _missing(graph: Mapping[str, Any], classes: Mapping[str, Any]) -> list[ModelFile]:
     known = {model.file: model for model in known_models()}
-    found: dict[ModelFile, None] = {}
+    lacking: dict[ModelFile, None] = {}
     for node in graph.values():
         for name, value, options in _named(node, classes):
             if value not in options:
                 folder = _FOLDER_OF_INPUT.get(name.rstrip("0123456789").removesuffix("_name"))
                 file = value.replace("\\", "/").rpartition("/")[2]
-                found[known.get(file, ModelFile(value, folder, None, None))] = None
-    return list(found)
+                lacking[known.get(file, ModelFile(value, folder, None, None))] = None
+    return list(lacking)
 
 
 def _named(node: Mapping[str, Any], classes: Mapping[str, Any]) -> Iterator[tuple[str, str, list[Any]]]:
-    """The inputs of a node that name a model file: name, value, and the values that the server allows."""
+    """A node's inputs that name a model file: name, value, and the values that the server allows."""
     inputs = classes.get(node["class_type"], {}).get("input", {})
     declared = {**inputs.get("required", {}), **inputs.get("optional", {})}
     for name, value in node["inputs"].items():
@@ -128,7 +128,7 @@ def _named(node: Mapping[str, Any], classes: Mapping[str, Any]) -> Iterator[tupl
 
 
 def _options(declared: Any) -> list[Any] | None:
-    """The values that an input allows, as V1 nodes declare them or V3 nodes; None if it is no choice."""
+    """The values that an input allows, as declared by V1 or V3 nodes; None if it is not a choice."""
     if not declared:
         return None
     if isinstance(declared[0], list):
@@ -138,7 +138,7 @@ def _options(declared: Any) -> list[Any] | None:
 
 
 def _whole(path: Path) -> bool:
-    """Whether a safetensors file is as long as its header says; a broken-off download is not."""
+    """Whether a safetensors file is as long as its header says, which an incomplete download is not."""
     if path.suffix != ".safetensors":
         return True
     try:

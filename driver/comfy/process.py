@@ -1,4 +1,4 @@
-"""The headless ComfyUI process of this machine: on loopback only, and never longer alive than the driver."""
+"""A headless ComfyUI process on this machine. It listens on loopback only, and never outlives the driver."""
 
 from __future__ import annotations
 
@@ -41,18 +41,19 @@ logger = logging.getLogger(__name__)
 
 
 class Server:
-    """A ComfyUI process. As a context manager it is ready inside and gone after.
+    """A ComfyUI process. As a context manager it is ready within the block and gone after it.
 
-    To use the seconds of its start, call `start()` early and `wait()` when it is needed.
+    To do something else while it starts, call `start()` early and `wait()` when it is needed.
 
     Args:
-        workspace: ComfyUI's base directory, made if need be: custom_nodes, input, user, models, server.log.
-        output: where finished files go.
-        models: a folder of models in ComfyUI's layout, or one with such a folder `models` in it, beside the
-            workspace's own; RunPod's cached models below it are found too.
-        extra_flags: further flags of ComfyUI; they win over the chosen ones.
-        ready_seconds: how long it may take to answer.
-        port: the port on loopback; 0 takes a free one.
+        workspace: ComfyUI's base directory, created if necessary, with custom_nodes, input, user, models and
+            server.log.
+        output: the folder for finished files.
+        models: a folder of models in ComfyUI's layout, or one that contains such a folder `models`. It adds
+            to the workspace's own; RunPod's cached models below it are found too.
+        extra_flags: more flags for ComfyUI, which override the chosen ones.
+        ready_seconds: how long it may take until it answers.
+        port: the port on loopback; 0 for any free one.
 
     Attributes:
         url: its address.
@@ -110,7 +111,7 @@ class Server:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            # A crash leaves the stack of its thread in the log.
+            # The fault handler writes the stack of a crashed thread into the log.
             env={**environment, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"},
             start_new_session=True,
         )
@@ -118,27 +119,27 @@ class Server:
         self._drain.start()
 
     def wait(self) -> None:
-        """Waits until the server answers; `start` began its time.
+        """Waits until the server answers, at most `ready_seconds` after `start`.
 
         Raises:
-            ServerError: it died or its time is over; with the end of its log.
+            ServerError: it died or took too long; with the end of its log.
         """
         while not (self._answers() and self.alive()):
             late = time.monotonic() > self._deadline
             if late or not self.alive():
                 self.stop()
-                what = f"did not answer within {self.ready_seconds:g} s" if late else "ended at its start"
+                what = f"did not answer within {self.ready_seconds:g} s" if late else "exited while starting"
                 raise ServerError(
                     f"ComfyUI {what}. The end of {self.workspace / 'server.log'}:\n{self.log_tail(20)}"
                 )
             time.sleep(0.05)
 
     def alive(self) -> bool:
-        """Whether the process runs."""
+        """Whether the process is running."""
         return self._process is not None and self._process.poll() is None
 
     def log_tail(self, lines: int = 20) -> str:
-        """The last lines of what it wrote, 200 at most, without colours."""
+        """The last lines of its log, at most 200, without colours."""
         return "\n".join(list(self._log)[-lines:])
 
     def ending(self) -> str:
@@ -149,14 +150,14 @@ class Server:
         return f"exit status {status}"
 
     def ended(self) -> ServerError:
-        """The error for a process that ended by itself, with the end of its log."""
+        """The error for a process that exited unexpectedly, with the end of its log."""
         return ServerError(
-            "ComfyUI ended by itself; what is finished is kept. The end of "
+            "ComfyUI exited unexpectedly; what is finished is kept. The end of "
             f"{self.workspace / 'server.log'}:\n{self.log_tail(20)}"
         )
 
     def abort(self) -> None:
-        """Ends a process that hangs; what each of its threads was doing is then at the end of its log."""
+        """Kills a process that hangs, after the stacks of its threads were written to its log."""
         if self._process and self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGUSR1)
             with suppress(subprocess.TimeoutExpired):
@@ -166,9 +167,9 @@ class Server:
         self.stop()
 
     def stop(self) -> None:
-        """Ends the process and whatever it started, within about 10 s; harmless if it has ended."""
+        """Ends the process and all that it started, within about 10 s. Does nothing if it has ended."""
         if self._process and self._process.poll() is None:
-            # The group is the supervisor, ComfyUI and what ComfyUI started, ffmpeg for one.
+            # The group is the supervisor, ComfyUI, and what ComfyUI started, such as ffmpeg.
             os.killpg(self._process.pid, signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(GRACE_SECONDS)
@@ -185,14 +186,14 @@ class Server:
             (self.workspace / folder).mkdir(parents=True, exist_ok=True)
         self.output.mkdir(parents=True, exist_ok=True)
         _link(PACK, self.workspace / "custom_nodes" / PACK.name)
-        # ComfyUI empties its temp folder at its start: one of its own leaves another server's files alone.
+        # ComfyUI empties its temp folder when it starts, so each server has its own.
         self._temp = Path(tempfile.mkdtemp(prefix="server-", dir=self.workspace / "temp"))
         flags = ["--listen", "127.0.0.1", "--port", str(self.port), "--base-directory", str(self.workspace)]
         flags += ["--output-directory", str(self.output), "--temp-directory", str(self._temp)]
         flags += ["--database-url", "sqlite:///:memory:", "--disable-auto-launch"]
         flags += ["--max-upload-size", "2048"]
         if self.models:
-            # JSON is YAML, and needs no rules about which paths to quote.
+            # JSON is valid YAML, without YAML's rules about quoting.
             paths = self._temp / "model_paths.yaml"
             paths.write_text(json.dumps(_model_paths(self.models)), encoding="utf-8")
             flags += ["--extra-model-paths-config", str(paths)]
@@ -210,14 +211,14 @@ class Server:
 
     def _read_log(self, pipe: IO[bytes]) -> None:
         log = self.workspace / "server.log"
-        # Renamed, not emptied: the log of a crash stays, and another server in this workspace keeps its own.
+        # Renamed, not emptied: so a crash's log is kept, and that of another server in this workspace.
         with suppress(FileNotFoundError):
             log.replace(log.with_suffix(".log.1"))
         with pipe, log.open("wb", buffering=0) as file:
             rest = b""
             while block := os.read(pipe.fileno(), 2**16) or (rest and b"\n"):
                 *lines, rest = (rest + block).split(b"\n")
-                # A progress bar repaints its line with \r: only what would be left of it on a screen counts.
+                # A progress bar rewrites its line with \r: the log gets what would remain on a screen.
                 for line in lines:
                     shown = _COLOUR.sub(b"", line).rstrip(b"\r").rpartition(b"\r")[2]
                     file.write(shown + b"\n")
@@ -231,7 +232,7 @@ def _free_port(port: int) -> int:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
-            raise ServerError(f"Port {port} is taken: choose another, or 0 for any free one.") from None
+            raise ServerError(f"Port {port} is in use: choose another, or 0 for any free one.") from None
         return probe.getsockname()[1]
 
 
@@ -239,7 +240,7 @@ def _link(pack: Path, link: Path) -> None:
     if link.exists() and not link.is_symlink():
         return
     if not (pack / "__init__.py").is_file():
-        raise ServerError(f"The node pack is not in {pack}: install Story Studio again.")
+        raise ServerError(f"The node pack is not in {pack}: reinstall Story Studio.")
     if not link.is_symlink() or link.readlink() != pack:
         link.unlink(missing_ok=True)
         link.symlink_to(pack, target_is_directory=True)
@@ -248,7 +249,7 @@ def _link(pack: Path, link: Path) -> None:
 def _model_paths(models: Path) -> dict[str, dict[str, object]]:
     root = models.resolve()
     if not root.is_dir():
-        raise ServerError(f"The models folder {models} does not exist: make it, or name another.")
+        raise ServerError(f"The models folder {models} does not exist: create it, or choose another.")
     own = root / "models" if (root / "models").is_dir() else root
     folders = {name: "\n".join(filter(None, (name, LEGACY_FOLDERS.get(name)))) for name in MODEL_FOLDERS}
     roots = {"story_studio": own, **{f"cached_{number}": path for number, path in enumerate(cached(root))}}

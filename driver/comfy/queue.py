@@ -1,7 +1,6 @@
-"""Whose turn it is, when several jobs want the same ComfyUI: those first that need the loaded model.
+"""The order of jobs that share one ComfyUI: those that need the loaded model go first.
 
-Loading, freeing and evicting models is ComfyUI's own business. The router says who is next, one
-job at a time.
+ComfyUI itself loads, frees and evicts models. The router only decides which job is next, one at a time.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from . import models
 from .client import Comfy
 
 Files = frozenset[str]
-"""Names of diffusion models' files."""
+"""File names of diffusion models."""
 
 
 class _Needs(NamedTuple):
@@ -28,84 +27,84 @@ class _Needs(NamedTuple):
 
 
 class JobQueue:
-    """The jobs that wait, in order of arrival, and the rule which of them is next.
+    """The waiting jobs in order of arrival, and the rule for which is next.
 
-    It is the oldest of those that need nothing but the loaded models. Once the oldest of all has been passed
-    over for `patience` seconds, it is that one, and then the others that need its model. So the oldest is
-    passed over for `patience` and the length of one job at most. And from one swap that is forced in this way
-    to the next it takes at least `patience`, so even a line that only grows is served in turns of a model.
+    The next job is the oldest that needs only loaded models. Once the oldest of all has been passed over for
+    `max_wait` seconds, that one is next, followed by the others that need its model. So the oldest job is
+    passed over for at most `max_wait` and the length of one job. Swaps that are forced in this way are at
+    least `max_wait` apart, so models are not swapped for every job even if the queue keeps growing.
 
     Args:
-        patience: seconds; 0 is first in, first out.
+        max_wait: seconds; 0 is first in, first out.
     """
 
-    def __init__(self, patience: float):
-        self._patience = patience
+    def __init__(self, max_wait: float):
+        self._max_wait = max_wait
         self._waiting: dict[str, _Needs] = {}
         self._loaded: Files = frozenset()
-        self._passed: float | None = None
+        self._passed_since: float | None = None
 
     def __contains__(self, job: str) -> bool:
         return job in self._waiting
 
     def join(self, job: str, first: Files, last: Files) -> None:
-        """A job arrives; `first` and `last` are as in `Router.turn`."""
+        """Adds a job; `first` and `last` are as in `Router.turn`."""
         self._waiting[job] = _Needs(first, last)
 
     def leave(self, job: str) -> None:
-        """A job does not wait any longer, if it did."""
+        """Removes a job, if it is waiting."""
         self._waiting.pop(job, None)
 
     def next(self, now: float) -> str | None:
-        """Takes the next job out of the line, to be run at once; None if nobody waits.
+        """Removes and returns the next job, to be run at once; None if none is waiting.
 
         Args:
-            now: seconds on a clock that never goes back.
+            now: seconds on a monotonic clock.
         """
         if not self._waiting:
             return None
         oldest = next(iter(self._waiting))
         job = next((job for job, needs in self._waiting.items() if needs.first <= self._loaded), oldest)
         if job != oldest:
-            self._passed = now if self._passed is None else self._passed
-            if now - self._passed >= self._patience:
+            self._passed_since = now if self._passed_since is None else self._passed_since
+            if now - self._passed_since >= self._max_wait:
                 job = oldest
         if job == oldest:
-            self._passed = None
-        # One that needs no model leaves the loaded ones where they are.
+            self._passed_since = None
+        # A job without models leaves the loaded ones in place.
         self._loaded = self._waiting.pop(job).last or self._loaded
         return job
 
 
 class Router:
-    """Gives one job at a time its turn on a server. For threads; with asyncio, run the job in `to_thread`.
+    """Runs one job at a time on a server. For threads; with asyncio, run the job in `to_thread`.
 
     Args:
-        patience: seconds for which the oldest job may be passed over; see `JobQueue`.
+        max_wait: seconds for which the oldest job may be passed over; see `JobQueue`.
     """
 
-    def __init__(self, patience: float = 600):
-        self._queue = JobQueue(patience)
+    def __init__(self, max_wait: float = 600):
+        self._queue = JobQueue(max_wait)
         self._running: str | None = None
         self._changed = threading.Condition()
 
     @contextmanager
     def turn(self, job: str, first: Files, last: Files, cancel: Cancel | None = None) -> Iterator[None]:
-        """Waits until it is the job's turn, which ends with the `with` block, however that ends.
+        """Waits for the job's turn, which lasts until the end of the `with` block.
 
         Args:
-            job: a name that no other job has; the id of its prompt is one.
+            job: a unique name, such as the id of its prompt.
             first: the diffusion models that it needs at its start; empty if it needs none.
             last: those that it leaves loaded at its end.
-            cancel: takes it out of the line when it is set.
+            cancel: removes it from the queue when it is set.
 
         Raises:
             Cancelled: it was cancelled while it waited.
-            ValueError: a job of that name waits or runs.
+            ValueError: a job of that name is waiting or running.
         """
         with self._changed:
             if job in self._queue or job == self._running:
-                raise ValueError(f"The job {job!r} already waits or runs.")
+                raise ValueError(f"The job {job!r} is already waiting or running.")
             self._queue.join(job, first, last)
         try:
             with self._changed:
@@ -127,10 +126,10 @@ class Router:
 
 
 def needs(graph: Graph, comfy: Comfy) -> tuple[Files, Files]:
-    """The diffusion models that a graph needs at its start and those that it leaves loaded at its end.
+    """The diffusion models that a graph needs at its start, and those that it leaves loaded at its end.
 
-    Those of its stills and of its clips; if it has only one kind, both are the same. What of it is finished
-    and will be reused is not known here, and taken for work that is still to be done.
+    These are the ones of its stills and of its clips; if it has only stills or only clips, both are the same.
+    Results that will be reused are not known here, so all nodes count.
 
     Raises:
         Unreachable: the server does not answer.
@@ -143,6 +142,6 @@ def needs(graph: Graph, comfy: Comfy) -> tuple[Files, Files]:
 
 
 def diffusion_models(nodes: Iterable[Mapping[str, Any]], comfy: Comfy) -> Files:
-    """The diffusion models that nodes read. Raises Unreachable if the server does not answer."""
+    """The diffusion models that the nodes load. Raises Unreachable if the server does not answer."""
     known = {file for folder in ("diffusion_models", "checkpoints") for file in comfy.models(folder)}
     return frozenset(file for node in nodes for file in models.read_by(node, comfy) if file in known)

@@ -1,1 +1,1 @@
-"""Files from addresses: inputs that strangers name, and model files."""
+"""Downloads: inputs from addresses that strangers may have written, and model files."""

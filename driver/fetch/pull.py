@@ -30,13 +30,13 @@ from .. import terminal
 from ..comfy.models import ModelFile, known_models, locate
 
 _AT_ONCE = 4
-"""One connection seldom fills the line of a data centre."""
+"""Downloads at once: a single connection seldom uses all the bandwidth of a data centre."""
 _QUIET_SECONDS = 10.0
-"""Between two plain lines."""
+"""Between two lines of progress where there is no terminal."""
 
 
 class _Remote(NamedTuple):
-    """A file on the Hub: its address at one commit, its size in bytes, and its ETag, which is its SHA-256."""
+    """A file on the Hub: its address at one commit, its size, its ETag (its SHA-256), and where it goes."""
 
     url: str
     size: int
@@ -45,13 +45,13 @@ class _Remote(NamedTuple):
 
     @property
     def part(self) -> Path:
-        """What has arrived; named after the content too, so that no other version is ever continued."""
+        """The incomplete download, named after the content too, so that another version is never resumed."""
         content = hashlib.sha256(self.etag.encode()).hexdigest()[:12]
         return self.target.with_name(f"{self.target.name}.{content}.part")
 
     @property
     def arrived(self) -> int:
-        """Bytes in `part`."""
+        """The size of `part` in bytes."""
         try:
             return self.part.stat().st_size
         except FileNotFoundError:
@@ -59,13 +59,13 @@ class _Remote(NamedTuple):
 
 
 def pull(profile: str, models: Path) -> int:
-    """Fetches those of a profile's model files that `models` lacks or has only in part.
+    """Downloads a profile's model files that `models` lacks or has only in part.
 
-    A download that broke off goes on where it stopped. A file gets its name once its size and its SHA-256 are
-    right (the size alone, where a mirror tells no SHA-256). HF_ENDPOINT names a mirror, HF_TOKEN a login.
+    An interrupted download is resumed. A file gets its name once its size and its SHA-256 are right, or its
+    size alone if a mirror has no SHA-256. HF_ENDPOINT names a mirror, HF_TOKEN a login.
 
     Returns:
-        The exit status: 0 if all files are there, 1 if not; then what is wrong has been said.
+        The exit status: 0 if all files are there, or 1 after the problems were printed.
     """
     needed = [model for model in known_models() if profile in model.needed_by]
     try:
@@ -81,16 +81,16 @@ def pull(profile: str, models: Path) -> int:
 
 
 def _pull(lacking: Sequence[ModelFile], folder: Path) -> None:
-    # Its warnings would tear the bar, and may name addresses with a signature in them.
+    # Its warnings would break the progress bar, and may contain signed addresses.
     hub_logging.set_verbosity_error()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with WeakFileLock(folder / ".pull.lock", timeout=1):
-            _fetch_all(_ask(lacking, folder))
+            _fetch_all(_look_up(lacking, folder))
     except TimeoutError:
-        raise _problems(f"Another pull writes to {folder}: wait for it, or stop it.") from None
+        raise _problems(f"Another pull is writing to {folder}: wait for it, or stop it.") from None
     except OSError as error:
-        what = f"{folder} cannot be written to ({error.strerror}): give another folder with --models."
+        what = f"{folder} cannot be written to ({error.strerror}): choose another folder with --models."
         raise _problems(what) from None
 
 
@@ -98,42 +98,43 @@ def _problems(last: str, others: Sequence[Problem] = ()) -> Problems:
     return Problems([*others, Problem("", last)])
 
 
-def _ask(lacking: Sequence[ModelFile], folder: Path) -> list[_Remote]:
-    """What the Hub has for these files, or all that keeps any of them from being fetched."""
-    found: list[_Remote] = []
+def _look_up(lacking: Sequence[ModelFile], folder: Path) -> list[_Remote]:
+    """The files on the Hub. Raises Problems with everything that keeps any of them from being downloaded."""
+    remotes: list[_Remote] = []
     problems: list[Problem] = []
     for model in lacking:
         url = constants.ENDPOINT + urlsplit(model.url or "").path
         try:
-            about = get_hf_file_metadata(url)
+            metadata = get_hf_file_metadata(url)
         except HfHubHTTPError as error:
             problems.append(Problem(model.file, _refusal(error, url)))
             continue
         except (httpx2.HTTPError, OSError):
             todo = "check the network (HTTPS_PROXY, HF_HUB_OFFLINE), or set HF_ENDPOINT to a mirror."
             raise _problems(f"{_shown(constants.ENDPOINT)} does not answer: {todo}", problems) from None
-        if about.commit_hash and about.etag and about.size:
-            exact = url.replace("/resolve/main/", f"/resolve/{about.commit_hash}/")
-            found.append(_Remote(exact, about.size, about.etag, folder / str(model.folder) / model.file))
+        if metadata.commit_hash and metadata.etag and metadata.size:
+            pinned = url.replace("/resolve/main/", f"/resolve/{metadata.commit_hash}/")
+            target = folder / str(model.folder) / model.file
+            remotes.append(_Remote(pinned, metadata.size, metadata.etag, target))
         else:
             what = f"{_shown(url)} does not answer as the Hub does: check HF_ENDPOINT, or unset it."
             problems.append(Problem(model.file, what))
-    needed = sum(remote.size - remote.arrived for remote in found)
+    needed = sum(remote.size - remote.arrived for remote in remotes)
     free = shutil.disk_usage(folder).free
     if needed > free:
-        what = f"has {_gb(free)} free and {_gb(needed)} are to be fetched: free {_gb(needed - free)} more"
-        problems.append(Problem("", f"{folder} {what}, or give another folder with --models."))
+        what = f"has {_gb(free)} free, and {_gb(needed)} will be downloaded: free {_gb(needed - free)} more"
+        problems.append(Problem("", f"{folder} {what}, or choose another folder with --models."))
     if problems:
-        raise _problems("Nothing was fetched.", problems)
-    return found
+        raise _problems("Nothing was downloaded.", problems)
+    return remotes
 
 
 def _fetch_all(remotes: Sequence[_Remote]) -> None:
     total = sum(remote.size for remote in remotes)
-    begun = sum(remote.arrived for remote in remotes)
-    here = f", {_gb(begun)} of them are here" if begun else ""
+    present = sum(remote.arrived for remote in remotes)
+    resumed = f", of which {_gb(present)} are here" if present else ""
     terminal.console.print(
-        f"{len(remotes)} model file{'s' * (len(remotes) > 1)} to fetch, {_gb(total)}{here}."
+        f"{len(remotes)} model file{'s' * (len(remotes) > 1)} to download, {_gb(total)}{resumed}."
     )
     largest_last = sorted(remotes, key=lambda remote: remote.size)
     done: SimpleQueue[tuple[_Remote, str | Exception]] = SimpleQueue()
@@ -148,26 +149,24 @@ def _fetch_all(remotes: Sequence[_Remote]) -> None:
                     done.put((remote, error))
 
     for _ in range(_AT_ONCE):
-        # Not a pool, whose end waits for its threads: Ctrl-C would take as long as a silent server does.
+        # Not a pool, which waits for its threads: Ctrl-C would last as long as a silent server's timeout.
         threading.Thread(target=work, daemon=True).start()
     ended: dict[_Remote, str] = {}
-    with _progress(total, begun) as show:
+    with _progress(total, present) as show:
         while len(ended) < len(remotes):
             with suppress(Empty):
                 remote, what = done.get(timeout=0.5)
                 if isinstance(what, Exception):
                     raise what
                 ended[remote] = what
-            show(sum(one.size if one in ended else one.arrived for one in remotes))
+            show(sum(remote.size if remote in ended else remote.arrived for remote in remotes))
     if problems := [Problem(remote.target.name, what) for remote, what in ended.items() if what]:
-        count = f"{len(problems)} of {len(remotes)} files were not fetched"
-        raise _problems(
-            f"{count}; what has arrived is kept, and the same command goes on from there.", problems
-        )
+        count = f"{len(problems)} of {len(remotes)} files were not downloaded"
+        raise _problems(f"{count}; what has arrived is kept, and the same command resumes.", problems)
 
 
 def _fetch(remote: _Remote) -> str:
-    """Fetches a file or goes on with it. The result is what is wrong, or empty."""
+    """Downloads a file, or resumes that. Returns what is wrong, or an empty text."""
     target, part = remote.target, remote.part
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -175,23 +174,23 @@ def _fetch(remote: _Remote) -> str:
             if other != part:
                 other.unlink()
         _receive(remote)
-        if not _right(remote):
+        if not _is_intact(remote):
             part.unlink()
-            return f"{_shown(remote.url)} arrived damaged: if it stays so, set HF_ENDPOINT to a mirror."
+            return f"{_shown(remote.url)} arrived damaged: try again, or set HF_ENDPOINT to a mirror."
         part.replace(target)
-        terminal.console.print(f"{target.name}: {_gb(remote.size)}, checked", soft_wrap=True)
+        terminal.console.print(f"{target.name}: {_gb(remote.size)}, verified", soft_wrap=True)
         return ""
     except HfHubHTTPError as error:
         return _refusal(error, remote.url)
     except (httpx2.HTTPError, OSError) as error:
         if not isinstance(error, OSError) or error.errno is None:
-            return f"{_shown(remote.url)} broke off after {_gb(remote.arrived)} of {_gb(remote.size)}."
+            return f"{_shown(remote.url)} was cut off after {_gb(remote.arrived)} of {_gb(remote.size)}."
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         return f"{target.parent}: {'the disk is full' if full else error.strerror}."
 
 
 def _receive(remote: _Remote) -> None:
-    """Appends the rest of a file; what breaks is taken up again while every attempt brings something."""
+    """Appends the rest of a file, and resumes after errors as long as every attempt receives something."""
     with remote.part.open("ab") as file:
         while (start := file.tell()) < remote.size:
             try:
@@ -207,34 +206,34 @@ def _receive(remote: _Remote) -> None:
                 if file.tell() <= start:
                     raise
         file.flush()
-        # The machine's crash must not leave a name without its content.
+        # A crash of the machine must not leave a file with its final name and without its content.
         os.fsync(file.fileno())
 
 
-def _right(remote: _Remote) -> bool:
+def _is_intact(remote: _Remote) -> bool:
     if remote.arrived != remote.size:
         return False
     with remote.part.open("rb") as file:
-        known = re.fullmatch("[0-9a-f]{64}", remote.etag)
-        return not known or hashlib.file_digest(file, "sha256").hexdigest() == remote.etag
+        is_sha256 = re.fullmatch("[0-9a-f]{64}", remote.etag)
+        return not is_sha256 or hashlib.file_digest(file, "sha256").hexdigest() == remote.etag
 
 
 @contextmanager
-def _progress(total: int, begun: int) -> Iterator[Callable[[int], None]]:
-    """A function that shows how many bytes are here."""
+def _progress(total: int, present: int) -> Iterator[Callable[[int], None]]:
+    """A function that shows how many bytes have arrived."""
     if terminal.console.is_terminal:
         columns = BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
         with Progress(*columns, console=terminal.console) as bars:
-            task = bars.add_task("", total=total, completed=begun)
-            yield lambda here: bars.update(task, completed=here)
+            task = bars.add_task("", total=total, completed=present)
+            yield lambda arrived: bars.update(task, completed=arrived)
         return
     last = time.monotonic()
 
-    def show(here: int) -> None:
+    def show(arrived: int) -> None:
         nonlocal last
         if time.monotonic() - last >= _QUIET_SECONDS:
             last = time.monotonic()
-            terminal.console.print(f"{_gb(here)} of {_gb(total)}")
+            terminal.console.print(f"{_gb(arrived)} of {_gb(total)}")
 
     yield show
 
@@ -250,7 +249,7 @@ def _refusal(error: HfHubHTTPError, url: str) -> str:
 
 
 def _shown(url: str) -> str:
-    """An address without a login or a signature."""
+    """An address without its login and signature."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 

@@ -1,4 +1,4 @@
-"""How far a render is: phase, scene, step, and the time that is left."""
+"""How far a render is: phase, scene, step, and the time left."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Status(NamedTuple):
 
     Attributes:
         phase: what is being made.
-        scene: the scene's id, or "" while something that serves several runs.
+        scene: the scene's id, or "" while a node runs that serves several.
         done, total: finished and all scenes (or films) of this phase.
         fraction: how much of the scene's work is done, 0 to 1.
-        step: the running node's step and all its steps, or None while it does not tell.
+        step: the running node's step and its number of steps, or None if it reports none.
         percent: how much of everything is done, 0 to 100.
-        seconds_left: an estimate from this render's own pace, or None while there is nothing to tell it from.
+        seconds_left: estimated from this render's own pace, or None while nothing is known of it.
     """
 
     phase: Phase
@@ -52,10 +52,16 @@ class _Work:
 
 @dataclass
 class ProgressTracker:
-    """Follows a render's events and tells its status; the time left follows from the pace of each phase."""
+    """Follows a render's events and reports its status; the time left follows from the pace of each phase.
+
+    Attributes:
+        seconds: length of each scene's recording.
+        on_progress: called with each new status.
+        spent: seconds that each phase took.
+    """
 
     seconds: dict[SceneId, float]
-    show: OnProgress
+    on_progress: OnProgress
     spent: dict[Phase, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
     _work: dict[str, _Work] = field(default_factory=dict)
     _graph: Graph = field(default_factory=Graph)
@@ -64,37 +70,37 @@ class ProgressTracker:
     _since: float = 0.0
 
     def start(self, graph: Graph) -> None:
-        """A graph was submitted, the first one or what is left of it."""
+        """A graph was submitted: the whole, or what is left of it."""
         self._graph, self._since = graph, time.monotonic()
         self._work = {node: _Work("still", _STILL_COST) for node in graph.stills.values()}
         self._work |= {node: _Work("clip", self.seconds[scene]) for scene, node in graph.clips.items()}
         self._work |= {node: _Work("film", _FILM_COST) for node in graph.films.values()}
 
     def executing(self, node: str) -> None:
-        """A node began; a checkpoint that looks for its file is no work."""
+        """A node began. A Still or Clip that looks for its result does no work."""
         self._spend()
         if node in self._graph.stills.values() or node in self._graph.clips.values():
             return
         self._current, self._step = self._graph.owners.get(node, self._current), None
-        self._tell(self._phase())
+        self._report(self._phase())
 
     def step(self, node: str, value: float, steps: float) -> None:
-        """A node says how far it is."""
+        """A node reported a step."""
         fraction, self._step = value / steps, (round(value), round(steps)) if steps > 1 else None
         owner = self._graph.owners.get(node)
         work = self._work.get(self._end_of(owner) or "")
         if work and work.fraction < 1:
             work.fraction = max(work.fraction, min(fraction, 0.99))
             self._spend()
-            self._tell(self._phase())
+            self._report(self._phase())
 
     def made(self, node: str, reused: bool) -> None:
-        """A still, clip or film is finished; one that was found was not worked for."""
+        """A still, clip or film is finished; a reused one took no work."""
         if work := self._work.get(node):
             work.fraction, work.reused = 1.0, reused
             self._spend()
             self._current, self._step = Owner(work.phase, None), None
-            self._tell(work.phase)
+            self._report(work.phase)
 
     def _spend(self) -> None:
         now = time.monotonic()
@@ -109,19 +115,19 @@ class ProgressTracker:
         return (self._graph.stills if owner.phase == "still" else self._graph.clips).get(owner.scene)
 
     def _phase(self) -> Phase:
-        # Recordings and settings of the clips are read while stills are still missing: that is no phase.
+        # The clips' recordings and settings are read while stills are missing; that is not yet their phase.
         for phase in PHASES:
             if any(work.phase == phase and work.fraction < 1 for work in self._work.values()):
                 return phase
         return self._current.phase
 
-    def _tell(self, phase: Phase) -> None:
+    def _report(self, phase: Phase) -> None:
         scene = self._current.scene if self._current.phase == phase else None
         of_phase = [work for work in self._work.values() if work.phase == phase]
         work = self._work.get(self._end_of(self._current) or "") if self._current.phase == phase else None
         everything = sum(work.cost for work in self._work.values()) or 1
         done = sum(work.cost * work.fraction for work in self._work.values())
-        self.show(
+        self.on_progress(
             Status(
                 phase,
                 scene.scene if scene else "",

@@ -1,4 +1,4 @@
-"""What a story takes and costs on RunPod, reckoned before anything is rendered.
+"""What a story takes and costs on RunPod, estimated before anything is rendered.
 
 The first figures (gpus.json) are the seed's, the estimates that this project started from: an A100
 80GB at $1.89 an hour, 10 s for a still of 832x480 at 20 steps, 120 s for a video at 480p and 20 steps, 3 to
@@ -14,7 +14,7 @@ seed's, so its figure is rather too low, and all the more so for longer voices.
 
 Measured, on two cores without a GPU, are a draft's still and chunk and a second of film. Other sizes and
 settings follow by arithmetic: time grows with the runs of the model (the steps, twice as many at a cfg above
-1) and with the pixels. A story's own templates are reckoned as the profile's.
+1) and with the pixels. A story's own recipes are estimated as the profile's.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ _PIXELS = 832 * 480
 _STILL_RUNS, _CLIP_RUNS = 20, 40
 """Runs of the model for the seed's still and chunk."""
 _CODING = 1.1
-"""What the coding of a chunk's pictures weighs, in runs of the model: 5 s where 40 runs take 180."""
+"""What decoding and encoding a chunk's frames costs, in runs of the model: 5 s where 40 runs take 180."""
 _ATTENTION = 0.53
 """Share of a run at 480p that grows with the square of the pixels."""
 _DRAFT_STILL, _DRAFT_CLIP, _FILM = 0.4, 1.2, 0.27
 _HOUR, _DAY = 3600.0, 24 * 3600.0
 _SLOWER = 5
-"""How many times longer than reckoned a job may take: 3.6 by published times, and scenes are tried twice."""
+"""How many times longer than estimated a job may take: 3.6 by published times, and scenes are retried."""
 
 
 class Quote(NamedTuple):
@@ -174,8 +174,8 @@ def choose(quotes: Sequence[Quote], max_cost: float | None) -> Quote:
 def limit(quote: Quote) -> Limit:
     """How long RunPod may let each job of a quote run and wait.
 
-    An hour and five times what is reckoned, for slow disks and scenes that are tried twice; a day more for
-    the queue. RunPod allows seven days.
+    An hour and five times the estimate, for slow disks and scenes that are retried; a day more for the
+    queue. RunPod allows seven days.
     """
     execution = min(_HOUR + _SLOWER * quote.seconds, 6 * _DAY)
     return Limit(execution, execution + _DAY)

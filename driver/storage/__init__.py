@@ -1,4 +1,4 @@
-"""Where finished files are kept: a bucket of any S3-compatible store or, where none is set up, a folder."""
+"""Where finished files are stored: in a bucket of an S3-compatible service, or in a folder if none is set."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from .store import Store
 
 
 def from_environment(folder: Path) -> Store:
-    """The store in the bucket that the environment sets up, or else in `folder`. Asks no server.
+    """The bucket that the environment names, or else a store in `folder`. Sends no request.
 
     Raises:
-        Problems: settings that are missing or wrong.
+        Problems: the settings that are missing or wrong.
     """
     bucket = Bucket.from_environment()
     if bucket is None:
         return FolderStore(folder)
-    # boto3, which it needs, takes half a second to import.
+    # Not at the top, because importing boto3 takes half a second.
     from .s3 import S3Store
 
     return S3Store(bucket)

@@ -1,4 +1,4 @@
-"""A bucket's settings, read from the environment."""
+"""A bucket's settings from the environment."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def _setting(default: Any, what: str, **limits: Any) -> Any:
 
 
 class Bucket(BaseModel, frozen=True, hide_input_in_errors=True):
-    """A bucket and how to reach it. Each is a variable of the environment too: `name` is BUCKET_NAME.
+    """A bucket and its credentials. Each field is an environment variable: `name` is BUCKET_NAME.
 
-    R2 takes us-east-1 for its own region, auto.
+    R2 accepts us-east-1 for its own region, auto.
     """
 
     endpoint_url: str = _setting(..., "the server's address, like https://host", pattern=_ADDRESS)
@@ -33,49 +33,50 @@ class Bucket(BaseModel, frozen=True, hide_input_in_errors=True):
     region: str = _setting("us-east-1", "where the bucket is, like eu-central-1", pattern=r"^[a-z0-9-]+$")
     prefix: str = _setting("", "a folder of the bucket to stay in, like films/drafts", pattern=_FOLDER)
     public_url: str = _setting("", "the address from which everyone can read the bucket", pattern=_ADDRESS)
-    link_seconds: int = _setting(WEEK, f"how long a signed address works: 1 to {WEEK} s", ge=1, le=WEEK)
+    link_seconds: int = _setting(WEEK, f"the seconds that a signed address works, 1 to {WEEK}", ge=1, le=WEEK)
 
     @classmethod
     def from_environment(cls) -> Bucket | None:
-        """The bucket that the environment sets up, or None if it sets none of the variables.
+        """The bucket that the environment names, or None if none of the variables is set.
 
         Raises:
-            Problems: settings that are missing or wrong.
+            Problems: the settings that are missing or wrong.
         """
         names = {name: f"BUCKET_{name.upper()}" for name in cls.model_fields}
-        told = {name: os.environ.get(variable, "").strip() for name, variable in names.items()}
-        given = {name: text for name, text in told.items() if text}
-        if not given:
+        values = {name: os.environ.get(variable, "").strip() for name, variable in names.items()}
+        settings = {name: value for name, value in values.items() if value}
+        if not settings:
             return None
         try:
-            return cls.model_validate(_read_address(given))
+            return cls.model_validate(_read_address(settings))
         except ValidationError as error:
-            raise Problems(_problem(one, names, names[next(iter(given))]) for one in error.errors()) from None
+            first = names[next(iter(settings))]
+            raise Problems(_problem(detail, names, first) for detail in error.errors()) from None
 
 
-def _problem(detail: Any, names: dict[str, str], given: str) -> Problem:
+def _problem(detail: Any, names: dict[str, str], first: str) -> Problem:
     setting = str(detail["loc"][0])
     what = Bucket.model_fields[setting].description
     if detail["type"] == "missing":
-        return Problem(names[setting], f"is not set, but {given} is: give {what}; or unset all.")
-    return Problem(names[setting], f"is wrong: give {what}.")
+        return Problem(names[setting], f"is not set, but {first} is: set it to {what}; or unset all.")
+    return Problem(names[setting], f"is wrong: set it to {what}.")
 
 
-def _read_address(given: dict[str, str]) -> dict[str, str]:
-    """The settings with what the server's address tells, and the address without the bucket.
+def _read_address(settings: dict[str, str]) -> dict[str, str]:
+    """The settings, with what the server's address says about the bucket, which is removed from the address.
 
-    The bucket may be before the host, as worker-comfyui has it for S3, or behind it, as R2's pages show it.
+    The bucket may come before the host, as in worker-comfyui's examples, or after it, as on R2's pages.
     """
-    parts = urlsplit(given.get("endpoint_url", ""))
+    parts = urlsplit(settings.get("endpoint_url", ""))
     before, dot, _ = parts.netloc.partition(".s3")
-    bucket = given.get("name") or parts.path.strip("/") or (before if dot else "")
+    bucket = settings.get("name") or parts.path.strip("/") or (before if dot else "")
     host = parts.netloc
     if host.startswith(f"{bucket}.s3"):
         host = host.removeprefix(f"{bucket}.")
     region = re.match(r"s3[.-]([a-z]{2}-[a-z0-9-]+)\.", host)
-    told = {"name": bucket, "region": region[1] if region else ""}
-    cleaned = {"prefix": given.get("prefix", "").strip("/")}
+    derived = {"name": bucket, "region": region[1] if region else ""}
+    cleaned = {"prefix": settings.get("prefix", "").strip("/")}
     if host:
         path = parts.path.rstrip("/").removesuffix(f"/{bucket}")
         cleaned["endpoint_url"] = parts._replace(netloc=host, path=path).geturl()
-    return {name: text for name, text in {**told, **given, **cleaned}.items() if text}
+    return {name: text for name, text in {**derived, **settings, **cleaned}.items() if text}

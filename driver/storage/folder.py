@@ -9,7 +9,7 @@ from .store import Store, Stored, checked, is_key, measured, replacing
 
 
 class FolderStore(Store):
-    """Files in a folder of this machine, made if need be; their sums are in `.sha256` in it."""
+    """Files in a folder, which is created if necessary. Their SHA-256 sums are in its subfolder `.sha256`."""
 
     def __init__(self, folder: Path):
         self._folder = folder.resolve()
@@ -18,11 +18,11 @@ class FolderStore(Store):
         return "the local folder"
 
     def find(self, key: str) -> Stored | None:
-        path, sha256 = self._folder / checked(key), self._sum(key)
+        path, sum_path = self._folder / checked(key), self._sum_path(key)
         if not path.is_file():
             return None
-        known = sha256.read_text() if sha256.is_file() else ""
-        return Stored(key, path.stat().st_size, known or None)
+        sha256 = sum_path.read_text() if sum_path.is_file() else ""
+        return Stored(key, path.stat().st_size, sha256 or None)
 
     def keys(self, below: str = "") -> list[str]:
         paths = (self._folder / checked(below) if below else self._folder).rglob("*")
@@ -43,19 +43,19 @@ class FolderStore(Store):
     def _get(self, key: str, aside: Path) -> None:
         shutil.copyfile(self._folder / key, aside)
 
-    def _copy(self, found: Stored, key: str) -> None:
+    def _copy(self, source: Stored, key: str) -> None:
+        path = self._folder / source.key
         with replacing(self._folder / key) as aside:
-            source = self._folder / found.key
             try:
-                aside.hardlink_to(source)
+                aside.hardlink_to(path)
             except OSError:
-                # Not every file system has hard links, and none across two of them.
-                shutil.copyfile(source, aside)
-        self._keep_sum(found._replace(key=key))
+                # Some file systems have no hard links, and none links to another one.
+                shutil.copyfile(path, aside)
+        self._keep_sum(source._replace(key=key))
 
     def _keep_sum(self, stored: Stored) -> None:
-        with replacing(self._sum(stored.key)) as aside:
+        with replacing(self._sum_path(stored.key)) as aside:
             aside.write_text(stored.sha256 or "")
 
-    def _sum(self, key: str) -> Path:
+    def _sum_path(self, key: str) -> Path:
         return self._folder / ".sha256" / key

@@ -21,11 +21,11 @@ from .bucket import Bucket
 from .store import NotStored, StorageError, Store, Stored, checked, is_key
 
 ATTEMPTS = 12
-"""Requests before a 503 is believed: that takes half a minute, and more than one if it says SlowDown."""
+"""Requests until a 503 counts as a failure: half a minute, or more than a minute if the error is SlowDown."""
 _REPLACED = (S3CopyFailedError, S3DownloadFailedError)
 _FAILURES = (Boto3Error, BotoCoreError, ClientError, RetriesExceededError, *_REPLACED)
 _PART = 16 * 2**20
-# The classic client, because the other one, which boto3 takes where it finds it, has settings of its own.
+# The classic client, because awscrt's, which boto3 prefers where it is installed, has settings of its own.
 _TRANSFER = TransferConfig(_PART, 4, _PART, preferred_transfer_client="classic")
 _REASONS = {
     "InvalidAccessKeyId": "BUCKET_ACCESS_KEY_ID is not known there: check it.",
@@ -33,17 +33,17 @@ _REASONS = {
     "Unauthorized": "the access key is wrong: check BUCKET_ACCESS_KEY_ID and BUCKET_SECRET_ACCESS_KEY.",
     "AccessDenied": "the access key may not do that: allow it to read, write and list the bucket.",
     "NoSuchBucket": "there is no such bucket: create it, or check BUCKET_NAME.",
-    "NoSuchKey": "it is not there any more.",
+    "NoSuchKey": "it is no longer there.",
     "AuthorizationHeaderMalformed": "the region is wrong: check BUCKET_REGION.",
     "RequestTimeTooSkewed": "the clock of this machine is wrong: set it.",
-    "XAmzContentSHA256Mismatch": "it was damaged on its way: try again.",
+    "XAmzContentSHA256Mismatch": "it was damaged in transit: try again.",
 }
-# What is left of them in an answer without a text.
+# The codes of responses without a body, as to HEAD.
 _REASONS |= {"403": _REASONS["AccessDenied"], "404": _REASONS["NoSuchKey"]}
 
 
 class S3Store(Store):
-    """Files in a bucket of S3, R2 or another store of that kind. Nothing is asked of it until it is used."""
+    """Files in a bucket of S3, R2 or a similar service. Sends no request before the first use."""
 
     def __init__(self, bucket: Bucket):
         self._bucket = bucket
@@ -55,8 +55,8 @@ class S3Store(Store):
             region_name=bucket.region,
             config=Config(
                 signature_version="s3v4",
-                # R2 and older servers refuse some of the checksums that boto3 adds by default. Without them
-                # it signs what it sends, which many servers check, and `_arrived` need not rely on any.
+                # R2 and older servers refuse some of the checksums that boto3 adds by default. Without them,
+                # it signs the content, which many servers verify, and `_arrived` checks in any case.
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
                 retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
@@ -76,7 +76,7 @@ class S3Store(Store):
                 status = error.response["ResponseMetadata"]["HTTPStatusCode"]
                 if status >= 500:
                     raise
-                # The answer to HEAD never tells why. A listing fails for the same reason, and does.
+                # The response to HEAD never has a reason. A listing fails for the same one, and names it.
                 self._client.list_objects_v2(Bucket=self._bucket.name, Prefix=name, MaxKeys=1)
                 if status != 404:
                     raise
@@ -102,11 +102,11 @@ class S3Store(Store):
         )
 
     def _put(self, path: Path, stored: Stored, lasting: bool) -> None:
-        whose = "public" if self._bucket.public_url else "private"
+        scope = "public" if self._bucket.public_url else "private"
         headers = {
             "ContentType": media_type(stored.key),
-            "CacheControl": f"{whose}, max-age=31536000, immutable" if lasting else "no-cache",
-            # S3 itself keeps no SHA-256 over the whole of what was sent in parts.
+            "CacheControl": f"{scope}, max-age=31536000, immutable" if lasting else "no-cache",
+            # S3 itself has no SHA-256 of a whole file that was sent in parts.
             "Metadata": {"sha256": stored.sha256},
         }
         place = (self._bucket.name, self._name(stored.key))
@@ -118,7 +118,7 @@ class S3Store(Store):
             head = self._client.head_object(Bucket=self._bucket.name, Key=self._name(stored.key))
         if head["ETag"].strip('"') == _etag(path):
             return True
-        # With some servers and some encryptions it says nothing about the content.
+        # On some servers, and with some kinds of encryption, the ETag does not depend on the content alone.
         with tempfile.TemporaryDirectory() as folder, contextlib.suppress(NotStored):
             return self.download(stored.key, Path(folder, "back")) == stored
         return False
@@ -127,9 +127,9 @@ class S3Store(Store):
         with self._failing(f"{key} cannot be fetched from"), aside.open("wb") as file:
             self._client.download_fileobj(self._bucket.name, self._name(key), file, Config=_TRANSFER)
 
-    def _copy(self, found: Stored, key: str) -> None:
-        place = {"Bucket": self._bucket.name, "Key": self._name(found.key)}
-        with self._failing(f"{found.key} cannot be copied in"):
+    def _copy(self, source: Stored, key: str) -> None:
+        place = {"Bucket": self._bucket.name, "Key": self._name(source.key)}
+        with self._failing(f"{source.key} cannot be copied in"):
             self._client.copy(place, self._bucket.name, self._name(key), Config=_TRANSFER)
 
     def _name(self, key: str) -> str:
@@ -140,12 +140,12 @@ class S3Store(Store):
         try:
             yield
         except _FAILURES as error:
-            # Without the error itself, whose text may hold a signature.
+            # Without the exception itself, whose text may contain a signature.
             raise StorageError(f"{what} {self}: {_reason(error)}") from None
 
 
 def _etag(path: Path) -> str:
-    """What S3 computes from a file that was sent in parts: the MD5 of their MD5s, and how many they are."""
+    """S3's ETag of a file that was sent in parts: the MD5 of their MD5s, and their number."""
     with path.open("rb") as file:
         parts = [_md5(part) for part in iter(lambda: file.read(_PART), b"")]
         if file.tell() < _PART:
@@ -159,13 +159,13 @@ def _md5(data: bytes) -> bytes:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, Boto3Error) and isinstance(error.__context__, Exception):
-        # An upload's error has only the text of its reason.
+        # The exception of an upload has only the text of its cause.
         error = error.__context__
     if isinstance(error, ClientError):
         code, status = error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPStatusCode"]
         if status in (429, 500, 502, 503, 504):
             return f"it is overloaded or down (HTTP status {status}, {ATTEMPTS} times). Try again later."
-        return _REASONS.get(code, f"it answers {code} (HTTP status {status}): check the BUCKET_ settings.")
+        return _REASONS.get(code, f"it answers {code} (HTTP status {status}): check the BUCKET_ variables.")
     if isinstance(error, _REPLACED):
-        return "it was replaced meanwhile: try again."
-    return f"there is no connection, or it breaks ({type(error).__name__}). Check BUCKET_ENDPOINT_URL."
+        return "it was replaced in the meantime: try again."
+    return f"there is no connection, or it broke ({type(error).__name__}). Check BUCKET_ENDPOINT_URL."

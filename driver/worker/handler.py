@@ -1,4 +1,4 @@
-"""Jobs of an event loop, as RunPod's worker gives them, done by the `Worker` in threads of their own."""
+"""RunPod's asynchronous jobs, done by the `Worker` in threads of their own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STOPPING = 60.0
 
 
 class Handler:
-    """Does jobs, each with its progress sent in order, never after its end.
+    """Does jobs; the progress of each is sent in order, and never after its end.
 
     Args:
         worker: does them.
@@ -32,10 +32,10 @@ class Handler:
 
     async def __call__(self, job: dict[str, Any]) -> dict[str, Any]:
         """Does a job. If it is cancelled, by a client or for its time, ComfyUI has stopped when this ends."""
-        cancel, news = Cancel(), _Latest()
-        sending = asyncio.create_task(self._report(job, news))
+        cancel, messages = Cancel(), _Latest()
+        sending = asyncio.create_task(self._report(job, messages))
         doing = asyncio.create_task(
-            asyncio.to_thread(self._worker.run, job["id"], job["input"], news.put, cancel)
+            asyncio.to_thread(self._worker.run, job["id"], job["input"], messages.put, cancel)
         )
         try:
             return await asyncio.shield(doing)
@@ -44,18 +44,18 @@ class Handler:
             await asyncio.wait([doing], timeout=_STOPPING)
             raise
         finally:
-            news.end()
+            messages.end()
             with suppress(TimeoutError):
                 await asyncio.wait_for(sending, _LAST)
 
-    async def _report(self, job: dict[str, Any], news: _Latest) -> None:
-        while (message := await news.take()) is not None:
+    async def _report(self, job: dict[str, Any], messages: _Latest) -> None:
+        while (message := await messages.take()) is not None:
             await self._send(job, message)
-            await news.pause(_EVERY)
+            await messages.pause(_EVERY)
 
 
 class _Latest:
-    """The last message of a thread: one that was not taken yet is replaced by the next."""
+    """The latest message from a thread: one that was not taken yet is replaced by the next."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -71,7 +71,7 @@ class _Latest:
         self._there.set()
 
     def end(self) -> None:
-        """There is nothing more to tell."""
+        """There are no more messages."""
         self._over.set()
         self._there.set()
 

@@ -1,4 +1,4 @@
-"""The API of the endpoint: what a job may ask for, what is wrong with one, all at once, and what is answered.
+"""The endpoint's API: the inputs of its jobs, all errors of which are reported together, and its responses.
 
 A job is RunPod's `input`: a task with its fields. Whatever a job leaves out is the profile's, as in a story.
 `python -m driver.worker.schema` prints the JSON Schema of all this: workflows/endpoint.schema.json.
@@ -51,7 +51,7 @@ class _Job(Part):
 
 
 class ImageJob(_Job):
-    """One picture."""
+    """An image."""
 
     model_config = _example(
         {
@@ -64,7 +64,7 @@ class ImageJob(_Job):
         }
     )
     task: Literal["image"]
-    prompt: Prompt = Field(min_length=1, description="What the picture shows.")
+    prompt: Prompt = Field(min_length=1, description="What the image shows.")
     negative_prompt: Prompt | None = Field(default=None, description="What it should not show.")
     width: int = Field(default=832, ge=64, le=2048, multiple_of=16, description="Pixels.")
     height: int = Field(default=480, ge=64, le=2048, multiple_of=16, description="Pixels.")
@@ -73,7 +73,7 @@ class ImageJob(_Job):
 
 
 class VideoJob(_Job):
-    """A picture that says a recording."""
+    """A talking video, from an image and a recording."""
 
     model_config = _example(
         {
@@ -96,7 +96,7 @@ class VideoJob(_Job):
 
 
 class BatchJob(Story):
-    """A story: for each scene a picture and a talking video, and a film if it is wanted."""
+    """A story: an image and a talking video for each scene, and a film if it is wanted."""
 
     model_config = _example(
         {
@@ -123,7 +123,7 @@ class BatchJob(Story):
 
 
 class InputImage(Part):
-    """A picture, or another file, for the nodes of a workflow that load it by this name."""
+    """An image, or another file, for the nodes of a workflow that load it by this name."""
 
     name: str = Field(min_length=1, max_length=255, description="As the nodes of the workflow name it.")
     image: Source = Field(description="Base64, a data URI, an http(s) address, or a key of the store.")
@@ -176,9 +176,9 @@ class WorkflowJob(Part):
         try:
             size = len(json.dumps(value, allow_nan=False))
         except (ValueError, TypeError, RecursionError):
-            raise ValueError("is no JSON: it holds NaN, or is nested too deeply.") from None
+            raise ValueError("is not JSON: it holds NaN, or is nested too deeply.") from None
         if size > _MAX_WORKFLOW:
-            raise ValueError(f"is larger than {_MAX_WORKFLOW // 10**6} MB: give its pictures as `images`.")
+            raise ValueError(f"is larger than {_MAX_WORKFLOW // 10**6} MB: send its images as `images`.")
         return value
 
     @field_validator("images")
@@ -186,21 +186,25 @@ class WorkflowJob(Part):
     def _distinct(cls, images: list[InputImage] | None) -> list[InputImage] | None:
         names = [image.name for image in images or []]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"the names {', '.join(twice)} are used more than once: give each its own.")
+            raise ValueError(
+                f"the names {', '.join(twice)} are used more than once: give each image its own."
+            )
         return images
 
     @field_validator("comfy_org_api_key", mode="before")
     @classmethod
     def _is_text(cls, value: Any) -> Any:
-        # The message of a failed check would show what was given.
+        # The message of a failed check would show the value.
         if value is not None and not isinstance(value, str):
-            raise ValueError("is no text: give the key as Comfy.org shows it.")
+            raise ValueError("is not text: send the key as Comfy.org shows it.")
         return value
 
 
 class _Answer(BaseModel):
     generation_time: float = Field(description="Seconds that the job took.")
-    warnings: list[str] = Field(description="What had no effect, or was mended; a sentence each.")
+    warnings: list[str] = Field(
+        description="Settings without effect, and failures that were recovered from; a sentence each."
+    )
 
 
 class _Rendered(_Answer):
@@ -220,13 +224,13 @@ class _Media(_Rendered):
 
 
 class ImageAnswer(_Media):
-    """What an image job is answered."""
+    """The response to an image job."""
 
     image_url: str
 
 
 class VideoAnswer(_Media):
-    """What a video job is answered."""
+    """The response to a video job."""
 
     video_url: str
     resolution: str
@@ -234,7 +238,7 @@ class VideoAnswer(_Media):
 
 
 class SceneAnswer(BaseModel):
-    """What was made of a scene; what is missing was not finished, and `error` says why."""
+    """A scene's results; what is missing was not finished, and `error` says why."""
 
     id: str
     seed: int
@@ -249,7 +253,7 @@ class SceneAnswer(BaseModel):
 
 
 class BatchAnswer(_Rendered):
-    """What a batch is answered. If not one scene was finished, `error` is there too, and the job failed."""
+    """The response to a batch. If not one scene was finished, it has an `error` too, and the job failed."""
 
     project_id: str
     status: Literal["complete", "partial", "failed"]
@@ -277,19 +281,19 @@ class OutputFile(BaseModel):
 
 
 class WorkflowAnswer(_Answer):
-    """What a workflow is answered."""
+    """The response to a workflow."""
 
     images: list[OutputFile]
-    videos: list[OutputFile] = Field(description="Videos, and animated pictures.")
+    videos: list[OutputFile] = Field(description="Videos, and animated images.")
     audio: list[OutputFile]
     files: list[OutputFile] = Field(default=[], description="All other files.")
     text: list[str] = Field(default=[], description="What its nodes show as text.")
-    errors: list[str] = Field(default=[], description="Why something else was not made.")
+    errors: list[str] = Field(default=[], description="What failed; a sentence each.")
     status: Literal["success_no_images"] | None = Field(default=None, description="It saved nothing.")
 
 
 class Failure(BaseModel):
-    """What any job is answered that failed."""
+    """The response to any job that failed."""
 
     error: str = Field(description="What is wrong and what to do; a line for each problem.")
     generation_time: float
@@ -318,8 +322,8 @@ def parse(given: Any) -> Job:
         raise Problems([Problem("input", "a job is an object with a `task` and its fields.")])
     task = given.get("task", "workflow" if "workflow" in given else "video")
     if not isinstance(task, str) or task not in _JOBS:
-        raise Problems([Problem("task", f"{str(task)[:80]!r} is no task, {nearest(str(task), _JOBS)}")])
-    # What a batch is asked for are its scenes; a film is made if it is wanted too.
+        raise Problems([Problem("task", f"unknown task {str(task)[:80]!r}, {nearest(str(task), _JOBS)}")])
+    # A batch makes a film only if it is asked for.
     optional = {"film": False} if task == "batch" else {}
     try:
         return _JOBS[task].model_validate({**optional, **given, "task": task})
@@ -328,7 +332,7 @@ def parse(given: Any) -> Job:
 
 
 def seed_of(job: ImageJob | VideoJob, job_id: str) -> int:
-    """The job's seed, or one from its id: a job that RunPod tries again goes on where it was."""
+    """The job's seed, or one from its id, so that a job that RunPod retries finds its results."""
     return zlib.crc32(job_id.encode()) if job.seed is None else job.seed
 
 
@@ -340,7 +344,7 @@ class _Untitled(GenerateJsonSchema):
 
 
 def schema() -> dict[str, Any]:
-    """JSON Schema of all jobs; what they are answered is in its `$defs`, `ImageJob` with `ImageAnswer`."""
+    """JSON Schema of all jobs; the responses are in its `$defs`, `ImageAnswer` for `ImageJob`."""
     jobs = list(_JOBS.values())
     answers = (ImageAnswer, VideoAnswer, BatchAnswer, WorkflowAnswer, Failure)
     _, found = models_json_schema(
@@ -360,7 +364,7 @@ def schema() -> dict[str, Any]:
 
 
 def _accept_api_names(scene: dict[str, Any]) -> None:
-    """Tells what Scene's validators take besides its fields."""
+    """Adds what Scene's validators accept besides its fields."""
     fields = scene["properties"]
     fields["id"] = {"anyOf": [fields["id"], {"type": "integer", "minimum": 0}]}
     fields["scene"] = {

@@ -30,7 +30,7 @@ MODELS: dict[Kind, tuple[Files, Files]] = {
     "clip": (frozenset({"clip"}), frozenset({"clip"})),
     "story": (frozenset({"still"}), frozenset({"clip"})),
 }
-PATIENCE, TINY_PATIENCE = 600, 15
+MAX_WAIT, TINY_MAX_WAIT = 600, 15
 GAP = 0.75
 """Mean seconds between two arrivals on the real server: it is never idle, and the line is not endless."""
 LOADS = (0.3, 0.6, 0.8)
@@ -40,10 +40,10 @@ NOTES = [
     "Wait: from arrival to the start of the job. Passed over: for how long, in all, later jobs worked while "
     "it waited. All in seconds.",
     f"Real server: tiny models, 64x64, 2 steps, stories of 2 scenes, a mean of {GAP} s between two jobs, "
-    f"patience {TINY_PATIENCE} s. ComfyUI's default cache keeps only the last job's models, so that a switch "
+    f"max_wait {TINY_MAX_WAIT} s. ComfyUI's default cache keeps only the last job's models, so that a switch "
     "reads files here as it fills a GPU's memory elsewhere; the other flags are the driver's.",
     f"Simulation: the router's own line, on a clock of its own. Still {STILL} s, clip {CLIP} s, swap {SWAP} "
-    f"s, story of {SCENES} scenes {SECONDS['story']} s; patience {PATIENCE} s; arrivals are Poisson. Load: "
+    f"s, story of {SCENES} scenes {SECONDS['story']} s; max_wait {MAX_WAIT} s; arrivals are Poisson. Load: "
     "work without the swaps between jobs, as a share of the time.",
     "Of the jobs " + ", ".join(f"{share:.0%} are {PLURAL[kind]}" for kind, share in SHARES.items()) + ".",
 ]
@@ -70,16 +70,16 @@ def measure_server(count: int, progress: Progress) -> Section:
     arrivals = draw(count, GAP, seed=1)
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         make_models(models := Path(folder) / "models")
-        for order, patience in (("fifo", 0), ("router", TINY_PATIENCE)):
+        for order, max_wait in (("fifo", 0), ("router", TINY_MAX_WAIT)):
             progress(f"real server: {order}")
             with started(Path(folder) / order, models, "--cache-classic") as studio:
-                section.rows.append({"": order, **serve(studio, arrivals, patience)})
+                section.rows.append({"": order, **serve(studio, arrivals, max_wait)})
     return section
 
 
-def serve(studio: Studio, arrivals: list[Arrival], patience: float) -> dict[str, Cell]:
+def serve(studio: Studio, arrivals: list[Arrival], max_wait: float) -> dict[str, Cell]:
     """Every job in a thread of its own, as a back end has them."""
-    jobs, router = Jobs(studio.comfy, studio.server.workspace), Router(patience)
+    jobs, router = Jobs(studio.comfy, studio.server.workspace), Router(max_wait)
     make = {"still": jobs.still, "clip": jobs.clip, "story": lambda seed: jobs.stories(1, 2, seed)}
     graphs = [make[arrival.kind](number) for number, arrival in enumerate(arrivals)]
     wanted = [needs(graph, studio.comfy) for graph in graphs]
@@ -114,24 +114,24 @@ def measure_simulation(count: int, progress: Progress) -> Section:
     for load in LOADS:
         progress(f"simulation: load {load}")
         arrivals = draw(count, mean / load, seed=2)
-        for order, patience in (("fifo", 0), ("router", PATIENCE)):
-            section.rows.append({"load": str(load), "": order, **simulate(arrivals, patience)})
+        for order, max_wait in (("fifo", 0), ("router", MAX_WAIT)):
+            section.rows.append({"load": str(load), "": order, **simulate(arrivals, max_wait)})
     return section
 
 
-def simulate(arrivals: list[Arrival], patience: float) -> dict[str, Cell]:
-    """The jobs on a server that works as long as there are any, in the order of the router's line."""
-    line, now, arrived, switches, loaded = JobQueue(patience), 0.0, 0, 0, frozenset[str]()
+def simulate(arrivals: list[Arrival], max_wait: float) -> dict[str, Cell]:
+    """The jobs on a server that works as long as there are any, in the order of the router's queue."""
+    queue, now, arrived, switches, loaded = JobQueue(max_wait), 0.0, 0, 0, frozenset[str]()
     waiting: dict[int, float] = {}
     waits: list[float] = []
     passed_over = 0.0
     while len(waits) < len(arrivals):
         now = now if waiting else max(now, arrivals[arrived].at)
         while arrived < len(arrivals) and arrivals[arrived].at <= now:
-            line.join(str(arrived), *MODELS[arrivals[arrived].kind])
+            queue.join(str(arrived), *MODELS[arrivals[arrived].kind])
             waiting[arrived] = 0.0
             arrived += 1
-        job = int(line.next(now) or 0)
+        job = int(queue.next(now) or 0)
         passed_over = max(passed_over, waiting.pop(job))
         waits.append(now - arrivals[job].at)
         kind = arrivals[job].kind

@@ -1,4 +1,4 @@
-"""The client against a real server: what it tells, what it survives and what it refuses."""
+"""The client against a real server: the events it reports, the failures it survives, the input it refuses."""
 
 from __future__ import annotations
 
@@ -61,17 +61,17 @@ class Untidy:
 NODE_CLASS_MAPPINGS = {"Slow": Slow, "Untidy": Untidy}
 """
 MANY = 3000
-"""Steps of the slow node that take minutes, on any machine: what ends sooner was ended."""
+"""Steps of the slow node that take minutes on any machine: a prompt that ends sooner was stopped."""
 Graph = dict[str, dict[str, Any]]
 
 
 class Relay:
-    """A TCP relay in front of a server, whose connections can be cut."""
+    """A TCP relay in front of a server whose connections can be cut."""
 
     def __init__(self, port: int):
         self._port, self._pairs = port, []
-        self._door = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._door.getsockname()[1]}"
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
@@ -83,14 +83,14 @@ class Relay:
 
     def close(self) -> None:
         with suppress(OSError):
-            self._door.shutdown(socket.SHUT_RDWR)
-        self._door.close()
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
         self.cut()
 
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
-                client, _ = self._door.accept()
+                client, _ = self._listener.accept()
                 server = socket.create_connection(("127.0.0.1", self._port))
                 self._pairs += [client, server]
                 for source, sink in ((client, server), (server, client)):
@@ -126,8 +126,8 @@ def relay(server: Server) -> Iterator[Relay]:
     relay.close()
 
 
-def picture_graph(steps: int = 0, prefix: str = "picture") -> Graph:
-    """A new picture at each call, so that nothing comes from ComfyUI's cache."""
+def image_graph(steps: int = 0, prefix: str = "image") -> Graph:
+    """A new image at each call, so that nothing comes from ComfyUI's cache."""
     colour = uuid.uuid4().int % 0xFFFFFF
     image = {"width": 64, "height": 32, "batch_size": 1, "color": colour}
     return {
@@ -149,14 +149,14 @@ def output_of(events: list[Any]) -> dict[str, Any]:
     return events[-1].outputs["3"]["images"][0]
 
 
-def goes_on(comfy: Comfy, prompt: tuple[str, str]) -> bool:
-    """Whether the prompt's slow node makes two more steps."""
-    values = (event.value for event in comfy.watch(*prompt) if isinstance(event, Progress))
+def is_running(comfy: Comfy, prompt: tuple[str, str]) -> bool:
+    """Whether the slow node of the prompt makes two more steps."""
+    values = (event.value for event in comfy.follow(*prompt) if isinstance(event, Progress))
     return next(values) < next(values) < MANY
 
 
-def test_tells_what_happens_in_order(comfy):
-    events = list(comfy.run(picture_graph(steps=5)))
+def test_reports_events_in_order(comfy):
+    events = list(comfy.run(image_graph(steps=5)))
     executing = [event.node for event in events if isinstance(event, Executing)]
     assert executing == ["1", "2", "3"]
     slow = [event.value for event in events if isinstance(event, Progress) and event[::2] == ("2", 5)]
@@ -165,65 +165,67 @@ def test_tells_what_happens_in_order(comfy):
     assert output_of(events)["type"] == "output"
 
 
-def test_tells_what_was_cached(comfy):
-    graph = picture_graph()
-    first, again = list(comfy.run(graph)), list(comfy.run(graph))
+def test_reports_cached_nodes(comfy):
+    graph = image_graph()
+    first, second = list(comfy.run(graph)), list(comfy.run(graph))
     assert not [event for event in first if isinstance(event, Cached)]
-    assert again[0] == Cached(("1", "2", "3"))
-    assert [type(event) for event in again] == [Cached, Executed, Finished]
-    assert output_of(again) == output_of(first)
+    assert second[0] == Cached(("1", "2", "3"))
+    assert [type(event) for event in second] == [Cached, Executed, Finished]
+    assert output_of(second) == output_of(first)
 
 
 def test_needs_no_messages_at_all(comfy):
-    prompt_id, _ = submit(comfy, picture_graph(steps=2))
-    events = list(comfy.watch(prompt_id, "a client that nothing is told to"))
+    prompt_id, _ = submit(comfy, image_graph(steps=2))
+    events = list(comfy.follow(prompt_id, "a client that receives no messages"))
     assert [type(event) for event in events] == [Executed, Finished]
 
 
-def test_tells_of_a_prompt_that_has_ended_before(comfy):
-    prompt_id, client_id = submit(comfy, picture_graph())
-    output_of(list(comfy.watch(prompt_id, client_id)))
-    asked: list[str] = []
-    comfy._session.hooks["response"].append(lambda answer, **_: asked.append(urlsplit(answer.url).path))
-    output_of(list(comfy.watch(prompt_id, client_id)))
-    # The first question is the last: it does not wait for a message that has long been sent.
-    assert asked == [f"/history/{prompt_id}"]
+def test_follows_a_prompt_that_has_already_ended(comfy):
+    prompt_id, client_id = submit(comfy, image_graph())
+    output_of(list(comfy.follow(prompt_id, client_id)))
+    requested: list[str] = []
+    comfy._session.hooks["response"].append(
+        lambda response, **_: requested.append(urlsplit(response.url).path)
+    )
+    output_of(list(comfy.follow(prompt_id, client_id)))
+    # One request is enough: it does not wait for a message that was sent long ago.
+    assert requested == [f"/history/{prompt_id}"]
 
 
-def test_survives_a_cut_socket_and_hears_again(relay):
+def test_receives_events_again_after_a_cut(relay):
     events = []
     cut_at = None
-    for event in Comfy(relay.url).run(picture_graph(steps=40)):
+    for event in Comfy(relay.url).run(image_graph(steps=40)):
         events.append(event)
         if isinstance(event, Progress) and event.value == 5 and cut_at is None:
             relay.cut()
             cut_at = len(events)
     assert cut_at
-    heard = [event.value for event in events[cut_at:] if isinstance(event, Progress)]
-    assert len(heard) > 5
+    received = [event.value for event in events[cut_at:] if isinstance(event, Progress)]
+    assert len(received) > 5
     assert output_of(events)
 
 
-def test_finds_the_end_that_came_while_it_was_cut_off(relay, server):
+def test_finds_an_end_that_it_missed(relay, server):
     comfy = Comfy(relay.url)
-    prompt_id, client_id = submit(comfy, picture_graph(steps=10))
-    watch = comfy.watch(prompt_id, client_id)
-    while not isinstance(next(watch), Progress):
+    prompt_id, client_id = submit(comfy, image_graph(steps=10))
+    events = comfy.follow(prompt_id, client_id)
+    while not isinstance(next(events), Progress):
         pass
     relay.cut()
     time.sleep(1.5)
-    assert output_of(list(watch))
+    assert output_of(list(events))
 
 
 def test_works_below_a_path(server, tmp_path):
     comfy = Comfy(server.url + "/api/")
-    events = list(comfy.run(picture_graph(steps=1)))
+    events = list(comfy.run(image_graph(steps=1)))
     assert Executing("2") in events
     assert comfy.fetch(output_of(events), tmp_path / "a.png").exists()
 
 
 def test_rejects_a_wrong_graph_with_its_errors(comfy):
-    graph = picture_graph()
+    graph = image_graph()
     graph["1"]["inputs"]["width"] = -5
     del graph["2"]["inputs"]["image"]
     with pytest.raises(Rejected, match=r"node 2 \(Slow\): Required input is missing: image") as caught:
@@ -233,25 +235,25 @@ def test_rejects_a_wrong_graph_with_its_errors(comfy):
 
 
 def test_rejects_an_unknown_node(comfy):
-    graph = picture_graph()
+    graph = image_graph()
     graph["2"]["class_type"] = "NoSuchNode"
     with pytest.raises(Rejected, match="rejects the graph: .*NoSuchNode"):
         submit(comfy, graph)
 
 
-def test_runs_nothing_of_a_graph_of_which_a_part_is_wrong(comfy):
-    graph = picture_graph(steps=50)
+def test_runs_no_part_of_a_graph_that_is_partly_wrong(comfy):
+    graph = image_graph(steps=50)
     graph["4"] = {"class_type": "SaveImage", "inputs": {"images": ["2", 0]}}
     prompt_id = str(uuid.uuid4())
     with pytest.raises(Rejected, match="node 4"):
         comfy.submit(graph, prompt_id, "client")
     with pytest.raises((Lost, AssertionError)):
-        output_of(list(comfy.watch(prompt_id, "client")))
+        output_of(list(comfy.follow(prompt_id, "client")))
 
 
-def test_tells_which_node_failed(comfy, tmp_path):
-    (tmp_path / "broken.png").write_text("no picture")
-    graph = picture_graph()
+def test_reports_which_node_failed(comfy, tmp_path):
+    (tmp_path / "broken.png").write_text("not an image")
+    graph = image_graph()
     name = comfy.upload(tmp_path / "broken.png", "broken.png")
     graph["1"] = {"class_type": "LoadImage", "inputs": {"image": name}}
     *events, end = comfy.run(graph)
@@ -263,11 +265,11 @@ def test_tells_which_node_failed(comfy, tmp_path):
     assert end == Finished({}, "error")
 
 
-def test_uploads_and_fetches_the_same_picture(comfy, tmp_path, server):
+def test_uploads_and_fetches_the_same_image(comfy, tmp_path, server):
     Image.new("RGB", (8, 8), (200, 30, 90)).save(tmp_path / "mine.png")
     name = comfy.upload(tmp_path / "mine.png", "mine.png")
     assert name == "story_studio/mine.png"
-    graph = picture_graph()
+    graph = image_graph()
     graph["1"] = {"class_type": "LoadImage", "inputs": {"image": name}}
     file = comfy.fetch(output_of(list(comfy.run(graph))), tmp_path / "deep/er/back.png")
     assert Image.open(file).getpixel((3, 3)) == (200, 30, 90)
@@ -281,16 +283,16 @@ def test_uploads_over_an_older_file(comfy, tmp_path, server):
         assert (server.workspace / "input/a/b/voice.wav").read_text() == text
 
 
-def test_uploads_a_name_with_a_hash_once_and_mends_a_broken_one(comfy, tmp_path, server):
+def test_uploads_a_name_with_a_hash_once_and_replaces_a_damaged_file(comfy, tmp_path, server):
     (tmp_path / "voice.wav").write_bytes(b"sound" * 1000)
     name = f"{hashlib.sha256(b'sound' * 1000).hexdigest()[:16]}.wav"
-    there = server.workspace / "input" / comfy.upload(tmp_path / "voice.wav", name)
-    written = there.stat().st_mtime_ns
+    uploaded = server.workspace / "input" / comfy.upload(tmp_path / "voice.wav", name)
+    written = uploaded.stat().st_mtime_ns
     comfy.upload(tmp_path / "voice.wav", name)
-    assert there.stat().st_mtime_ns == written
-    there.write_bytes(b"sound")
+    assert uploaded.stat().st_mtime_ns == written
+    uploaded.write_bytes(b"sound")
     comfy.upload(tmp_path / "voice.wav", name)
-    assert there.read_bytes() == b"sound" * 1000
+    assert uploaded.read_bytes() == b"sound" * 1000
 
 
 def test_fetch_of_a_lost_file_leaves_nothing(comfy, tmp_path):
@@ -302,51 +304,51 @@ def test_fetch_of_a_lost_file_leaves_nothing(comfy, tmp_path):
 def test_cancels_a_running_prompt(comfy):
     events = []
     prompt_id = str(uuid.uuid4())
-    for event in comfy.run(picture_graph(steps=MANY), prompt_id=prompt_id):
+    for event in comfy.run(image_graph(steps=MANY), prompt_id=prompt_id):
         events.append(event)
         if event == Executing("2"):
             assert comfy.cancel(prompt_id)
     assert events[-1] == Finished({}, "interrupted")
-    # Within its node, which would have taken minutes, and not after it.
+    # Within its node, which would take minutes, and not after it.
     assert all(event.value < MANY for event in events if isinstance(event, Progress) and event.node == "2")
     assert Executing("3") not in events
 
 
 def test_cancels_a_waiting_prompt_and_no_other(comfy):
-    running, waiting = submit(comfy, picture_graph(steps=MANY)), submit(comfy, picture_graph())
+    running, waiting = submit(comfy, image_graph(steps=MANY)), submit(comfy, image_graph())
     assert comfy.cancel(waiting[0])
     with pytest.raises(Lost, match="Submit it again"):
-        list(comfy.watch(*waiting))
-    assert goes_on(comfy, running)
+        list(comfy.follow(*waiting))
+    assert is_running(comfy, running)
     assert comfy.cancel(running[0])
 
 
-def test_gives_up_at_its_time_and_leaves_the_prompt_alone(comfy):
-    prompt = submit(comfy, picture_graph(steps=MANY))
+def test_gives_up_at_its_timeout_without_cancelling_the_prompt(comfy):
+    prompt = submit(comfy, image_graph(steps=MANY))
     with pytest.raises(Stuck, match="not finished the graph"):
-        list(comfy.watch(*prompt, timeout=0.5))
-    assert goes_on(comfy, prompt)
+        list(comfy.follow(*prompt, timeout=0.5))
+    assert is_running(comfy, prompt)
     assert comfy.cancel(prompt[0])
 
 
-def test_says_when_the_server_is_gone(relay, server):
+def test_reports_an_unreachable_server(relay, server):
     comfy = Comfy(relay.url)
-    prompt = submit(comfy, picture_graph(steps=20))
-    watch = comfy.watch(*prompt, patience=1)
-    next(watch)
+    prompt = submit(comfy, image_graph(steps=20))
+    events = comfy.follow(*prompt, max_silence=1)
+    next(events)
     relay.close()
     with pytest.raises(Unreachable, match="does not answer"):
-        list(watch)
+        list(events)
     assert Comfy(server.url).cancel(prompt[0])
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:8188", "ftp://host", "http://", "file:///etc/passwd"])
-def test_refuses_what_is_no_address(address):
-    with pytest.raises(ComfyError, match="no address"):
+def test_refuses_what_is_not_an_address(address):
+    with pytest.raises(ComfyError, match="not the address"):
         Comfy(address)
 
 
-def test_tells_a_server_that_is_not_comfyui(server):
+def test_reports_a_server_that_is_not_comfyui(server):
     with pytest.raises(ComfyError, match="answers /nonsense/system_stats with status 404"):
         Comfy(server.url + "/nonsense").stats()
 
@@ -383,13 +385,13 @@ def test_names_each_missing_model_with_folder_and_address(comfy, server):
 
 
 def test_frees_memory_for_the_next_prompt(comfy: Comfy, tmp_path: Path) -> None:
-    graph, marker = picture_graph(), tmp_path / "collecting"
+    graph, marker = image_graph(), tmp_path / "collecting"
     list(comfy.run(graph))
     list(comfy.run({"1": {"class_type": "Untidy", "inputs": {"marker": str(marker)}}}))
     end = time.monotonic() + 60
     while not marker.exists():
         assert time.monotonic() < end
         time.sleep(0.01)
-    # ComfyUI does not hear of it while it collects garbage.
+    # ComfyUI misses the request while it collects garbage.
     comfy.free()
     assert not [event for event in comfy.run(graph) if isinstance(event, Cached) and event.nodes]

@@ -1,4 +1,4 @@
-"""ComfyUI's flags for a machine, those that each version of it has, and what a user may add to them."""
+"""ComfyUI's flags: those chosen for a machine, those of each version, and those that a user adds."""
 
 from __future__ import annotations
 
@@ -134,16 +134,16 @@ def test_computes_where_it_can(machine, core):
     assert ("--use-pytorch-cross-attention" in flags) == (machine in (LAPTOP, DESKTOP, STATION, POD))
 
 
-def test_what_a_version_lacks_is_left_out_with_a_warning_if_it_matters(caplog):
+def test_a_flag_that_a_version_lacks_is_left_out_with_a_warning_if_it_matters(caplog):
     assert choose_flags(STATION, CoreFlags("9.0", {"--disable-xformers": None}, ())) == ["--disable-xformers"]
-    assert caplog.messages == ["ComfyUI 9.0 has no --cache-lru: it may read models again and again."]
+    assert caplog.messages == ["ComfyUI 9.0 has no --cache-lru: it may load models repeatedly."]
     choose_flags(STATION, NEWEST)
     assert len(caplog.messages) == 1
 
 
 @pytest.mark.parametrize("core", CORES.values(), ids=CORES)
 @pytest.mark.parametrize("machine", MACHINES)
-def test_never_chooses_a_kernel_that_may_paint_black(machine, core):
+def test_never_chooses_a_kernel_that_may_render_black(machine, core):
     assert not {"--use-sage-attention", "--use-flash-attention"} & set(choose_flags(machine, core))
 
 
@@ -179,20 +179,20 @@ def test_a_switch_is_left_out_on_request(flag, left):
     assert [name for name in merge_flags(chosen, [flag], NEWEST) if name in SWITCHES["0.46.0"]] == left
 
 
-def test_what_is_switched_on_is_not_switched_off():
+def test_a_switch_that_is_on_is_not_switched_off():
     merged = merge_flags(choose_flags(STATION, NEWEST), ["--enable-assets"], NEWEST)
     assert "--disable-assets" not in merged and merged[-1] == "--enable-assets"
 
 
 @pytest.mark.parametrize("flag", ["--disable-dynamic-vram", "--highvram", "--gpu-only", "--novram"])
-def test_the_cache_gives_models_up_where_they_are_moved_whole(flag):
-    """32 GB do not hold the 44 GB of both phases; with dynamic VRAM they stay in their files."""
+def test_the_cache_drops_models_where_they_are_moved_whole(flag):
+    """32 GB cannot hold the 44 GB of both phases; with dynamic VRAM they stay in their files."""
     for core in (CORES["0.18.1"], CORES["0.33.0"]):
         assert "--cache-lru" in choose_flags(DESKTOP, core)
         assert "--cache-lru" not in choose_flags(DESKTOP, core, [flag])
 
 
-def test_a_request_to_leave_out_what_is_not_there_does_no_harm():
+def test_leaving_out_an_absent_switch_has_no_effect():
     chosen = choose_flags(STATION, OLDEST)
     assert merge_flags(chosen, ["--no-disable-comfy-compiler"], OLDEST) == chosen
 
@@ -264,7 +264,7 @@ def test_reads_a_parser_without_running_it(tmp_path):
 
 
 @pytest.mark.parametrize(("text", "said"), [("def", "cannot be read"), ("", "defines no flags")])
-def test_says_when_there_is_no_parser_to_read(tmp_path, text, said):
+def test_reports_a_parser_that_cannot_be_read(tmp_path, text, said):
     with pytest.raises(ServerError, match=said):
         read_core(write_parser(tmp_path, text))
 

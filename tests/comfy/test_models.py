@@ -12,7 +12,7 @@ SNAPSHOT = "huggingface-cache/hub/models--some--name/snapshots/0f1e/split_files"
 
 
 @pytest.mark.parametrize("below", ["", "models", SNAPSHOT])
-def test_warming_reads_what_a_profile_needs_and_is_there(tmp_path: Path, below: str) -> None:
+def test_warming_reads_the_files_of_a_profile_that_are_there(tmp_path: Path, below: str) -> None:
     needed = [model for model in known_models() if "turbo" in model.needed_by]
     other = next(model for model in known_models() if "turbo" not in model.needed_by)
     for model in [*needed[:2], other]:

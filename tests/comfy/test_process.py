@@ -1,4 +1,4 @@
-"""The ComfyUI process: how it starts, what it is given, and that nothing of it stays behind."""
+"""The ComfyUI process: how it starts, what it receives, and that nothing of it is left behind."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SECRETS = (
     "X_API_KEY_2",
 )
 WRONG = ("--preview-method", "nonsense")
-"""A flag that only ComfyUI itself can refuse."""
+"""A flag that only ComfyUI itself refuses."""
 PAINTED = r"""
 print("\x1b[1m\x1b[33m[WARNING]\x1b[0m painted \x1b[36mblue\x1b[0m", flush=True)
 print("half\rwhole\x1b[0m\r", flush=True)
@@ -50,7 +50,7 @@ time.sleep(600)
 
 
 def make_workspace(folder: Path) -> Path:
-    """A workspace with a node pack of its own, so that these tests concern nothing but the process."""
+    """A workspace with an empty node pack, because these tests concern only the process."""
     pack = folder / "custom_nodes" / "story_studio"
     pack.mkdir(parents=True)
     (pack / "__init__.py").write_text("NODE_CLASS_MAPPINGS = {}\n")
@@ -59,11 +59,11 @@ def make_workspace(folder: Path) -> Path:
 
 def processes_of(workspace: Path) -> list[psutil.Process]:
     """ComfyUI and its supervisor, by the workspace in their command."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        if str(workspace) in (process.info["cmdline"] or []) and process.pid != os.getpid():
-            found.append(process)
-    return found
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if str(workspace) in (process.info["cmdline"] or []) and process.pid != os.getpid()
+    ]
 
 
 def gone(workspace: Path, seconds: float) -> bool:
@@ -93,7 +93,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         assert gone(workspace, 0)
 
 
-def test_answers_where_it_says(server):
+def test_answers_at_its_address(server):
     assert server.alive()
     stats = Comfy(server.url).stats()["system"]
     assert stats["argv"][stats["argv"].index("--output-directory") + 1] == str(server.output)
@@ -110,7 +110,7 @@ def test_listens_on_loopback_only(server):
     assert addresses == {"127.0.0.1"}
 
 
-def test_hands_no_secrets_down(server):
+def test_passes_no_secrets_on(server):
     processes = processes_of(server.workspace)
     assert len(processes) == 2
     for process in processes:
@@ -120,7 +120,7 @@ def test_hands_no_secrets_down(server):
         assert "hunter2" not in environment.values()
 
 
-def test_reads_models_of_another_folder(server):
+def test_finds_models_in_another_folder(server):
     assert Comfy(server.url).models("diffusion_models") == ["mine.safetensors"]
     assert "cached.safetensors" in Comfy(server.url).models("vae")
 
@@ -131,16 +131,16 @@ def test_keeps_its_log(server):
     assert f"ComfyUI version: {version(COMFYUI)}" in (server.workspace / "server.log").read_text()
 
 
-def test_keeps_no_colours_and_what_a_screen_would_show(server):
+def test_logs_what_a_screen_would_show_without_colours(server):
     log = (server.workspace / "server.log").read_text()
     assert "\n[WARNING] painted blue\nwhole\n" in log
     assert "\x1b" not in log
 
 
-def test_says_why_it_died_at_its_start(tmp_path):
+def test_reports_why_it_died_while_starting(tmp_path):
     workspace = make_workspace(tmp_path / "workspace")
     with (
-        pytest.raises(ServerError, match="ended at its start(.|\n)*invalid choice: 'nonsense'"),
+        pytest.raises(ServerError, match="exited while starting(.|\n)*invalid choice: 'nonsense'"),
         Server(workspace, tmp_path, extra_flags=WRONG),
     ):
         pass
@@ -157,7 +157,7 @@ def test_refuses_an_unknown_flag_before_it_starts(tmp_path):
 
 def test_gives_up_at_its_deadline(tmp_path):
     workspace = make_workspace(tmp_path / "workspace")
-    # Long after the deadline it would answer, so that giving up is all that can end this as it should.
+    # It would answer long after the deadline, so only giving up ends the test in time.
     slow = workspace / "custom_nodes" / "slow.py"
     slow.write_text("import time\ntime.sleep(300)\nNODE_CLASS_MAPPINGS = {}\n")
     with pytest.raises(ServerError, match="within 1 s"), Server(workspace, tmp_path, ready_seconds=1):
@@ -178,7 +178,7 @@ def test_outlives_the_thread_that_started_it(tmp_path):
     assert gone(workspace, 0)
 
 
-def test_keeps_the_log_of_the_start_before(tmp_path):
+def test_keeps_the_log_of_the_previous_start(tmp_path):
     workspace = make_workspace(tmp_path / "workspace")
     for method in ("first", "second"):
         with (
@@ -191,12 +191,12 @@ def test_keeps_the_log_of_the_start_before(tmp_path):
     assert not list((workspace / "temp").iterdir())
 
 
-def test_refuses_a_port_that_is_taken(server):
-    with pytest.raises(ServerError, match="taken"):
+def test_refuses_a_port_that_is_in_use(server):
+    with pytest.raises(ServerError, match="in use"):
         Server(server.workspace, server.output, port=server.port)
 
 
-def test_refuses_a_models_folder_that_is_not_there(tmp_path):
+def test_refuses_a_missing_models_folder(tmp_path):
     with (
         pytest.raises(ServerError, match="does not exist"),
         Server(make_workspace(tmp_path / "workspace"), tmp_path, models=tmp_path / "nowhere"),
@@ -204,7 +204,7 @@ def test_refuses_a_models_folder_that_is_not_there(tmp_path):
         pass
 
 
-def test_links_the_node_pack_and_mends_the_link(tmp_path):
+def test_links_the_node_pack_and_repairs_the_link(tmp_path):
     link = tmp_path / "workspace/custom_nodes/story_studio"
     link.parent.mkdir(parents=True)
     link.symlink_to(tmp_path / "moved-away")

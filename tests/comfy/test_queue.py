@@ -1,4 +1,4 @@
-"""Many jobs on one real server: one model at a time, every result to its job, and one cancelled alone."""
+"""Many jobs on one real server: one model at a time, each result to its own job, and only one cancelled."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_mixed_jobs_of_many_threads_swap_once(studio: Studio, jobs: Jobs) -> Non
     studio.loads()
     studio.samples()
     with ThreadPoolExecutor(len(names)) as pool:
-        # Nobody has a turn before all wait: what is next is then the router's choice and not the pool's.
+        # No job has its turn before all are waiting, so that the router and not the pool chooses the order.
         with router.turn("gate", frozenset(), frozenset()):
             running = {name: pool.submit(run, studio, router, name, graphs[name]) for name in names}
             while not all(name in router._queue for name in names):

@@ -1,4 +1,4 @@
-"""Whose turn it is: what holds for any jobs, and that threads keep to it."""
+"""The order of jobs: properties that hold for any jobs, and threads that keep to it."""
 
 from __future__ import annotations
 
@@ -47,27 +47,27 @@ all_jobs = jobs_of(
     [(model, model) for model in ("", *STILLS, *CLIPS)]
     + [(first, last) for first in STILLS for last in CLIPS]
 )
-patiences = st.integers(0, 200)
+max_waits = st.integers(0, 200)
 
 
 def model(name: str) -> frozenset[str]:
     return frozenset(name)
 
 
-def serve(jobs: list[Job], patience: float) -> list[Start]:
-    """When each job starts on a server that is never idle while one waits."""
-    line, now, arrived, starts = JobQueue(patience), 0, 0, []
+def serve(jobs: list[Job], max_wait: float) -> list[Start]:
+    """When each job starts on a server that is never idle while a job waits."""
+    queue, now, arrived, starts = JobQueue(max_wait), 0, 0, []
     while len(starts) < len(jobs):
         while arrived < len(jobs) and jobs[arrived].arrival <= now:
-            line.join(str(arrived), model(jobs[arrived].first), model(jobs[arrived].last))
+            queue.join(str(arrived), model(jobs[arrived].first), model(jobs[arrived].last))
             arrived += 1
-        job = line.next(now)
+        job = queue.next(now)
         if job is None:
             now = jobs[arrived].arrival
         else:
             starts.append(Start(int(job), now))
             now += jobs[int(job)].length
-    assert line.next(now) is None
+    assert queue.next(now) is None
     return starts
 
 
@@ -80,67 +80,67 @@ def swaps(jobs: list[Job], order: list[int]) -> int:
     return count
 
 
-@given(all_jobs, patiences)
-def test_every_job_has_its_turn_once(jobs: list[Job], patience: int) -> None:
-    assert sorted(start.job for start in serve(jobs, patience)) == list(range(len(jobs)))
+@given(all_jobs, max_waits)
+def test_every_job_has_its_turn_once(jobs: list[Job], max_wait: int) -> None:
+    assert sorted(start.job for start in serve(jobs, max_wait)) == list(range(len(jobs)))
 
 
 @given(all_jobs)
-def test_without_patience_it_is_first_in_first_out(jobs: list[Job]) -> None:
+def test_without_a_wait_it_is_first_in_first_out(jobs: list[Job]) -> None:
     assert [start.job for start in serve(jobs, 0)] == list(range(len(jobs)))
 
 
-@given(all_jobs, patiences)
-def test_jobs_that_start_with_the_same_model_keep_their_order(jobs: list[Job], patience: int) -> None:
-    order = [start.job for start in serve(jobs, patience)]
+@given(all_jobs, max_waits)
+def test_jobs_that_start_with_the_same_model_keep_their_order(jobs: list[Job], max_wait: int) -> None:
+    order = [start.job for start in serve(jobs, max_wait)]
     for first in ("", *STILLS, *CLIPS):
         own = [job for job in order if jobs[job].first == first]
         assert own == sorted(own)
 
 
-@given(all_jobs, patiences)
-def test_the_oldest_is_passed_over_for_patience_and_one_job_at_most(jobs: list[Job], patience: int) -> None:
-    starts = serve(jobs, patience)
+@given(all_jobs, max_waits)
+def test_the_oldest_is_passed_over_for_the_wait_and_one_job_at_most(jobs: list[Job], max_wait: int) -> None:
+    starts = serve(jobs, max_wait)
     place = {start.job: index for index, start in enumerate(starts)}
     for job in range(len(jobs)):
         behind = max((place[older] for older in range(job)), default=-1)
         later = [start for start in starts[behind + 1 : place[job]] if start.job > job]
         if later:
             last = later[-1]
-            assert last.at - max(later[0].at, jobs[job].arrival) < patience
+            assert last.at - max(later[0].at, jobs[job].arrival) < max_wait
 
 
-@given(jobs_of([("a", "a"), ("C", "C")]), patiences)
-def test_of_two_models_no_job_is_passed_over_for_longer_than_patience_and_one_job(
-    jobs: list[Job], patience: int
+@given(jobs_of([("a", "a"), ("C", "C")]), max_waits)
+def test_of_two_models_no_job_is_passed_over_for_longer_than_the_wait_and_one_job(
+    jobs: list[Job], max_wait: int
 ) -> None:
-    starts = serve(jobs, patience)
+    starts = serve(jobs, max_wait)
     place = {start.job: index for index, start in enumerate(starts)}
     for job in range(len(jobs)):
         later = [start for start in starts[: place[job]] if start.job > job]
         if later:
             end = later[-1].at + jobs[later[-1].job].length
-            assert end - later[0].at < patience + jobs[later[-1].job].length
+            assert end - later[0].at < max_wait + jobs[later[-1].job].length
 
 
-@given(all_jobs, patiences)
-def test_never_swaps_more_often_than_first_in_first_out(jobs: list[Job], patience: int) -> None:
-    order = [start.job for start in serve(jobs, patience)]
+@given(all_jobs, max_waits)
+def test_never_swaps_more_often_than_first_in_first_out(jobs: list[Job], max_wait: int) -> None:
+    order = [start.job for start in serve(jobs, max_wait)]
     assert swaps(jobs, order) <= swaps(jobs, list(range(len(jobs))))
 
 
 @given(all_jobs, st.integers(1, 200))
-def test_forced_swaps_are_a_patience_apart(jobs: list[Job], patience: int) -> None:
-    starts, loaded, forced = serve(jobs, patience), "", []
+def test_forced_swaps_are_at_least_the_wait_apart(jobs: list[Job], max_wait: int) -> None:
+    starts, loaded, forced = serve(jobs, max_wait), "", []
     for index, (job, at) in enumerate(starts):
         waiting = [start.job for start in starts[index:] if jobs[start.job].arrival <= at]
         if jobs[job].first not in ("", loaded) and any(jobs[w].first in ("", loaded) for w in waiting):
             forced.append(at)
         loaded = jobs[job].last or loaded
-    assert all(later - sooner >= patience for sooner, later in zip(forced, forced[1:], strict=False))
+    assert all(later - sooner >= max_wait for sooner, later in zip(forced, forced[1:], strict=False))
 
 
-def test_a_line_that_only_grows_is_served_in_turns() -> None:
+def test_a_queue_that_only_grows_is_served_in_turns() -> None:
     jobs = [Job(5 * number, "aC"[number % 2], "aC"[number % 2], 10) for number in range(400)]
     order = [start.job for start in serve(jobs, 100)]
     assert swaps(jobs, list(range(400))) == 400
@@ -148,41 +148,41 @@ def test_a_line_that_only_grows_is_served_in_turns() -> None:
 
 
 def test_a_story_hands_its_last_model_to_the_next_job() -> None:
-    line = JobQueue(600)
+    queue = JobQueue(600)
     for job, first, last in (("story", "a", "C"), ("still", "a", "a"), ("clip", "C", "C")):
-        line.join(job, model(first), model(last))
-    assert [line.next(0) for _ in range(4)] == ["story", "clip", "still", None]
+        queue.join(job, model(first), model(last))
+    assert [queue.next(0) for _ in range(4)] == ["story", "clip", "still", None]
 
 
 def test_a_job_without_models_goes_first_and_leaves_the_loaded_ones() -> None:
-    line = JobQueue(600)
+    queue = JobQueue(600)
     for job, name in (("still", "a"), ("clip", "C"), ("draft", ""), ("again", "a")):
-        line.join(job, model(name), model(name))
-    assert [line.next(0) for _ in range(4)] == ["draft", "still", "again", "clip"]
+        queue.join(job, model(name), model(name))
+    assert [queue.next(0) for _ in range(4)] == ["draft", "still", "again", "clip"]
     for job, name in (("still", "a"), ("draft", ""), ("clip", "C")):
-        line.join(job, model(name), model(name))
-    assert [line.next(0) for _ in range(3)] == ["draft", "clip", "still"]
+        queue.join(job, model(name), model(name))
+    assert [queue.next(0) for _ in range(3)] == ["draft", "clip", "still"]
 
 
 def test_several_models_at_once_fit_only_where_all_are_loaded() -> None:
-    line = JobQueue(600)
-    line.join("both", model("ab"), model("ab"))
-    line.join("more", model("aC"), model("aC"))
-    line.join("one", model("b"), model("b"))
-    assert [line.next(0) for _ in range(3)] == ["both", "one", "more"]
+    queue = JobQueue(600)
+    queue.join("both", model("ab"), model("ab"))
+    queue.join("more", model("aC"), model("aC"))
+    queue.join("one", model("b"), model("b"))
+    assert [queue.next(0) for _ in range(3)] == ["both", "one", "more"]
 
 
-@given(all_jobs, patiences, st.sets(st.integers(0, 39)))
-def test_who_left_is_never_next_and_nobody_else_is_lost(
-    jobs: list[Job], patience: int, gone: set[int]
+@given(all_jobs, max_waits, st.sets(st.integers(0, 39)))
+def test_a_removed_job_is_never_next_and_no_other_is_lost(
+    jobs: list[Job], max_wait: int, removed: set[int]
 ) -> None:
-    line = JobQueue(patience)
+    queue = JobQueue(max_wait)
     for number, job in enumerate(jobs):
-        line.join(str(number), model(job.first), model(job.last))
-    for number in gone:
-        line.leave(str(number))
-    served = [line.next(now) for now in range(len(jobs) + 1)]
-    left = set(range(len(jobs))) - gone
+        queue.join(str(number), model(job.first), model(job.last))
+    for number in removed:
+        queue.leave(str(number))
+    served = [queue.next(now) for now in range(len(jobs) + 1)]
+    left = set(range(len(jobs))) - removed
     assert sorted(int(job) for job in served if job is not None) == sorted(left)
 
 
@@ -223,7 +223,7 @@ def test_threads_exclude_each_other_and_all_have_their_turn() -> None:
     assert sorted(done) == [(number, turn) for number in range(16) for turn in range(10)]
 
 
-def test_threads_have_their_turn_in_the_order_of_the_line() -> None:
+def test_threads_have_their_turn_in_the_order_of_the_queue() -> None:
     router, order = Router(), []
 
     def act(job: str) -> None:
@@ -282,7 +282,7 @@ def test_a_name_is_taken_while_its_job_waits_or_runs() -> None:
     router = Router()
     with (
         router.turn("one", NONE, NONE),
-        pytest.raises(ValueError, match="'one' already"),
+        pytest.raises(ValueError, match="'one' is already"),
         router.turn("one", NONE, NONE),
     ):
         pass
@@ -334,7 +334,7 @@ class FakeComfy(Comfy):
 STILL, CLIP = Owner("still", None), Owner("clip", None)
 
 
-def test_needs_tells_the_phases_apart_and_leaves_other_models_out() -> None:
+def test_needs_separates_the_phases_and_omits_other_models() -> None:
     built = Graph()
     built.add(STILL, "", "UNETLoader", unet_name="z.safetensors")
     built.add(STILL, "", "VAELoader", vae_name="ae.safetensors")

@@ -26,16 +26,22 @@ WIDGETS = {
 }
 
 
+@pytest.fixture(scope="module")
+def uncached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Comfy]:
+    """A server without a cache."""
+    workspace = tmp_path_factory.mktemp("uncached")
+    flags = (*CPU_FLAGS, "--cache-none")
+    with Server(workspace, workspace / "output", extra_flags=flags) as server:
+        yield Comfy(server.url)
+
+
 @pytest.fixture(params=["cached", "--cache-none"])
-def comfy(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Comfy]:
+def comfy(request: pytest.FixtureRequest) -> Comfy:
     """A server as it is started for a story, and one without a cache."""
     if request.param == "cached":
         studio: Studio = request.getfixturevalue("studio")
-        yield studio.comfy
-    else:
-        flags = (*CPU_FLAGS, "--cache-none")
-        with Server(tmp_path / "workspace", tmp_path / "output", extra_flags=flags) as server:
-            yield Comfy(server.url)
+        return studio.comfy
+    return request.getfixturevalue("uncached")
 
 
 @pytest.fixture

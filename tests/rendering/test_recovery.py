@@ -1,6 +1,6 @@
 """What happens when something breaks: the server dies or hangs, memory or disk runs out, a scene is refused.
 
-Each story has a server of its own, as a user's; its pictures pass a node that makes the trouble.
+A story whose server breaks has one of its own, as a user's; its pictures pass a node that makes the trouble.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from driver.paths import ROOT
 from driver.rendering.prepare import RenderPlan
 from driver.terminal import FAILED, OK, PARTIAL
 from story_studio.story.recipes import FOLDER
-from tests.studio import TINY_PACK, is_comfyui
+from tests.studio import TINY_PACK, Studio, is_comfyui
 
 WriteStory = Callable[..., Path]
 
@@ -91,16 +91,17 @@ def small_disk(folder: Path, options: str = "rw") -> Iterator[Path]:
 
 
 def test_a_server_that_dies_is_started_again_and_goes_on(
-    troubled: Any, workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    troubled: Any, workspace: Path, studio: Studio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert go(troubled("die once"), workspace, tmp_path / "out") == OK
     said = " ".join(capsys.readouterr().err.split())
-    assert "ComfyUI ended by itself (killed by SIGKILL) while it made scene_1" in said
-    assert "Starting it again (1 of 3): what is finished is kept." in said
+    assert "ComfyUI exited unexpectedly (killed by SIGKILL) while working on scene_1" in said
+    assert "Restarting it (1 of 3): what is finished is kept." in said
     assert found(tmp_path / "out")["status"] == "complete"
     assert "killed by SIGKILL" in found(tmp_path / "out")["warnings"][0]
     # The trouble is over: an undisturbed render, from nothing, makes the same film.
-    assert go(tmp_path / "tale.yaml", workspace, tmp_path / "other") == OK
+    assert studio.render(tmp_path / "tale.yaml", tmp_path / "other") == OK
+    assert not found(tmp_path / "other")["scenes"][0]["clip"]["reused"]
     films = [(tmp_path / name / "tale" / "film.mp4").read_bytes() for name in ("out", "other")]
     assert films[0] == films[1]
 
@@ -115,7 +116,7 @@ def test_a_scene_that_kills_the_server_is_given_up(
     assert "It happened twice" in manifest["scenes"][0]["error"]
     assert manifest["scenes"][1]["clip"]["file"] == "scene_2_video.mp4"
     assert manifest["film"]
-    assert capsys.readouterr().err.count("Starting it again") == 2
+    assert capsys.readouterr().err.count("Restarting it") == 2
 
 
 def test_a_server_that_always_dies_is_given_up(
@@ -135,8 +136,8 @@ def test_a_server_that_always_dies_is_given_up(
     manifest.write_text(json.dumps({"scenes": [{"still": {"key": "a" * 24}}], "film": {"key": "b" * 24}}))
     assert go(path, workspace, tmp_path / "out") == FAILED
     said = " ".join(capsys.readouterr().err.split())
-    assert said.count("Starting it again") == 3
-    assert "while it made the graph, 4 times in a row; what is finished is kept." in said
+    assert said.count("Restarting it") == 3
+    assert "while working on the graph, 4 times in a row; what is finished is kept." in said
     assert found(tmp_path / "out")["status"] == "failed"
     # What the last complete render used is not taken for unused by one that got nowhere.
     assert main(["takes", "--prune", "--output", str(tmp_path / "out")]) == OK
@@ -153,7 +154,7 @@ def test_a_server_that_hangs_is_found_with_its_stacks_and_started_again(
     # Long enough for a busy machine: what comes after the restart must not be taken for hung.
     monkeypatch.setattr(prompt, "QUIET_SECONDS", 15.0)
     assert go(troubled("hang once"), workspace, tmp_path / "out") == OK
-    assert "ComfyUI hung while it made scene_1" in " ".join(capsys.readouterr().err.split())
+    assert "ComfyUI hung while working on scene_1" in " ".join(capsys.readouterr().err.split())
     log = (workspace / "server.log.1").read_text()
     assert "tiny_pack/__init__.py" in log
     # The thread that hangs is not ComfyUI's main thread.
@@ -166,11 +167,11 @@ def test_a_scene_without_memory_is_tried_once_more(
     trouble: str,
     status: int,
     troubled: Any,
-    workspace: Path,
+    studio: Studio,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert go(troubled(trouble), workspace, tmp_path / "out") == status
+    assert studio.render(troubled(trouble), tmp_path / "out") == status
     assert capsys.readouterr().err.count("scene_1 ran out of memory: it is tried once more") == 1
     scenes = found(tmp_path / "out")["scenes"]
     assert ("error" in scenes[0]) == (status == PARTIAL)
@@ -178,17 +179,17 @@ def test_a_scene_without_memory_is_tried_once_more(
 
 
 def test_a_scene_that_the_server_refuses_costs_only_itself(
-    troubled: Any, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    troubled: Any, studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first scene's recording is gone from ComfyUI's input folder before the graph is submitted."""
     upload = RenderPlan.upload
 
     def lose(plan: RenderPlan, comfy: Any) -> None:
         upload(plan, comfy)
-        (workspace / "input" / plan.files["scene_1"].audio).unlink()
+        (studio.server.workspace / "input" / plan.files["scene_1"].audio).unlink()
 
     monkeypatch.setattr(RenderPlan, "upload", lose)
-    assert go(troubled("a quiet room"), workspace, tmp_path / "out") == PARTIAL
+    assert studio.render(troubled("a quiet room"), tmp_path / "out") == PARTIAL
     scenes = found(tmp_path / "out")["scenes"]
     assert "Invalid audio file" in scenes[0]["error"]
     assert "clip" in scenes[1]

@@ -191,7 +191,7 @@ def test_the_printed_graph_makes_the_same_film(
     body = {"prompt": graph, "client_id": "someone"}
     answer = requests.post(f"{studio.url}/prompt", json=body, timeout=30).json()
     assert answer["node_errors"] == {}
-    *_, finished = studio.comfy.watch(answer["prompt_id"], "someone")
+    *_, finished = studio.comfy.follow(answer["prompt_id"], "someone")
     assert isinstance(finished, Finished)
     film = next(node for node in graph if graph[node]["class_type"] == "StoryStudio_Film")
     path = studio.comfy.fetch(finished.outputs[film]["images"][0], first["path"].parent / "posted.mp4")

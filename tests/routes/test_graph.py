@@ -73,6 +73,12 @@ def test_a_template_of_its_own_comes_with_it(studio: Studio) -> None:
     assert "needs one node titled $still" in broken.json()["problems"][0]
 
 
+def test_a_shipped_recipe_is_found_where_version_0_1_0_had_it(studio: Studio) -> None:
+    text = f"{STORY}\nimage_settings: {{workflow: ../z_image_base_still.json}}"
+    graph_of_story = ask(studio, text).json()["prompt"]
+    assert "KSampler" in {node["class_type"] for node in graph_of_story.values()}
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -83,32 +83,31 @@ def test_features_equal_those_of_comfyui(encoder) -> None:
     assert torch.allclose(ours[0], theirs, atol=1e-4)
 
 
-def test_windows_are_exact_up_to_the_attention(encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_windows_are_encoded_when_needed_and_exact_up_to_the_attention(
+    encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with torch.inference_mode():
         whole = list(audio.encode_audio(encoder, tone(24.0, 16_000), 16_000, 384))
+        assert len(whole) == 5
+        seconds = []
+        encode = audio._hidden_states
+        monkeypatch.setattr(
+            audio,
+            "_hidden_states",
+            lambda model, samples: seconds.append(len(samples) / 16_000) or encode(model, samples),
+        )
+        # 10 s instead of 40: the cost of attention is quadratic.
         monkeypatch.setattr(audio, "_WINDOW_FRAMES", 160)
-        parts = list(audio.encode_audio(encoder, tone(24.0, 16_000), 16_000, 384))
+        parts = []
+        for index, part in enumerate(audio.encode_audio(encoder, tone(24.0, 16_000), 16_000, 384)):
+            assert len(seconds) == index // 2 + 1
+            parts.append(part)
+    # Each with 5 s of context on both sides; the last window is padded.
+    assert seconds == [10 + 5, 5 + 10 + 5, 5 + 5]
     assert [part.shape for part in parts] == [whole[0].shape] * 5
     # Before the first transformer layer a feature depends on its neighbours only, so windows are exact there.
     for part, same in zip(parts, whole, strict=True):
         assert torch.allclose(part[:, 0], same[:, 0], atol=2e-3)
-
-
-def test_a_window_is_encoded_only_when_it_is_needed(encoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    seconds = []
-    encode = audio._hidden_states
-    monkeypatch.setattr(
-        audio,
-        "_hidden_states",
-        lambda model, samples: seconds.append(len(samples) / 16_000) or encode(model, samples),
-    )
-    # 10 s instead of 40: the cost of attention is quadratic.
-    monkeypatch.setattr(audio, "_WINDOW_FRAMES", 160)
-    with torch.inference_mode():
-        for index, _ in enumerate(audio.encode_audio(encoder, tone(35.0, 16_000), 16_000, 560)):
-            assert len(seconds) == index // 2 + 1
-    # Each with 5 s of context on both sides; the last window is padded.
-    assert seconds == [10 + 5, 5 + 10 + 5, 5 + 10 + 5, 5 + 10]
 
 
 def test_noise_below_the_threshold_is_encoded_as_silence(encoder) -> None:

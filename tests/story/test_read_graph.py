@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from driver.rendering.keys import predict
 from story_studio.story import graph, recipes, schema
+from story_studio.story.problems import Problems
 from story_studio.story.read_graph import read_graph
+from story_studio.story.recipes import Nodes, is_link
+from story_studio.story.scenes import panel_of
 from tests.story.test_keys import with_linked_constants, with_typed_constants
 
+ONE = {"id": "one", "prompt": "a pier", "audio": "1.wav"}
+TWO = {"id": "two", "prompt": "a boat", "audio": "2.wav"}
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40).map(str.strip)
 WORDS = st.one_of(TEXTS, st.sampled_from(["a pier (old), at dawn.", r"\(x:1.5\)", "...", "城门, 夜", "a, b"]))
 IDS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,20}", fullmatch=True)
@@ -141,3 +147,175 @@ def test_typed_and_linked_constants_say_the_same(story: schema.Story) -> None:
     expected = read_graph(before)
     assert read_graph(with_typed_constants(before)) == expected
     assert read_graph(with_linked_constants(before)) == expected
+
+
+def small(profile: str = "standard", **more: Any) -> Nodes:
+    """The graph of a story of two scenes."""
+    return built(schema.parse({"project_id": "tale", "profile": profile, "scenes": [ONE, TWO], **more})).nodes
+
+
+def of_class(nodes: Nodes, *classes: str) -> list[str]:
+    return [node for node, one in nodes.items() if one["class_type"].removeprefix("StoryStudio_") in classes]
+
+
+def without(nodes: Nodes, *classes: str) -> Nodes:
+    """The workflow after an artist deleted all nodes of these classes."""
+    gone = of_class(nodes, *classes)
+    return {
+        node_id: node
+        | {"inputs": {k: v for k, v in node["inputs"].items() if not (is_link(v) and v[0] in gone)}}
+        for node_id, node in nodes.items()
+        if node_id not in gone
+    }
+
+
+def changed(nodes: Nodes, cls: str, **inputs: Any) -> Nodes:
+    """The workflow after an artist gave all nodes of a class other constants."""
+    return nodes | {
+        node_id: nodes[node_id] | {"inputs": nodes[node_id]["inputs"] | inputs}
+        for node_id in of_class(nodes, cls)
+    }
+
+
+def read(nodes: Nodes) -> dict[str, Any]:
+    return read_graph(nodes).data
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [
+        ("Film", "FilmScene"),
+        ("Film", "FilmScene", "ContactSheet"),
+        ("Film", "FilmScene", "ContactSheet", "Storyboard"),
+    ],
+)
+@pytest.mark.parametrize("profile", recipes.profile_names())
+def test_scenes_need_no_film(profile: str, gone: tuple[str, ...]) -> None:
+    nodes = without(small(profile), *gone)
+    data = read(nodes)
+    project = "tale" if "ContactSheet" not in gone else "story"
+    assert data["project_id"] == project
+    assert data["film"] is False
+    expected = ["one", "two"] if project == "tale" else ["tale_one", "tale_two"]
+    assert [scene["id"] for scene in data["scenes"]] == expected
+    assert [scene["audio"] for scene in data["scenes"]] == ["1.wav", "2.wav"]
+    assert [scene["prompt"] for scene in data["scenes"]] == ["a pier", "a boat"]
+
+
+def test_stills_alone_make_scenes() -> None:
+    nodes = without(small("quality"), "Film", "FilmScene", "Clip", "TalkingVideo")
+    data, warnings = read_graph(nodes)
+    assert data["profile"] == "quality"
+    assert [scene["prompt"] for scene in data["scenes"]] == ["a pier", "a boat"]
+    assert [warning.partition(":")[0] for warning in warnings] == ["scenes[0].audio", "scenes[1].audio"]
+
+
+LIGHTNING = "wan2.2_t2v_lightx2v_4steps_lora_v1.1_high_noise.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("profile", "cls", "inputs", "nearest"),
+    [
+        ("standard", "S2VModels", {"lora": LIGHTNING}, "turbo"),
+        ("turbo", "S2VModels", {"lora": "another.safetensors"}, "turbo"),
+        ("turbo", "S2VModels", {"diffusion_model": "wan2.2_s2v_14B_bf16.safetensors"}, "turbo"),
+        ("standard", "S2VModels", {"diffusion_model": "another.gguf"}, "standard"),
+        ("standard", "UNETLoader", {"unet_name": "another.safetensors"}, "standard"),
+        ("quality", "UNETLoader", {"unet_name": "another.safetensors"}, "quality"),
+        ("quality", "S2VModels", {"diffusion_model": "another.safetensors"}, "quality"),
+        ("standard", "UNETLoader", {"unet_name": "z_image_bf16.safetensors"}, "standard"),
+        ("standard", "TalkingVideo", {"steps": 40, "cfg": 1.0}, "standard"),
+        ("standard", "KSampler", {"steps": 40, "cfg": 4.0}, "standard"),
+        ("standard", "ModelSamplingAuraFlow", {"shift": 4.0}, "standard"),
+        ("standard", "S2VModels", {"shift": 8.0}, "standard"),
+    ],
+)
+def test_the_nearest_profile_is_named(profile: str, cls: str, inputs: dict[str, Any], nearest: str) -> None:
+    data, warnings = read_graph(changed(small(profile), cls, **inputs))
+    assert data["profile"] == nearest
+    is_exact = cls in ("TalkingVideo", "KSampler")
+    assert any(f"the nearest, {nearest!r}" in warning for warning in warnings) is not is_exact
+
+
+def test_a_draft_of_drawn_stills_is_a_draft() -> None:
+    nodes = small("standard")
+    for node_id in of_class(nodes, "TalkingVideo"):
+        nodes[node_id] = nodes[node_id] | {"class_type": "StoryStudio_Animatic"}
+    assert read(nodes)["profile"] == "draft"
+
+
+def test_a_preset_overrules_steps_and_guidance() -> None:
+    nodes = changed(small("standard"), "TalkingVideo", preset="quality")
+    assert read(nodes)["video_settings"] == {"sample_steps": 40}
+    assert "video_settings" not in read(changed(nodes, "TalkingVideo", preset="custom"))
+
+
+def test_no_guidance_is_a_setting() -> None:
+    assert read(changed(small("standard"), "TalkingVideo", cfg=1))["video_settings"] == {"cfg": 1}
+    assert read(changed(small("quality"), "KSampler", cfg=1))["image_settings"] == {"cfg": 1}
+
+
+def test_settings_are_read_from_the_first_scene_that_has_them() -> None:
+    own = {**ONE, "image": "own.png"}
+    nodes = small("quality", scenes=[own, TWO], image_settings={"steps": 7}, style="ink")
+    data = read(nodes)
+    assert (data["image_settings"], data["style"]) == ({"steps": 7}, "ink")
+    assert data["scenes"][0]["image"] == "own.png"
+
+
+def test_prompts_that_share_no_style_stand_whole() -> None:
+    nodes = small("standard", style="ink")
+    (first, *_) = (node for node, one in nodes.items() if one["inputs"].get("value") == "a pier, ink")
+    nodes[first]["inputs"]["value"] = r"a (heavy:1.2) pier \(old\)"
+    data = read(nodes)
+    assert "style" not in data
+    assert [scene["prompt"] for scene in data["scenes"]] == ["a (heavy:1.2) pier (old)", "a boat, ink"]
+
+
+@pytest.mark.parametrize(
+    ("names", "ids"),
+    [
+        (("tale_x", "tale_X"), ["x", "scene_2"]),
+        (("", "??"), ["scene_1", "scene_2"]),
+        (("tale_scene_2", ""), ["scene_2", "scene_4"]),
+        (("x\n", "y" * 65), ["scene_1", "scene_2"]),
+    ],
+)
+def test_names_that_are_no_ids_become_numbers(names: tuple[str, str], ids: list[str]) -> None:
+    nodes = small("draft")
+    for node_id, name in zip(of_class(nodes, "Clip"), names, strict=True):
+        nodes[node_id]["inputs"]["name"] = name
+    assert [scene["id"] for scene in read(nodes)["scenes"]] == ids
+
+
+@pytest.mark.parametrize("name", ["story_studio", "a b", "", "x\n", "y" * 65])
+def test_a_project_needs_a_name_that_is_an_id(name: str) -> None:
+    nodes = changed(changed(small("draft"), "Film", name=name), "ContactSheet", name=name)
+    assert read(nodes)["project_id"] == "story"
+
+
+def test_two_clips_of_one_still_are_two_scenes() -> None:
+    nodes = small("draft")
+    first, second = of_class(nodes, "Still")
+    for node in nodes.values():
+        for name, value in node["inputs"].items():
+            if value == [second, 0] and node["class_type"] == "StoryStudio_Animatic":
+                node["inputs"][name] = [first, 0]
+    nodes = without(nodes, "Film", "FilmScene", "Storyboard", "ContactSheet")
+    del nodes[second]
+    assert [scene["audio"] for scene in read(nodes)["scenes"]] == ["1.wav", "2.wav"]
+
+
+def test_a_workflow_without_scenes_is_no_story() -> None:
+    with pytest.raises(Problems, match="no Still and no Clip"):
+        read_graph({})
+
+
+def test_five_hundred_scenes_are_read() -> None:
+    """The limit that ends searches in hostile workflows is far above the longest story."""
+    many = [
+        {**ONE, "id": f"s{number}", "prompt": "x" * 10_000, "text": "y" * 10_000} for number in range(500)
+    ]
+    nodes = small("standard", scenes=many)
+    file = read_graph(with_typed_constants(nodes))
+    assert len(file.data["scenes"]) == len(panel_of(nodes)["scenes"]) == 500

@@ -1,43 +1,30 @@
-"""Recipes: the messages about files that are not one."""
+"""Recipes by their paths: a story's own, and the shipped ones."""
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from pathlib import Path
 
 import pytest
 
-from story_studio.story import recipes
 from story_studio.story.problems import Problems
+from story_studio.story.recipes import FOLDER, load_recipe
 
 
-def node(title: str, cls: str = "PrimitiveInt", **inputs: Any) -> dict[str, Any]:
-    return {"class_type": cls, "inputs": inputs, "_meta": {"title": title}}
+def test_a_recipe_is_found_where_version_0_1_0_had_it(tmp_path: Path) -> None:
+    """Until then the shipped recipes lay in the folder `workflows`, above the demo's story."""
+    story_folder = tmp_path / "demo"
+    story_folder.mkdir()
+    shipped = load_recipe(FOLDER / "z_image_base_still.json", "still")
+    assert load_recipe(story_folder / "../z_image_base_still.json", "still") == shipped
 
 
-IMAGE = node("image", "EmptyImage", width=["1", 0])
-STILL = node("$still", "SaveImage", images=["2", 0])
+def test_a_recipe_of_the_same_name_beside_the_story_comes_first(tmp_path: Path) -> None:
+    text = (FOLDER / "title_card_still.json").read_text("utf-8")
+    (tmp_path / "z_image_base_still.json").write_text(text)
+    recipe = load_recipe(tmp_path / "z_image_base_still.json", "still")
+    assert recipe == load_recipe(FOLDER / "title_card_still.json", "still")
 
 
-@pytest.mark.parametrize(
-    ("nodes", "message"),
-    [
-        ([], "is not an API workflow"),
-        ({"1": {"class_type": "SaveImage"}}, "is not an API workflow"),
-        ({"1": node("$width", value=1), "2": IMAGE}, "needs one node titled $still"),
-        ({"1": node("$width", value=1), "2": IMAGE, "3": STILL, "4": STILL}, "has two nodes titled $still"),
-        ({"2": IMAGE, "3": STILL}, "input width of node 2 is linked to node 1, which does not exist"),
-        ({"1": node("$width", value=["2", 0]), "2": IMAGE, "3": STILL}, "has links that form a loop"),
-    ],
-)
-def test_a_message_names_the_file_and_the_error(nodes: Any, message: str) -> None:
-    with pytest.raises(Problems) as caught:
-        recipes.read_recipe(json.dumps(nodes), "still", "mine.json")
-    (problem,) = caught.value.problems
-    assert problem.where == "mine.json" and message in problem.what
-
-
-def test_only_parameters_with_an_effect_count() -> None:
-    nodes = {"1": node("$width", value=1), "2": IMAGE, "3": STILL, "4": node("$seed", value=1)}
-    recipe = recipes.read_recipe(json.dumps(nodes), "still", "mine.json")
-    assert recipe.parameters == {"width": "1"} and recipe.result == ("2", 0)
+def test_a_recipe_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Problems, match=r"nowhere\.json.*cannot be read as a workflow"):
+        load_recipe(tmp_path / "nowhere.json", "still")

@@ -9,6 +9,7 @@ import urllib.parse
 from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
 from playwright.sync_api import Browser, TimeoutError, expect
 
@@ -18,6 +19,9 @@ from workflows.canvas import PATIENCE_MS
 
 SCREENSHOTS = ROOT / "output" / "screenshots"
 expect.set_options(timeout=PATIENCE_MS)
+
+newer_only = pytest.mark.parametrize("artist", ["newer_canvas"], indirect=True)
+"""For what does not depend on the interface: where the bundled one differs, another test runs on both."""
 
 
 class Canvas(canvas.Canvas):

@@ -52,22 +52,10 @@ def lacking(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts these tests last: while Playwright has a browser, asyncio.run fails in this thread."""
-    items.sort(key=lambda item: Path(__file__).parent in item.path.parents)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Says why the tests in a browser were not run, also where pytest is to be quiet."""
-    skipped = [one for one in terminalreporter.stats.get("skipped", []) if "tests/web/" in one.nodeid]
-    for reason in sorted({one.longrepr[2].removeprefix("Skipped: ") for one in skipped}):
-        terminalreporter.section("not tested in a browser")
-        terminalreporter.line(reason)
-
-
-@pytest.fixture(scope="session")
+# Not for the whole session: while Playwright has a browser, asyncio.run fails in this thread.
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """The session's Chromium."""
+    """The Chromium of these tests."""
     executable = find_chromium()
     if executable is None:
         lacking(HOW)
@@ -99,7 +87,7 @@ def newer_frontend() -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def newer_studio(
     newer_frontend: Path, studio: Studio, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
@@ -113,7 +101,7 @@ def newer_studio(
         yield server.url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def pages(browser: Browser) -> Iterator[dict[str, Canvas]]:
     """The open pages by the address of their server."""
     pages: dict[str, Canvas] = {}
@@ -156,6 +144,12 @@ def canvas(open_canvas: Callable[[str], Canvas], studio: Studio) -> Canvas:
 def newer_canvas(open_canvas: Callable[[str], Canvas], newer_studio: str) -> Canvas:
     """The same with the newer interface."""
     return open_canvas(newer_studio)
+
+
+@pytest.fixture(params=["canvas", "newer_canvas"])
+def artist(request: pytest.FixtureRequest) -> Canvas:
+    """ComfyUI with its own interface and with a newer one."""
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(scope="session")

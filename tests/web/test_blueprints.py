@@ -11,17 +11,11 @@ import pytest
 from driver.comfy.client import Comfy
 from driver.comfy.process import PACK
 from story_studio.media.probe import probe
-from tests.web.canvas import Canvas
+from tests.web.canvas import Canvas, newer_only
 from tests.web.test_examples import TINY, made
 from workflows.canvas import read_workflow
 
 BLUEPRINTS = sorted((PACK / "subgraphs").glob("*.json"))
-
-
-@pytest.fixture(params=["canvas", "newer_canvas"])
-def artist(request: pytest.FixtureRequest) -> Canvas:
-    """ComfyUI with its own interface and with a newer one."""
-    return request.getfixturevalue(request.param)
 
 
 def test_a_draft_gets_a_fourth_scene(artist: Canvas, tmp_path: Path) -> None:
@@ -56,6 +50,7 @@ def test_a_draft_gets_a_fourth_scene(artist: Canvas, tmp_path: Path) -> None:
     assert drawn == 4 * ["StoryStudio_TitleCard"] + 4 * ["StoryStudio_Animatic"]
 
 
+@newer_only
 def test_a_story_from_nothing(artist: Canvas, voice: Path, tmp_path: Path) -> None:
     Comfy(artist.url).upload(voice, voice.name, "")
     artist.run_script("() => window.app.graph.clear()")

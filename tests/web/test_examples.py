@@ -12,7 +12,7 @@ from driver.comfy.client import Comfy
 from driver.comfy.process import PACK
 from story_studio.media.probe import probe
 from tests.studio import Studio
-from tests.web.canvas import Canvas
+from tests.web.canvas import Canvas, newer_only
 from workflows.canvas import read_workflow
 
 EXAMPLES = sorted((PACK / "example_workflows").glob("*.json"))
@@ -23,15 +23,14 @@ TINY = [
 """What makes Talking Video quick on a CPU."""
 
 
-@pytest.fixture(params=["canvas", "newer_canvas"])
-def artist(request: pytest.FixtureRequest, voice: Path) -> Canvas:
-    """ComfyUI with its own interface and with a newer one; a voice and a picture are in its input folder."""
-    canvas = request.getfixturevalue(request.param)
-    Comfy(canvas.url).upload(voice, voice.name, "")
+@pytest.fixture
+def artist(artist: Canvas, voice: Path) -> Canvas:
+    """A voice and a picture are in the input folder, too."""
+    Comfy(artist.url).upload(voice, voice.name, "")
     picture = voice.with_name("example.png")
     Image.effect_noise((64, 64), 80).convert("RGB").save(picture)
-    Comfy(canvas.url).upload(picture, picture.name, "")
-    return canvas
+    Comfy(artist.url).upload(picture, picture.name, "")
+    return artist
 
 
 def test_talking_video(artist: Canvas, voice: Path, tmp_path: Path) -> None:
@@ -50,6 +49,7 @@ def test_talking_video(artist: Canvas, voice: Path, tmp_path: Path) -> None:
     assert len(set(heard["shown"])) > 1, "the text on the node did not change"
 
 
+@newer_only
 def test_scene(artist: Canvas, voice: Path, tmp_path: Path) -> None:
     artist.open_template("One scene")
     artist.screenshot("opened")
@@ -65,6 +65,7 @@ def test_scene(artist: Canvas, voice: Path, tmp_path: Path) -> None:
     assert "Chunk 1 of 1, step 1 of 1" in heard["texts"][0]
 
 
+@newer_only
 def test_picture(artist: Canvas, tmp_path: Path) -> None:
     artist.open_template("One picture")
     artist.screenshot("opened")
@@ -102,6 +103,7 @@ def test_story(artist: Canvas, studio: Studio, voice: Path, tmp_path: Path) -> N
     assert "StoryStudio_TalkingVideo" not in again["order"]
 
 
+@newer_only
 def test_draft_needs_nothing(artist: Canvas, tmp_path: Path) -> None:
     artist.open_template("Draft")
     artist.screenshot("opened")

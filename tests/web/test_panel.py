@@ -7,11 +7,10 @@ import re
 import urllib.parse
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import Locator, expect
 
 from driver.comfy.process import PACK
-from tests.web.canvas import Canvas
+from tests.web.canvas import Canvas, newer_only
 from workflows.canvas import read_workflow
 
 SEEDS = itertools.count(1001)
@@ -118,12 +117,6 @@ class Panel:
         return found.evaluate_all("all => all.map(one => one.src)")
 
 
-@pytest.fixture(params=["canvas", "newer_canvas"])
-def artist(request: pytest.FixtureRequest) -> Canvas:
-    """ComfyUI with its own interface and with a newer one."""
-    return request.getfixturevalue(request.param)
-
-
 def made_of(folders: list[str]) -> list[str]:
     """What was made for scenes; a contact sheet is drawn anew wherever clips come after it."""
     return [folder for folder in folders if folder in (STILLS, CLIPS)]
@@ -154,6 +147,7 @@ def test_stills_first_then_the_film(artist: Canvas) -> None:
     assert artist.run_script(selected) == ["Morning"]
 
 
+@newer_only
 def test_what_was_made_is_known_after_a_reload(artist: Canvas) -> None:
     panel = Panel(artist)
     panel.press("Clips", DONE)
@@ -183,6 +177,7 @@ def test_a_new_still_makes_one_still_and_then_its_clip(artist: Canvas) -> None:
     expect(panel.states).to_have_text(DONE)
 
 
+@newer_only
 def test_a_new_clip_leaves_its_still(artist: Canvas) -> None:
     panel = Panel(artist)
     panel.press("Film", DONE)
@@ -210,6 +205,7 @@ def test_a_failed_scene_says_why_and_is_repaired(artist: Canvas) -> None:
     expect(failed.get_by_role("alert")).to_be_hidden()
 
 
+@newer_only
 def test_a_prompt_is_text(artist: Canvas) -> None:
     panel = Panel(artist)
     hostile = "<img src=x onerror='window.hurt = 1'><b>bold</b>"

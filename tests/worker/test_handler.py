@@ -22,7 +22,7 @@ from driver.storage.folder import FolderStore
 from driver.storage.s3 import S3Store
 from driver.storage.store import Store
 from story_studio.story.results import STORE
-from tests.runpod_platform import ENDPOINT, FINAL, KEY, Platform, kill, worker
+from tests.runpod_platform import ENDPOINT, FINAL, KEY, Platform, PlatformJob, kill, worker
 from tests.s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, s3_server
 from tests.studio import is_comfyui
 from tests.voices import write_voice
@@ -160,38 +160,57 @@ def test_several_jobs_at_once(endpoint: Endpoint, voices: list[str]) -> None:
         assert ended["output"]["project_id"] == f"several_{jobs.index(job)}"
 
 
+def stop(endpoint: Endpoint, job: PlatformJob) -> None:
+    """Cancels a job; wherever it was, ComfyUI is idle soon after."""
+    platform = endpoint.platform
+    cancel(platform, job.id)
+    # The worker takes another job when it has let go of this one.
+    after = platform.submit({"input": {"task": "image", "prompt": "after", "profile": "draft"}})
+    assert platform.wait(after.id)["status"] == "COMPLETED"
+    assert idle(endpoint.comfy)
+    results = [post for post in platform.posts if post.job == job.id and not post.progress]
+    assert len(results) == (job.status == "COMPLETED")
+
+
 def test_cancelled_at_ten_moments(endpoint: Endpoint, voices: list[str]) -> None:
-    """Wherever it is, ComfyUI is idle soon after, and what was finished is found by the same job later."""
     platform = endpoint.platform
     first = platform.submit({"input": batch("moments", voices, seed=99)})
     ended = platform.wait(first.id)
     seconds = ended["executionTime"] / 1000
-    stopped: list[int] = []
+    stopped = 0
     for seed in range(30):
         job = platform.submit({"input": batch("moments", voices, seed=seed)})
         # Before that the SDK forgets a stop.
         platform.wait_for(lambda job=job: platform.progress(job.id))
-        threading.Event().wait(seconds * len(stopped) / 12)
-        cancel(platform, job.id)
-        # The worker takes another job when it has let go of this one.
-        after = platform.submit({"input": {"task": "image", "prompt": "after", "profile": "draft"}})
-        assert platform.wait(after.id)["status"] == "COMPLETED"
-        assert idle(endpoint.comfy)
-        results = [post for post in platform.posts if post.job == job.id and not post.progress]
-        assert len(results) == (job.status == "COMPLETED")
+        threading.Event().wait(seconds * stopped / 12)
+        stop(endpoint, job)
         if job.status == "CANCELLED":
-            stopped.append(seed)
+            stopped += 1
         else:
             # The first one was slow on a busy machine, and this one was ready before its moment came.
             seconds = min(seconds, platform.jobs[job.id].shown()["executionTime"] / 1000)
-        if len(stopped) == 10:
+        if stopped == 10:
             break
-    assert len(stopped) == 10
-    again = platform.submit({"input": batch("moments", voices, seed=stopped[-1])})
-    assert platform.wait(again.id)["status"] == "COMPLETED"
-    manifest = json.loads((endpoint.disk / "output/moments/manifest.json").read_text())
-    assert manifest["scenes"][0]["clip"]["reused"]
+    assert stopped == 10
     assert not platform.late
+
+
+def test_what_a_cancelled_job_has_finished_is_found_by_the_next(
+    endpoint: Endpoint, voices: list[str]
+) -> None:
+    platform, given = endpoint.platform, {"input": batch("cancelled", voices, seed=100)}
+    clips = endpoint.disk / "output" / STORE / "clips"
+    before = set(clips.glob("[!.]*.mp4"))
+    with endpoint.slowed():
+        job = platform.submit(given)
+        while not set(clips.glob("[!.]*.mp4")) - before:
+            assert job.status not in FINAL
+            threading.Event().wait(0.05)
+        stop(endpoint, job)
+    assert job.status == "CANCELLED"
+    assert platform.wait(platform.submit(given).id)["status"] == "COMPLETED"
+    manifest = json.loads((endpoint.disk / "output/cancelled/manifest.json").read_text())
+    assert manifest["scenes"][0]["clip"]["reused"]
 
 
 def test_out_of_time(endpoint: Endpoint, voices: list[str]) -> None:

@@ -130,7 +130,7 @@ def kept_still(keys: list[str]) -> str:
 @pytest.mark.parametrize(
     ("job", "said"),
     [
-        ({"task": "imagine"}, "task: 'imagine' is no task"),
+        ({"task": "imagine"}, "task: unknown task 'imagine'"),
         (
             {"image": "secret/../../etc/passwd", "audio": "data:audio/wav;base64,!"},
             "audio: holds broken base64",

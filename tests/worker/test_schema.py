@@ -81,8 +81,8 @@ def test_a_job_that_is_tried_again_has_the_same_seed() -> None:
     ("given", "said"),
     [
         (None, ["input: a job is an object"]),
-        ({"task": "imagine", "prompt": "x"}, ["task: 'imagine' is no task, did you mean 'image'?"]),
-        ({"task": ["image"]}, ["task: \"['image']\" is no task"]),
+        ({"task": "imagine", "prompt": "x"}, ["task: unknown task 'imagine', did you mean 'image'?"]),
+        ({"task": ["image"]}, ["task: unknown task \"['image']\""]),
         ({"task": "image"}, ["prompt: is missing: What the picture shows."]),
         (
             {**IMAGE, "widht": 8, "height": 481},
@@ -101,7 +101,10 @@ def test_a_job_that_is_tried_again_has_the_same_seed() -> None:
             {**WORKFLOW, "workflow": {"last_node_id": 3, "nodes": [], "links": []}},
             ["export it with Workflow > Export (API)."],
         ),
-        ({**WORKFLOW, "workflow": {"1": {"class_type": "A", "inputs": {"x": float("nan")}}}}, ["is no JSON"]),
+        (
+            {**WORKFLOW, "workflow": {"1": {"class_type": "A", "inputs": {"x": float("nan")}}}},
+            ["is not JSON"],
+        ),
         ({**WORKFLOW, "images": [{"name": "", "image": "x"}]}, ["images[0].name"]),
         ({**WORKFLOW, "images": [{"name": "a", "image": "x"}] * 2}, ["images: the names a are used more"]),
         ('{"workflow": {}}', ["workflow: "]),
@@ -130,7 +133,7 @@ def test_a_key_of_comfy_org_is_not_told() -> None:
     assert "comfyui-secret" not in repr(job) + job.model_dump_json()
     with pytest.raises(Problems) as caught:
         schema.parse({**WORKFLOW, "comfy_org_api_key": ["comfyui-secret"]})
-    assert "comfy_org_api_key: is no text" in str(caught.value)
+    assert "comfy_org_api_key: is not text" in str(caught.value)
     assert "comfyui-secret" not in str(caught.value)
 
 

@@ -12,7 +12,7 @@ from aiohttp import web
 from ..core import server
 from ..story.graph import Files, Graph, SceneId, build, plan_of, warnings
 from ..story.problems import Problem, Problems
-from ..story.recipes import Recipe, read_recipe
+from ..story.recipes import Recipe, load_recipe, read_recipe, shipped_recipe
 from ..story.schema import Story, read
 from .body import read_json
 from .story import add_route as add_story_route
@@ -47,6 +47,8 @@ def graph_of(name: str, text: str, files: Mapping[str, str], workflows: Mapping[
 
     def load(own: str, kind: str) -> Recipe:
         found = _find(workflows, own)
+        if found is None and (shipped := shipped_recipe(own)):
+            return load_recipe(shipped, kind)
         if found is None:
             raise Problems([Problem(f"{name}: {own}", "is not there: drop it together with the story file.")])
         return read_recipe(found, kind, own)

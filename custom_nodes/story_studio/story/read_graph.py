@@ -79,7 +79,7 @@ def read_graph(nodes: Nodes, keys: Mapping[str, str] | None = None) -> StoryFile
         raise Problems([Problem("", "The workflow has no Still and no Clip, so it has no scenes to save.")])
     drawn = next((one.scene.still for one in scenes if one.scene.still and not one.image), None)
     video = next((one.video for one in scenes if one.video), {})
-    name, has_models = nearest_profile(
+    name, is_exact = nearest_profile(
         workflow,
         [*(["still"] if drawn else []), *(["clip"] if any(one.scene.clip for one in scenes) else [])],
     )
@@ -103,15 +103,15 @@ def read_graph(nodes: Nodes, keys: Mapping[str, str] | None = None) -> StoryFile
     data["scenes"] = [
         _scene(workflow, *one, seed, keys or {}) for one in zip(scenes, prompts, seeds, strict=True)
     ]
-    return StoryFile(data, _warnings(data, profile, has_models))
+    return StoryFile(data, _warnings(data, profile, is_exact))
 
 
-def _warnings(data: dict[str, Any], profile: Profile, has_models: bool) -> list[str]:
+def _warnings(data: dict[str, Any], profile: Profile, is_exact: bool) -> list[str]:
     found = []
-    if not has_models:
+    if not is_exact:
         found.append(
-            f"No profile uses the models and nodes of this workflow. The story names the nearest profile, "
-            f"{data['profile']!r}: rendered from the file, it looks different."
+            "No profile has exactly the nodes, models and settings of this workflow: the story file names "
+            f"the nearest, {data['profile']!r}, and what is rendered from it will look different."
         )
     try:
         story = parse(data)

@@ -15,24 +15,26 @@ _RESOLUTIONS = {"832x480": "480p", "1280x720": "720p"}
 
 
 def nearest_profile(workflow: Workflow, kinds: Sequence[Literal["still", "clip"]]) -> tuple[str, bool]:
-    """The profile that a workflow differs least from, and whether the workflow has all models of it.
+    """The profile that a workflow differs least from, and whether the workflow has all that it is made of.
 
-    Classes and names, such as those of models, count more than numbers, which a story can set. Of two
-    profiles that are equally near, the better one is chosen.
+    Classes and names, such as those of models, count more than numbers. Of two profiles that are equally
+    near, the better one is chosen.
 
     Args:
         workflow: the workflow.
         kinds: what it makes with recipes.
     """
     names, numbers = _traits(workflow)
-    missing = {}
+    distances = {}
     for order, profile in enumerate(profile_names()):
         wanted = [_traits(_rendered(load_profile(profile), kind)) for kind in kinds]
         missing_names = sum(len(traits[0] - names) for traits in wanted)
-        missing_numbers = sum(len(traits[1] - numbers) for traits in wanted)
-        missing[profile] = (missing_names, missing_numbers, -order)
-    nearest = min(missing, key=lambda profile: missing[profile])
-    return nearest, missing[nearest][0] == 0
+        missing_numbers = [place for traits in wanted for place in traits[1] - numbers]
+        # A story can set these.
+        fixed = [place for place in missing_numbers if place[1] not in ("steps", "cfg")]
+        distances[profile] = (missing_names, len(missing_numbers), -order), not (missing_names or fixed)
+    nearest = min(distances, key=lambda profile: distances[profile][0])
+    return nearest, distances[nearest][1]
 
 
 def image_settings(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from .problems import Problem, Problems, nearest
@@ -111,11 +111,19 @@ def load_recipe(path: Path, kind: str) -> Recipe:
     Raises:
         Problems: the file cannot be read or is not a recipe of this kind.
     """
+    if not path.is_file():
+        path = shipped_recipe(path.name) or path
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise Problems([Problem(str(path), f"cannot be read as a workflow: {error}")]) from None
     return read_recipe(text, kind, str(path))
+
+
+def shipped_recipe(name: str) -> Path | None:
+    """The shipped recipe of a file name. Stories of version 0.1.0 name one by a path where it lay then."""
+    path = FOLDER / PurePosixPath(name).name
+    return path if path.is_file() else None
 
 
 def read_recipe(text: str, kind: str, name: str) -> Recipe:

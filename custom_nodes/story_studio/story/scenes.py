@@ -255,8 +255,11 @@ class _Scenes:
     def add(self, still: str | None, clip: str | None, name: str = "", prompt: str = "") -> None:
         if not still and not clip:
             return
-        scene = self._by_clip.get(clip) if clip else self._by_still.get(still or "")
-        if scene is None:
+        scene = self._by_clip.get(clip or "") or self._by_still.get(still or "")
+        if scene and clip and scene.clip is None:
+            scene.clip = clip
+            self._by_clip[clip] = scene
+        if scene is None or clip not in (None, scene.clip):
             scene = CanvasScene(still, clip, name, prompt)
             self.scenes.append(scene)
             if clip:

@@ -1,12 +1,12 @@
-/** What ComfyUI keeps of a box (a subgraph on the canvas) in a file, mended between its older interfaces and its newer. */
+/** Repairs what older ComfyUI interfaces saved of boxes (subgraph nodes) for newer interfaces. */
 
 const ours = node => String(node?.type).startsWith('StoryStudio_')
 
 /**
- * Forgets what an older interface saved of the widgets of boxes in a story's workflow, once the boxes have it.
+ * Removes the values that an older interface saved for the widgets of boxes, once the boxes have these values.
  *
- * Interfaces up to 1.37 call such a widget one of node "-1". Newer ones give its value to the box, do not find node
- * "-1", and therefore also set the value aside; from then on it comes back at every load, over what was saved since.
+ * Interfaces up to 1.37 save such a widget as one of node "-1". Newer ones give its value to the box, but also
+ * quarantine it because they find no node "-1". From then on, every load restores it over what was saved later.
  *
  * @param graphs graphs with their subgraphs, from a file or on the canvas.
  */

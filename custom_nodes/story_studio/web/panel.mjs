@@ -1,10 +1,10 @@
-/** The storyboard panel's page. What comes from a story is put in as text, never as HTML. */
+/** The DOM of the storyboard panel. Text from a story is inserted as text, never as HTML. */
 import { t } from './words.mjs'
 
 const EMPTY =
   'No scenes yet. Choose Workflow > Browse Templates > story_studio and open Story or Draft; open a story file, or drop its folder on the canvas; or add a Still and a Clip node to your own workflow.'
 const BUTTONS = [
-  ['still', 'Stills', 'Render only the stills: look at them before the clips are made'],
+  ['still', 'Stills', 'Render only the stills, to check them before the clips'],
   ['clip', 'Clips', 'Render all clips, and the stills that they need'],
   ['film', 'Film', 'Render whatever the film still needs, and the film'],
 ]
@@ -17,12 +17,12 @@ function h(tag, props = {}, ...children) {
   return element
 }
 
-/** Sets only what differs, so that a video plays on and a focused button keeps its focus. */
+/** Sets only what differs, so that a video keeps playing and a button keeps its focus. */
 function set(element, props) {
   for (const [name, value] of Object.entries(props)) if (element[name] !== value) element[name] = value
 }
 
-/** Builds the panel in an element; `actions` are what its buttons do. */
+/** Builds the panel in an element; `actions` are called by its buttons. */
 export function createView(element, actions) {
   const style = h('link', { rel: 'stylesheet', href: new URL('panel.css', import.meta.url).href })
   const say = h('p', { className: 'problem', role: 'status' })
@@ -111,13 +111,13 @@ function createPart(id, part, actions) {
       const { file, old, takes, chosen } = scene[part]
       const url = file ? actions.url(file) : ''
       if (shown !== url || !frame.firstChild) {
-        frame.replaceChildren(url ? media(part, url, `${label}: ${title}`, true) : h('span', { textContent: t('not made yet') }))
+        frame.replaceChildren(url ? media(part, url, `${label}: ${title}`, true) : h('span', { textContent: t('not rendered yet') }))
         shown = url
       }
       const stale = old && file
-      set(frame, { className: `frame ${file ? part : ''} ${stale ? 'old' : ''}`, title: stale ? t('Made before the last change') : '' })
+      set(frame, { className: `frame ${file ? part : ''} ${stale ? 'old' : ''}`, title: stale ? t('Rendered before the last change') : '' })
       again.setAttribute('aria-label', t(`New take of the ${part} of {}`, title))
-      again.title = t(`Another seed: makes this ${part} anew, and nothing else`)
+      again.title = t(`Render only this ${part} again, with another seed`)
       set(earlier, { textContent: chosen ? t('Take chosen') : t('Takes {}', takes.length), hidden: !takes.length && !chosen })
       strip.setAttribute('aria-label', t(`Takes of the ${part} of {}`, title))
       const list = JSON.stringify([takes, chosen, url])
@@ -126,7 +126,7 @@ function createPart(id, part, actions) {
       const pick = (key, content, name) =>
         h('button', { type: 'button', title: name, onclick: () => actions.choose(id, part, key), aria: { label: name, pressed: String(key === chosen) } }, content)
       strip.replaceChildren(
-        pick('', t('As the graph says'), t('No chosen take: what the graph makes')),
+        pick('', t('As the graph says'), t('No take chosen: the result of the graph')),
         ...takes.map(({ key, file: one }, index) =>
           pick(key, media(part, actions.url(one), '', false), t('Use take {} of {}, {}', takes.length - index, takes.length, key)),
         ),
@@ -138,7 +138,7 @@ function createPart(id, part, actions) {
 function media(part, src, label, large) {
   if (part === 'still') return h('img', { src, alt: label, loading: 'lazy' })
   const video = h('video', { src, preload: 'metadata', tabIndex: large ? 0 : -1, aria: { label } })
-  // So small a picture would be hidden by controls that are always there.
+  // Permanent controls would cover a video this small.
   const control = wanted => () => (video.controls = wanted || !video.paused)
   if (large) Object.assign(video, { onmouseenter: control(true), onfocus: control(true), onmouseleave: control(false), onblur: control(false) })
   return video

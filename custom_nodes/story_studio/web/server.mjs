@@ -1,13 +1,13 @@
-/** What the panel asks its own routes on the server (`routes/`). */
+/** Requests to the pack's routes on the server (`routes/`). */
 import { t } from './words.mjs'
 
 /**
- * The answer of a route of the pack.
+ * The answer of a route.
  *
  * @param app ComfyUI's.
  * @param name the last part of the route's path.
  * @param body what is sent, as JSON.
- * @throws {Error} everything that is wrong with what was sent, or that there is no answer.
+ * @throws {Error} all problems that the route reports, or the status if it fails.
  */
 export async function ask(app, name, body) {
   const headers = { 'Content-Type': 'application/json' }

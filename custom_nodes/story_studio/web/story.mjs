@@ -6,18 +6,18 @@ import { t } from './words.mjs'
 const STORY = /\.(ya?ml|json)$/i
 const GAP = 40
 const TITLE = 30
-/** Nodes that grow once they show their picture or video, and by how much. */
+/** Nodes that grow when they show their image or video, and by how much. */
 const SHOWING = ['LoadImage', 'StoryStudio_Still', 'StoryStudio_Clip', 'StoryStudio_ContactSheet', 'StoryStudio_Film']
 const SHOWN = 260
 
 /**
- * The files of a drop with their paths, folders included; null if ComfyUI should take it: a drop that is
- * surely no story.
+ * The dropped files with their paths, including those in folders; null if ComfyUI should handle the drop
+ * because it cannot hold a story.
  */
 export function droppedFiles(transfer) {
   const entries = [...(transfer?.items ?? [])].map(item => item.webkitGetAsEntry?.()).filter(Boolean)
   const ours = entries.some(entry => entry.isDirectory || STORY.test(entry.name))
-  // Entries are gone once the event is over, so reading begins at once.
+  // Entries are gone when the event ends, so reading starts before the first await.
   return ours ? Promise.all(entries.map(entry => walk(entry, ''))).then(found => found.flat()) : null
 }
 
@@ -26,7 +26,7 @@ async function walk(entry, folder) {
   if (entry.isFile) return [{ path, file: await new Promise((done, fail) => entry.file(done, fail)) }]
   const reader = entry.createReader()
   const found = []
-  // A reader gives a hundred entries at a time.
+  // A reader returns at most a hundred entries at a time.
   for (;;) {
     const some = await new Promise((done, fail) => reader.readEntries(done, fail))
     if (!some.length) break
@@ -35,7 +35,7 @@ async function walk(entry, folder) {
   return (await Promise.all(found.map(one => walk(one, `${path}/`)))).flat()
 }
 
-/** The story file among files and its folder; null if there is none. A JSON file is one if it has scenes. */
+/** The story file among files, with its folder; null if there is none. A JSON file must have scenes to be one. */
 export async function findStory(files) {
   const depth = path => path.split('/').length
   for (const { path, file } of [...files].sort((a, b) => depth(a.path) - depth(b.path))) {
@@ -57,12 +57,12 @@ function isStory(text) {
 }
 
 /**
- * Puts a story onto the canvas, in a new tab.
+ * Opens a story on the canvas, in a new tab.
  *
  * @param app ComfyUI's.
  * @param story what `findStory` found.
- * @param files the files that came with it: recordings, pictures, templates of its own.
- * @returns {Promise<string[]>} what is left to do, as sentences.
+ * @param files the files that came with it: recordings, images, custom recipes.
+ * @returns {Promise<string[]>} warnings and what is left to do, as sentences.
  * @throws {Error} everything that is wrong with the story.
  */
 export async function openStory(app, story, files) {
@@ -80,7 +80,7 @@ export async function openStory(app, story, files) {
     if (widget.name === 'control_after_generate') widget.value = 'fixed'
   }
   layOut(app, found.groups)
-  const missing = found.missing.length && t('Choose these files in their Load nodes, or open the story again together with them: {}.', found.missing.join(', '))
+  const missing = found.missing.length && t('These files are missing: choose them in their Load nodes, or open the story again together with them: {}.', found.missing.join(', '))
   return [...found.warnings, missing].filter(Boolean)
 }
 
@@ -90,7 +90,7 @@ export async function openStory(app, story, files) {
  * @param app ComfyUI's.
  * @param prompt the graph as an API workflow.
  * @param keys of the stills that exist, by node id.
- * @returns {Promise<string[]>} what is missing in the story, or has no place in it, as sentences.
+ * @returns {Promise<string[]>} warnings, as sentences.
  * @throws {Error} the graph has no scenes.
  */
 export async function saveStory(app, prompt, keys) {
@@ -101,7 +101,7 @@ export async function saveStory(app, prompt, keys) {
   return warnings
 }
 
-/** Adds files to what the loaders offer: they list no subfolders, and what they do not list is marked as missing. */
+/** Adds files to the choices of the loaders, which list no subfolders: a file that is not listed is marked as missing. */
 function offer(names) {
   for (const [type, input] of [['LoadAudio', 'audio'], ['LoadImage', 'image']]) {
     const [first, options] = LiteGraph.registered_node_types[type]?.nodeData?.input?.required?.[input] ?? []
@@ -110,10 +110,10 @@ function offer(names) {
   }
 }
 
-/** Puts a file into ComfyUI's input folder under the driver's name for it, which follows from its content. */
+/** Uploads a file to ComfyUI's input folder under the name that the driver derives from its content. */
 async function upload(app, file) {
   const body = new FormData()
-  // Browsers hash only for pages of this machine or over HTTPS. Elsewhere ComfyUI finds a name that is free.
+  // Browsers hash only on pages from this machine or over HTTPS. On others ComfyUI chooses a free name.
   body.append('image', file, crypto.subtle ? await nameOf(file) : file.name)
   body.append('subfolder', 'story_studio')
   if (crypto.subtle) body.append('overwrite', 'true')
@@ -130,7 +130,7 @@ async function nameOf(file) {
   return suffix ? `${hex}.${suffix}` : hex
 }
 
-/** Groups beside and below each other: what all share, the scenes in their order, the film. */
+/** Arranges the groups: the shared nodes left, the scenes below each other, the film right. */
 function layOut(app, groups) {
   const { graph } = app
   const boxes = groups.map(([title, ids]) => place(title, ids.map(id => graph.getNodeById(Number(id))).filter(Boolean)))
@@ -150,11 +150,11 @@ function layOut(app, groups) {
     group.size = [width + GAP, height + TITLE]
   }
   captureState(app)
-  // Where nodes are is known to the canvas only once it was drawn.
+  // The canvas knows the positions of nodes only after it has been drawn.
   requestAnimationFrame(() => requestAnimationFrame(() => app.extensionManager.command.execute('Comfy.Canvas.FitView')))
 }
 
-/** Nodes of one group, each in a column right of what it is made from; positions are the group's own. */
+/** Positions, within their group, of the nodes of a group: each in a column to the right of its inputs. */
 function place(title, nodes) {
   const columns = new Map()
   const inside = new Set(nodes)

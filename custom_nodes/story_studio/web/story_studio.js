@@ -1,4 +1,4 @@
-/** The storyboard panel: what it knows of the story, and what ComfyUI tells while it renders. */
+/** The storyboard panel: its state, what its buttons do, and the events of ComfyUI that change it. */
 import { app } from '../../scripts/app.js'
 import { forgetOldValues } from './boxes.mjs'
 import { createView } from './panel.mjs'
@@ -19,14 +19,14 @@ let read = 0
 
 const place = () => app.extensionManager.workflow?.activeWorkflow?.path ?? ''
 
-/** What happened to the open workflow since the page was loaded: other workflows have the same node ids. */
+/** The runs of the open workflow since the page was loaded, kept apart because workflows share node ids. */
 function session() {
   const path = place()
   if (!sessions.has(path)) sessions.set(path, { running: null, active: {}, failed: new Map(), made: {}, problem: '' })
   return sessions.get(path)
 }
 
-/** Ids and input names of all seeds that a still or clip must not share: those of other scenes and of `also`. */
+/** The seeds that a still or clip must not share: those of other scenes, and of the parts `also` of its own. */
 const foreignSeeds = (scene, ...also) =>
   model.scenes.flatMap(one => (one === scene ? also : PARTS).map(part => one.seeds[part])).filter(Boolean)
 
@@ -53,7 +53,7 @@ function refreshSoon() {
   timer = setTimeout(refresh, 250)
 }
 
-/** The reasons why the server refused nodes, by scene, as ComfyUI keeps them until the next run. */
+/** Why the server refused nodes, by scene; ComfyUI keeps these errors until the next run. */
 function refused() {
   const found = new Map()
   for (const [id, { errors }] of Object.entries(app.lastNodeErrors ?? {})) {
@@ -108,7 +108,7 @@ const actions = {
     await refresh()
     const one = scene(id)
     const seed = one.seeds[part]
-    // A new still makes a new clip anyway; but a new clip must leave its still as it is.
+    // A new still leads to a new clip anyway, but a new clip must not change its still.
     let widget = seed && ownWidget(app, seed, foreignSeeds(one, ...(part === 'clip' ? ['still'] : [])))
     if (seed && !widget && part === 'clip') {
       widget = ownWidget(app, seed, foreignSeeds(one))
@@ -131,26 +131,26 @@ const actions = {
     const keys = Object.entries(model.takes).map(([id, { file }]) => [id, /\.([0-9a-f]{24})\./.exec(file?.filename)?.[1]])
     try {
       toast('warn', (await saveStory(app, output, Object.fromEntries(keys.filter(([, key]) => key)))).join('\n'))
-      toast('info', t('The story file names its recordings as they are in ComfyUI’s input folder: put it there.'))
+      toast('info', t('The story file names its files as they are in ComfyUI’s input folder: put it there.'))
     } catch (error) {
       toast('error', error.message)
     }
   },
 }
 
-/** Opens the story among files; what is no story is ComfyUI's. */
+/** Opens the story file among files; a single other file is left to ComfyUI. */
 async function open(files) {
   try {
     const story = await findStory(files)
     if (story) toast('warn', (await openStory(app, story, files)).join('\n'))
     else if (files.length === 1) await app.handleFile(files[0].file, 'file_drop')
-    else throw new Error(t('No story file is among them: one ends in .yaml or .json and has scenes.'))
+    else throw new Error(t('None of these is a story file: its name ends in .yaml or .json, and it has scenes.'))
   } catch (error) {
     toast('error', error.message)
   }
 }
 
-/** A message that goes away by itself, unless it is an error: it lies over the Run button. */
+/** Shows a message. It covers the Run button, so it disappears by itself unless it is an error. */
 function toast(severity, detail) {
   const life = severity === 'error' ? undefined : 8000
   if (detail) app.extensionManager.toast.add({ severity, summary: 'Story Studio', detail, life })
@@ -160,7 +160,7 @@ function choose(one, part, key) {
   const others = model.scenes.flatMap(other => PARTS.filter(p => other !== one || p !== part).map(p => other[p]))
   const inputs = others.filter(Boolean).map(id => ({ id, input: 'take' }))
   const widget = ownWidget(app, { id: one[part], input: 'take' }, inputs)
-  if (!widget) say(t('{} has no input "take" of its own: put it on the outside of its subgraph.', one.name))
+  if (!widget) say(t('{} has no input "take" of its own: expose it on its subgraph node.', one.name))
   else setWidget(app, widget, key)
   return !!widget
 }
@@ -188,7 +188,7 @@ function listen() {
     paint()
   })
   on('progress_state', ({ nodes }) => {
-    // A Still or Clip that waits for its input counts as running too.
+    // ComfyUI also calls a Still or Clip running while it waits for its input.
     const works = ([id, node]) => node.state === 'running' && !(id in model.takes)
     const running = Object.entries(nodes).filter(works)
     target.active = Object.fromEntries(running.map(([id, { value, max }]) => [id, max > 1 ? value / max : 0]))
@@ -197,7 +197,7 @@ function listen() {
     if (!output?.checkpoint) return
     target.made[node] = output.images[0]
     if (target === session() && model.takes[node]) model.takes[node].file = output.images[0]
-    // What was asked before the file was there may be answered after it.
+    // The answer to an earlier request, which lacks this file, may still arrive.
     refreshSoon()
   })
   on('execution_error', ({ node_id, exception_message }) => {
@@ -217,7 +217,7 @@ app.registerExtension({
   setup() {
     speak(app.extensionManager.setting.get('Comfy.Locale'))
     listen()
-    // Before ComfyUI's own listener, which takes one file of a drop and no folder.
+    // Comes before ComfyUI's own listener, which takes a single file and no folders.
     window.addEventListener('drop', event => {
       const files = droppedFiles(event.dataTransfer)
       if (!files) return
@@ -233,7 +233,7 @@ app.registerExtension({
       tooltip: t('Storyboard: the scenes of this story'),
       type: 'custom',
       render(element) {
-        // ComfyUI calls this again whenever it draws its sidebar, also between the two halves of a click.
+        // ComfyUI calls this again whenever it draws its sidebar, even between pressing and releasing the mouse.
         if (view?.element === element) return
         view = createView(element, actions)
         refresh()
@@ -246,7 +246,7 @@ app.registerExtension({
   beforeConfigureGraph: graph => forgetOldValues([graph, ...(graph.definitions?.subgraphs ?? [])]),
   afterConfigureGraph: refreshSoon,
   nodeCreated(node) {
-    // ComfyUI goes on with a new box until it has its values.
+    // ComfyUI sets the values of a new box only after this event.
     if (node.subgraph) queueMicrotask(() => forgetOldValues([{ nodes: [node] }, node.subgraph]))
     refreshSoon()
   },

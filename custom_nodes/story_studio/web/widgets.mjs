@@ -1,4 +1,4 @@
-/** From ids of the flattened graph ("12:3" is node 3 in subgraph node 12) to nodes and widgets on the canvas. */
+/** Finds nodes and widgets on the canvas by ids of the flattened graph, where "12:3" is node 3 in subgraph node 12. */
 
 const root = app => app.rootGraph ?? app.graph
 const INPUTS_OF_SUBGRAPH = -10
@@ -15,7 +15,7 @@ export function pathTo(app, id) {
   return path
 }
 
-/** The widget that gives an input its value: the node's own, a primitive's, or a subgraph node's. */
+/** The widget that an input has its value from: on the node, on a primitive node or on a subgraph node. */
 function widgetOf(path, input) {
   const node = path.at(-1)
   const link = node?.graph.getLink(node.inputs?.find(slot => slot.name === input)?.link)
@@ -31,8 +31,8 @@ function widgetOf(path, input) {
 }
 
 /**
- * The widget behind an input that is its own: none of `others` gets its value from it.
- * A link to a widget that others use too is cut, and the node's own widget used instead.
+ * The widget behind an input, if none of the `others` has its value from it too. If one has, the link to the shared
+ * widget is removed, and the node's own widget is used.
  */
 export function ownWidget(app, { id, input }, others) {
   const path = pathTo(app, id)
@@ -53,15 +53,15 @@ export function setWidget(app, widget, value) {
   captureState(app)
 }
 
-/** Tells ComfyUI that the workflow was changed, for its undo and its mark of what is not saved. */
+/** Notifies ComfyUI of a change to the workflow, for undo and the mark of unsaved changes. */
 export function captureState(app) {
   const tracker = app.extensionManager.workflow?.activeWorkflow?.changeTracker
-  // Newer frontends have another name for it and warn of the old one.
+  // Newer interfaces renamed it and warn about the old name.
   if (tracker?.captureCanvasState) tracker.captureCanvasState()
   else tracker?.checkState?.()
 }
 
-/** Stops ComfyUI from changing a seed after each run: what was looked at is what the next run goes on with. */
+/** Stops ComfyUI from changing a seed after each run, so that the next run continues with the results on display. */
 export function keepSeed(app, { id, input }) {
   const path = pathTo(app, id)
   for (const widget of [widgetOf(path, input), path.at(-1)?.widgets?.find(one => one.name === input)]) {

@@ -1,4 +1,4 @@
-/** The panel's words in the language of the interface. English is the key, and what is shown without another. */
+/** The panel's texts in the language of the interface. The English text is the key, and the fallback. */
 
 const CHINESE = {
   'No scenes yet. Choose Workflow > Browse Templates > story_studio and open Story or Draft; open a story file, or drop its folder on the canvas; or add a Still and a Clip node to your own workflow.':
@@ -13,7 +13,7 @@ const CHINESE = {
   Still: '静帧',
   Clip: '片段',
   Stop: '停止',
-  'Render only the stills: look at them before the clips are made': '只渲染静帧：先看画面，再制作片段',
+  'Render only the stills, to check them before the clips': '只渲染静帧：先看画面，再制作片段',
   'Render all clips, and the stills that they need': '渲染所有片段及其所需的静帧',
   'Render whatever the film still needs, and the film': '渲染影片尚缺的部分和影片本身',
   'Story file': '故事文件',
@@ -28,43 +28,43 @@ const CHINESE = {
   talking: '说话中',
   done: '完成',
   failed: '失败',
-  'not made yet': '尚未制作',
-  'Made before the last change': '在上次更改之前制作',
+  'not rendered yet': '尚未制作',
+  'Rendered before the last change': '在上次更改之前制作',
   'New take': '新版本',
   'New take of the still of {}': '{}的静帧的新版本',
   'New take of the clip of {}': '{}的片段的新版本',
-  'Another seed: makes this still anew, and nothing else': '换一个种子：只重新制作这张静帧',
-  'Another seed: makes this clip anew, and nothing else': '换一个种子：只重新制作这个片段',
+  'Render only this still again, with another seed': '换一个种子：只重新制作这张静帧',
+  'Render only this clip again, with another seed': '换一个种子：只重新制作这个片段',
   'Take chosen': '已选版本',
   'Takes {}': '版本 {}',
   'Takes of the still of {}': '{}的静帧的版本',
   'Takes of the clip of {}': '{}的片段的版本',
   'As the graph says': '按工作流',
-  'No chosen take: what the graph makes': '不选版本：使用工作流制作的结果',
+  'No take chosen: the result of the graph': '不选版本：使用工作流制作的结果',
   'Use take {} of {}, {}': '使用版本 {}/{}，{}',
   'The still of {} has no seed of its own to change.': '{}的静帧没有自己的种子可改。',
   'The clip of {} has no seed of its own to change.': '{}的片段没有自己的种子可改。',
-  '{} has no input "take" of its own: put it on the outside of its subgraph.':
+  '{} has no input "take" of its own: expose it on its subgraph node.':
     '{}没有自己的“take”输入：请将它放到子图外面。',
   'The story could not be read: {}': '无法读取故事：{}',
   'The server answered {} to /story_studio/{}.': '服务器返回 {}：/story_studio/{}。',
-  'The story file names its recordings as they are in ComfyUI’s input folder: put it there.':
-    '故事文件中的录音名称与 ComfyUI 的 input 文件夹一致：请将它放在那里。',
-  'No story file is among them: one ends in .yaml or .json and has scenes.':
+  'The story file names its files as they are in ComfyUI’s input folder: put it there.':
+    '故事文件中的文件名与 ComfyUI 的 input 文件夹一致：请将它放在那里。',
+  'None of these is a story file: its name ends in .yaml or .json, and it has scenes.':
     '其中没有故事文件：它以 .yaml 或 .json 结尾，并包含 scenes。',
   '{} could not be uploaded: the server answered {}.': '无法上传 {}：服务器返回 {}。',
-  'Choose these files in their Load nodes, or open the story again together with them: {}.':
-    '请在加载节点中选择这些文件，或与它们一起重新打开故事：{}。',
+  'These files are missing: choose them in their Load nodes, or open the story again together with them: {}.':
+    '缺少以下文件：请在加载节点中选择，或与它们一起重新打开故事：{}。',
   'A node': '一个节点',
 }
 let words = {}
 
-/** Takes the language of ComfyUI's interface, as its setting has it. */
+/** Sets the language, as in ComfyUI's setting for its interface. */
 export function speak(locale) {
   words = locale === 'zh' ? CHINESE : {}
 }
 
-/** Words in that language; each {} becomes the next part. */
+/** A text in that language; each {} is replaced by the next part. */
 export function t(english, ...parts) {
   return (words[english] ?? english).replace(/\{\}/g, () => parts.shift())
 }
