@@ -289,7 +289,12 @@ class Comfy:
                     silent_since = None
                 except Unreachable:
                     entry, silent_since = None, silent_since or now
-                    if time.monotonic() - silent_since > max_silence or not self._alive():
+                    if not self._alive():
+                        # What the server was doing when it died may still be unread.
+                        for message in socket.remaining():
+                            yield from reader.read(message)
+                        raise
+                    if time.monotonic() - silent_since > max_silence:
                         raise
                 if entry is not None:
                     while not ended and (message := socket.receive(0.05)):

@@ -128,6 +128,12 @@ class EventSocket:
                 return message
         return {}
 
+    def remaining(self) -> Iterator[dict[str, Any]]:
+        """The messages that a server sent before it died."""
+        while self._socket:
+            if message := self.receive(0.5):
+                yield message
+
     def _close(self) -> None:
         if self._socket:
             with suppress(OSError, websocket.WebSocketException):

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import requests
 from PIL import Image
 
 from driver.comfy.client import Comfy, ComfyError, Lost, Rejected, Stuck, Unreachable
@@ -81,11 +82,21 @@ class Relay:
             end.close()
         self._pairs.clear()
 
+    def lose_server(self) -> None:
+        """As if the server died: what it has sent still arrives, and new connections are refused."""
+        self._refuse()
+        for server in self._pairs[1::2]:
+            with suppress(OSError):
+                server.shutdown(socket.SHUT_RD)
+
     def close(self) -> None:
+        self._refuse()
+        self.cut()
+
+    def _refuse(self) -> None:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self.cut()
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -340,6 +351,21 @@ def test_reports_an_unreachable_server(relay, server):
     with pytest.raises(Unreachable, match="does not answer"):
         list(events)
     assert Comfy(server.url).cancel(prompt[0])
+
+
+def test_reports_what_a_server_was_doing_when_it_died(relay, server):
+    """Also if the client had not read the last messages when it noticed."""
+    prompt_id = str(uuid.uuid4())
+    # Longer than the client waits until it looks at the history again.
+    events = Comfy(relay.url, alive=lambda: False).run(image_graph(steps=20), prompt_id=prompt_id)
+    received = [next(events)]
+    while not requests.get(f"{server.url}/history/{prompt_id}", timeout=30).json():
+        time.sleep(0.05)
+    relay.lose_server()
+    with pytest.raises(Unreachable):
+        for event in events:
+            received.append(event)
+    assert [event.node for event in received if isinstance(event, Executing)] == ["1", "2", "3"]
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:8188", "ftp://host", "http://", "file:///etc/passwd"])

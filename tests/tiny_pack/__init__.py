@@ -9,6 +9,7 @@ that is read, and for each sampling run that starts.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -27,6 +28,7 @@ import comfy.samplers
 import comfy.sd
 import comfy.supported_models
 import comfy.utils
+from server import PromptServer
 from torch import OutOfMemoryError, Tensor
 
 Weights = dict[str, Tensor]
@@ -200,6 +202,17 @@ def _record_samples(path: str) -> None:
     comfy.samplers.CFGGuider.sample = sample_and_record
 
 
+def _wait_until_sent() -> None:
+    """Waits until the server has sent its messages, which say what node is running."""
+    server = PromptServer.instance
+
+    async def wait() -> None:
+        while not server.messages.empty():
+            await asyncio.sleep(0)
+
+    asyncio.run_coroutine_threadsafe(wait(), server.loop).result()
+
+
 class TestRaise:
     """Makes the trouble that `when` names: fail, starve (of memory), die, hang.
 
@@ -229,6 +242,7 @@ class TestRaise:
         if "starve" in when:
             raise OutOfMemoryError("Allocation on device")
         if "die" in when:
+            _wait_until_sent()
             os.kill(os.getpid(), signal.SIGKILL)
         if "hang" in when:
             time.sleep(3600)
