@@ -1,4 +1,4 @@
-"""Web sites on loopback."""
+"""Web servers on loopback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Downloads from a real HTTP server: what is fetched, and what is said when it is not."""
+"""Downloads from a real HTTP server: what is fetched, and the errors when it is not."""
 
 from __future__ import annotations
 
@@ -39,9 +39,7 @@ SECRET = "hidden-from-all"
         ("", "download"),
     ],
 )
-def test_a_file_is_fetched_under_the_name_of_its_address(
-    pages: Site, tmp_path: Path, path: str, name: str
-) -> None:
+def test_a_file_is_named_after_its_address(pages: Site, tmp_path: Path, path: str, name: str) -> None:
     pages.pages = {requests.Request("GET", pages.url + path).prepare().path_url.partition("?")[0]: _sound}
     found = download(pages.url + path, tmp_path)
     assert found.relative_to(tmp_path) == Path(name)
@@ -53,7 +51,7 @@ def _sound(reader: Reader) -> None:
     reader.answer(body=b"sound")
 
 
-def test_what_is_there_already_is_replaced_and_not_written_to(pages: Site, tmp_path: Path) -> None:
+def test_an_existing_file_is_replaced_and_not_written_to(pages: Site, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_bytes(b"of another job")
     (tmp_path / "voice.mp3").hardlink_to(tmp_path / "elsewhere")
     assert download(f"{pages.url}/voice.mp3", tmp_path).read_bytes() == b"sound"
@@ -78,7 +76,7 @@ def test_a_body_of_unknown_length_is_fetched(pages: Site, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("status", [204, 206, 300, 304, 401, 404, 500, 503])
-def test_other_answers_are_said(pages: Site, tmp_path: Path, status: int) -> None:
+def test_other_statuses_are_errors(pages: Site, tmp_path: Path, status: int) -> None:
     pages.pages["/a"] = lambda reader: reader.answer(
         status, b"" if status in (204, 304) else b"an error page"
     )
@@ -118,7 +116,7 @@ def test_only_web_addresses_are_fetched(address: str, tmp_path: Path) -> None:
         "http://127.0.0.1:1/a",
     ],
 )
-def test_addresses_that_lead_nowhere_are_said(address: str, tmp_path: Path) -> None:
+def test_unreachable_addresses_are_errors(address: str, tmp_path: Path) -> None:
     with pytest.raises(
         DownloadError, match="cannot be reached, or the connection broke: check the address"
     ) as caught:
@@ -126,7 +124,7 @@ def test_addresses_that_lead_nowhere_are_said(address: str, tmp_path: Path) -> N
     str(caught.value).encode()
 
 
-def test_redirects_are_followed_to_the_fifth(pages: Site, tmp_path: Path) -> None:
+def test_five_redirects_are_followed(pages: Site, tmp_path: Path) -> None:
     for left in range(1, 7):
         to = f"/{left - 1}" if left > 1 else "voice.mp3"
         pages.pages[f"/{left}"] = lambda reader, to=to: reader.answer(302, Location=to)
@@ -136,7 +134,7 @@ def test_redirects_are_followed_to_the_fifth(pages: Site, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_the_name_stays_when_another_site_has_the_file(pages: Site, tmp_path: Path, status: int) -> None:
+def test_the_name_stays_after_a_redirect(pages: Site, tmp_path: Path, status: int) -> None:
     to = f"{pages.url.replace('127.0.0.1', 'localhost')}/voice.mp3?signature=x"
     pages.pages["/scene.wav"] = lambda reader: reader.answer(status, Location=to)
     assert download(f"{pages.url}/scene.wav", tmp_path).name == "scene.wav"
@@ -157,7 +155,7 @@ def test_redirects_lead_to_web_addresses_only(pages: Site, tmp_path: Path, to: s
         download(f"{pages.url}/a", tmp_path)
 
 
-def test_a_login_in_the_address_is_for_its_site_only(pages: Site, tmp_path: Path) -> None:
+def test_a_login_in_the_address_is_for_its_host_only(pages: Site, tmp_path: Path) -> None:
     local = pages.url.replace("127.0.0.1", "localhost")
     pages.pages["/a"] = lambda reader: reader.answer(302, Location=f"{local}/voice.mp3")
     pages.pages["/b"] = lambda reader: reader.answer(302, Location="/a")
@@ -178,7 +176,7 @@ def test_secrets_are_never_shown(
     caplog.set_level(logging.DEBUG)
 
     def odd(reader: Reader) -> None:
-        # urllib3 would warn of them, and tell the address.
+        # urllib3 would log a warning with the address.
         reader.wfile.write(b"HTTP/1.0 404 Not Found\r\nA: b\r\nno header\r\n\r\n")
 
     pages.pages |= {
@@ -199,7 +197,7 @@ def test_secrets_are_never_shown(
     assert SECRET not in "\n".join(logged)
 
 
-def test_the_environment_of_the_machine_is_not_for_strangers(
+def test_the_environment_s_logins_and_proxies_are_not_used(
     pages: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "netrc").write_text(f"machine 127.0.0.1 login me password {SECRET}\n")
@@ -212,7 +210,7 @@ def test_the_environment_of_the_machine_is_not_for_strangers(
     assert "authorization" not in pages.asked[0][1]
 
 
-def test_tls_is_checked(pages: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_certificates_are_verified(pages: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     certificate = _certificate(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
@@ -248,6 +246,6 @@ def _certificate(folder: Path) -> Path:
     return path
 
 
-def test_a_folder_that_cannot_be_written_is_no_fault_of_the_address(pages: Site, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_not_the_address_s_fault(pages: Site, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         download(f"{pages.url}/voice.mp3", tmp_path / "not there")

@@ -1,4 +1,4 @@
-"""Sites that send too much, too slowly, or nothing: what they cost us is bounded."""
+"""Servers that send too much, too slowly, or nothing: their cost is bounded."""
 
 from __future__ import annotations
 
@@ -35,55 +35,55 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def trickling_body(reader: Reader) -> None:
     reader.begin(Content_Length="100000")
-    reader.go_on(b"x")
+    reader.send_repeatedly(b"x")
 
 
 def trickling_body_of_unknown_length(reader: Reader) -> None:
     reader.begin()
-    reader.go_on(b"x")
+    reader.send_repeatedly(b"x")
 
 
 def trickling_chunks(reader: Reader) -> None:
     reader.protocol_version = "HTTP/1.1"
     reader.begin(Transfer_Encoding="chunked")
-    reader.go_on(b"1\r\nx\r\n")
+    reader.send_repeatedly(b"1\r\nx\r\n")
 
 
 def trickling_size_of_a_chunk(reader: Reader) -> None:
     reader.protocol_version = "HTTP/1.1"
     reader.begin(Transfer_Encoding="chunked")
     reader.wfile.write(b"1;")
-    reader.go_on(b"x")
+    reader.send_repeatedly(b"x")
 
 
 def trickling_status(reader: Reader) -> None:
     reader.wfile.write(b"HTTP/1.0 200 ")
-    reader.go_on(b"x")
+    reader.send_repeatedly(b"x")
 
 
 def trickling_header(reader: Reader) -> None:
     reader.wfile.write(b"HTTP/1.0 200 OK\r\nX: ")
-    reader.go_on(b"x")
+    reader.send_repeatedly(b"x")
 
 
 def provisional_answers(reader: Reader) -> None:
-    reader.go_on(b"HTTP/1.1 100 Continue\r\n\r\n")
+    reader.send_repeatedly(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
-def nothing_when_unpacked(reader: Reader) -> None:
+def nothing_when_decompressed(reader: Reader) -> None:
     reader.begin(Content_Encoding="gzip")
     reader.wfile.write(b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03")
-    reader.go_on(b"\x00\x00\x00\xff\xff")
+    reader.send_repeatedly(b"\x00\x00\x00\xff\xff")
 
 
 def silent(reader: Reader) -> None:
-    reader.be_silent()
+    reader.keep_silent()
 
 
 def silent_in_the_body(reader: Reader) -> None:
     reader.begin(Content_Length="100000")
     reader.wfile.write(b"x" * 1000)
-    reader.be_silent()
+    reader.keep_silent()
 
 
 def redirect_after_redirect(reader: Reader) -> None:
@@ -99,7 +99,7 @@ SLOW = [
     trickling_status,
     trickling_header,
     provisional_answers,
-    nothing_when_unpacked,
+    nothing_when_decompressed,
     silent,
     silent_in_the_body,
     redirect_after_redirect,
@@ -121,7 +121,7 @@ class Cancelled(BaseException):
 
 @pytest.mark.parametrize("error", [Cancelled(), TimeoutError("of the job"), ValueError("of the job")])
 @pytest.mark.parametrize("page", SLOW)
-def test_what_is_not_wanted_any_more_ends(
+def test_a_cancelled_download_ends(
     pages: Site, tmp_path: Path, page: Callable[[Reader], None], error
 ) -> None:
 
@@ -136,7 +136,7 @@ def test_what_is_not_wanted_any_more_ends(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_not_wanted_is_not_asked_for(pages: Site, tmp_path: Path) -> None:
+def test_a_download_that_is_cancelled_first_sends_no_request(pages: Site, tmp_path: Path) -> None:
     def check() -> None:
         raise Cancelled
 
@@ -158,7 +158,7 @@ def test_silence_is_bounded(
 
 @pytest.fixture(params=["to connect", "in all"])
 def said(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What is said when one of both bounds is passed; the other one is far away."""
+    """The error when one of the two limits is exceeded; the other one is far away."""
     if request.param == "to connect":
         monkeypatch.setattr(guard, "CONNECT_SECONDS", 0.2)
         return BROKEN
@@ -168,7 +168,7 @@ def said(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_who_never_accepts_is_not_waited_for(tmp_path: Path, scheme: str, said: str) -> None:
+def test_a_server_that_never_accepts_is_not_waited_for(tmp_path: Path, scheme: str, said: str) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
         queue = [socket.socket() for _ in range(3)]
         for one in queue:
@@ -180,7 +180,7 @@ def test_who_never_accepts_is_not_waited_for(tmp_path: Path, scheme: str, said: 
             one.close()
 
 
-def test_tls_that_never_begins_is_not_waited_for(tmp_path: Path, said: str) -> None:
+def test_a_tls_handshake_that_never_starts_is_not_waited_for(tmp_path: Path, said: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(DownloadError, match=said):
         download(f"https://127.0.0.1:{server.getsockname()[1]}/a", tmp_path)
 
@@ -189,7 +189,7 @@ def test_size_is_bounded(pages: Site, tmp_path: Path) -> None:
 
     def endless(reader: Reader) -> None:
         reader.begin()
-        reader.go_on(b"x" * 2**16, 0)
+        reader.send_repeatedly(b"x" * 2**16, 0)
 
     pages.pages["/a"] = endless
     with pytest.raises(DownloadError, match="^http://127.0.0.1/a is larger than 1 MB"):
@@ -198,10 +198,12 @@ def test_size_is_bounded(pages: Site, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("size", "fits"), [(2**20, True), (2**20 + 1, False)])
-@pytest.mark.parametrize("told", [True, False])
-def test_the_bound_itself_fits(pages: Site, tmp_path: Path, size: int, fits: bool, told: bool) -> None:
+@pytest.mark.parametrize("announced", [True, False])
+def test_the_limit_itself_is_allowed(
+    pages: Site, tmp_path: Path, size: int, fits: bool, announced: bool
+) -> None:
     def page(reader: Reader) -> None:
-        reader.begin(200, **({"Content_Length": str(size)} if told else {}))
+        reader.begin(200, **({"Content_Length": str(size)} if announced else {}))
         reader.wfile.write(bytes(size))
 
     pages.pages["/a"] = page
@@ -212,11 +214,11 @@ def test_the_bound_itself_fits(pages: Site, tmp_path: Path, size: int, fits: boo
             download(f"{pages.url}/a", tmp_path)
 
 
-def test_what_is_too_large_is_not_begun(pages: Site, tmp_path: Path) -> None:
+def test_a_body_that_is_announced_too_large_is_not_read(pages: Site, tmp_path: Path) -> None:
 
     def announces(reader: Reader) -> None:
         reader.begin(Content_Length=str(2**40))
-        reader.be_silent()
+        reader.keep_silent()
 
     pages.pages["/a"] = announces
     with pytest.raises(DownloadError, match="is larger than 1 MB"):
@@ -227,7 +229,7 @@ def test_what_is_too_large_is_not_begun(pages: Site, tmp_path: Path) -> None:
 def test_a_wrong_length(pages: Site, tmp_path: Path, length: str) -> None:
     pages.pages["/a"] = lambda reader: reader.answer(body=b"sound", Content_Length=length)
     if length in ("abc", "-1", "9" * 5000):
-        # That is none at all: the body ends with the connection.
+        # That counts as none: the body ends with the connection.
         assert download(f"{pages.url}/a", tmp_path).read_bytes() == b"sound"
         return
     with pytest.raises(DownloadError, match=BROKEN):
@@ -236,7 +238,7 @@ def test_a_wrong_length(pages: Site, tmp_path: Path, length: str) -> None:
 
 
 @pytest.mark.parametrize("end", [b"5\r\nsou", b"5\r\nsound\r\n", b"-5\r\n", b"zz\r\n", b"9" * 70_000])
-def test_broken_chunks_are_said(pages: Site, tmp_path: Path, end: bytes) -> None:
+def test_broken_chunks_are_errors(pages: Site, tmp_path: Path, end: bytes) -> None:
     def page(reader: Reader) -> None:
         reader.protocol_version = "HTTP/1.1"
         reader.begin(Transfer_Encoding="chunked", Connection="close")
@@ -258,16 +260,16 @@ def long_header(reader: Reader) -> None:
 
 def endless_headers(reader: Reader) -> None:
     reader.wfile.write(b"HTTP/1.0 200 OK\r\n")
-    reader.go_on(b"X: x\r\n" * 100, 0)
+    reader.send_repeatedly(b"X: x\r\n" * 100, 0)
 
 
 def endless_header(reader: Reader) -> None:
     reader.wfile.write(b"HTTP/1.0 200 OK\r\nX: ")
-    reader.go_on(b"x" * 2**16, 0)
+    reader.send_repeatedly(b"x" * 2**16, 0)
 
 
 def no_http(reader: Reader) -> None:
-    reader.go_on(b"SSH-2.0-" + b"x" * 2**16, 0)
+    reader.send_repeatedly(b"SSH-2.0-" + b"x" * 2**16, 0)
 
 
 @pytest.mark.parametrize("page", [many_headers, long_header, endless_headers, endless_header, no_http])
@@ -281,7 +283,7 @@ def test_the_body_of_a_redirect_is_not_read(pages: Site, tmp_path: Path) -> None
 
     def endless(reader: Reader) -> None:
         reader.begin(302, Location="/voice.mp3")
-        reader.go_on(b"x" * 2**16, 0)
+        reader.send_repeatedly(b"x" * 2**16, 0)
 
     pages.pages["/a"] = endless
     assert download(f"{pages.url}/a", tmp_path).read_bytes() == b"sound"
@@ -292,7 +294,7 @@ def _zeros(size: int, pack: Callable[[bytes], bytes], finish: Callable[[], bytes
 
 
 def _bomb(kind: str) -> bytes:
-    """256 MB of zeros, packed: 250 kB or less."""
+    """256 MB of zeros, compressed to 250 kB or less."""
     if kind == "br":
         packer = brotli.Compressor(quality=5)
         return _zeros(2**28, packer.process, packer.finish)
@@ -320,7 +322,7 @@ def test_a_bomb_without_end_is_bounded(pages: Site, tmp_path: Path) -> None:
         packer = zlib.compressobj(wbits=31)
         reader.begin(Content_Encoding="gzip")
         reader.wfile.write(packer.compress(bytes(2**20)) + packer.flush(zlib.Z_FULL_FLUSH))
-        reader.go_on(packer.compress(bytes(2**20)) + packer.flush(zlib.Z_FULL_FLUSH), 0)
+        reader.send_repeatedly(packer.compress(bytes(2**20)) + packer.flush(zlib.Z_FULL_FLUSH), 0)
 
     pages.pages["/a"] = page
     with pytest.raises(DownloadError, match="is larger than 1 MB"):
@@ -328,7 +330,7 @@ def test_a_bomb_without_end_is_bounded(pages: Site, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("kind", "pack"), [("gzip", gzip.compress), ("br", brotli.compress)])
-def test_what_is_packed_is_unpacked(
+def test_compressed_bodies_are_decompressed(
     pages: Site, tmp_path: Path, kind: str, pack: Callable[[bytes], bytes]
 ) -> None:
     body = bytes(range(256)) * 3000
@@ -337,7 +339,7 @@ def test_what_is_packed_is_unpacked(
 
 
 @pytest.mark.parametrize("kind", ["gzip", "br", "deflate", ", ".join(["gzip"] * 100)])
-def test_what_is_not_packed_as_it_says_is_said(pages: Site, tmp_path: Path, kind: str) -> None:
+def test_wrongly_declared_compression_is_an_error(pages: Site, tmp_path: Path, kind: str) -> None:
     pages.pages["/a"] = lambda reader: reader.answer(body=b"\xff" * 500, Content_Encoding=kind)
     with pytest.raises(DownloadError, match=BROKEN):
         download(f"{pages.url}/a", tmp_path)

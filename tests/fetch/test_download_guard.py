@@ -1,4 +1,4 @@
-"""Private addresses, however they are written and wherever they come from, are not connected to."""
+"""Private addresses are not connected to, however they are written and wherever they come from."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PRIVATE += [
     "255.255.255.255",
 ]
 PRIVATE += ["[::1]", "[::]", "[fe80::1]", "[fd00:ec2::254]", "[ff02::1]"]
-# They may stand for addresses inside.
+# They may embed private addresses.
 PRIVATE += ["[2002:7f00:1::]", "[::127.0.0.1]", "[64:ff9b:1::1]"]
 
 
@@ -40,7 +40,7 @@ def test_every_form_of_loopback_is_refused(pages: Site, tmp_path: Path, refused:
 
 
 @pytest.mark.parametrize("host", LOOPBACK)
-def test_with_the_switch_they_all_lead_to_the_site(
+def test_with_the_variable_they_are_all_allowed(
     pages: Site, tmp_path: Path, allowed: None, host: str
 ) -> None:
     address = f"{pages.url.replace('127.0.0.1', host)}/voice.mp3"
@@ -54,14 +54,16 @@ def test_other_private_addresses_are_refused(tmp_path: Path, refused: None, sche
         download(f"{scheme}://{host}/latest/meta-data", tmp_path)
 
 
-@pytest.mark.parametrize("switch", ["", "0", "true", "yes"])
-def test_the_switch_is_1(pages: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, switch: str) -> None:
-    monkeypatch.setenv(guard.ALLOW_PRIVATE, switch)
+@pytest.mark.parametrize("value", ["", "0", "true", "yes"])
+def test_only_1_sets_the_variable(
+    pages: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv(guard.ALLOW_PRIVATE, value)
     with pytest.raises(DownloadError, match="leads to a private address"):
         download(f"{pages.url}/voice.mp3", tmp_path)
 
 
-def test_a_refusal_does_not_tell_whether_somebody_listens(tmp_path: Path, refused: None) -> None:
+def test_a_refusal_does_not_reveal_whether_a_port_is_open(tmp_path: Path, refused: None) -> None:
     with site() as there, pytest.raises(DownloadError) as open_port:
         download(f"{there.url}/a", tmp_path)
     with pytest.raises(DownloadError) as closed_port:
@@ -95,7 +97,7 @@ def test_a_name_with_a_private_address_among_others_is_refused(
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     with pytest.raises(DownloadError, match="leads to a private address"):
         download("http://media.example/a", tmp_path)
-    # A second answer might be another one.
+    # A second look-up might return another address.
     assert asked == ["media.example"]
 
 

@@ -26,7 +26,7 @@ from tests.hub_mirror import HubMirror, serving
 TOKEN = "hf_never_to_be_seen"
 NEEDED = [model for model in known_models() if "turbo" in model.needed_by]
 LARGE = NEEDED[0]
-"""Larger than the 10 MiB that the client receives at a time, so that it can break off in the middle."""
+"""Larger than the 10 MiB that the client receives at a time, so that it can be interrupted half-way."""
 COMMAND = (
     "import sys; from pathlib import Path; from driver.fetch.pull import pull; "
     "sys.exit(pull(sys.argv[1], Path(sys.argv[2])))"
@@ -94,8 +94,8 @@ def start(models: Path, endpoint: str, stderr: int = subprocess.DEVNULL) -> subp
     )
 
 
-def give(models: Path, *given: ModelFile) -> None:
-    for model in given:
+def place(models: Path, *files: ModelFile) -> None:
+    for model in files:
         path = models / str(model.folder) / model.file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(FILES[path_of(model)])
@@ -120,7 +120,7 @@ def test_a_profile_is_fetched_once(mirror: HubMirror, models: Path) -> None:
     assert done.stderr.endswith(f"turbo: all {len(NEEDED)} model files are in {models}.\n")
     assert_whole(models)
     assert sorted(one.path for one in mirror.fetched()) == sorted(FILES)
-    # The login is for the Hub, and for no other place that it leads to.
+    # The login is sent to the Hub only, and not to the storage that it redirects to.
     assert {one.login for one in mirror.asked if one.server == "hub"} == {f"Bearer {TOKEN}"}
     assert {one.login for one in mirror.fetched()} == {""}
 
@@ -129,9 +129,9 @@ def test_a_profile_is_fetched_once(mirror: HubMirror, models: Path) -> None:
     assert (again.returncode, again.stderr.count("\n"), mirror.asked) == (0, 1, [])
 
 
-def test_files_go_where_the_server_looks(mirror: HubMirror, models: Path) -> None:
+def test_files_go_where_comfyui_looks(mirror: HubMirror, models: Path) -> None:
     (models / "models").mkdir(parents=True)
-    give(models / "models", *NEEDED[1:])
+    place(models / "models", *NEEDED[1:])
     assert pull(models, mirror.url).returncode == 0
     assert [one.path for one in mirror.fetched()] == [path_of(LARGE)]
     assert (models / "models" / str(LARGE.folder) / LARGE.file).is_file()
@@ -140,7 +140,7 @@ def test_files_go_where_the_server_looks(mirror: HubMirror, models: Path) -> Non
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_download_that_was_stopped_is_resumed(how: signal.Signals, mirror: HubMirror, models: Path) -> None:
-    give(models, *NEEDED[1:])
+    place(models, *NEEDED[1:])
     mirror.holds[path_of(LARGE)] = 15 * 2**20
     process = start(models, mirror.url)
     deadline = time.monotonic() + 30
@@ -166,14 +166,14 @@ def test_a_download_that_was_stopped_is_resumed(how: signal.Signals, mirror: Hub
 
 
 def test_a_broken_connection_is_resumed(mirror: HubMirror, models: Path) -> None:
-    give(models, *NEEDED[1:])
+    place(models, *NEEDED[1:])
     mirror.resets[path_of(LARGE)] = 15 * 2**20
     assert pull(models, mirror.url).returncode == 0
     assert [one.range for one in mirror.fetched()] == ["", f"bytes={10 * 2**20}-"]
     assert_whole(models)
 
 
-def test_what_arrives_damaged_gets_no_name(mirror: HubMirror, models: Path) -> None:
+def test_a_damaged_file_does_not_get_its_name(mirror: HubMirror, models: Path) -> None:
     mirror.damaged = {path_of(LARGE), path_of(NEEDED[1])}
     done = pull(models, mirror.url)
     assert done.returncode == 1
@@ -191,7 +191,7 @@ def test_what_arrives_damaged_gets_no_name(mirror: HubMirror, models: Path) -> N
     assert_whole(models)
 
 
-def test_where_no_sha256_is_told_the_size_counts(mirror: HubMirror, models: Path) -> None:
+def test_without_a_sha256_the_size_counts(mirror: HubMirror, models: Path) -> None:
     mirror.hashes = False
     mirror.sizes[path_of(NEEDED[1])] = len(FILES[path_of(NEEDED[1])]) + 5
     done = pull(models, mirror.url)
@@ -202,7 +202,7 @@ def test_where_no_sha256_is_told_the_size_counts(mirror: HubMirror, models: Path
 
 
 def test_a_short_file_and_parts_of_another_version_are_replaced(mirror: HubMirror, models: Path) -> None:
-    give(models, *NEEDED)
+    place(models, *NEEDED)
     short = models / str(NEEDED[2].folder) / NEEDED[2].file
     short.write_bytes(FILES[path_of(NEEDED[2])][:-1])
     short.with_name(f"{short.name}.000000000000.part").write_bytes(b"another version")
@@ -212,9 +212,7 @@ def test_a_short_file_and_parts_of_another_version_are_replaced(mirror: HubMirro
 
 
 @pytest.mark.parametrize("token", [TOKEN, ""])
-def test_every_refusal_is_told_before_anything_is_fetched(
-    token: str, mirror: HubMirror, models: Path
-) -> None:
+def test_every_refusal_is_reported_before_any_download(token: str, mirror: HubMirror, models: Path) -> None:
     gone, closed, gated, busy = NEEDED[:4]
     mirror.status = {path_of(gone): 404, path_of(closed): 401, path_of(gated): 403, path_of(busy): 503}
     done = pull(models, mirror.url, token=token)
@@ -230,7 +228,7 @@ def test_every_refusal_is_told_before_anything_is_fetched(
     assert not mirror.fetched()
 
 
-def test_too_small_a_disk_is_told_before_anything_is_fetched(mirror: HubMirror, models: Path) -> None:
+def test_a_full_disk_is_reported_before_any_download(mirror: HubMirror, models: Path) -> None:
     mirror.sizes[path_of(LARGE)] = 10**18
     mirror.status[path_of(NEEDED[1])] = 404
     done = pull(models, mirror.url)
@@ -238,21 +236,21 @@ def test_too_small_a_disk_is_told_before_anything_is_fetched(mirror: HubMirror, 
     assert NEEDED[1].file in done.stderr.splitlines()[0]
     free = shutil.disk_usage(models).free / 1e9
     said = done.stderr.splitlines()[1]
-    told = re.match(re.escape(f"{models} has ") + r"(\S+) GB free, and 1e\+09 GB will be downloaded", said)
+    match = re.match(re.escape(f"{models} has ") + r"(\S+) GB free, and 1e\+09 GB will be downloaded", said)
     # Others write to this disk too.
-    assert told and float(told[1]) == pytest.approx(free, rel=0.2)
+    assert match and float(match[1]) == pytest.approx(free, rel=0.2)
     assert not mirror.fetched()
     assert parts(models) == 0
 
 
-def test_a_server_that_is_no_hub(mirror: HubMirror, models: Path) -> None:
+def test_a_server_that_is_not_a_hub(mirror: HubMirror, models: Path) -> None:
     mirror.bare = True
     done = pull(models, mirror.url)
     assert done.returncode == 1
     assert done.stderr.count("does not answer as the Hub does: check HF_ENDPOINT") == len(NEEDED)
 
 
-def test_a_hub_that_does_not_answer_is_told_once_and_without_its_login(models: Path) -> None:
+def test_an_unreachable_hub_is_reported_once_and_without_its_login(models: Path) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]

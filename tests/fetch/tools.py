@@ -1,4 +1,4 @@
-"""A web site on loopback whose pages do to their readers what they like."""
+"""A web server on loopback whose pages may misbehave in any way."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Page = Callable[["Reader"], object]
 
 
 class Site(ThreadingHTTPServer):
-    """A running site.
+    """A running server.
 
     Attributes:
         url: its address.
-        pages: what answers, by path.
-        asked: the requests, each its path and its headers by their names in lower case.
-        closing: set when the test is over; what goes on without end looks at it.
+        pages: the functions that respond, by path.
+        asked: the requests: their paths, and their headers by lower-case name.
+        closing: set when the test is over; endless responses end then.
     """
 
     daemon_threads = True
@@ -35,7 +35,7 @@ class Site(ThreadingHTTPServer):
 
 
 class Reader(BaseHTTPRequestHandler):
-    """One request, and what can be answered to it."""
+    """One request, and the possible responses."""
 
     server: Site
 
@@ -45,25 +45,25 @@ class Reader(BaseHTTPRequestHandler):
         self.server.pages.get(self.path.partition("?")[0], lambda reader: reader.answer(404))(self)
 
     def answer(self, status: int = 200, body: bytes = b"", **headers: str) -> None:
-        """A whole answer. In the names of headers, _ stands for -."""
+        """Sends a whole response. In header names, _ stands for -."""
         self.begin(status, **{"Content_Length": str(len(body)), **headers})
         self.wfile.write(body)
 
     def begin(self, status: int = 200, **headers: str) -> None:
-        """An answer up to its body."""
+        """Sends a response up to its body."""
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
 
-    def go_on(self, piece: bytes, seconds: float = 0.02) -> None:
-        """Sends a piece again and again, until nobody listens or the test is over."""
+    def send_repeatedly(self, piece: bytes, seconds: float = 0.02) -> None:
+        """Sends a piece repeatedly, until the connection is closed or the test is over."""
         with contextlib.suppress(OSError):
             while not self.server.closing.wait(seconds):
                 self.wfile.write(piece)
 
-    def be_silent(self) -> None:
-        """Sends nothing more, but stays connected."""
+    def keep_silent(self) -> None:
+        """Sends nothing more, but keeps the connection open."""
         self.wfile.flush()
         self.server.closing.wait(60)
 
@@ -73,7 +73,7 @@ class Reader(BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def site(host: str = "127.0.0.1") -> Iterator[Site]:
-    """Runs one on a port of its own."""
+    """A server on a free port."""
     with Site(host) as running:
         threading.Thread(target=running.serve_forever, args=(0.05,), daemon=True).start()
         yield running

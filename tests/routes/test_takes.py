@@ -46,18 +46,22 @@ def render(studio: Studio, prompt: dict[str, Any]) -> None:
     assert history[prompt_id]["status"]["status_str"] == "success"
 
 
+NONE: dict[str, Any] = {"file": None, "key": None, "takes": []}
+"""What the route says of a node without results."""
+
+
 def names(takes: list[dict[str, Any]]) -> list[str]:
     return [take["file"]["filename"] for take in takes]
 
 
 def test_nothing_is_found_before_and_everything_after(studio: Studio) -> None:
     first, second = story(studio, "route", 1), story(studio, "route", 2)
-    assert ask(studio, first) == {"2": {"file": None, "takes": []}, "5": {"file": None, "takes": []}}
+    assert ask(studio, first) == {"2": NONE, "5": NONE}
     render(studio, first)
     found = ask(studio, first)
     for node, kind in (("2", "stills"), ("5", "clips")):
         (take,) = found[node]["takes"]
-        assert found[node]["file"] == take["file"]
+        assert (found[node]["file"], found[node]["key"]) == (take["file"], take["key"])
         assert (studio.server.output / "story_studio" / kind / take["file"]["filename"]).is_file()
         assert take["file"]["filename"].startswith(f"route.{take['key']}.")
         assert requests.get(f"{studio.url}/view", params=take["file"], timeout=30).status_code == 200
@@ -155,7 +159,7 @@ def test_a_graph_that_is_being_built_finds_nothing(studio: Studio) -> None:
     graph["3"]["inputs"]["audio"] = "not-there.wav"
     graph["4"]["inputs"]["image"] = ["77", 0]
     graph["2"]["inputs"] = {"image": ["2", 0], "name": ["1", 0]}
-    assert ask(studio, graph) == {"2": {"file": None, "takes": []}, "5": {"file": None, "takes": []}}
+    assert ask(studio, graph) == {"2": NONE, "5": NONE}
 
 
 @pytest.mark.parametrize(

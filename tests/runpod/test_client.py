@@ -1,4 +1,4 @@
-"""The endpoint's client against a platform on loopback that fails as it is told to."""
+"""The endpoint's client against a platform on loopback that fails as the test wants."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ def endpoint(platform: Platform) -> Endpoint:
 
 
 def work(platform: Platform, *bodies: dict[str, Any]) -> str:
-    """Takes the next job as a worker does, and posts these bodies."""
+    """Takes the next job like a worker, and posts these bodies."""
     (job,) = platform.take("hand", 1, lambda: True)
     for body in bodies:
         platform.post("hand", job["id"], body)
     return job["id"]
 
 
-def quiet(_: str) -> None:
+def ignore(_: str) -> None:
     pass
 
 
-def least(platform: Platform) -> int:
+def min_workers(platform: Platform) -> int:
     return platform.endpoint["workers"]["min"]
 
 
@@ -74,7 +74,9 @@ def test_progress_and_end_come_through_lost_connections_and_refusals(
     assert (state.status, state.output, state.worker) == ("IN_PROGRESS", {"phase": "stills"}, "hand")
     platform.fail_next(1, 502)
     platform.post("hand", job, {"output": {"made": 1}})
-    assert [(one.status, one.output, one.ended) for one in states] == [("COMPLETED", {"made": 1}, True)]
+    assert [(state.status, state.output, state.ended) for state in states] == [
+        ("COMPLETED", {"made": 1}, True)
+    ]
 
 
 def test_several_jobs_are_followed_to_the_end_of_each(platform: Platform, endpoint: Endpoint) -> None:
@@ -86,7 +88,7 @@ def test_several_jobs_are_followed_to_the_end_of_each(platform: Platform, endpoi
     assert ends == dict(zip(jobs, [("COMPLETED", ""), ("FAILED", "no room"), ("TIMED_OUT", "")], strict=True))
 
 
-def test_a_handler_s_exception_is_told_without_its_traceback(platform: Platform, endpoint: Endpoint) -> None:
+def test_a_handler_s_exception_is_shown_without_its_traceback(platform: Platform, endpoint: Endpoint) -> None:
     job = endpoint.submit(JOB, 60, 60)
     work(
         platform, {"error": '{"error_type": "KeyError", "error_message": "no lamp", "error_traceback": "T"}'}
@@ -94,7 +96,7 @@ def test_a_handler_s_exception_is_told_without_its_traceback(platform: Platform,
     assert endpoint.status(job).error == "no lamp"
 
 
-def test_a_job_that_was_put_back_is_followed_further(platform: Platform, endpoint: Endpoint) -> None:
+def test_a_requeued_job_is_still_followed(platform: Platform, endpoint: Endpoint) -> None:
     job = endpoint.submit(JOB, 60, 60)
     states = endpoint.follow(job)
     work(platform)
@@ -111,7 +113,7 @@ def test_a_job_is_followed_through_a_long_outage(
     jobs = [endpoint.submit(JOB, 60, 60) for _ in range(2)]
     work(platform, {"output": 1})
     work(platform, {"output": 2})
-    # Longer than a single request is repeated.
+    # A longer outage than the retries of a single request cover.
     monkeypatch.setattr(transport, "RETRY", transport.RETRY.new(total=0))
     platform.fail_next(1, 500)
     platform.drop_next(2)
@@ -119,7 +121,7 @@ def test_a_job_is_followed_through_a_long_outage(
     assert {state.id: state.output for state in states} == dict(zip(jobs, (1, 2), strict=True))
 
 
-def test_it_gives_up_when_nothing_answers(
+def test_it_gives_up_after_the_maximum_silence(
     platform: Platform, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = endpoint.submit(JOB, 60, 60)
@@ -147,7 +149,7 @@ def test_a_job_is_not_submitted_twice(platform: Platform, endpoint: Endpoint) ->
 
 
 @pytest.mark.parametrize("unreachable", ["RUNPOD_ENDPOINT_BASE_URL", "HTTP_PROXY"])
-def test_a_job_that_cannot_have_arrived_is_not_looked_for(
+def test_a_job_that_cannot_have_arrived_is_reported_as_such(
     platform: Platform, monkeypatch: pytest.MonkeyPatch, unreachable: str
 ) -> None:
     monkeypatch.setattr(endpoints, "RETRY_ONCE", transport.RETRY_ONCE.new(total=1))
@@ -159,17 +161,17 @@ def test_a_job_that_cannot_have_arrived_is_not_looked_for(
     assert not caught.value.received and "queued" not in str(caught.value)
 
 
-def test_a_request_is_repeated_when_the_platform_says(platform: Platform, endpoint: Endpoint) -> None:
+def test_retry_after_is_heeded(platform: Platform, endpoint: Endpoint) -> None:
     platform.retry_after = "1"
     platform.fail_next(1, 429)
     begun = time.monotonic()
     endpoint.health()
-    # At once, if the header had no effect.
+    # Without the header the first retry is immediate.
     assert time.monotonic() - begun >= 1
     assert len(platform.asked) == 2
 
 
-def test_a_wrong_key_or_id_is_told_at_once_and_without_the_key(
+def test_a_wrong_key_or_id_is_reported_at_once_and_without_the_key(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(EndpointError, match="no endpoint elsewhere .* check --endpoint"):
@@ -184,7 +186,7 @@ def test_a_wrong_key_or_id_is_told_at_once_and_without_the_key(
     monkeypatch.delenv("RUNPOD_API_KEY")
     with pytest.raises(Problems) as problems:
         Endpoint("../../v1")
-    assert [one.where for one in problems.value.problems] == ["RUNPOD_API_KEY", "--endpoint"]
+    assert [problem.where for problem in problems.value.problems] == ["RUNPOD_API_KEY", "--endpoint"]
 
 
 def test_a_netrc_does_not_replace_the_key(
@@ -201,64 +203,64 @@ def test_a_job_that_is_too_large_is_not_sent(platform: Platform, endpoint: Endpo
     assert platform.asked == []
 
 
-def test_workers_are_raised_and_given_back(platform: Platform, endpoint: Endpoint) -> None:
+def test_workers_are_raised_and_released(platform: Platform, endpoint: Endpoint) -> None:
     said: list[str] = []
     with endpoint.raised(2, said.append):
-        assert least(platform) == 2
+        assert min_workers(platform) == 2
     assert (platform.scales, said) == ([2, 0], [])
-    # No more than there may be.
+    # No more than the endpoint may have.
     with endpoint.raised(9, said.append):
-        assert least(platform) == 3
+        assert min_workers(platform) == 3
     assert platform.endpoint["workers"] == {"min": 0, "max": 3, "idleTimeout": 5}
 
 
 def test_a_minimum_that_is_higher_stays(platform: Platform, endpoint: Endpoint) -> None:
     platform.endpoint["workers"]["min"] = 2
-    with endpoint.raised(1, quiet):
-        assert least(platform) == 2
-    assert platform.scales == [] and least(platform) == 2
+    with endpoint.raised(1, ignore):
+        assert min_workers(platform) == 2
+    assert platform.scales == [] and min_workers(platform) == 2
 
 
-def test_what_someone_else_set_meanwhile_stays(platform: Platform, endpoint: Endpoint) -> None:
+def test_a_change_by_someone_else_stays(platform: Platform, endpoint: Endpoint) -> None:
     said: list[str] = []
     with endpoint.raised(1, said.append):
         platform.endpoint["workers"]["min"] = 3
-    assert least(platform) == 3
+    assert min_workers(platform) == 3
     assert "Someone else has set" in said[0]
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
-def test_workers_are_given_back_after_errors(
+def test_workers_are_released_after_errors(
     platform: Platform, endpoint: Endpoint, error: type[BaseException]
 ) -> None:
-    with pytest.raises(error), endpoint.raised(1, quiet):
+    with pytest.raises(error), endpoint.raised(1, ignore):
         platform.drop_next(1)
         platform.fail_next(1, 503)
         raise error
     assert platform.scales == [1, 0]
 
 
-def test_a_raise_whose_answer_was_lost_is_taken_back(platform: Platform, endpoint: Endpoint) -> None:
-    with endpoint.raised(1, quiet):
+def test_a_raise_whose_response_was_lost_is_undone(platform: Platform, endpoint: Endpoint) -> None:
+    with endpoint.raised(1, ignore):
         pass
     platform.scales.clear()
     meet = platform.meet
 
     def lose(asked: str) -> int | None:
-        # The answer to GET comes, that to PATCH is lost after it was done.
+        # The response to PATCH is lost after it took effect.
         return meet(asked) or (1 if asked.startswith("PATCH") and not platform.scales else None)
 
     platform.meet = lose
-    with endpoint.raised(1, quiet):
-        assert least(platform) == 1
+    with endpoint.raised(1, ignore):
+        assert min_workers(platform) == 1
     assert platform.scales == [1, 1, 0]
 
 
-def test_what_cannot_be_given_back_is_told_with_what_to_do(
+def test_workers_that_cannot_be_released_are_reported_with_what_to_do(
     platform: Platform, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transport, "RETRY", transport.RETRY.new(total=1))
-    with pytest.raises(EndpointError) as caught, Endpoint(ENDPOINT).raised(2, quiet):
+    with pytest.raises(EndpointError) as caught, Endpoint(ENDPOINT).raised(2, ignore):
         platform.fail_next(100, 500)
         raise EndpointError("The job was lost.")
     said = str(caught.value)
@@ -266,22 +268,22 @@ def test_what_cannot_be_given_back_is_told_with_what_to_do(
     assert f"{ENDPOINT} still keeps 2 active workers" in said and "set Active workers to 0" in said
 
 
-def test_workers_that_may_not_be_raised_only_make_it_slower(
+def test_without_permission_to_raise_workers_it_is_only_slower(
     platform: Platform, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
     platform.fail_next(1, 403)
     with endpoint.raised(1, said.append):
-        assert least(platform) == 0
+        assert min_workers(platform) == 0
     assert "are not kept ready" in said[0] and KEY not in said[0]
     assert platform.scales == []
 
 
-def test_sigterm_gives_the_workers_back_and_the_second_ctrl_c_does_not_stop_that(
+def test_sigterm_releases_the_workers_and_a_second_ctrl_c_does_not_interrupt_that(
     platform: Platform, endpoint: Endpoint
 ) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt), endpoint.raised(1, quiet):
+    with pytest.raises(KeyboardInterrupt), endpoint.raised(1, ignore):
         try:
             os.kill(os.getpid(), signal.SIGTERM)
             threading.Event().wait(5)
@@ -291,7 +293,7 @@ def test_sigterm_gives_the_workers_back_and_the_second_ctrl_c_does_not_stop_that
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_what_is_undisturbed_is_done_before_ctrl_c_takes_effect() -> None:
+def test_an_undisturbed_block_ends_before_ctrl_c_takes_effect() -> None:
     done = []
     with pytest.raises(KeyboardInterrupt), stoppable():
         with undisturbed():

@@ -1,4 +1,4 @@
-"""Results from a web server that fails in every way."""
+"""Results from a web server that fails in various ways."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_what_cannot_be_fetched_is_said_without_its_signature(
         fetch_film(page, "0" * 64)
     assert f"film.mp4 cannot be fetched: {reason}. Run the same command again" in str(caught.value)
     assert SIGNATURE not in f"{caught.value!r}{caught.value.__context__!r}{caplog.text}"
-    # What was there stays.
+    # The earlier file stays.
     assert kept(tmp_path) == {"film.mp4": FILM}
 
 

@@ -34,14 +34,14 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def open_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Sets the environment up for a server, or for none, and gives the store."""
+    """A function that sets the environment for a server, or for none, and returns the store."""
 
     def open_store(url: str | None, **settings: str) -> Store:
         if url:
-            # A prefix of its own keeps the tests of one server apart.
-            found = {"endpoint_url": url, "access_key_id": ACCESS_KEY, "secret_access_key": SECRET_KEY}
-            found |= {"name": BUCKET, "prefix": tmp_path.name, **settings}
-            for name, value in found.items():
+            # Each test has its own prefix on the shared server.
+            defaults = {"endpoint_url": url, "access_key_id": ACCESS_KEY, "secret_access_key": SECRET_KEY}
+            settings = {**defaults, "name": BUCKET, "prefix": tmp_path.name, **settings}
+            for name, value in settings.items():
                 monkeypatch.setenv(f"BUCKET_{name.upper()}", value)
         return from_environment(tmp_path / "kept")
 
@@ -55,7 +55,7 @@ def store(request: pytest.FixtureRequest, open_store) -> Store:
 
 @pytest.fixture
 def damage(server: S3Server, tmp_path: Path):
-    """Replaces what has a key by something of the same size, behind the store's back."""
+    """A function that overwrites a stored file with zeros, without the store."""
 
     def damage(store: Store, key: str) -> None:
         if isinstance(store, FolderStore):

@@ -1,4 +1,4 @@
-"""A bucket's settings, and the addresses that they give."""
+"""A bucket's settings, and the addresses of its files."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from tests.storage.tools import KEY, make
         ("what", False, "application/octet-stream", "no-cache"),
     ],
 )
-def test_a_signed_address_gives_the_file_with_its_headers(
+def test_a_signed_address_serves_the_file_with_its_headers(
     server: S3Server, open_store, tmp_path: Path, name: str, lasting: bool, content_type: str, cache: str
 ) -> None:
     store = open_store(server.url)
-    # Sent in parts, they have them too.
+    # Multipart uploads have them too.
     path = make(tmp_path / "a", s3._PART + 1 if name == "clip.mp4" else 1000)
     store.upload(path, name, lasting=lasting)
     assert requests.get(f"{server.url}/{BUCKET}/{tmp_path.name}/{name}").status_code == 403
@@ -41,7 +41,7 @@ def test_a_signed_address_gives_the_file_with_its_headers(
     assert (answer.headers["Content-Type"], answer.headers["Cache-Control"]) == (content_type, cache)
 
 
-def test_a_signed_address_ends(server: S3Server, open_store, tmp_path: Path) -> None:
+def test_a_signed_address_expires(server: S3Server, open_store, tmp_path: Path) -> None:
     store = open_store(server.url, link_seconds="1")
     store.upload(make(tmp_path / "a"), KEY)
     url = store.url(KEY)
@@ -50,7 +50,7 @@ def test_a_signed_address_ends(server: S3Server, open_store, tmp_path: Path) -> 
     assert answer.status_code == 403 and "expired" in answer.text
 
 
-def test_a_public_address_gives_the_file(server: S3Server, open_store, tmp_path: Path) -> None:
+def test_a_public_address_serves_the_file(server: S3Server, open_store, tmp_path: Path) -> None:
     everyone = (
         '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:GetObject",'
     )
@@ -94,7 +94,7 @@ def test_a_public_address_gives_the_file(server: S3Server, open_store, tmp_path:
         ({"link_seconds": "a day", "secret_access_key": "hidden"}, ["BUCKET_LINK_SECONDS: is wrong"]),
     ],
 )
-def test_settings_are_checked_all_at_once(
+def test_all_wrong_settings_are_reported_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], said: list[str]
 ) -> None:
     for name, value in settings.items():
@@ -134,8 +134,8 @@ def test_the_address_may_name_the_bucket(
 ) -> None:
     bucket = open_store(address, name="")._bucket
     assert (bucket.endpoint_url, bucket.name, bucket.region) == (server, name, region)
-    again = open_store(address, name=name, region="auto")._bucket
-    assert (again.endpoint_url, again.name, again.region) == (server, name, "auto")
+    named = open_store(address, name=name, region="auto")._bucket
+    assert (named.endpoint_url, named.name, named.region) == (server, name, "auto")
 
 
 def test_the_address_of_a_bucket_works(server: S3Server, open_store, tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_the_address_of_a_bucket_works(server: S3Server, open_store, tmp_path: P
     assert open_store(server.url).keys() == [KEY]
 
 
-def test_settings_of_spaces_are_none(open_store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blank_settings_count_as_unset(open_store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BUCKET_ENDPOINT_URL", "  ")
     assert isinstance(open_store(None), FolderStore)
 

@@ -51,14 +51,14 @@ def test_keys_are_listed_by_folder(store: Store, tmp_path: Path) -> None:
     assert store.keys("StoryStudio/tale/manifest.json") == []
 
 
-def test_more_keys_than_a_page_holds_are_listed(server: S3Server, open_store, tmp_path: Path) -> None:
+def test_several_pages_of_keys_are_listed(server: S3Server, open_store, tmp_path: Path) -> None:
     store = open_store(server.url)
     for number in range(1005):
         server.client.put_object(Bucket=BUCKET, Key=f"{tmp_path.name}/{number}", Body=b"")
     assert len(store.keys()) == 1005
 
 
-def test_what_is_missing_is_said(store: Store, tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error(store: Store, tmp_path: Path) -> None:
     assert store.find("StoryStudio/nothing.png") is None
     with pytest.raises(
         NotStored, match=r"^StoryStudio/nothing.png is not in the (bucket films|local folder)\.$"
@@ -67,7 +67,7 @@ def test_what_is_missing_is_said(store: Store, tmp_path: Path) -> None:
     assert not (tmp_path / "nothing.png").exists()
 
 
-def test_a_damaged_file_is_not_taken(store: Store, damage, tmp_path: Path) -> None:
+def test_a_damaged_file_is_refused(store: Store, damage, tmp_path: Path) -> None:
     store.upload(make(tmp_path / "a"), KEY)
     damage(store, KEY)
     target = make(tmp_path / "there before", 5)
@@ -122,7 +122,7 @@ def test_unusual_keys_work(store: Store, key: str, tmp_path: Path) -> None:
     assert data == (tmp_path / "a").read_bytes()
 
 
-def test_without_settings_addresses_are_of_files(open_store, tmp_path: Path) -> None:
+def test_without_settings_addresses_are_file_uris(open_store, tmp_path: Path) -> None:
     store = open_store(None)
     store.upload(make(tmp_path / "a"), "VideoGen/a b.mp4")
     assert store.url("VideoGen/a b.mp4") == (tmp_path / "kept" / "VideoGen" / "a b.mp4").as_uri()
@@ -135,7 +135,7 @@ def test_servers_agree_on_etags(server: S3Server, open_store, tmp_path: Path, si
     assert head["ETag"] == f'"{s3._etag(tmp_path / "a")}"'
 
 
-def test_a_full_disk_is_said(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store.upload(make(tmp_path / "a"), KEY)
 
     name = uuid.UUID(int=0)
@@ -148,13 +148,13 @@ def test_a_full_disk_is_said(store: Store, tmp_path: Path, monkeypatch: pytest.M
     assert [file.name for file in tmp_path.iterdir() if file.is_file()] == ["a"]
 
 
-def test_a_folder_that_cannot_be_written_is_said(open_store, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(open_store, tmp_path: Path) -> None:
     (tmp_path / "kept").write_text("a file in its place")
     with pytest.raises(StorageError, match=f"cannot be written: {os.strerror(errno.ENOTDIR)}"):
         open_store(None).upload(make(tmp_path / "a"), KEY)
 
 
-def test_a_second_worker_with_an_empty_disk_goes_on(store: Store, tmp_path: Path) -> None:
+def test_a_second_worker_restores_to_an_empty_disk(store: Store, tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     names = ["stills/one.png", "clips/one.mp4", "clips/two.mp4"]
     for number, name in enumerate(names):

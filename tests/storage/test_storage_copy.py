@@ -1,4 +1,4 @@
-"""A second key for what is stored already."""
+"""Copies: a second key for a stored file."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def test_a_copy_is_the_file(store: Store, tmp_path: Path, size: int) -> None:
     assert store.find(KEY) == stored
 
 
-def test_a_copy_takes_the_place_of_what_was_there(store: Store, tmp_path: Path) -> None:
+def test_a_copy_replaces_the_file_with_its_key(store: Store, tmp_path: Path) -> None:
     first, second = make(tmp_path / "a", 10), make(tmp_path / "b", 20)
     store.upload(first, KEY)
     store.upload(second, SECOND)
     store.copy(KEY, SECOND)
     assert store.download(SECOND, tmp_path / "c").sha256 == sha256(first)
-    # From now on they are two files.
+    # The copies are independent files.
     store.upload(second, KEY)
     assert store.download(SECOND, tmp_path / "c").sha256 == sha256(first)
     assert store.download(KEY, tmp_path / "c").sha256 == sha256(second)
@@ -44,7 +44,7 @@ def test_a_copy_onto_itself_changes_nothing(store: Store, tmp_path: Path) -> Non
     assert store.download(KEY, tmp_path / "b") == stored
 
 
-def test_what_is_not_there_is_not_copied(store: Store) -> None:
+def test_a_missing_file_is_not_copied(store: Store) -> None:
     for key in (SECOND, "StoryStudio/nothing.png"):
         with pytest.raises(NotStored, match=r"^StoryStudio/nothing.png is not in the (bucket|local folder)"):
             store.copy("StoryStudio/nothing.png", key)
@@ -95,11 +95,11 @@ def test_a_file_of_another_program_can_be_copied(store: Store, server: S3Server,
 
 
 @pytest.mark.parametrize("size", [1000, LARGE])
-def test_the_file_does_not_travel_again(proxy: Proxy, open_store, tmp_path: Path, size: int) -> None:
+def test_the_file_is_not_sent_again(proxy: Proxy, open_store, tmp_path: Path, size: int) -> None:
     store = open_store(proxy.url)
     store.upload(make(tmp_path / "a", size), KEY)
     proxy.asked.clear()
-    # Every body would be damaged, and there is none but, after a large file, the list of its parts.
+    # The proxy would damage every request body; only the copy of a large file has one, the list of its parts.
     proxy.flips = -1 if size == 1000 else 0
     store.copy(KEY, SECOND)
     assert not [asked for asked in proxy.asked if asked.startswith("GET")]
@@ -107,14 +107,14 @@ def test_the_file_does_not_travel_again(proxy: Proxy, open_store, tmp_path: Path
     assert store.download(SECOND, tmp_path / "b").sha256 == sha256(tmp_path / "a")
 
 
-def test_a_copy_in_the_folder_takes_no_room(open_store, tmp_path: Path) -> None:
+def test_a_copy_in_the_folder_takes_no_space(open_store, tmp_path: Path) -> None:
     store = open_store(None)
     store.upload(make(tmp_path / "a"), KEY)
     store.copy(KEY, SECOND)
     assert (tmp_path / "kept" / KEY).samefile(tmp_path / "kept" / SECOND)
 
 
-def test_where_files_cannot_have_two_names_they_are_copied(open_store, tmp_path: Path) -> None:
+def test_without_hard_links_the_file_is_copied(open_store, tmp_path: Path) -> None:
     store = open_store(None)
     store.upload(make(tmp_path / "a"), KEY)
     with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
@@ -125,7 +125,7 @@ def test_where_files_cannot_have_two_names_they_are_copied(open_store, tmp_path:
         assert store.download("elsewhere/b", tmp_path / "b").sha256 == sha256(tmp_path / "a")
 
 
-def test_why_a_copy_failed_is_said(
+def test_why_a_copy_failed_is_reported(
     server: S3Server, proxy: Proxy, open_store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     open_store(server.url).upload(make(tmp_path / "a"), KEY)
@@ -143,7 +143,7 @@ def test_why_a_copy_failed_is_said(
     assert store.find(SECOND) is None
 
 
-def test_503_for_a_while_is_survived_by_a_copy(proxy: Proxy, open_store, tmp_path: Path) -> None:
+def test_a_copy_survives_503_for_a_while(proxy: Proxy, open_store, tmp_path: Path) -> None:
     store = open_store(proxy.url)
     stored = store.upload(make(tmp_path / "a", LARGE), KEY)
     proxy.refusals = 4

@@ -1,4 +1,4 @@
-"""The store of a real S3 server that fails as it is told, or refuses."""
+"""The store on a real S3 server that fails or refuses as the test wants."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ def test_a_small_upload_is_sent_again_after_503(
 
 
 @pytest.mark.parametrize("size", [1000, LARGE])
-def test_who_is_refused_after_503_is_told_why(proxy: Proxy, open_store, tmp_path: Path, size: int) -> None:
+def test_a_refusal_after_503_is_reported(proxy: Proxy, open_store, tmp_path: Path, size: int) -> None:
     store = open_store(proxy.url, access_key_id=READER_KEY, secret_access_key=READER_SECRET)
     proxy.refusals = 2
     with pytest.raises(
         StorageError, match=f"^{KEY} cannot be stored in the bucket films: the access key may not"
     ):
         store.upload(make(tmp_path / "a", size), KEY)
-    # What is refused is not asked for again.
+    # A refused request is not repeated.
     assert proxy.refusals == 0 and len(proxy.asked) == 3
     assert store.find(KEY) is None
 
 
-def test_503_forever_is_said(
+def test_endless_503_is_reported(
     proxy: Proxy, open_store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(s3, "ATTEMPTS", 4)
@@ -67,7 +67,7 @@ def test_503_forever_is_said(
         assert len(proxy.asked) == 4
 
 
-def test_a_large_file_is_given_up_when_503_goes_on(
+def test_a_large_upload_gives_up_on_endless_503(
     server: S3Server, proxy: Proxy, open_store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(s3, "ATTEMPTS", 2)
@@ -92,7 +92,7 @@ def test_cut_connections_are_survived(proxy: Proxy, open_store, tmp_path: Path) 
     assert (tmp_path / "b").read_bytes() == (tmp_path / "a").read_bytes()
 
 
-def test_a_connection_that_always_breaks_is_said(proxy: Proxy, open_store, tmp_path: Path) -> None:
+def test_a_connection_that_always_breaks_is_reported(proxy: Proxy, open_store, tmp_path: Path) -> None:
     store = open_store(proxy.url)
     store.upload(make(tmp_path / "a", 10 * 2**20), KEY)
     proxy.cuts = -1
@@ -101,13 +101,13 @@ def test_a_connection_that_always_breaks_is_said(proxy: Proxy, open_store, tmp_p
     assert [file.name for file in tmp_path.iterdir()] == ["a"]
 
 
-def test_slow_answers_are_waited_for(proxy: Proxy, open_store, tmp_path: Path) -> None:
+def test_slow_responses_are_waited_for(proxy: Proxy, open_store, tmp_path: Path) -> None:
     proxy.seconds = 0.8
     stored = open_store(proxy.url).upload(make(tmp_path / "a"), KEY)
     assert stored.bytes == 1000
 
 
-def test_what_is_damaged_on_its_way_is_noticed(proxy: Proxy, open_store, tmp_path: Path) -> None:
+def test_damage_in_transit_is_noticed(proxy: Proxy, open_store, tmp_path: Path) -> None:
     store = open_store(proxy.url)
     proxy.flips = 1
     with pytest.raises(StorageError, match=f"^{KEY} arrived damaged in the bucket films: try again"):
@@ -116,7 +116,7 @@ def test_what_is_damaged_on_its_way_is_noticed(proxy: Proxy, open_store, tmp_pat
     store.download(KEY, tmp_path / "b")
 
 
-def test_a_server_with_other_etags_is_asked_for_the_file(
+def test_with_unknown_etags_the_file_is_read_back(
     proxy: Proxy, open_store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(s3, "_etag", lambda path: "encrypted")
@@ -136,7 +136,7 @@ def test_a_server_with_other_etags_is_asked_for_the_file(
         ({"name": "elsewhere"}, "there is no such bucket: create it, or check BUCKET_NAME"),
     ],
 )
-def test_wrong_settings_are_said_by_every_use(
+def test_wrong_settings_are_reported_by_every_method(
     server: S3Server, open_store, tmp_path: Path, settings: dict[str, str], said: str
 ) -> None:
     store = open_store(server.url, **settings)
@@ -161,7 +161,7 @@ def test_a_key_that_may_only_read_reads(server: S3Server, open_store, tmp_path: 
         reader.upload(tmp_path / "a", KEY)
 
 
-def test_a_server_that_is_not_there_is_said(open_store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_server_is_reported(open_store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(s3, "ATTEMPTS", 3)
     with pytest.raises(StorageError, match=r"there is no connection, .*\. Check BUCKET_ENDPOINT_URL"):
         open_store("http://127.0.0.1:9").find(KEY)

@@ -74,7 +74,7 @@ def seed_input(tooltip: str) -> io.Input:
 def name_input(default: str) -> io.Input:
     """The start of the file's name, which does not affect its content."""
     return io.String.Input(
-        "name", default=default, tooltip="Start of the file name. Changing it renders nothing again."
+        "name", default=default, tooltip="Start of the file name. Changing it does not cause a new render."
     )
 
 

@@ -31,6 +31,7 @@ async def takes(prompt: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
     Returns:
         `file`: the file that the node would find, as /view addresses it, or None if it would be rendered.
+        `key`: the key of that result, or None.
         `takes`: the files with the node's name, newest first, each with its `key` and `file`.
     """
     graph = execution.make_graph(prompt)
@@ -44,7 +45,8 @@ async def takes(prompt: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         if path and path not in named:
             named.insert(0, path)
         listed = [{"key": key_in(one.name), "file": result_store.item(one)} for one in named[:SHOWN]]
-        found[node_id] = {"file": result_store.item(path) if path else None, "takes": listed}
+        file, key = (result_store.item(path), key_in(path.name)) if path else (None, None)
+        found[node_id] = {"file": file, "key": key, "takes": listed}
     return found
 
 

@@ -128,7 +128,7 @@ const actions = {
   async save() {
     await refresh()
     const { output } = await app.graphToPrompt()
-    const keys = Object.entries(model.takes).map(([id, { file }]) => [id, /\.([0-9a-f]{24})\./.exec(file?.filename)?.[1]])
+    const keys = Object.entries(model.takes).map(([id, { key }]) => [id, key])
     try {
       toast('warn', (await saveStory(app, output, Object.fromEntries(keys.filter(([, key]) => key)))).join('\n'))
       toast('info', t('The story file names its files as they are in ComfyUI’s input folder: put it there.'))
