@@ -10,10 +10,20 @@ from xdist.scheduler import LoadFileScheduling
 
 MOST = 4
 """Each process takes up to 4 GB, with PyTorch, a server and a browser."""
-WEB = "tests/web/"
+WEB, STORAGE = "tests/web/", "tests/storage/"
 LONGEST_FIRST = (
     WEB,
     "tests/rendering/test_recovery.py",
+    "tests/worker/test_handler.py",
+    "tests/runpod/test_submit.py",
+    STORAGE,
+    "tests/nodes/test_talking_video.py",
+    "tests/install/test_comfyui.py",
+    "tests/worker/test_jobs.py",
+    "tests/cli/test_cli.py",
+    "tests/test_readme.py",
+    "tests/comfy/test_client.py",
+    "tests/s2v/",
 )
 """Begun last, one of these would keep one process busy while the others have nothing left to do."""
 
@@ -43,7 +53,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class FileScheduling(LoadFileScheduling):
-    """Gives a process one file after the other; those that need a browser go to one process, which has it."""
+    """Gives a process one file after the other, or all of a room whose files share a slow fixture."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return WEB if nodeid.startswith(WEB) else super()._split_scope(nodeid)
+        rooms = (room for room in (WEB, STORAGE) if nodeid.startswith(room))
+        return next(rooms, "") or super()._split_scope(nodeid)

@@ -2,118 +2,42 @@
 
 from __future__ import annotations
 
-import json
-import os
-import socket
-import subprocess
-import sys
-import time
-import wave
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.error import URLError
-from urllib.request import Request, urlopen
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 from PIL import Image
 
-from driver.paths import COMFYUI
-from tests.tiny_models import make_models
+from driver.comfy.events import Failed, Finished
+from tests.studio import Studio
+from tests.voices import write_voice
 
-PACK = Path(__file__).parent / "tiny_pack"
 Graph = dict[str, dict[str, Any]]
 
 
-class Server(NamedTuple):
-    url: str
-    base: Path
-
-    def get(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        data = json.dumps(body).encode() if body else None
-        with urlopen(Request(self.url + path, data, {"Content-Type": "application/json"})) as response:
-            return json.load(response)
-
-    def run(self, graph: Graph, timeout: float = 120) -> dict[str, Any]:
-        """The history entry of the graph, once it has ended."""
-        answer = self.get("/prompt", {"prompt": graph})
-        assert answer["node_errors"] == {}
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
-            if entry := self.get(f"/history/{answer['prompt_id']}").get(answer["prompt_id"]):
-                return entry
-            time.sleep(0.05)
-        raise TimeoutError(f"the graph has not ended after {timeout} s")
-
-    def output(self, entry: dict[str, Any], node: str) -> Path:
-        assert entry["status"]["status_str"] == "success", entry["status"]
-        (item,) = entry["outputs"][node]["images"]
-        return self.base / "output" / item["subfolder"] / item["filename"]
-
-    def records(self, name: str) -> list[dict[str, Any]]:
-        path = self.base / name
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+@pytest.fixture
+def server(studio: Studio, tmp_path: Path) -> Studio:
+    """The server without a model in memory, with an image and a voice, and with its records read."""
+    rows = np.linspace(0, 255, 128, dtype=np.uint8)
+    picture = np.stack([*np.meshgrid(rows, rows), np.full((128, 128), 90, np.uint8)], axis=-1)
+    Image.fromarray(picture).save(tmp_path / "face.png")
+    studio.comfy.upload(tmp_path / "face.png", "face.png", "")
+    studio.comfy.upload(write_voice(tmp_path / "voice.wav", 5.0), "voice.wav", "")
+    studio.comfy.free()
+    studio.loads()
+    studio.samples()
+    return studio
 
 
-@contextmanager
-def start_plain_server(base: Path) -> Iterator[Server]:
-    """ComfyUI with the tiny models and the test-only pack in `base`."""
-    for folder in ("custom_nodes", "input", "output", "user"):
-        (base / folder).mkdir()
-    (base / "custom_nodes/tiny_pack").symlink_to(PACK)
-    make_models(base / "models")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, str(COMFYUI / "main.py"), "--base-directory", str(base), "--port", str(port)]
-    command += ["--listen", "127.0.0.1", "--database-url", "sqlite:///:memory:", "--cpu", "--bf16-vae"]
-    command += ["--disable-auto-launch", "--disable-api-nodes"]
-    records = {"STORY_STUDIO_TEST_LOADS": base / "loads", "STORY_STUDIO_TEST_SAMPLES": base / "samples"}
-    # Threads that spin while they wait make small layers five times slower on a busy machine.
-    environment = {
-        **os.environ,
-        "OMP_WAIT_POLICY": "PASSIVE",
-        **{name: str(path) for name, path in records.items()},
-    }
-    server = Server(f"http://127.0.0.1:{port}", base)
-    with (base / "server.log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-    try:
-        _await_answer(server, process)
-        yield server
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def _await_answer(server: Server, process: subprocess.Popen[bytes], timeout: float = 120) -> None:
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            server.get("/system_stats")
-            return
-        except URLError:
-            time.sleep(0.1)
-    raise RuntimeError((server.base / "server.log").read_text()[-3000:])
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    base = tmp_path_factory.mktemp("comfyui")
-    with start_plain_server(base) as server:
-        rows = np.linspace(0, 255, 128, dtype=np.uint8)
-        picture = np.stack([*np.meshgrid(rows, rows), np.full((128, 128), 90, np.uint8)], axis=-1)
-        Image.fromarray(picture).save(base / "input/face.png")
-        seconds = np.arange(5 * 16000) / 16000
-        voice = np.sin(2 * np.pi * 220 * seconds) * np.sin(2 * np.pi * 2 * seconds)
-        with wave.open(str(base / "input/voice.wav"), "wb") as file:
-            file.setparams((1, 2, 16000, 0, "NONE", ""))
-            file.writeframes((voice * 20000).astype("<i2").tobytes())
-        yield server
+def run(server: Studio, graph: Graph) -> Path:
+    """The file that the graph saves."""
+    end = list(server.comfy.run(graph))[-1]
+    assert isinstance(end, Finished) and end.status == "success"
+    (item,) = end.outputs["save"]["images"]
+    return server.server.output / item["subfolder"] / item["filename"]
 
 
 def node(class_type: str, **inputs: Any) -> dict[str, Any]:
@@ -198,20 +122,15 @@ def assert_visible(picture: np.ndarray) -> None:
     assert picture.std() > 15
 
 
-def test_still(server: Server) -> None:
-    seen = len(server.records("samples"))
-    path = server.output(server.run(z_image()), "save")
-    picture = np.asarray(Image.open(path))
+def test_still(server: Studio) -> None:
+    picture = np.asarray(Image.open(run(server, z_image())))
     assert_visible(picture)
-
-    other = server.output(server.run(z_image("a submarine")), "save")
+    other = run(server, z_image("a submarine"))
     assert not np.array_equal(picture, np.asarray(Image.open(other)))
 
-    loads = Counter(record["file"] for record in server.records("loads"))
-    for name in ("z_image_turbo_bf16", "qwen_3_4b", "ae"):
-        assert loads[f"{name}.safetensors"] == 1
-    samples = server.records("samples")[seen:]
-    assert [(sample["kind"], sample["steps"]) for sample in samples] == [("Lumina2", 2)] * 2
+    loads = Counter(load["file"] for load in server.loads())
+    assert loads == {f"{name}.safetensors": 1 for name in ("z_image_turbo_bf16", "qwen_3_4b", "ae")}
+    assert [(sample["kind"], sample["steps"]) for sample in server.samples()] == [("Lumina2", 2)] * 2
 
 
 @pytest.mark.parametrize(
@@ -224,29 +143,27 @@ def test_still(server: Server) -> None:
         ),
     ],
 )
-def test_clip(server: Server, unet: str, lora: str | None) -> None:
-    seen = len(server.records("loads"))
-    path = server.output(server.run(s2v(unet, lora)), "save")
-    with av.open(str(path)) as clip:
+def test_clip(server: Studio, unet: str, lora: str | None) -> None:
+    with av.open(str(run(server, s2v(unet, lora)))) as clip:
         frames = [frame.to_ndarray(format="rgb24") for frame in clip.decode(video=0)]
     assert len(frames) == 77
     for frame in frames:
         assert_visible(frame)
     assert len({frame.tobytes() for frame in frames}) == 77
 
-    loads = Counter(record["file"] for record in server.records("loads")[seen:])
+    loads = Counter(load["file"] for load in server.loads())
     assert loads[unet] == 1
     assert set(loads.values()) == {1}
     assert (lora in loads) == (lora is not None)
-    assert server.records("samples")[-1]["kind"] == "WAN22_S2V"
+    assert [sample["kind"] for sample in server.samples()] == ["WAN22_S2V"]
 
 
-def test_raise(server: Server) -> None:
+def test_raise(server: Studio) -> None:
     graph = {
         "image": node("LoadImage", image="face.png"),
         "raise": node("TestRaise", image="@image", message="out of ink", when="fail"),
         "save": node("SaveImage", images="@raise", filename_prefix="never"),
     }
-    entry = server.run(graph)
-    assert entry["status"]["status_str"] == "error"
-    assert "out of ink" in json.dumps(entry["status"]["messages"])
+    events = list(server.comfy.run(graph))
+    assert ["out of ink" in event.message for event in events if isinstance(event, Failed)] == [True]
+    assert isinstance(events[-1], Finished) and events[-1].status == "error"
