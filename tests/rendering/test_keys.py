@@ -59,7 +59,7 @@ RECIPE = {
         "_meta": {"title": "$still"},
     },
 }
-"""A recipe that links an input which no shipped recipe links, so that its keys differ from version 0.1.0's."""
+"""It links an input that no shipped recipe links, so that its keys differ from version 0.1.0's."""
 
 
 def test_a_dry_run_finds_the_results_of_version_0_1_0(
