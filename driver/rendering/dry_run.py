@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,17 +45,19 @@ def forecast(plans: Sequence[RenderPlan], output: Path, elsewhere: bool = False)
         output: folder of the projects, with the server's results in it.
         elsewhere: the results are on another machine; those of the last render are assumed to be there.
     """
+    last = [read_manifest(output / plan.story.project_id) or Manifest() for plan in plans]
+    assumed = set(chain.from_iterable(manifest.keys() for manifest in last)) if elsewhere else set[str]()
+    contents = {name: sha256 for plan in plans for name, sha256 in plan.contents.items()}
     graph = build(plans)
-    keys = predict(graph, contents(plans))
+
+    def exists(kind: Kind, key: str) -> bool:
+        return key in assumed or any(find_results(output, kind, key))
+
+    keys = predict(graph, contents, exists)
     return [
-        _Forecaster(number, plan, graph, keys, output, elsewhere).forecast()
+        _Forecaster(number, plan, graph, keys, last[number], exists).forecast()
         for number, plan in enumerate(plans)
     ]
-
-
-def contents(plans: Sequence[RenderPlan]) -> dict[str, str]:
-    """SHA-256 of all inputs, by their names on a server."""
-    return {name: sha256 for plan in plans for name, sha256 in plan.contents.items()}
 
 
 def forget(forecasts: list[Forecast], output: Path) -> int:
@@ -91,11 +94,10 @@ class _Forecaster:
         plan: Plan,
         graph: Graph,
         predicted: Mapping[str, str],
-        output: Path,
-        elsewhere: bool,
+        last: Manifest,
+        exists: Callable[[Kind, str], bool],
     ):
-        self._plan, self._output, self._elsewhere = plan, output, elsewhere
-        self._last = read_manifest(output / plan.story.project_id) or Manifest()
+        self._plan, self._last, self._exists = plan, last, exists
         self._keys: dict[tuple[Kind, str], str] = {}
         for scene in plan.story.scenes:
             for kind, nodes in ((Kind.STILL, graph.stills), (Kind.CLIP, graph.clips)):
@@ -112,11 +114,9 @@ class _Forecaster:
         return Forecast([*stills, *clips, *film], keys)
 
     def _step(self, kind: Kind, scene: str) -> Step:
-        key, entry = self._keys[kind, scene], self._last.scene(scene)
-        last = entry.result(kind) if entry else None
-        is_there = self._elsewhere and last is not None and last.key == key
-        reused = is_there or any(find_results(self._output, kind, key))
-        return Step(kind.word, scene, reused, "" if reused else self._why(kind, scene, entry))
+        reused = self._exists(kind, self._keys[kind, scene])
+        why = "" if reused else self._why(kind, scene, self._last.scene(scene))
+        return Step(kind.word, scene, reused, why)
 
     def _why(self, kind: Kind, scene: str, entry: SceneEntry | None) -> str:
         if entry is None:
@@ -156,7 +156,7 @@ class _Forecaster:
             return Step("film", "", False, changes)
         if others:
             return Step("film", "", False, f"other takes: {', '.join(others)}")
-        if not self._elsewhere and not any(find_results(self._output, Kind.FILM, film.key)):
+        if not self._exists(Kind.FILM, film.key):
             return Step("film", "", False, "its file is gone")
         return Step("film", "", True, "")
 

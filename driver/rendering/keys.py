@@ -7,11 +7,12 @@ test compares the two.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from story_studio.story.graph import Graph
 from story_studio.story.keys import UNDECLARED, Keys
+from story_studio.story.results import Kind
 
 _LOADERS = {"LoadImage": "image", "LoadAudio": "audio"}
 _DEFAULTS: dict[str, dict[str, Any]] = {
@@ -25,11 +26,15 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 """Optional inputs that are not in a key at these values."""
 
 
-def predict(graph: Graph, contents: Mapping[str, str]) -> dict[str, str]:
+def predict(
+    graph: Graph, contents: Mapping[str, str], exists: Callable[[Kind, str], bool] = lambda *_: False
+) -> dict[str, str]:
     """The key of every still and clip, by its node.
 
     Args:
         graph: the stories.
+        exists: whether there is a result of this key. One that only version 0.1.0 made has the key that it
+            had there.
         contents: SHA-256 in hexadecimal digits of the files in ComfyUI's input folder, by the names that
             loaders take. Other files that a custom recipe reads are assumed to be unchanged.
     """
@@ -38,8 +43,16 @@ def predict(graph: Graph, contents: Mapping[str, str]) -> dict[str, str]:
         name = node["inputs"].get(_LOADERS.get(node["class_type"], ""))
         return json.dumps([contents.get(name, False) if isinstance(name, str) else False])
 
-    keys = Keys(graph.nodes.__getitem__, _default_of, fingerprint)
-    return {node_id: keys.of(node_id) for node_id in (*graph.stills.values(), *graph.clips.values())}
+    get_node = graph.nodes.__getitem__
+    keys = Keys(get_node, _default_of, fingerprint)
+    earlier_keys = Keys(get_node, _default_of, fingerprint, as_written=True)
+    found: dict[str, str] = {}
+    for kind, nodes in ((Kind.STILL, graph.stills), (Kind.CLIP, graph.clips)):
+        for node_id in nodes.values():
+            key, earlier = keys.of(node_id), earlier_keys.of(node_id)
+            use_earlier = key != earlier and not exists(kind, key) and exists(kind, earlier)
+            found[node_id] = earlier if use_earlier else key
+    return found
 
 
 def _default_of(cls: str, name: str) -> Any:

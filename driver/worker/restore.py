@@ -37,8 +37,12 @@ def restore(plan: RenderPlan, store: Store, output: Path, check: Callable[[], No
     Raises:
         StorageError: the store fails.
     """
+
+    def exists(kind: Kind, key: str) -> bool:
+        return any(find_results(output, kind, key)) or store.find(stored_key(kind, key)) is not None
+
     graph = build([plan], frozenset(SceneId(0, scene) for scene in plan.failed))
-    keys = predict(graph, plan.contents)
+    keys = predict(graph, plan.contents, exists)
     missing: list[tuple[str, Path]] = []
     for kind, nodes in ((Kind.STILL, graph.stills), (Kind.CLIP, graph.clips)):
         for scene, node in nodes.items():

@@ -9,6 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from driver.cli.main import main
+from driver.rendering.keys import predict
+from driver.rendering.prepare import prepare
+from story_studio.story.graph import build
+from story_studio.story.results import STORE, Kind
 from tests.studio import Studio
 
 KEYS = {
@@ -38,3 +43,38 @@ def test_keys_are_those_of_earlier_versions(
     manifest = json.loads((tmp_path / "films" / "tale" / "manifest.json").read_text("utf-8"))
     (scene,) = manifest["scenes"]
     assert (scene["still"]["key"], scene["clip"]["key"]) == KEYS[profile]
+
+
+RECIPE = {
+    "1": {"class_type": "PrimitiveString", "inputs": {"value": "lamp"}, "_meta": {"title": "$subject"}},
+    "2": {"class_type": "PrimitiveInt", "inputs": {"value": 7}, "_meta": {"title": "A colour"}},
+    "3": {
+        "class_type": "EmptyImage",
+        "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": ["2", 0]},
+        "_meta": {"title": "image"},
+    },
+    "4": {
+        "class_type": "SaveImage",
+        "inputs": {"images": ["3", 0], "filename_prefix": "x"},
+        "_meta": {"title": "$still"},
+    },
+}
+"""It links an input that no shipped recipe links, so that its keys differ from version 0.1.0's."""
+
+
+def test_a_dry_run_finds_the_results_of_version_0_1_0(
+    write_story: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own.json").write_text(json.dumps(RECIPE))
+    story = write_story([0.2], profile="draft", image_settings={"workflow": "own.json"})
+    (plan,) = prepare([story], None, tmp_path)
+    graph = build([plan])
+    (still,) = graph.stills.values()
+    key = predict(graph, plan.contents)[still]
+    earlier = predict(graph, plan.contents, lambda _, found: found != key)[still]
+    assert earlier != key
+    store = tmp_path / "films" / STORE / Kind.STILL.folder
+    store.mkdir(parents=True)
+    (store / Kind.STILL.file_name("tale_scene_1", earlier)).touch()
+    assert main(["render", str(story), "--dry-run", "--output", str(tmp_path / "films")]) == 0
+    assert "scene_1 still: reused" in capsys.readouterr().out

@@ -262,8 +262,8 @@ def test_a_folder_that_cannot_be_written_is_named_before_anything_starts(
     with small_disk(tmp_path / "disk", "ro"):
         assert go(troubled("a quiet room"), workspace, tmp_path / "disk") == FAILED
     said = " ".join(capsys.readouterr().err.split())
-    assert "cannot be written to (Not a directory): give another folder with --output." in said
-    assert "cannot be written to (Read-only file system): give another folder with --output." in said
+    assert "cannot be written to (Not a directory): choose another folder with --output." in said
+    assert "cannot be written to (Read-only file system): choose another folder with --output." in said
     assert not (workspace / "server.log").exists()
 
 

@@ -83,7 +83,7 @@ def test_a_job_that_is_tried_again_has_the_same_seed() -> None:
         (None, ["input: a job is an object"]),
         ({"task": "imagine", "prompt": "x"}, ["task: unknown task 'imagine', did you mean 'image'?"]),
         ({"task": ["image"]}, ["task: unknown task \"['image']\""]),
-        ({"task": "image"}, ["prompt: is missing: What the picture shows."]),
+        ({"task": "image"}, ["prompt: is missing: What the image shows."]),
         (
             {**IMAGE, "widht": 8, "height": 481},
             ["widht: unknown key, did you mean 'width'?", "height: '481' is not valid"],

@@ -15,16 +15,14 @@ from ..story.problems import Problem, Problems
 from ..story.recipes import Recipe, load_recipe, read_recipe, shipped_recipe
 from ..story.schema import Story, read
 from .body import read_json
-from .story import add_route as add_story_route
 
 ROUTE = "/story_studio/graph"
 _SENT = {"name": str, "text": str, "files": dict, "workflows": dict}
 
 
 def add_route() -> None:
-    """Lets the server answer POST /story_studio/graph, and /story_studio/story, its reverse."""
+    """Lets the server answer POST /story_studio/graph."""
     server.add_post_route(ROUTE, _answer)
-    add_story_route()
 
 
 def graph_of(name: str, text: str, files: Mapping[str, str], workflows: Mapping[str, str]) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from aiohttp import web
 from .. import result_store
 from ..core import execution, server
 from ..story.results import Kind, key_in
-from . import scenes
 from .body import read_json, workflow_in
 
 ROUTE = "/story_studio/takes"
@@ -21,9 +20,8 @@ _KINDS = {kind.node: kind for kind in (Kind.STILL, Kind.CLIP)}
 
 
 def add_route() -> None:
-    """Lets the server answer POST /story_studio/takes and, for the same panel, /story_studio/scenes."""
+    """Lets the server answer POST /story_studio/takes."""
     server.add_post_route(ROUTE, _answer)
-    scenes.add_route()
 
 
 async def takes(prompt: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
