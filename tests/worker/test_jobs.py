@@ -5,7 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -17,6 +20,7 @@ from PIL import Image
 from driver.comfy.client import Comfy
 from driver.comfy.instance import ComfyInstance
 from driver.comfy.process import Server
+from driver.paths import ROOT
 from driver.storage import from_environment
 from driver.storage.bucket import Bucket
 from driver.storage.folder import FolderStore
@@ -213,3 +217,20 @@ def test_a_server_that_died_between_jobs_is_started_again(models: Path, tmp_path
         server.stop()
         answer = worker.run("job-11", {"task": "image", "profile": "draft", "prompt": "back again"})
         assert "image_url" in answer
+
+
+def test_the_handler_runs_in_runpod_s_own_loop(media: dict[str, str], tmp_path: Path) -> None:
+    """With --test_input the SDK takes one job, as on the platform, and ends."""
+    job = {"id": "local", "input": {**media, "profile": "draft", "resolution": "64x64"}}
+    environment = {**os.environ, "MODEL_CACHE_DIR": str(tmp_path / "none"), "WORK_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "runpod_handler.py", "--test_input", json.dumps(job)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert "video_url" in said and "completed successfully" in said
