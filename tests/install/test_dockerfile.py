@@ -167,7 +167,7 @@ def test_its_steps_make_a_whole_set_up(image: Path, tmp_path: Path) -> None:
     assert (image / "ComfyUI/main.py").is_file()
     assert list((image / "ComfyUI/comfy/__pycache__").glob("sd.*.pyc"))
     # Of the code that came after the packages.
-    assert list((image / "driver/__pycache__").glob("cli.*.pyc"))
+    assert list((image / "driver/cli/__pycache__").glob("main.*.pyc"))
     assert run(image / ".venv/bin/story-studio", "doctor", cwd=tmp_path).stdout == "driver doctor\n"
 
 
