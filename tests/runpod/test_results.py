@@ -39,17 +39,17 @@ def fetch_film(server: Site, tmp_path: Path) -> Fetch:
     return fetch_film
 
 
-def kept(folder: Path) -> dict[str, bytes]:
+def files_in(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (folder / "out").iterdir()}
 
 
 @pytest.mark.parametrize("sha256", [SHA256, None])
 def test_a_file_is_fetched(fetch_film: Fetch, tmp_path: Path, sha256: str | None) -> None:
     fetch_film(sha256=sha256)
-    assert kept(tmp_path) == {"film.mp4": FILM}
+    assert files_in(tmp_path) == {"film.mp4": FILM}
 
 
-def test_a_file_that_is_there_is_not_fetched_again(server: Site, fetch_film: Fetch) -> None:
+def test_an_existing_file_is_not_fetched_again(server: Site, fetch_film: Fetch) -> None:
     fetch_film()
     fetch_film()
     assert len(server.asked) == 1
@@ -77,12 +77,12 @@ def once_broken(break_: Callable[[Reader], None]) -> Callable[[Reader], None]:
     ],
     ids=["no response", "503", "500", "429", "half", "another"],
 )
-def test_a_failure_is_survived(
+def test_a_failure_is_retried(
     server: Site, fetch_film: Fetch, tmp_path: Path, break_: Callable[[Reader], None]
 ) -> None:
     server.pages["/film.mp4"] = once_broken(break_)
     fetch_film()
-    assert kept(tmp_path) == {"film.mp4": FILM}
+    assert files_in(tmp_path) == {"film.mp4": FILM}
     assert len(server.asked) == 2
 
 
@@ -96,7 +96,7 @@ def test_a_failure_is_survived(
         ("/another", "it is not the file that the job made"),
     ],
 )
-def test_what_cannot_be_fetched_is_said_without_its_signature(
+def test_a_failed_fetch_is_reported_without_the_signature(
     server: Site,
     fetch_film: Fetch,
     tmp_path: Path,
@@ -119,7 +119,7 @@ def test_what_cannot_be_fetched_is_said_without_its_signature(
     assert f"film.mp4 cannot be fetched: {reason}. Run the same command again" in str(caught.value)
     assert SIGNATURE not in f"{caught.value!r}{caught.value.__context__!r}{caplog.text}"
     # The earlier file stays.
-    assert kept(tmp_path) == {"film.mp4": FILM}
+    assert files_in(tmp_path) == {"film.mp4": FILM}
 
 
 def test_results_on_the_worker_s_own_disk_are_explained(tmp_path: Path) -> None:
