@@ -47,7 +47,7 @@ def run(
 
 
 def refusal(done: subprocess.CompletedProcess[str]) -> str:
-    """The one sentence with which it stopped."""
+    """The single sentence of its error."""
     assert done.returncode == 1, done
     lines = done.stderr.splitlines()
     assert len(lines) == 1, done.stderr
@@ -109,7 +109,7 @@ def small_disk(megabytes: int) -> Iterator[Path]:
 
 
 def path_without(program: str, folder: Path) -> str:
-    """A PATH with all of the system's programs but this one and what begins like it."""
+    """A PATH with all of the system's programs except this one and those whose names begin with it."""
     folder.mkdir()
     for place in ("/bin", "/usr/bin"):
         for tool in Path(place).iterdir():
@@ -122,11 +122,13 @@ def git(folder: Path, *args: str) -> str:
     """Runs git in a folder, whatever the user's own settings are."""
     if shutil.which("git") is None:
         pytest.skip("there is no git")
-    who = {f"GIT_{role}_{what}": "test" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    identity = {
+        f"GIT_{role}_{what}": "test" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+    }
     settings = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
     ours = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     done = subprocess.run(
-        ["git", *args], cwd=folder, env=ours | who | settings, capture_output=True, text=True, check=True
+        ["git", *args], cwd=folder, env=ours | identity | settings, capture_output=True, text=True, check=True
     )
     return done.stdout.strip()
 
@@ -168,8 +170,8 @@ def setuptools_wheel(folder: Path) -> None:
 
 
 def versions(folder: Path) -> dict[str, str]:
-    found = folder.glob(".venv/lib/python3*/site-packages/*.dist-info")
-    return dict(path.name.removesuffix(".dist-info").split("-", 1) for path in found)
+    folders = folder.glob(".venv/lib/python3*/site-packages/*.dist-info")
+    return dict(path.name.removesuffix(".dist-info").split("-", 1) for path in folders)
 
 
 def packages(folder: Path) -> set[str]:
