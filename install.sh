@@ -240,7 +240,7 @@ choose_once() {
     WANT=once
 }
 
-# A link whose ComfyUI was moved, deleted or set back is told before anything is done with it.
+# A link whose ComfyUI was moved, deleted or set back is reported before anything is done with it.
 check_link() {
     [ -L "$COMFYUI" ] || return 0
     [ -d "$COMFYUI" ] || die "the ComfyUI that was chosen is gone, for there is no folder $(readlink -- "$COMFYUI"): choose another with --comfyui ($COMFYUI_VERSION is the pinned one)."
@@ -402,9 +402,9 @@ make_venv() {
                 printf '%s\n' "$ROOT" >"$VENV/story-studio.root"
                 return
             fi
-            say "This folder has moved: making its Python environment anew"
+            say "This folder has moved: making its Python environment again"
         else
-            say "The Python environment in .venv does not work: making it anew"
+            say "The Python environment in .venv does not work: making it again"
         fi
         find_python # before the old one goes
         rm -rf "$VENV"

@@ -28,7 +28,7 @@ from driver.paths import ROOT
 ENDPOINT, KEY, WORKER_KEY = "studio1endpoint", "test-client-key", "test-worker-key"
 FINAL = ("COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT")
 _RUN_BYTES = 10 * 2**20
-_DROPPED, _LOST = 0, 1
+_DROPPED, _LOST, _HALF = 0, 1, 2
 _POLL = 20.0
 """Seconds that a worker's question for jobs or for stops is held open."""
 
@@ -143,6 +143,10 @@ class Platform(ThreadingHTTPServer):
     def drop_next(self, count: int, handled: bool = False) -> None:
         """Closes the connection of the next `count` requests of clients, before or after they are handled."""
         self.fail_next(count, _LOST if handled else _DROPPED)
+
+    def break_next(self, count: int) -> None:
+        """Handles the next `count` requests of clients, but breaks their responses off in the body."""
+        self.fail_next(count, _HALF)
 
     def next_fault(self, asked: str) -> int | None:
         """Records a client's request, and returns its fault: a status, a lost connection, or None."""
@@ -266,7 +270,7 @@ class Platform(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Platform
-    _mute = False
+    _mute = _half = False
 
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -276,10 +280,10 @@ class _Handler(BaseHTTPRequestHandler):
         if version == "v2" and len(path) >= 2 and re.match("job-|ping", path[1]):
             return self._serve_worker(path[1], path[2:], query, body)
         fault = self.server.next_fault(f"{self.command} {parts.path}")
-        self._mute = fault == _LOST
+        self._mute, self._half = fault == _LOST, fault == _HALF
         if fault == _DROPPED:
             self.close_connection = True
-        elif fault and fault != _LOST:
+        elif fault and fault not in (_LOST, _HALF):
             self._answer(fault, {"error": "injected by the test"})
         elif self.headers.get("Authorization") != f"Bearer {KEY}":
             self._answer(401, {"error": "Unauthorized"})
@@ -358,6 +362,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(text)))
         self.end_headers()
+        if self._half:
+            text, self.close_connection, self._half = text[:-1], True, False
         self.wfile.write(text)
 
     do_GET = do_POST = do_PATCH = _serve

@@ -1,6 +1,6 @@
-"""Writes the API templates from the examples, in a real browser: .venv/bin/python -m workflows.generate
+"""Writes the recipes from the examples, in a real browser: .venv/bin/python -m workflows.generate
 
-The examples, which artists open in ComfyUI, are what a person edits. A template is the part of an example
+The examples, which artists open in ComfyUI, are what a person edits. A recipe is the part of an example
 that makes one still or one clip, as *Export (API)* writes it, with a node titled `$name` for each parameter.
 """
 
@@ -21,11 +21,11 @@ EXAMPLES = PACK / "example_workflows"
 
 
 class Source(NamedTuple):
-    """Where a template comes from.
+    """Where a recipe comes from.
 
     Attributes:
         example: the example's name.
-        kind: `still` or `clip`: the template makes what the example's first checkpoint of this kind keeps.
+        kind: `still` or `clip`: the recipe makes what the example's first Still or Clip keeps.
         parameters: by name the input that each one sets, as a path of inputs from the last node back.
     """
 
@@ -34,7 +34,7 @@ class Source(NamedTuple):
     parameters: dict[str, str]
 
 
-_PICTURE = {
+_STILL = {
     "prompt": "samples.positive.text",
     "width": "samples.latent_image.width",
     "height": "samples.latent_image.height",
@@ -46,11 +46,11 @@ _CLIP = _SHARED | {"image": "image", "audio": "audio", "after": "after"}
 SOURCES = {
     "title_card_still": Source("Draft", "still", _SHARED | {"subject": "text", "heading": "heading"}),
     "animatic_clip": Source("Draft", "clip", _CLIP),
-    "z_image_turbo_still": Source("One scene", "still", _PICTURE),
+    "z_image_turbo_still": Source("One scene", "still", _STILL),
     "z_image_base_still": Source(
         "One picture",
         "still",
-        _PICTURE | {"negative_prompt": "samples.negative.text", "cfg": "samples.cfg"},
+        _STILL | {"negative_prompt": "samples.negative.text", "cfg": "samples.cfg"},
     ),
     "s2v_clip": Source(
         "Talking video",
@@ -74,8 +74,8 @@ _VALUES = {"INT": "PrimitiveInt", "FLOAT": "PrimitiveFloat", "STRING": "Primitiv
 _FILES = {"IMAGE": ("LoadImage", "image", "example.png"), "AUDIO": ("LoadAudio", "audio", "voice.mp3")}
 
 
-def api_template(canvas: Canvas, source: Source) -> str:
-    """The text of a template's API file, made from its example on a page of ComfyUI."""
+def recipe_text(canvas: Canvas, source: Source) -> str:
+    """The text of a recipe, exported from its example on a page of ComfyUI."""
     canvas.load(read_workflow(EXAMPLES / f"{source.example}.json"))
     nodes = canvas.api_graph()
     classes = canvas.run_script("async () => (await window.app.api.fetchApi('/object_info')).json()")
@@ -133,17 +133,17 @@ def _in_form(node: dict[str, Any], known: dict[str, dict[str, Any]]) -> dict[str
 
 
 def main() -> None:
-    """Writes every template anew that differs from its example, and says which."""
+    """Rewrites every recipe that differs from its example, and says which."""
     executable = find_chromium() or sys.exit(HOW)
     with tempfile.TemporaryDirectory() as folder, running_browser(executable) as browser:
         workspace = Path(folder)
         with Server(workspace, workspace / "output", extra_flags=("--cpu",)) as server:
             canvas = Canvas(browser, server.url)
             for name, source in SOURCES.items():
-                path, text = FOLDER / f"{name}.json", api_template(canvas, source)
+                path, text = FOLDER / f"{name}.json", recipe_text(canvas, source)
                 if not path.exists() or path.read_text(encoding="utf-8") != text:
                     path.write_text(text, encoding="utf-8")
-                    print(f"written anew: {path}")
+                    print(f"written: {path}")
 
 
 if __name__ == "__main__":

@@ -109,12 +109,14 @@ def _comfyui() -> Check:
     version = contracts.version(COMFYUI)
     broken = contracts.broken(COMFYUI)
     if not broken:
-        run_on = "" if version in contracts.RUN_ON else f" (run on {', '.join(contracts.RUN_ON)})"
-        return Check("ComfyUI", "ok", f"{version}, has all that the node pack uses of it{run_on}")
+        tested = "" if version in contracts.RUN_ON else f" (tested on {', '.join(contracts.RUN_ON)})"
+        return Check("ComfyUI", "ok", f"{version}, has all that the node pack uses of it{tested}")
     todo = [sentence for _, sentence in broken]
-    todo.append(f"Update Story Studio, or use a ComfyUI that it was run on: {', '.join(contracts.RUN_ON)}.")
+    todo.append(
+        f"Update Story Studio, or use a ComfyUI that it was tested on: {', '.join(contracts.RUN_ON)}."
+    )
     state = "fail" if any(contract.drafts for contract, _ in broken) else "warn"
-    return Check("ComfyUI", state, f"{version}, does not fit the node pack", "\n".join(todo))
+    return Check("ComfyUI", state, f"{version}, not compatible with the node pack", "\n".join(todo))
 
 
 def _node_pack() -> Check:

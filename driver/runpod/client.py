@@ -20,7 +20,7 @@ from urllib3.exceptions import ConnectTimeoutError
 
 from story_studio.story.problems import Problem, Problems
 
-from .transport import RETRY_ONCE, TIMEOUT, session
+from .transport import RETRY_ONCE, TIMEOUT, repeat_broken, session
 
 KEY = "RUNPOD_API_KEY"
 MAX_BYTES = 10_000_000
@@ -250,9 +250,15 @@ class Endpoint:
 
     def _request(self, method: str, url: str, data: Any = None) -> dict[str, Any]:
         host = url.split("/")[2]
-        try:
+
+        def send() -> requests.Response:
             # A redirect would take the key elsewhere.
-            response = self._session.request(method, url, json=data, timeout=TIMEOUT, allow_redirects=False)
+            return self._session.request(method, url, json=data, timeout=TIMEOUT, allow_redirects=False)
+
+        try:
+            # A job must not be queued twice.
+            once = url.endswith("/run")
+            response = send() if once else repeat_broken(send, requests.exceptions.ChunkedEncodingError)
         except requests.RequestException as error:
             # Without the exception itself, which says nothing that a user could act on.
             message = f"{host} cannot be reached, or the connection broke."

@@ -18,9 +18,6 @@ from ..worker.schema import BatchAnswer
 from . import transport
 from .client import EndpointError
 
-_ATTEMPTS = 5
-"""How often a file is requested that does not arrive as the job made it."""
-
 
 def fetch_results(response: Any, story: Story, folder: Path, on_progress: OnProgress) -> Manifest:
     """Fetches every result of a story that a response names into `folder`, the manifest last.
@@ -77,22 +74,24 @@ def fetch_file(session: requests.Session, url: str, target: Path, sha256: str | 
         )
     if sha256 and target.is_file() and sha256_of(target) == sha256:
         return
-    reason = ""
-    for _ in range(_ATTEMPTS):
-        try:
-            with session.get(url, stream=True, timeout=transport.TIMEOUT) as response:
-                if response.ok:
-                    return _save(response, target, sha256)
-                reason = f"HTTP status {response.status_code}"
-                break
-        except _Damaged as error:
-            reason = str(error)
-        except requests.RequestException:
-            reason = "the server cannot be reached"
-            break
-    raise EndpointError(
-        f"{target.name} cannot be fetched: {reason}. Run the same command again to fetch what is missing."
-    )
+
+    def download() -> str:
+        with session.get(url, stream=True, timeout=transport.TIMEOUT) as response:
+            if not response.ok:
+                return f"HTTP status {response.status_code}"
+            _save(response, target, sha256)
+            return ""
+
+    try:
+        reason = transport.repeat_broken(download, _Damaged)
+    except _Damaged as error:
+        reason = str(error)
+    except requests.RequestException:
+        reason = "the server cannot be reached"
+    if reason:
+        raise EndpointError(
+            f"{target.name} cannot be fetched: {reason}. Run the same command again to fetch what is missing."
+        )
 
 
 def _save(response: requests.Response, target: Path, sha256: str | None) -> None:

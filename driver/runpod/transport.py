@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import MaxRetryError, ProtocolError
 from urllib3.util import Retry
+
+_T = TypeVar("_T")
 
 TIMEOUT = (10, 60)
 """Seconds to connect, and between two pieces of a response."""
@@ -28,3 +34,22 @@ def session() -> requests.Session:
     for scheme in ("http://", "https://"):
         session.mount(scheme, HTTPAdapter(max_retries=RETRY))
     return session
+
+
+def repeat_broken(request: Callable[[], _T], broken: type[Exception]) -> _T:
+    """What `request` returns. It is repeated where a body breaks off, which a session does not do by itself.
+
+    Args:
+        request: sends a request and reads the response.
+        broken: what it raises if the body breaks off; raised here too once RETRY is exhausted.
+    """
+    retry = RETRY
+    while True:
+        try:
+            return request()
+        except broken as error:
+            try:
+                retry = retry.increment("GET", error=ProtocolError())
+            except MaxRetryError:
+                raise error from None
+            retry.sleep()

@@ -21,7 +21,7 @@ import pytest
 
 from driver.comfy.models import ModelFile, known_models, locate
 from driver.paths import ROOT
-from tests.hub_mirror import HubMirror, serving
+from tests.fetch.hub_mirror import HubMirror, serving
 
 TOKEN = "hf_never_to_be_seen"
 NEEDED = [model for model in known_models() if "turbo" in model.needed_by]

@@ -102,7 +102,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, wheels: Path, offline: dict[s
     path = f"{folder}/.venv/bin:{Path(BASE_PYTHON).parent}:{os.environ['PATH']}"
     done = run(script, env=offline | {"HOME": str(folder.parent / "home"), "PATH": path, "PYTHON": ""})
     assert done.returncode == 0, done
-    assert "The Python environment in .venv does not work: making it anew\n" in done.stdout
+    assert "The Python environment in .venv does not work: making it again\n" in done.stdout
     assert done.stdout.endswith("Story Studio is set up with ComfyUI 0.3.75. Next: ./install.sh demo\n")
     # Nothing is left beside what .gitignore names, and nothing in the home folder (.rustup is rustup's: pip
     # asks rustc for its version).

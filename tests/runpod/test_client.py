@@ -79,6 +79,21 @@ def test_progress_and_end_come_through_lost_connections_and_refusals(
     ]
 
 
+def test_a_response_that_breaks_off_is_requested_again(platform: Platform, endpoint: Endpoint) -> None:
+    platform.break_next(2)
+    assert endpoint.health()["jobs"]["inQueue"] == 0
+    assert len(platform.asked) == 3
+
+
+def test_a_job_is_not_queued_twice_when_the_response_breaks_off(
+    platform: Platform, endpoint: Endpoint
+) -> None:
+    platform.break_next(1)
+    with pytest.raises(EndpointError, match="may"):
+        endpoint.submit(JOB, 60, 60)
+    assert len(platform.jobs) == 1
+
+
 def test_several_jobs_are_followed_to_the_end_of_each(platform: Platform, endpoint: Endpoint) -> None:
     jobs = [endpoint.submit(JOB, 60, 60) for _ in range(3)]
     work(platform, {"output": 1})

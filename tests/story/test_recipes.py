@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from story_studio.story.problems import Problems
-from story_studio.story.recipes import FOLDER, load_recipe
+from story_studio.story.recipes import FOLDER, load_recipe, read_recipe
 
 
 def test_a_recipe_is_found_where_version_0_1_0_had_it(tmp_path: Path) -> None:
@@ -28,3 +29,11 @@ def test_a_recipe_of_the_same_name_beside_the_story_comes_first(tmp_path: Path) 
 def test_a_recipe_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(Problems, match=r"nowhere\.json.*cannot be read as a workflow"):
         load_recipe(tmp_path / "nowhere.json", "still")
+
+
+@pytest.mark.parametrize("meta", [None, "a title", {"title": None}, {"title": 3}, {}])
+def test_a_node_without_a_proper_title_is_no_parameter(meta: object) -> None:
+    nodes = json.loads((FOLDER / "title_card_still.json").read_text("utf-8"))
+    nodes["99"] = {"class_type": "EmptyImage", "inputs": {}, "_meta": meta}
+    before = load_recipe(FOLDER / "title_card_still.json", "still")
+    assert read_recipe(json.dumps(nodes), "still", "own.json").parameters == before.parameters

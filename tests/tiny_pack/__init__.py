@@ -28,7 +28,6 @@ import comfy.samplers
 import comfy.sd
 import comfy.supported_models
 import comfy.utils
-from server import PromptServer
 from torch import OutOfMemoryError, Tensor
 
 Weights = dict[str, Tensor]
@@ -204,6 +203,9 @@ def _record_samples(path: str) -> None:
 
 def _wait_until_sent() -> None:
     """Waits until the server has sent its messages, which say what node is running."""
+    # Imported here because this pack is also loaded where there is no server.
+    from server import PromptServer
+
     server = PromptServer.instance
 
     async def wait() -> None:

@@ -13,7 +13,7 @@ from driver.comfy.process import PACK
 from story_studio.story.recipes import FOLDER, load_profile, profile_names
 from tests.web.canvas import Canvas
 from workflows.canvas import read_workflow
-from workflows.generate import EXAMPLES, SOURCES, api_template
+from workflows.generate import EXAMPLES, SOURCES, recipe_text
 
 
 def test_every_recipe_has_its_example_and_its_profile() -> None:
@@ -32,7 +32,7 @@ def test_every_recipe_has_its_example_and_its_profile() -> None:
 def test_recipes_are_exported_from_the_examples(artist: Canvas) -> None:
     for name, source in SOURCES.items():
         shipped = (FOLDER / f"{name}.json").read_text(encoding="utf-8")
-        assert api_template(artist, source) == shipped, "run .venv/bin/python -m workflows.generate"
+        assert recipe_text(artist, source) == shipped, "run .venv/bin/python -m workflows.generate"
 
 
 S2V = {

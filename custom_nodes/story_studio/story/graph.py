@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from .recipes import Link, Nodes, Profile, Recipe, is_link, load_profile
+from .recipes import Link, Nodes, Profile, Recipe, is_link, load_profile, title_of
 from .schema import Scene, Story
 
 Phase = Literal["still", "clip", "film"]
@@ -121,7 +121,7 @@ class Graph:
             }
             if value is not None:
                 inputs |= value if isinstance(value, dict) else {_value_input(node["inputs"]): value}
-            title = node.get("_meta", {}).get("title", node["class_type"]).lstrip("$")
+            title = (title_of(node) or node["class_type"]).lstrip("$")
             placed[node_id] = self.add(owner, title, node["class_type"], **inputs)
         return Link(placed[recipe.result.node].node, recipe.result.output)
 

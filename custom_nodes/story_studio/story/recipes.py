@@ -8,6 +8,7 @@ stock Save node, so that the recipe can be run on its own.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -85,6 +86,13 @@ def is_link(value: Any) -> bool:
     )
 
 
+def title_of(node: Mapping[str, Any]) -> str:
+    """The title of a node of an API workflow; empty if it has none."""
+    meta = node.get("_meta")
+    title = meta.get("title") if isinstance(meta, dict) else None
+    return title if isinstance(title, str) else ""
+
+
 def profile_names() -> list[str]:
     """All profiles, from the fastest to the best."""
     return list(_profiles())
@@ -143,7 +151,7 @@ def read_recipe(text: str, kind: str, name: str) -> Recipe:
         raise wrong("is not an API workflow: export it from ComfyUI with Workflow > Export (API).")
     parameters: dict[str, str] = {}
     for node_id, node in nodes.items():
-        title = node.get("_meta", {}).get("title", "")
+        title = title_of(node)
         if title.startswith("$"):
             if title[1:] in parameters:
                 raise wrong(f"has two nodes titled {title}: keep one of them.")
