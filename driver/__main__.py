@@ -2,6 +2,6 @@
 
 import sys
 
-from driver.cli.main import main
+from driver.cli import main
 
 sys.exit(main())

@@ -33,7 +33,8 @@ def written_aside(path: Path) -> Iterator[Path]:
     aside = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
         yield aside
-        with aside.open("rb") as written:
+        # Windows syncs only what it may write to.
+        with aside.open("rb+") as written:
             os.fsync(written.fileno())
         os.replace(aside, path)
     finally:

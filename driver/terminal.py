@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from story_studio.story.graph import Phase
 
-from .rendering.progress import PHASES, OnProgress, Status
+from .rendering.progress import STAGES, OnProgress, Stage, Status
 
 _QUIET_SECONDS = 10.0
 """Longest silence of the plain lines while something is being made."""
@@ -53,15 +53,23 @@ def progress(totals: dict[Phase, int]) -> Iterator[OnProgress]:
         TextColumn("{task.fields[count]:>7}"),
         TextColumn("{task.fields[now]}", style="dim"),
     ]
-    with Progress(*columns, console=console) as bars:
-        tasks: dict[Phase, Any] = {
-            phase: bars.add_task(PHASES[phase], total=max(total, 1), count=f"0/{total}", now="")
-            for phase, total in totals.items()
-        }
+    bars, tasks = Progress(*columns, console=console), dict[Stage, Any]()
+
+    def add(stage: Stage, total: int) -> None:
+        tasks[stage] = bars.add_task(STAGES[stage], total=max(total, 1), count=f"0/{total}", now="")
+
+    try:
 
         def show(status: Status) -> None:
-            for phase, task in tasks.items():
-                if phase != status.phase:
+            # Messages and errors before the first step are not shown between empty bars.
+            if not tasks:
+                for phase, total in totals.items():
+                    add(phase, total)
+                bars.start()
+            if status.phase not in tasks:
+                add(status.phase, status.total)
+            for stage, task in tasks.items():
+                if stage != status.phase:
                     bars.update(task, now="")
             bars.update(
                 tasks[status.phase],
@@ -72,6 +80,8 @@ def progress(totals: dict[Phase, int]) -> Iterator[OnProgress]:
             )
 
         yield show
+    finally:
+        bars.stop()
 
 
 def _plain() -> OnProgress:
@@ -83,7 +93,7 @@ def _plain() -> OnProgress:
         if state != last[0] or now - last[1] > _QUIET_SECONDS:
             last[:] = state, now
             console.print(
-                f"{PHASES[status.phase]:>6} {status.done}/{status.total}  {status.percent:3.0f} %  "
+                f"{STAGES[status.phase]:>6} {status.done}/{status.total}  {status.percent:3.0f} %  "
                 f"{_now(status)}"
             )
 

@@ -1,6 +1,6 @@
-"""ComfyUI in the tests' own process with the tiny models, to look inside what a server hides.
+"""ComfyUI in the tests' own process with the tiny models, to inspect what a server hides.
 
-The models compute in 32 bits, so that equal results can be told from nearly equal ones.
+The models compute in 32 bits, so equal results can be distinguished from nearly equal ones.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def find_file(models: Path) -> FindFile:
     pack = importlib.util.spec_from_file_location("tiny_pack", TINY_PACK / "__init__.py")
     assert pack and pack.loader
     with pytest.MonkeyPatch.context() as patch:
-        # They make the pack record what a server does, and this is not a server.
+        # With these the pack records what a server does, and this is not a server.
         patch.delenv("STORY_STUDIO_TEST_LOADS", raising=False)
         patch.delenv("STORY_STUDIO_TEST_SAMPLES", raising=False)
         pack.loader.exec_module(importlib.util.module_from_spec(pack))

@@ -24,10 +24,10 @@ from tests.voices import write_voice
 
 __all__ = ["pytest_collection_modifyitems", "pytest_xdist_auto_num_workers", "pytest_xdist_make_scheduler"]
 
-# How long an example takes says nothing where cores are shared.
+# The time of an example means nothing where cores are shared.
 settings.register_profile("shared", deadline=None)
 settings.load_profile("shared")
-# A shell starts what runs in its background deaf to Ctrl-C, which the commands under test would inherit.
+# A shell starts its background jobs with SIGINT ignored, which the commands under test would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -49,7 +49,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def studio(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    """The session's server: the shipped node pack, the shipped templates, tiny models."""
+    """The session's server: the shipped node pack and recipes, tiny models."""
     workspace, records = tmp_path_factory.mktemp("workspace"), tmp_path_factory.mktemp("records")
     (workspace / "custom_nodes").mkdir()
     (workspace / "custom_nodes" / "tiny_pack").symlink_to(TINY_PACK, target_is_directory=True)
@@ -61,7 +61,7 @@ def studio(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 @pytest.fixture
 def write_story(tmp_path: Path):
-    """Writes a story of tiny pictures, with a voice of the given length for each scene."""
+    """Writes a story at a tiny resolution, with a voice of one of these lengths for each scene."""
 
     def write(seconds: list[float], profile: str = "standard", **more: Any) -> Path:
         steps = {"image_settings": {"steps": 2}, "video_settings": {"sample_steps": 2}}

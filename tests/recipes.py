@@ -1,4 +1,4 @@
-"""The shipped recipes, with ids that a test can name."""
+"""The shipped recipes, with readable node ids."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from workflows.node_ids import renamed
 
 
 def read_titled(name: str) -> Nodes:
-    """A shipped template whose nodes have their titles, without $, for ids."""
+    """A shipped recipe with its nodes' titles, without $, as ids."""
     nodes = json.loads((FOLDER / f"{name}.json").read_text("utf-8"))
     return renamed(nodes, {node_id: node["_meta"]["title"].lstrip("$") for node_id, node in nodes.items()})

@@ -34,7 +34,7 @@ _POLL = 20.0
 
 
 class Post(NamedTuple):
-    """What a worker posted: when (`time.monotonic`), for which job, and what; progress or a result."""
+    """What a worker posted: when (`time.monotonic`), for which job, and its body: progress or a result."""
 
     at: float
     worker: str
@@ -48,10 +48,10 @@ class Post(NamedTuple):
 
 @dataclass
 class PlatformJob:
-    """A job and its state; `attempt` counts how often it was given to a worker."""
+    """A job and its state: `body` is that of /run, `attempt` counts the times that a worker took it."""
 
     id: str
-    given: dict[str, Any]
+    body: dict[str, Any]
     status: str = "IN_QUEUE"
     worker: str = ""
     attempt: int = 0
@@ -61,13 +61,13 @@ class PlatformJob:
     answer: dict[str, Any] = field(default_factory=dict)
 
     def shown(self) -> dict[str, Any]:
-        """The job as the API tells it."""
-        told: dict[str, Any] = {"id": self.id, "status": self.status}
+        """The job as the API shows it."""
+        data: dict[str, Any] = {"id": self.id, "status": self.status}
         if self.taken:
-            told |= {"workerId": self.worker, "delayTime": round((self.taken - self.queued) * 1000)}
+            data |= {"workerId": self.worker, "delayTime": round((self.taken - self.queued) * 1000)}
         if self.taken and self.ended:
-            told["executionTime"] = round((self.ended - self.taken) * 1000)
-        return told | self.answer
+            data["executionTime"] = round((self.ended - self.taken) * 1000)
+        return data | self.answer
 
 
 class Platform(ThreadingHTTPServer):
@@ -79,7 +79,7 @@ class Platform(ThreadingHTTPServer):
         posts: everything that workers posted, in order.
         late: what was posted for a job after its result.
         asked: method and path of each request of clients.
-        endpoint: what REST tells of the endpoint; its `workers` can be changed there.
+        endpoint: the endpoint as REST shows it; its `workers` can be changed there.
         scales: each `workers.min` that was set, in order.
         workers: ids of the workers that were seen and not killed by `worker`.
         retry_after: the header of that name in what `fail_next` answers, if it is not empty.
@@ -148,20 +148,20 @@ class Platform(ThreadingHTTPServer):
         """Handles the next `count` requests of clients, but breaks their responses off in the body."""
         self.fail_next(count, _HALF)
 
-    def meet(self, asked: str) -> int | None:
-        """What this request of a client is to meet: a status, a lost connection, or None for nothing."""
+    def next_fault(self, asked: str) -> int | None:
+        """Records a client's request, and returns its fault: a status, a lost connection, or None."""
         with self.changed:
             self.asked.append(asked)
             self.changed.notify_all()
             return self._faults.pop(0) if self._faults else None
 
-    def submit(self, given: dict[str, Any]) -> PlatformJob:
-        """Queues a job: the body of a client's /run."""
-        job = PlatformJob(f"{uuid.uuid4()}-u1", given)
+    def submit(self, body: dict[str, Any]) -> PlatformJob:
+        """Queues the job of a client's /run."""
+        job = PlatformJob(f"{uuid.uuid4()}-u1", body)
         with self.changed:
             self.jobs[job.id] = job
             self.changed.notify_all()
-        self._limit(job, given.get("policy", {}).get("ttl", 86_400_000))
+        self._limit(job, body.get("policy", {}).get("ttl", 86_400_000))
         return job
 
     def take(self, worker: str, count: int, alive: Callable[[], bool]) -> list[dict[str, Any]]:
@@ -175,8 +175,8 @@ class Platform(ThreadingHTTPServer):
                 job.attempt += 1
             self.changed.notify_all()
         for job in taken:
-            self._limit(job, job.given.get("policy", {}).get("executionTimeout", 600_000))
-        return [{"id": job.id, "input": job.given["input"]} for job in taken]
+            self._limit(job, job.body.get("policy", {}).get("executionTimeout", 600_000))
+        return [{"id": job.id, "input": job.body["input"]} for job in taken]
 
     def next_stops(self, worker: str) -> list[str]:
         """The jobs that a worker is to stop, as soon as there is one."""
@@ -185,10 +185,10 @@ class Platform(ThreadingHTTPServer):
             return self.stops.pop(worker, [])
 
     def post(self, worker: str, job_id: str, body: dict[str, Any]) -> None:
-        """Takes progress or a result; without effect if the job is not with this worker any more."""
+        """Takes progress or a result; has no effect if the job is no longer with this worker."""
         post = Post(time.monotonic(), worker, job_id, body)
         with self.changed:
-            answered = any(one.job == job_id and not one.progress for one in self.posts)
+            answered = any(earlier.job == job_id and not earlier.progress for earlier in self.posts)
             (self.late if answered else self.posts).append(post)
             job = self.jobs.get(job_id)
             if job and not answered and job.status == "IN_PROGRESS" and job.worker == worker:
@@ -200,7 +200,7 @@ class Platform(ThreadingHTTPServer):
             self.changed.notify_all()
 
     def stop(self, job: PlatformJob, status: str) -> None:
-        """Ends a job that is not finished, and has its worker told."""
+        """Ends a job that is not finished, and notifies its worker."""
         with self.changed:
             if job.status in FINAL:
                 return
@@ -210,28 +210,28 @@ class Platform(ThreadingHTTPServer):
             self._end(job, status)
 
     def requeue(self, job_id: str) -> None:
-        """Puts a job back whose worker vanished, or that is tried again; what it answered is forgotten."""
+        """Requeues a job whose worker vanished, or that is retried, and drops its answer."""
         with self.changed:
             job = self.jobs[job_id]
             job.status, job.answer, job.ended, job.worker = "IN_QUEUE", {}, 0.0, ""
-            self.posts = [one for one in self.posts if one.job != job_id or one.progress]
+            self.posts = [post for post in self.posts if post.job != job_id or post.progress]
             self.changed.notify_all()
 
-    def wait_for(self, true: Callable[[], Any], seconds: float = 120.0) -> Any:
-        """Waits until something is true of the platform; what it is then."""
+    def wait_for(self, condition: Callable[[], Any], seconds: float = 120.0) -> Any:
+        """Waits until a condition on the platform holds, and returns its value."""
         with self.changed:
-            found = self.changed.wait_for(true, seconds)
-        assert found, f"Not so within {seconds} s; jobs: {[job.shown() for job in self.jobs.values()]}"
-        return found
+            value = self.changed.wait_for(condition, seconds)
+        assert value, f"Not reached within {seconds} s; jobs: {[job.shown() for job in self.jobs.values()]}"
+        return value
 
     def wait(self, job_id: str, seconds: float = 120.0) -> dict[str, Any]:
-        """Waits until a job has ended; what the API tells of it then."""
+        """Waits until a job has ended, and returns it as the API shows it."""
         self.wait_for(lambda: self.jobs[job_id].status in FINAL, seconds)
         return self.jobs[job_id].shown()
 
     def progress(self, job_id: str) -> list[Any]:
         """The progress messages of a job, in order."""
-        return [one.body.get("output") for one in self.posts if one.job == job_id and one.progress]
+        return [post.body.get("output") for post in self.posts if post.job == job_id and post.progress]
 
     def health(self) -> dict[str, Any]:
         """Counts of jobs and workers."""
@@ -262,7 +262,7 @@ class Platform(ThreadingHTTPServer):
         timer.start()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        # Whoever is killed leaves connections behind.
+        # A killed worker or client leaves connections behind.
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
@@ -279,12 +279,12 @@ class _Handler(BaseHTTPRequestHandler):
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         if version == "v2" and len(path) >= 2 and re.match("job-|ping", path[1]):
             return self._serve_worker(path[1], path[2:], query, body)
-        fault = self.server.meet(f"{self.command} {parts.path}")
+        fault = self.server.next_fault(f"{self.command} {parts.path}")
         self._mute, self._half = fault == _LOST, fault == _HALF
         if fault == _DROPPED:
             self.close_connection = True
         elif fault and fault not in (_LOST, _HALF):
-            self._answer(fault, {"error": "as the test wants it"})
+            self._answer(fault, {"error": "injected by the test"})
         elif self.headers.get("Authorization") != f"Bearer {KEY}":
             self._answer(401, {"error": "Unauthorized"})
         elif version == "rest":
@@ -346,7 +346,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self._answer(200, job.shown())
 
     def _listens(self) -> bool:
-        """Whether who asked has not hung up meanwhile."""
+        """Whether the client is still connected."""
         readable, _, _ = select.select([self.connection], [], [], 0)
         return not readable or bool(self.connection.recv(1, socket.MSG_PEEK))
 
@@ -376,11 +376,11 @@ class _Handler(BaseHTTPRequestHandler):
 def worker(
     platform: Platform, log: Path, extra: dict[str, str] | None = None, worker_id: str = "worker-1"
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs the shipped handler as a worker of the platform, and kills it with all that it has started.
+    """Runs the shipped handler as a worker of the platform, and kills it with all its child processes.
 
     Args:
         platform: whose jobs it takes.
-        log: a new file for what it says.
+        log: a new file for its output.
         extra: variables of its environment besides the platform's.
         worker_id: its name on the platform; each worker of an endpoint has its own.
     """
@@ -398,12 +398,12 @@ def worker(
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """Kills a process and all that it has started, as a machine does that vanishes."""
+    """Kills a process and all its children, as when a machine vanishes."""
     with contextlib.suppress(psutil.NoSuchProcess):
         family = psutil.Process(process.pid)
         everyone = [*family.children(recursive=True), family]
-        for one in everyone:
+        for member in everyone:
             with contextlib.suppress(psutil.NoSuchProcess):
-                one.kill()
+                member.kill()
         psutil.wait_procs(everyone, timeout=10)
     process.wait(10)

@@ -1,4 +1,4 @@
-"""A real S3 server, SeaweedFS, on loopback; and a proxy in front of it that fails as a test tells it to."""
+"""A real S3 server, SeaweedFS, on loopback; and a proxy in front of it that fails on demand."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ BUCKET = "films"
 
 
 class Proxy(ThreadingHTTPServer):
-    """An HTTP proxy to one server. Its signatures still hold, because it leaves the Host header alone.
+    """An HTTP proxy to one server. Signatures stay valid, because it leaves the Host header alone.
 
     Attributes:
         url: its address.
-        refusals: how many more requests it answers with 503; -1 for all.
-        cuts: how many more bodies it cuts in the middle, those of requests and those of answers.
+        refusals: how many more requests it answers with 503; -1 for all of them.
+        cuts: how many more bodies of requests and responses it cuts in the middle.
         flips: how many more request bodies it damages.
-        seconds: how long it waits before each answer.
+        seconds: how long it waits before each response.
         asked: method and path of each request since it was last cleared.
     """
 
@@ -109,7 +109,7 @@ class S3Server:
 
     Attributes:
         url: its address.
-        client: a client of its own, for what a test does behind the store's back.
+        client: a separate client, for what a test does behind the store's back.
     """
 
     def __init__(self, url: str):
@@ -167,9 +167,9 @@ def s3_server(folder: Path) -> Iterator[S3Server]:
 
 
 def _free_ports(count: int) -> list[int]:
-    with ExitStack() as doors:
-        taken = [doors.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [door.getsockname()[1] for door in taken]
+    with ExitStack() as stack:
+        servers = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [server.getsockname()[1] for server in servers]
 
 
 def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from driver.cli.main import main
+from driver.cli import main
 from driver.comfy.client import Comfy
 from driver.comfy.process import Server
 

@@ -1,4 +1,4 @@
-"""Files that are there in full or not at all."""
+"""Files that are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_a_file_is_replaced_when_the_block_succeeds(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
-def test_a_file_stays_as_it_was_when_the_block_fails(tmp_path: Path, error: type[BaseException]) -> None:
+def test_a_file_is_unchanged_when_the_block_fails(tmp_path: Path, error: type[BaseException]) -> None:
     path = tmp_path / "file"
     path.write_text("before")
     with pytest.raises(error), written_aside(path) as aside:
@@ -36,7 +36,7 @@ def test_nothing_is_left_when_nothing_was_written(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_hard_link_to_the_file_itself_leaves_nothing_beside_it(tmp_path: Path) -> None:
+def test_a_hard_link_to_the_file_itself_leaves_no_other_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("the same")
     with written_aside(path) as aside:

@@ -1,4 +1,4 @@
-"""What the README and the other pages tell their readers to run."""
+"""The commands and calls in the README and the other pages."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pytest
 from driver.paths import ROOT
 from driver.rendering.inputs import read_recording
 from driver.storage.bucket import Bucket
+from driver.worker import schema
 from story_studio.media.probe import probe
 from tests.studio import Studio
 
@@ -49,46 +50,46 @@ def test_the_demo() -> None:
     assert abs(info.video_seconds - info.audio_seconds) <= 1 / 16
     assert (info.width, info.height, info.subtitles, len(info.chapters)) == (832, 448, 1, 3)
     with av.open(str(film)) as file:
-        pictures = [frame.to_ndarray(format="gray") for frame in file.decode(video=0)]
-    assert all(picture.mean() > 10 and picture.std() > 10 for picture in pictures[::40])
+        frames = [frame.to_ndarray(format="gray") for frame in file.decode(video=0)]
+    assert all(frame.mean() > 10 and frame.std() > 10 for frame in frames[::40])
     with av.open(str(film)) as file:
         sound = np.concatenate([frame.to_ndarray()[0] for frame in file.decode(audio=0)])
     assert all(np.abs(part).max() > 0.1 for part in np.array_split(sound, 6))
 
 
-def test_the_graph_is_posted_as_told(studio: Studio, tmp_path: Path) -> None:
+def test_the_graph_is_posted_as_documented(studio: Studio, tmp_path: Path) -> None:
     blocks = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
     block = next(text for text in blocks if "8188/prompt" in text)
     block = block.replace("http://127.0.0.1:8188", studio.url).replace("graph.json", str(tmp_path / "g.json"))
     block = block.replace("workspace/input", str(studio.server.workspace / "input"))
     done = subprocess.run(["bash", "-ec", block], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout)
-    assert answer["node_errors"] == {}
-    assert studio.comfy.cancel(answer["prompt_id"])
+    response = json.loads(done.stdout)
+    assert response["node_errors"] == {}
+    assert studio.comfy.cancel(response["prompt_id"])
 
 
-def test_the_calls_of_the_endpoint_are_what_it_takes() -> None:
+def test_the_documented_calls_of_the_endpoint_are_valid() -> None:
     bodies, shown = (
         [json.loads(text) for text in re.findall(r"-d '(\{\n.*?\n\})'", page, re.DOTALL)]
         for page in (ENDPOINT, README)
     )
     assert all(body in bodies for body in shown) and shown
-    schema = json.loads((ROOT / "workflows" / "endpoint.schema.json").read_text())
+    contract = json.loads((ROOT / "workflows" / "endpoint.schema.json").read_text())
     assert [body["input"]["task"] for body in bodies] == ["batch", "video", "image"]
     for body in bodies:
-        jsonschema.validate(body["input"], schema)
+        jsonschema.validate(body["input"], contract)
         assert schema.parse(body["input"]).task == body["input"]["task"]
 
 
-def test_the_variables_of_the_endpoint_are_those_that_it_reads() -> None:
-    told = set(re.findall(r"`(BUCKET_[A-Z_]+)`", ENDPOINT))
-    assert told == {f"BUCKET_{name.upper()}" for name in Bucket.model_fields}
-    offered = {one["key"] for one in json.loads((ROOT / ".runpod/hub.json").read_text())["config"]["env"]}
-    assert offered >= told - {"BUCKET_LINK_SECONDS"} | {"JOBS_AT_ONCE"}
+def test_the_documented_variables_of_the_endpoint_exist() -> None:
+    documented = set(re.findall(r"`(BUCKET_[A-Z_]+)`", ENDPOINT))
+    assert documented == {f"BUCKET_{name.upper()}" for name in Bucket.model_fields}
+    offered = {entry["key"] for entry in json.loads((ROOT / ".runpod/hub.json").read_text())["config"]["env"]}
+    assert offered >= documented - {"BUCKET_LINK_SECONDS"} | {"JOBS_AT_ONCE"}
 
 
-def test_the_handler_runs_as_told() -> None:
+def test_the_handler_runs_as_documented() -> None:
     command = next(
         text for text in re.findall(r"```bash\n(.*?)```", ENDPOINT, re.DOTALL) if "--test_input" in text
     )

@@ -22,8 +22,8 @@ Graph = dict[str, dict[str, Any]]
 def server(studio: Studio, tmp_path: Path) -> Studio:
     """The server without a model in memory, with an image and a voice, and with its records read."""
     rows = np.linspace(0, 255, 128, dtype=np.uint8)
-    picture = np.stack([*np.meshgrid(rows, rows), np.full((128, 128), 90, np.uint8)], axis=-1)
-    Image.fromarray(picture).save(tmp_path / "face.png")
+    image = np.stack([*np.meshgrid(rows, rows), np.full((128, 128), 90, np.uint8)], axis=-1)
+    Image.fromarray(image).save(tmp_path / "face.png")
     studio.comfy.upload(tmp_path / "face.png", "face.png", "")
     studio.comfy.upload(write_voice(tmp_path / "voice.wav", 5.0), "voice.wav", "")
     studio.comfy.free()
@@ -116,17 +116,17 @@ def s2v(unet: str = "wan2.2_s2v_14B_fp8_scaled.safetensors", lora: str | None = 
     return graph
 
 
-def assert_visible(picture: np.ndarray) -> None:
-    assert picture.shape == (128, 128, 3)
-    assert 30 < picture.mean() < 225
-    assert picture.std() > 15
+def assert_visible(pixels: np.ndarray) -> None:
+    assert pixels.shape == (128, 128, 3)
+    assert 30 < pixels.mean() < 225
+    assert pixels.std() > 15
 
 
 def test_still(server: Studio) -> None:
-    picture = np.asarray(Image.open(run(server, z_image())))
-    assert_visible(picture)
+    still = np.asarray(Image.open(run(server, z_image())))
+    assert_visible(still)
     other = run(server, z_image("a submarine"))
-    assert not np.array_equal(picture, np.asarray(Image.open(other)))
+    assert not np.array_equal(still, np.asarray(Image.open(other)))
 
     loads = Counter(load["file"] for load in server.loads())
     assert loads == {f"{name}.safetensors": 1 for name in ("z_image_turbo_bf16", "qwen_3_4b", "ae")}

@@ -1,4 +1,4 @@
-"""Voices that the tests make themselves."""
+"""Synthetic voices."""
 
 from __future__ import annotations
 

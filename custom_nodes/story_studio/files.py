@@ -18,7 +18,8 @@ def written_aside(path: str | PathLike[str]) -> Iterator[Path]:
     aside = path.with_name(f".{uuid.uuid4().hex}.part{path.suffix}")
     try:
         yield aside
-        with aside.open("rb") as file:
+        # Windows syncs only what it may write to.
+        with aside.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(aside, path)
     finally:

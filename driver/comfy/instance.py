@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from .client import Comfy, ComfyError, Stuck, Unreachable
@@ -44,14 +45,15 @@ class ComfyInstance:
         if self.server and not self.server.alive():
             self.restart(Unreachable("ComfyUI is not running."), "", self.starts)
 
-    def restart(self, error: ComfyError, what: str, starts: int) -> str:
-        """Restarts our own server after it died or hung.
+    def restart(self, error: ComfyError, what: str, starts: int, prompt_id: str = "") -> str:
+        """Restarts our own server after it died or hung; on any other, cancels the prompt.
 
         Args:
             error: what the client raised.
             what: the scene that it was working on, for the user; empty if it was idle.
             starts: the value of `starts` before the server was used. If it has changed, another thread has
                 restarted the server already.
+            prompt_id: the prompt that it was working on.
 
         Returns:
             A sentence that says how it ended.
@@ -61,6 +63,9 @@ class ComfyInstance:
             ServerError: it keeps dying; with the end of its log.
         """
         if self.server is None:
+            if prompt_id:
+                with suppress(ComfyError):
+                    self.comfy.cancel(prompt_id)
             raise error
         with self._restarting:
             if starts != self.starts:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from story_studio.story.graph import Graph, Plan, SceneId, build
 from story_studio.story.results import STORE, Kind
 
-from .keys import predict
+from .keys import choose_keys, possible_keys
 from .manifest import Manifest, SceneEntry, film_settings, read_manifest, scene_settings
 from .prepare import RenderPlan
 
@@ -31,10 +31,11 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a render of a story would make; `keys` are those of its stills and clips, but for chosen takes."""
+    """What a render of a story would make; `keys` are those that its stills and clips, unless a take is
+    chosen, may have."""
 
     steps: list[Step]
-    keys: dict[tuple[Kind, str], str]
+    keys: list[tuple[Kind, str]]
 
 
 def forecast(plans: Sequence[RenderPlan], output: Path, elsewhere: bool = False) -> list[Forecast]:
@@ -53,9 +54,10 @@ def forecast(plans: Sequence[RenderPlan], output: Path, elsewhere: bool = False)
     def exists(kind: Kind, key: str) -> bool:
         return key in assumed or any(find_results(output, kind, key))
 
-    keys = predict(graph, contents, exists)
+    possible = possible_keys(graph, contents)
+    keys = choose_keys(graph, possible, exists)
     return [
-        _Forecaster(number, plan, graph, keys, last[number], exists).forecast()
+        _Forecaster(number, plan, graph, keys, last[number], exists).forecast(possible)
         for number, plan in enumerate(plans)
     ]
 
@@ -63,10 +65,7 @@ def forecast(plans: Sequence[RenderPlan], output: Path, elsewhere: bool = False)
 def forget(forecasts: list[Forecast], output: Path) -> int:
     """Deletes the stills and clips that these stories would reuse; returns how many there were."""
     doomed = [
-        path
-        for story in forecasts
-        for (kind, _), key in story.keys.items()
-        for path in find_results(output, kind, key)
+        path for story in forecasts for kind, key in story.keys for path in find_results(output, kind, key)
     ]
     for path in doomed:
         path.unlink(missing_ok=True)
@@ -93,24 +92,31 @@ class _Forecaster:
         number: int,
         plan: Plan,
         graph: Graph,
-        predicted: Mapping[str, str],
+        chosen: Mapping[str, str],
         last: Manifest,
         exists: Callable[[Kind, str], bool],
     ):
         self._plan, self._last, self._exists = plan, last, exists
-        self._keys: dict[tuple[Kind, str], str] = {}
-        for scene in plan.story.scenes:
-            for kind, nodes in ((Kind.STILL, graph.stills), (Kind.CLIP, graph.clips)):
-                self._keys[kind, scene.id] = predicted[nodes[SceneId(number, scene.id)]]
+        self._nodes = {
+            (kind, scene.id): nodes[SceneId(number, scene.id)]
+            for scene in plan.story.scenes
+            for kind, nodes in ((Kind.STILL, graph.stills), (Kind.CLIP, graph.clips))
+        }
+        self._keys = {place: chosen[node] for place, node in self._nodes.items()}
 
-    def forecast(self) -> Forecast:
+    def forecast(self, possible: Mapping[str, Sequence[str]]) -> Forecast:
         scenes = self._plan.story.scenes
         stills = [self._step(Kind.STILL, scene.id) for scene in scenes]
         clips = [self._step(Kind.CLIP, scene.id) for scene in scenes]
         film = [self._film_step(clips)] if self._plan.story.film else []
         takes = {(Kind.STILL, scene.id) for scene in scenes if scene.still_take}
         takes |= {(Kind.CLIP, scene.id) for scene in scenes if scene.clip_take}
-        keys = {place: key for place, key in self._keys.items() if place not in takes}
+        keys = [
+            (place[0], key)
+            for place, node in self._nodes.items()
+            if place not in takes
+            for key in possible[node]
+        ]
         return Forecast([*stills, *clips, *film], keys)
 
     def _step(self, kind: Kind, scene: str) -> Step:

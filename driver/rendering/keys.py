@@ -26,15 +26,35 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 """Optional inputs that are not in a key at these values."""
 
 
-def predict(
-    graph: Graph, contents: Mapping[str, str], exists: Callable[[Kind, str], bool] = lambda *_: False
+def predict(graph: Graph, contents: Mapping[str, str]) -> dict[str, str]:
+    """The key of every still and clip, by its node; `contents` as in `possible_keys`."""
+    return {node: keys[0] for node, keys in possible_keys(graph, contents).items()}
+
+
+def choose_keys(
+    graph: Graph, possible: Mapping[str, tuple[str, ...]], exists: Callable[[Kind, str], bool]
 ) -> dict[str, str]:
-    """The key of every still and clip, by its node.
+    """The key of every still and clip, by its node. A result that only version 0.1.0 made has its key there.
 
     Args:
         graph: the stories.
-        exists: whether there is a result of this key. One that only version 0.1.0 made has the key that it
-            had there.
+        possible: as `possible_keys` returns it.
+        exists: whether there is a result of this key; asked only where several are possible.
+    """
+    kinds = dict.fromkeys(graph.stills.values(), Kind.STILL)
+    kinds |= dict.fromkeys(graph.clips.values(), Kind.CLIP)
+    chosen: dict[str, str] = {}
+    for node, keys in possible.items():
+        found = [key for key in keys if exists(kinds[node], key)] if len(keys) > 1 else []
+        chosen[node] = [*found, *keys][0]
+    return chosen
+
+
+def possible_keys(graph: Graph, contents: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """The key of every still and clip, by its node, and the one that version 0.1.0 gave it if that differs.
+
+    Args:
+        graph: the stories.
         contents: SHA-256 in hexadecimal digits of the files in ComfyUI's input folder, by the names that
             loaders take. Other files that a custom recipe reads are assumed to be unchanged.
     """
@@ -46,13 +66,8 @@ def predict(
     get_node = graph.nodes.__getitem__
     keys = Keys(get_node, _default_of, fingerprint)
     earlier_keys = Keys(get_node, _default_of, fingerprint, as_written=True)
-    found: dict[str, str] = {}
-    for kind, nodes in ((Kind.STILL, graph.stills), (Kind.CLIP, graph.clips)):
-        for node_id in nodes.values():
-            key, earlier = keys.of(node_id), earlier_keys.of(node_id)
-            use_earlier = key != earlier and not exists(kind, key) and exists(kind, earlier)
-            found[node_id] = earlier if use_earlier else key
-    return found
+    nodes = (*graph.stills.values(), *graph.clips.values())
+    return {node: tuple(dict.fromkeys((keys.of(node), earlier_keys.of(node)))) for node in nodes}
 
 
 def _default_of(cls: str, name: str) -> Any:

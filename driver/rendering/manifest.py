@@ -125,11 +125,28 @@ class Manifest(_Part):
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest in a story's folder; None if there is none that can be read."""
+    """The manifest in a story's folder; None if there is none that can be read.
+
+    A field with an unexpected value gets its default: results that the others name are still in use.
+    """
     try:
-        return Manifest.model_validate_json((folder / MANIFEST).read_bytes())
-    except (OSError, ValidationError):
+        data = json.loads((folder / MANIFEST).read_bytes())
+    except (OSError, ValueError, RecursionError):
         return None
+    while isinstance(data, dict):
+        try:
+            return Manifest.model_validate(data)
+        except ValidationError as error:
+            _remove(data, error.errors()[0]["loc"])
+    return None
+
+
+def _remove(data: Any, place: tuple[int | str, ...]) -> None:
+    """Removes the item at a place in JSON data."""
+    *above, last = place
+    for step in above:
+        data = data[step]
+    del data[last]
 
 
 def scene_settings(plan: Plan, scene: Scene) -> SceneSettings:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from story_studio.story.graph import Graph, Owner, Phase, SceneId
 
+Stage = Phase | Literal["results"]
 PHASES: dict[Phase, str] = {"still": "stills", "clip": "clips", "film": "film"}
+STAGES: dict[Stage, str] = {**PHASES, "results": "results"}
+"""What a status may be about: a phase of the render, and the results that are fetched after it."""
 _STILL_COST = 2.0
 _FILM_COST = 2.0
 
@@ -19,7 +22,7 @@ class Status(NamedTuple):
 
     Attributes:
         phase: what is being made.
-        scene: the scene's id, or "" while a node runs that serves several.
+        scene: the scene's id (of a result its file's name), or "" while a node runs that serves several.
         done, total: finished and all scenes (or films) of this phase.
         fraction: how much of the scene's work is done, 0 to 1.
         step: the running node's step and its number of steps, or None if it reports none.
@@ -27,7 +30,7 @@ class Status(NamedTuple):
         seconds_left: estimated from this render's own pace, or None while nothing is known of it.
     """
 
-    phase: Phase
+    phase: Stage
     scene: str
     done: int
     total: int

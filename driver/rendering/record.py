@@ -75,9 +75,10 @@ class Record:
             out_of_memory=self.out_of_memory,
             nodes=NodeCounts(in_graph=self.nodes, executed=len(self.executed)),
         )
-        if not complete and (before := read_manifest(folder)):
+        if not complete:
             # What this render did not get to is still in use.
-            manifest.earlier = sorted(set(before.keys()))
+            before = read_manifest(folder)
+            manifest.earlier = sorted(set(before.keys())) if before else []
         return manifest
 
     def _scene(self, plan: RenderPlan, number: int, scene: Scene, folder: Path) -> SceneEntry:

@@ -119,10 +119,7 @@ class Run:
             self._give_up_rejected(error)
             return False
         except (Unreachable, Lost, Stuck) as error:
-            if self.instance.server is None:
-                with contextlib.suppress(ComfyError):
-                    comfy.cancel(prompt_id)
-            self._restart(error, starts)
+            self._restart(error, starts, prompt_id)
             return False
         for node, output in end.outputs.items():
             self._collect(end, node, output)
@@ -146,7 +143,9 @@ class Run:
                 self.record.between = now - self._stills_end
             self.tracker.step(event.node, event.value, event.max)
         elif isinstance(event, Executed):
-            self._collect(run, event.node, event.output)
+            # A server that died is not asked for its files: they are found when the graph is submitted again.
+            with contextlib.suppress(Unreachable):
+                self._collect(run, event.node, event.output)
 
     def _note_execution(self, prompt_id: str, node: str) -> None:
         self.tracker.executing(node)
@@ -191,9 +190,9 @@ class Run:
             raise error
         self.record.failed |= scenes
 
-    def _restart(self, error: ComfyError, starts: int) -> None:
+    def _restart(self, error: ComfyError, starts: int, prompt_id: str) -> None:
         scene = self._scene
-        how = self.instance.restart(error, scene.scene if scene else "the graph", starts)
+        how = self.instance.restart(error, scene.scene if scene else "the graph", starts, prompt_id)
         self.record.events.append(how)
         if scene:
             self._retries[scene] += 1

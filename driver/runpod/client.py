@@ -321,10 +321,12 @@ def stoppable() -> Iterator[None]:
 def undisturbed() -> Iterator[None]:
     """The block runs to its end; a Ctrl-C or SIGTERM that arrives meanwhile takes effect after it."""
     received: list[int] = []
-    with _handling(lambda number, _: received.append(number)):
-        yield
-    if received:
-        signal.raise_signal(received[0])
+    try:
+        with _handling(lambda number, _: received.append(number)):
+            yield
+    finally:
+        if received:
+            signal.raise_signal(received[0])
 
 
 @contextlib.contextmanager

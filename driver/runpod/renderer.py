@@ -12,7 +12,7 @@ from story_studio.story.schema import Story
 
 from ..rendering.manifest import Manifest
 from ..rendering.prepare import RenderPlan
-from ..rendering.progress import PHASES, OnProgress, Status
+from ..rendering.progress import PHASES, STAGES, OnProgress, Stage, Status
 from ..storage.bucket import Bucket
 from ..terminal import duration
 from .client import Endpoint, EndpointError, JobState, NoAnswer, undisturbed
@@ -157,7 +157,7 @@ class _Board:
         self._workers[state.id] = state.worker
 
     def _show(self) -> None:
-        order = list(PHASES)
+        order: list[Stage] = list(STAGES)
         phase = order[min(order.index(status.phase) for status in self._running.values())]
         # There is one film for each job, and one of all else for each scene.
         counts = self._scenes if phase != "film" else dict.fromkeys(self._scenes, 1)

@@ -12,7 +12,7 @@ from story_studio.story.results import MANIFEST, Kind
 from story_studio.story.schema import Story
 
 from ..files import sha256_of, written_aside
-from ..rendering.manifest import Manifest, read_manifest
+from ..rendering.manifest import Manifest, SceneEntry, VideoResult, read_manifest
 from ..rendering.progress import OnProgress, Status
 from ..worker.schema import BatchAnswer
 from . import transport
@@ -22,14 +22,17 @@ from .client import EndpointError
 def fetch_results(response: Any, story: Story, folder: Path, on_progress: OnProgress) -> Manifest:
     """Fetches every result of a story that a response names into `folder`, the manifest last.
 
+    Returns:
+        What the response says, as a manifest. The one that was fetched may be another job's of the project.
+
     Raises:
         EndpointError: the response is not one of Story Studio, or a result cannot be fetched.
     """
-    wrong = "The endpoint's response is not one of Story Studio: check that it runs its image."
     try:
         batch = BatchAnswer.model_validate(response)
     except ValidationError:
-        raise EndpointError(wrong) from None
+        what = "The endpoint's response is not one of Story Studio: check that it runs its image."
+        raise EndpointError(what) from None
     files: list[tuple[str, str, str | None]] = []
     scenes = {scene.id for scene in story.scenes}
     for scene in batch.scenes:
@@ -44,14 +47,32 @@ def fetch_results(response: Any, story: Story, folder: Path, on_progress: OnProg
     files.append((MANIFEST, batch.manifest_url, None))
     folder.mkdir(parents=True, exist_ok=True)
     with transport.session() as session:
-        for number, (name, url, sha256) in enumerate(files, start=1):
-            step = (number, len(files))
-            on_progress(Status("film", f"fetching {name}", 1, 1, 1.0, step, 100.0, None))
+        for number, (name, url, sha256) in enumerate(files):
+            on_progress(Status("results", name, number, len(files), 0.0, None, 100.0, None))
             fetch_file(session, url, folder / name, sha256)
-    manifest = read_manifest(folder)
-    if manifest is None:
-        raise EndpointError(wrong)
-    return manifest
+        on_progress(Status("results", "", len(files), len(files), 0.0, None, 100.0, None))
+    return _manifest_of(batch, read_manifest(folder) or Manifest())
+
+
+def _manifest_of(batch: BatchAnswer, fetched: Manifest) -> Manifest:
+    clips = {scene.clip.sha256: scene.clip for scene in fetched.scenes if scene.clip}
+    scenes = []
+    for scene in batch.scenes:
+        clip = None
+        if scene.video_url:
+            file, sha256 = Kind.CLIP.project_file(scene.id), scene.video_sha256 or ""
+            clip = clips.get(sha256) or VideoResult(file=file, sha256=sha256)
+        scenes.append(SceneEntry(id=scene.id, seed=scene.seed, clip=clip, error=scene.error))
+    film = VideoResult(file=Kind.FILM.project_file(), sha256=batch.film_sha256 or "")
+    return Manifest(
+        project_id=batch.project_id,
+        status=batch.status,
+        film=film if batch.film_url else None,
+        scenes=scenes,
+        warnings=batch.warnings,
+        seconds={**batch.seconds, "total": batch.total_time},
+        model_loads=batch.model_loads,
+    )
 
 
 def fetch_file(session: requests.Session, url: str, target: Path, sha256: str | None) -> None:

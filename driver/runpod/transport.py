@@ -21,10 +21,10 @@ RETRY = Retry(
     raise_on_status=False,
     backoff_factor=0.5,
     backoff_max=30,
-    retry_after_max=120,
+    retry_after_max=30,
 )
 """Waits for a minute and a half in all, or as Retry-After says, and then returns the last response."""
-RETRY_ONCE = RETRY.new(read=False, other=0, status_forcelist=(429, 503))
+RETRY_ONCE = RETRY.new(total=5, read=False, other=0, status_forcelist=(429, 503))
 """For requests that must not be carried out twice: repeats only those that were not carried out."""
 
 

@@ -163,7 +163,7 @@ class Worker:
         try:
             return run.run(self._router)
         except (Unreachable, Lost, Stuck) as error:
-            how = self._instance.restart(error, "a workflow", starts)
+            how = self._instance.restart(error, "a workflow", starts, run.prompt_id)
             raise RenderError(f"{how} Try the job again.") from None
 
     @contextmanager

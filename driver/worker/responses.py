@@ -8,7 +8,7 @@ from typing import Any
 from story_studio.story.results import MANIFEST
 
 from ..rendering.manifest import Manifest, SceneEntry
-from ..rendering.progress import PHASES, Status
+from ..rendering.progress import STAGES, Status
 from .schema import BatchAnswer, Failure, ImageAnswer, ImageJob, SceneAnswer, VideoAnswer, VideoJob
 
 Response = ImageAnswer | VideoAnswer | BatchAnswer | Failure
@@ -76,7 +76,7 @@ def progress(status: Status) -> dict[str, Any]:
     """What a client sees of a job while it runs: phase, scene, how much is done, seconds that are left."""
     left = status.seconds_left
     return {
-        "phase": PHASES[status.phase],
+        "phase": STAGES[status.phase],
         "scene": status.scene,
         "done": status.done,
         "total": status.total,

@@ -11,7 +11,7 @@ from story_studio.story.graph import SceneId, build
 from story_studio.story.results import STORE, Kind
 
 from ..rendering.dry_run import find_results
-from ..rendering.keys import predict
+from ..rendering.keys import choose_keys, possible_keys
 from ..rendering.prepare import RenderPlan
 from ..storage.store import NotStored, Store
 
@@ -42,7 +42,7 @@ def restore(plan: RenderPlan, store: Store, output: Path, check: Callable[[], No
         return any(find_results(output, kind, key)) or store.find(stored_key(kind, key)) is not None
 
     graph = build([plan], frozenset(SceneId(0, scene) for scene in plan.failed))
-    keys = predict(graph, plan.contents, exists)
+    keys = choose_keys(graph, possible_keys(graph, plan.contents), exists)
     missing: list[tuple[str, Path]] = []
     for kind, nodes in ((Kind.STILL, graph.stills), (Kind.CLIP, graph.clips)):
         for scene, node in nodes.items():

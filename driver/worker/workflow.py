@@ -43,6 +43,9 @@ class WorkflowRun:
         folder: an existing folder for this job alone.
         on_message: called with `phase`, `node`, `percent` and `seconds_left` at every step.
         cancel: ends the job when it is set.
+
+    Attributes:
+        prompt_id: of the workflow on the server.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class WorkflowRun:
         own_key = job.comfy_org_api_key.get_secret_value() if job.comfy_org_api_key else ""
         # worker-comfyui's variable for jobs that send none.
         self._api_key = own_key or os.environ.get("COMFY_ORG_API_KEY", "").strip()
+        self.prompt_id = str(uuid.uuid4())
         self._errors: list[str] = []
         self._warnings: list[str] = []
 
@@ -81,10 +85,9 @@ class WorkflowRun:
         """
         self._check()
         self._place_images()
-        prompt_id = str(uuid.uuid4())
         needed = diffusion_models(self._nodes.values(), self._comfy)
-        with router.turn(prompt_id, needed, needed, self._cancel):
-            outputs = self._execute(prompt_id)
+        with router.turn(self.prompt_id, needed, needed, self._cancel):
+            outputs = self._execute()
             # Still in its turn: the next job may write files of the same names.
             saved = self._fetch(outputs)
         if self._errors and not saved:
@@ -163,7 +166,7 @@ class WorkflowRun:
             raise Problems(problems)
         return paths
 
-    def _execute(self, prompt_id: str) -> dict[str, dict[str, Any]]:
+    def _execute(self) -> dict[str, dict[str, Any]]:
         """The outputs by node, when the workflow has ended."""
         extra_data = {"api_key_comfy_org": self._api_key} if self._api_key else {}
         try:
@@ -171,7 +174,7 @@ class WorkflowRun:
                 self._comfy,
                 self._nodes,
                 self._report,
-                prompt_id=prompt_id,
+                prompt_id=self.prompt_id,
                 extra_data=extra_data,
                 cancel=self._cancel,
             )

@@ -9,7 +9,7 @@ BENCHMARKS = {
     "loads": "how often model files are read from disk, by stories and single jobs",
     "router": "the model router against first in, first out: switches, waits",
     "talking_video": "the Talking Video node against the stock S2V chain: time, memory, sync",
-    "crash": "a story whose server or command is killed: what is lost, what is made twice",
+    "crash": "a story whose server or command is killed: what is lost, what is rendered twice",
     "rerender": "a story again, changed, reordered: what is made, and the driver's own time",
     "startup": "a worker from its start to its first job, against ComfyUI alone",
 }

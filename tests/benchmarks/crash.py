@@ -1,4 +1,4 @@
-"""A story whose server or command is killed at some moment: what is lost, what is made twice."""
+"""A story whose server or command is killed at some moment: what is lost, what is rendered twice."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ CHUNKS = {f"scene_{number}": 1 if number < 4 else 2 for number in range(1, SCENE
 NOTES = [
     f"Each trial renders {SCENES} scenes (Z-Image and Wan2.2 S2V with tiny weights, 64x64, 2 steps) into an "
     "empty folder, and kills ComfyUI (server) or the command (driver) with SIGKILL at a seeded moment after "
-    "the first still. The command goes on by itself, or is given again.",
+    "the first still. The command resumes by itself, or is run again.",
     "kept: stills and clips that were finished when it was killed. lost: of those, how many were gone or "
-    "other bytes in the end. at work: sampling runs of what was not finished then, which are lost.",
+    "differed in the end. at work: sampling runs of what was not finished then, which are lost.",
     "twice: sampling runs after the kill beyond those of the stills and chunks that were missing.",
     "film: whether its bytes are those of an undisturbed render on this machine.",
 ]
 
 
 def run(quick: bool = False) -> Report:
-    """Kills and goes on; ten minutes on two slow cores, `quick` two."""
+    """Kills and resumes; ten minutes on two slow cores, `quick` two."""
     trials, progress, dice = 3 if quick else TRIALS, Progress(), random.Random(SEED)
     section = Section("Trials")
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
@@ -103,7 +103,7 @@ class Bench:
         time.sleep(moment)
         victim = process.pid if who == "driver" else self._comfyui()
         if process.poll() is not None or victim is None:
-            # It was faster than the undisturbed one, on a machine that others use too.
+            # It was faster than the undisturbed one, because the machine is shared.
             shutil.rmtree(self._output)
             return self.trial(who, moment / 2, film)
         os.kill(victim, signal.SIGKILL)
@@ -114,7 +114,7 @@ class Bench:
         if who == "driver":
             status = self._start(first=False).wait()
         if status:
-            raise RuntimeError(f"It did not go on: {self._log()}")
+            raise RuntimeError(f"It did not resume: {self._log()}")
         after = self._kept()
         finished = {(path.parent.name, path.name.partition(".")[0].removeprefix("tale_")) for path in kept}
         done = sum(CHUNKS[scene] if kind == "clips" else 1 for kind, scene in finished)

@@ -1,6 +1,6 @@
 """How often model files are read from disk, by stories and by single jobs.
 
-What reads a file is ComfyUI itself; the test-only pack writes it down.
+ComfyUI itself reads the files; the test-only pack records it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SIZE, STEPS, VOICE_SECONDS = 64, 2, 0.4
 NOTES = [
     f"Tiny models under the real names, profile {PROFILE}, {SIZE}x{SIZE}, {STEPS} steps; each case on a "
     "fresh server, with the driver's flags for this machine.",
-    "Single jobs: a still, a clip, a still and so on, each submitted when the one before has ended: the "
+    "Single jobs: a still, a clip, a still and so on, each submitted when the previous one has ended: the "
     "order that swaps models most often. ComfyUI's classic cache, its default before 0.23, is there to "
     "compare.",
     "Needed: the different files that the graphs name. Twice: reads of a file that had been read before; the "
@@ -60,10 +60,10 @@ def run(quick: bool = False) -> Report:
             progress(title)
             with started(Path(folder) / str(number), models_folder, *flags) as studio:
                 built = build(Jobs(studio.comfy, studio.server.workspace))
-                nodes = [node for one in built for node in one.nodes.values()]
+                nodes = [node for job in built for node in job.nodes.values()]
                 needed = {file for node in nodes for file in models.read_by(node, studio.comfy)}
-                for one in built:
-                    finish(studio.comfy, one)
+                for job in built:
+                    finish(studio.comfy, job)
                 read = [load["file"] for load in studio.loads()]
             twice = len(read) - len(set(read))
             section.rows.append({"": title, "needed": len(needed), "read": len(read), "twice": twice})
@@ -71,7 +71,7 @@ def run(quick: bool = False) -> Report:
 
 
 class Jobs:
-    """Graphs of small jobs, each of its own seed, for a server that gets a picture and a voice for them."""
+    """Graphs of small jobs, each of its own seed, for a server that gets an image and a voice for them."""
 
     def __init__(self, comfy: Comfy, folder: Path) -> None:
         Image.new("RGB", (SIZE, SIZE), (90, 60, 30)).save(folder / "face.png")
@@ -85,8 +85,8 @@ class Jobs:
         """A single still, with the name `still_<seed>`."""
         built, owner = Graph(), Owner("still", None)
         values = {**self._profile.still_settings, **self._sampling, "seed": seed, "prompt": f"Picture {seed}"}
-        picture = built.add_recipe(owner, self._profile.still, values)
-        built.add(owner, "still", "StoryStudio_Still", image=picture, name=f"still_{seed}")
+        image = built.add_recipe(owner, self._profile.still, values)
+        built.add(owner, "still", "StoryStudio_Still", image=image, name=f"still_{seed}")
         return built
 
     def clip(self, seed: int, audio: str | None = None) -> Graph:
@@ -120,7 +120,7 @@ class Jobs:
 
 
 class Case(NamedTuple):
-    """Graphs that are submitted one after the other, and further flags of the server that they run on."""
+    """Graphs that are submitted one after another, and extra flags of the server that they run on."""
 
     title: str
     build: Callable[[Jobs], list[Graph]]
@@ -131,7 +131,7 @@ def finish(comfy: Comfy, built: Graph) -> Finished:
     """Runs a graph to its end.
 
     Raises:
-        RuntimeError: ComfyUI failed, with its own words.
+        RuntimeError: ComfyUI failed; its message is in it.
     """
     failed = ""
     for event in comfy.run(built.nodes):

@@ -32,7 +32,7 @@ MODELS: dict[Kind, tuple[Files, Files]] = {
 }
 MAX_WAIT, TINY_MAX_WAIT = 600, 15
 GAP = 0.75
-"""Mean seconds between two arrivals on the real server: it is never idle, and the line is not endless."""
+"""Mean seconds between two arrivals on the real server: it is never idle, and the queue stays short."""
 LOADS = (0.3, 0.6, 0.8)
 NOTES = [
     "Switches: how often the server changes between the model of stills and that of clips, also inside "
@@ -42,9 +42,9 @@ NOTES = [
     f"Real server: tiny models, 64x64, 2 steps, stories of 2 scenes, a mean of {GAP} s between two jobs, "
     f"max_wait {TINY_MAX_WAIT} s. ComfyUI's default cache keeps only the last job's models, so that a switch "
     "reads files here as it fills a GPU's memory elsewhere; the other flags are the driver's.",
-    f"Simulation: the router's own line, on a clock of its own. Still {STILL} s, clip {CLIP} s, swap {SWAP} "
-    f"s, story of {SCENES} scenes {SECONDS['story']} s; max_wait {MAX_WAIT} s; arrivals are Poisson. Load: "
-    "work without the swaps between jobs, as a share of the time.",
+    f"Simulation: the router's own queue, with a simulated clock. Still {STILL} s, clip {CLIP} s, swap "
+    f"{SWAP} s, story of {SCENES} scenes {SECONDS['story']} s; max_wait {MAX_WAIT} s; arrivals are Poisson. "
+    "Load: work without the swaps between jobs, as a share of the time.",
     "Of the jobs " + ", ".join(f"{share:.0%} are {PLURAL[kind]}" for kind, share in SHARES.items()) + ".",
 ]
 
@@ -78,7 +78,7 @@ def measure_server(count: int, progress: Progress) -> Section:
 
 
 def serve(studio: Studio, arrivals: list[Arrival], max_wait: float) -> dict[str, Cell]:
-    """Every job in a thread of its own, as a back end has them."""
+    """Submits every job from a thread of its own, as a back end does."""
     jobs, router = Jobs(studio.comfy, studio.server.workspace), Router(max_wait)
     make = {"still": jobs.still, "clip": jobs.clip, "story": lambda seed: jobs.stories(1, 2, seed)}
     graphs = [make[arrival.kind](number) for number, arrival in enumerate(arrivals)]
@@ -108,7 +108,7 @@ def serve(studio: Studio, arrivals: list[Arrival], max_wait: float) -> dict[str,
 
 
 def measure_simulation(count: int, progress: Progress) -> Section:
-    """The same jobs at the same times, at loads which the server can bear and cannot."""
+    """The same jobs at the same times, at loads that the server can and cannot handle."""
     section = Section(f"Simulation, {count} jobs")
     mean = sum(share * SECONDS[kind] for kind, share in SHARES.items())
     for load in LOADS:
@@ -120,7 +120,7 @@ def measure_simulation(count: int, progress: Progress) -> Section:
 
 
 def simulate(arrivals: list[Arrival], max_wait: float) -> dict[str, Cell]:
-    """The jobs on a server that works as long as there are any, in the order of the router's queue."""
+    """Runs the jobs one after the other, in the order of the router's queue."""
     queue, now, arrived, switches, loaded = JobQueue(max_wait), 0.0, 0, 0, frozenset[str]()
     waiting: dict[int, float] = {}
     waits: list[float] = []
@@ -144,9 +144,9 @@ def simulate(arrivals: list[Arrival], max_wait: float) -> dict[str, Cell]:
             if older > job:
                 break
             waiting[older] += seconds
-    found = {"mean wait": statistics.mean(waits), "95% wait": statistics.quantiles(waits, n=20)[-1]}
-    found |= {"longest wait": max(waits), "longest passed over": passed_over, "total": now}
-    return {"switches": switches, **{name: round(value) for name, value in found.items()}}
+    row = {"mean wait": statistics.mean(waits), "95% wait": statistics.quantiles(waits, n=20)[-1]}
+    row |= {"longest wait": max(waits), "longest passed over": passed_over, "total": now}
+    return {"switches": switches, **{name: round(value) for name, value in row.items()}}
 
 
 def draw(count: int, gap: float, seed: int) -> list[Arrival]:

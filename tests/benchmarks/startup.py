@@ -32,7 +32,7 @@ def run(quick: bool) -> Report:
         progress(f"round {number}")
         rounds.append({"ComfyUI alone answers": _alone(), **_worker()})
     names = list(rounds[0])
-    alone, *steps = (median(one[name] for one in rounds[1:]) for name in names)
+    alone, *steps = (median(durations[name] for durations in rounds[1:]) for name in names)
     rows: list[dict[str, Cell]] = [
         {"step": name, "seconds": round(seconds, 2), "of ComfyUI alone": round(seconds / alone, 2)}
         for name, seconds in zip(names, [alone, *steps], strict=True)
@@ -66,11 +66,11 @@ def _worker() -> dict[str, float]:
                 port = _port_of(process.pid)
                 return bool(port)
 
-            found = {"ComfyUI is started": _when(started, began)}
-            found["ComfyUI answers"] = _when(lambda: _answers(port), began)
-            found["the first job is taken"] = _when(lambda: job.status != "IN_QUEUE", began)
-            found["its result is there (a draft's picture)"] = _when(lambda: job.status == "COMPLETED", began)
-        return found
+            seconds = {"ComfyUI is started": _when(started, began)}
+            seconds["ComfyUI answers"] = _when(lambda: _answers(port), began)
+            seconds["the first job is taken"] = _when(lambda: job.status != "IN_QUEUE", began)
+            seconds["its result is there (a draft's still)"] = _when(lambda: job.status == "COMPLETED", began)
+        return seconds
 
 
 @contextmanager
@@ -83,8 +83,8 @@ def _process(command: list[str]) -> Iterator[float]:
             kill(process)
 
 
-def _when(true: Callable[[], Any], began: float) -> float:
-    while not true():
+def _when(condition: Callable[[], Any], began: float) -> float:
+    while not condition():
         if time.monotonic() > began + 300:
             raise RuntimeError("It does not start.")
         threading.Event().wait(0.02)

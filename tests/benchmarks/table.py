@@ -1,4 +1,4 @@
-"""How a benchmark shows what it found: as text for people, as JSON for machines."""
+"""How a benchmark shows its results: as text for people, as JSON for machines."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Section:
 
 @dataclass
 class Report:
-    """What a benchmark found, with footnotes that say how to read it."""
+    """A benchmark's results, with notes on how to read them."""
 
     title: str
     sections: list[Section]
@@ -46,9 +46,9 @@ class Report:
 
     def json(self) -> str:
         """One object: `title`, `sections` (rows by title), `notes`."""
-        found: dict[str, Any] = {"title": self.title, "notes": self.notes}
-        found["sections"] = {section.title: section.rows for section in self.sections}
-        return json.dumps(found, indent=2)
+        report: dict[str, Any] = {"title": self.title, "notes": self.notes}
+        report["sections"] = {section.title: section.rows for section in self.sections}
+        return json.dumps(report, indent=2)
 
 
 class Progress:

@@ -43,17 +43,17 @@ NOTES = [
     "Memory: the greatest resident size of ComfyUI's process, in MB, while it makes one clip at "
     "{memory_size}x{memory_size} and {steps} steps; a fresh process for each column, and a first clip of two "
     "chunks, not counted, that loads all models. The slope is that of least squares.",
-    "The node makes 80n - 3 pictures in n chunks; the chain 80n + 1 - n, as in its template.",
+    "The node makes 80n - 3 frames in n chunks; the chain 80n + 1 - n, as in its template.",
     "The chain samples KSampler's `simple` sigmas with ComfyUI's uni_pc_bh2, the node the official ones with "
     "the official UniPC: as many model calls.",
-    "The chain decodes all latents at the end, encodes no picture but the reference (once a chunk), and "
+    "The chain decodes all latents at the end, encodes no image but the reference (once a chunk), and "
     "writes x264 at crf 23. The node decodes each chunk, and writes BT.709 at crf 16 while the next one "
     "is sampled.",
     "Continuity `reencode` (and `node`, if it has no such input) is the official one: it decodes each "
-    "chunk behind its motion, 39 latents for 20, and encodes 73 pictures again. `latent` does neither.",
+    "chunk behind its motion, 39 latents for 20, and encodes 73 frames again. `latent` does neither.",
     "With tiny weights and {steps} steps the VAE weighs far more against sampling, which both sides share, "
     "than with the real ones.",
-    "|v-a|, |v-r|: between the ends of picture and sound, picture and recording, in ms; a picture is 62.5.",
+    "|v-a|, |v-r|: between the ends of video and audio, video and recording, in ms; a frame is 62.5.",
 ]
 
 
@@ -103,7 +103,7 @@ def measure_time(bench: Bench, plan: Plan, kinds: list[str], progress: Progress)
             wall, cpu = dict.fromkeys(kinds, float("inf")), dict.fromkeys(kinds, float("inf"))
             for repeat in range(repeats := max(1, min(plan.repeats, 8 // chunks))):
                 progress(f"time: {size}x{size}, {chunks} chunks, run {repeat + 1} of {repeats}")
-                # In another order every time: what one leaves behind must not always fall to the same one.
+                # In another order every time, so what one leaves behind does not always affect the same one.
                 for kind in kinds[repeat % len(kinds) :] + kinds[: repeat % len(kinds)]:
                     clip = bench.render(kind, size, chunks, plan.steps)
                     wall[kind] = min(wall[kind], clip.wall / chunks)
@@ -138,7 +138,7 @@ def measure_memory(folder: Path, models: Path, plan: Plan, kinds: list[str], pro
 
 
 def measure_sync(bench: Bench, plan: Plan, progress: Progress) -> Section:
-    """Pictures, and how far the ends of picture, sound and recording are apart."""
+    """Frames, and how far the ends of video, audio and recording are apart."""
     section = Section("Sync")
     runs = [(bench.modes[0], seconds) for seconds in plan.seconds] + [(STOCK, plan.stock_seconds)]
     for kind, seconds in runs:
@@ -146,25 +146,27 @@ def measure_sync(bench: Bench, plan: Plan, progress: Progress) -> Section:
         samples = round(seconds * RATE)
         expected = -(-samples * FPS // RATE)
         chunks = -(-expected // CHUNK)
-        pictures, video, sound = ends(bench.render(kind, 64, chunks, plan.steps, seconds).path)
-        row: dict[str, Cell] = {"": kind, "seconds": f"{seconds:g}", "pictures": pictures}
-        row |= {"expected": expected, "|v-a| ms": 1000 * abs(video - sound)}
+        frames, video, audio = ends(bench.render(kind, 64, chunks, plan.steps, seconds).path)
+        row: dict[str, Cell] = {"": kind, "seconds": f"{seconds:g}", "pictures": frames}
+        row |= {"expected": expected, "|v-a| ms": 1000 * abs(video - audio)}
         section.rows.append(row | {"|v-r| ms": 1000 * abs(video - samples / RATE)})
     return section
 
 
 def ends(path: Path) -> tuple[int, float, float]:
-    """How many pictures a clip has, and the seconds at which its picture and its sound end."""
+    """How many frames a clip has, and the seconds at which its video and its audio end."""
     with av.open(str(path)) as clip:
-        pictures = [frame.time or 0.0 for frame in clip.decode(video=0)]
+        times = [frame.time or 0.0 for frame in clip.decode(video=0)]
     with av.open(str(path)) as clip:
-        sounds = [(frame.time or 0.0) + frame.samples / frame.sample_rate for frame in clip.decode(audio=0)]
-    return len(pictures), max(pictures) + 1 / FPS, max(sounds)
+        ends_of_audio = [
+            (frame.time or 0.0) + frame.samples / frame.sample_rate for frame in clip.decode(audio=0)
+        ]
+    return len(times), max(times) + 1 / FPS, max(ends_of_audio)
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """One clip: its file, and the seconds of time and of work that it took."""
+    """One clip: its file, and the wall and CPU seconds that it took."""
 
     path: Path
     wall: float
@@ -189,10 +191,10 @@ class Bench:
         self.process = Process(server.port)
 
     def render(self, kind: str, size: int, chunks: int, steps: int, seconds: float | None = None) -> Rendered:
-        """A clip of a recording that no run before had; without `seconds` as long as `chunks` chunks are.
+        """A clip of a recording that no earlier run had; without `seconds` as long as `chunks` chunks.
 
         Raises:
-            RuntimeError: ComfyUI failed, with its own words.
+            RuntimeError: ComfyUI failed; its message is in it.
         """
         run = next(self._runs)
         seconds = seconds or (CHUNK * chunks - 3) / FPS
@@ -203,7 +205,7 @@ class Bench:
         else:
             mode = {"continuity": kind} if "continuity" in self._defaults() else {}
             graph |= talking_video({**self._defaults(), **mode}, size, steps, run)
-        begun, worked = time.monotonic(), self.process.cpu_seconds()
+        started_at, cpu_before = time.monotonic(), self.process.cpu_seconds()
         path, failed = None, ""
         for event in self._comfy.run(graph):
             if isinstance(event, Failed):
@@ -213,28 +215,28 @@ class Bench:
                 path = self._server.output / item["subfolder"] / item["filename"]
         if path is None:
             raise RuntimeError(failed or self._server.log_tail())
-        return Rendered(path, time.monotonic() - begun, self.process.cpu_seconds() - worked)
+        return Rendered(path, time.monotonic() - started_at, self.process.cpu_seconds() - cpu_before)
 
     def _find(self, name: str) -> dict[str, Any] | None:
         spec = {**self._inputs.get("optional", {}), **self._inputs["required"]}.get(name)
         return spec[1] if spec and len(spec) > 1 else None
 
     def _defaults(self) -> dict[str, Any]:
-        # What the node asks for and this module does not know is left as the node proposes it.
-        found = {name: self._find(name) or {} for kind in self._inputs.values() for name in kind}
-        combos = {name: spec["options"][0] for name, spec in found.items() if spec.get("options")}
-        return combos | {name: spec["default"] for name, spec in found.items() if "default" in spec}
+        # Inputs that this module does not know keep the node's defaults.
+        specs = {name: self._find(name) or {} for kind in self._inputs.values() for name in kind}
+        combos = {name: spec["options"][0] for name, spec in specs.items() if spec.get("options")}
+        return combos | {name: spec["default"] for name, spec in specs.items() if "default" in spec}
 
 
 @contextmanager
 def started(workspace: Path, models: Path) -> Iterator[Bench]:
-    """A fresh server with the tiny models, a picture to talk, and the test-only pack that loads them."""
+    """A fresh server with the tiny models, a reference image, and the test-only pack that loads them."""
     for name in ("custom_nodes", "input"):
         (workspace / name).mkdir(parents=True)
     (workspace / "custom_nodes" / "tiny_pack").symlink_to(TINY_PACK, target_is_directory=True)
     shade = np.linspace(0, 255, 128, dtype=np.uint8)
-    picture = np.stack([*np.meshgrid(shade, shade), np.full((128, 128), 90, np.uint8)], axis=-1)
-    Image.fromarray(picture).save(workspace / "input" / "face.png")
+    image = np.stack([*np.meshgrid(shade, shade), np.full((128, 128), 90, np.uint8)], axis=-1)
+    Image.fromarray(image).save(workspace / "input" / "face.png")
     with Server(workspace, workspace / "output", models=models, extra_flags=CPU_FLAGS) as server:
         yield Bench(server)
 
@@ -292,7 +294,7 @@ def add_chain(graph: Graph, size: int, chunks: int, steps: int, seed: int) -> No
     graph["first"] = node("LatentCut", samples=last, dim="t", index=0, amount=1)
     graph["doubled"] = node("LatentConcat", samples1="@first", samples2=last, dim="t")
     graph["pictures"] = node("VAEDecode", samples="@doubled", vae="@vae")
-    # The template's "batch size", the number of chunks, is where its pictures begin.
+    # The template's "batch size", the number of chunks, is where its frames begin.
     graph["shown"] = node("ImageFromBatch", image="@pictures", batch_index=chunks, length=4096)
     graph["created"] = node("CreateVideo", images="@shown", fps=16.0, audio="@audio")
     graph["save"] = node("SaveVideo", video="@created", filename_prefix="clip", format="auto", codec="auto")

@@ -26,7 +26,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command(*arguments), capture_output=True, text=True, cwd=ROOT, timeout=300)
 
 
-def below(process: subprocess.Popen[str]) -> list[psutil.Process]:
+def descendants(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return psutil.Process(process.pid).children(recursive=True)
 
 
@@ -45,23 +45,23 @@ def test_render_starts_a_server_and_leaves_none(write_story: WriteStory, tmp_pat
     assert not any(str(tmp_path / "workspace") in text for text in commands)
 
 
-def test_ctrl_c_stops_everything_and_says_how_to_go_on(write_story: WriteStory, tmp_path: Path) -> None:
+def test_ctrl_c_stops_everything_and_says_how_to_resume(write_story: WriteStory, tmp_path: Path) -> None:
     story = write_story([60.0], "draft", video_settings={"resolution": "1280x720"})
     arguments = ("render", story, "--output", tmp_path / "out", "--workspace", tmp_path / "workspace")
     process = subprocess.Popen(command(*arguments), stderr=subprocess.PIPE, text=True, cwd=ROOT)
     deadline = time.monotonic() + 120
     while not list((tmp_path / "out").glob("tale/scene_1_img.png")) and time.monotonic() < deadline:
         time.sleep(0.1)
-    children = below(process)
+    children = descendants(process)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "the same command resumes" in said
+    assert "the same command resumes" in stderr
     psutil.wait_procs(children, timeout=10)
     assert not any(child.is_running() for child in children)
 
 
-def test_serve_is_on_loopback_with_the_flags_given(tmp_path: Path) -> None:
+def test_serve_listens_on_loopback_and_passes_the_flags_on(tmp_path: Path) -> None:
     arguments = ("serve", "--port", 0, "--workspace", tmp_path / "w", "--output", tmp_path / "o")
     process = subprocess.Popen(
         command(*arguments, "--", "--cpu", "--preview-method", "auto"),
@@ -71,7 +71,7 @@ def test_serve_is_on_loopback_with_the_flags_given(tmp_path: Path) -> None:
     )
     assert process.stderr
     line = next(line for line in process.stderr if "http://127.0.0.1:" in line)
-    comfy = next(child for child in below(process) if is_comfyui(child.cmdline()))
+    comfy = next(child for child in descendants(process) if is_comfyui(child.cmdline()))
     assert "--preview-method" in comfy.cmdline()
     listening = [c.laddr.ip for c in comfy.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
     assert set(listening) == {"127.0.0.1"}, line
@@ -79,7 +79,7 @@ def test_serve_is_on_loopback_with_the_flags_given(tmp_path: Path) -> None:
     process.communicate(timeout=60)
 
 
-def test_problems_of_several_stories_come_at_once(write_story: WriteStory, tmp_path: Path) -> None:
+def test_problems_of_several_stories_are_reported_together(write_story: WriteStory, tmp_path: Path) -> None:
     good = write_story([0.5], "draft").rename(tmp_path / "good.yaml")
     (tmp_path / "bad.yaml").write_text("scenes: [{id: one, prompt: x, audio: gone.mp3}]\nprofile: turbow\n")
     (tmp_path / "worse.yaml").write_text("scens: []\n")

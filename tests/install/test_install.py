@@ -1,4 +1,4 @@
-"""install.sh, run for real: its errors, and a whole set-up with tiny local wheels for the real ones."""
+"""install.sh, run for real: its errors, and a whole set-up with tiny local wheels instead of real ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_set_up_makes_an_environment_and_a_whole_comfyui(tiny: Path) -> None:
     assert not (tiny / ".venv/install.log").exists()
 
 
-def test_a_comfyui_that_was_here_is_kept(tiny: Path) -> None:
+def test_an_existing_comfyui_is_kept(tiny: Path) -> None:
     assert (tiny / "ComfyUI.old-1/models/mine.safetensors").read_text() == "mine"
     assert not (tiny / "ComfyUI/models").exists()
 
@@ -64,13 +64,13 @@ def test_test_adds_the_test_packages_and_passes_arguments_and_the_exit_status(
     assert again.stdout == "pytest []\n"
 
 
-def test_a_package_that_is_nowhere_is_named(tiny: Path, offline: dict[str, str]) -> None:
+def test_a_package_that_no_index_has_is_named(tiny: Path, offline: dict[str, str]) -> None:
     project, stamp = tiny / "pyproject.toml", tiny / ".venv/story-studio.stamp"
     text, stamped = project.read_text(), stamp.read_text()
     project.write_text(text.replace('["tiny_run"]', '["tiny_run", "tiny_missing==7"]'))
     try:
-        said = refusal(run(tiny / "install.sh", env=offline))
-        assert "cannot get the package tiny_missing==7: the index has none for this machine" in said
+        error = refusal(run(tiny / "install.sh", env=offline))
+        assert "cannot get the package tiny_missing==7: the index has none for this machine" in error
         log = (tiny / ".venv/install.log").read_text()
         assert "No matching distribution found for tiny_missing==7" in log and log.count("\n") <= 2000
         # An unfinished set-up is never taken for a finished one.
@@ -80,7 +80,7 @@ def test_a_package_that_is_nowhere_is_named(tiny: Path, offline: dict[str, str])
         stamp.write_text(stamped)
 
 
-def test_comfyui_that_cannot_be_had_leaves_the_old_one_alone(tiny: Path, offline: dict[str, str]) -> None:
+def test_a_failed_download_of_comfyui_keeps_the_old_one(tiny: Path, offline: dict[str, str]) -> None:
     script = tiny / "install.sh"
     text = script.read_text()
     script.write_text(PINNED_HASH.sub("0" * 64, text))
@@ -97,7 +97,7 @@ def test_comfyui_that_cannot_be_had_leaves_the_old_one_alone(tiny: Path, offline
     assert run(script, "--check").returncode == 0
 
 
-def test_one_at_a_time(copy: Path) -> None:
+def test_only_one_runs_at_a_time(copy: Path) -> None:
     if shutil.which("flock") is None:
         pytest.skip("there is no flock")
     held = os.open(copy, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""The node pack in a ComfyUI of its own: linked, started with, and gone without a trace."""
+"""The node pack in another ComfyUI: linked, loaded, and removed without a trace."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FLAGS = ("--cpu", "--quick-test-for-ci", "--disable-api-nodes", "--database-url"
 
 @pytest.fixture
 def second(tmp_path: Path) -> Path:
-    """Another ComfyUI: this one's files as links, with folders of its own for what it works with."""
+    """Another ComfyUI: links to this one's files, with its own folders for models, inputs and outputs."""
     folder = tmp_path / "second"
     folder.mkdir()
     own = ("custom_nodes", "input", "models", "output", "temp", "user")
@@ -30,12 +30,12 @@ def second(tmp_path: Path) -> Path:
 
 
 def tree(folder: Path) -> set[str]:
-    """All that is in a folder, but for what ComfyUI itself writes: `input`, `user`, `temp`, and caches."""
+    """All files in a folder, except what ComfyUI itself writes: `input`, `user`, `temp`, and caches."""
     paths = {path.relative_to(folder) for path in folder.rglob("*")}
     return {str(path) for path in paths if not {"input", "user", "temp", "__pycache__"} & set(path.parts)}
 
 
-def test_it_starts_with_the_pack_and_the_pack_leaves_without_a_trace(second: Path) -> None:
+def test_it_starts_with_the_pack_and_the_pack_is_removed_without_a_trace(second: Path) -> None:
     before, pack = tree(second), tree(PACK)
     done = run(ROOT / "install.sh", "--into", str(second))
     assert done.returncode == 0, done.stderr

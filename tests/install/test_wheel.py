@@ -25,7 +25,7 @@ def pip(*words: str | Path) -> None:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy: setuptools leaves a folder behind where it builds."""
+    """The wheel, built from a copy, because setuptools leaves a folder behind where it builds."""
     copy, wheels = tmp_path_factory.mktemp("checkout"), tmp_path_factory.mktemp("wheels")
     for name in ("pyproject.toml", "LICENSE"):
         shutil.copy(ROOT / name, copy)
@@ -43,7 +43,7 @@ def story_studio(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv.create(folder, symlinks=True)
     pip("--python", folder / "bin" / "python", "install", "--no-deps", "--no-index", wheel)
     (site,) = folder.glob("lib/python3*/site-packages")
-    # A path in a .pth file, whose own .pth files, such as the project's, are not read.
+    # In a folder that a .pth file adds, other .pth files, such as the project's, are not read.
     (site / "packages.pth").write_text(sysconfig.get_paths()["purelib"])
     return folder / "bin" / "story-studio"
 
@@ -72,7 +72,7 @@ def test_help_is_there(story_studio: Path, tmp_path: Path) -> None:
     assert done.returncode == 0 and "render stories into films" in done.stdout, done
 
 
-def test_the_doctor_says_where_comfyui_is_named(story_studio: Path, tmp_path: Path) -> None:
+def test_the_doctor_says_how_to_name_comfyui(story_studio: Path, tmp_path: Path) -> None:
     done = run(story_studio, "doctor", folder=tmp_path)
     assert done.returncode == 1, done
     assert f"not in {tmp_path / 'ComfyUI'}" in done.stdout

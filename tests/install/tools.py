@@ -47,7 +47,7 @@ def run(
 
 
 def refusal(done: subprocess.CompletedProcess[str]) -> str:
-    """The one sentence with which it stopped."""
+    """The single sentence of its error."""
     assert done.returncode == 1, done
     lines = done.stderr.splitlines()
     assert len(lines) == 1, done.stderr
@@ -69,9 +69,8 @@ def checkout(folder: Path) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, target)
     write(folder / "driver/__init__.py", "")
-    write(folder / "driver/cli/__init__.py", "")
     write(
-        folder / "driver/cli/main.py",
+        folder / "driver/cli.py",
         "import os\nimport sys\nfrom pathlib import Path\n\n\n"
         "def main() -> None:\n"
         "    print('driver', *sys.argv[1:])\n"
@@ -79,7 +78,7 @@ def checkout(folder: Path) -> Path:
         "    film.parent.mkdir(parents=True, exist_ok=True)\n"
         "    film.write_text('with ' + os.environ.get('COMFYUI_DIR', 'ComfyUI'))\n",
     )
-    write(folder / "driver/__main__.py", "from driver.cli.main import main\n\nmain()\n")
+    write(folder / "driver/__main__.py", "from driver.cli import main\n\nmain()\n")
     write(folder / "custom_nodes/story_studio/__init__.py", "")
     return folder
 
@@ -109,7 +108,7 @@ def small_disk(megabytes: int) -> Iterator[Path]:
 
 
 def path_without(program: str, folder: Path) -> str:
-    """A PATH with all of the system's programs but this one and what begins like it."""
+    """A PATH with all of the system's programs except this one and those whose names begin with it."""
     folder.mkdir()
     for place in ("/bin", "/usr/bin"):
         for tool in Path(place).iterdir():
@@ -122,11 +121,13 @@ def git(folder: Path, *args: str) -> str:
     """Runs git in a folder, whatever the user's own settings are."""
     if shutil.which("git") is None:
         pytest.skip("there is no git")
-    who = {f"GIT_{role}_{what}": "test" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    identity = {
+        f"GIT_{role}_{what}": "test" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+    }
     settings = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
     ours = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     done = subprocess.run(
-        ["git", *args], cwd=folder, env=ours | who | settings, capture_output=True, text=True, check=True
+        ["git", *args], cwd=folder, env=ours | identity | settings, capture_output=True, text=True, check=True
     )
     return done.stdout.strip()
 
@@ -168,8 +169,8 @@ def setuptools_wheel(folder: Path) -> None:
 
 
 def versions(folder: Path) -> dict[str, str]:
-    found = folder.glob(".venv/lib/python3*/site-packages/*.dist-info")
-    return dict(path.name.removesuffix(".dist-info").split("-", 1) for path in found)
+    folders = folder.glob(".venv/lib/python3*/site-packages/*.dist-info")
+    return dict(path.name.removesuffix(".dist-info").split("-", 1) for path in folders)
 
 
 def packages(folder: Path) -> set[str]:

@@ -1,4 +1,4 @@
-"""What is kept, what a render would make anew and why, and how an earlier take is chosen again."""
+"""What a render would reuse, what it would make and why, and how an earlier take is chosen again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from driver.cli.main import main
+from driver.cli import main
 from driver.terminal import OK
 from tests.studio import Studio
 from tests.voices import write_voice
@@ -20,18 +20,18 @@ WriteStory = Callable[..., Path]
 
 
 @pytest.fixture
-def told(
+def rendered(
     studio: Studio,
     write_story: WriteStory,
     capsys: pytest.CaptureFixture[str],
     request: pytest.FixtureRequest,
 ) -> Any:
-    """A rendered two-scene story, and ways to change it, render it and ask what that would do."""
+    """A rendered story of two scenes, which tests change, render again and dry-run."""
     project = request.node.name.replace("[", "-").rstrip("]")[-60:].strip("_-")
-    return Told(write_story([0.5, 0.4], project_id=project), studio, capsys)
+    return RenderedStory(write_story([0.5, 0.4], project_id=project), studio, capsys)
 
 
-class Told:
+class RenderedStory:
     def __init__(self, path: Path, studio: Studio, capsys: pytest.CaptureFixture[str]):
         self.path, self.studio, self.output, self._capsys = path, studio, studio.server.output, capsys
         self.story = yaml.safe_load(path.read_text())
@@ -47,7 +47,7 @@ class Told:
         return json.loads((self.output / self.story["project_id"] / "manifest.json").read_text())
 
     def render(self) -> list[str]:
-        """Renders it; which models sampled."""
+        """Renders it, and returns which models sampled."""
         self._write()
         self.studio.samples()
         assert self.studio.render(self.path, self.output) == OK
@@ -69,41 +69,41 @@ REUSED = [f"scene_{number} {kind}: reused" for kind in ("still", "clip") for num
 STILL, CLIP = "Lumina2", "WAN22_S2V"
 
 
-def test_what_is_rendered_would_be_reused(told: Told) -> None:
-    assert told.forecast() == [*REUSED, "film: reused"]
-    assert told.render() == []
-    scenes = told.manifest["scenes"]
+def test_what_is_rendered_would_be_reused(rendered: RenderedStory) -> None:
+    assert rendered.forecast() == [*REUSED, "film: reused"]
+    assert rendered.render() == []
+    scenes = rendered.manifest["scenes"]
     assert all(scene[kind]["reused"] for scene in scenes for kind in ("still", "clip"))
-    assert told.manifest["film"]["reused"]
+    assert rendered.manifest["film"]["reused"]
 
 
-def test_a_changed_prompt_is_named_and_makes_its_own_parts(told: Told) -> None:
-    told.scenes[1]["prompt"] = "A ship at night"
-    assert told.forecast() == [
+def test_a_changed_prompt_is_named_and_affects_only_its_scene(rendered: RenderedStory) -> None:
+    rendered.scenes[1]["prompt"] = "A ship at night"
+    assert rendered.forecast() == [
         REUSED[0],
         "scene_2 still: made, prompt (Scene 2 -> A ship at night)",
         REUSED[2],
         "scene_2 clip: made, its still changed",
         "film: made, new clips: scene_2",
     ]
-    assert told.render() == [STILL, CLIP]
-    assert told.forecast() == [*REUSED, "film: reused"]
+    assert rendered.render() == [STILL, CLIP]
+    assert rendered.forecast() == [*REUSED, "film: reused"]
 
 
-def test_another_language_keeps_every_still(told: Told, tmp_path: Path) -> None:
-    for number, scene in enumerate(told.scenes, start=1):
+def test_another_language_keeps_every_still(rendered: RenderedStory, tmp_path: Path) -> None:
+    for number, scene in enumerate(rendered.scenes, start=1):
         scene["audio"] = write_voice(tmp_path / f"other_{number}.wav", 0.6, 220).name
-    stills, clips, film = (lines := told.forecast())[:2], lines[2:4], lines[4]
+    stills, clips, film = (lines := rendered.forecast())[:2], lines[2:4], lines[4]
     assert stills == REUSED[:2]
     assert all(": made, audio (story_studio/" in line for line in clips)
     assert film == "film: made, new clips: scene_1, scene_2"
-    assert told.render() == [CLIP, CLIP]
+    assert rendered.render() == [CLIP, CLIP]
 
 
-def test_another_seed_or_setting_is_named(told: Told) -> None:
-    told.scenes[0]["seed"] = 7
-    told.story["video_settings"]["cfg"] = 2.0
-    lines = told.forecast()
+def test_another_seed_or_setting_is_named(rendered: RenderedStory) -> None:
+    rendered.scenes[0]["seed"] = 7
+    rendered.story["video_settings"]["cfg"] = 2.0
+    lines = rendered.forecast()
     assert lines[0].startswith("scene_1 still: made, seed (") and lines[0].endswith("-> 7)")
     assert lines[1] == REUSED[1]
     assert lines[2].startswith("scene_1 clip: made, its still changed; cfg (4.5 -> 2.0), seed (")
@@ -111,43 +111,45 @@ def test_another_seed_or_setting_is_named(told: Told) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "made"), [("seed", [STILL, CLIP]), ("audio", [CLIP]), ("image", [CLIP]), ("text", [])]
+    ("change", "sampled"), [("seed", [STILL, CLIP]), ("audio", [CLIP]), ("image", [CLIP]), ("text", [])]
 )
-def test_a_scene_s_change_makes_its_own_parts_alone(
-    told: Told, change: str, made: list[str], tmp_path: Path
+def test_a_change_affects_only_its_scene(
+    rendered: RenderedStory, change: str, sampled: list[str], tmp_path: Path
 ) -> None:
     Image.new("RGB", (64, 64), "teal").save(tmp_path / "own.png")
     write_voice(tmp_path / "other.wav", 0.6, 220)
     values = {"seed": 7, "audio": "other.wav", "image": "own.png", "text": "Something else is said."}
-    told.scenes[1][change] = values[change]
-    lines = told.forecast()
+    rendered.scenes[1][change] = values[change]
+    lines = rendered.forecast()
     assert lines[0] == REUSED[0] and lines[2] == REUSED[2]
-    assert sum(": made" in line for line in lines[1:4]) == len({*made, "own"} if change == "image" else made)
+    assert sum(": made" in line for line in lines[1:4]) == len(
+        {*sampled, "own"} if change == "image" else sampled
+    )
     assert lines[4].startswith("film: made")
-    assert told.render() == made
+    assert rendered.render() == sampled
 
 
 @pytest.mark.parametrize("change", ["order", "join"])
-def test_order_and_film_settings_make_only_the_film(told: Told, change: str) -> None:
+def test_order_and_film_settings_affect_only_the_film(rendered: RenderedStory, change: str) -> None:
     if change == "order":
-        told.scenes.reverse()
+        rendered.scenes.reverse()
     else:
-        told.story["film"] = {"join": "crossfade"}
-    lines = told.forecast()
+        rendered.story["film"] = {"join": "crossfade"}
+    lines = rendered.forecast()
     assert sorted(lines[:4]) == sorted(REUSED)
     assert lines[4].startswith(
         "film: made, " + ("scenes (" if change == "order" else "join (cut -> crossfade)")
     )
-    assert told.render() == []
+    assert rendered.render() == []
 
 
-def test_a_new_scene_and_a_lost_file_are_said(told: Told) -> None:
-    (path,) = (told.output / "story_studio" / "clips").glob(
-        f"*.{told.manifest['scenes'][0]['clip']['key']}.mp4"
+def test_a_new_scene_and_a_lost_file_are_reported(rendered: RenderedStory) -> None:
+    (path,) = (rendered.output / "story_studio" / "clips").glob(
+        f"*.{rendered.manifest['scenes'][0]['clip']['key']}.mp4"
     )
     path.unlink()
-    told.scenes.append({**told.scenes[1], "id": "scene_3"})
-    lines = told.forecast()
+    rendered.scenes.append({**rendered.scenes[1], "id": "scene_3"})
+    lines = rendered.forecast()
     assert lines[3:] == [
         "scene_1 clip: made, its file is gone",
         "scene_2 clip: reused",
@@ -157,51 +159,51 @@ def test_a_new_scene_and_a_lost_file_are_said(told: Told) -> None:
 
 
 def test_an_earlier_take_is_kept_and_can_be_chosen_again(
-    told: Told, capsys: pytest.CaptureFixture[str]
+    rendered: RenderedStory, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = told.manifest["scenes"][0]
-    told.scenes[0]["seed"] = 8
-    told.render()
-    after = told.manifest["scenes"][0]
+    before = rendered.manifest["scenes"][0]
+    rendered.scenes[0]["seed"] = 8
+    rendered.render()
+    after = rendered.manifest["scenes"][0]
     assert after["still"]["key"] != before["still"]["key"]
     capsys.readouterr()
-    assert main(["takes", "--output", str(told.output)]) == OK
+    assert main(["takes", "--output", str(rendered.output)]) == OK
     listed = {line.split()[1]: line for line in capsys.readouterr().out.splitlines()}
-    assert f"used by {told.story['project_id']}" in listed[after["still"]["key"]]
+    assert f"used by {rendered.story['project_id']}" in listed[after["still"]["key"]]
     assert "not used" in listed[before["still"]["key"]]
     assert "seed 8, prompt Scene 1" in listed[after["still"]["key"]]
-    told.scenes[0] |= {"still_take": before["still"]["key"], "clip_take": before["clip"]["key"]}
-    assert told.render() == []
-    chosen = told.manifest["scenes"][0]
+    rendered.scenes[0] |= {"still_take": before["still"]["key"], "clip_take": before["clip"]["key"]}
+    assert rendered.render() == []
+    chosen = rendered.manifest["scenes"][0]
     assert [chosen[kind]["sha256"] for kind in ("still", "clip")] == [
         before[kind]["sha256"] for kind in ("still", "clip")
     ]
-    # That still alone, with the seed that is now the clip's, is another picture to talk: its clip is made.
-    del told.scenes[0]["clip_take"]
-    assert told.render() == [CLIP]
+    # No clip was rendered from that still with the seed that the clip has now, so one is rendered.
+    del rendered.scenes[0]["clip_take"]
+    assert rendered.render() == [CLIP]
 
 
-def test_an_earlier_still_brings_back_the_clip_that_was_made_from_it(told: Told) -> None:
-    before = told.manifest["scenes"][0]
-    told.scenes[0]["prompt"] = "A ship at night"
-    assert told.render() == [STILL, CLIP]
-    told.scenes[0]["still_take"] = before["still"]["key"]
-    assert told.forecast()[:4] == REUSED
-    assert told.render() == []
-    assert told.manifest["scenes"][0]["clip"]["key"] == before["clip"]["key"]
+def test_an_earlier_still_brings_back_its_clip(rendered: RenderedStory) -> None:
+    before = rendered.manifest["scenes"][0]
+    rendered.scenes[0]["prompt"] = "A ship at night"
+    assert rendered.render() == [STILL, CLIP]
+    rendered.scenes[0]["still_take"] = before["still"]["key"]
+    assert rendered.forecast()[:4] == REUSED
+    assert rendered.render() == []
+    assert rendered.manifest["scenes"][0]["clip"]["key"] == before["clip"]["key"]
 
 
-def test_choosing_the_still_that_would_be_made_changes_nothing(told: Told) -> None:
-    told.scenes[0]["still_take"] = told.manifest["scenes"][0]["still"]["key"]
-    assert told.forecast() == [*REUSED, "film: reused"]
-    assert told.render() == []
+def test_choosing_the_still_that_would_be_made_changes_nothing(rendered: RenderedStory) -> None:
+    rendered.scenes[0]["still_take"] = rendered.manifest["scenes"][0]["still"]["key"]
+    assert rendered.forecast() == [*REUSED, "film: reused"]
+    assert rendered.render() == []
 
 
-def test_a_take_that_is_not_there_is_said(told: Told) -> None:
-    told.scenes[0]["clip_take"] = "0" * 24
-    told._write()
-    assert told.studio.render(told.path, told.output) != OK
-    assert "There is no take '000000000000000000000000'" in told.manifest["scenes"][0]["error"]
+def test_a_missing_take_is_reported(rendered: RenderedStory) -> None:
+    rendered.scenes[0]["clip_take"] = "0" * 24
+    rendered._write()
+    assert rendered.studio.render(rendered.path, rendered.output) != OK
+    assert "There is no take '000000000000000000000000'" in rendered.manifest["scenes"][0]["error"]
 
 
 def test_pruning_keeps_what_the_last_renders_use(
@@ -217,13 +219,13 @@ def test_pruning_keeps_what_the_last_renders_use(
     assert [len(list((store / kind).iterdir())) for kind in ("stills", "clips", "films", "sheets")] == [2] * 4
     capsys.readouterr()
     assert main(["takes", "--prune", "--output", str(output)]) == OK
-    said = capsys.readouterr()
-    assert said.out.count("not used") == 4
-    assert "8 files; 4 (" in said.err
+    captured = capsys.readouterr()
+    assert captured.out.count("not used") == 4
+    assert "8 files; 4 (" in captured.err
     assert [len(list((store / kind).iterdir())) for kind in ("stills", "clips", "films", "sheets")] == [1] * 4
     assert main(["render", str(path), *arguments, "--dry-run"]) == OK
     assert "tale: 0 stills, 0 clips and 0 film would be made." in capsys.readouterr().out
-    # Forgotten on purpose, everything is made anew, and is the same.
+    # With --fresh everything is rendered again, with the same result.
     film = (output / "tale" / "film.mp4").read_bytes()
     assert main(["render", str(path), *arguments, "--fresh"]) == OK
     manifest = json.loads((output / "tale" / "manifest.json").read_text())

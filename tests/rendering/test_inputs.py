@@ -1,4 +1,4 @@
-"""Recordings and pictures are proven by decoding before anything is rendered."""
+"""Recordings and images are decoded before anything is rendered."""
 
 from __future__ import annotations
 
@@ -35,13 +35,15 @@ def convert(source: Path, target: Path, *options: str) -> Path:
         (".wav", ("-ac", "6", "-ar", "48000")),
     ],
 )
-def test_recordings_of_all_kinds_are_measured(suffix: str, options: tuple[str, ...], tmp_path: Path) -> None:
+def test_recordings_of_all_formats_are_measured(
+    suffix: str, options: tuple[str, ...], tmp_path: Path
+) -> None:
     source = write_voice(tmp_path / "source.wav", 1.5)
-    found = inputs.read_recording(convert(source, tmp_path / f"voice{suffix}", *options))
-    assert found.seconds == pytest.approx(1.5, abs=0.06)
+    recording = inputs.read_recording(convert(source, tmp_path / f"voice{suffix}", *options))
+    assert recording.seconds == pytest.approx(1.5, abs=0.06)
 
 
-def test_everything_that_is_wrong_comes_at_once(tmp_path: Path) -> None:
+def test_all_problems_are_reported_together(tmp_path: Path) -> None:
     (tmp_path / "text.mp3").write_text("this is no sound")
     write_voice(tmp_path / "short.wav", 0.1)
     _silent(tmp_path / "silent.wav")
@@ -55,16 +57,16 @@ def test_everything_that_is_wrong_comes_at_once(tmp_path: Path) -> None:
     scenes.append({"id": "picture", "image": "broken.png", "audio": "source.wav"})
     with pytest.raises(Problems) as caught:
         inputs.gather(schema.parse({"scenes": scenes}), tmp_path, tmp_path)
-    found = {problem.where: problem.what for problem in caught.value.problems}
-    assert "does not exist" in found["scenes[0].audio"]
-    assert "cannot be read as audio" in found["scenes[1].audio"]
-    assert "at least 0.2 s" in found["scenes[2].audio"]
-    assert "is silent" in found["scenes[3].audio"]
-    assert "cannot be read as audio" in found["scenes[4].audio"]
-    assert "no audio in it" in found["scenes[5].audio"] or "cannot be read" in found["scenes[5].audio"]
-    assert "is 8-bit audio" in found["scenes[6].audio"]
-    assert "cannot be read as an image" in found["scenes[7].image"]
-    assert len(found) == 8
+    problems = {problem.where: problem.what for problem in caught.value.problems}
+    assert "does not exist" in problems["scenes[0].audio"]
+    assert "cannot be read as audio" in problems["scenes[1].audio"]
+    assert "at least 0.2 s" in problems["scenes[2].audio"]
+    assert "is silent" in problems["scenes[3].audio"]
+    assert "cannot be read as audio" in problems["scenes[4].audio"]
+    assert "no audio in it" in problems["scenes[5].audio"] or "cannot be read" in problems["scenes[5].audio"]
+    assert "is 8-bit audio" in problems["scenes[6].audio"]
+    assert "cannot be read as an image" in problems["scenes[7].image"]
+    assert len(problems) == 8
 
 
 def _silent(path: Path) -> None:
@@ -80,8 +82,8 @@ def test_inputs_belong_to_their_scenes(tmp_path: Path) -> None:
         {"id": "one", "prompt": "x", "audio": "a.wav"},
         {"id": "two", "image": "p.png", "audio": "b.wav"},
     ]
-    found = inputs.gather(schema.parse({"scenes": scenes}), tmp_path, tmp_path)
-    assert found["one"].recording.seconds == 0.5
-    assert found["one"].image is None
-    assert found["two"].recording.seconds == 0.7
-    assert found["two"].image and found["two"].image.path.name == "p.png"
+    gathered = inputs.gather(schema.parse({"scenes": scenes}), tmp_path, tmp_path)
+    assert gathered["one"].recording.seconds == 0.5
+    assert gathered["one"].image is None
+    assert gathered["two"].recording.seconds == 0.7
+    assert gathered["two"].image and gathered["two"].image.path.name == "p.png"

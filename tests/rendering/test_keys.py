@@ -1,4 +1,4 @@
-"""Keys of results stay: what an earlier version rendered, or another ComfyUI, is found again."""
+"""Keys of results are stable: results of earlier versions and of other ComfyUI versions are found again."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from driver.cli.main import main
-from driver.rendering.keys import predict
+from driver.cli import main
+from driver.rendering import dry_run
+from driver.rendering.keys import possible_keys
 from driver.rendering.prepare import prepare
 from story_studio.story.graph import build
 from story_studio.story.results import STORE, Kind
@@ -22,11 +23,11 @@ KEYS = {
     "standard": ("be24ad5960f01b2efd91acba", "a8995d507109a59295dd9fc7"),
     "quality": ("b19397bef5bd48aae3dc6646", "c2307fecd7ab034340fcc013"),
 }
-"""As version 0.1.0 made them on ComfyUI 0.3.75."""
+"""As version 0.1.0 computed them on ComfyUI 0.3.75."""
 
 
 def write_exact_voice(path: Path) -> None:
-    """A fifth of a second, the same to the byte on every machine."""
+    """Writes a fifth of a second that is the same, byte for byte, on every machine."""
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, 16_000, 0, "NONE", ""))
         samples = (n * 257 % 20_011 - 10_000 for n in range(3200))
@@ -59,7 +60,7 @@ RECIPE = {
         "_meta": {"title": "$still"},
     },
 }
-"""It links an input that no shipped recipe links, so that its keys differ from version 0.1.0's."""
+"""It links an input that no shipped recipe links, so its keys differ from version 0.1.0's."""
 
 
 def test_a_dry_run_finds_the_results_of_version_0_1_0(
@@ -70,11 +71,11 @@ def test_a_dry_run_finds_the_results_of_version_0_1_0(
     (plan,) = prepare([story], None, tmp_path)
     graph = build([plan])
     (still,) = graph.stills.values()
-    key = predict(graph, plan.contents)[still]
-    earlier = predict(graph, plan.contents, lambda _, found: found != key)[still]
-    assert earlier != key
+    _, earlier = possible_keys(graph, plan.contents)[still]
     store = tmp_path / "films" / STORE / Kind.STILL.folder
     store.mkdir(parents=True)
     (store / Kind.STILL.file_name("tale_scene_1", earlier)).touch()
     assert main(["render", str(story), "--dry-run", "--output", str(tmp_path / "films")]) == 0
     assert "scene_1 still: reused" in capsys.readouterr().out
+    (forecast,) = dry_run.forecast([plan], tmp_path / "films")
+    assert dry_run.forget([forecast], tmp_path / "films") == 1 and not list(store.iterdir())

@@ -1,6 +1,6 @@
 """What happens when something breaks: the server dies or hangs, memory or disk runs out, a scene is refused.
 
-A story whose server breaks has one of its own, as a user's; its pictures pass a node that makes the trouble.
+A story that breaks its server has a server of its own, as a user has; its stills pass through a failing node.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import psutil
 import pytest
 import yaml
 
-from driver.cli.main import main
+from driver.cli import main
 from driver.comfy import prompt
 from driver.paths import ROOT
 from driver.rendering.prepare import RenderPlan
@@ -35,7 +35,7 @@ WriteStory = Callable[..., Path]
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
-    """A workspace with the node that makes trouble."""
+    """A workspace with the node that fails."""
     packs = tmp_path / "workspace" / "custom_nodes"
     packs.mkdir(parents=True)
     (packs / "tiny_pack").symlink_to(TINY_PACK, target_is_directory=True)
@@ -43,15 +43,15 @@ def workspace(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def troubled(write_story: WriteStory, tmp_path: Path) -> Callable[..., Path]:
-    """A draft story of two scenes; the picture of the first one has the trouble that its prompt names."""
+def failing_story(write_story: WriteStory, tmp_path: Path) -> Callable[..., Path]:
+    """Writes a draft story of two scenes; the still of the first fails in the way that its prompt names."""
 
     def write(trouble: str, **more: Any) -> Path:
-        template = json.loads((FOLDER / "title_card_still.json").read_text())
-        troubles = {"image": ["6", 0], "message": str(tmp_path / "happened"), "when": ["1", 0]}
-        template["90"] = {"class_type": "TestRaise", "inputs": troubles}
-        template["7"]["inputs"]["images"] = ["90", 0]
-        (tmp_path / "own.json").write_text(json.dumps(template))
+        recipe = json.loads((FOLDER / "title_card_still.json").read_text())
+        inputs = {"image": ["6", 0], "message": str(tmp_path / "happened"), "when": ["1", 0]}
+        recipe["90"] = {"class_type": "TestRaise", "inputs": inputs}
+        recipe["7"]["inputs"]["images"] = ["90", 0]
+        (tmp_path / "own.json").write_text(json.dumps(recipe))
         path = write_story([0.5, 0.5], "draft", image_settings={"workflow": "own.json"}, **more)
         story = yaml.safe_load(path.read_text())
         story["scenes"][0]["prompt"] = trouble
@@ -61,11 +61,11 @@ def troubled(write_story: WriteStory, tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def go(story: Path, workspace: Path, output: Path) -> int:
+def render(story: Path, workspace: Path, output: Path) -> int:
     return main(["render", str(story), "--workspace", str(workspace), "--output", str(output)])
 
 
-def found(output: Path) -> dict[str, Any]:
+def read_manifest(output: Path) -> dict[str, Any]:
     return json.loads((output / "tale" / "manifest.json").read_text())
 
 
@@ -83,19 +83,19 @@ def small_disk(folder: Path, options: str = "rw") -> Iterator[Path]:
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size=2m,{options}", "tmpfs", str(folder)]
     if subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("mounting a small disk needs the right to mount")
+        pytest.skip("mounting a small disk needs permission to mount")
     try:
         yield folder
     finally:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_scene_that_kills_the_server_is_given_up(
-    troubled: Any, workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_scene_that_kills_the_server_is_skipped(
+    failing_story: Any, workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    story = troubled("die", film={"partial": True})
-    assert go(story, workspace, tmp_path / "out") == PARTIAL
-    manifest = found(tmp_path / "out")
+    story = failing_story("die", film={"partial": True})
+    assert render(story, workspace, tmp_path / "out") == PARTIAL
+    manifest = read_manifest(tmp_path / "out")
     assert manifest["status"] == "partial"
     assert "It happened twice" in manifest["scenes"][0]["error"]
     assert manifest["scenes"][1]["clip"]["file"] == "scene_2_video.mp4"
@@ -103,11 +103,11 @@ def test_a_scene_that_kills_the_server_is_given_up(
     assert capsys.readouterr().err.count("Restarting it") == 2
 
 
-def test_a_server_that_always_dies_is_given_up(
-    troubled: Any, workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_render_whose_server_always_dies_fails(
+    failing_story: Any, workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Both scenes have the same picture, so that none of them alone is to blame."""
-    path = troubled("die")
+    """Both scenes share one still, so neither of them alone is to blame."""
+    path = failing_story("die")
     story = yaml.safe_load(path.read_text())
     for scene in story["scenes"]:
         scene |= {"prompt": "die", "seed": 1, "title": "The end"}
@@ -118,26 +118,26 @@ def test_a_server_that_always_dies_is_given_up(
         (store / name).touch()
     manifest.parent.mkdir()
     manifest.write_text(json.dumps({"scenes": [{"still": {"key": "a" * 24}}], "film": {"key": "b" * 24}}))
-    assert go(path, workspace, tmp_path / "out") == FAILED
-    said = " ".join(capsys.readouterr().err.split())
-    assert said.count("Restarting it") == 3
-    assert "while working on the graph, 4 times in a row; what is finished is kept." in said
-    assert found(tmp_path / "out")["status"] == "failed"
-    # What the last complete render used is not taken for unused by one that got nowhere.
+    assert render(path, workspace, tmp_path / "out") == FAILED
+    stderr = " ".join(capsys.readouterr().err.split())
+    assert stderr.count("Restarting it") == 3
+    assert "while working on the graph, 4 times in a row; what is finished is kept." in stderr
+    assert read_manifest(tmp_path / "out")["status"] == "failed"
+    # A render that got nowhere does not make the last complete render's results unused.
     assert main(["takes", "--prune", "--output", str(tmp_path / "out")]) == OK
     assert sorted(path.name[2] for path in store.glob("*/x.*")) == ["a", "b"]
 
 
-def test_a_server_that_hangs_is_found_with_its_stacks_and_started_again(
-    troubled: Any,
+def test_a_server_that_hangs_logs_its_stacks_and_is_restarted(
+    failing_story: Any,
     workspace: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    # Long enough for a busy machine: what comes after the restart must not be taken for hung.
+    # Long enough for a busy machine: the restarted server must not count as hung.
     monkeypatch.setattr(prompt, "QUIET_SECONDS", 15.0)
-    assert go(troubled("hang once"), workspace, tmp_path / "out") == OK
+    assert render(failing_story("hang once"), workspace, tmp_path / "out") == OK
     assert "ComfyUI hung while working on scene_1" in " ".join(capsys.readouterr().err.split())
     log = (workspace / "server.log.1").read_text()
     assert "tiny_pack/__init__.py" in log
@@ -147,23 +147,23 @@ def test_a_server_that_hangs_is_found_with_its_stacks_and_started_again(
 
 
 @pytest.mark.parametrize(("trouble", "status"), [("starve once", OK), ("starve", PARTIAL)])
-def test_a_scene_without_memory_is_tried_once_more(
+def test_a_scene_that_runs_out_of_memory_is_retried_once(
     trouble: str,
     status: int,
-    troubled: Any,
+    failing_story: Any,
     studio: Studio,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert studio.render(troubled(trouble), tmp_path / "out") == status
+    assert studio.render(failing_story(trouble), tmp_path / "out") == status
     assert capsys.readouterr().err.count("scene_1 ran out of memory: it is tried once more") == 1
-    scenes = found(tmp_path / "out")["scenes"]
+    scenes = read_manifest(tmp_path / "out")["scenes"]
     assert ("error" in scenes[0]) == (status == PARTIAL)
     assert "clip" in scenes[1]
 
 
-def test_a_scene_that_the_server_refuses_costs_only_itself(
-    troubled: Any, studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_scene_that_the_server_refuses_affects_no_other(
+    failing_story: Any, studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first scene's recording is gone from ComfyUI's input folder before the graph is submitted."""
     upload = RenderPlan.upload
@@ -173,15 +173,13 @@ def test_a_scene_that_the_server_refuses_costs_only_itself(
         (studio.server.workspace / "input" / plan.files["scene_1"].audio).unlink()
 
     monkeypatch.setattr(RenderPlan, "upload", lose)
-    assert studio.render(troubled("a quiet room"), tmp_path / "out") == PARTIAL
-    scenes = found(tmp_path / "out")["scenes"]
+    assert studio.render(failing_story("a quiet room"), tmp_path / "out") == PARTIAL
+    scenes = read_manifest(tmp_path / "out")["scenes"]
     assert "Invalid audio file" in scenes[0]["error"]
     assert "clip" in scenes[1]
 
 
-def test_a_driver_that_is_killed_goes_on_where_it_was(
-    write_story: WriteStory, workspace: Path, tmp_path: Path
-) -> None:
+def test_a_killed_driver_resumes(write_story: WriteStory, workspace: Path, tmp_path: Path) -> None:
     story = write_story([20.0, 20.0, 20.0], "draft", video_settings={"resolution": "480p"})
     arguments = ["render", str(story), "--workspace", str(workspace), "--output", str(tmp_path / "out")]
     process = subprocess.Popen([sys.executable, "-m", "driver", *arguments], cwd=ROOT)
@@ -196,46 +194,47 @@ def test_a_driver_that_is_killed_goes_on_where_it_was(
     while comfyui_of(workspace) and time.monotonic() < end:
         time.sleep(0.05)
     assert main(arguments) == OK
-    scenes = found(tmp_path / "out")["scenes"]
+    scenes = read_manifest(tmp_path / "out")["scenes"]
     assert scenes[0]["clip"]["reused"]
     assert not scenes[2]["clip"]["reused"]
 
 
 def test_a_server_that_dies_is_restarted_and_no_other_render_comes_between(
-    troubled: Any, workspace: Path, studio: Studio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    failing_story: Any, workspace: Path, studio: Studio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    story = troubled("hang once")
-    first = threading.Thread(target=go, args=(story, workspace, tmp_path / "out"))
+    story = failing_story("hang once")
+    first = threading.Thread(target=render, args=(story, workspace, tmp_path / "out"))
     first.start()
     end = time.monotonic() + 120
     while not (tmp_path / "happened").exists() and time.monotonic() < end:
         time.sleep(0.05)
-    assert go(story, tmp_path / "workspace", tmp_path / "out") == FAILED
-    said = " ".join(capsys.readouterr().err.split())
-    assert "Another render of tale writes to" in said
+    assert render(story, tmp_path / "workspace", tmp_path / "out") == FAILED
+    stderr = " ".join(capsys.readouterr().err.split())
+    assert "Another render of tale writes to" in stderr
     process = comfyui_of(workspace)
     assert process
     os.kill(process.pid, signal.SIGKILL)
     first.join(120)
-    said += " ".join(capsys.readouterr().err.split())
-    assert "ComfyUI exited unexpectedly (killed by SIGKILL) while working on scene_1" in said
-    assert "Restarting it (1 of 3): what is finished is kept." in said
-    assert found(tmp_path / "out")["status"] == "complete"
-    assert "killed by SIGKILL" in found(tmp_path / "out")["warnings"][0]
-    # The trouble is over: an undisturbed render, from nothing, makes the same film.
+    stderr += " ".join(capsys.readouterr().err.split())
+    assert "ComfyUI exited unexpectedly (killed by SIGKILL) while working on scene_1" in stderr
+    assert "Restarting it (1 of 3): what is finished is kept." in stderr
+    assert read_manifest(tmp_path / "out")["status"] == "complete"
+    assert "killed by SIGKILL" in read_manifest(tmp_path / "out")["warnings"][0]
+    # The node fails only once: an undisturbed render, from scratch, makes the same film.
     assert studio.render(story, tmp_path / "other") == OK
-    assert not found(tmp_path / "other")["scenes"][0]["clip"]["reused"]
+    assert not read_manifest(tmp_path / "other")["scenes"][0]["clip"]["reused"]
     films = [(tmp_path / name / "tale" / "film.mp4").read_bytes() for name in ("out", "other")]
     assert films[0] == films[1]
 
 
 def test_two_stories_of_the_same_scenes_share_a_folder(write_story: WriteStory, tmp_path: Path) -> None:
     """Two commands at once, each with its own server, make the same stills and clips."""
-    one = write_story([0.5, 0.4], "draft").rename(tmp_path / "one.yaml")
-    two = write_story([0.5, 0.4], "draft", project_id="other")
+    tale = write_story([0.5, 0.4], "draft").rename(tmp_path / "one.yaml")
+    other = write_story([0.5, 0.4], "draft", project_id="other")
     arguments = ["--output", str(tmp_path / "out"), "--workspace"]
     commands = [
-        ["render", str(story), *arguments, str(tmp_path / f"workspace_{story.stem}")] for story in (one, two)
+        ["render", str(story), *arguments, str(tmp_path / f"workspace_{story.stem}")]
+        for story in (tale, other)
     ]
     running = [subprocess.Popen([sys.executable, "-m", "driver", *command], cwd=ROOT) for command in commands]
     assert [process.wait(120) for process in running] == [OK, OK]
@@ -244,43 +243,43 @@ def test_two_stories_of_the_same_scenes_share_a_folder(write_story: WriteStory, 
         manifest = json.loads((tmp_path / "out" / project / "manifest.json").read_text())
         keys.append([scene["clip"]["key"] for scene in manifest["scenes"]])
     assert keys[0] == keys[1]
-    # Whoever was late found what the other had made, or put the same in its place.
+    # The slower command reused the other's results, or replaced them with identical ones.
     assert not list((tmp_path / "out" / "story_studio").glob("*/.*"))
 
 
 def test_a_folder_that_cannot_be_written_is_named_before_anything_starts(
-    troubled: Any, workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    failing_story: Any, workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
-    assert go(troubled("a quiet room"), workspace, tmp_path / "file" / "out") == FAILED
+    assert render(failing_story("a quiet room"), workspace, tmp_path / "file" / "out") == FAILED
     with small_disk(tmp_path / "disk", "ro"):
-        assert go(troubled("a quiet room"), workspace, tmp_path / "disk") == FAILED
-    said = " ".join(capsys.readouterr().err.split())
-    assert "cannot be written to (Not a directory): choose another folder with --output." in said
-    assert "cannot be written to (Read-only file system): choose another folder with --output." in said
+        assert render(failing_story("a quiet room"), workspace, tmp_path / "disk") == FAILED
+    stderr = " ".join(capsys.readouterr().err.split())
+    assert "cannot be written to (Not a directory): choose another folder with --output." in stderr
+    assert "cannot be written to (Read-only file system): choose another folder with --output." in stderr
     assert not (workspace / "server.log").exists()
 
 
-def test_a_full_disk_is_said_and_nothing_is_lost(
-    troubled: Any, workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_full_disk_is_reported_and_nothing_is_lost(
+    failing_story: Any, workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with small_disk(tmp_path / "disk") as disk:
         filler = disk / "filler"
         filler.write_bytes(bytes(2**21 - 150_000))
-        story = troubled("a quiet room")
-        assert go(story, workspace, disk / "out") == FAILED
-        said = " ".join(capsys.readouterr().err.split())
-        assert "full" in said
-        assert "same command again" in said
+        story = failing_story("a quiet room")
+        assert render(story, workspace, disk / "out") == FAILED
+        stderr = " ".join(capsys.readouterr().err.split())
+        assert "full" in stderr
+        assert "same command again" in stderr
         filler.unlink()
-        assert go(story, workspace, disk / "out") == OK
+        assert render(story, workspace, disk / "out") == OK
 
 
 def test_the_clock_may_jump(
-    troubled: Any, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    failing_story: Any, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now, jumps = time.time, iter(range(10**9))
     monkeypatch.setattr(time, "time", lambda: now() + (-1) ** next(jumps) * 86_400)
-    assert go(troubled("a quiet room"), workspace, tmp_path / "out") == OK
-    # Off by none of the jumps, which are a day each.
-    assert 0 < found(tmp_path / "out")["seconds"]["total"] < 43_200
+    assert render(failing_story("a quiet room"), workspace, tmp_path / "out") == OK
+    # It includes none of the jumps, which are a day each.
+    assert 0 < read_manifest(tmp_path / "out")["seconds"]["total"] < 43_200

@@ -1,4 +1,4 @@
-"""Whole stories through the real server, the real nodes and the shipped templates."""
+"""Whole stories through the real server, the real nodes and the shipped recipes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 import requests
 import yaml
 
-from driver.cli.main import main
+from driver.cli import main
 from driver.comfy.events import Finished
 from driver.terminal import FAILED, OK, PARTIAL
 from story_studio.media.probe import probe
@@ -30,7 +30,7 @@ WriteStory = Callable[..., Path]
 
 @pytest.fixture(scope="module")
 def first(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """A three-scene story of the profile `standard`, rendered once, with what the server did for it."""
+    """A three-scene story of the profile `standard`, rendered once, with the server's records of it."""
     folder = tmp_path_factory.mktemp("first")
     scenes = [
         {
@@ -77,7 +77,7 @@ def test_the_film_has_every_scene_in_full(first: dict[str, Any]) -> None:
     assert info.metadata["title"] == "The first story"
 
 
-def test_the_film_is_for_the_web_and_is_seen_and_heard(first: dict[str, Any]) -> None:
+def test_the_film_plays_on_the_web_and_is_neither_black_nor_silent(first: dict[str, Any]) -> None:
     path = first["output"] / "film.mp4"
     data = path.read_bytes()
     assert data.index(b"moov") < data.index(b"mdat")
@@ -85,10 +85,10 @@ def test_the_film_is_for_the_web_and_is_seen_and_heard(first: dict[str, Any]) ->
         video, audio = film.streams.video[0], film.streams.audio[0]
         assert (video.codec.canonical_name, video.pix_fmt) == ("h264", "yuv420p")
         assert audio.codec.canonical_name == "aac"
-        pictures = [frame.to_ndarray(format="gray") for frame in film.decode(video)]
-    assert len(pictures) == round(probe(path).video_seconds * 16)
-    assert all(picture.mean() > 20 and picture.std() > 3 for picture in pictures)
-    assert any(np.abs(a.astype(int) - b).mean() > 0.5 for a, b in zip(pictures, pictures[1:], strict=False))
+        frames = [frame.to_ndarray(format="gray") for frame in film.decode(video)]
+    assert len(frames) == round(probe(path).video_seconds * 16)
+    assert all(frame.mean() > 20 and frame.std() > 3 for frame in frames)
+    assert any(np.abs(a.astype(int) - b).mean() > 0.5 for a, b in zip(frames, frames[1:], strict=False))
     with av.open(str(path)) as film:
         sound = np.concatenate([frame.to_ndarray()[0] for frame in film.decode(audio=0)])
     for start in (0.1, 1.3, 6.7):
@@ -107,10 +107,10 @@ def test_each_model_file_is_read_once(first: dict[str, Any]) -> None:
         "wav2vec2_large_english_fp16.safetensors": 1,
     }
     assert first["manifest"]["model_loads"] == files
-    # Hidden loading: the clips' models come in a thread, beside the prompt's own.
+    # The clips' models are loaded in the background, in another thread than the prompt's.
     threads = {load["thread"] for load in first["loads"] if load["file"].startswith("wan2.2")}
     assert threads.isdisjoint(load["thread"] for load in first["loads"] if load["file"].startswith("z_image"))
-    # Their reading begins before the last still, and what is left of the wait is told.
+    # Reading starts before the last still is sampled, and the wait that remains is reported.
     last_still = max(sample["time"] for sample in first["samples"] if sample["kind"] == "Lumina2")
     assert next(load["time"] for load in first["loads"] if load["file"].startswith("wan2.2")) < last_still
     assert 0 < first["manifest"]["seconds"]["between"] < first["manifest"]["seconds"]["total"]
@@ -122,13 +122,13 @@ def test_all_stills_come_before_all_clips(first: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["stills", "clips"])
-def test_everything_comes_in_the_order_of_the_story(kind: str, first: dict[str, Any], studio: Studio) -> None:
+def test_results_are_made_in_the_order_of_the_story(kind: str, first: dict[str, Any], studio: Studio) -> None:
     folder = studio.server.output / "story_studio" / kind
     times = [next(folder.glob(f"first_scene_{n}.*")).stat().st_mtime_ns for n in (1, 2, 3)]
     assert times == sorted(times)
 
 
-def test_the_manifest_tells_what_was_made(first: dict[str, Any]) -> None:
+def test_the_manifest_describes_the_results(first: dict[str, Any]) -> None:
     manifest, output = first["manifest"], first["output"]
     assert (manifest["status"], manifest["profile"]) == ("complete", "standard")
     for scene, seconds in zip(manifest["scenes"], VOICES, strict=True):
@@ -146,7 +146,7 @@ def test_the_manifest_tells_what_was_made(first: dict[str, Any]) -> None:
     assert phases["stills"] + phases["clips"] + phases["films"] <= phases["total"] + 0.1
 
 
-def test_the_same_story_again_makes_nothing(first: dict[str, Any], studio: Studio) -> None:
+def test_an_unchanged_story_renders_nothing(first: dict[str, Any], studio: Studio) -> None:
     studio.comfy.free()
     studio.loads()
     studio.samples()
@@ -159,7 +159,7 @@ def test_the_same_story_again_makes_nothing(first: dict[str, Any], studio: Studi
     assert all(scene["still"]["reused"] and scene["clip"]["reused"] for scene in manifest["scenes"])
 
 
-def test_one_changed_prompt_makes_one_still_and_one_clip(first: dict[str, Any], studio: Studio) -> None:
+def test_one_changed_prompt_renders_one_still_and_one_clip(first: dict[str, Any], studio: Studio) -> None:
     changed = json.loads(json.dumps(first["story"]))
     changed["scenes"][2]["prompt"] = "A keeper on the roof"
     path = first["path"].with_name("changed.yaml")
@@ -171,11 +171,11 @@ def test_one_changed_prompt_makes_one_still_and_one_clip(first: dict[str, Any], 
     assert [scene["clip"]["reused"] for scene in manifest["scenes"]] == [True, True, False]
 
 
-def test_another_order_makes_only_the_film(first: dict[str, Any], studio: Studio) -> None:
-    turned = json.loads(json.dumps(first["story"]))
-    turned["scenes"].reverse()
+def test_another_order_renders_only_the_film(first: dict[str, Any], studio: Studio) -> None:
+    reordered = json.loads(json.dumps(first["story"]))
+    reordered["scenes"].reverse()
     path = first["path"].with_name("turned.yaml")
-    path.write_text(yaml.safe_dump(turned))
+    path.write_text(yaml.safe_dump(reordered))
     studio.samples()
     assert studio.render(path, path.parent / "turned") == OK
     assert studio.samples() == []
@@ -189,16 +189,16 @@ def test_the_printed_graph_makes_the_same_film(
     assert main(["graph", str(first["path"]), "--server", studio.url]) == OK
     graph = json.loads(capsys.readouterr().out)
     body = {"prompt": graph, "client_id": "someone"}
-    answer = requests.post(f"{studio.url}/prompt", json=body, timeout=30).json()
-    assert answer["node_errors"] == {}
-    *_, finished = studio.comfy.follow(answer["prompt_id"], "someone")
+    response = requests.post(f"{studio.url}/prompt", json=body, timeout=30).json()
+    assert response["node_errors"] == {}
+    *_, finished = studio.comfy.follow(response["prompt_id"], "someone")
     assert isinstance(finished, Finished)
     film = next(node for node in graph if graph[node]["class_type"] == "StoryStudio_Film")
     path = studio.comfy.fetch(finished.outputs[film]["images"][0], first["path"].parent / "posted.mp4")
     assert path.read_bytes() == (first["output"] / "film.mp4").read_bytes()
 
 
-def test_the_printed_graph_puts_its_inputs_into_a_folder(
+def test_the_inputs_of_a_printed_graph_are_copied_into_a_folder(
     first: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["graph", str(first["path"]), "--inputs", str(tmp_path)]) == OK
@@ -220,7 +220,7 @@ def test_the_other_profiles(
 ) -> None:
     studio.comfy.free()
     studio.loads()
-    # Of a style of its own: a still that another test has rendered would be found again, and read no model.
+    # With its own style: a still that another test rendered would be reused, and no model read.
     story = write_story([0.5], profile, style="in charcoal")
     assert studio.render(story, tmp_path / "output") == OK
     assert files <= {load["file"] for load in studio.loads()}
@@ -230,10 +230,12 @@ def test_the_other_profiles(
 def test_several_stories_are_one_graph_with_one_swap(
     studio: Studio, write_story: WriteStory, tmp_path: Path
 ) -> None:
-    one = write_story([0.4, 0.3], style="in oil").rename(tmp_path / "one.yaml")
-    two = write_story([0.4], project_id="other", style="in ink")
+    tale = write_story([0.4, 0.3], style="in oil").rename(tmp_path / "one.yaml")
+    other = write_story([0.4], project_id="other", style="in ink")
     studio.samples()
-    status = main(["render", str(one), str(two), "--server", studio.url, "--output", str(tmp_path / "out")])
+    status = main(
+        ["render", str(tale), str(other), "--server", studio.url, "--output", str(tmp_path / "out")]
+    )
     assert status == OK
     kinds = [sample["kind"] for sample in studio.samples()]
     assert kinds == ["Lumina2"] * 3 + ["WAN22_S2V"] * 3
@@ -241,7 +243,7 @@ def test_several_stories_are_one_graph_with_one_swap(
     assert probe(tmp_path / "out" / "other" / "film.mp4").frames == 7
 
 
-def test_a_picture_of_ones_own_is_used(studio: Studio, write_story: WriteStory, tmp_path: Path) -> None:
+def test_a_scene_s_own_image_is_used(studio: Studio, write_story: WriteStory, tmp_path: Path) -> None:
     from PIL import Image
 
     Image.new("RGB", (256, 128), (200, 30, 30)).save(tmp_path / "own.png")
@@ -255,7 +257,7 @@ def test_a_picture_of_ones_own_is_used(studio: Studio, write_story: WriteStory, 
         assert still.getpixel((5, 5)) == (200, 30, 30)
 
 
-def test_drafts_say_that_they_are_drafts(studio: Studio, write_story: WriteStory, tmp_path: Path) -> None:
+def test_drafts_are_marked_as_drafts(studio: Studio, write_story: WriteStory, tmp_path: Path) -> None:
     from PIL import Image
 
     assert studio.render(write_story([0.5, 0.7], "draft"), tmp_path / "output") == OK
@@ -266,20 +268,20 @@ def test_drafts_say_that_they_are_drafts(studio: Studio, write_story: WriteStory
     assert probe(folder / "film.mp4").metadata["draft"] == "true"
 
 
-def test_a_scene_that_fails_costs_only_itself(
+def test_a_failure_affects_only_its_scene(
     studio: Studio,
     write_story: WriteStory,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The pictures of two scenes pass a node that raises at one of them."""
-    template = json.loads((FOLDER / "title_card_still.json").read_text())
-    template["90"] = {
+    """The stills of two scenes pass through a node that raises for one of them."""
+    recipe = json.loads((FOLDER / "title_card_still.json").read_text())
+    recipe["90"] = {
         "class_type": "TestRaise",
         "inputs": {"image": ["6", 0], "message": "the lamp went out", "when": ["1", 0]},
     }
-    template["7"]["inputs"]["images"] = ["90", 0]
-    (tmp_path / "own.json").write_text(json.dumps(template))
+    recipe["7"]["inputs"]["images"] = ["90", 0]
+    (tmp_path / "own.json").write_text(json.dumps(recipe))
     path = write_story([0.5, 0.5], "draft", image_settings={"workflow": "own.json"})
     story = yaml.safe_load(path.read_text())
     story["scenes"][0]["prompt"] = "fail here"
@@ -297,23 +299,23 @@ def test_a_scene_that_fails_costs_only_itself(
     assert probe(tmp_path / "output" / "tale" / "film.mp4").frames == 8
 
 
-def test_what_the_server_lacks_is_named_before_anything_is_rendered(
+def test_missing_nodes_and_models_are_named_before_anything_is_rendered(
     studio: Studio, write_story: WriteStory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    template = read_titled("z_image_turbo_still")
-    template["Z-Image"]["inputs"]["unet_name"] = "z_image_lost.safetensors"
-    template["Draw"]["class_type"] = "KSamplerr"
-    (tmp_path / "own.json").write_text(json.dumps(template))
+    recipe = read_titled("z_image_turbo_still")
+    recipe["Z-Image"]["inputs"]["unet_name"] = "z_image_lost.safetensors"
+    recipe["Draw"]["class_type"] = "KSamplerr"
+    (tmp_path / "own.json").write_text(json.dumps(recipe))
     path = write_story([0.5], "draft", image_settings={"workflow": "own.json"})
     studio.samples()
     assert studio.render(path, tmp_path / "output") == FAILED
-    said = capsys.readouterr().err
-    assert "KSamplerr" in said
-    assert "z_image_lost.safetensors" in said
+    stderr = capsys.readouterr().err
+    assert "KSamplerr" in stderr
+    assert "z_image_lost.safetensors" in stderr
     assert studio.samples() == []
     assert not (tmp_path / "output" / "tale").exists()
 
 
-def test_a_server_that_is_not_there(write_story: WriteStory, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_server_that_does_not_answer(write_story: WriteStory, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["render", str(write_story([0.5])), "--server", "http://127.0.0.1:9"]) == FAILED
     assert "does not answer" in capsys.readouterr().err

@@ -41,34 +41,38 @@ def test_it_is_the_driver_s_graph(studio: Studio) -> None:
         "two": graph.Files("story_studio/2.mp3", "story_studio/2.png"),
     }
     expected = graph.build([graph.Plan(story, load_profile("draft"), files)])
-    found = ask(studio, STORY, files=FILES).json()
-    assert found["prompt"] == expected.nodes
-    assert (found["title"], found["missing"], found["warnings"]) == ("The harbour", [], [])
-    titles, nodes = zip(*found["groups"], strict=True)
+    response = ask(studio, STORY, files=FILES).json()
+    assert response["prompt"] == expected.nodes
+    assert (response["title"], response["missing"], response["warnings"]) == ("The harbour", [], [])
+    titles, nodes = zip(*response["groups"], strict=True)
     assert titles == ("Models and settings", "one", "two", "Storyboard and film")
-    assert sorted(one for group in nodes for one in group) == sorted(expected.nodes)
+    assert sorted(node for group in nodes for node in group) == sorted(expected.nodes)
 
 
-def test_what_did_not_come_along_is_named_and_kept(studio: Studio) -> None:
-    found = ask(studio, STORY, files={"a/one.mp3": "1.mp3", "two.mp3": "2.mp3", "b/two.mp3": "3.mp3"}).json()
-    assert found["missing"] == ["photos/two.png"]
+def test_missing_files_are_named_and_kept(studio: Studio) -> None:
+    response = ask(
+        studio, STORY, files={"a/one.mp3": "1.mp3", "two.mp3": "2.mp3", "b/two.mp3": "3.mp3"}
+    ).json()
+    assert response["missing"] == ["photos/two.png"]
     loaded = {
-        key: one["inputs"] for key, one in found["prompt"].items() if one["class_type"].startswith("Load")
+        key: node["inputs"]
+        for key, node in response["prompt"].items()
+        if node["class_type"].startswith("Load")
     }
-    assert sorted(value for one in loaded.values() for value in one.values()) == [
+    assert sorted(value for inputs in loaded.values() for value in inputs.values()) == [
         *("1.mp3", "2.mp3", "photos/two.png")
     ]
 
 
-def test_a_template_of_its_own_comes_with_it(studio: Studio) -> None:
+def test_a_story_s_own_recipe_is_sent_with_it(studio: Studio) -> None:
     text = f"{STORY}\nimage_settings: {{workflow: looks/mine.json, steps: 3}}"
     missing = ask(studio, text)
     assert missing.json()["problems"] == [
         "harbour.yaml: looks/mine.json: is not there: drop it together with the story file."
     ]
-    own = json.loads((FOLDER / "z_image_turbo_still.json").read_text())
-    found = ask(studio, text, workflows={"looks/mine.json": json.dumps(own)}).json()
-    assert {"KSampler", "UNETLoader"} <= {node["class_type"] for node in found["prompt"].values()}
+    recipe = json.loads((FOLDER / "z_image_turbo_still.json").read_text())
+    response = ask(studio, text, workflows={"looks/mine.json": json.dumps(recipe)}).json()
+    assert {"KSampler", "UNETLoader"} <= {node["class_type"] for node in response["prompt"].values()}
     broken = ask(studio, text, workflows={"mine.json": "{}"})
     assert "needs one node titled $still" in broken.json()["problems"][0]
 
@@ -80,7 +84,7 @@ def test_a_shipped_recipe_is_found_where_version_0_1_0_had_it(studio: Studio) ->
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "messages"),
     [
         (
             "scenes: [{id: a b, prompt: x}]\nprofil: draft",
@@ -92,13 +96,13 @@ def test_a_shipped_recipe_is_found_where_version_0_1_0_had_it(studio: Studio) ->
         ("scenes: [{id: a, prompt: x, audio: a.wav}]\nprofile: drft", ["did you mean 'draft'?"]),
     ],
 )
-def test_everything_that_is_wrong_is_said(studio: Studio, text: str, said: list[str]) -> None:
+def test_all_problems_are_reported(studio: Studio, text: str, messages: list[str]) -> None:
     problems = "\n".join(ask(studio, text).json()["problems"])
-    assert all(one in problems for one in said), problems
+    assert all(message in problems for message in messages), problems
 
 
 @pytest.mark.parametrize("sent", ["", "[]", "{}", '{"name": 1, "text": "", "files": {}, "workflows": {}}'])
-def test_what_is_no_question_is_refused(studio: Studio, sent: str) -> None:
-    answer = requests.post(f"{studio.url}/story_studio/graph", data=sent, timeout=60)
-    assert answer.status_code == 400
-    assert answer.json() == {"problems": ["Send name, text, files, workflows as JSON."]}
+def test_invalid_requests_are_refused(studio: Studio, sent: str) -> None:
+    response = requests.post(f"{studio.url}/story_studio/graph", data=sent, timeout=60)
+    assert response.status_code == 400
+    assert response.json() == {"problems": ["Send name, text, files, workflows as JSON."]}

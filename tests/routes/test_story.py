@@ -30,12 +30,12 @@ scenes:
 
 def ask(studio: Studio, prompt: Any, route: str = "story", **more: Any) -> Any:
     body = {"prompt": prompt, "keys": {}, **more}
-    answer = requests.post(f"{studio.url}/story_studio/{route}", json=body, timeout=60)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+    response = requests.post(f"{studio.url}/story_studio/{route}", json=body, timeout=60)
+    assert response.status_code == 200, response.text
+    return response.json()
 
 
-def built(story: schema.Story) -> graph.Graph:
+def graph_of(story: schema.Story) -> graph.Graph:
     files = {scene.id: graph.Files(scene.audio, scene.image) for scene in story.scenes}
     return graph.build([graph.Plan(story, load_profile(story.profile), files)])
 
@@ -45,17 +45,17 @@ def built(story: schema.Story) -> graph.Graph:
 def test_it_is_the_reverse_of_the_driver_s_graph(studio: Studio, source: str, profile: str) -> None:
     text = (ROOT / "workflows" / "demo" / "story.yaml").read_text("utf-8") if source == "demo" else OWN
     story = schema.read(text, Path("story.yaml")).model_copy(update={"profile": profile})
-    before = built(story)
-    found = ask(studio, before.nodes)
-    assert found["name"] == f"{story.project_id}.json"
-    assert found["warnings"] == []
-    again = schema.read(found["text"], Path(found["name"]))
+    before = graph_of(story)
+    response = ask(studio, before.nodes)
+    assert response["name"] == f"{story.project_id}.json"
+    assert response["warnings"] == []
+    again = schema.read(response["text"], Path(response["name"]))
     assert (again.title, again.profile) == (story.title, profile)
-    assert built(again).nodes == before.nodes
+    assert graph_of(again).nodes == before.nodes
 
 
 def test_a_still_with_another_seed_than_its_clip_is_a_take(studio: Studio) -> None:
-    before = built(schema.read(OWN, Path("story.yaml")))
+    before = graph_of(schema.read(OWN, Path("story.yaml")))
     still = before.stills[graph.SceneId(0, "pier")]
     (seed,) = (
         node_id
@@ -70,7 +70,7 @@ def test_a_still_with_another_seed_than_its_clip_is_a_take(studio: Studio) -> No
         assert scene.get("still_take") == take
 
 
-def test_what_is_missing_is_said(studio: Studio) -> None:
+def test_missing_values_are_warnings(studio: Studio) -> None:
     nodes = {
         "1": {"class_type": "EmptyAudio", "inputs": {"duration": 1}},
         "2": {"class_type": "StoryStudio_TitleCard", "inputs": {"text": "A pier", "seed": 2**64 - 1}},
@@ -78,14 +78,14 @@ def test_what_is_missing_is_said(studio: Studio) -> None:
         "4": {"class_type": "StoryStudio_Animatic", "inputs": {"image": ["3", 0], "audio": ["1", 0]}},
         "5": {"class_type": "StoryStudio_Clip", "inputs": {"video": ["4", 0], "name": "one"}},
     }
-    found = ask(studio, nodes)
-    assert json.loads(found["text"]) == {
+    response = ask(studio, nodes)
+    assert json.loads(response["text"]) == {
         "project_id": "story",
         "profile": "draft",
         "film": False,
         "scenes": [{"id": "one", "prompt": "A pier", "seed": 2**64 - 1}],
     }
-    audio, seed = found["warnings"]
+    audio, seed = response["warnings"]
     assert audio.startswith("scenes[0].audio: is missing")
     assert seed.startswith("scenes[0].seed: ")
 
@@ -105,19 +105,19 @@ def test_what_is_missing_is_said(studio: Studio) -> None:
     ],
     ids=lambda body: body[:40],
 )
-def test_what_is_no_workflow_is_refused(studio: Studio, route: str, body: str) -> None:
+def test_anything_but_a_workflow_is_refused(studio: Studio, route: str, body: str) -> None:
     url = f"{studio.url}/story_studio/{route}"
-    answer = requests.post(url, data=body.encode("latin-1"), timeout=60)
-    assert answer.status_code == 400
-    (problem,) = answer.json()["problems"]
+    response = requests.post(url, data=body.encode("latin-1"), timeout=60)
+    assert response.status_code == 400
+    (problem,) = response.json()["problems"]
     assert "an API workflow" in problem
 
 
 @pytest.mark.parametrize("keys", [None, [], {"1": 2}, {"1": None}, "x"])
-def test_keys_that_are_none_are_refused(studio: Studio, keys: Any) -> None:
-    body = {"prompt": built(schema.read(OWN, Path("story.yaml"))).nodes, "keys": keys}
-    answer = requests.post(f"{studio.url}/story_studio/story", json=body, timeout=60)
-    assert answer.status_code == 400
+def test_invalid_keys_are_refused(studio: Studio, keys: Any) -> None:
+    body = {"prompt": graph_of(schema.read(OWN, Path("story.yaml"))).nodes, "keys": keys}
+    response = requests.post(f"{studio.url}/story_studio/story", json=body, timeout=60)
+    assert response.status_code == 400
 
 
 @pytest.mark.parametrize("route", ["story", "scenes", "graph", "takes"])
@@ -128,7 +128,7 @@ def test_an_encoding_that_does_not_exist_is_refused(studio: Studio, route: str) 
     assert requests.post(url, data=b"[" * 100_000, timeout=60).status_code == 400
 
 
-def test_a_workflow_without_scenes_is_no_story(studio: Studio) -> None:
+def test_a_workflow_without_scenes_is_not_a_story(studio: Studio) -> None:
     empty = {"1": {"class_type": "KSampler", "inputs": {}}}
     assert ask(studio, empty)["problems"] == [
         "The workflow has no Still and no Clip, so it has no scenes to save."
@@ -148,13 +148,13 @@ def entangled(size: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("route", ["story", "scenes"])
-def test_links_that_never_end_are_given_up(studio: Studio, route: str) -> None:
+def test_entangled_links_are_an_error(studio: Studio, route: str) -> None:
     (problem,) = ask(studio, entangled(60), route)["problems"]
     assert problem == "The workflow is too large, or its links too entangled, to be read."
 
 
 @pytest.mark.parametrize("route", ["story", "scenes", "takes"])
-def test_links_to_nowhere_in_circles_and_of_other_types_do_no_harm(studio: Studio, route: str) -> None:
+def test_dangling_circular_and_mistyped_links_do_no_harm(studio: Studio, route: str) -> None:
     kinds = ["Still", "Clip", "FilmScene", "Film", "Storyboard", "ContactSheet", "TitleCard", "Animatic"]
     names = [
         "image",
@@ -188,11 +188,13 @@ def test_links_to_nowhere_in_circles_and_of_other_types_do_no_harm(studio: Studi
 
 
 def test_scenes_are_as_the_panel_shows_them(studio: Studio) -> None:
-    before = built(schema.read(OWN, Path("story.yaml")))
+    before = graph_of(schema.read(OWN, Path("story.yaml")))
     pier, boat = graph.SceneId(0, "pier"), graph.SceneId(0, "boat")
     before.nodes[before.clips[boat]]["inputs"]["take"] = "b" * 24
-    found = ask(studio, before.nodes, "scenes")
-    shown = [{name: value for name, value in scene.items() if name != "seeds"} for scene in found["scenes"]]
+    response = ask(studio, before.nodes, "scenes")
+    shown = [
+        {name: value for name, value in scene.items() if name != "seeds"} for scene in response["scenes"]
+    ]
     assert shown == [
         {
             "id": f"{before.stills[scene]} {before.clips[scene]}",
@@ -209,19 +211,19 @@ def test_scenes_are_as_the_panel_shows_them(studio: Studio) -> None:
     ]
     seeds = [
         {part: seed and before.nodes[seed["id"]]["class_type"] for part, seed in scene["seeds"].items()}
-        for scene in found["scenes"]
+        for scene in response["scenes"]
     ]
     assert seeds == [
         {"still": "KSampler", "clip": "StoryStudio_TalkingVideo"},
         {"still": None, "clip": "StoryStudio_TalkingVideo"},
     ]
-    assert found["films"] == list(before.films.values())
+    assert response["films"] == list(before.films.values())
     scenes = [pier, boat]
-    owners = {node: (scenes[number], part) for node, (number, part) in found["owners"].items()}
+    owners = {node: (scenes[number], part) for node, (number, part) in response["owners"].items()}
     for node, owner in before.owners.items():
         if owner.phase in ("still", "clip") and node in owners:
             assert owners[node][0] == owner.scene
     assert owners[before.stills[pier]] == (pier, "still")
     assert owners[before.clips[pier]] == (pier, "clip")
-    assert next(node for node, one in before.nodes.items() if one["class_type"] == "UNETLoader") in owners
-    assert next(node for node, one in before.nodes.items() if "S2VModels" in one["class_type"]) not in owners
+    assert next(key for key, node in before.nodes.items() if node["class_type"] == "UNETLoader") in owners
+    assert next(key for key, node in before.nodes.items() if "S2VModels" in node["class_type"]) not in owners

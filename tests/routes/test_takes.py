@@ -1,4 +1,4 @@
-"""The route behind the storyboard panel: what a graph would find, and the takes with its nodes' names."""
+"""The route behind the storyboard panel: what a graph would reuse, and the takes of its nodes' names."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ def story(studio: Studio, name: str, seed: int, **still: str) -> dict[str, Any]:
     """A draft scene as an API workflow: its Still is node 2, its Clip node 5."""
     voice = write_voice(studio.server.workspace / "input" / "takes.wav", 0.3).name
     card = {"text": name, "heading": "", "width": 64, "height": 64, "seed": seed}
-    sound = {"audio": voice}
-    move = {"audio": ["3", 0], "image": ["2", 0], "width": 64, "height": 64, "seed": 1}
+    recording = {"audio": voice}
+    animatic = {"audio": ["3", 0], "image": ["2", 0], "width": 64, "height": 64, "seed": 1}
     return {
         "1": {"class_type": "StoryStudio_TitleCard", "inputs": card},
         "2": {"class_type": "StoryStudio_Still", "inputs": {"image": ["1", 0], "name": name, **still}},
-        "3": {"class_type": "LoadAudio", "inputs": sound},
-        "4": {"class_type": "StoryStudio_Animatic", "inputs": move},
+        "3": {"class_type": "LoadAudio", "inputs": recording},
+        "4": {"class_type": "StoryStudio_Animatic", "inputs": animatic},
         "5": {"class_type": "StoryStudio_Clip", "inputs": {"video": ["4", 0], "name": name}},
     }
 
 
 def ask(studio: Studio, prompt: Any) -> Any:
-    answer = requests.post(f"{studio.url}/story_studio/takes", json={"prompt": prompt}, timeout=30)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+    response = requests.post(f"{studio.url}/story_studio/takes", json={"prompt": prompt}, timeout=30)
+    assert response.status_code == 200, response.text
+    return response.json()
 
 
 def render(studio: Studio, prompt: dict[str, Any]) -> None:
@@ -47,26 +47,26 @@ def render(studio: Studio, prompt: dict[str, Any]) -> None:
 
 
 NONE: dict[str, Any] = {"file": None, "key": None, "takes": []}
-"""What the route says of a node without results."""
+"""The route's entry for a node without results."""
 
 
 def names(takes: list[dict[str, Any]]) -> list[str]:
     return [take["file"]["filename"] for take in takes]
 
 
-def test_nothing_is_found_before_and_everything_after(studio: Studio) -> None:
+def test_nothing_is_found_before_a_render_and_everything_after(studio: Studio) -> None:
     first, second = story(studio, "route", 1), story(studio, "route", 2)
     assert ask(studio, first) == {"2": NONE, "5": NONE}
     render(studio, first)
-    found = ask(studio, first)
+    results = ask(studio, first)
     for node, kind in (("2", "stills"), ("5", "clips")):
-        (take,) = found[node]["takes"]
-        assert (found[node]["file"], found[node]["key"]) == (take["file"], take["key"])
+        (take,) = results[node]["takes"]
+        assert (results[node]["file"], results[node]["key"]) == (take["file"], take["key"])
         assert (studio.server.output / "story_studio" / kind / take["file"]["filename"]).is_file()
         assert take["file"]["filename"].startswith(f"route.{take['key']}.")
         assert requests.get(f"{studio.url}/view", params=take["file"], timeout=30).status_code == 200
-    asked = ask(studio, second)
-    assert asked["2"]["file"] is None and asked["2"]["takes"] == found["2"]["takes"]
+    entries = ask(studio, second)
+    assert entries["2"]["file"] is None and entries["2"]["takes"] == results["2"]["takes"]
     render(studio, second)
     assert len(ask(studio, second)["5"]["takes"]) == 2
 
@@ -84,7 +84,7 @@ def test_takes_are_newest_first_and_one_can_be_chosen(studio: Studio) -> None:
 
 
 def linked(graph: dict[str, Any]) -> dict[str, Any]:
-    """The same graph with the constants of what makes its still and clip linked from primitive nodes."""
+    """The same graph with the constants of its still and clip linked from primitive nodes."""
     graph = copy.deepcopy(graph)
     for node_id in ("1", "4"):
         for name, value in graph[node_id]["inputs"].items():
@@ -96,15 +96,15 @@ def linked(graph: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("first", ["typed", "linked"])
-def test_a_linked_constant_finds_what_a_typed_one_made(studio: Studio, first: str) -> None:
+def test_linked_and_typed_constants_find_the_same_results(studio: Studio, first: str) -> None:
     typed = story(studio, f"linked {first}", 31)
     both = [typed, linked(typed)] if first == "typed" else [linked(typed), typed]
     render(studio, both[0])
-    found = [ask(studio, graph) for graph in both]
-    assert found[0] == found[1]
-    assert found[0]["2"]["file"] and found[0]["5"]["file"]
+    results = [ask(studio, graph) for graph in both]
+    assert results[0] == results[1]
+    assert results[0]["2"]["file"] and results[0]["5"]["file"]
     render(studio, both[1])
-    assert ask(studio, both[1]) == found[0]
+    assert ask(studio, both[1]) == results[0]
 
 
 def test_results_of_version_0_1_0_are_found(studio: Studio) -> None:
@@ -129,7 +129,7 @@ def test_results_of_version_0_1_0_are_found(studio: Studio) -> None:
 
 
 def known_of(node: dict[str, Any], sums: dict[str, str]) -> str:
-    """What ComfyUI knows of the file that a node reads."""
+    """What ComfyUI knows about the file that a node reads."""
     return json.dumps(
         [sums.get(node["inputs"].get("audio", ""), False) if node["class_type"] == "LoadAudio" else False]
     )
@@ -142,11 +142,11 @@ def test_a_name_reaches_no_other_file(studio: Studio, name: str) -> None:
 
 
 @pytest.mark.parametrize("take", ["../../x", "*", "0" * 24])
-def test_a_take_that_is_none_is_not_found(studio: Studio, take: str) -> None:
+def test_an_unknown_take_is_not_found(studio: Studio, take: str) -> None:
     assert ask(studio, story(studio, "none", 7, take=take))["2"]["file"] is None
 
 
-def test_what_is_no_take_is_not_listed(studio: Studio) -> None:
+def test_other_files_are_not_listed_as_takes(studio: Studio) -> None:
     folder: Path = studio.server.output / "story_studio" / "stills"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "strange.not-a-key.png").write_bytes(b"")
@@ -154,7 +154,7 @@ def test_what_is_no_take_is_not_listed(studio: Studio) -> None:
     assert ask(studio, story(studio, "strange", 8))["2"]["takes"] == []
 
 
-def test_a_graph_that_is_being_built_finds_nothing(studio: Studio) -> None:
+def test_an_unfinished_graph_finds_nothing(studio: Studio) -> None:
     graph = story(studio, "unfinished", 9)
     graph["3"]["inputs"]["audio"] = "not-there.wav"
     graph["4"]["inputs"]["image"] = ["77", 0]
@@ -165,7 +165,7 @@ def test_a_graph_that_is_being_built_finds_nothing(studio: Studio) -> None:
 @pytest.mark.parametrize(
     "body", ["", "[]", "{}", '{"prompt": 1}', '{"prompt": {"1": {}}}', '{"prompt": {"1": 2}}']
 )
-def test_what_is_no_workflow_is_refused(studio: Studio, body: str) -> None:
-    answer = requests.post(f"{studio.url}/story_studio/takes", data=body, timeout=30)
-    assert answer.status_code == 400
-    assert "API workflow" in answer.text
+def test_anything_but_a_workflow_is_refused(studio: Studio, body: str) -> None:
+    response = requests.post(f"{studio.url}/story_studio/takes", data=body, timeout=30)
+    assert response.status_code == 400
+    assert "API workflow" in response.text

@@ -53,7 +53,7 @@ def min_workers(platform: Platform) -> int:
 
 def test_a_job_has_its_input_and_limits(platform: Platform, endpoint: Endpoint) -> None:
     job = endpoint.submit(JOB, 90.5, 3600)
-    given = platform.jobs[job].given
+    given = platform.jobs[job].body
     assert given == {"input": JOB, "policy": {"executionTimeout": 90_500, "ttl": 3_600_000}}
     assert endpoint.status(job).status == "IN_QUEUE"
     assert endpoint.health()["jobs"]["inQueue"] == 1
@@ -259,13 +259,13 @@ def test_a_raise_whose_response_was_lost_is_undone(platform: Platform, endpoint:
     with endpoint.raised(1, ignore):
         pass
     platform.scales.clear()
-    meet = platform.meet
+    meet = platform.next_fault
 
     def lose(asked: str) -> int | None:
         # The response to PATCH is lost after it took effect.
         return meet(asked) or (1 if asked.startswith("PATCH") and not platform.scales else None)
 
-    platform.meet = lose
+    platform.next_fault = lose
     with endpoint.raised(1, ignore):
         assert min_workers(platform) == 1
     assert platform.scales == [1, 1, 0]

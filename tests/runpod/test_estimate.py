@@ -1,4 +1,4 @@
-"""What a story takes and costs: the seed's table, other settings, shares, the cap, and what was measured."""
+"""A story's time and cost: the specification's table, other settings, shards, the cap, measured figures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driver.cli.main import main
+from driver.cli import main
 from driver.rendering.manifest import Manifest
 from driver.runpod import estimate
 from story_studio.story.problems import Problems
@@ -20,14 +20,14 @@ from story_studio.story.schema import Story, parse
 
 A100, PRICE = "A100 80GB", 1.89
 CHUNK = 77 / 16
-"""Seconds of voice that fill a clip's first chunk, which the seed's video is taken for."""
+"""Seconds of voice that fill a clip's first chunk: the assumed length of the specification's video."""
 LOADED = {"wan2.2_s2v_14B_fp8_scaled.safetensors": 1}
 
 
-def seed_story(scenes: int = 10, *, pictures: bool = False, **more: Any) -> Story:
-    """The seed's batch request, with so many scenes; with pictures given, its request for a video."""
+def specified_story(scenes: int = 10, *, images: bool = False, **more: Any) -> Story:
+    """The specification's batch with this many scenes; with `images`, its request for a video."""
     entries = [
-        {"scene": number, "prompt": "A hero", "audio_url": "a.mp3"} | ({"image": "a.png"} if pictures else {})
+        {"scene": number, "prompt": "A hero", "audio_url": "a.mp3"} | ({"image": "a.png"} if images else {})
         for number in range(1, scenes + 1)
     ]
     settings = {
@@ -44,16 +44,18 @@ def quote(
 ) -> estimate.Quote:
     seconds = {scene.id: voice for scene in story.scenes}
     figures = figures or estimate.figures_for(story.profile, A100, [])
-    found = estimate.quotes(story, seconds, figures, PRICE, workers)
-    return next(one for one in found if (one.workers, one.cold) == (workers, cold))
+    options = estimate.quotes(story, seconds, figures, PRICE, workers)
+    return next(option for option in options if (option.workers, option.cold) == (workers, cold))
 
 
 def figures_from(*manifests: dict[str, Any]) -> estimate.Figures:
-    """The standard profile's figures, as these manifests give them."""
+    """The standard profile's figures, measured from these manifests."""
     return estimate.figures_for("standard", A100, map(Manifest.model_validate, manifests))
 
 
-def made_by(story: Story, seconds: dict[str, float], loads: dict[str, int], **more: Any) -> dict[str, Any]:
+def manifest_of(
+    story: Story, seconds: dict[str, float], loads: dict[str, int], **more: Any
+) -> dict[str, Any]:
     """A manifest of this story as a render writes it, each clip one chunk long."""
     film = {"file": "film.mp4", "reused": False, "seconds": CHUNK * len(story.scenes)}
     scenes = [
@@ -76,30 +78,30 @@ def made_by(story: Story, seconds: dict[str, float], loads: dict[str, int], **mo
 @pytest.mark.parametrize(
     ("story", "workers", "cold", "paid", "minutes", "cost"),
     [
-        (seed_story(1, pictures=True, film=False), 1, True, 900, 15, "0.47"),
-        (seed_story(1, pictures=True, film=False), 1, False, 120, 2, "0.06"),
-        (seed_story(film=False), 1, False, 1800, 30, "0.95"),
-        (seed_story(10, pictures=True, film=False), 10, True, 9000, 150, "4.73"),
+        (specified_story(1, images=True, film=False), 1, True, 900, 15, "0.47"),
+        (specified_story(1, images=True, film=False), 1, False, 120, 2, "0.06"),
+        (specified_story(film=False), 1, False, 1800, 30, "0.95"),
+        (specified_story(10, images=True, film=False), 10, True, 9000, 150, "4.73"),
     ],
     ids=["video cold", "video warm", "ten scenes", "ten cold starts"],
 )
-def test_the_seeds_cost_table(
+def test_the_specification_s_cost_table(
     story: Story, workers: int, cold: bool, paid: int, minutes: int, cost: str
 ) -> None:
-    found = quote(story, workers, cold=cold)
-    assert found.worker_seconds == paid == 60 * minutes
-    assert estimate.money(found.cost) == cost
-    assert found.seconds == paid / workers
+    quoted = quote(story, workers, cold=cold)
+    assert quoted.worker_seconds == paid == 60 * minutes
+    assert estimate.money(quoted.cost) == cost
+    assert quoted.seconds == paid / workers
 
 
-def test_a_film_changes_neither_the_seeds_minute_nor_its_cent() -> None:
-    found = quote(seed_story(), 1, cold=False)
-    assert 1800 < found.seconds < 1830
-    assert estimate.money(found.cost) == "0.95"
+def test_a_film_adds_less_than_a_minute_and_a_cent() -> None:
+    quoted = quote(specified_story(), 1, cold=False)
+    assert 1800 < quoted.seconds < 1830
+    assert estimate.money(quoted.cost) == "0.95"
 
 
 def test_more_workers_are_faster_and_each_pays_its_own_start() -> None:
-    one, five = (quote(seed_story(), workers, cold=True) for workers in (1, 5))
+    one, five = (quote(specified_story(), workers, cold=True) for workers in (1, 5))
     film = figures_from().film.seconds * 10 * CHUNK
     assert five.seconds == pytest.approx(530 + 2 * 250 + 2 * (10 + 120) + film)
     assert five.worker_seconds - one.worker_seconds == pytest.approx(4 * (530 + 2 * 250))
@@ -107,33 +109,38 @@ def test_more_workers_are_faster_and_each_pays_its_own_start() -> None:
 
 def test_no_more_workers_than_scenes() -> None:
     seconds = {"scene_1": 3.0, "scene_2": 4.0}
-    found = estimate.quotes(seed_story(2), seconds, figures_from(), PRICE, 9)
-    assert [(one.cold, one.workers) for one in found] == [(True, 1), (True, 2), (False, 1), (False, 2)]
+    options = estimate.quotes(specified_story(2), seconds, figures_from(), PRICE, 9)
+    assert [(option.cold, option.workers) for option in options] == [
+        (True, 1),
+        (True, 2),
+        (False, 1),
+        (False, 2),
+    ]
 
 
 def clip_seconds(voice: float = CHUNK, profile: str = "standard", **settings: Any) -> float:
-    """A clip alone: on a warm worker, with its picture given and no film."""
-    story = seed_story(1, pictures=True, film=False, profile=profile, video_settings=settings)
+    """A clip alone: on a warm worker, with its own image and no film."""
+    story = specified_story(1, images=True, film=False, profile=profile, video_settings=settings)
     return quote(story, 1, cold=False, voice=voice).seconds
 
 
-def test_a_clip_takes_a_chunk_more_when_its_voice_is_a_picture_longer() -> None:
+def test_a_clip_takes_another_chunk_when_its_voice_is_a_frame_longer() -> None:
     assert clip_seconds(CHUNK + 0.001) == clip_seconds(CHUNK + 5) == 2 * clip_seconds(0.2) == 240
 
 
 def test_clips_grow_with_steps_guidance_and_pixels() -> None:
-    # 40 runs of the model and 1.1 for the coding of pictures take 120 s.
+    # 40 model calls, and 1.1 more for the VAE, take 120 s.
     assert clip_seconds(sample_steps=40) == pytest.approx(120 * 81.1 / 41.1)
     assert clip_seconds(cfg=1) == pytest.approx(120 * 21.1 / 41.1)
     assert clip_seconds(profile="turbo") == pytest.approx(120 * 5.1 / 41.1)
     assert clip_seconds(profile="quality") == clip_seconds(sample_steps=40)
-    # Twice the pixels: twice the work for each, and 53 % of a run four times.
+    # Twice the pixels: twice the work, but four times for 53 % of a model call.
     assert clip_seconds(resolution="832x960") == pytest.approx(120 * 2 * (40 * 1.53 + 1.1) / 41.1)
 
 
 def test_stills_grow_with_steps_and_pixels() -> None:
     def still(**settings: Any) -> float:
-        story = seed_story(1, film=False, image_settings=settings)
+        story = specified_story(1, film=False, image_settings=settings)
         return quote(story, 1, cold=False).seconds - 500 - 120
 
     assert still(width=832, height=480, steps=20) == pytest.approx(10)
@@ -142,28 +149,28 @@ def test_stills_grow_with_steps_and_pixels() -> None:
 
 
 def test_a_draft_loads_no_models() -> None:
-    assert quote(seed_story(profile="draft"), 1, cold=False).seconds < 60
-    assert quote(seed_story(profile="draft"), 1, cold=True).seconds < 530 + 60
+    assert quote(specified_story(profile="draft"), 1, cold=False).seconds < 60
+    assert quote(specified_story(profile="draft"), 1, cold=True).seconds < 530 + 60
 
 
 @given(st.dictionaries(st.text("abc", min_size=1), st.floats(0.2, 1800), min_size=1), st.integers(1, 12))
-def test_every_scene_is_dealt_once_and_no_share_is_empty(seconds: dict[str, float], workers: int) -> None:
-    shares = estimate.split_into_shards(seconds, workers)
-    assert sorted(itertools.chain(*shares)) == sorted(seconds)
-    assert len(shares) == min(workers, len(seconds))
-    assert all(shares)
+def test_every_scene_is_in_one_shard_and_no_shard_is_empty(seconds: dict[str, float], workers: int) -> None:
+    shards = estimate.split_into_shards(seconds, workers)
+    assert sorted(itertools.chain(*shards)) == sorted(seconds)
+    assert len(shards) == min(workers, len(seconds))
+    assert all(shards)
     order = list(seconds)
-    assert all(share == sorted(share, key=order.index) for share in shares)
-    longest = max(sum(seconds[scene] for scene in share) for share in shares)
-    # The last of the longest share went to the worker with the least.
+    assert all(shard == sorted(shard, key=order.index) for shard in shards)
+    longest = max(sum(seconds[scene] for scene in shard) for shard in shards)
+    # The last scene of the longest shard went to the worker with the least work.
     assert longest <= sum(seconds.values()) / workers + max(seconds.values()) * (1 - 1 / workers) + 1e-6
 
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=7), st.integers(1, 3))
-def test_shares_are_within_a_third_of_the_best(lengths: list[int], workers: int) -> None:
+def test_shards_are_within_a_third_of_the_best(lengths: list[int], workers: int) -> None:
     seconds = {f"scene_{number}": float(length) for number, length in enumerate(lengths)}
     longest = max(
-        sum(seconds[scene] for scene in share) for share in estimate.split_into_shards(seconds, workers)
+        sum(seconds[scene] for scene in shard) for shard in estimate.split_into_shards(seconds, workers)
     )
 
     def worst(owners: tuple[int, ...]) -> int:
@@ -178,18 +185,22 @@ def test_shares_are_within_a_third_of_the_best(lengths: list[int], workers: int)
 
 def test_the_fastest_within_the_cap_is_chosen() -> None:
     slow, fast = estimate.Quote(1, False, 100, 100, 0.5), estimate.Quote(2, False, 60, 120, 0.6)
-    dear = estimate.Quote(2, True, 60, 240, 1.2)
-    assert estimate.choose([slow, dear, fast], None) == estimate.choose([slow, dear, fast], 0.6) == fast
-    assert estimate.choose([slow, fast, dear], 0.59) == slow
+    expensive = estimate.Quote(2, True, 60, 240, 1.2)
+    assert (
+        estimate.choose([slow, expensive, fast], None)
+        == estimate.choose([slow, expensive, fast], 0.6)
+        == fast
+    )
+    assert estimate.choose([slow, fast, expensive], 0.59) == slow
     with pytest.raises(Problems, match=r"--max-cost: .* \$0\.50, warm, with 1 worker"):
-        estimate.choose([dear, slow, fast], 0.49)
+        estimate.choose([expensive, slow, fast], 0.49)
 
 
-def test_the_least_cost_that_is_told_is_enough() -> None:
-    found = quote(seed_story(), 1, cold=False)
+def test_the_lowest_cost_in_the_message_is_enough() -> None:
+    quoted = quote(specified_story(), 1, cold=False)
     with pytest.raises(Problems, match=r"\$0\.96,"):
-        estimate.choose([found], 0.95)
-    assert estimate.choose([found], 0.96) == found
+        estimate.choose([quoted], 0.95)
+    assert estimate.choose([quoted], 0.96) == quoted
 
 
 def test_limits_exceed_the_default_ten_minutes_and_never_seven_days() -> None:
@@ -201,9 +212,11 @@ def test_limits_exceed_the_default_ten_minutes_and_never_seven_days() -> None:
 
 
 def test_measured_figures_replace_the_estimates() -> None:
-    story = seed_story(2)
-    warm = made_by(story, {"total": 99.0, "stills": 6.0, "clips": 90.0, "films": 1.0, "between": 10.0}, {})
-    cold = made_by(
+    story = specified_story(2)
+    warm = manifest_of(
+        story, {"total": 99.0, "stills": 6.0, "clips": 90.0, "films": 1.0, "between": 10.0}, {}
+    )
+    cold = manifest_of(
         story, {"total": 400.0, "stills": 90.0, "clips": 300.0, "films": 2.0, "between": 140.0}, LOADED
     )
     first = figures_from()
@@ -218,20 +231,22 @@ def test_measured_figures_replace_the_estimates() -> None:
 
 
 def test_measured_figures_are_scaled_to_the_settings() -> None:
-    warm = made_by(seed_story(1), {"total": 9.0, "stills": 6.0, "clips": 82.2, "films": 1.0}, {})
+    warm = manifest_of(specified_story(1), {"total": 9.0, "stills": 6.0, "clips": 82.2, "films": 1.0}, {})
     figures = figures_from(warm)
-    story = seed_story(1, pictures=True, film=False, video_settings={"sample_steps": 10})
+    story = specified_story(1, images=True, film=False, video_settings={"sample_steps": 10})
     assert quote(story, 1, cold=False, figures=figures).seconds == pytest.approx(82.2 * 21.1 / 41.1)
 
 
 @pytest.mark.parametrize("change", [{"profile": "turbo"}, {"status": "partial"}])
-def test_what_is_no_measure_of_this_profile_does_not_count(change: dict[str, Any]) -> None:
-    warm = made_by(seed_story(2), {"total": 9.0, "stills": 6.0, "clips": 9.0, "films": 1.0}, {}, **change)
+def test_renders_that_do_not_measure_this_profile_do_not_count(change: dict[str, Any]) -> None:
+    warm = manifest_of(
+        specified_story(2), {"total": 9.0, "stills": 6.0, "clips": 9.0, "films": 1.0}, {}, **change
+    )
     assert figures_from(warm) == figures_from()
 
 
-def test_what_was_reused_or_given_does_not_count() -> None:
-    warm = made_by(seed_story(3), {"total": 9.0, "stills": 6.0, "clips": 9.0, "films": 0.1}, {})
+def test_reused_results_and_supplied_images_do_not_count() -> None:
+    warm = manifest_of(specified_story(3), {"total": 9.0, "stills": 6.0, "clips": 9.0, "films": 0.1}, {})
     warm["scenes"][0]["settings"]["still"] = None
     warm["scenes"][1]["still"]["reused"] = warm["scenes"][1]["clip"]["reused"] = True
     warm["film"]["reused"] = True
@@ -240,15 +255,17 @@ def test_what_was_reused_or_given_does_not_count() -> None:
     assert figures.film == figures_from().film
 
 
-def test_clips_that_waited_for_their_models_unseen_do_not_count() -> None:
-    cold = made_by(seed_story(1), {"total": 400.0, "stills": 0.1, "clips": 300.0, "films": 1.0}, LOADED)
+def test_clips_with_an_unknown_wait_for_their_models_do_not_count() -> None:
+    cold = manifest_of(
+        specified_story(1), {"total": 400.0, "stills": 0.1, "clips": 300.0, "films": 1.0}, LOADED
+    )
     cold["scenes"][0]["still"]["reused"] = True
     assert figures_from(cold).clip.source == "the seed's estimates"
 
 
 def test_stories_rendered_together_count_their_time_once() -> None:
     seconds = {"total": 99.0, "stills": 8.0, "clips": 80.0, "films": 2.0}
-    together = [made_by(seed_story(2), seconds, {}, project_id=name) for name in ("one", "two")]
+    together = [manifest_of(specified_story(2), seconds, {}, project_id=name) for name in ("one", "two")]
     figures = figures_from(*together)
     assert (figures.still, figures.clip) == ((2, "measured"), (20, "measured"))
 
@@ -265,17 +282,17 @@ def rows(text: str) -> list[list[str]]:
 WriteStory = Callable[..., Path]
 
 
-def test_the_command_prints_a_line_for_each_way(
+def test_the_command_prints_a_line_for_each_option(
     write_story: WriteStory, capsys: pytest.CaptureFixture[str]
 ) -> None:
     story = write_story([0.5, 1.0, 0.7], video_settings={"resolution": "480p", "sample_steps": 20})
     assert main(["plan", str(story), "--workers", "2", "--price", "3.6"]) == 0
-    said = capsys.readouterr().out
-    assert "tale: 3 scenes, 2.2 s of voice, standard, A100 80GB at $3.6 an hour" in said
-    assert "the seed's estimates: cold start 530 s" in said
-    assert [row[:2] for row in rows(said)] == [["cold", "1"], ["cold", "2"], ["warm", "1"], ["warm", "2"]]
+    stdout = capsys.readouterr().out
+    assert "tale: 3 scenes, 2.2 s of voice, standard, A100 80GB at $3.6 an hour" in stdout
+    assert "the seed's estimates: cold start 530 s" in stdout
+    assert [row[:2] for row in rows(stdout)] == [["cold", "1"], ["cold", "2"], ["warm", "1"], ["warm", "2"]]
     # 2 * 250 s for models, 3 * 120 for clips, 2.8 for stills of 832x448, 0.6 for the film; $0.001 a second.
-    assert rows(said)[2][2:] == ["14", "min", "23", "s", "14", "min", "23", "s", "$0.86"]
+    assert rows(stdout)[2][2:] == ["14", "min", "23", "s", "14", "min", "23", "s", "$0.86"]
 
 
 def test_the_command_fails_when_nothing_is_within_the_cap(
@@ -283,41 +300,41 @@ def test_the_command_fails_when_nothing_is_within_the_cap(
 ) -> None:
     story = write_story([0.5, 0.6])
     assert main(["plan", str(story), "--max-cost", "0.01"]) == 1
-    said = capsys.readouterr()
-    assert len(rows(said.out)) == 4
-    assert all(row[-2:] == ["above", "--max-cost"] for row in rows(said.out))
-    assert "tale: --max-cost: the least that it costs is $" in said.err
+    captured = capsys.readouterr()
+    assert len(rows(captured.out)) == 4
+    assert all(row[-2:] == ["above", "--max-cost"] for row in rows(captured.out))
+    assert "tale: --max-cost: the least that it costs is $" in captured.err
 
 
-def test_a_cap_strikes_out_only_what_is_above_it(
+def test_a_cap_excludes_only_what_is_above_it(
     write_story: WriteStory, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["plan", str(write_story([0.5, 0.6])), "--max-cost", "0.4"]) == 0
-    struck = {tuple(row[:2]): row[-1] == "--max-cost" for row in rows(capsys.readouterr().out)}
-    assert struck == {("cold", "1"): True, ("cold", "2"): True, ("warm", "1"): False, ("warm", "2"): True}
+    excluded = {tuple(row[:2]): row[-1] == "--max-cost" for row in rows(capsys.readouterr().out)}
+    assert excluded == {("cold", "1"): True, ("cold", "2"): True, ("warm", "1"): False, ("warm", "2"): True}
 
 
-def test_the_command_tells_what_was_measured(
+def test_the_command_shows_the_measured_figures(
     write_story: WriteStory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     story = write_story([0.5])
-    warm = made_by(seed_story(1), {"total": 50.0, "stills": 6.0, "clips": 44.0, "films": 1.0}, {})
+    warm = manifest_of(specified_story(1), {"total": 50.0, "stills": 6.0, "clips": 44.0, "films": 1.0}, {})
     (tmp_path / "out" / "story_123").mkdir(parents=True)
     (tmp_path / "out" / "story_123" / "manifest.json").write_text(json.dumps(warm))
     assert main(["plan", str(story), "--measured", str(tmp_path / "out")]) == 0
-    said = capsys.readouterr().out
-    assert "measured: a still (832x480, 20 steps) 6 s, a chunk of clip, up to 5 s (832x480" in said
-    assert ", cfg above 1) 44 s, a second of film 0.208 s" in said
-    assert "published times" not in said
+    stdout = capsys.readouterr().out
+    assert "measured: a still (832x480, 20 steps) 6 s, a chunk of clip, up to 5 s (832x480" in stdout
+    assert ", cfg above 1) 44 s, a second of film 0.208 s" in stdout
+    assert "published times" not in stdout
     assert main(["plan", str(story), "--measured", str(tmp_path / "gone")]) == 1
     assert "no manifest in" in capsys.readouterr().err
 
 
-def test_all_that_is_wrong_is_told_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_problems_are_reported_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "bad.yaml").write_text("scenes: [{id: one, prompt: x, audio: gone.mp3}]\nprofile: turbow\n")
     assert main(["plan", str(tmp_path / "bad.yaml"), str(tmp_path / "none.yaml")]) == 1
-    said = capsys.readouterr().err
-    assert "gone.mp3 does not exist" in said and "did you mean 'turbo'?" in said and "none.yaml" in said
+    stderr = capsys.readouterr().err
+    assert "gone.mp3 does not exist" in stderr and "did you mean 'turbo'?" in stderr and "none.yaml" in stderr
     assert main(["plan", str(tmp_path / "bad.yaml"), "--price", "0", "--workers", "-1"]) == 1
-    said = capsys.readouterr().err
-    assert "--price: 0.0 is not above 0." in said and "--workers: -1 is not above 0." in said
+    stderr = capsys.readouterr().err
+    assert "--price: 0.0 is not above 0." in stderr and "--workers: -1 is not above 0." in stderr

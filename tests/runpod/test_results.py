@@ -11,7 +11,8 @@ import pytest
 
 from driver.runpod import transport
 from driver.runpod.client import EndpointError
-from driver.runpod.results import fetch_file
+from driver.runpod.results import fetch_file, fetch_results
+from story_studio.story.schema import parse
 from tests.fetch.tools import Reader, Site, site
 
 FILM = b"a film"
@@ -39,17 +40,17 @@ def fetch_film(server: Site, tmp_path: Path) -> Fetch:
     return fetch_film
 
 
-def kept(folder: Path) -> dict[str, bytes]:
+def files_in(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (folder / "out").iterdir()}
 
 
 @pytest.mark.parametrize("sha256", [SHA256, None])
 def test_a_file_is_fetched(fetch_film: Fetch, tmp_path: Path, sha256: str | None) -> None:
     fetch_film(sha256=sha256)
-    assert kept(tmp_path) == {"film.mp4": FILM}
+    assert files_in(tmp_path) == {"film.mp4": FILM}
 
 
-def test_a_file_that_is_there_is_not_fetched_again(server: Site, fetch_film: Fetch) -> None:
+def test_an_existing_file_is_not_fetched_again(server: Site, fetch_film: Fetch) -> None:
     fetch_film()
     fetch_film()
     assert len(server.asked) == 1
@@ -77,12 +78,12 @@ def once_broken(break_: Callable[[Reader], None]) -> Callable[[Reader], None]:
     ],
     ids=["no response", "503", "500", "429", "half", "another"],
 )
-def test_a_failure_is_survived(
+def test_a_failure_is_retried(
     server: Site, fetch_film: Fetch, tmp_path: Path, break_: Callable[[Reader], None]
 ) -> None:
     server.pages["/film.mp4"] = once_broken(break_)
     fetch_film()
-    assert kept(tmp_path) == {"film.mp4": FILM}
+    assert files_in(tmp_path) == {"film.mp4": FILM}
     assert len(server.asked) == 2
 
 
@@ -96,7 +97,7 @@ def test_a_failure_is_survived(
         ("/another", "it is not the file that the job made"),
     ],
 )
-def test_what_cannot_be_fetched_is_said_without_its_signature(
+def test_a_failed_fetch_is_reported_without_the_signature(
     server: Site,
     fetch_film: Fetch,
     tmp_path: Path,
@@ -119,7 +120,7 @@ def test_what_cannot_be_fetched_is_said_without_its_signature(
     assert f"film.mp4 cannot be fetched: {reason}. Run the same command again" in str(caught.value)
     assert SIGNATURE not in f"{caught.value!r}{caught.value.__context__!r}{caplog.text}"
     # The earlier file stays.
-    assert kept(tmp_path) == {"film.mp4": FILM}
+    assert files_in(tmp_path) == {"film.mp4": FILM}
 
 
 def test_results_on_the_worker_s_own_disk_are_explained(tmp_path: Path) -> None:
@@ -128,3 +129,32 @@ def test_results_on_the_worker_s_own_disk_are_explained(tmp_path: Path) -> None:
         pytest.raises(EndpointError, match="set the endpoint's BUCKET_ variables"),
     ):
         fetch_file(session, (tmp_path / "film.mp4").as_uri(), tmp_path / "out" / "film.mp4", SHA256)
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"status": "complete", "scenes": [{"id": "a"}]}', b"nothing that can be read"]
+)
+def test_the_response_says_how_the_job_ended_whatever_manifest_is_there(
+    server: Site, tmp_path: Path, body: bytes
+) -> None:
+    """Jobs of one project write to one manifest."""
+    server.pages["/manifest.json"] = lambda reader: reader.answer(body=body)
+    scenes = [{"id": "a", "prompt": "x", "audio": "a.wav"}, {"id": "b", "prompt": "y", "audio": "b.wav"}]
+    story = parse({"project_id": "tale", "scenes": scenes})
+    times = dict.fromkeys(("total_time", "images_time", "videos_time", "generation_time"), 2.0)
+    response = {
+        "project_id": "tale",
+        "status": "partial",
+        "scenes": [{"id": "a", "seed": 1}, {"id": "b", "seed": 2, "error": "the lamp went out"}],
+        "manifest_url": f"{server.url}/manifest.json",
+        "warnings": ["a warning"],
+        "seconds": {"total": 2.0},
+        "model_loads": {},
+        **times,
+    }
+    shown: list[str] = []
+    manifest = fetch_results(response, story, tmp_path, lambda status: shown.append(status.phase))
+    assert (manifest.status, manifest.warnings) == ("partial", ["a warning"])
+    assert [scene.error for scene in manifest.scenes] == [None, "the lamp went out"]
+    assert set(shown) == {"results"}
+    assert (tmp_path / "manifest.json").read_bytes() == body

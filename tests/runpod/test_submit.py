@@ -32,19 +32,19 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 
 def bucket(s3: S3Server) -> dict[str, str]:
-    """The settings of the bucket, which is on loopback as everything here."""
-    told = {
+    """The settings of the bucket, which is on loopback like everything here."""
+    settings = {
         "ENDPOINT_URL": s3.url,
         "ACCESS_KEY_ID": ACCESS_KEY,
         "SECRET_ACCESS_KEY": SECRET_KEY,
         "NAME": BUCKET,
     }
-    return {f"BUCKET_{name}": value for name, value in told.items()}
+    return {f"BUCKET_{name}": value for name, value in settings.items()}
 
 
 def worker_settings(s3: S3Server, volume: Path) -> dict[str, str]:
     volume.mkdir()
-    # Each worker takes one job at a time, so that shares come to both.
+    # Each worker takes one job at a time, so both get a shard.
     return bucket(s3) | {"MODEL_CACHE_DIR": str(volume), "JOBS_AT_ONCE": "1"}
 
 
@@ -58,7 +58,7 @@ def busy(s3: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pla
 
 @pytest.fixture
 def platform() -> Iterator[Platform]:
-    """A platform without workers: the test does their part by hand."""
+    """A platform without workers: the test plays their part."""
     with Platform() as platform:
         yield platform
 
@@ -76,16 +76,16 @@ def environment(platform: Platform, extra: dict[str, str] | None = None) -> dict
 def submit(
     platform: Platform, story: Path, *more: object, extra: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    told = environment(platform, extra)
+    variables = environment(platform, extra)
     done = subprocess.run(
-        command(story, *more), env=told, cwd=ROOT, capture_output=True, text=True, timeout=240
+        command(story, *more), env=variables, cwd=ROOT, capture_output=True, text=True, timeout=240
     )
     assert KEY not in done.stdout + done.stderr
     return done
 
 
 def jobs(platform: Platform) -> list[dict[str, Any]]:
-    return [job.given["input"] for job in platform.jobs.values()]
+    return [job.body["input"] for job in platform.jobs.values()]
 
 
 def results(platform: Platform) -> list[dict[str, Any]]:
@@ -103,7 +103,7 @@ def serve(platform: Platform, *bodies: dict[str, Any]) -> None:
     threading.Thread(target=take, daemon=True).start()
 
 
-def test_a_story_comes_back_and_is_not_made_twice(busy: Platform, write_story: WriteStory) -> None:
+def test_a_story_is_returned_and_not_rendered_twice(busy: Platform, write_story: WriteStory) -> None:
     story = write_story([1.0, 0.5], "draft", film={"join": "crossfade"})
     busy.scales.clear()
     first = submit(busy, story)
@@ -115,18 +115,18 @@ def test_a_story_comes_back_and_is_not_made_twice(busy: Platform, write_story: W
     names |= {f"scene_{n}_{end}" for n in (1, 2) for end in ("img.png", "video.mp4")}
     assert {path.name for path in folder.iterdir()} == names
     answer = results(busy)[-1]["output"]
-    told = [(folder / "film.mp4", answer["film_sha256"])]
+    files = [(folder / "film.mp4", answer["film_sha256"])]
     for scene in answer["scenes"]:
-        told.append((folder / f"{scene['id']}_img.png", scene["image_sha256"]))
-        told.append((folder / f"{scene['id']}_video.mp4", scene["video_sha256"]))
-    assert [hashlib.sha256(path.read_bytes()).hexdigest() for path, _ in told] == [sha for _, sha in told]
+        files.append((folder / f"{scene['id']}_img.png", scene["image_sha256"]))
+        files.append((folder / f"{scene['id']}_video.mp4", scene["video_sha256"]))
+    assert [hashlib.sha256(path.read_bytes()).hexdigest() for path, _ in files] == [sha for _, sha in files]
     assert json.loads((folder / "manifest.json").read_text())["status"] == "complete"
     assert busy.scales == [1, 0]
     # The recordings fit into the job; the scenes' order, the film and the settings are in it.
-    given = jobs(busy)[-1]
-    assert [scene["id"] for scene in given["scenes"]] == ["scene_1", "scene_2"]
-    assert all(scene["audio"].startswith("data:audio/") for scene in given["scenes"])
-    assert given["film"]["join"] == "crossfade" and given["profile"] == "draft"
+    job_input = jobs(busy)[-1]
+    assert [scene["id"] for scene in job_input["scenes"]] == ["scene_1", "scene_2"]
+    assert all(scene["audio"].startswith("data:audio/") for scene in job_input["scenes"])
+    assert job_input["film"]["join"] == "crossfade" and job_input["profile"] == "draft"
     times = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     second = submit(busy, story)
     assert second.returncode == 0, second.stderr
@@ -142,7 +142,7 @@ def test_large_recordings_go_through_the_bucket(
     busy: Platform, s3: S3Server, write_story: WriteStory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     story = write_story([0.5, 0.5], "draft", project_id="long", film=False)
-    # What is large is the sampling rate, which makes no more work.
+    # It is large only by its sampling rate, which takes no more work.
     voice = write_voice(story.parent / "voice_1.wav", 22, rate=192_000)
     assert voice.stat().st_size > 8_000_000
     refused = submit(busy, story)
@@ -170,27 +170,27 @@ def test_two_workers_share_the_scenes(
         busy.wait_for(lambda: "worker-2" in busy.workers)
         done = submit(busy, story, "--workers", 2, extra=bucket(s3))
     assert done.returncode == 0, done.stderr
-    one, two, whole = list(busy.jobs.values())[before:]
-    shares = [[scene["id"] for scene in job.given["input"]["scenes"]] for job in (one, two, whole)]
-    assert shares == [["scene_1"], ["scene_2", "scene_3"], ["scene_1", "scene_2", "scene_3"]]
-    assert [bool(job.given["input"]["film"]) for job in (one, two, whole)] == [False, False, True]
-    assert {one.worker, two.worker} == {"worker-1", "worker-2"}
+    first, second, last = list(busy.jobs.values())[before:]
+    shards = [[scene["id"] for scene in job.body["input"]["scenes"]] for job in (first, second, last)]
+    assert shards == [["scene_1"], ["scene_2", "scene_3"], ["scene_1", "scene_2", "scene_3"]]
+    assert [bool(job.body["input"]["film"]) for job in (first, second, last)] == [False, False, True]
+    assert {first.worker, second.worker} == {"worker-1", "worker-2"}
     assert busy.scales == [2, 0]
     manifest = json.loads((story.parent / "out" / "shared" / "manifest.json").read_text())
     assert manifest["status"] == "complete" and not manifest["film"]["reused"]
-    # The last job has made only the film: the other worker's scenes came out of the bucket.
+    # The last job rendered only the film: the other worker's scenes came from the bucket.
     assert all(scene[kind]["reused"] for scene in manifest["scenes"] for kind in ("still", "clip"))
 
 
-def test_a_scene_that_fails_is_told_and_the_rest_comes(
+def test_a_failed_scene_is_reported_and_the_rest_returned(
     busy: Platform, s3: S3Server, write_story: WriteStory
 ) -> None:
     story = write_story([0.5, 0.5], "draft", project_id="half", film={"partial": True})
-    told = yaml.safe_load(story.read_text())
-    # It is there when it is checked here, and refused by the worker, whose own address it is.
-    with Voices(story.parent / "voice_2.wav") as voices:
-        told["scenes"][1]["audio"] = voices.url
-        story.write_text(yaml.safe_dump(told))
+    edited = yaml.safe_load(story.read_text())
+    # It exists when it is checked here; the worker refuses it, because the address is its own.
+    with FileServer(story.parent / "voice_2.wav") as server:
+        edited["scenes"][1]["audio"] = server.url
+        story.write_text(yaml.safe_dump(edited))
         done = submit(busy, story, extra={"STORY_STUDIO_ALLOW_PRIVATE_ADDRESSES": "1"})
     assert done.returncode == 3, done.stderr
     assert "scene_2 failed: scenes[1].audio" in done.stderr and "half is partial" in done.stderr
@@ -199,7 +199,7 @@ def test_a_scene_that_fails_is_told_and_the_rest_comes(
     assert done.stdout.strip() == str(folder / "film.mp4")
 
 
-def test_progress_is_shown_and_failure_told(platform: Platform, write_story: WriteStory) -> None:
+def test_progress_and_failure_are_shown(platform: Platform, write_story: WriteStory) -> None:
     story = write_story([0.5, 0.5], "draft")
     process = subprocess.Popen(
         command(story), env=environment(platform), cwd=ROOT, stderr=subprocess.PIPE, text=True
@@ -212,21 +212,21 @@ def test_progress_is_shown_and_failure_told(platform: Platform, write_story: Wri
     platform.post("hand", job["id"], {"status": "IN_PROGRESS", "output": message})
     platform.fail_next(1, 503)
     platform.drop_next(1)
-    said = ""
+    stderr = ""
     for line in process.stderr:
-        said += line
+        stderr += line
         if "clips" in line:
             break
-    assert "clips 1/2   62 %  scene_2, 1 min 30 s left" in said
+    assert "clips 1/2   62 %  scene_2, 1 min 30 s left" in stderr
     platform.post("hand", job["id"], {"error": "No scene was finished. scene_1: the voice is silent."})
-    said += process.communicate(timeout=60)[1]
+    stderr += process.communicate(timeout=60)[1]
     assert process.returncode == 1
-    assert "The job failed: No scene was finished. scene_1: the voice is silent." in said
+    assert "The job failed: No scene was finished. scene_1: the voice is silent." in stderr
     assert platform.scales == [1, 0]
 
 
 @pytest.mark.parametrize(
-    ("key", "endpoint", "said"),
+    ("key", "endpoint", "message"),
     [
         ("wrong-key", ENDPOINT, "refuses the key in RUNPOD_API_KEY"),
         (KEY, "elsewhere", "There is no endpoint elsewhere"),
@@ -234,17 +234,17 @@ def test_progress_is_shown_and_failure_told(platform: Platform, write_story: Wri
     ],
 )
 def test_a_wrong_key_or_endpoint_sends_nothing(
-    platform: Platform, write_story: WriteStory, key: str, endpoint: str, said: str
+    platform: Platform, write_story: WriteStory, key: str, endpoint: str, message: str
 ) -> None:
     story = write_story([0.5], "draft")
     done = submit(platform, story, "--endpoint", endpoint, extra={"RUNPOD_API_KEY": key})
     assert done.returncode == 1
-    assert said in done.stderr and "wrong-key" not in done.stderr and "Traceback" not in done.stderr
+    assert message in done.stderr and "wrong-key" not in done.stderr and "Traceback" not in done.stderr
     assert not platform.jobs and not platform.scales
 
 
 @pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_cancels_the_job_and_gives_the_workers_back(
+def test_ctrl_c_cancels_the_job_and_releases_the_workers(
     platform: Platform, write_story: WriteStory, signal_: signal.Signals
 ) -> None:
     story = write_story([0.5], "draft")
@@ -253,26 +253,26 @@ def test_ctrl_c_cancels_the_job_and_gives_the_workers_back(
     )
     platform.wait_for(lambda: platform.jobs)
     (job,) = platform.take("hand", 1, lambda: True)
-    # The platform is hard to reach just then.
+    # The platform fails once at that moment.
     platform.wait_for(lambda: any(job["id"] in asked for asked in platform.asked))
     platform.fail_next(1, 503)
     process.send_signal(signal_)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130, said
-    assert "the same command resumes" in said
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "the same command resumes" in stderr
     assert platform.jobs[job["id"]].status == "CANCELLED"
     assert platform.stops == {"hand": [job["id"]]}
     assert platform.scales == [1, 0]
 
 
-def test_workers_that_were_more_already_stay(platform: Platform, write_story: WriteStory) -> None:
+def test_a_larger_number_of_workers_is_kept(platform: Platform, write_story: WriteStory) -> None:
     platform.endpoint["workers"]["min"] = 2
     serve(platform, {"error": "no"})
     assert submit(platform, write_story([0.5], "draft")).returncode == 1
     assert platform.scales == []
 
 
-def test_a_job_without_time_says_so(platform: Platform, write_story: WriteStory) -> None:
+def test_a_job_that_runs_out_of_time_is_reported(platform: Platform, write_story: WriteStory) -> None:
     threading.Thread(
         target=lambda: platform.stop(platform.wait_for(lambda: list(platform.jobs.values()))[0], "TIMED_OUT"),
         daemon=True,
@@ -281,19 +281,21 @@ def test_a_job_without_time_says_so(platform: Platform, write_story: WriteStory)
     assert done.returncode == 1
     assert "did not finish, or begin, within its time" in done.stderr
     assert platform.scales == [1, 0]
-    policy = next(iter(platform.jobs.values())).given["policy"]
+    policy = next(iter(platform.jobs.values())).body["policy"]
     # At least an hour, and more in the queue.
     assert 3_600_000 < policy["executionTimeout"] < policy["ttl"] <= 7 * 86_400_000
 
 
-def test_too_dear_is_refused_before_anything_is_sent(platform: Platform, write_story: WriteStory) -> None:
+def test_a_cost_above_the_cap_is_refused_before_anything_is_sent(
+    platform: Platform, write_story: WriteStory
+) -> None:
     done = submit(platform, write_story([0.5], "draft"), "--max-cost", 0.001)
     assert done.returncode == 1
     assert "--max-cost" in done.stderr and "nothing was rendered" in done.stderr
     assert not platform.jobs and not platform.scales
 
 
-def test_results_that_nobody_can_fetch_are_told(platform: Platform, write_story: WriteStory) -> None:
+def test_results_that_cannot_be_fetched_are_reported(platform: Platform, write_story: WriteStory) -> None:
     scene: dict[str, Any] = {"id": "scene_1", "seed": 1, "image_sha256": "0" * 64}
     scene["image_url"] = "file:///output/tale/scene_1_img.png"
     answer = {"project_id": "tale", "status": "complete", "scenes": [scene], "model_loads": {}, "seconds": {}}
@@ -305,7 +307,7 @@ def test_results_that_nobody_can_fetch_are_told(platform: Platform, write_story:
     assert "set the endpoint's BUCKET_ variables" in done.stderr
 
 
-def test_without_a_bucket_here_one_worker_does_it_and_with_one_the_plan_chooses(
+def test_without_a_bucket_one_worker_is_used_and_with_one_as_many_as_planned(
     platform: Platform, s3: S3Server, write_story: WriteStory
 ) -> None:
     story = write_story([0.5, 0.5, 0.5, 0.5], "draft")
@@ -315,14 +317,14 @@ def test_without_a_bucket_here_one_worker_does_it_and_with_one_the_plan_chooses(
     def take_both() -> None:
         platform.wait_for(lambda: len(platform.jobs) == 3)
         both = platform.take("hand", 2, lambda: True)
-        # Both are seen at work, by one worker.
+        # The client sees both in progress, on one worker.
         count = len(platform.asked)
         platform.wait_for(
-            lambda: all(any(job["id"] in one for one in platform.asked[count:]) for job in both)
+            lambda: all(any(job["id"] in asked for asked in platform.asked[count:]) for job in both)
         )
         count = len(platform.asked)
         platform.wait_for(
-            lambda: all(any(job["id"] in one for one in platform.asked[count:]) for job in both)
+            lambda: all(any(job["id"] in asked for asked in platform.asked[count:]) for job in both)
         )
         for job in both:
             platform.post("hand", job["id"], {"error": "no"})
@@ -339,13 +341,13 @@ def test_without_a_bucket_here_one_worker_does_it_and_with_one_the_plan_chooses(
     assert "The job failed: nothing" in done.stderr
 
 
-class Voices:
+class FileServer:
     """A web server with one file."""
 
     def __init__(self, path: Path):
         self._path = path
 
-    def __enter__(self) -> Voices:
+    def __enter__(self) -> FileServer:
         code = [sys.executable, "-u", "-m", "http.server", "--bind", "127.0.0.1", "0"]
         self._process = subprocess.Popen(code, cwd=self._path.parent, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout

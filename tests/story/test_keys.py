@@ -1,4 +1,4 @@
-"""Keys count what a result is made from, and not how its graph says it."""
+"""A key depends on what a result is made from, not on how its graph is written."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ KEYS = {
     "standard": ("25eaec3ad794bd1c5c09b072", "d1c8d2792b3a8e974c6d2ad1"),
     "quality": ("d1a2c8f13c5157f1b3f30133", "1517dd0af152f4637b35197c"),
 }
-"""Of the still and clip of a typed story, as version 0.1.0 made them."""
+"""Of the still and clip of a story with typed constants, as version 0.1.0 computed them."""
 
 
-def built(profile: str) -> Graph:
+def graph_of(profile: str) -> Graph:
     return graph.build([plan_of(profile, scenes=1, **SETTINGS)])
 
 
@@ -63,8 +63,8 @@ def keys_of(nodes: Nodes, like: Graph) -> list[str]:
 
 
 @pytest.mark.parametrize("profile", recipes.profile_names())
-def test_a_typed_constant_counts_as_a_linked_one(profile: str) -> None:
-    expected = built(profile)
+def test_typed_and_linked_constants_give_the_same_keys(profile: str) -> None:
+    expected = graph_of(profile)
     keys = keys_of(expected.nodes, expected)
     for nodes in (with_typed_constants(expected.nodes), with_linked_constants(expected.nodes)):
         assert nodes != expected.nodes
@@ -72,13 +72,13 @@ def test_a_typed_constant_counts_as_a_linked_one(profile: str) -> None:
 
 
 @pytest.mark.parametrize("profile", recipes.profile_names())
-def test_each_constant_counts(profile: str) -> None:
-    """Typed or linked, except names and what only says the order."""
-    like = built(profile)
+def test_each_constant_changes_a_key(profile: str) -> None:
+    """Typed or linked, except names and what only sets the order."""
+    like = graph_of(profile)
     for nodes in (with_typed_constants(like.nodes), with_linked_constants(like.nodes)):
         before = keys_of(nodes, like)
         made_from = {
-            node for end in (*like.stills.values(), *like.clips.values()) for node in above(nodes, end)
+            node for end in (*like.stills.values(), *like.clips.values()) for node in upstream(nodes, end)
         }
         for node_id in made_from:
             for name, value in nodes[node_id]["inputs"].items():
@@ -89,36 +89,38 @@ def test_each_constant_counts(profile: str) -> None:
                 assert keys_of(changed, like) != before, (nodes[node_id], name)
 
 
-def above(nodes: Nodes, node_id: str) -> set[str]:
-    found, waiting = set(), [node_id]
-    while waiting:
-        current = waiting.pop()
-        if current not in found:
-            found.add(current)
+def upstream(nodes: Nodes, node_id: str) -> set[str]:
+    visited, pending = set(), [node_id]
+    while pending:
+        current = pending.pop()
+        if current not in visited:
+            visited.add(current)
             inputs = nodes[current]["inputs"].items()
-            waiting += [
+            pending += [
                 value[0] for name, value in inputs if is_link(value) and name not in ("name", "after")
             ]
-    return found
+    return visited
 
 
 @pytest.mark.parametrize(("name", "value"), [("crf", 16.0), ("crf", 16), ("start_with_image", False)])
 def test_an_optional_input_at_its_default_is_in_no_key(name: str, value: float) -> None:
-    like = built("standard")
+    like = graph_of("standard")
     keys = keys_of(like.nodes, like)
-    (video,) = (node for node, one in like.nodes.items() if one["class_type"] == "StoryStudio_TalkingVideo")
-    for given, same in ((value, True), (value + 1, False)):
+    (video,) = (
+        node_id for node_id, node in like.nodes.items() if node["class_type"] == "StoryStudio_TalkingVideo"
+    )
+    for constant, same in ((value, True), (value + 1, False)):
         nodes = copy.deepcopy(like.nodes)
-        nodes[video]["inputs"][name] = given
+        nodes[video]["inputs"][name] = constant
         assert (keys_of(nodes, like) == keys) is same
         nodes[video]["inputs"][name] = ["constant", 0]
-        nodes["constant"] = {"class_type": "PrimitiveFloat", "inputs": {"value": given}}
+        nodes["constant"] = {"class_type": "PrimitiveFloat", "inputs": {"value": constant}}
         assert (keys_of(nodes, like) == keys) is same
 
 
 @pytest.mark.parametrize("profile", recipes.profile_names())
-def test_a_take_that_is_linked_counts_as_a_typed_one(profile: str) -> None:
-    like = built(profile)
+def test_typed_and_linked_takes_give_the_same_keys(profile: str) -> None:
+    like = graph_of(profile)
     nodes = copy.deepcopy(like.nodes)
     still = like.stills[SceneId(0, "s0")]
     nodes[still]["inputs"]["take"] = ["constant", 0]
@@ -129,7 +131,7 @@ def test_a_take_that_is_linked_counts_as_a_typed_one(profile: str) -> None:
     assert linked[0] == "a" * 24
 
 
-def test_an_undeclared_link_counts_though_it_is_a_constant() -> None:
+def test_an_undeclared_link_to_a_constant_is_in_the_key() -> None:
     """ComfyUI passes a node the links to inputs that its class does not declare, but no constants."""
     nodes: Nodes = {
         "1": {"class_type": "PrimitiveInt", "inputs": {"value": 1}},
@@ -144,14 +146,14 @@ def test_an_undeclared_link_counts_though_it_is_a_constant() -> None:
 
 @pytest.mark.parametrize("profile", KEYS)
 def test_results_of_earlier_graphs_with_typed_constants_are_found(profile: str) -> None:
-    like = built(profile)
+    like = graph_of(profile)
     nodes = with_typed_constants(like.nodes)
     earlier = Keys(nodes.__getitem__, _default_of, lambda node: json.dumps([False]), as_written=True)
     still, clip = like.stills[SceneId(0, "s0")], like.clips[SceneId(0, "s0")]
     assert (earlier.of(still), earlier.of(clip)) == KEYS[profile]
 
 
-def test_constants_that_go_in_a_circle_are_no_constants() -> None:
+def test_circular_constants_raise() -> None:
     nodes: Nodes = {
         "1": {"class_type": "PrimitiveInt", "inputs": {"value": ["2", 0]}},
         "2": {"class_type": "PrimitiveInt", "inputs": {"value": ["1", 0]}},

@@ -1,4 +1,4 @@
-"""A story that became a graph is read back from it; a graph that an artist changed becomes a story too."""
+"""A story is read back from its graph; a graph that an artist changed becomes a story, too."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ NEGATIVE = st.none() | WORDS
 @st.composite
 def scenes(draw: st.DrawFn) -> list[dict[str, Any]]:
     ids = draw(st.lists(IDS, min_size=1, max_size=4, unique_by=str.lower))
-    found = []
+    entries = []
     for scene_id in ids:
         image = draw(st.none() | st.sampled_from(["own.png", "story_studio/二.png"]))
-        found.append(
+        entries.append(
             {
                 "id": scene_id,
                 "title": draw(st.one_of(TEXTS, st.just(scene_id))),
@@ -49,7 +49,7 @@ def scenes(draw: st.DrawFn) -> list[dict[str, Any]]:
                 "clip_take": draw(TAKES),
             }
         )
-    return found
+    return entries
 
 
 @st.composite
@@ -84,22 +84,22 @@ def plan(story: schema.Story) -> graph.Plan:
     return graph.Plan(story, recipes.load_profile(story.profile), files)
 
 
-def built(story: schema.Story) -> graph.Graph:
+def graph_of(story: schema.Story) -> graph.Graph:
     return graph.build([plan(story)])
 
 
-def said(story: schema.Story) -> dict[str, Any]:
-    """All that a story says in its graph: what it leaves out is the profile's, and what has no effect is not
+def effective_values(story: schema.Story) -> dict[str, Any]:
+    """All of a story that its graph holds: what it leaves out is the profile's, and what has no effect is not
     in the graph."""
-    one = plan(story)
+    planned = plan(story)
     drawn = [scene for scene in story.scenes if not scene.image]
-    still, clip = one.profile.still.parameters, one.profile.clip.parameters
-    images = [graph.still_values(one, scene) for scene in drawn[:1]]
-    video = graph.clip_values(one, story.scenes[0])
+    still, clip = planned.profile.still.parameters, planned.profile.clip.parameters
+    images = [graph.still_values(planned, scene) for scene in drawn[:1]]
+    video = graph.clip_values(planned, story.scenes[0])
     settings = ("width", "height", "steps", "cfg", "negative_prompt")
-    start = {"image": one.profile.still, "video": one.profile.clip}
+    start = {"image": planned.profile.still, "video": planned.profile.clip}
 
-    def kept(kind: str, values: dict[str, Any]) -> dict[str, Any]:
+    def effective(kind: str, values: dict[str, Any]) -> dict[str, Any]:
         recipe = start[kind]
         written = {
             name: next(iter(recipe.nodes[node]["inputs"].values()))
@@ -109,12 +109,12 @@ def said(story: schema.Story) -> dict[str, Any]:
 
     return {
         "project_id": story.project_id,
-        # Without a film, the contact sheet alone has the title, and the project's id if there is none.
+        # Without a film only the contact sheet has the title, or the project's id if there is none.
         "title": story.title if story.film or story.title != story.project_id else "",
         "profile": story.profile,
         "style": story.style if drawn and "prompt" in still else None,
-        "image_settings": [kept("image", values) for values in images],
-        "video_settings": kept("video", video),
+        "image_settings": [effective("image", values) for values in images],
+        "video_settings": effective("video", video),
         "film": story.film.model_dump(exclude={"partial"}) if story.film else None,
         "scenes": [
             scene.model_dump(exclude={"seed", "title", "video_prompt"})
@@ -127,23 +127,23 @@ def said(story: schema.Story) -> dict[str, Any]:
 
 @settings(max_examples=300)
 @given(stories())
-def test_a_story_that_became_a_graph_is_read_back(story: schema.Story) -> None:
-    before = built(story)
+def test_a_story_is_read_back_from_its_graph(story: schema.Story) -> None:
+    before = graph_of(story)
     file = read_graph(before.nodes)
     again = schema.parse(json.loads(json.dumps(file.data)))
-    assert said(again) == said(story)
-    after = built(again)
+    assert effective_values(again) == effective_values(story)
+    after = graph_of(again)
     assert after.nodes == before.nodes
     assert predict(after, {}) == predict(before, {})
     assert set(file.warnings) <= set(graph.warnings(plan(story)))
-    # What the story would say anyway is not said.
+    # Values that the profile has anyway are left out again.
     assert read_graph(after.nodes).data == file.data
 
 
 @settings(max_examples=50)
 @given(stories())
-def test_typed_and_linked_constants_say_the_same(story: schema.Story) -> None:
-    before = built(story).nodes
+def test_typed_and_linked_constants_are_read_alike(story: schema.Story) -> None:
+    before = graph_of(story).nodes
     expected = read_graph(before)
     assert read_graph(with_typed_constants(before)) == expected
     assert read_graph(with_linked_constants(before)) == expected
@@ -151,21 +151,27 @@ def test_typed_and_linked_constants_say_the_same(story: schema.Story) -> None:
 
 def small(profile: str = "standard", **more: Any) -> Nodes:
     """The graph of a story of two scenes."""
-    return built(schema.parse({"project_id": "tale", "profile": profile, "scenes": [ONE, TWO], **more})).nodes
+    return graph_of(
+        schema.parse({"project_id": "tale", "profile": profile, "scenes": [ONE, TWO], **more})
+    ).nodes
 
 
 def of_class(nodes: Nodes, *classes: str) -> list[str]:
-    return [node for node, one in nodes.items() if one["class_type"].removeprefix("StoryStudio_") in classes]
+    return [
+        node_id
+        for node_id, node in nodes.items()
+        if node["class_type"].removeprefix("StoryStudio_") in classes
+    ]
 
 
 def without(nodes: Nodes, *classes: str) -> Nodes:
     """The workflow after an artist deleted all nodes of these classes."""
-    gone = of_class(nodes, *classes)
+    removed = of_class(nodes, *classes)
     return {
         node_id: node
-        | {"inputs": {k: v for k, v in node["inputs"].items() if not (is_link(v) and v[0] in gone)}}
+        | {"inputs": {k: v for k, v in node["inputs"].items() if not (is_link(v) and v[0] in removed)}}
         for node_id, node in nodes.items()
-        if node_id not in gone
+        if node_id not in removed
     }
 
 
@@ -182,7 +188,7 @@ def read(nodes: Nodes) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "gone",
+    "removed",
     [
         ("Film", "FilmScene"),
         ("Film", "FilmScene", "ContactSheet"),
@@ -190,10 +196,10 @@ def read(nodes: Nodes) -> dict[str, Any]:
     ],
 )
 @pytest.mark.parametrize("profile", recipes.profile_names())
-def test_scenes_need_no_film(profile: str, gone: tuple[str, ...]) -> None:
-    nodes = without(small(profile), *gone)
+def test_scenes_need_no_film(profile: str, removed: tuple[str, ...]) -> None:
+    nodes = without(small(profile), *removed)
     data = read(nodes)
-    project = "tale" if "ContactSheet" not in gone else "story"
+    project = "tale" if "ContactSheet" not in removed else "story"
     assert data["project_id"] == project
     assert data["film"] is False
     expected = ["one", "two"] if project == "tale" else ["tale_one", "tale_two"]
@@ -263,9 +269,9 @@ def test_settings_are_read_from_the_first_scene_that_has_them() -> None:
     assert data["scenes"][0]["image"] == "own.png"
 
 
-def test_prompts_that_share_no_style_stand_whole() -> None:
+def test_prompts_without_a_common_style_are_kept_whole() -> None:
     nodes = small("standard", style="ink")
-    (first, *_) = (node for node, one in nodes.items() if one["inputs"].get("value") == "a pier, ink")
+    (first, *_) = (node_id for node_id, node in nodes.items() if node["inputs"].get("value") == "a pier, ink")
     nodes[first]["inputs"]["value"] = r"a (heavy:1.2) pier \(old\)"
     data = read(nodes)
     assert "style" not in data
@@ -281,7 +287,7 @@ def test_prompts_that_share_no_style_stand_whole() -> None:
         (("x\n", "y" * 65), ["scene_1", "scene_2"]),
     ],
 )
-def test_names_that_are_no_ids_become_numbers(names: tuple[str, str], ids: list[str]) -> None:
+def test_names_that_are_not_ids_become_numbers(names: tuple[str, str], ids: list[str]) -> None:
     nodes = small("draft")
     for node_id, name in zip(of_class(nodes, "Clip"), names, strict=True):
         nodes[node_id]["inputs"]["name"] = name
@@ -306,7 +312,7 @@ def test_two_clips_of_one_still_are_two_scenes() -> None:
     assert [scene["audio"] for scene in read(nodes)["scenes"]] == ["1.wav", "2.wav"]
 
 
-def test_a_workflow_without_scenes_is_no_story() -> None:
+def test_a_workflow_without_scenes_is_not_a_story() -> None:
     with pytest.raises(Problems, match="no Still and no Clip"):
         read_graph({})
 

@@ -68,10 +68,10 @@ def _patch_text_encoders() -> None:
 
     @wraps(detect)
     def detect_tiny(weights: Weights) -> Any:
-        # Newer versions tell models apart by dimensions, too.
+        # Newer versions distinguish models by dimensions, too.
         kinds = {"qwen3_4b_model_config": "QWEN3_4B", "umt5xxl_model_config": "T5_XXL"}
-        found = [getattr(comfy.sd.TEModel, kinds[name]) for name in _text_configs(weights)]
-        return found[0] if found else detect(weights)
+        types = [getattr(comfy.sd.TEModel, kinds[name]) for name in _text_configs(weights)]
+        return types[0] if types else detect(weights)
 
     @wraps(load)
     def load_tiny(
@@ -124,7 +124,7 @@ def _patch_image_vae() -> None:
 
     @wraps(init)
     def init_tiny(self: Any, sd: Any = None, *args: Any, **kwargs: Any) -> None:
-        # The engine is told the width, not the weights, so it has to hear from here how wide they are.
+        # The engine gets a width, not the weights, so the width of these weights is passed from here.
         norm = sd.get("decoder.norm_out.weight")
         token = _image_vae_channels.set(128 if norm is None else norm.shape[0])
         try:
@@ -216,12 +216,12 @@ def _wait_until_sent() -> None:
 
 
 class TestRaise:
-    """Makes the trouble that `when` names: fail, starve (of memory), die, hang.
+    """Fails in the way that `when` names: fail, starve (of memory), die, hang.
 
     With `once` in it, and a file's name as `message`, only until that file exists.
     """
 
-    __test__ = False  # or pytest takes it for a test because of its name
+    __test__ = False  # otherwise pytest collects it because of its name
     CATEGORY = "testing"
     RETURN_TYPES = ("IMAGE",)
     FUNCTION = "fail"

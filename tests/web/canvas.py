@@ -1,4 +1,4 @@
-"""What a person does on a page of ComfyUI."""
+"""What a user does on a page of ComfyUI."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ newer_only = pytest.mark.parametrize("artist", ["newer_canvas"], indirect=True)
 
 
 class Canvas(canvas.Canvas):
-    """A page of ComfyUI that is ready for a hand: its buttons, its menus and its screenshots."""
+    """A page of ComfyUI as a user operates it: its buttons, menus and screenshots."""
 
     def __init__(self, browser: Browser, url: str, name: str):
         self.name = name
         super().__init__(browser, url)
 
     def begin(self, name: str) -> None:
-        """Makes the page as new for another test, in half the time that a new one takes."""
+        """Resets the page for another test, in half the time that a new page takes."""
         self.name = name
         for order, body in (("queue", {"clear": True}), ("interrupt", {})):
             requests.post(f"{self.url}/{order}", json=body, timeout=PATIENCE_MS / 1000).raise_for_status()
-        # A page of the same server that runs no script: nothing writes or complains while this is forgotten.
+        # A page of the same server without scripts, so nothing writes or logs while the storage is cleared.
         self.page.goto(f"{self.url}/system_stats")
         self.run_script("() => { localStorage.clear(); sessionStorage.clear(); }")
         self.errors.clear()
@@ -51,7 +51,7 @@ class Canvas(canvas.Canvas):
         self.page.get_by_test_id("template-workflows-content").wait_for(state="detached")
 
     def missing_models(self) -> list[tuple[str, str]]:
-        """Waits until ComfyUI says that models are missing; of each its folder and its file."""
+        """Waits until ComfyUI lists missing models, and returns the folder and file of each."""
         newer = self.page.get_by_test_id("missing-model-importable-rows")
         see = self.page.get_by_test_id("error-overlay-see-errors")
         older = self.page.locator(".comfy-missing-models .p-listbox-option")
@@ -60,24 +60,24 @@ class Canvas(canvas.Canvas):
             see.click()
             newer.wait_for()
         listed = [text.splitlines()[0].split(" / ") for text in older.all_inner_texts()]
-        # A file's name, how many nodes want it where several do, its folder.
+        # A file's name, the number of nodes that need it if several do, its folder.
         rows = [text.splitlines() for text in newer.locator("> div").all_inner_texts()]
         lines = [[line for line in row if line.strip() and not line.isdigit()] for row in rows]
-        return sorted([(one[0], one[1]) for one in listed] + [(one[1], one[0]) for one in lines])
+        return sorted([(row[0], row[1]) for row in listed] + [(line[1], line[0]) for line in lines])
 
     def show_empty_place(self) -> None:
-        """Moves the view to where no node is, and waits until it stays there."""
+        """Moves the view to where there is no node, and waits until it stays there."""
         self.run_script(_MOVE_AWAY)
 
     def set_node(self, node: str, values: dict[str, Any]) -> None:
-        """Gives widgets of one node, by its id, other values."""
+        """Sets widgets of one node, by its id."""
         title = f"only {node}"
         rename = "([id, title]) => { window.app.graph.nodes.find(n => String(n.id) === id).title = title; }"
         self.run_script(rename, [node, title])
         self.set_widgets([(title, widget, value) for widget, value in values.items()])
 
     def drop(self, name: str, x: int, y: int) -> str:
-        """Double-clicks the empty canvas there, searches for a node or blueprint and takes it; its id."""
+        """Double-clicks the empty canvas, adds a node or blueprint from the search, and returns its id."""
         before = set(self.node_ids())
         box = self.page.get_by_placeholder(re.compile("Search Nodes...|Add a node..."))
         # Two clicks are a double click if the canvas sees them within 0.3 s, which a busy machine may miss.
@@ -88,10 +88,10 @@ class Canvas(canvas.Canvas):
                 break
         newer = box.get_attribute("placeholder") == "Add a node..."
         box.fill(name)
-        found = self.page.locator(".p-autocomplete-option, [data-testid=result-item]")
-        found.filter(has_text=re.compile(rf"^\s*{name}")).first.click()
+        results = self.page.locator(".p-autocomplete-option, [data-testid=result-item]")
+        results.filter(has_text=re.compile(rf"^\s*{name}")).first.click()
         self.page.wait_for_function("count => window.app.graph.nodes.length > count", arg=len(before))
-        if newer:  # it hangs on the mouse until a click puts it down
+        if newer:  # it follows the mouse until a click places it
             self.page.mouse.move(x + 5, y + 5)
             self.page.mouse.click(x, y)
         return next(node for node in self.node_ids() if node not in before)
@@ -106,7 +106,7 @@ class Canvas(canvas.Canvas):
             const node = window.app.graph.nodes.find(node => node.type === cls);
             const parts = (node.widgets ?? []).map(widget => widget.element).filter(Boolean);
             const video = parts.flatMap(part => [part, ...part.querySelectorAll('video')])
-                .find(one => one.matches('video') && one.readyState > 0);
+                .find(element => element.matches('video') && element.readyState > 0);
             if (!video) return false;
             video.muted = true;
             await video.play();
@@ -120,7 +120,7 @@ class Canvas(canvas.Canvas):
             """([source, output, target, entry]) => {
                 const find = id => window.app.graph.nodes.find(node => String(node.id) === id);
                 const [from, to] = [find(source), find(target)];
-                const slot = (slots, name) => slots.findIndex(one => one.name === name);
+                const slot = (slots, name) => slots.findIndex(candidate => candidate.name === name);
                 return !!from.connect(slot(from.outputs, output), to, slot(to.inputs, entry));
             }""",
             [source, output, target, entry],
@@ -128,7 +128,7 @@ class Canvas(canvas.Canvas):
         assert done, f"{source}.{output} does not go into {target}.{entry}"
 
     def save(self, name: str) -> dict[str, Any]:
-        """Saves the workflow with Ctrl+S, under this name if it has none yet; what is in the file then."""
+        """Saves the workflow with Ctrl+S, under this name if it has none yet; returns the file's content."""
         self.page.locator("#graph-canvas").focus()
         self.page.keyboard.press("Control+s")
         named = self.page.locator(".prompt-dialog-content input")
@@ -137,9 +137,9 @@ class Canvas(canvas.Canvas):
             named.press("Enter")
         self.page.wait_for_function(_SAVED, arg=name)
         path = urllib.parse.quote(f"workflows/{name}.json", safe="")
-        answer = requests.get(f"{self.url}/userdata/{path}", timeout=PATIENCE_MS / 1000)
-        answer.raise_for_status()
-        return answer.json()
+        response = requests.get(f"{self.url}/userdata/{path}", timeout=PATIENCE_MS / 1000)
+        response.raise_for_status()
+        return response.json()
 
     def open_file(self, path: Path) -> None:
         """Opens a workflow's file, as *Open* in the menu does once the file is chosen."""
@@ -147,7 +147,7 @@ class Canvas(canvas.Canvas):
         self.page.wait_for_function(_OPENED, arg=path.stem)
 
     def set_widgets(self, values: list[tuple[str, str, Any]]) -> None:
-        """Gives widgets other values: title or class of their nodes, in boxes too, widget, value."""
+        """Sets widgets by title or class of their nodes, in subgraphs too, widget name and value."""
         unknown = self.run_script(_SET, values)
         assert not unknown, f"no such widgets: {unknown}"
 
@@ -155,14 +155,14 @@ class Canvas(canvas.Canvas):
         """Presses the Run button and waits for the end.
 
         Returns:
-            What the page heard: `status` (success, error, interrupted), `error`, `outputs` by node id,
-            `texts` for nodes and which of their steps were `shown` on the page, `cached` node ids, and in
-            `order` the classes of the executed nodes.
+            What the page received: `status` (success, error, interrupted), `error`, `outputs` by node id,
+            `texts` for nodes and those of their steps that were `shown` on the page, `cached` node ids, and
+            in `order` the classes of the executed nodes.
         """
         self.run_script(_LISTEN)
         self.run_button().click()
-        self.page.wait_for_function("() => window.heard.status", timeout=seconds * 1000)
-        return self.run_script("() => window.heard")
+        self.page.wait_for_function("() => window.received.status", timeout=seconds * 1000)
+        return self.run_script("() => window.received")
 
     def run_button(self) -> Any:
         """The Run button."""
@@ -199,7 +199,7 @@ _SAVED = """name => {
     return filename === name && isPersisted && !isModified;
 }"""
 _MOVE_AWAY = """async () => {
-    // ComfyUI fits the view some frames after a workflow was opened.
+    // ComfyUI fits the view a few frames after a workflow was opened.
     const { ds } = window.app.canvas, away = ds.offset[1] - 3000;
     for (let steady = 0; steady < 15; steady++) {
         if (ds.offset[1] !== away) steady = 0;
@@ -217,48 +217,48 @@ _SET = """values => {
     visit(window.app.rootGraph ?? window.app.graph);
     const unknown = values.filter(([title, widget, value]) => {
         const nodes = graphs.flatMap(graph => graph.nodes);
-        const found = nodes.filter(node => node.title === title || node.type === title)
-            .flatMap(node => (node.widgets ?? []).filter(one => one.name === widget).map(one => [node, one]));
-        for (const [node, one] of found) {
-            const before = one.value;
-            one.value = value;
-            one.callback?.(value);
-            node.onWidgetChanged?.(one.name, value, before, one);
+        const targets = nodes.filter(node => node.title === title || node.type === title)
+            .flatMap(node => (node.widgets ?? []).filter(w => w.name === widget).map(w => [node, w]));
+        for (const [node, target] of targets) {
+            const before = target.value;
+            target.value = value;
+            target.callback?.(value);
+            node.onWidgetChanged?.(target.name, value, before, target);
         }
-        return !found.length;
+        return !targets.length;
     });
-    // As ComfyUI does after a hand's change. Newer interfaces have another name for it and warn of the old.
+    // As ComfyUI does after a user's change. Newer interfaces renamed it, and warn about the old name.
     const tracker = window.app.extensionManager.workflow?.activeWorkflow?.changeTracker;
     if (tracker?.captureCanvasState) tracker.captureCanvasState();
     else tracker?.checkState?.();
     return unknown;
 }"""
 _LISTEN = """async () => {
-    window.heard = { status: '', error: null, outputs: {}, texts: [], shown: [], cached: [], order: [] };
+    window.received = { status: '', error: null, outputs: {}, texts: [], shown: [], cached: [], order: [] };
     const api = window.app.api;
     const { output } = await window.app.graphToPrompt();
     window.classes = Object.fromEntries(Object.entries(output).map(([id, node]) => [id, node.class_type]));
     if (window.listening) return;
     window.listening = true;
     api.addEventListener('executed', ({ detail }) => {
-        window.heard.outputs[detail.display_node ?? detail.node] = detail.output;
+        window.received.outputs[detail.display_node ?? detail.node] = detail.output;
     });
     api.addEventListener('executing', ({ detail }) => {
         const node = typeof detail === 'object' ? detail?.node : detail;
-        if (node) window.heard.order.push(window.classes[node]);
+        if (node) window.received.order.push(window.classes[node]);
     });
-    api.addEventListener('execution_cached', ({ detail }) => window.heard.cached.push(...detail.nodes));
-    api.addEventListener('progress_text', ({ detail }) => window.heard.texts.push(detail.text));
+    api.addEventListener('execution_cached', ({ detail }) => window.received.cached.push(...detail.nodes));
+    api.addEventListener('progress_text', ({ detail }) => window.received.texts.push(detail.text));
     new MutationObserver(records => {
         for (const { target } of records) {
             const text = /Chunk \\d+ of \\d+, step \\d+/.exec(target.textContent.slice(0, 500))?.[0];
-            if (text && text !== window.heard.shown.at(-1)) window.heard.shown.push(text);
+            if (text && text !== window.received.shown.at(-1)) window.received.shown.push(text);
         }
     }).observe(document.body, { subtree: true, childList: true, characterData: true });
-    api.addEventListener('execution_success', () => { window.heard.status = 'success'; });
-    api.addEventListener('execution_interrupted', () => { window.heard.status = 'interrupted'; });
+    api.addEventListener('execution_success', () => { window.received.status = 'success'; });
+    api.addEventListener('execution_interrupted', () => { window.received.status = 'interrupted'; });
     api.addEventListener('execution_error', ({ detail }) => {
-        window.heard.status = 'error';
-        window.heard.error = detail.exception_message;
+        window.received.status = 'error';
+        window.received.error = detail.exception_message;
     });
 }"""

@@ -1,4 +1,4 @@
-"""A real browser on the session's ComfyUI server, with the interface that it brings and with a newer one."""
+"""A real browser on the session's ComfyUI server, with its bundled interface and with a newer one."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ STOCK_ERRORS = (
     rf"{_LOADING}/(api/userdata/)?user\.css",
     rf"{_LOADING}/(favicon\.ico|templates/index_logo\.json)",
     rf"{_LOADING}/api/(userdata|jobs)\b",
-    # An example names a recording that the artist is still to choose.
+    # An example names a recording that the artist has yet to choose.
     rf"{_LOADING}/api/view\?\S*type=input",
     r"Failed to fetch queue: JobsApiError: |\[Jobs API\] Error fetching jobs: ",
     r"TypeError: Cannot read properties of undefined \(reading 'id'\)",
-    # Interfaces from 1.48 on, at their start.
+    # Interfaces from 1.48 on, when they start.
     r"ComfyApp graph accessed before initialization",
-    # The browser of the tests finds no address but this machine's.
+    # The tests' browser resolves no host but this machine.
     r".*https://|Error fetching file size",
 )
-"""What ComfyUI without any node pack calls an error in the console, with the one interface or the other: seen
-with `--disable-all-custom-nodes`, a workflow whose files are missing, and the template browser."""
+"""Errors that ComfyUI without any node pack logs in the console, with either interface: seen with
+`--disable-all-custom-nodes`, a workflow whose files are missing, and the template browser."""
 
 
 def is_stock(error: str) -> bool:
-    """Whether ComfyUI without this pack gives this error too."""
+    """Whether ComfyUI without this pack logs this error too."""
     return "story_studio" not in error and any(re.match(kind, error) for kind in STOCK_ERRORS)
 
 
-def lacking(reason: str) -> NoReturn:
-    """Skips the test because this machine lacks what it needs; the summary of the run says so once."""
+def skip(reason: str) -> NoReturn:
+    """Skips the test because this machine lacks something; the summary of the run gives the reason once."""
     pytest.skip(reason)
 
 
@@ -58,14 +58,14 @@ def browser() -> Iterator[Browser]:
     """The Chromium of these tests."""
     executable = find_chromium()
     if executable is None:
-        lacking(HOW)
+        skip(HOW)
     with running_browser(executable) as browser:
         yield browser
 
 
 @pytest.fixture(scope="session")
 def newer_frontend() -> Path:
-    """The folder of a newer interface than the one that ComfyUI 0.3.75 brings, fetched once a checkout."""
+    """The folder of a newer interface than ComfyUI 0.3.75's own, downloaded once per checkout."""
     folder = ROOT / "workspace" / f"frontend-{NEWER}"
     if not (folder / "index.html").is_file():
         folder.parent.mkdir(exist_ok=True)
@@ -78,7 +78,7 @@ def newer_frontend() -> Path:
                 [sys.executable, "-m", "pip", "download", "--quiet", *options], capture_output=True, text=True
             )
             if done.returncode:
-                lacking(f"ComfyUI's interface {NEWER} could not be fetched: {done.stderr[-500:]}")
+                skip(f"ComfyUI's interface {NEWER} could not be fetched: {done.stderr[-500:]}")
             with zipfile.ZipFile(next(wheels.glob("*.whl"))) as wheel:
                 wheel.extractall(wheels)
             # Another process of this run may have been faster.
@@ -116,7 +116,7 @@ def open_canvas(
 ) -> Iterator[Callable[[str], Canvas]]:
     """Opens ComfyUI at an address, as after its first start.
 
-    An error in the console that stock ComfyUI does not give fails the test.
+    A console error that stock ComfyUI does not log fails the test.
     """
     opened: list[Canvas] = []
 
@@ -131,7 +131,7 @@ def open_canvas(
 
     yield open_at
     errors = [error for canvas in opened for error in canvas.errors if not is_stock(error)]
-    assert errors == [], "the browser's console has errors that stock ComfyUI does not give"
+    assert errors == [], "the browser's console has errors that stock ComfyUI does not log"
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ def newer_canvas(open_canvas: Callable[[str], Canvas], newer_studio: str) -> Can
 
 @pytest.fixture(params=["canvas", "newer_canvas"])
 def artist(request: pytest.FixtureRequest) -> Canvas:
-    """ComfyUI with its own interface and with a newer one."""
+    """ComfyUI with its bundled interface and with a newer one."""
     return request.getfixturevalue(request.param)
 
 
@@ -160,15 +160,15 @@ def voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def missing_models(studio: Studio, tmp_path: Path) -> Iterator[Callable[[set[str]], None]]:
-    """Takes these model files away from the servers, and brings them back when the test is over."""
+    """Removes these model files from the servers, and restores them after the test."""
     folder = studio.server.models
     assert folder
     moved: dict[Path, Path] = {}
 
-    def take_away(files: set[str]) -> None:
+    def remove(files: set[str]) -> None:
         for path in [path for path in folder.rglob("*") if path.name in files]:
             moved[path] = path.rename(tmp_path / path.name)
 
-    yield take_away
+    yield remove
     for path, aside in moved.items():
         aside.rename(path)

@@ -1,4 +1,4 @@
-"""A scene as one box: dropped from the search, joined, copied, rendered."""
+"""A scene as one subgraph: added from the search, linked, copied, rendered."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from driver.comfy.client import Comfy
 from driver.comfy.process import PACK
 from story_studio.media.probe import probe
 from tests.web.canvas import Canvas, newer_only
-from tests.web.test_examples import TINY, made
+from tests.web.test_examples import TINY, fetch_results
 from workflows.canvas import read_workflow
 
 BLUEPRINTS = sorted((PACK / "subgraphs").glob("*.json"))
@@ -38,20 +38,20 @@ def test_a_draft_gets_a_fourth_scene(artist: Canvas, tmp_path: Path) -> None:
     artist.join(voice, "AUDIO", scene, "voice")
     artist.set_node(scene, {"title": "Epilogue", "prompt": "The lamp goes out", "width": 320, "height": 192})
     artist.screenshot("joined")
-    # What another test made would be found again, and not be drawn.
+    # Another test's results would be reused instead of drawn.
     artist.set_widgets([("Draft scene", "seed", 4)])
     artist.set_node(scene, {"seed": 4})
-    heard = artist.press_run()
-    (made_film,) = made(artist, heard, "StoryStudio_Film", tmp_path)
+    run = artist.press_run()
+    (film_path,) = fetch_results(artist, run, "StoryStudio_Film", tmp_path)
     artist.screenshot("run")
-    chapters = [chapter[2] for chapter in probe(made_film).chapters]
+    chapters = [chapter[2] for chapter in probe(film_path).chapters]
     assert chapters == ["Keeper", "Sailor", "Morning", "Epilogue"]
-    drawn = [cls for cls in heard["order"] if cls in ("StoryStudio_TitleCard", "StoryStudio_Animatic")]
+    drawn = [cls for cls in run["order"] if cls in ("StoryStudio_TitleCard", "StoryStudio_Animatic")]
     assert drawn == 4 * ["StoryStudio_TitleCard"] + 4 * ["StoryStudio_Animatic"]
 
 
 @newer_only
-def test_a_story_from_nothing(artist: Canvas, voice: Path, tmp_path: Path) -> None:
+def test_a_story_from_scratch(artist: Canvas, voice: Path, tmp_path: Path) -> None:
     Comfy(artist.url).upload(voice, voice.name, "")
     artist.run_script("() => window.app.graph.clear()")
     artist.show_empty_place()
@@ -66,17 +66,17 @@ def test_a_story_from_nothing(artist: Canvas, voice: Path, tmp_path: Path) -> No
     artist.join(end, "start", scene, "film")
     artist.set_node(scene, {"title": "Only", "prompt": "A fisherman", "width": 64, "height": 64})
     artist.set_widgets([*TINY, ("KSampler", "steps", 1), ("LoadAudio", "audio", voice.name)])
-    (film,) = made(artist, artist.press_run(), "StoryStudio_Film", tmp_path)
+    (film,) = fetch_results(artist, artist.press_run(), "StoryStudio_Film", tmp_path)
     artist.screenshot("run")
     assert [chapter[2] for chapter in probe(film).chapters] == ["Only"]
 
 
-def test_a_copied_scene_is_not_made_again(artist: Canvas, tmp_path: Path) -> None:
+def test_a_copied_scene_is_not_rendered_again(artist: Canvas, tmp_path: Path) -> None:
     artist.open_template("Draft")
     artist.set_widgets([("EmptyAudio", "duration", 0.5), ("StoryStudio_Animatic", "width", 320)])
-    # Not as the example has them: a copy takes over what was written since, and the original keeps it.
+    # Other values than the example's: a copy takes over what was edited since, and the original keeps it.
     artist.set_widgets([("Draft scene", "seed", 5), ("Draft scene", "text", "Nothing more is said.")])
-    made(artist, artist.press_run(), "StoryStudio_Film", tmp_path)
+    fetch_results(artist, artist.press_run(), "StoryStudio_Film", tmp_path)
     before = artist.api_graph()
     original, copied = artist.run_script(
         """() => {
@@ -91,31 +91,31 @@ def test_a_copied_scene_is_not_made_again(artist: Canvas, tmp_path: Path) -> Non
         }"""
     )
     after = artist.api_graph()
-    for node, made_before in before.items():
-        assert after[node]["inputs"].items() >= made_before["inputs"].items()
-    heard = artist.press_run()
-    assert (heard["status"], heard["error"]) == ("success", None)
+    for node, node_before in before.items():
+        assert after[node]["inputs"].items() >= node_before["inputs"].items()
+    run = artist.press_run()
+    assert (run["status"], run["error"]) == ("success", None)
     files = [
         {
             output["images"][0]["filename"]
-            for node, output in heard["outputs"].items()
-            if output and node.startswith(f"{box}:")
+            for node, output in run["outputs"].items()
+            if output and node.startswith(f"{scene}:")
         }
-        for box in (original, copied)
+        for scene in (original, copied)
     ]
     assert files[0] == files[1]
     assert len(files[0]) == 2
-    said = [
+    texts = [
         node["inputs"]["text"]
         for name, node in after.items()
         if name.startswith(f"{copied}:") and node["class_type"] == "StoryStudio_FilmScene"
     ]
-    assert said == ["Nothing more is said."]
-    assert not {"StoryStudio_TitleCard", "StoryStudio_Animatic"} & set(heard["order"])
+    assert texts == ["Nothing more is said."]
+    assert not {"StoryStudio_TitleCard", "StoryStudio_Animatic"} & set(run["order"])
 
 
 @pytest.mark.parametrize("path", BLUEPRINTS, ids=lambda path: path.stem)
-def test_a_blueprint_is_one_box(path: Path) -> None:
+def test_a_blueprint_is_one_subgraph(path: Path) -> None:
     blueprint = read_workflow(path)
     (node,) = blueprint["nodes"]
     (inside,) = blueprint["definitions"]["subgraphs"]
@@ -124,18 +124,19 @@ def test_a_blueprint_is_one_box(path: Path) -> None:
     assert blueprint["extra"]["BlueprintDescription"]
 
 
-def test_examples_hold_the_boxes_of_the_blueprints() -> None:
-    """What an example shows is what the search drops: the same nodes and links inside."""
+def test_examples_hold_the_subgraphs_of_the_blueprints() -> None:
+    """The scenes of an example and those from the search have the same nodes and links inside."""
     for example, name in (("Story", "Scene"), ("Draft", "Draft scene")):
-        boxes = read_workflow(PACK / "example_workflows" / f"{example}.json")["definitions"]["subgraphs"]
+        subgraphs = read_workflow(PACK / "example_workflows" / f"{example}.json")["definitions"]["subgraphs"]
         (origin,) = read_workflow(PACK / "subgraphs" / f"{name}.json")["definitions"]["subgraphs"]
-        assert [_shape(box) for box in boxes] == 3 * [_shape(origin)]
+        assert [_shape(subgraph) for subgraph in subgraphs] == 3 * [_shape(origin)]
 
 
-def _shape(box: dict[str, Any]) -> str:
-    links = {link["id"]: (link["origin_id"], link["origin_slot"]) for link in box["links"]}
+def _shape(subgraph: dict[str, Any]) -> str:
+    links = {link["id"]: (link["origin_id"], link["origin_slot"]) for link in subgraph["links"]}
     order = {
-        node["id"]: number for number, node in enumerate(sorted(box["nodes"], key=lambda node: node["id"]))
+        node["id"]: number
+        for number, node in enumerate(sorted(subgraph["nodes"], key=lambda node: node["id"]))
     }
     return json.dumps(
         [
@@ -147,6 +148,6 @@ def _shape(box: dict[str, Any]) -> str:
                     if entry.get("link") is not None
                 ],
             )
-            for node in sorted(box["nodes"], key=lambda node: node["id"])
+            for node in sorted(subgraph["nodes"], key=lambda node: node["id"])
         ]
     )

@@ -20,16 +20,16 @@ TINY = [
     *(("StoryStudio_TalkingVideo", side, 64) for side in ("width", "height")),
     ("StoryStudio_TalkingVideo", "steps", 1),
 ]
-"""What makes Talking Video quick on a CPU."""
+"""Settings that make Talking Video quick on a CPU."""
 
 
 @pytest.fixture
 def artist(artist: Canvas, voice: Path) -> Canvas:
-    """A voice and a picture are in the input folder, too."""
+    """With a voice and an image in the input folder."""
     Comfy(artist.url).upload(voice, voice.name, "")
-    picture = voice.with_name("example.png")
-    Image.effect_noise((64, 64), 80).convert("RGB").save(picture)
-    Comfy(artist.url).upload(picture, picture.name, "")
+    image = voice.with_name("example.png")
+    Image.effect_noise((64, 64), 80).convert("RGB").save(image)
+    Comfy(artist.url).upload(image, image.name, "")
     return artist
 
 
@@ -37,16 +37,16 @@ def test_talking_video(artist: Canvas, voice: Path, tmp_path: Path) -> None:
     artist.open_template("Talking video")
     artist.screenshot("opened")
     artist.set_widgets([*TINY, ("LoadAudio", "audio", voice.name), ("StoryStudio_TalkingVideo", "steps", 3)])
-    heard = artist.press_run()
-    (clip,) = made(artist, heard, "StoryStudio_Clip", tmp_path)
+    run = artist.press_run()
+    (clip,) = fetch_results(artist, run, "StoryStudio_Clip", tmp_path)
     artist.screenshot("run")
     info = probe(clip)
     assert (info.width, info.height, info.frames, info.channels) == (64, 64, 7, 1)
     artist.play("StoryStudio_Clip")
-    texts = [text.partition("\n")[0].partition(" of 3")[0] for text in heard["texts"]]
+    texts = [text.partition("\n")[0].partition(" of 3")[0] for text in run["texts"]]
     steps = [f"Chunk 1 of 1, step {step}" for step in (1, 2, 3)]
     assert list(dict.fromkeys(texts))[:3] == steps
-    assert len(set(heard["shown"])) > 1, "the text on the node did not change"
+    assert len(set(run["shown"])) > 1, "the text on the node did not change"
 
 
 @newer_only
@@ -55,14 +55,14 @@ def test_scene(artist: Canvas, voice: Path, tmp_path: Path) -> None:
     artist.screenshot("opened")
     sizes = [("EmptySD3LatentImage", side, 64) for side in ("width", "height")]
     artist.set_widgets([*TINY, *sizes, ("KSampler", "steps", 1), ("LoadAudio", "audio", voice.name)])
-    heard = artist.press_run()
-    (still,) = made(artist, heard, "StoryStudio_Still", tmp_path)
-    (clip,) = made(artist, heard, "StoryStudio_Clip", tmp_path)
+    run = artist.press_run()
+    (still,) = fetch_results(artist, run, "StoryStudio_Still", tmp_path)
+    (clip,) = fetch_results(artist, run, "StoryStudio_Clip", tmp_path)
     artist.screenshot("run")
-    with Image.open(still) as picture:
-        assert picture.size == (64, 64)
+    with Image.open(still) as image:
+        assert image.size == (64, 64)
     assert probe(clip).frames == 7
-    assert "Chunk 1 of 1, step 1 of 1" in heard["texts"][0]
+    assert "Chunk 1 of 1, step 1 of 1" in run["texts"][0]
 
 
 @newer_only
@@ -71,10 +71,10 @@ def test_picture(artist: Canvas, tmp_path: Path) -> None:
     artist.screenshot("opened")
     sizes = [("EmptySD3LatentImage", side, 64) for side in ("width", "height")]
     artist.set_widgets([*sizes, ("KSampler", "steps", 2)])
-    (still,) = made(artist, artist.press_run(), "StoryStudio_Still", tmp_path)
+    (still,) = fetch_results(artist, artist.press_run(), "StoryStudio_Still", tmp_path)
     artist.screenshot("run")
-    with Image.open(still) as picture:
-        assert picture.size == (64, 64)
+    with Image.open(still) as image:
+        assert image.size == (64, 64)
 
 
 def test_story(artist: Canvas, studio: Studio, voice: Path, tmp_path: Path) -> None:
@@ -82,19 +82,19 @@ def test_story(artist: Canvas, studio: Studio, voice: Path, tmp_path: Path) -> N
     artist.screenshot("opened")
     sizes = [("Scene", side, 64) for side in ("width", "height")]
     artist.set_widgets([*TINY, *sizes, ("KSampler", "steps", 1), ("LoadAudio", "audio", voice.name)])
-    # What another test made would be found again, and not be drawn.
+    # Another test's results would be reused instead of drawn.
     artist.set_widgets([("Scene", "seed", 3)])
     Comfy(artist.url).free()
     studio.loads()
-    heard = artist.press_run()
-    (film,) = made(artist, heard, "StoryStudio_Film", tmp_path)
+    run = artist.press_run()
+    (film,) = fetch_results(artist, run, "StoryStudio_Film", tmp_path)
     artist.screenshot("run")
     artist.play("StoryStudio_Film")
     info = probe(film)
     assert [chapter[2] for chapter in info.chapters] == ["Keeper", "Sailor", "Morning"]
     assert (info.width, info.height, info.subtitles) == (64, 64, 1)
     assert 3 * 0.4 <= info.video_seconds <= 3 * 7 / 16 + 0.1
-    order = [cls for cls in heard["order"] if cls in ("KSampler", "StoryStudio_TalkingVideo")]
+    order = [cls for cls in run["order"] if cls in ("KSampler", "StoryStudio_TalkingVideo")]
     assert order == 3 * ["KSampler"] + 3 * ["StoryStudio_TalkingVideo"]
     read = [load["file"] for load in studio.loads()]
     assert len(read) == len(set(read)) == 7, "each model is read once"
@@ -108,7 +108,7 @@ def test_draft_needs_nothing(artist: Canvas, tmp_path: Path) -> None:
     artist.open_template("Draft")
     artist.screenshot("opened")
     artist.set_widgets([("EmptyAudio", "duration", 0.5), ("StoryStudio_Animatic", "width", 320)])
-    (film,) = made(artist, artist.press_run(), "StoryStudio_Film", tmp_path)
+    (film,) = fetch_results(artist, artist.press_run(), "StoryStudio_Film", tmp_path)
     artist.screenshot("run")
     info = probe(film)
     assert [chapter[2] for chapter in info.chapters] == ["Keeper", "Sailor", "Morning"]
@@ -119,13 +119,13 @@ def test_draft_needs_nothing(artist: Canvas, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_layout(path: Path) -> None:
-    """Nothing overlaps, every node but the note stands in a group, and the example has a picture."""
+    """Nothing overlaps, every node but the note is in a group, and the example has a thumbnail."""
     graph = read_workflow(path)
     boxes = [(node["id"], *node["pos"], *node["size"]) for node in graph["nodes"]]
-    for number, (one, x, y, width, height) in enumerate(boxes):
+    for number, (node_id, x, y, width, height) in enumerate(boxes):
         for other, x2, y2, width2, height2 in boxes[number + 1 :]:
             apart = x + width <= x2 or x2 + width2 <= x or y + height <= y2 - 30 or y2 + height2 <= y - 30
-            assert apart, f"nodes {one} and {other} of {path.stem} overlap"
+            assert apart, f"nodes {node_id} and {other} of {path.stem} overlap"
     groups = [group["bounding"] for group in graph["groups"]]
     for node, (_, x, y, width, height) in zip(graph["nodes"], boxes, strict=True):
         inside = [
@@ -133,15 +133,15 @@ def test_layout(path: Path) -> None:
             for left, top, w, h in groups
         ]
         assert sum(inside) == (0 if node["type"] == "MarkdownNote" else 1), node["type"]
-    with Image.open(path.with_suffix(".jpg")) as picture:
-        assert picture.format == "JPEG"
-        assert picture.width >= 300
+    with Image.open(path.with_suffix(".jpg")) as thumbnail:
+        assert thumbnail.format == "JPEG"
+        assert thumbnail.width >= 300
     assert path.with_suffix(".jpg").stat().st_size < 100_000
 
 
-def made(canvas: Canvas, heard: dict[str, Any], cls: str, folder: Path) -> list[Path]:
-    """The files of all nodes of a class, fetched as the page fetches them."""
-    assert (heard["status"], heard["error"]) == ("success", None)
-    nodes = [node for node, one in canvas.api_graph().items() if one["class_type"] == cls]
-    files = [heard["outputs"][node]["images"][0] for node in nodes]
+def fetch_results(canvas: Canvas, run: dict[str, Any], cls: str, folder: Path) -> list[Path]:
+    """The result files of all nodes of a class, fetched as the page fetches them."""
+    assert (run["status"], run["error"]) == ("success", None)
+    nodes = [node_id for node_id, node in canvas.api_graph().items() if node["class_type"] == cls]
+    files = [run["outputs"][node]["images"][0] for node in nodes]
     return [canvas.fetch(file, folder / file["filename"]) for file in files]

@@ -1,4 +1,4 @@
-"""The API templates are what ComfyUI's own export makes of the examples; missing models are offered."""
+"""The recipes are ComfyUI's own exports of the examples; missing models are listed."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from workflows.canvas import read_workflow
 from workflows.generate import EXAMPLES, SOURCES, recipe_text
 
 
-def test_every_template_has_its_example_and_its_profile() -> None:
+def test_every_recipe_has_its_example_and_its_profile() -> None:
     profiles = json.loads((FOLDER / "profiles.json").read_text())
     used = {profiles[name][kind] for name in profile_names() for kind in ("still", "clip")}
     assert used == set(SOURCES)
-    found = [load_profile(name) for name in profile_names()]
+    loaded = [load_profile(name) for name in profile_names()]
     parameters = {
         name: set(getattr(profile, SOURCES[name].kind).parameters)
-        for entry, profile in zip(profiles.values(), found, strict=True)
+        for entry, profile in zip(profiles.values(), loaded, strict=True)
         for name in (entry["still"], entry["clip"])
     }
     assert parameters == {name: set(source.parameters) for name, source in SOURCES.items()}
 
 
-def test_templates_are_exported_from_the_examples(artist: Canvas) -> None:
+def test_recipes_are_exported_from_the_examples(artist: Canvas) -> None:
     for name, source in SOURCES.items():
         shipped = (FOLDER / f"{name}.json").read_text(encoding="utf-8")
         assert recipe_text(artist, source) == shipped, "run .venv/bin/python -m workflows.generate"
@@ -50,7 +50,7 @@ MISSING = {
     "One picture": (S2V | {"z_image_bf16.safetensors"}, {"z_image_bf16.safetensors"}),
     "Story": ({"ae.safetensors", *S2V}, {"ae.safetensors", *S2V}),
 }
-"""By example: the files that are missing, and those of them that it needs."""
+"""For each example, the files that are missing, and those of them that it needs."""
 
 
 @pytest.mark.parametrize(
@@ -78,15 +78,16 @@ def test_missing_models_are_listed(
     [*EXAMPLES.glob("*.json"), *PACK.glob("subgraphs/*.json")],
     ids=lambda path: f"{path.parent.name}/{path.stem}",
 )
-def test_every_model_has_its_address(path: Path) -> None:
-    """A loader says where each file that it names is to be had: as driver/comfy/models.json does."""
+def test_every_model_has_its_download_address(path: Path) -> None:
+    """A loader has the folder and address of each file that it names, as driver/comfy/models.json has."""
     known = {model.file: (model.folder, model.url) for model in known_models()}
     graph = read_workflow(path)
-    boxes = graph.get("definitions", {}).get("subgraphs", [])
-    for node in [*graph["nodes"], *(node for box in boxes for node in box["nodes"])]:
-        offered = {
-            one["name"]: (one["directory"], one["url"]) for one in node["properties"].get("models", [])
+    subgraphs = graph.get("definitions", {}).get("subgraphs", [])
+    for node in [*graph["nodes"], *(node for subgraph in subgraphs for node in subgraph["nodes"])]:
+        listed = {
+            model["name"]: (model["directory"], model["url"])
+            for model in node["properties"].get("models", [])
         }
         named = {value for value in node.get("widgets_values", []) if value in known}
-        assert named <= set(offered), f"{node['type']} does not say where {named} is to be had"
-        assert offered == {name: known[name] for name in offered}
+        assert named <= set(listed), f"{node['type']} does not say where to download {named}"
+        assert listed == {name: known[name] for name in listed}

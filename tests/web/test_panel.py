@@ -14,15 +14,16 @@ from tests.web.canvas import Canvas, newer_only
 from workflows.canvas import read_workflow
 
 SEEDS = itertools.count(1001)
-"""A seed for each test that counts what is made: what another one made would be found again."""
+"""A new seed for each test that counts results: those of another test would be reused."""
 FINISHED = 1000
-"""The seed of a story that several tests start from: only the first of them has to make it."""
+"""The seed of a story that several tests start from: only the first of them has to render it."""
 NAMES = ["Keeper", "Sailor", "Morning"]
 STILLS, CLIPS = "story_studio/stills", "story_studio/clips"
 _LISTEN = """() => {
-    window.made = [];
+    window.rendered = [];
     window.app.api.addEventListener('executed', ({ detail: { output } }) => {
-        if (output?.checkpoint && !output.checkpoint[0].reused) window.made.push(output.images[0].subfolder);
+        if (!output?.checkpoint || output.checkpoint[0].reused) return;
+        window.rendered.push(output.images[0].subfolder);
     });
     window.ends = [];
     for (const end of ['success', 'error', 'interrupted']) {
@@ -30,14 +31,14 @@ _LISTEN = """() => {
     }
     window.states = new Set();
     new MutationObserver(() => {
-        for (const one of document.querySelectorAll('.story-studio .state')) {
-            window.states.add(one.textContent.split(' ')[0]);
+        for (const state of document.querySelectorAll('.story-studio .state')) {
+            window.states.add(state.textContent.split(' ')[0]);
         }
     }).observe(document.body, { subtree: true, childList: true, characterData: true });
 }"""
 _TAKE = """take => {
     const boxes = window.app.rootGraph.nodes.filter(node => node.title === 'Draft scene');
-    const box = boxes.sort((one, other) => one.pos[0] - other.pos[0])[1];
+    const box = boxes.sort((a, b) => a.pos[0] - b.pos[0])[1];
     const clip = box.subgraph.nodes.find(node => node.type === 'StoryStudio_Clip');
     clip.widgets.find(widget => widget.name === 'take').value = take;
 }"""
@@ -59,7 +60,7 @@ class Panel:
         self.canvas.page.get_by_role("button", name=re.compile("^Story")).first.click()
 
     def load(self) -> None:
-        """Puts the draft story on the canvas, small and short, and listens to what is made of it."""
+        """Puts the draft story on the canvas, small and short, and records what is rendered."""
         self.canvas.run_script(_LISTEN)
         self.canvas.load(read_workflow(PACK / "example_workflows" / "Draft.json"))
         small = [("Draft scene", side, 128) for side in ("width", "height")]
@@ -71,22 +72,22 @@ class Panel:
         return self.root.locator(".state")
 
     def press(self, name: str, states: list[str]) -> list[str]:
-        """Presses a button and waits for its end and these states; the folders of what was made."""
+        """Presses a button, waits for its end and these states, and returns the folders of new results."""
         assert self.start(name) == "success"
         expect(self.states).to_have_text(states)
         expect(self.stop).to_be_hidden()
-        return sorted(self.canvas.run_script("() => window.made"))
+        return sorted(self.canvas.run_script("() => window.rendered"))
 
     def start(self, name: str, end: bool = True) -> str:
-        """Presses a button; with `end`, waits until what it started has ended, and says how."""
+        """Presses a button; with `end`, waits until its run has ended, and returns how."""
         self.canvas.run_script(
-            "() => { window.ends.length = 0; window.made.length = 0; window.states.clear(); }"
+            "() => { window.ends.length = 0; window.rendered.length = 0; window.states.clear(); }"
         )
         self.root.get_by_role("button", name=name, exact=True).click()
         return self.ended() if end else ""
 
     def ended(self) -> str:
-        """Waits until a run has ended: success, error or interrupted."""
+        """Waits until a run has ended, and returns how: success, error or interrupted."""
         return self.canvas.page.wait_for_function("() => window.ends[0]").json_value()
 
     @property
@@ -94,7 +95,7 @@ class Panel:
         return self.root.get_by_role("button", name="Stop")
 
     def choose(self, kind: str, scene: str, address: str = "") -> None:
-        """Chooses the take of a scene's still or clip that is at this address; none without one."""
+        """Chooses the take of a scene's still or clip at this address; without one, no take."""
         strip = self.open_takes(kind, scene)
         name = Path(urllib.parse.parse_qs(urllib.parse.urlsplit(address).query).get("filename", [""])[0])
         chosen = strip.locator(f"button:has([src*='{name.name}'])" if address else "button:has-text('graph')")
@@ -113,12 +114,12 @@ class Panel:
 
     def shown(self, kind: str) -> list[str]:
         """The addresses of the stills (img) or clips (video) that are shown."""
-        found = self.root.locator(f".frame {'img' if kind == 'still' else 'video'}")
-        return found.evaluate_all("all => all.map(one => one.src)")
+        elements = self.root.locator(f".frame {'img' if kind == 'still' else 'video'}")
+        return elements.evaluate_all("all => all.map(element => element.src)")
 
 
-def made_of(folders: list[str]) -> list[str]:
-    """What was made for scenes; a contact sheet is drawn anew wherever clips come after it."""
+def scene_results(folders: list[str]) -> list[str]:
+    """The scenes' results only: a contact sheet is drawn again wherever clips follow it."""
     return [folder for folder in folders if folder in (STILLS, CLIPS)]
 
 
@@ -139,7 +140,7 @@ def test_stills_first_then_the_film(artist: Canvas) -> None:
     assert {"talking", "done"} <= set(artist.run_script("() => [...window.states]"))
     expect(panel.root.locator(".frame video")).to_have_count(3)
     artist.page.wait_for_function(
-        "() => [...document.querySelectorAll('.frame video')].every(one => one.duration > 0.2)"
+        "() => [...document.querySelectorAll('.frame video')].every(video => video.duration > 0.2)"
     )
     artist.screenshot("done")
     panel.root.get_by_role("button", name="3. Morning", exact=True).press("Enter")
@@ -148,7 +149,7 @@ def test_stills_first_then_the_film(artist: Canvas) -> None:
 
 
 @newer_only
-def test_what_was_made_is_known_after_a_reload(artist: Canvas) -> None:
+def test_results_are_shown_after_a_reload(artist: Canvas) -> None:
     panel = Panel(artist)
     panel.press("Clips", DONE)
     artist.open()
@@ -158,15 +159,15 @@ def test_what_was_made_is_known_after_a_reload(artist: Canvas) -> None:
     expect(panel.root.locator(".frame video")).to_have_count(3)
 
 
-def test_a_new_still_makes_one_still_and_then_its_clip(artist: Canvas) -> None:
+def test_a_new_still_renders_one_still_and_then_its_clip(artist: Canvas) -> None:
     panel = Panel(artist)
     panel.press("Film", DONE)
     before = panel.shown("still")
-    made = panel.press("New take of the still of 2. Sailor", ["done", "waiting", "done"])
-    assert made == [STILLS]
+    rendered = panel.press("New take of the still of 2. Sailor", ["done", "waiting", "done"])
+    assert rendered == [STILLS]
     after = panel.shown("still")
     assert after[1] != before[1] and after[::2] == before[::2]
-    assert made_of(panel.press("Clips", DONE)) == [CLIPS]
+    assert scene_results(panel.press("Clips", DONE)) == [CLIPS]
     panel.choose("still", "2. Sailor", before[1])
     expect(panel.root.locator(".frame img").nth(1)).to_have_js_property("src", before[1])
     artist.screenshot("earlier-take")
@@ -182,7 +183,7 @@ def test_a_new_clip_leaves_its_still(artist: Canvas) -> None:
     panel = Panel(artist)
     panel.press("Film", DONE)
     stills, clips = panel.shown("still"), panel.shown("clip")
-    assert made_of(panel.press("New take of the clip of 3. Morning", DONE)) == [CLIPS]
+    assert scene_results(panel.press("New take of the clip of 3. Morning", DONE)) == [CLIPS]
     assert panel.shown("still") == stills
     assert panel.shown("clip")[:2] == clips[:2]
     assert panel.shown("clip")[2] != clips[2]
@@ -190,7 +191,7 @@ def test_a_new_clip_leaves_its_still(artist: Canvas) -> None:
     expect(panel.root.locator(".frame video").nth(2)).to_have_js_property("src", clips[2])
 
 
-def test_a_failed_scene_says_why_and_is_repaired(artist: Canvas) -> None:
+def test_a_failed_scene_shows_its_error_and_is_repaired(artist: Canvas) -> None:
     panel = Panel(artist, next(SEEDS))
     panel.press("Stills", WAITING)
     artist.run_script(_TAKE, "0" * 24)
@@ -201,7 +202,7 @@ def test_a_failed_scene_says_why_and_is_repaired(artist: Canvas) -> None:
     artist.screenshot("failed")
     artist.page.keyboard.press("Escape")
     panel.choose("clip", "2. Sailor")
-    assert set(made_of(panel.press("Clips", DONE))) == {CLIPS}
+    assert set(scene_results(panel.press("Clips", DONE))) == {CLIPS}
     expect(failed.get_by_role("alert")).to_be_hidden()
 
 
@@ -236,7 +237,7 @@ def test_nodes_2_and_the_light_theme(newer_canvas: Canvas) -> None:
         newer_canvas.open()
         panel = Panel(newer_canvas)
         panel.press("Film", DONE)
-        assert made_of(panel.press("New take of the clip of 1. Keeper", DONE)) == [CLIPS]
+        assert scene_results(panel.press("New take of the clip of 1. Keeper", DONE)) == [CLIPS]
         panel.open_takes("clip", "1. Keeper")
         newer_canvas.screenshot("light")
     finally:

@@ -1,4 +1,4 @@
-"""A saved story keeps what its boxes hold, whichever of ComfyUI's interfaces opens it next."""
+"""A saved story keeps the values of its subgraphs, whichever of ComfyUI's interfaces opens it next."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.web.canvas import Canvas
 from workflows.canvas import read_workflow
 
 ASIDE = "proxyWidgetErrorQuarantine"
-"""Where newer interfaces put a value whose widget they do not find: it then wins over what is saved later."""
+"""Where newer interfaces put a value whose widget they do not find: it then overrides what is saved later."""
 VOICES = ["one.wav", "two.wav", "three.wav"]
 
 
@@ -24,12 +24,12 @@ VOICES = ["one.wav", "two.wav", "three.wav"]
 def interfaces(
     request: pytest.FixtureRequest, canvas: Canvas, newer_canvas: Canvas, tmp_path: Path
 ) -> list[Canvas]:
-    """The oldest interface, the newest and the oldest again, or the other way round; each with the voices."""
+    """The oldest interface, the newest and the oldest again, or vice versa; each with the voices."""
     both = [canvas, newer_canvas] if request.param == "older first" else [newer_canvas, canvas]
     for number, name in enumerate(VOICES):
         voice = write_voice(tmp_path / name, 0.4, pitch=100.0 + 20 * number)
-        for one in both:
-            Comfy(one.url).upload(voice, name, "")
+        for page in both:
+            Comfy(page.url).upload(voice, name, "")
     return [*both, both[0]]
 
 
@@ -38,7 +38,7 @@ def test_an_example_goes_through_both_interfaces(interfaces: list[Canvas], tmp_p
     pass_on(interfaces, tmp_path)
 
 
-# Begun in 1.58.1 it fails now and then: the page saves what was there before the test's last changes.
+# Started in 1.58.1 it fails now and then: the page saves its state before the test's last changes.
 @pytest.mark.parametrize("interfaces", ["older first"], indirect=True)
 def test_a_story_of_blueprints_goes_through_both_interfaces(interfaces: list[Canvas], tmp_path: Path) -> None:
     first = interfaces[0]
@@ -57,26 +57,26 @@ def test_a_story_of_blueprints_goes_through_both_interfaces(interfaces: list[Can
 
 def pass_on(interfaces: list[Canvas], folder: Path) -> None:
     """Changes, saves and reloads the open story in each interface, which hands its file to the next."""
-    file, asked = folder, []
+    file, expected = folder, []
     for number, canvas in enumerate(interfaces):
         if number:
             canvas.open_file(file)
-            assert content(canvas) == asked, "the other interface saved other values"
+            assert content(canvas) == expected, "the other interface saved other values"
         change(canvas, number)
-        asked = content(canvas)
+        expected = content(canvas)
         file = folder / f"{folder.name}-{number}.json"
         saved = canvas.save(file.stem)
         file.write_text(json.dumps(saved))
         for _ in range(2):
             canvas.open()
             canvas.load(saved)
-            assert content(canvas) == asked, "values were lost when the file was opened again"
+            assert content(canvas) == expected, "values were lost when the file was opened again"
         canvas.screenshot(f"{number}")
         assert ASIDE not in file.read_text()
 
 
 def change(canvas: Canvas, number: int) -> None:
-    """Gives every box and every voice on the canvas values that none of them had."""
+    """Gives every subgraph and voice on the canvas values that none of them had."""
     nodes = canvas.run_script(
         """() => window.app.graph.nodes.map(node => [
             String(node.id),
@@ -98,13 +98,13 @@ def change(canvas: Canvas, number: int) -> None:
 
 
 def content(canvas: Canvas) -> list[str]:
-    """What the server would be asked for, without the nodes' numbers, which differ from page to page."""
+    """What would be submitted to the server, without the nodes' ids, which differ from page to page."""
     graph = canvas.api_graph()
     written: dict[str, str] = {}
 
     def write(node_id: str) -> str:
         if node_id not in written:
-            # The player of a recording is no input of its node.
+            # The audio player is not an input of its node.
             inputs = {name: value for name, value in graph[node_id]["inputs"].items() if name != "audioUI"}
             for name, value in inputs.items():
                 if isinstance(value, list):
@@ -116,7 +116,7 @@ def content(canvas: Canvas) -> list[str]:
 
 
 @pytest.mark.parametrize("interface", ["canvas", "newer_canvas"])
-def test_what_an_earlier_save_set_aside_does_not_come_back(
+def test_values_that_an_earlier_save_set_aside_do_not_come_back(
     request: pytest.FixtureRequest, interface: str
 ) -> None:
     canvas: Canvas = request.getfixturevalue(interface)
@@ -133,7 +133,7 @@ def test_what_an_earlier_save_set_aside_does_not_come_back(
     assert shown["properties"][ASIDE] == [aside("gone", "a value")]
 
 
-def test_a_box_that_an_older_interface_copied_is_pasted(canvas: Canvas, newer_canvas: Canvas) -> None:
+def test_a_subgraph_that_an_older_interface_copied_is_pasted(canvas: Canvas, newer_canvas: Canvas) -> None:
     canvas.open_template("Draft")
     canvas.set_widgets([("Draft scene", "seed", 2_854_559_373), ("Draft scene", "title", "Copied")])
     newer_canvas.run_script("() => window.app.graph.clear()")
@@ -158,7 +158,7 @@ def test_a_box_that_an_older_interface_copied_is_pasted(canvas: Canvas, newer_ca
         newer_canvas.set_widgets([("Draft scene", "seed", 5)])
 
 
-def test_boxes_of_other_workflows_are_left_alone(newer_canvas: Canvas) -> None:
+def test_subgraphs_of_other_workflows_are_left_alone(newer_canvas: Canvas) -> None:
     slot = {"type": "INT", "pos": [0, 0]}
     entry = {"name": "value", "type": "INT", "widget": {"name": "value"}}
     node = {"id": 1, "pos": [0, 0], "size": [200, 80], "flags": {}, "order": 0, "mode": 0}
@@ -205,7 +205,7 @@ def test_boxes_of_other_workflows_are_left_alone(newer_canvas: Canvas) -> None:
 
 
 def aside(name: str, value: Any) -> dict[str, Any]:
-    """What newer interfaces set aside for a widget of a box that an older one saved."""
+    """What newer interfaces set aside for a widget of a subgraph that an older one saved."""
     reason = {"reason": "missingSourceNode", "hostValue": value, "attemptedAtVersion": 1}
     return {"originalEntry": ["-1", name], **reason}
 

@@ -1,4 +1,4 @@
-"""Story files on the canvas: dropped or chosen, they become what the driver would submit; and back again."""
+"""Story files on the canvas: dropped or chosen, they become the driver's graph; saved, a story again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.web.canvas import Canvas
 
 SNAPSHOT = json.loads((ROOT / "tests" / "nodes" / "object_info.json").read_text())
 DEFAULTS = {
-    cls: {one["name"]: one.get("default", "") for one in known["inputs"] if one.get("optional")}
+    cls: {entry["name"]: entry.get("default", "") for entry in known["inputs"] if entry.get("optional")}
     for cls, known in SNAPSHOT.items()
 }
 OPENED = "name => window.app.extensionManager.workflow.activeWorkflow.filename === name"
@@ -48,7 +48,7 @@ IMAGE_SETTINGS = "image_settings: {steps: 1}\n"
 
 
 def write_story(folder: Path, profile: str, seed: int) -> Path:
-    """A story of two scenes, one with a picture of its own, and its files."""
+    """A story of two scenes, one with its own image, and its files."""
     (folder / "voices").mkdir(parents=True)
     write_voice(folder / "voices" / "pier.wav", 0.3)
     write_voice(folder / "boat.wav", 0.4)
@@ -59,7 +59,7 @@ def write_story(folder: Path, profile: str, seed: int) -> Path:
 
 
 def drop(canvas: Canvas, *paths: Path) -> None:
-    """Drops files or folders in the middle of the canvas, as a hand would."""
+    """Drops files or folders in the middle of the canvas, as a user would."""
     data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
     session = canvas.page.context.new_cdp_session(canvas.page)
     for kind in ("dragEnter", "dragOver", "drop"):
@@ -68,7 +68,7 @@ def drop(canvas: Canvas, *paths: Path) -> None:
 
 
 def wait_for(canvas: Canvas, title: str) -> None:
-    """Waits until a workflow of this name is open, and whole."""
+    """Waits until a workflow of this name is open and complete."""
     canvas.page.wait_for_function(OPENED, arg=title)
     canvas.page.wait_for_function("() => window.app.graph.groups.length > 0")
 
@@ -80,7 +80,7 @@ def planned(path: Path, profile: str = "") -> RenderPlan:
     return plan
 
 
-def driver_s(path: Path) -> tuple[graph.Graph, dict[str, str]]:
+def driver_graph(path: Path) -> tuple[graph.Graph, dict[str, str]]:
     """What the driver submits for a story, and the key of each still and clip."""
     plan = planned(path)
     built = graph.build([plan])
@@ -106,39 +106,39 @@ def without_widgets(nodes: dict[str, dict[str, Any]]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("page", "profile"), [("canvas", "draft"), ("canvas", "turbo"), ("newer_canvas", "draft")]
 )
-def test_a_dropped_folder_is_what_the_driver_submits(
+def test_a_dropped_folder_becomes_what_the_driver_submits(
     request: pytest.FixtureRequest, tmp_path: Path, page: str, profile: str
 ) -> None:
     canvas: Canvas = request.getfixturevalue(page)
     path = write_story(tmp_path / "a story", profile, 100)
-    expected, known = driver_s(path)
+    expected, known = driver_graph(path)
     drop(canvas, path.parent)
     wait_for(canvas, "The harbour")
     canvas.screenshot("dropped")
     assert without_widgets(canvas.api_graph()) == expected.nodes
     assert_nothing_overlaps(canvas)
-    heard = canvas.press_run()
-    assert (heard["status"], heard["error"]) == ("success", None)
+    run = canvas.press_run()
+    assert (run["status"], run["error"]) == ("success", None)
     canvas.screenshot("run")
     assert_nothing_overlaps(canvas)
-    made = {node: heard["outputs"][node]["images"][0]["filename"] for node in known}
-    # The driver would find what was made here, and the other way round.
-    assert {node: name.split(".")[-2] for node, name in made.items()} == known
-    assert heard["outputs"][expected.films[0]]["images"]
+    results = {node: run["outputs"][node]["images"][0]["filename"] for node in known}
+    # The driver would reuse these results, and vice versa.
+    assert {node: name.split(".")[-2] for node, name in results.items()} == known
+    assert run["outputs"][expected.films[0]]["images"]
     assert without_widgets(canvas.api_graph()) == expected.nodes
 
 
 def assert_nothing_overlaps(canvas: Canvas) -> None:
     nodes = canvas.run_script("() => window.app.graph.nodes.map(n => [n.title, ...n.pos, ...n.size])")
-    for number, (one, x, y, width, height) in enumerate(nodes):
+    for number, (title, x, y, width, height) in enumerate(nodes):
         for other, x2, y2, width2, height2 in nodes[number + 1 :]:
             apart = x + width <= x2 or x2 + width2 <= x or y + height <= y2 - 30 or y2 + height2 <= y - 30
-            assert apart, f"{one} and {other} overlap"
+            assert apart, f"{title} and {other} overlap"
 
 
 def test_a_story_is_chosen_in_the_panel_and_saved_again(canvas: Canvas, tmp_path: Path) -> None:
     path = write_story(tmp_path / "a story", "turbo", 200)
-    _, known = driver_s(path)
+    _, known = driver_graph(path)
     canvas.page.get_by_role("button", name=re.compile("^Story")).first.click()
     panel = canvas.page.get_by_role("region", name="Storyboard")
     files = [path, path.parent / "voices" / "pier.wav", path.parent / "boat.png"]
@@ -158,36 +158,42 @@ def test_a_story_is_chosen_in_the_panel_and_saved_again(canvas: Canvas, tmp_path
     saved = tmp_path / "input" / "harbour.json"
     download.value.save_as(saved)
     canvas.screenshot("saved")
-    names = [one["audio"] for one in json.loads(saved.read_text())["scenes"]]
+    names = [scene["audio"] for scene in json.loads(saved.read_text())["scenes"]]
     assert all(name.startswith("story_studio/") for name in names)
-    # Beside the recordings, as it says, it is the same story again.
+    # Next to its recordings, it is the same story again.
     shutil.copytree(Path(studio_input(canvas)) / "story_studio", saved.parent / "story_studio")
-    assert driver_s(saved)[1] == known
-    told = schema.load(saved)
-    assert (told.title, told.style, told.profile) == ("The harbour", "thin ink, fog (dense).", "turbo")
-    assert [(one.id, one.title, one.text) for one in told.scenes] == [
+    assert driver_graph(saved)[1] == known
+    saved_story = schema.load(saved)
+    assert (saved_story.title, saved_story.style, saved_story.profile) == (
+        "The harbour",
+        "thin ink, fog (dense).",
+        "turbo",
+    )
+    assert [(scene.id, scene.title, scene.text) for scene in saved_story.scenes] == [
         *(("pier", "The pier", "Good morning."), ("boat", "", ""))
     ]
 
 
-def test_a_page_that_cannot_hash_opens_a_story_too(canvas: Canvas, tmp_path: Path) -> None:
-    """As one of another machine, over plain HTTP."""
+def test_a_page_without_hashing_opens_a_story_too(canvas: Canvas, tmp_path: Path) -> None:
+    """Like a page of another machine, over plain HTTP."""
     path = write_story(tmp_path / "a story", "draft", 250)
     canvas.run_script("() => Object.defineProperty(crypto, 'subtle', { value: undefined })")
-    assert named(canvas, path.parent)["boat.wav"] == "story_studio/boat.wav"
-    assert named(canvas, path.parent)["boat.wav"] == "story_studio/boat.wav", "it is the same recording"
+    assert uploaded_names(canvas, path.parent)["boat.wav"] == "story_studio/boat.wav"
+    assert uploaded_names(canvas, path.parent)["boat.wav"] == "story_studio/boat.wav", (
+        "it is the same recording"
+    )
     write_voice(path.parent / "boat.wav", 0.5)
-    given = named(canvas, path.parent)
-    assert given["boat.wav"] == "story_studio/boat (1).wav"
-    assert given["voices/pier.wav"] == "story_studio/pier.wav"
+    names = uploaded_names(canvas, path.parent)
+    assert names["boat.wav"] == "story_studio/boat (1).wav"
+    assert names["voices/pier.wav"] == "story_studio/pier.wav"
     canvas.page.wait_for_function("() => window.app.graph.groups.length > 0")
 
 
-def named(canvas: Canvas, folder: Path) -> dict[str, str]:
-    """Drops a story's folder; what the server calls its files, by their paths in the folder."""
-    with canvas.page.expect_response("**/story_studio/graph") as answer:
+def uploaded_names(canvas: Canvas, folder: Path) -> dict[str, str]:
+    """Drops a story's folder; returns the server's names of its files, by their paths in the folder."""
+    with canvas.page.expect_response("**/story_studio/graph") as response:
         drop(canvas, folder)
-    return json.loads(answer.value.request.post_data or "")["files"]
+    return json.loads(response.value.request.post_data or "")["files"]
 
 
 def studio_input(canvas: Canvas) -> str:
@@ -196,7 +202,7 @@ def studio_input(canvas: Canvas) -> str:
     return str(Path(flags[flags.index("--base-directory") + 1]) / "input")
 
 
-def test_everything_wrong_with_a_story_is_said_and_the_canvas_kept(canvas: Canvas, tmp_path: Path) -> None:
+def test_all_problems_of_a_story_are_shown_and_the_canvas_is_kept(canvas: Canvas, tmp_path: Path) -> None:
     before = canvas.api_graph()
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text("profil: draft\nscenes:\n  - {id: a, prompt: x}\n")
@@ -208,7 +214,7 @@ def test_everything_wrong_with_a_story_is_said_and_the_canvas_kept(canvas: Canva
     assert canvas.api_graph() == before
 
 
-def test_what_is_no_story_is_comfyui_s(canvas: Canvas, tmp_path: Path) -> None:
+def test_other_files_are_left_to_comfyui(canvas: Canvas, tmp_path: Path) -> None:
     workflow = tmp_path / "plain.json"
     workflow.write_text((FOLDER / "animatic_clip.json").read_text())
     drop(canvas, workflow)
@@ -220,14 +226,14 @@ def test_what_is_no_story_is_comfyui_s(canvas: Canvas, tmp_path: Path) -> None:
 def test_a_dropped_still_or_clip_opens_its_graph(
     request: pytest.FixtureRequest, studio: Studio, tmp_path: Path, page: str
 ) -> None:
-    """As the driver's files have it, without a workflow of the interface."""
+    """The driver's files hold the API graph only, without the interface's workflow."""
     canvas: Canvas = request.getfixturevalue(page)
     path = write_story(tmp_path / "a story", "draft", 300)
     planned(path).upload(Comfy(canvas.url))
     assert studio.render(path, studio.server.output) == 0
-    made = studio.server.output / "harbour"
+    folder = studio.server.output / "harbour"
     for name, last in (("boat_img.png", "StoryStudio_Still"), ("boat_video.mp4", "StoryStudio_Clip")):
-        file = next(made.rglob(name))
+        file = next(folder.rglob(name))
         canvas.run_script("() => { window.app.graph.clear() }")
         drop(canvas, file)
         canvas.page.wait_for_function("() => window.app.graph.nodes.length > 1")

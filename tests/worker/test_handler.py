@@ -56,7 +56,7 @@ class Endpoint(NamedTuple):
 
     @contextlib.contextmanager
     def slowed(self) -> Iterator[None]:
-        """Clips take seconds here, however fast the machine."""
+        """In this block clips take seconds, however fast the machine."""
         self.slow.touch()
         yield
         self.slow.unlink()
@@ -76,7 +76,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
 
 
 def install_slow_pack(disk: Path) -> Path:
-    """Gives a worker's ComfyUI a pack that waits at each step of progress while a file is there: the file."""
+    """Installs a pack in a worker's ComfyUI that delays each step while a file exists; returns the file."""
     pack = disk / "workspace" / "custom_nodes" / "slow_pack"
     pack.mkdir(parents=True)
     (pack / "__init__.py").write_text(SLOW_PACK)
@@ -127,18 +127,18 @@ def test_what_a_client_sees_of_a_batch(endpoint: Endpoint, voices: list[str]) ->
         ended = platform.wait(job.id)
     assert ended["status"] == "COMPLETED"
     assert [scene["id"] for scene in ended["output"]["scenes"]] == ["scene_1", "scene_2", "scene_3"]
-    told = platform.progress(job.id)
-    assert all(message.keys() >= {"phase", "scene", "percent", "seconds_left"} for message in told)
-    phases = [message["phase"] for message in told]
+    messages = platform.progress(job.id)
+    assert all(message.keys() >= {"phase", "scene", "percent", "seconds_left"} for message in messages)
+    phases = [message["phase"] for message in messages]
     order = ["inputs", "waiting", "stills", "clips", "film"]
     assert phases == sorted(phases, key=order.index)
     assert "clips" in phases
-    percents = [message["percent"] for message in told]
+    percents = [message["percent"] for message in messages]
     assert percents == sorted(percents) and percents[-1] > 30
-    assert any(message["seconds_left"] for message in told)
+    assert any(message["seconds_left"] for message in messages)
     # In order, a second apart, and nothing after the result.
     posts = [post for post in platform.posts if post.job == job.id]
-    assert [post.progress for post in posts] == [True] * len(told) + [False]
+    assert [post.progress for post in posts] == [True] * len(messages) + [False]
     assert all(after.at - before.at > 0.9 for before, after in pairwise(posts[:-1]))
     assert not platform.late
 
@@ -164,7 +164,7 @@ def stop(endpoint: Endpoint, job: PlatformJob) -> None:
     """Cancels a job; wherever it was, ComfyUI is idle soon after."""
     platform = endpoint.platform
     cancel(platform, job.id)
-    # The worker takes another job when it has let go of this one.
+    # The worker takes another job once it has dropped this one.
     after = platform.submit({"input": {"task": "image", "prompt": "after", "profile": "draft"}})
     assert platform.wait(after.id)["status"] == "COMPLETED"
     assert idle(endpoint.comfy)
@@ -172,7 +172,7 @@ def stop(endpoint: Endpoint, job: PlatformJob) -> None:
     assert len(results) == (job.status == "COMPLETED")
 
 
-def test_cancelled_at_ten_moments(endpoint: Endpoint, voices: list[str]) -> None:
+def test_jobs_are_cancelled_at_ten_moments(endpoint: Endpoint, voices: list[str]) -> None:
     platform = endpoint.platform
     first = platform.submit({"input": batch("moments", voices, seed=99)})
     ended = platform.wait(first.id)
@@ -180,14 +180,14 @@ def test_cancelled_at_ten_moments(endpoint: Endpoint, voices: list[str]) -> None
     stopped = 0
     for seed in range(30):
         job = platform.submit({"input": batch("moments", voices, seed=seed)})
-        # Before that the SDK forgets a stop.
+        # Before its first progress message the SDK ignores a request to stop it.
         platform.wait_for(lambda job=job: platform.progress(job.id))
         threading.Event().wait(seconds * stopped / 12)
         stop(endpoint, job)
         if job.status == "CANCELLED":
             stopped += 1
         else:
-            # The first one was slow on a busy machine, and this one was ready before its moment came.
+            # The first job was slow on a busy machine, and this one finished before it was to be cancelled.
             seconds = min(seconds, platform.jobs[job.id].shown()["executionTime"] / 1000)
         if stopped == 10:
             break
@@ -195,41 +195,39 @@ def test_cancelled_at_ten_moments(endpoint: Endpoint, voices: list[str]) -> None
     assert not platform.late
 
 
-def test_what_a_cancelled_job_has_finished_is_found_by_the_next(
-    endpoint: Endpoint, voices: list[str]
-) -> None:
-    platform, given = endpoint.platform, {"input": batch("cancelled", voices, seed=100)}
+def test_results_of_a_cancelled_job_are_reused_by_the_next(endpoint: Endpoint, voices: list[str]) -> None:
+    platform, body = endpoint.platform, {"input": batch("cancelled", voices, seed=100)}
     clips = endpoint.disk / "output" / STORE / "clips"
     before = set(clips.glob("[!.]*.mp4"))
     with endpoint.slowed():
-        job = platform.submit(given)
+        job = platform.submit(body)
         while not set(clips.glob("[!.]*.mp4")) - before:
             assert job.status not in FINAL
             threading.Event().wait(0.05)
         stop(endpoint, job)
     assert job.status == "CANCELLED"
-    assert platform.wait(platform.submit(given).id)["status"] == "COMPLETED"
+    assert platform.wait(platform.submit(body).id)["status"] == "COMPLETED"
     manifest = json.loads((endpoint.disk / "output/cancelled/manifest.json").read_text())
     assert manifest["scenes"][0]["clip"]["reused"]
 
 
-def test_out_of_time(endpoint: Endpoint, voices: list[str]) -> None:
+def test_a_job_that_runs_out_of_time(endpoint: Endpoint, voices: list[str]) -> None:
     platform = endpoint.platform
-    given = batch("late", [*voices, *voices[:1]])
-    given["scenes"][3]["id"] = "scene_4"
+    job_input = batch("late", [*voices, *voices[:1]])
+    job_input["scenes"][3]["id"] = "scene_4"
     with endpoint.slowed():
-        job = platform.submit({"input": given, "policy": {"executionTimeout": 2000}})
+        job = platform.submit({"input": job_input, "policy": {"executionTimeout": 2000}})
         assert platform.wait(job.id)["status"] == "TIMED_OUT"
         after = platform.submit({"input": {"task": "image", "prompt": "after time", "profile": "draft"}})
         assert platform.wait(after.id)["status"] == "COMPLETED"
         assert idle(endpoint.comfy)
-    again = platform.submit({"input": given})
+    again = platform.submit({"input": job_input})
     assert platform.wait(again.id)["status"] == "COMPLETED"
 
 
 @pytest.fixture(params=["bucket", "volume"])
 def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[dict[str, str], Store]]:
-    """What workers have in common, as variables, and the store in it."""
+    """What the workers share, as environment variables, and the store in it."""
     if request.param == "volume":
         (tmp_path / "volume").mkdir()
         yield (
@@ -251,7 +249,7 @@ def read(url: str) -> bytes:
     return requests.get(url, timeout=30).content
 
 
-def test_killed_and_tried_again_by_a_worker_with_an_empty_disk(
+def test_a_killed_worker_s_job_is_retried_by_a_worker_with_an_empty_disk(
     shared: tuple[dict[str, str], Store], tmp_path: Path, voices: list[str]
 ) -> None:
     settings, store = shared

@@ -39,7 +39,7 @@ def data_uri(path: Path, kind: str) -> str:
 
 @pytest.fixture
 def media(tmp_path: Path) -> dict[str, str]:
-    """A voice and a picture, as data URIs."""
+    """A voice and an image, as data URIs."""
     Image.effect_noise((64, 64), 80).convert("RGB").save(tmp_path / "face.png")
     voice = write_voice(tmp_path / "voice.wav", 0.5)
     return {"audio": data_uri(voice, "audio/wav"), "image": data_uri(tmp_path / "face.png", "image/png")}
@@ -59,15 +59,15 @@ def test_an_image(worker: Worker) -> None:
     answer = worker.run("job-1", job)
     path = local(answer["image_url"])
     assert path.parent.name == "StoryStudio" and path.name.startswith("img_")
-    with Image.open(path) as picture:
-        assert picture.size == (128, 64)
+    with Image.open(path) as image:
+        assert image.size == (128, 64)
     assert answer["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert answer["bytes"] == path.stat().st_size
     assert (answer["seed"], answer["warnings"], answer["width"]) == (3, [], 128)
     assert answer["generation_time"] > 0
 
 
-def test_a_video_is_what_a_job_is_without_a_task(worker: Worker, media: dict[str, str]) -> None:
+def test_a_job_without_a_task_is_a_video(worker: Worker, media: dict[str, str]) -> None:
     answer = worker.run("job-2", {**media, "resolution": "64x64", "sample_steps": 2})
     path = local(answer["video_url"])
     assert path.parent.name == "VideoGen" and path.name.endswith("_s2v_64x64.mp4")
@@ -75,7 +75,7 @@ def test_a_video_is_what_a_job_is_without_a_task(worker: Worker, media: dict[str
     assert (info.frames, info.width) == (8, answer["width"])
     assert answer["resolution"] == "64x64"
     assert abs(answer["duration"] - 0.5) < 1 / 16
-    # The same job, tried again, has the same seed, so nothing is made.
+    # The same job, retried, has the same seed, so nothing is rendered.
     again = worker.run("job-2", {**media, "resolution": "64x64", "sample_steps": 2})
     assert again["sha256"] == answer["sha256"] and again["model_loads"] == {}
 
@@ -103,10 +103,10 @@ def test_a_batch_with_one_bad_voice_through_a_real_bucket(
         bad = json.loads(json.dumps(job))
         bad["scenes"].append({**bad["scenes"][0], "id": "scene_3"})
         bad["scenes"][1]["audio_url"] = "data:audio/wav;base64,AAAA"
-        partly = worker.run("job-3", bad)
-        assert (partly["status"], "film_url" in partly, "error" in partly) == ("partial", False, False)
-        assert ["video_url" in scene for scene in partly["scenes"]] == [True, False, True]
-        assert "scenes[1].audio: the data" in partly["scenes"][1]["error"]
+        partial = worker.run("job-3", bad)
+        assert (partial["status"], "film_url" in partial, "error" in partial) == ("partial", False, False)
+        assert ["video_url" in scene for scene in partial["scenes"]] == [True, False, True]
+        assert "scenes[1].audio: the data" in partial["scenes"][1]["error"]
         answer = worker.run("job-3", job)
         assert (answer["status"], answer["project_id"]) == ("complete", "story_123")
         assert [scene["id"] for scene in answer["scenes"]] == ["scene_1", "scene_2"]
@@ -116,19 +116,19 @@ def test_a_batch_with_one_bad_voice_through_a_real_bucket(
                 assert hashlib.sha256(fetched.content).hexdigest() == scene[f"{kind}_sha256"]
         assert requests.get(answer["film_url"], timeout=30).headers["Content-Type"] == "video/mp4"
         assert answer["total_time"] >= answer["images_time"] + answer["videos_time"] - 0.1
-        kept = store.keys("StoryStudio/story_123")
-        assert {key.rpartition("/")[2] for key in kept} >= {"film.mp4", "manifest.json", "scene_1_img.png"}
+        keys = store.keys("StoryStudio/story_123")
+        assert {key.rpartition("/")[2] for key in keys} >= {"film.mp4", "manifest.json", "scene_1_img.png"}
         # A key of the store is a source like any other.
-        reused = worker.run("job-4", {"audio": media["audio"], "image": kept_still(kept), "profile": "draft"})
+        reused = worker.run("job-4", {"audio": media["audio"], "image": still_key(keys), "profile": "draft"})
         assert "video_url" in reused, reused
 
 
-def kept_still(keys: list[str]) -> str:
+def still_key(keys: list[str]) -> str:
     return next(key for key in keys if key.endswith("scene_1_img.png"))
 
 
 @pytest.mark.parametrize(
-    ("job", "said"),
+    ("job", "message"),
     [
         ({"task": "imagine"}, "task: unknown task 'imagine'"),
         (
@@ -149,27 +149,27 @@ def kept_still(keys: list[str]) -> str:
         ),
     ],
 )
-def test_a_bad_job_is_answered_in_words(
-    worker: Worker, job: dict[str, Any], said: str, tmp_path: Path
+def test_an_invalid_job_is_answered_with_a_readable_error(
+    worker: Worker, job: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     answer = worker.run("job-5", job)
     assert answer.keys() == {"error", "generation_time"}
-    assert said in answer["error"]
+    assert message in answer["error"]
     assert "Traceback" not in answer["error"] and str(tmp_path) not in answer["error"]
     assert "root:" not in answer["error"]
 
 
-def test_memory_that_runs_out_twice_asks_for_another_worker(
+def test_running_out_of_memory_twice_asks_for_another_worker(
     studio: Studio, media: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a node in the draft's own template that runs out of memory."""
+    """With a node in the draft's own recipe that runs out of memory."""
     shutil.copytree(recipes.FOLDER, tmp_path / "workflows")
     path = tmp_path / "workflows" / "title_card_still.json"
-    template = json.loads(path.read_text())
-    trouble = {"image": ["6", 0], "message": str(tmp_path / "happened"), "when": ["1", 0]}
-    template["90"] = {"class_type": "TestRaise", "inputs": trouble}
-    template["7"]["inputs"]["images"] = ["90", 0]
-    path.write_text(json.dumps(template))
+    recipe = json.loads(path.read_text())
+    inputs = {"image": ["6", 0], "message": str(tmp_path / "happened"), "when": ["1", 0]}
+    recipe["90"] = {"class_type": "TestRaise", "inputs": inputs}
+    recipe["7"]["inputs"]["images"] = ["90", 0]
+    path.write_text(json.dumps(recipe))
     monkeypatch.setattr(recipes, "FOLDER", tmp_path / "workflows")
     worker = Worker(ComfyInstance(studio.comfy), FolderStore(tmp_path / "store"), tmp_path / "output")
     job = {"task": "image", "profile": "draft", "width": 64, "height": 64}
@@ -177,11 +177,11 @@ def test_memory_that_runs_out_twice_asks_for_another_worker(
     assert "image_url" in once and "refresh_worker" not in once
     twice = worker.run("job-7", {**job, "prompt": "starve"})
     assert twice["refresh_worker"] and "Allocation on device" in twice["error"]
-    # A job that does well shows that the machine is well.
+    # A job that succeeds shows that the machine is fine.
     assert "refresh_worker" not in worker.run("job-8", {**job, "prompt": "a calm sea"})
 
 
-def test_a_store_that_refuses_for_a_while_and_then_for_good(
+def test_a_store_that_refuses_temporarily_and_then_permanently(
     studio: Studio, media: dict[str, str], tmp_path: Path
 ) -> None:
     (tmp_path / "s3").mkdir()
@@ -202,13 +202,13 @@ def test_a_store_that_refuses_for_a_while_and_then_for_good(
             tmp_path / "output",
         ).run("job-10", {**job, "seed": 5})
         assert "the access key may not do that" in refused["error"]
-        # What was made is not lost: with the right key nothing is made again.
+        # The results are not lost: with the right key nothing is rendered again.
         answer = worker.run("job-10", {**job, "seed": 5})
         manifest = requests.get(answer["manifest_url"], timeout=30).json()
         assert manifest["scenes"][0]["clip"]["reused"]
 
 
-def test_a_server_that_died_between_jobs_is_started_again(models: Path, tmp_path: Path) -> None:
+def test_a_server_that_died_between_jobs_is_restarted(models: Path, tmp_path: Path) -> None:
     output = tmp_path / "output"
     with Server(tmp_path / "workspace", output, models=models) as server:
         worker = Worker(
@@ -231,6 +231,6 @@ def test_the_handler_runs_in_runpod_s_own_loop(media: dict[str, str], tmp_path: 
         text=True,
         timeout=120,
     )
-    said = done.stdout + done.stderr
-    assert done.returncode == 0, said
-    assert "video_url" in said and "completed successfully" in said
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output
+    assert "video_url" in output and "completed successfully" in output

@@ -1,4 +1,4 @@
-"""The contract of the API: documented requests are jobs; whatever else is asked for is answered in words."""
+"""The API's contract: documented requests are jobs; anything else is answered with readable errors."""
 
 from __future__ import annotations
 
@@ -45,14 +45,21 @@ WORKFLOW = {
 
 
 @pytest.mark.parametrize(
-    ("given", "kind"),
+    ("job_input", "kind"),
     [(IMAGE, "image"), (VIDEO, "video"), (BATCH, "batch"), (WORKFLOW, "workflow")],
 )
-def test_the_documented_requests_are_jobs(given: dict[str, Any], kind: str) -> None:
-    job = schema.parse(given)
+def test_the_documented_requests_are_jobs(job_input: dict[str, Any], kind: str) -> None:
+    job = schema.parse(job_input)
     assert job.task == kind
-    for name in given.keys() - {"scenes", "image_settings", "video_settings", "workflow", "images", "task"}:
-        assert getattr(job, name) == given[name]
+    for name in job_input.keys() - {
+        "scenes",
+        "image_settings",
+        "video_settings",
+        "workflow",
+        "images",
+        "task",
+    }:
+        assert getattr(job, name) == job_input[name]
 
 
 def test_a_job_without_a_task_is_a_video() -> None:
@@ -60,7 +67,7 @@ def test_a_job_without_a_task_is_a_video() -> None:
     assert schema.parse(without) == schema.parse(VIDEO)
 
 
-def test_a_batch_makes_a_film_only_if_it_is_wanted() -> None:
+def test_a_batch_makes_a_film_only_on_request() -> None:
     assert schema.parse(BATCH).film is None  # pyright: ignore[reportAttributeAccessIssue]
     wanted = schema.parse({**BATCH, "film": True})
     assert isinstance(wanted, schema.BatchJob) and wanted.film and wanted.film.join == "cut"
@@ -69,16 +76,16 @@ def test_a_batch_makes_a_film_only_if_it_is_wanted() -> None:
     assert [scene.id for scene in wanted.scenes] == ["scene_1", "scene_2"]
 
 
-def test_a_job_that_is_tried_again_has_the_same_seed() -> None:
+def test_a_retried_job_has_the_same_seed() -> None:
     job = schema.parse(IMAGE)
     assert isinstance(job, schema.ImageJob)
     assert schema.seed_of(job, "job-1") == schema.seed_of(job, "job-1") != schema.seed_of(job, "job-2")
-    told = schema.parse({**IMAGE, "seed": 5})
-    assert isinstance(told, schema.ImageJob) and schema.seed_of(told, "job-1") == 5
+    seeded = schema.parse({**IMAGE, "seed": 5})
+    assert isinstance(seeded, schema.ImageJob) and schema.seed_of(seeded, "job-1") == 5
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("job_input", "messages"),
     [
         (None, ["input: a job is an object"]),
         ({"task": "imagine", "prompt": "x"}, ["task: unknown task 'imagine', did you mean 'image'?"]),
@@ -111,14 +118,14 @@ def test_a_job_that_is_tried_again_has_the_same_seed() -> None:
         ("no JSON", ["input: a job is an object"]),
     ],
 )
-def test_everything_wrong_is_said_with_its_place(given: Any, said: list[str]) -> None:
+def test_all_problems_are_reported_with_their_location(job_input: Any, messages: list[str]) -> None:
     with pytest.raises(Problems) as caught:
-        schema.parse(given)
-    for text in said:
-        assert text in str(caught.value)
+        schema.parse(job_input)
+    for message in messages:
+        assert message in str(caught.value)
 
 
-def test_what_worker_comfyui_s_clients_send_is_taken() -> None:
+def test_requests_of_worker_comfyui_s_clients_are_accepted() -> None:
     node = {"class_type": "KSampler", "inputs": {"model": ["4", 0], "seed": 2**63}, "_meta": {"title": "A"}}
     job = schema.parse(json.dumps({"workflow": {"3": node}, "images": None}))
     assert isinstance(job, schema.WorkflowJob)
@@ -126,7 +133,7 @@ def test_what_worker_comfyui_s_clients_send_is_taken() -> None:
     assert job.images is None
 
 
-def test_a_key_of_comfy_org_is_not_told() -> None:
+def test_a_comfy_org_key_is_not_revealed() -> None:
     job = schema.parse({**WORKFLOW, "comfy_org_api_key": "comfyui-secret"})
     assert isinstance(job, schema.WorkflowJob) and job.comfy_org_api_key
     assert job.comfy_org_api_key.get_secret_value() == "comfyui-secret"
@@ -150,7 +157,7 @@ FIELDS = sorted({*IMAGE, *VIDEO, *BATCH, *WORKFLOW, "film", "seed", "profile", "
     st.sampled_from([IMAGE, VIDEO, BATCH, WORKFLOW]),
     st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=3),
 )
-def test_no_input_is_answered_with_anything_but_problems(request_: dict[str, Any], wrong: Any) -> None:
+def test_any_input_is_a_job_or_raises_problems(request_: dict[str, Any], wrong: Any) -> None:
     try:
         schema.parse({**request_, **wrong})
     except Problems as error:

@@ -1,4 +1,4 @@
-"""The contract as a file: what it says of jobs and answers is what is taken and answered."""
+"""The contract as a file: it describes the jobs that are accepted and the answers that are sent."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BATCH = {
     "image_settings": {"width": 832, "height": 480, "steps": 20},
     "video_settings": {"resolution": "480p", "sample_steps": 20},
 }
-"""The batch that the endpoint was specified with."""
+"""The batch of the endpoint's specification."""
 ANSWERS = {
     "ImageAnswer": {"image_url", "generation_time"},
     "VideoAnswer": {"video_url", "generation_time", "resolution"},
@@ -38,9 +38,9 @@ ANSWERS = {
 """The fields of answers that clients know from the specification and from worker-comfyui."""
 
 
-def takes(given: dict[str, Any], name: str) -> bool:
-    """Whether an object is what the schema says of the part with this name."""
-    return Draft202012Validator({"$defs": PARTS, "$ref": f"#/$defs/{name}"}).is_valid(given)
+def is_valid_for(instance: dict[str, Any], name: str) -> bool:
+    """Whether an object is valid for the schema's definition of this name."""
+    return Draft202012Validator({"$defs": PARTS, "$ref": f"#/$defs/{name}"}).is_valid(instance)
 
 
 def test_the_file_is_what_the_module_prints() -> None:
@@ -62,16 +62,16 @@ def test_it_is_a_schema_of_jobs() -> None:
 @pytest.mark.parametrize("task", ["image", "video", "batch", "workflow"])
 def test_every_task_has_an_example_that_is_a_job(task: str) -> None:
     (example,) = PARTS[f"{task.title()}Job"]["examples"]
-    assert takes(example, f"{task.title()}Job")
+    assert is_valid_for(example, f"{task.title()}Job")
     job = schema.parse(example)
     assert (job.task, type(job).__name__) == (task, f"{task.title()}Job")
-    # Without its task it is no other one's.
+    # It is valid for no other task.
     other = {name for name in PARTS if name.endswith("Job")} - {type(job).__name__}
-    assert not any(takes(example, name) for name in other)
+    assert not any(is_valid_for(example, name) for name in other)
 
 
-def test_a_batch_may_use_the_names_that_the_endpoint_was_specified_with() -> None:
-    assert takes(BATCH, "BatchJob")
+def test_a_batch_may_use_the_specification_s_names() -> None:
+    assert is_valid_for(BATCH, "BatchJob")
     assert schema.parse(BATCH).task == "batch"
 
 
@@ -88,14 +88,14 @@ SCENES = [
 
 
 @pytest.mark.parametrize(("scene", "good"), SCENES)
-def test_the_schema_takes_the_scenes_that_are_taken(scene: dict[str, Any], good: bool) -> None:
-    assert takes(scene, "Scene") == good
+def test_the_schema_and_the_parser_accept_the_same_scenes(scene: dict[str, Any], good: bool) -> None:
+    assert is_valid_for(scene, "Scene") == good
     try:
         schema.parse({**BATCH, "scenes": [scene]})
-        taken = True
+        accepted = True
     except Problems:
-        taken = False
-    assert taken == good
+        accepted = False
+    assert accepted == good
 
 
 @pytest.mark.parametrize("name", ANSWERS)

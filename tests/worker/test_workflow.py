@@ -38,7 +38,7 @@ def node(name: str, /, **inputs: Any) -> dict[str, Any]:
     return {"class_type": name, "inputs": inputs}
 
 
-def picture(color: int = RED, size: int = 16, frames: int = 1) -> dict[str, Any]:
+def empty_image(color: int = RED, size: int = 16, frames: int = 1) -> dict[str, Any]:
     return node("EmptyImage", width=size, height=size, batch_size=frames, color=color)
 
 
@@ -47,7 +47,7 @@ def save(prefix: str = "picture", images: str = "1") -> dict[str, Any]:
 
 
 def png(color: str | None = None, size: int = 16) -> str:
-    """A picture in base64: of one colour, or of noise."""
+    """A PNG in base64: of one colour, or of noise."""
     file = io.BytesIO()
     image = Image.new("RGB", (size, size), color) if color else Image.effect_noise((size, size), 90)
     image.convert("RGB").save(file, "png")
@@ -55,15 +55,15 @@ def png(color: str | None = None, size: int = 16) -> str:
 
 
 def content(entry: dict[str, Any]) -> bytes:
-    """A file of an answer, which must be what the answer says of it."""
+    """The bytes of a file in an answer, checked against the size and hash in it."""
     if entry["type"] == "base64":
-        found = base64.b64decode(entry["data"])
+        data = base64.b64decode(entry["data"])
     elif entry["data"].startswith("file:"):
-        found = Path(unquote(urlsplit(entry["data"]).path)).read_bytes()
+        data = Path(unquote(urlsplit(entry["data"]).path)).read_bytes()
     else:
-        found = requests.get(entry["data"], timeout=30).content
-    assert (len(found), hashlib.sha256(found).hexdigest()) == (entry["bytes"], entry["sha256"])
-    return found
+        data = requests.get(entry["data"], timeout=30).content
+    assert (len(data), hashlib.sha256(data).hexdigest()) == (entry["bytes"], entry["sha256"])
+    return data
 
 
 def color(entry: dict[str, Any]) -> Any:
@@ -78,7 +78,7 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def run(studio: Studio, store: Store, tmp_path: Path) -> Run:
-    """Does a workflow job on a worker without a bucket."""
+    """Runs a workflow job on a worker without a bucket."""
     worker = Worker(ComfyInstance(studio.comfy), store, tmp_path / "output")
 
     def run(nodes: Any, job_id: str = "job-1", images: Any = None, **more: Any) -> dict[str, Any]:
@@ -91,8 +91,8 @@ def run(studio: Studio, store: Store, tmp_path: Path) -> Run:
     return run
 
 
-def test_a_picture_comes_back_as_worker_comfyui_returns_it(run: Run) -> None:
-    answer = run({"1": picture(GREEN), "9": save("green")})
+def test_an_image_is_returned_as_by_worker_comfyui(run: Run) -> None:
+    answer = run({"1": empty_image(GREEN), "9": save("green")})
     (entry,) = answer["images"]
     assert (entry["type"], entry["content_type"]) == ("base64", "image/png")
     assert entry["filename"].startswith("green_") and entry["filename"].endswith(".png")
@@ -101,7 +101,7 @@ def test_a_picture_comes_back_as_worker_comfyui_returns_it(run: Run) -> None:
     assert answer.keys() == {"images", "videos", "audio", "warnings", "generation_time"}
 
 
-def film(name: str, /, **inputs: Any) -> dict[str, Any]:
+def save_video(name: str, /, **inputs: Any) -> dict[str, Any]:
     return node(name, filename_prefix="film", **inputs)
 
 
@@ -109,17 +109,17 @@ WEBP = {"lossless": True, "quality": 80, "method": "default"}
 MOVING = {
     "video/mp4": {
         "4": node("CreateVideo", images=["3", 0], fps=8.0),
-        "5": film("SaveVideo", video=["4", 0], format="mp4", codec="h264"),
+        "5": save_video("SaveVideo", video=["4", 0], format="mp4", codec="h264"),
     },
-    "video/webm": {"5": film("SaveWEBM", images=["3", 0], codec="vp9", fps=8.0, crf=40)},
-    "image/webp": {"5": film("SaveAnimatedWEBP", images=["3", 0], fps=8.0, **WEBP)},
-    "image/png": {"5": film("SaveAnimatedPNG", images=["3", 0], fps=8.0, compress_level=4)},
+    "video/webm": {"5": save_video("SaveWEBM", images=["3", 0], codec="vp9", fps=8.0, crf=40)},
+    "image/webp": {"5": save_video("SaveAnimatedWEBP", images=["3", 0], fps=8.0, **WEBP)},
+    "image/png": {"5": save_video("SaveAnimatedPNG", images=["3", 0], fps=8.0, compress_level=4)},
 }
 
 
 @pytest.mark.parametrize("content_type", MOVING)
-def test_whatever_moves_is_a_video(run: Run, content_type: str) -> None:
-    frames = {"1": picture(RED, 64), "2": picture(GREEN, 64)}
+def test_animations_are_videos(run: Run, content_type: str) -> None:
+    frames = {"1": empty_image(RED, 64), "2": empty_image(GREEN, 64)}
     frames["3"] = node("ImageBatch", image1=["1", 0], image2=["2", 0])
     answer = run({**frames, **MOVING[content_type]})
     (entry,) = answer["videos"]
@@ -133,7 +133,7 @@ def test_whatever_moves_is_a_video(run: Run, content_type: str) -> None:
             assert getattr(moving, "n_frames", 1) == 2
 
 
-def test_what_other_node_packs_report_as_a_video_is_one() -> None:
+def test_videos_of_other_node_packs_are_videos() -> None:
     for key, content_type in (("gifs", "image/gif"), ("gifs", "video/mp4"), ("videos", "video/quicktime")):
         assert outputs.kind_of(key, {key: []}, content_type) == "videos"
     assert outputs.kind_of("images", {"images": []}, "image/gif") == "images"
@@ -155,15 +155,15 @@ def test_sound_and_text(run: Run) -> None:
     assert (answer["images"], answer["warnings"]) == ([], [])
 
 
-def test_files_of_other_kinds_are_not_lost(run: Run) -> None:
+def test_files_of_other_kinds_are_returned(run: Run) -> None:
     latent = node("EmptyLatentImage", width=64, height=64, batch_size=1)
     answer = run({"1": latent, "2": node("SaveLatent", samples=["1", 0], filename_prefix="latent")})
     (entry,) = answer["files"]
     assert entry["filename"].endswith(".latent") and content(entry)
 
 
-def test_images_of_one_name_in_two_jobs_at_once_stay_apart(run: Run, store: Store, tmp_path: Path) -> None:
-    """Given in each way there is: plain base64 with line breaks, a data URI, a key of the store."""
+def test_images_of_one_name_in_jobs_at_once_stay_separate(run: Run, store: Store, tmp_path: Path) -> None:
+    """Sent in each possible way: plain base64 with line breaks, a data URI, a key of the store."""
     nodes = {"1": node("LoadImage", image="in put.png"), "2": save("copy")}
     (tmp_path / "blue.png").write_bytes(base64.b64decode(png("blue")))
     store.upload(tmp_path / "blue.png", "given/blue.png")
@@ -171,18 +171,18 @@ def test_images_of_one_name_in_two_jobs_at_once_stay_apart(run: Run, store: Stor
     sources = [lines, f"data:image/png;base64,{png('lime')}", "given/blue.png"]
     jobs = [[{"name": "in put.png", "image": source}] for source in sources]
     with ThreadPoolExecutor(3) as pool:
-        found = list(pool.map(lambda number: run(nodes, f"job-{number}", images=jobs[number]), range(3)))
-    assert [color(answer["images"][0]) for answer in found] == [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
+        answers = list(pool.map(lambda number: run(nodes, f"job-{number}", images=jobs[number]), range(3)))
+    assert [color(answer["images"][0]) for answer in answers] == [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
 
 
-def test_an_image_that_no_node_names_is_told(run: Run) -> None:
-    answer = run({"1": picture(), "2": save()}, images=[{"name": "other.png", "image": png("red")}])
+def test_an_image_that_no_node_names_is_a_warning(run: Run) -> None:
+    answer = run({"1": empty_image(), "2": save()}, images=[{"name": "other.png", "image": png("red")}])
     assert answer["warnings"] == ["images[0] is not used: no node of the workflow names 'other.png'."]
     assert len(answer["images"]) == 1
 
 
-def test_previews_are_left_out_and_told_if_there_is_nothing_else(run: Run) -> None:
-    preview = {"1": picture(), "2": node("PreviewImage", images=["1", 0])}
+def test_previews_are_left_out_with_a_warning_if_there_is_nothing_else(run: Run) -> None:
+    preview = {"1": empty_image(), "2": node("PreviewImage", images=["1", 0])}
     answer = run(preview)
     assert (answer["images"], answer["status"]) == ([], "success_no_images")
     assert "only previews" in answer["warnings"][0]
@@ -190,20 +190,20 @@ def test_previews_are_left_out_and_told_if_there_is_nothing_else(run: Run) -> No
     assert (len(both["images"]), both["warnings"], "status" in both) == (1, [], False)
 
 
-def test_what_is_too_large_for_an_answer_is_in_the_store(run: Run, store: Store) -> None:
-    """Two files that each would do and together do not, of one name in two folders."""
+def test_files_too_large_for_an_answer_are_in_the_store(run: Run, store: Store) -> None:
+    """Two files that fit alone but not together, of one name in two folders."""
     nodes = {
         "1": node("LoadImage", image="noise.png"),
         "2": save("one/noise"),
         "3": save("two/noise"),
         "4": save("one/small", images="5"),
-        "5": picture(),
+        "5": empty_image(),
     }
-    given = [{"name": "noise.png", "image": png(size=480)}]
-    small = run({name: nodes[name] for name in "12"}, images=given)
+    images = [{"name": "noise.png", "image": png(size=480)}]
+    small = run({name: nodes[name] for name in "12"}, images=images)
     assert [entry["type"] for entry in small["images"]] == ["base64"]
     assert small["images"][0]["bytes"] * 4 / 3 > outputs.MAX_INLINE / 2
-    large = run(nodes, "uuid/../u1", images=given)
+    large = run(nodes, "uuid/../u1", images=images)
     assert {entry["type"] for entry in large["images"]} == {"s3_url"}
     contents = [content(entry) for entry in large["images"]]
     assert len(contents) == 3 and len(json.dumps(large)) < 5000
@@ -219,7 +219,7 @@ def test_long_text_is_a_file(run: Run) -> None:
     assert json.loads(content(answer["files"][0])) == [text]
 
 
-def test_with_a_bucket_every_file_is_there(
+def test_with_a_bucket_every_file_is_in_it(
     studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "s3").mkdir()
@@ -229,20 +229,20 @@ def test_with_a_bucket_every_file_is_there(
         monkeypatch.setenv("BUCKET_SECRET_ACCESS_KEY", SECRET_KEY)
         store = from_environment(tmp_path / "unused")
         worker = Worker(ComfyInstance(studio.comfy), store, tmp_path / "output")
-        answer = worker.run("job-7", {"workflow": {"1": picture(GREEN), "2": save("bucket")}})
+        answer = worker.run("job-7", {"workflow": {"1": empty_image(GREEN), "2": save("bucket")}})
         (entry,) = answer["images"]
         assert entry["type"] == "s3_url" and entry["data"].startswith(server.url)
         assert color(entry) == (0, 255, 0)
         assert requests.get(entry["data"], timeout=30).headers["Content-Type"] == "image/png"
         (key,) = store.keys("StoryStudio")
         assert key == f"StoryStudio/workflow/job-7/{entry['filename']}"
-        # What one job made is another one's image.
+        # One job's result is another job's input.
         nodes = {"1": node("LoadImage", image="a.png"), "2": save("again")}
         again = worker.run("job-8", {"workflow": nodes, "images": [{"name": "a.png", "image": key}]})
         assert color(again["images"][0]) == (0, 255, 0)
 
 
-WALL = {**picture(size=-1), "_meta": {"title": "A wall"}}
+WALL = {**empty_image(size=-1), "_meta": {"title": "A wall"}}
 GONE = node("LoadImage", image="gone.png")
 NO_MODEL = node("CheckpointLoaderSimple", ckpt_name="no.safetensors")
 SMALLER = "A wall (EmptyImage): Value -1 smaller than min of 1"
@@ -256,12 +256,12 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
         ],
     ),
     (
-        {"1": picture(), "2": save(images="7")},
+        {"1": empty_image(), "2": save(images="7")},
         ["workflow.2.inputs.images: is linked to node 7, which does not exist"],
     ),
-    ({"1": picture()}, ["workflow: has no node that saves anything: add one, like SaveImage"]),
+    ({"1": empty_image()}, ["workflow: has no node that saves anything: add one, like SaveImage"]),
     (
-        {"1": picture(), "2": save(), "3": node("SaveImage")},
+        {"1": empty_image(), "2": save(), "3": node("SaveImage")},
         ["workflow.3.inputs.images: SaveImage (SaveImage): Required input is missing"],
     ),
     (
@@ -280,19 +280,21 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("nodes", "said"), WRONG)
-def test_everything_wrong_is_said_with_its_place(run: Run, nodes: dict[str, Any], said: list[str]) -> None:
+@pytest.mark.parametrize(("nodes", "messages"), WRONG)
+def test_all_problems_are_reported_with_their_location(
+    run: Run, nodes: dict[str, Any], messages: list[str]
+) -> None:
     answer = run(nodes)
     assert answer.keys() == {"error", "generation_time"}
-    for text in said:
-        assert text in answer["error"]
+    for message in messages:
+        assert message in answer["error"]
     assert "Traceback" not in answer["error"]
 
 
-def test_wrong_images_are_all_told_and_nothing_runs(run: Run) -> None:
+def test_all_invalid_images_are_reported_and_nothing_runs(run: Run) -> None:
     sources = ["!!", "AAA", "gone.png", "https://127.0.0.1/a.png", "data:image/png,x", "file:///etc/passwd"]
-    given = [{"name": f"{number}.png", "image": source} for number, source in enumerate(sources)]
-    answer = run({"1": picture(), "2": save()}, images=given)
+    images = [{"name": f"{number}.png", "image": source} for number, source in enumerate(sources)]
+    answer = run({"1": empty_image(), "2": save()}, images=images)
     assert answer.keys() == {"error", "generation_time"}
     lines = answer["error"].splitlines()
     assert [line.partition(":")[0] for line in lines] == [f"images[{n}].image" for n in range(len(sources))]
@@ -302,29 +304,32 @@ def test_wrong_images_are_all_told_and_nothing_runs(run: Run) -> None:
 
 def fails(message: str, when: str = "fail") -> dict[str, Any]:
     title = {"_meta": {"title": "My node"}}
-    return {"1": picture(), "2": {**node("TestRaise", image=["1", 0], message=message, when=when), **title}}
+    return {
+        "1": empty_image(),
+        "2": {**node("TestRaise", image=["1", 0], message=message, when=when), **title},
+    }
 
 
 def test_a_node_that_fails_is_named_in_one_plain_sentence(run: Run, tmp_path: Path) -> None:
     answer = run({**fails(f"cannot open '{tmp_path}/deep/secret.bin':\nno such file"), "3": save(images="2")})
     assert answer["error"] == ("My node, TestRaise (node 2), failed: cannot open 'secret.bin': no such file.")
-    starved = run({**fails("", "starve"), "3": save(images="2")})
-    assert "TestRaise (node 2), ran out of memory" in starved["error"]
+    out_of_memory = run({**fails("", "starve"), "3": save(images="2")})
+    assert "TestRaise (node 2), ran out of memory" in out_of_memory["error"]
 
 
-def test_a_broken_image_is_told_by_the_name_that_it_was_given(run: Run) -> None:
+def test_a_broken_image_is_reported_by_its_original_name(run: Run) -> None:
     nodes = {"1": node("LoadImage", image="mine.png"), "2": save()}
     answer = run(nodes, images=[{"name": "mine.png", "image": "bm8gcGljdHVyZQ=="}])
     assert answer["error"].startswith("LoadImage (node 1) failed: ") and "mine.png" in answer["error"]
 
 
-def test_what_was_saved_before_a_node_failed_is_kept(run: Run) -> None:
-    """As worker-comfyui has it: the files, and the reason in `errors`."""
-    # ComfyUI begins with the node that is followed by a Save node at once.
+def test_files_saved_before_a_node_failed_are_kept(run: Run) -> None:
+    """As worker-comfyui does it: the files, and the reason in `errors`."""
+    # ComfyUI starts with the node that is directly followed by a Save node.
     nodes = {
-        "1": picture(),
+        "1": empty_image(),
         "10": save("before"),
-        "2": picture(GREEN),
+        "2": empty_image(GREEN),
         "3": node("ImageInvert", image=["2", 0]),
         "4": node("TestRaise", image=["3", 0], message="no", when="fail"),
         "5": save("after", "4"),
@@ -335,70 +340,70 @@ def test_what_was_saved_before_a_node_failed_is_kept(run: Run) -> None:
 
 
 def test_progress_names_the_nodes(run: Run) -> None:
-    told: list[dict[str, Any]] = []
-    nodes = {"1": {**picture(GREEN + 1), "_meta": {"title": "A meadow"}}, "2": save("told")}
-    run(nodes, on_message=told.append)
-    steps = [one for one in told if one["phase"] == "workflow"]
-    assert [one["node"] for one in steps] == ["A meadow", "SaveImage"]
-    assert [(one["percent"], one["seconds_left"]) for one in steps] == [(0.0, None), (50.0, None)]
+    messages: list[dict[str, Any]] = []
+    nodes = {"1": {**empty_image(GREEN + 1), "_meta": {"title": "A meadow"}}, "2": save("told")}
+    run(nodes, on_message=messages.append)
+    steps = [message for message in messages if message["phase"] == "workflow"]
+    assert [message["node"] for message in steps] == ["A meadow", "SaveImage"]
+    assert [(message["percent"], message["seconds_left"]) for message in steps] == [(0.0, None), (50.0, None)]
 
 
-def long(prefix: str) -> dict[str, Any]:
+def long_workflow(prefix: str) -> dict[str, Any]:
     """A workflow that takes a while, in many nodes."""
     how = {"blur_radius": 31, "sigma": 10.0}
     blurs = {str(n): node("ImageBlur", image=[str(n - 1), 0], **how) for n in range(2, 60)}
-    return {"1": picture(size=512, frames=4), **blurs, "60": save(prefix, "59")}
+    return {"1": empty_image(size=512, frames=4), **blurs, "60": save(prefix, "59")}
 
 
-def test_a_cancelled_job_ends_and_leaves_the_server_free(run: Run, studio: Studio) -> None:
+def test_a_cancelled_job_ends_and_leaves_the_server_idle(run: Run, studio: Studio) -> None:
     cancel = Cancel()
     with pytest.raises(Cancelled):
-        run(long("never"), on_message=lambda _: cancel.set(), cancel=cancel)
+        run(long_workflow("never"), on_message=lambda _: cancel.set(), cancel=cancel)
     assert not requests.get(f"{studio.url}/queue", timeout=30).json()["queue_running"]
     assert "never" not in str(list((studio.server.workspace / "output").iterdir()))
 
 
-def test_somebody_else_stops_it(run: Run, studio: Studio) -> None:
+def test_a_workflow_that_somebody_else_interrupts_is_an_error(run: Run, studio: Studio) -> None:
     running = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        job = pool.submit(run, long("stopped"), on_message=lambda _: running.set())
+        job = pool.submit(run, long_workflow("stopped"), on_message=lambda _: running.set())
         assert running.wait(60)
         for prompt in requests.get(f"{studio.url}/queue", timeout=30).json()["queue_running"]:
             studio.comfy.interrupt(prompt[1])
         assert "ComfyUI ended the workflow (interrupted): run the job again." in job.result(120)["error"]
 
 
-@pytest.mark.parametrize("given", ["by the job", "by the worker"])
-def test_a_key_of_comfy_org_reaches_the_server_and_nobody_else(
-    given: str, studio: Studio, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("source", ["by the job", "by the worker"])
+def test_a_comfy_org_key_reaches_the_server_only(
+    source: str, studio: Studio, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent = []
 
-    class Listening(Comfy):
+    class RecordingComfy(Comfy):
         def submit(self, graph: Any, prompt_id: str, client_id: str, extra_data: Any = None) -> None:
             sent.append(extra_data)
             super().submit(graph, prompt_id, client_id, extra_data)
 
-    key, other = f"comfyui-key-{given}", "comfyui-key-of-the-worker"
-    monkeypatch.setenv("COMFY_ORG_API_KEY", other if given == "by the job" else key)
-    # The node says what it was given, as one that calls a service might.
+    key, other = f"comfyui-key-{source}", "comfyui-key-of-the-worker"
+    monkeypatch.setenv("COMFY_ORG_API_KEY", other if source == "by the job" else key)
+    # The node's error contains the key, as that of a node that calls a service might.
     job: dict[str, Any] = {"workflow": {**fails(f"the service refuses {key}"), "3": save(images="2")}}
-    job["comfy_org_api_key"] = key if given == "by the job" else None
-    answer = Worker(ComfyInstance(Listening(studio.url)), store, tmp_path / "output").run("job-9", job)
+    job["comfy_org_api_key"] = key if source == "by the job" else None
+    answer = Worker(ComfyInstance(RecordingComfy(studio.url)), store, tmp_path / "output").run("job-9", job)
     assert "the service refuses ***." in answer["error"]
     assert sent == [{"api_key_comfy_org": key}]
-    # What ComfyUI does not take for a key it shows in its history.
+    # ComfyUI shows all other extra data in its history.
     (entry,) = requests.get(f"{studio.url}/history?max_items=1", timeout=30).json().values()
     assert entry["prompt"][3] and key not in json.dumps(entry["prompt"][3])
 
 
-def test_the_other_tasks_answer_what_the_contract_says(studio: Studio, store: Store, tmp_path: Path) -> None:
+def test_the_other_tasks_answer_as_the_contract_says(studio: Studio, store: Store, tmp_path: Path) -> None:
     voice = base64.b64encode(write_voice(tmp_path / "voice.wav", 0.3).read_bytes()).decode()
-    said = {"audio": f"data:audio/wav;base64,{voice}", "image": f"data:image/png;base64,{png('red', 64)}"}
-    small, scene = {"resolution": "64x64"}, {"id": "one", **said}
+    media = {"audio": f"data:audio/wav;base64,{voice}", "image": f"data:image/png;base64,{png('red', 64)}"}
+    small, scene = {"resolution": "64x64"}, {"id": "one", **media}
     for model, job in (
         (schema.ImageAnswer, {"task": "image", "prompt": "a lamp", "width": 64, "height": 64}),
-        (schema.VideoAnswer, {**said, **small}),
+        (schema.VideoAnswer, {**media, **small}),
         (schema.BatchAnswer, {"task": "batch", "scenes": [scene], "film": True, "video_settings": small}),
     ):
         worker = Worker(ComfyInstance(studio.comfy), store, tmp_path / "output")
