@@ -201,7 +201,7 @@ def test_the_node_shows_its_chunk_and_step(bench: Bench) -> None:
         body = {"prompt": graph, "client_id": "reader"}
         requests.post(f"{bench.studio.server.url}/prompt", json=body, timeout=30).raise_for_status()
         texts: list[str] = []
-        while not (texts and texts[-1].endswith("0:00 left")):
+        while not (texts and texts[-1].startswith("Chunk 2 of 2, written")):
             message = socket.recv()
             # A progress text: event type 3, the length of the node id, the node id, the text.
             if isinstance(message, bytes) and message[:4] == (3).to_bytes(4, "big"):
@@ -210,6 +210,7 @@ def test_the_node_shows_its_chunk_and_step(bench: Bench) -> None:
                 texts.append(message[8 + length :].decode())
     finally:
         socket.close()
+    assert texts[-1].endswith(", 0:00 left")
     assert [text.rpartition(",")[0] for text in texts] == [
         f"Chunk {chunk} of 2, {state}"
         for chunk in (1, 2)
