@@ -71,6 +71,7 @@ class Relay:
 
     def __init__(self, port: int):
         self._port, self._pairs = port, []
+        self._to_client: list[threading.Thread] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -88,6 +89,9 @@ class Relay:
         for server in self._pairs[1::2]:
             with suppress(OSError):
                 server.shutdown(socket.SHUT_RD)
+        # Until the client can see it, a request on an open connection would still be answered.
+        for thread in self._to_client:
+            thread.join(30)
 
     def close(self) -> None:
         self._refuse()
@@ -104,8 +108,10 @@ class Relay:
                 client, _ = self._listener.accept()
                 server = socket.create_connection(("127.0.0.1", self._port))
                 self._pairs += [client, server]
-                for source, sink in ((client, server), (server, client)):
-                    threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+                threading.Thread(target=self._pump, args=(client, server), daemon=True).start()
+                to_client = threading.Thread(target=self._pump, args=(server, client), daemon=True)
+                self._to_client.append(to_client)
+                to_client.start()
 
     def _pump(self, source: socket.socket, sink: socket.socket) -> None:
         with suppress(OSError):
