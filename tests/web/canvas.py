@@ -42,6 +42,10 @@ class Canvas(canvas.Canvas):
         self.errors.clear()
         self.open()
 
+    def park(self) -> None:
+        """Leaves ComfyUI until the next test: an idle page draws all the time."""
+        self.page.goto("about:blank")
+
     def open_template(self, name: str) -> None:
         """Opens an example of the pack from the template browser, with the mouse."""
         self.page.get_by_role("button", name="Templates").first.click()

@@ -130,6 +130,8 @@ def open_canvas(
         return pages[url]
 
     yield open_at
+    for canvas in opened:
+        canvas.park()
     errors = [error for canvas in opened for error in canvas.errors if not is_stock(error)]
     assert errors == [], "the browser's console has errors that stock ComfyUI does not log"
 
