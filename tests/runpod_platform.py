@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
 import select
 import socket
-import subprocess
 import sys
 import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
-
-import psutil
-
-from driver.paths import ROOT
 
 ENDPOINT, KEY, WORKER_KEY = "studio1endpoint", "test-client-key", "test-worker-key"
 FINAL = ("COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT")
@@ -370,40 +362,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         pass
-
-
-@contextlib.contextmanager
-def worker(
-    platform: Platform, log: Path, extra: dict[str, str] | None = None, worker_id: str = "worker-1"
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs the shipped handler as a worker of the platform, and kills it with all its child processes.
-
-    Args:
-        platform: whose jobs it takes.
-        log: a new file for its output.
-        extra: variables of its environment besides the platform's.
-        worker_id: its name on the platform; each worker of an endpoint has its own.
-    """
-    # A disk of its own: another worker is another machine.
-    own = {"WORK_DIR": str(log.with_name(f"{worker_id}.disk"))}
-    environment = {**os.environ, **platform.worker_environment(worker_id), **own, **(extra or {})}
-    command = [sys.executable, "runpod_handler.py"]
-    with log.open("wb") as file:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=file)
-        try:
-            yield process
-        finally:
-            kill(process)
-            platform.workers.discard(worker_id)
-
-
-def kill(process: subprocess.Popen[bytes]) -> None:
-    """Kills a process and all its children, as when a machine vanishes."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        family = psutil.Process(process.pid)
-        everyone = [*family.children(recursive=True), family]
-        for member in everyone:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                member.kill()
-        psutil.wait_procs(everyone, timeout=10)
-    process.wait(10)

@@ -115,14 +115,14 @@ class Run:
                     timeout=timeout,
                     cancel=self.cancel,
                 )
+                for node, output in end.outputs.items():
+                    self._collect(end, node, output)
         except Rejected as error:
             self._give_up_rejected(error)
             return False
         except (Unreachable, Lost, Stuck) as error:
             self._restart(error, starts, prompt_id)
             return False
-        for node, output in end.outputs.items():
-            self._collect(end, node, output)
         if end.failed:
             self._note_failure(end.failed)
         elif end.status != "success":
@@ -143,7 +143,7 @@ class Run:
                 self.record.between = now - self._stills_end
             self.tracker.step(event.node, event.value, event.max)
         elif isinstance(event, Executed):
-            # A server that died is not asked for its files: they are found when the graph is submitted again.
+            # From a server that died no file can be had: it is found when the graph is submitted again.
             with contextlib.suppress(Unreachable):
                 self._collect(run, event.node, event.output)
 

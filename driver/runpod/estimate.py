@@ -215,7 +215,7 @@ def read_manifests(output: Path) -> list[Manifest]:
 def _measured(manifests: Iterable[Manifest]) -> dict[str, Figure]:
     """The figures that complete renders give.
 
-    A phase counts where loading is told apart from it: stills if no models were loaded, clips also if the
+    A phase counts where loading can be separated from it: stills if no models were loaded, clips also if the
     wait between the phases is known.
     """
     renders: dict[str, list[Manifest]] = {}

@@ -19,7 +19,8 @@ import requests
 
 from driver.paths import COMFYUI
 from tests.benchmarks.table import Cell, Progress, Report, Section
-from tests.runpod_platform import Platform, kill, worker
+from tests.runpod_platform import Platform
+from tests.runpod_worker import kill, worker
 
 _JOB = {"task": "image", "profile": "draft", "prompt": "the first job"}
 

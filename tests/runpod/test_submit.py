@@ -18,7 +18,8 @@ import yaml
 
 from driver.paths import ROOT
 from driver.storage import from_environment
-from tests.runpod_platform import ENDPOINT, KEY, Platform, worker
+from tests.runpod_platform import ENDPOINT, KEY, Platform
+from tests.runpod_worker import worker
 from tests.s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server, s3_server
 from tests.voices import write_voice
 

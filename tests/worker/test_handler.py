@@ -22,7 +22,8 @@ from driver.storage.folder import FolderStore
 from driver.storage.s3 import S3Store
 from driver.storage.store import Store
 from story_studio.story.results import STORE
-from tests.runpod_platform import ENDPOINT, FINAL, KEY, Platform, PlatformJob, kill, worker
+from tests.runpod_platform import ENDPOINT, FINAL, KEY, Platform, PlatformJob
+from tests.runpod_worker import kill, worker
 from tests.s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, s3_server
 from tests.studio import is_comfyui
 from tests.voices import write_voice
