@@ -8,9 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from story_studio.story.model_files import folder_of, is_model_file
+
 from .client import Comfy
 
-EXTENSIONS = (".safetensors", ".sft", ".gguf", ".pt", ".pth", ".ckpt", ".bin")
 MODEL_FOLDERS = (
     *("audio_encoders", "checkpoints", "classifiers", "clip_vision", "configs", "controlnet", "diffusers"),
     *("diffusion_models", "embeddings", "gligen", "hypernetworks", "latent_upscale_models", "loras"),
@@ -18,19 +19,6 @@ MODEL_FOLDERS = (
 )
 LEGACY_FOLDERS = {"diffusion_models": "unet", "text_encoders": "clip", "controlnet": "t2i_adapter"}
 """Older names of model folders that ComfyUI still reads."""
-_FOLDER_OF_INPUT = {
-    "audio_encoder": "audio_encoders",
-    "ckpt": "checkpoints",
-    "clip": "text_encoders",
-    "clip_vision": "clip_vision",
-    "control_net": "controlnet",
-    "diffusion_model": "diffusion_models",
-    "lora": "loras",
-    "model": "upscale_models",
-    "text_encoder": "text_encoders",
-    "unet": "diffusion_models",
-    "vae": "vae",
-}
 
 
 class ModelFile(NamedTuple):
@@ -111,7 +99,7 @@ def _missing(graph: Mapping[str, Any], classes: Mapping[str, Any]) -> list[Model
     for node in graph.values():
         for name, value, options in _named(node, classes):
             if value not in options:
-                folder = _FOLDER_OF_INPUT.get(name.rstrip("0123456789").removesuffix("_name"))
+                folder = folder_of(name)
                 file = value.replace("\\", "/").rpartition("/")[2]
                 lacking[known.get(file, ModelFile(value, folder, None, None))] = None
     return list(lacking)
@@ -123,7 +111,7 @@ def _named(node: Mapping[str, Any], classes: Mapping[str, Any]) -> Iterator[tupl
     declared = {**inputs.get("required", {}), **inputs.get("optional", {})}
     for name, value in node["inputs"].items():
         options = _options(declared.get(name))
-        if isinstance(value, str) and value.lower().endswith(EXTENSIONS) and options is not None:
+        if is_model_file(value) and options is not None:
             yield name, value, options
 
 

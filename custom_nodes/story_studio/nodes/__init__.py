@@ -12,6 +12,7 @@ from .s2v_models import S2VModels
 from .still import Still
 from .storyboard import ContactSheet, Storyboard
 from .talking_video import TalkingVideo
+from .text_encoder import TextEncoder
 from .title_card import TitleCard
 
 
@@ -24,6 +25,7 @@ class StoryStudio(ComfyExtension):
             route.add_route()
         return [
             S2VModels,
+            TextEncoder,
             TalkingVideo,
             Still,
             Clip,

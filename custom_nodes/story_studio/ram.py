@@ -1,0 +1,88 @@
+"""The memory that this process may use: the machine's, or less in a container. Standard library only."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+GB = 1e9
+
+
+class Ram(NamedTuple):
+    """Memory in GB (10^9 bytes).
+
+    Attributes:
+        total: what this process and all others beside it may use.
+        free: what is left of it. Cached files count as free, because the kernel drops them when it must.
+        contained: whether the limit is that of a container.
+    """
+
+    total: float
+    free: float
+    contained: bool
+
+
+def read_ram(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> Ram:
+    """The memory of this process; without /proc, as on macOS, all of it counts as free."""
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0.0
+    free = float(machine)
+    with suppress(OSError, TypeError):
+        available = re.search(r"^MemAvailable:\s+(\d+) kB", (proc / "meminfo").read_text(), re.MULTILINE)
+        free = int(available[1]) * 1024 if available else free
+    total, contained = float(machine), False
+    for limit, left in _limits(proc, cgroups):
+        if limit < machine:
+            total, contained = min(total, limit), True
+            free = min(free, left)
+    return Ram(total / GB, max(free, 0.0) / GB, contained)
+
+
+def held_by(process: int | str = "self") -> float:
+    """The memory in GB that a process would give back at its end, without the files that it has mapped."""
+    with suppress(OSError):
+        fields = re.findall(
+            r"^Rss(?:Anon|Shmem):\s+(\d+) kB", Path(f"/proc/{process}/status").read_text(), re.MULTILINE
+        )
+        return sum(int(field) for field in fields) * 1024 / GB
+    return 0.0
+
+
+def _limits(proc: Path, cgroups: Path) -> Iterator[tuple[float, float]]:
+    """The limit of each control group that this process is in, and what is left of it, in bytes."""
+    for folder in _groups(proc, cgroups):
+        for limit_file, usage_file in (
+            ("memory.max", "memory.current"),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+        ):
+            with suppress(OSError, ValueError):
+                limit = float((folder / limit_file).read_text())
+                used = float((folder / usage_file).read_text())
+                yield limit, limit - used + _cached_files(folder)
+
+
+def _groups(proc: Path, cgroups: Path) -> list[Path]:
+    """The folders of this process's control groups and of those above, in both versions of the kernel's API.
+
+    In a container the paths in /proc may be those of the host, while its own group is mounted at the top.
+    """
+    folders = [cgroups, cgroups / "memory"]
+    with suppress(OSError):
+        for line in (proc / "self" / "cgroup").read_text().splitlines():
+            number, controllers, path = line.split(":", 2)
+            if number == "0" or "memory" in controllers.split(","):
+                root = cgroups if number == "0" else cgroups / "memory"
+                leaf = root / path.lstrip("/")
+                folders += [folder for folder in (leaf, *leaf.parents) if folder.is_relative_to(root)]
+    return list(dict.fromkeys(folders))
+
+
+def _cached_files(folder: Path) -> float:
+    stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+    # The names of version 1 that include the groups below begin with `total_`.
+    return sum(
+        float(stat.get(f"total_{name}", stat.get(name, 0))) for name in ("active_file", "inactive_file")
+    )
