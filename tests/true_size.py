@@ -1,15 +1,15 @@
 """Model files with the names, keys, shapes and types of the published ones, which take no room on a disk.
 
-`python -m tests.true_size FOLDER` writes them into ComfyUI's model folders below FOLDER, in seconds. A file is
-a safetensors header and then a hole of the full length: its weights read as zeros. Only what must not be zero is
-written: tokenizers, and the mix of the audio layers, whose sum ComfyUI divides by.
+`python -m tests.true_size FOLDER` writes them into ComfyUI's model folders below FOLDER, in seconds: a file
+is a safetensors header, then a hole of the full length, which reads as zeros. Only what must not be zero is
+written: the tokenizer, and the mix of the audio layers, whose sum ComfyUI divides by.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from functools import cache, partial
 from pathlib import Path
 from struct import pack
@@ -88,9 +88,7 @@ def _fp8_holes(build: Callable[[], nn.Module], marker: int) -> Weights:
 
 
 def _z_image() -> Weights:
-    return _holes(
-        torch.bfloat16, partial(builders.z_image, dim=3840, layers=30, heads=30, text_width=2560)
-    )
+    return _holes(torch.bfloat16, partial(builders.z_image, dim=3840, layers=30, heads=30, text_width=2560))
 
 
 def _s2v() -> nn.Module:
