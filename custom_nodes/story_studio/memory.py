@@ -15,14 +15,11 @@ from typing import NamedTuple
 
 from . import ram, result_store
 from .core import device, folders, output_cache
-from .story.memory import MemoryPlan, ModelUse, Phase, plan_memory
+from .story.memory import CAREFUL, MemoryPlan, ModelUse, Phase, plan_memory
 from .story.model_files import TEXT_ENCODERS
 from .story.needed import Needed, needed_nodes
 from .story.results import Kind
 from .weights import memory_of
-
-CAREFUL = "STORY_STUDIO_CAREFUL"
-"""The environment variable with which the driver starts a server after memory ran out."""
 
 
 class _Prepared(NamedTuple):
@@ -41,6 +38,11 @@ _prepared: _Prepared | None = None
 def prepare(graph: result_store.Graph) -> MemoryPlan:
     """The memory plan of a prompt, made when it is first asked for."""
     return _of(graph).plan
+
+
+def current() -> MemoryPlan | None:
+    """The plan of the prompt that runs or ran last; None before it is made."""
+    return _prepared.plan if _prepared and _prepared.graph() else None
 
 
 def make_room(graph: result_store.Graph, phase: Phase) -> None:
@@ -68,7 +70,7 @@ def _of(graph: result_store.Graph) -> _Prepared:
         free = ram.read_ram().free + ram.held_by()
         plan = plan_memory(_uses(graph, needed), free, careful=CAREFUL in os.environ)
         _prepared = _Prepared(weakref.ref(graph), plan, needed, needed.prompts(graph.get_node))
-        if plan.all_gb:
+        if plan.needs.all:
             logging.info("Story Studio %s.", plan)
     return _prepared
 

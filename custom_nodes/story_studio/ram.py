@@ -51,6 +51,14 @@ def held_by(process: int | str = "self") -> float:
     return 0.0
 
 
+def out_of_memory_kills(proc: Path = Path("/proc")) -> int | None:
+    """How many processes of this machine the kernel has killed because memory ran out; None if unknown."""
+    with suppress(OSError):
+        found = re.search(r"^oom_kill (\d+)$", (proc / "vmstat").read_text(), re.MULTILINE)
+        return int(found[1]) if found else None
+    return None
+
+
 def _limits(proc: Path, cgroups: Path) -> Iterator[tuple[float, float]]:
     """The limit of each control group that this process is in, and what is left of it, in bytes."""
     for folder in _groups(proc, cgroups):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from story_studio.story.memory import WORKING_GB
 from story_studio.story.model_files import folder_of, is_model_file
+from story_studio.weights import memory_of
 
 from .client import Comfy
 
@@ -75,6 +77,24 @@ def locate(models: Path, model: ModelFile) -> Path | None:
     roots = (models, models / "models", *cached(models))
     paths = [root / folder / model.file for root in roots for folder in folders if folder]
     return next((path for path in paths if path.is_file() and _whole(path)), None)
+
+
+def fits_in_memory(models: Path, ram_gb: float, on_cpu: bool, flags: Collection[str]) -> bool:
+    """Whether a machine holds all models of the smallest profile whose files are there, or has none of them.
+
+    Args:
+        models: the folder of models.
+        ram_gb: the machine's memory in GB (10^9 bytes).
+        on_cpu: whether ComfyUI runs on a CPU.
+        flags: ComfyUI's flags.
+    """
+    needs: list[float] = []
+    for profile in {profile for model in known_models() for profile in model.needed_by}:
+        files = [(model, locate(models, model)) for model in known_models() if profile in model.needed_by]
+        sizes = [memory_of(path, model.folder or "", on_cpu, flags) for model, path in files if path]
+        if len(sizes) == len(files):
+            needs.append(sum(sizes) + WORKING_GB)
+    return not needs or min(needs) <= ram_gb
 
 
 def warm(models: Path, profile: str) -> tuple[int, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from ..routes import graph, scenes, story, takes
+from ..routes import graph, memory, scenes, story, takes
 from .animatic import Animatic
 from .clip import Clip
 from .film import Film, FilmScene
@@ -21,7 +21,7 @@ class StoryStudio(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         # The routes belong in `on_load`, which ComfyUI 0.3.75 does not call.
-        for route in (graph, scenes, story, takes):
+        for route in (graph, memory, scenes, story, takes):
             route.add_route()
         return [
             S2VModels,

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 Phase = Literal["still", "clip"]
+CAREFUL = "STORY_STUDIO_CAREFUL"
+"""The environment variable that the driver sets for a server after memory ran out."""
 
 WORKING_GB = 2.5
 """What ComfyUI takes besides models: 1 GB for itself, and latents, frames and copies of single weights."""
@@ -29,84 +31,113 @@ class ModelUse(NamedTuple):
     is_text_encoder: bool = False
 
 
+class Needs(NamedTuple):
+    """The memory that is needed at once, depending on what stays in it: 0 without models.
+
+    Attributes:
+        all: with all models.
+        phase: with the models of one phase at a time.
+        part: with a phase's text encoder or its other models at a time.
+    """
+
+    all: float
+    phase: float
+    part: float
+
+
 @dataclass(frozen=True)
 class MemoryPlan:
     """How the models of a story share the memory.
 
     Attributes:
-        all_gb: what is needed if all models stay in memory.
-        peak_gb: the most that is needed at once if the plan is followed.
+        needs: the memory that is needed at once.
         free_gb: what is free, or held by models that can be freed.
-        reread_gb: the size of the models that are read while nothing is rendered.
-        keeps_all: models stay in memory, and the clips' models are read ahead. Else the models of one phase
-            are freed before those of the other are read.
-        keeps_text_encoders: text encoders stay until their phase ends. Else each is freed as soon as the
-            prompts of its phase are encoded, before the other models are read.
-        careful: an earlier server of this machine was killed because memory ran out.
+        waits_for_gb: the size of the clips' models, which are read while nothing is rendered if the stills'
+            models are freed first; 0 unless both phases have models.
+        careful: free models as early as possible, because memory ran out on this machine before.
     """
 
-    all_gb: float
-    peak_gb: float
+    needs: Needs
     free_gb: float
-    reread_gb: float
-    keeps_all: bool
-    keeps_text_encoders: bool
+    waits_for_gb: float
     careful: bool = False
 
     @property
+    def keeps_all(self) -> bool:
+        """Whether all models stay in memory, so that those of clips are read ahead, while stills render."""
+        return not self.needs.all or (self.needs.all <= self.free_gb and not self.careful)
+
+    @property
+    def keeps_text_encoders(self) -> bool:
+        """Whether text encoders stay until their phase ends. If not, each is freed as soon as the prompts of
+        its phase are encoded, before the other models are read."""
+        return self.keeps_all or (self.needs.phase <= self.free_gb and not self.careful)
+
+    @property
+    def peak_gb(self) -> float:
+        """The most that is needed at once."""
+        if self.keeps_all:
+            return self.needs.all
+        return self.needs.phase if self.keeps_text_encoders else self.needs.part
+
+    @property
     def fits(self) -> bool:
-        """Whether the memory is enough for the plan."""
+        """Whether the memory is enough."""
         return self.peak_gb <= self.free_gb
 
-    def __str__(self) -> str:
-        """The plan in one or two sentences."""
-        have = f"needs {self.all_gb:.0f} GB, {self.free_gb:.0f} GB are free"
-        if self.all_gb == 0:
-            return "no models are needed"
+    @property
+    def need(self) -> str:
+        """What is needed and what is there."""
+        if not self.needs.all:
+            return "no model has to be in memory"
+        return f"needs {self.needs.all:.0f} GB, {self.free_gb:.0f} GB are free"
+
+    @property
+    def strategy(self) -> list[str]:
+        """What is done about it, in clauses."""
         if self.keeps_all:
-            return f"{have}: all models stay in memory, and the clips' models are read while stills render"
-        text = f"{have}: the stills' models are freed before the clips' models are read"
-        if not self.keeps_text_encoders:
-            text += ", and each text encoder as soon as its prompts are encoded"
-        text += f"; {self.peak_gb:.0f} GB at once"
-        if self.reread_gb:
-            text += f", one read of {self.reread_gb:.0f} GB is waited for"
+            return ["all models stay in memory"] if self.needs.all else []
+        clauses = []
         if self.careful:
-            text += " (memory ran out here before)"
+            clauses.append("memory ran out here before, so models are freed as early as possible")
+        if self.waits_for_gb:
+            clauses.append("the stills' models are freed before the clips' models are read")
+            clauses.append(f"one read of {self.waits_for_gb:.0f} GB is waited for")
+        if not self.keeps_text_encoders:
+            clauses.append("each text encoder is freed once its prompts are encoded")
+        clauses.append(f"{self.peak_gb:.0f} GB at once")
         if not self.fits:
-            text += ". That may not be enough: close other programs, or choose a profile with smaller models"
-        return text
+            clauses.append(
+                "which may not be enough: close other programs, or use a profile with smaller models"
+            )
+        return clauses
+
+    def __str__(self) -> str:
+        """The plan in one sentence, without the full stop."""
+        return f"{self.need}: {', '.join(self.strategy)}" if self.strategy else self.need
 
 
 def plan_memory(uses: Iterable[ModelUse], free_gb: float, careful: bool = False) -> MemoryPlan:
-    """Decides how models share the memory.
+    """The memory plan for some models; a file counts once in each phase.
 
     Args:
-        uses: the model files that are needed; each counts once in each phase.
+        uses: the model files that are needed.
         free_gb: the memory that models and ComfyUI's own work may take.
-        careful: free as early as possible, whatever `free_gb` is.
+        careful: as in `MemoryPlan`.
     """
     weights = {(use.phase, use.file): use for use in uses}.values()
-    phases: list[float] = []
-    parts: list[float] = []
-    for phase in ("still", "clip"):
-        encoders, others = (
+    still, clip = (
+        [
             sum(use.gb for use in weights if use.phase == phase and use.is_text_encoder is is_encoder)
             for is_encoder in (True, False)
-        )
-        phases.append(encoders + others)
-        parts.append(max(encoders, others))
-    distinct = {use.file: use.gb for use in weights}
-    total = sum(distinct.values())
-    needs = [needed + WORKING_GB if total else 0.0 for needed in (total, max(phases), max(parts))]
-    keeps_all = needs[0] <= free_gb and not careful
-    keeps_text_encoders = keeps_all or (needs[1] <= free_gb and not careful)
+        ]
+        for phase in ("still", "clip")
+    )
+    total = sum({use.file: use.gb for use in weights}.values())
+    together = (total, max(sum(still), sum(clip)), max(*still, *clip))
     return MemoryPlan(
-        all_gb=needs[0],
-        peak_gb=needs[0] if keeps_all else needs[1] if keeps_text_encoders else needs[2],
-        free_gb=free_gb,
-        reread_gb=phases[1] if phases[0] and not keeps_all else 0.0,
-        keeps_all=keeps_all,
-        keeps_text_encoders=keeps_text_encoders,
-        careful=careful,
+        Needs(*(gb + WORKING_GB if gb else 0.0 for gb in together)),
+        free_gb,
+        sum(clip) if sum(still) else 0.0,
+        careful,
     )
