@@ -31,7 +31,7 @@ def test_a_truncated_download_is_not_a_model(tmp_path, cut):
     model = known_models()[0]
     write_safetensors(tmp_path / str(model.folder) / model.file, cut=cut)
     assert locate(tmp_path, model) is None
-    assert "broken off" in text(report(tmp_path, tmp_path))
+    assert "broken off" in text(report(tmp_path, tmp_path, tmp_path))
 
 
 @pytest.mark.parametrize("name", profile_names())
@@ -62,7 +62,7 @@ def test_report_names_each_missing_file_with_its_address(tmp_path):
     present = known_models()[0]
     write_safetensors(tmp_path / str(present.folder) / present.file)
     stream = io.StringIO()
-    checks = report(tmp_path, tmp_path)
+    checks = report(tmp_path, tmp_path, tmp_path)
     show(checks, stream)
     for model in known_models():
         assert f"{model.folder}/{model.file}" in stream.getvalue()
@@ -71,7 +71,7 @@ def test_report_names_each_missing_file_with_its_address(tmp_path):
 
 
 def test_only_what_stops_even_a_draft_fails(tmp_path):
-    checks = report(tmp_path, tmp_path)
+    checks = report(tmp_path, tmp_path, tmp_path)
     assert not failed(checks)
     assert failed([*checks[:4], checks[4]._replace(state="fail")])
 
