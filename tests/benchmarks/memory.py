@@ -221,7 +221,9 @@ def _make_group(limit_gb: float) -> Path | None:
         folder = parent / f"story-studio-{os.getpid()}-{time.monotonic_ns()}"
         try:
             folder.mkdir()
-            (folder / file).write_text(str(int(limit_gb * 1e9)))
+            # Opened for update: where the kernel has another version of the API, there is no such file.
+            with (folder / file).open("r+") as limit:
+                limit.write(str(int(limit_gb * 1e9)))
             return folder
         except OSError:
             with suppress(OSError):
