@@ -69,7 +69,12 @@ def needed_nodes(
         is_finished: whether the result of a Still or Clip exists, by its node id.
     """
     linked = {value[0] for node_id in node_ids for value in _links(get_node(node_id)).values()}
-    waiting: list[tuple[str, Phase]] = [(node_id, "still") for node_id in node_ids if node_id not in linked]
+    # What saves a result runs also if nothing needs it, or only something that is finished.
+    waiting: list[tuple[str, Phase]] = [
+        (node_id, "still")
+        for node_id in node_ids
+        if node_id not in linked or get_node(node_id)["class_type"] in _SAVERS
+    ]
     needed = Needed()
     while waiting:
         node_id, phase = waiting.pop()
@@ -88,6 +93,7 @@ def needed_nodes(
     return needed
 
 
+_SAVERS = frozenset(kind.node for kind in Kind)
 _PHASES: Mapping[str, Phase] = {Kind.STILL.node: "still", Kind.CLIP.node: "clip", TALKING_VIDEO: "clip"}
 
 
