@@ -60,6 +60,7 @@ class S2VModels(io.ComfyNode):
                 io.Vae.Output(tooltip="Link it to Talking Video."),
                 io.AudioEncoder.Output(tooltip="Link it to Talking Video."),
             ],
+            hidden=[io.Hidden.dynprompt],
         )
 
     @classmethod
@@ -75,6 +76,7 @@ class S2VModels(io.ComfyNode):
     ) -> io.NodeOutput:
         """Returns the four models, as ComfyUI's own loaders do."""
         fit.require_talking_video()
+        memory.prepare(cls.hidden.dynprompt)
         # ComfyUI starts all nodes that are ready before it caches the first one's result, so equal nodes (one
         # in each scene's box) have to share the loading here.
         models = await _shared_models(
