@@ -17,6 +17,8 @@ from story_studio.story.recipes import load_profile, profile_names
 FREED_FIRST = (
     "the stills' models are freed before the clips' models are read, one read of 24 GB is waited for, "
 )
+ENCODERS = "each text encoder is freed once its prompts are encoded, "
+SHORT = "which may not be enough: close other programs, or use a profile with smaller models"
 
 
 def write_safetensors(path, size=16, cut=0):
@@ -98,14 +100,7 @@ def test_exit_status_is_that_of_the_draft_profile(tmp_path, capsys):
             "ok",
             f"needs 48 GB, 30 GB are free; {FREED_FIRST}27 GB at once",
         ),
-        (
-            12,
-            17,
-            14,
-            "warn",
-            f"needs 48 GB, 14 GB are free; {FREED_FIRST}each text encoder is freed once its prompts are encoded, "
-            "20 GB at once, which may not be enough: close other programs, or use a profile with smaller models",
-        ),
+        (12, 17, 14, "warn", f"needs 48 GB, 14 GB are free; {FREED_FIRST}{ENCODERS}20 GB at once, {SHORT}"),
     ],
 )
 def test_memory_on_three_sizes_of_machine(tmp_path, monkeypatch, vram, total, free, state, said):
