@@ -68,7 +68,7 @@ def _of(graph: result_store.Graph) -> _Prepared:
     if _prepared is None or _prepared.graph() is not graph:
         needed = needed_nodes(graph.all_node_ids(), graph.get_node, lambda node: _is_finished(graph, node))
         # What models hold can be freed, so it counts as free.
-        free = ram.read_ram().free + ram.held_by()
+        free = ram.read_ram().free + ram.held()
         plan = plan_memory(_uses(graph, needed), free, careful=CAREFUL in os.environ)
         _prepared = _Prepared(weakref.ref(graph), plan, needed, needed.prompts(graph.get_node))
         if plan.needs.all:

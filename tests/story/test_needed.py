@@ -105,3 +105,18 @@ def test_a_story_of_many_scenes_is_searched_once() -> None:
 
     needed_nodes(graph.nodes, get_node, lambda _: False)
     assert len(asked) < 6 * len(graph.nodes)
+
+
+def test_an_image_without_a_still_belongs_to_the_phase_before_the_clips() -> None:
+    graph = graph_of()
+    stills = set(graph.stills.values())
+    for node in graph.nodes.values():
+        if node["class_type"] == "StoryStudio_TalkingVideo":
+            node["inputs"]["image"] = graph.nodes[node["inputs"]["image"][0]]["inputs"]["image"]
+    nodes = {node_id: node for node_id, node in graph.nodes.items() if node_id not in stills}
+    nodes = {node_id: node for node_id, node in nodes.items() if "Storyboard" not in node["class_type"]}
+    nodes = {node_id: node for node_id, node in nodes.items() if "ContactSheet" not in node["class_type"]}
+    for node in nodes.values():
+        node["inputs"].pop("after", None)
+    needed = needed_nodes(nodes, nodes.__getitem__, lambda _: False)
+    assert set(needed.files(nodes.__getitem__)) == STILLS | CLIPS

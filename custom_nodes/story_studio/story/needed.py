@@ -16,6 +16,8 @@ from .recipes import is_link
 from .results import Kind
 
 TALKING_VIDEO = "StoryStudio_TalkingVideo"
+TALKING_VIDEO_MODELS = ("model", "positive", "negative", "vae", "audio_encoder")
+"""The inputs of a Talking Video that it requests when all others are there."""
 TEXT_ENCODERS = {"StoryStudio_TextEncoder": "clip_name", "StoryStudio_S2VModels": "text_encoder"}
 """The nodes whose CLIP encodes ahead, and the inputs that name the file of its weights."""
 _ENCODE = "CLIPTextEncode"
@@ -88,8 +90,9 @@ def needed_nodes(
         skipped = passed if passed and is_finished(node_id) else None
         for name, value in _links(node).items():
             if name != skipped:
-                # What a node only waits for is of any phase.
-                waiting.append((value[0], "still" if name == ORDER else phase))
+                # What a node waits for is of any phase; an image, from a Still or not, comes before the models.
+                is_earlier = name == ORDER or (cls == TALKING_VIDEO and name not in TALKING_VIDEO_MODELS)
+                waiting.append((value[0], "still" if is_earlier else phase))
     return needed
 
 
