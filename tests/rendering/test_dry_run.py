@@ -231,3 +231,13 @@ def test_pruning_keeps_what_the_last_renders_use(
     manifest = json.loads((output / "tale" / "manifest.json").read_text())
     assert [manifest["scenes"][0][kind]["reused"] for kind in ("still", "clip")] == [False, False]
     assert (output / "tale" / "film.mp4").read_bytes() == film
+
+
+def test_a_dry_run_says_how_models_share_the_memory(
+    models: Path, write_story: WriteStory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    story = write_story([0.3])
+    folders = ["--models", str(models), "--output", str(tmp_path / "output"), "--workspace", str(tmp_path)]
+    for profile, need in (("draft", "no model has to be in memory"), ("turbo", "needs 3 GB, ")):
+        assert main(["render", str(story), "--profile", profile, "--dry-run", *folders]) == OK
+        assert f"\nMemory: {need}" in capsys.readouterr().out

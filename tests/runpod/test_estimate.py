@@ -290,6 +290,7 @@ def test_the_command_prints_a_line_for_each_option(
     stdout = capsys.readouterr().out
     assert "tale: 3 scenes, 2.2 s of voice, standard, A100 80GB at $3.6 an hour" in stdout
     assert "the seed's estimates: cold start 530 s" in stdout
+    assert "memory of a worker: 48 GB hold all models; with 27 GB those of stills are freed before" in stdout
     assert [row[:2] for row in rows(stdout)] == [["cold", "1"], ["cold", "2"], ["warm", "1"], ["warm", "2"]]
     # 2 * 250 s for models, 3 * 120 for clips, 2.8 for stills of 832x448, 0.6 for the film; $0.001 a second.
     assert rows(stdout)[2][2:] == ["14", "min", "23", "s", "14", "min", "23", "s", "$0.86"]

@@ -103,7 +103,7 @@ CONTRACTS = (
     Contract(
         "memory",
         "Talking Video fails when memory runs out",
-        {"comfy/model_management.py": ("OOM_EXCEPTION", "soft_empty_cache")},
+        {"comfy/model_management.py": ("OOM_EXCEPTION", "soft_empty_cache", "cleanup_models")},
     ),
     Contract(
         "output_cache",
@@ -112,7 +112,6 @@ CONTRACTS = (
             "execution.py": ("CacheSet.outputs", "execute(caches)"),
             "comfy_execution/caching.py": ("BasicCache.cache", "CacheKeySet.get_data_key"),
             "comfy/model_patcher.py": ("ModelPatcher",),
-            "comfy/model_management.py": ("cleanup_models", "soft_empty_cache"),
         },
     ),
     Contract(

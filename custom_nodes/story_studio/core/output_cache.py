@@ -6,14 +6,14 @@ cached output a node runs again if it is needed again: a loader reads its file.
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections.abc import Collection
 from typing import Any
 
-import comfy.model_management
 import execution
 from comfy.model_patcher import ModelPatcher
+
+from . import memory
 
 
 def release_models(keep: Collection[str]) -> int:
@@ -34,9 +34,7 @@ def release_models(keep: Collection[str]) -> int:
     for key in removed:
         del outputs[key]
     if removed:
-        gc.collect()
-        comfy.model_management.cleanup_models()
-        comfy.model_management.soft_empty_cache()
+        memory.release_unused()
     return len(removed)
 
 

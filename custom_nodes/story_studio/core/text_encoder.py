@@ -7,6 +7,8 @@ from typing import Any
 
 import comfy.sd
 
+from . import memory
+
 
 class TextEncoder(comfy.sd.CLIP):
     """ComfyUI's CLIP, with the conditioning of some texts at hand.
@@ -56,6 +58,7 @@ class TextEncoder(comfy.sd.CLIP):
                 self._encoded[key] = super().encode_from_tokens_scheduled(tokens)
         if not self._keeps_weights():
             self.patcher = self.cond_stage_model = None
+            memory.release_unused()
 
     def encode_from_tokens_scheduled(self, tokens: Any, *args: Any, **kwargs: Any) -> list[Any]:
         """As ComfyUI's; the conditioning of an expected text is handed out once, since ComfyUI caches it."""

@@ -90,7 +90,7 @@ def needed_nodes(
         skipped = passed if passed and is_finished(node_id) else None
         for name, value in _links(node).items():
             if name != skipped:
-                # What a node waits for is of any phase; an image, from a Still or not, comes before the models.
+                # What a node only waits for is of any phase; an image comes before the models, Still or not.
                 is_earlier = name == ORDER or (cls == TALKING_VIDEO and name not in TALKING_VIDEO_MODELS)
                 waiting.append((value[0], "still" if is_earlier else phase))
     return needed
