@@ -44,5 +44,7 @@ class VideoMemory:
                     ["nvidia-smi", "-i", visible, *query], capture_output=True, text=True, timeout=20
                 ).stdout
                 self._peak_mib = max(self._peak_mib, float(answer))
-            except (OSError, subprocess.TimeoutExpired, ValueError):
+            except OSError:
                 return
+            except (subprocess.TimeoutExpired, ValueError):
+                continue
