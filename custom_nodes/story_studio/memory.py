@@ -41,7 +41,7 @@ def prepare(graph: result_store.Graph) -> MemoryPlan:
 
 
 def current() -> MemoryPlan | None:
-    """The plan of the prompt that runs or ran last; None before it is made."""
+    """The plan of the prompt that runs or ran last; None if it has none, or not yet."""
     return _prepared.plan if _prepared and _prepared.graph() else None
 
 
@@ -54,12 +54,13 @@ def make_room(graph: result_store.Graph, phase: Phase) -> None:
 
 def prompts_of(text_encoder: str) -> list[str]:
     """The prompts that the running prompt needs from a text encoder, by the name of its file."""
-    return _prepared.prompts.get(text_encoder, []) if _prepared else []
+    return _prepared.prompts.get(text_encoder, []) if current() and _prepared else []
 
 
 def keeps_text_encoders() -> bool:
     """Whether text encoders keep their weights once the prompts are encoded."""
-    return _prepared is None or _prepared.plan.keeps_text_encoders
+    plan = current()
+    return plan is None or plan.keeps_text_encoders
 
 
 def _of(graph: result_store.Graph) -> _Prepared:
@@ -67,7 +68,7 @@ def _of(graph: result_store.Graph) -> _Prepared:
     if _prepared is None or _prepared.graph() is not graph:
         needed = needed_nodes(graph.all_node_ids(), graph.get_node, lambda node: _is_finished(graph, node))
         # What models hold can be freed, so it counts as free.
-        free = ram.read_ram().free + ram.held_by()
+        free = ram.read_ram().free + ram.held()
         plan = plan_memory(_uses(graph, needed), free, careful=CAREFUL in os.environ)
         _prepared = _Prepared(weakref.ref(graph), plan, needed, needed.prompts(graph.get_node))
         if plan.needs.all:

@@ -1,13 +1,14 @@
-"""The memory that this process may use: the machine's, or less in a container. Standard library only."""
+"""The memory that this process may use: the machine's, or less in a container."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
+
+import psutil
 
 GB = 1e9
 
@@ -27,28 +28,20 @@ class Ram(NamedTuple):
 
 
 def read_ram(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> Ram:
-    """The memory of this process; without /proc, as on macOS, all of it counts as free."""
-    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0.0
-    free = float(machine)
-    with suppress(OSError, TypeError):
-        available = re.search(r"^MemAvailable:\s+(\d+) kB", (proc / "meminfo").read_text(), re.MULTILINE)
-        free = int(available[1]) * 1024 if available else free
-    total, contained = float(machine), False
+    """The memory of this process."""
+    machine = psutil.virtual_memory()
+    total, free, contained = float(machine.total), float(machine.available), False
     for limit, left in _limits(proc, cgroups):
-        if limit < machine:
-            total, contained = min(total, limit), True
-            free = min(free, left)
+        if limit < machine.total:
+            total, free, contained = min(total, limit), min(free, left), True
     return Ram(total / GB, max(free, 0.0) / GB, contained)
 
 
-def held_by(process: int | str = "self") -> float:
-    """The memory in GB that a process would give back at its end, without the files that it has mapped."""
-    with suppress(OSError):
-        fields = re.findall(
-            r"^Rss(?:Anon|Shmem):\s+(\d+) kB", Path(f"/proc/{process}/status").read_text(), re.MULTILINE
-        )
-        return sum(int(field) for field in fields) * 1024 / GB
-    return 0.0
+def held() -> float:
+    """The memory in GB that this process would give back at its end, without the files that it has mapped."""
+    info = psutil.Process().memory_info()
+    # Linux alone counts what is shared with files.
+    return (info.rss - getattr(info, "shared", 0)) / GB
 
 
 def out_of_memory_kills(proc: Path = Path("/proc")) -> int | None:

@@ -38,7 +38,7 @@ def memory_of(path: Path, folder: str, on_cpu: bool, flags: Collection[str] = ()
             width = next((bytes_ for start, bytes_ in _FLAGS.items() if name.startswith(start)), width)
     try:
         counts = _counts(_header(path))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return size
     if kind == "text_enc" and any(dtype not in _BYTES for dtype in counts):
         return size

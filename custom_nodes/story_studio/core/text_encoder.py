@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import comfy.sd
@@ -19,7 +19,7 @@ class TextEncoder(comfy.sd.CLIP):
     def __init__(
         self,
         load: Callable[[], comfy.sd.CLIP],
-        expected: Callable[[], Iterable[str]],
+        expected: Callable[[], list[str]],
         keeps_weights: Callable[[], bool],
     ) -> None:
         """Reads the file, and if the weights are not to be kept, encodes what is expected and frees them.
@@ -32,6 +32,8 @@ class TextEncoder(comfy.sd.CLIP):
         super().__init__(no_init=True)
         self._load, self._expected, self._keeps_weights = load, expected, keeps_weights
         self._encoded: dict[str, list[Any]] = {}
+        self._texts: list[str] = []
+        self._handed_out: set[str] = set()
         self._read()
         if not keeps_weights():
             self._encode_expected()
@@ -42,9 +44,14 @@ class TextEncoder(comfy.sd.CLIP):
         return self.patcher is None
 
     def _encode_expected(self) -> None:
-        for text in self._expected():
+        texts = self._expected()
+        if texts is not self._texts:
+            # Those of another prompt.
+            self._texts = texts
+            self._handed_out.clear()
+        for text in texts:
             tokens = self.tokenize(text)
-            if (key := _key(tokens)) and key not in self._encoded:
+            if (key := _key(tokens)) and key not in self._encoded and key not in self._handed_out:
                 self._require_weights()
                 self._encoded[key] = super().encode_from_tokens_scheduled(tokens)
         if not self._keeps_weights():
@@ -58,6 +65,7 @@ class TextEncoder(comfy.sd.CLIP):
             if key not in self._encoded:
                 self._encode_expected()
             if key in self._encoded:
+                self._handed_out.add(key)
                 return self._encoded.pop(key)
         self._require_weights()
         return super().encode_from_tokens_scheduled(tokens, *args, **kwargs)

@@ -60,6 +60,7 @@ class S2VModels(io.ComfyNode):
                 io.Vae.Output(tooltip="Link it to Talking Video."),
                 io.AudioEncoder.Output(tooltip="Link it to Talking Video."),
             ],
+            hidden=[io.Hidden.dynprompt],
         )
 
     @classmethod
@@ -75,6 +76,7 @@ class S2VModels(io.ComfyNode):
     ) -> io.NodeOutput:
         """Returns the four models, as ComfyUI's own loaders do."""
         fit.require_talking_video()
+        memory.prepare(cls.hidden.dynprompt)
         # ComfyUI starts all nodes that are ready before it caches the first one's result, so equal nodes (one
         # in each scene's box) have to share the loading here.
         models = await _shared_models(
@@ -145,19 +147,22 @@ def _load_models(
     lora_strength: float,
     shift: float,
 ) -> tuple[Any, ...]:
-    def load_text_encoder() -> Any:
+    def read_text_encoder() -> Any:
         path = folders.model_file("text_encoders", text_encoder)
         return loading.load_text_encoder(path, folders.embeddings())
 
+    def load_text_encoder() -> TextEncoder:
+        return TextEncoder(
+            read_text_encoder, lambda: memory.prompts_of(text_encoder), memory.keeps_text_encoders
+        )
+
     # Inference mode is per thread, and ComfyUI's own loaders run in it.
     with torch.inference_mode():
-        # First, because where memory is short it is freed again before the others are read.
-        clip = TextEncoder(
-            load_text_encoder, lambda: memory.prompts_of(text_encoder), memory.keeps_text_encoders
-        )
+        # Where memory is short the text encoder is freed again before the others are read.
+        early = None if memory.keeps_text_encoders() else load_text_encoder()
         return (
             _load_diffusion_model(diffusion_model, lora, lora_strength, shift),
-            clip,
+            early or load_text_encoder(),
             loading.load_vae(folders.model_file("vae", vae)),
             loading.load_audio_encoder(folders.model_file("audio_encoders", audio_encoder)),
         )

@@ -15,6 +15,7 @@ from ..media.clip_writer import ClipWriter
 from ..s2v import audio as s2v_audio
 from ..s2v import motion, sampling, timeline
 from ..s2v.checks import check_inputs
+from ..story.needed import TALKING_VIDEO_MODELS
 from ..story.recipes import is_link
 from .common import (
     CATEGORY,
@@ -29,7 +30,6 @@ from .common import (
 
 PRESETS = {"quality": (40, 4.5), "standard": (20, 4.5), "turbo": (4, 1.0)}
 """Steps and cfg. `quality` is the official setting; `turbo` is for the 4-step LoRA."""
-_MODELS = ("model", "positive", "negative", "vae", "audio_encoder")
 _EARLIER = ("image", "after")
 """What is made before the models are needed."""
 UNGUIDED = (
@@ -74,7 +74,9 @@ class TalkingVideo(io.ComfyNode):
         graph = cls.hidden.dynprompt
         linked = graph.get_node(cls.hidden.unique_id)["inputs"]
         missing = [
-            name for name in (*_MODELS, *_EARLIER) if is_link(linked.get(name)) and inputs.get(name) is None
+            name
+            for name in (*TALKING_VIDEO_MODELS, *_EARLIER)
+            if is_link(linked.get(name)) and inputs.get(name) is None
         ]
         earlier = [name for name in missing if name in _EARLIER]
         if memory.prepare(graph).keeps_all or not missing:

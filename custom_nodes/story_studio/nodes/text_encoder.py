@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from .. import memory
 from ..core import loading
 from ..core.text_encoder import TextEncoder as EncodingClip
-from .common import CATEGORY
+from .common import CATEGORY, advanced
 
 
 class TextEncoder(io.ComfyNode):
@@ -31,20 +31,25 @@ class TextEncoder(io.ComfyNode):
                 io.Combo.Input(
                     "type", options=types, tooltip="The kind of model that it is for: lumina2 for Z-Image."
                 ),
-                io.Combo.Input(
-                    "device",
-                    options=["default", "cpu"],
-                    default="default",
-                    optional=True,
-                    tooltip="cpu: encode on the CPU, which takes no GPU memory and is slower.",
+                advanced(
+                    # Load CLIP has no default for it either, and the keys of results depend on that.
+                    io.Combo.Input(
+                        "device",
+                        options=["default", "cpu"],
+                        optional=True,
+                        tooltip="cpu: encode on the CPU, which takes no GPU memory and is slower.",
+                    )
                 ),
             ],
             outputs=[io.Clip.Output(tooltip="Link it to the CLIP Text Encode of each prompt.")],
+            hidden=[io.Hidden.dynprompt],
         )
 
     @classmethod
     async def execute(cls, clip_name: str, type: str, device: str = "default") -> io.NodeOutput:
         """Returns the CLIP. ComfyUI runs an `async` node first, so before the image model is read."""
+
+        memory.prepare(cls.hidden.dynprompt)
 
         def load() -> Any:
             return loading.load_clip(clip_name, type, device)

@@ -18,7 +18,7 @@ Phase = Literal["still", "clip"]
 CAREFUL = "STORY_STUDIO_CAREFUL"
 """The environment variable that the driver sets for a server after memory ran out."""
 
-WORKING_GB = 2.5
+WORKING_GB = 3.0
 """What ComfyUI takes besides models: 1 GB for itself, and latents, frames and copies of single weights."""
 
 

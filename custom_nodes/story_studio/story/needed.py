@@ -16,6 +16,8 @@ from .recipes import is_link
 from .results import Kind
 
 TALKING_VIDEO = "StoryStudio_TalkingVideo"
+TALKING_VIDEO_MODELS = ("model", "positive", "negative", "vae", "audio_encoder")
+"""The inputs of a Talking Video that it requests when all others are there."""
 TEXT_ENCODERS = {"StoryStudio_TextEncoder": "clip_name", "StoryStudio_S2VModels": "text_encoder"}
 """The nodes whose CLIP encodes ahead, and the inputs that name the file of its weights."""
 _ENCODE = "CLIPTextEncode"
@@ -69,7 +71,12 @@ def needed_nodes(
         is_finished: whether the result of a Still or Clip exists, by its node id.
     """
     linked = {value[0] for node_id in node_ids for value in _links(get_node(node_id)).values()}
-    waiting: list[tuple[str, Phase]] = [(node_id, "still") for node_id in node_ids if node_id not in linked]
+    # What saves a result runs also if nothing needs it, or only something that is finished.
+    waiting: list[tuple[str, Phase]] = [
+        (node_id, "still")
+        for node_id in node_ids
+        if node_id not in linked or get_node(node_id)["class_type"] in _SAVERS
+    ]
     needed = Needed()
     while waiting:
         node_id, phase = waiting.pop()
@@ -83,11 +90,13 @@ def needed_nodes(
         skipped = passed if passed and is_finished(node_id) else None
         for name, value in _links(node).items():
             if name != skipped:
-                # What a node only waits for is of any phase.
-                waiting.append((value[0], "still" if name == ORDER else phase))
+                # What a node waits for is of any phase; an image, from a Still or not, comes before the models.
+                is_earlier = name == ORDER or (cls == TALKING_VIDEO and name not in TALKING_VIDEO_MODELS)
+                waiting.append((value[0], "still" if is_earlier else phase))
     return needed
 
 
+_SAVERS = frozenset(kind.node for kind in Kind)
 _PHASES: Mapping[str, Phase] = {Kind.STILL.node: "still", Kind.CLIP.node: "clip", TALKING_VIDEO: "clip"}
 
 
