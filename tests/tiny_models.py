@@ -101,7 +101,7 @@ def _umt5() -> nn.Module:
 
 def _weights(file: str, build: Callable[[], nn.Module], dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
     for name, tensor in build().state_dict().items():
-        yield name, _random(file, name, tensor.shape).to(dtype)
+        yield name, random_weight(file, name, tensor.shape).to(dtype)
 
 
 def _fp8_weights(file: str, build: Callable[[], nn.Module]) -> dict[str, Tensor]:
@@ -119,11 +119,11 @@ def _lora(file: str, rank: int = 4) -> Iterator[tuple[str, Tensor]]:
     for layer, matrices in builders.lora_layers(_s2v(), rank):
         for part, shape in matrices.items():
             name = f"{layer}.{part}.weight"
-            yield name, _random(file, name, shape).mul(0.3).to(torch.bfloat16)
+            yield name, random_weight(file, name, shape).mul(0.3).to(torch.bfloat16)
         yield f"{layer}.alpha", torch.tensor(float(rank))
 
 
-def _random(file: str, name: str, shape: tuple[int, ...]) -> Tensor:
+def random_weight(file: str, name: str, shape: tuple[int, ...]) -> Tensor:
     """A tensor that keeps the size of what passes through it, so that no activation vanishes or overflows."""
     generator = torch.Generator().manual_seed(crc32(f"{file}/{name}".encode()))
     noise = torch.randn(shape, generator=generator)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from functools import cache, partial
 from pathlib import Path
 from struct import pack
@@ -21,8 +21,10 @@ from driver.paths import COMFYUI
 from tests import model_builders as builders
 from tests.model_builders import FP8
 
-# Weights by name: tensors on the meta device become holes, others are written.
+# Weights by name. Those on the meta device have no content of their own; others are written as they are.
 Weights = dict[str, Tensor]
+# Called with such a weight's name: pieces of bytes, in order; none of them leave a hole.
+Content = Callable[[str], Iterable[bytes | memoryview]]
 
 LORA_RANK = 64
 
@@ -42,33 +44,35 @@ def make_true_size_models(folder: Path, files: Collection[str] | None = None) ->
         if files is None or Path(name).name in files:
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_sparse(path, build())
+            write_weights(path, build())
 
 
-def write_sparse(path: Path, weights: Weights) -> None:
-    """Write a safetensors file in which the weights on the meta device are holes."""
+def write_weights(path: Path, weights: Weights, content: Content = lambda name: ()) -> None:
+    """Write a safetensors file; without `content`, weights on the meta device are holes in it."""
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
-    written: dict[int, Tensor] = {}
+    starts: dict[str, int] = {}
     end = 0
     # As safetensors itself does: the widest types first, so that each tensor is aligned.
     for name, tensor in sorted(weights.items(), key=lambda item: (-item[1].element_size(), item[0])):
-        start, end = end, end + tensor.nbytes
+        starts[name], end = end, end + tensor.nbytes
         header[name] = {
             "dtype": SAFETENSORS_TYPES[tensor.dtype],
             "shape": list(tensor.shape),
-            "data_offsets": [start, end],
+            "data_offsets": [starts[name], end],
         }
-        if not tensor.is_meta:
-            written[start] = tensor
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     with path.open("wb") as file:
         file.write(pack("<Q", len(text)) + text)
         data = file.tell()
         file.truncate(data + end)
-        for start, tensor in written.items():
+        for name, start in starts.items():
             file.seek(data + start)
-            file.write(tensor.flatten().view(torch.uint8).numpy().tobytes())
+            file.writelines(content(name) if weights[name].is_meta else [as_bytes(weights[name])])
+
+
+def as_bytes(tensor: Tensor) -> bytes:
+    return tensor.flatten().view(torch.uint8).numpy().tobytes()
 
 
 def _holes(dtype: torch.dtype, build: Callable[[], nn.Module]) -> Weights:
