@@ -32,7 +32,12 @@ SIDE = 4
 
 
 def latents(count: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn([1, 16, count, SIDE, SIDE], generator=torch.Generator().manual_seed(seed))
+    return noise(count, SIDE, SIDE, seed)
+
+
+def noise(count: int, height: int, width: int, seed: int = 0) -> torch.Tensor:
+    """Noise as latents."""
+    return torch.randn([1, 16, count, height, width], generator=torch.Generator().manual_seed(seed))
 
 
 class Shortened(InputImpl.VideoFromFile):
@@ -76,6 +81,36 @@ def test_the_decoder_continues_from_its_state(vae: Any, count: int) -> None:
     assert (without_context - whole).abs().max() > 1e-2, (
         "Decoder3d.forward does not depend on earlier latents."
     )
+
+
+@pytest.mark.parametrize("size", [(2, 2), (4, 4), (6, 2)])
+@pytest.mark.parametrize("count", [1, 5, 19])
+def test_context_leaves_the_state_of_a_whole_decode(vae: Any, count: int, size: tuple[int, int]) -> None:
+    """To the bit, because each layer that runs gets tensors of the same shapes."""
+    context, rest = noise(count, *size), noise(4, *size)
+    shortened, whole = wan_vae.StreamedDecoder(vae), wan_vae.StreamedDecoder(vae)
+    list(shortened.decode(context, nothing := rest[:, :, :0]))
+    list(whole.decode(nothing, context))
+    continued = [torch.cat(list(decoder.decode(nothing, rest))) for decoder in (shortened, whole)]
+    assert torch.equal(*continued), (
+        "Decoder3d.upsamples does not depend on earlier latents as its kernels say."
+    )
+
+
+def test_no_layer_decodes_more_context_than_it_needs(vae: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    context, rest = noise(19, 2, 2), noise(4, 2, 2)
+
+    def continued(needed: list[int]) -> torch.Tensor:
+        monkeypatch.setattr(wan_vae, "context_of_layers", lambda _: needed)
+        return torch.cat(list(wan_vae.StreamedDecoder(vae).decode(context, rest)))
+
+    needed = wan_vae.context_of_layers(vae.first_stage_model.decoder)
+    expected = continued(needed)
+    for depth, count in enumerate(needed):
+        if count < 19:
+            # Two fewer, because newer decoders take two at a time.
+            fewer = [*needed[:depth], *(min(other, count - 2) for other in needed[depth:])]
+            assert not torch.equal(continued(fewer), expected), depth
 
 
 def test_the_decoder_moves_off_its_device_and_back(vae: Any) -> None:
