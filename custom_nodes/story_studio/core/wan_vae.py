@@ -107,9 +107,10 @@ class StreamedDecoder:
         network, vae = self._vae.first_stage_model, self._vae
         try:
             mixed = network.conv2(latents.to(vae.device, vae.vae_dtype))
-            decoder = network.decoder
+            depth = len(network.decoder.upsamples) + 1
             if later_context is not None:
-                decoder = _shortened(decoder, later_context)
+                depth = sum(later_context < needed for needed in context_of_layers(network.decoder))
+            decoder = _up_to(network.decoder, depth)
             result = decoder(mixed, feat_cache=self._state, feat_idx=[0])
             if isinstance(result, list):
                 self._at_a_time = 2
@@ -125,16 +126,38 @@ class StreamedDecoder:
         ]
 
 
-def _shortened(decoder: Any, later: int) -> Any:
-    """The part of the decoder that latents with `later` latents of context after them need to run through.
+def _up_to(decoder: Any, depth: int) -> Any:
+    """The first layers of the decoder, `depth` of its `upsamples` and `head`, in a faster memory layout.
 
-    It shares its layers with the decoder, and the whole list of what they store.
+    They are the decoder's own layers, and use the same entries of the list of what they store.
     """
-    depth = sum(later < needed for needed in context_of_layers(decoder))
-    shortened = copy.copy(decoder)
-    head = decoder.head if depth > len(decoder.upsamples) else torch.nn.Sequential()
-    shortened._modules = {**decoder._modules, "upsamples": decoder.upsamples[:depth], "head": head}
-    return shortened
+    from comfy.ldm.wan.vae import Decoder3d
+
+    # Another pack may have wrapped it, for instance in torch.compile.
+    if not isinstance(decoder, Decoder3d):
+        return decoder
+    layers = {"middle": decoder.middle, "upsamples": decoder.upsamples[:depth]}
+    part = copy.copy(decoder)
+    part._modules = {**decoder._modules, **{name: _laid_out(layers[name]) for name in layers}}
+    if depth <= len(decoder.upsamples):
+        part._modules["head"] = torch.nn.Sequential()
+    return part
+
+
+def _laid_out(layers: Any) -> torch.nn.Sequential:
+    return torch.nn.Sequential(*(step for layer in layers for step in (_ChannelsLast(), layer)))
+
+
+class _ChannelsLast(torch.nn.Module):
+    """Places the channels of each pixel side by side in memory, where convolutions and norms are faster.
+
+    Most layers keep that layout, but attention and upsampling do not.
+    """
+
+    def forward(self, frames: torch.Tensor, *_state: Any) -> torch.Tensor:
+        if frames.device.type not in ("cpu", "cuda"):
+            return frames
+        return frames.contiguous(memory_format=torch.channels_last_3d)
 
 
 def context_of_layers(decoder: Any) -> list[int]:
