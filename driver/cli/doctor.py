@@ -8,7 +8,7 @@ import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, TextIO
 
@@ -16,12 +16,16 @@ from rich.console import Console
 from rich.text import Text
 
 from story_studio.core import contracts
-from story_studio.story.recipes import profile_names
+from story_studio.ram import read_ram
+from story_studio.story.graph import Files, Plan
+from story_studio.story.recipes import load_profile, profile_names
+from story_studio.story.schema import parse
 
 from ..comfy.machine import Machine, inspect_machine, torch_build
 from ..comfy.models import ModelFile, known_models, locate
 from ..comfy.process import PACK
 from ..paths import COMFYUI, PACKAGES, SET_UP
+from ..rendering.memory import memory_plan
 from .arguments import add_output, add_server, models_folder
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
@@ -48,18 +52,18 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prints the report; the exit status is 1 if not even the draft profile can run."""
-    checks = report(models_folder(options), options.output)
+    checks = report(models_folder(options), options.output, options.workspace)
     show(checks)
     return int(failed(checks))
 
 
-def report(models: Path, output: Path) -> list[Check]:
+def report(models: Path, output: Path, workspace: Path) -> list[Check]:
     """What is installed, this machine, and the model files below `models`; nothing is started or fetched."""
     machine = inspect_machine()
     return [
         *_software(),
         _gpu(machine),
-        _memory(machine),
+        *_memory(machine, models, workspace),
         _attention(machine),
         *_disks(models, output),
         *_profiles(models),
@@ -149,12 +153,24 @@ def _gpu(machine: Machine) -> Check:
     return Check("GPU", "warn", found, "Only the draft profile renders in reasonable time.")
 
 
-def _memory(machine: Machine) -> Check:
-    found = f"{machine.ram_gb:.0f} GB{', the limit of this container' if machine.contained else ''}"
-    if machine.gpu is None or machine.ram_gb >= 64:
-        return Check("memory", "ok", found)
-    todo = "Below 64 GB the models of both phases do not stay in memory: expect them to be read again."
-    return Check("memory", "warn", found, todo)
+def _memory(machine: Machine, models: Path, workspace: Path) -> Iterator[Check]:
+    """The memory, and how the models of each profile would share it."""
+    memory = read_ram()
+    limit = ", the limit of this container" if memory.contained else ""
+    yield Check("memory", "ok", f"{memory.total:.0f} GB{limit}, {memory.free:.0f} GB free")
+    for name in profile_names():
+        scene = {"id": "scene", "prompt": "a scene", "audio": "voice.wav"}
+        story = parse({"project_id": "story", "profile": name, "scenes": [scene]})
+        plan = memory_plan(
+            [Plan(story, load_profile(name), {"scene": Files("voice.wav", None)})],
+            (),
+            machine,
+            models,
+            workspace,
+        )
+        if any(name in model.needed_by for model in known_models()):
+            state = "ok" if plan.fits else "warn"
+            yield Check(f"memory for {name}", state, plan.need, ",\n".join(plan.strategy))
 
 
 def _attention(machine: Machine) -> Check:

@@ -10,8 +10,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from story_studio.story.graph import Plan
+from story_studio.story.memory import plan_memory
 from story_studio.story.problems import Problem, Problems
 
+from ..rendering.memory import model_uses
 from ..rendering.prepare import prepare
 from ..runpod.estimate import (
     MEASURED,
@@ -71,7 +74,8 @@ def run(options: argparse.Namespace) -> int:
         scenes = f"{len(seconds)} scene{'s' * (len(seconds) > 1)}"
         voice = f"{sum(seconds.values()):.1f} s of voice"
         about = f"{story.project_id}: {scenes}, {voice}, {story.profile}, {options.gpu} at ${price:g} an hour"
-        for line in (about, *_sources(figures), *_table(offers, options.max_cost), ""):
+        lines = (about, *_sources(figures), *_memory(plan), *_table(offers, options.max_cost), "")
+        for line in lines:
             out.print(line, markup=False, soft_wrap=True)
         try:
             choose(offers, options.max_cost)
@@ -102,6 +106,16 @@ def _sources(figures: Figures) -> Iterator[str]:
     if figures.clip.source == SEED:
         yield "the estimate for clips is low: published times of the model are 3.6 times as long."
     yield "warm: workers that run already and hold the clips' models; keeping them so is not in the cost."
+
+
+def _memory(plan: Plan) -> Iterator[str]:
+    """What a worker's memory has to hold, from the published sizes of the models."""
+    needs = plan_memory(model_uses([plan], (), Path("models"), on_cpu=False), 0.0).needs
+    if needs.all:
+        yield (
+            f"memory of a worker: {needs.all:.0f} GB hold all models; with {needs.phase:.0f} GB those of "
+            f"stills are freed before those of clips are read, with {needs.part:.0f} GB text encoders, too."
+        )
 
 
 def _table(quotes: Sequence[Quote], max_cost: float | None) -> Iterator[Text | str]:

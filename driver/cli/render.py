@@ -16,13 +16,15 @@ from story_studio.story.results import STORE
 from .. import terminal
 from ..comfy.client import Comfy, Unreachable
 from ..comfy.instance import ComfyInstance
+from ..comfy.machine import inspect_machine
 from ..comfy.process import Server
 from ..rendering import dry_run
+from ..rendering.memory import memory_plan
 from ..rendering.prepare import RenderPlan, prepare
 from ..rendering.progress import PHASES
 from ..rendering.render import ComfyRenderer
 from ..terminal import OK
-from .arguments import add_output, add_server, add_stories, check_writable
+from .arguments import add_output, add_server, add_stories, check_writable, models_folder
 from .report import render_and_report
 
 
@@ -56,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
             elsewhere = bool(options.server) and not (options.output / STORE).is_dir()
             forecasts = dry_run.forecast(plans, options.output, elsewhere)
             if options.dry_run:
-                return _show(plans, forecasts)
+                return _show(plans, forecasts, options)
             count = dry_run.forget(forecasts, options.output)
             terminal.say(f"Forgotten: {count} stills and clips.")
         check_writable(options.output)
@@ -66,7 +68,9 @@ def run(options: argparse.Namespace) -> int:
             return render_and_report(ComfyRenderer(instance), plans, options.output)
 
 
-def _show(plans: Sequence[RenderPlan], forecasts: Sequence[dry_run.Forecast]) -> int:
+def _show(
+    plans: Sequence[RenderPlan], forecasts: Sequence[dry_run.Forecast], options: argparse.Namespace
+) -> int:
     for plan, forecast in zip(plans, forecasts, strict=True):
         for step in forecast.steps:
             what = f"{step.scene} {step.kind}".strip()
@@ -75,6 +79,16 @@ def _show(plans: Sequence[RenderPlan], forecasts: Sequence[dry_run.Forecast]) ->
         sys.stdout.write(
             f"{plan.story.project_id}: {made[0]} stills, {made[1]} clips and {made[2]} film would be made.\n"
         )
+    if not options.server:
+        finished = {
+            (number, step.kind, step.scene)
+            for number, forecast in enumerate(forecasts)
+            for step in forecast.steps
+            if step.reused
+        }
+        machine, models = inspect_machine(), models_folder(options)
+        plan = memory_plan(plans, finished, machine, models, options.workspace, options.flags)
+        sys.stdout.write(f"Memory: {plan}.\n")
     return OK
 
 

@@ -96,6 +96,11 @@ class Comfy:
             self._classes = self._json("GET", "/object_info")
         return self._classes or {}
 
+    def memory_plan(self) -> tuple[str, bool]:
+        """How models share the memory, in a sentence, empty if it is not known yet; and whether all stay."""
+        answer = self._json("GET", "/story_studio/memory")
+        return answer["plan"], answer["keeps_all"]
+
     def models(self, folder: str) -> list[str]:
         """The files in one of ComfyUI's model folders; empty if it has no such folder."""
         response = self._call("GET", f"/models/{quote(folder)}")

@@ -103,8 +103,22 @@ def read_core(folder: Path) -> CoreFlags:
     return CoreFlags(version(folder), nargs, tuple(map(frozenset, groups)))
 
 
-def choose_flags(machine: Machine, core: CoreFlags, extra: Sequence[str] = ()) -> list[str]:
+def uses_dynamic_vram(machine: Machine, core: CoreFlags, extra: Sequence[str] = ()) -> bool:
+    """Whether ComfyUI leaves weights in their files until they are used, so that they take no memory."""
+    can = "--disable-dynamic-vram" in core.nargs and machine.capability > (0, 0)
+    return can and not _WITHOUT_DYNAMIC_VRAM & set(extra)
+
+
+def choose_flags(
+    machine: Machine, core: CoreFlags, extra: Sequence[str] = (), keeps_models: bool = True
+) -> list[str]:
     """The flags for this machine, of those that the installed ComfyUI has.
+
+    Args:
+        machine: this machine.
+        core: the installed ComfyUI.
+        extra: the user's flags.
+        keeps_models: whether the models of stills and clips may be in memory together.
 
     Cache: `--cache-lru N` drops whole prompts, oldest first, once it holds more than N results, but never a
     result of the running prompt. So a story's loaders stay, and on a server that alternates between stills
@@ -116,14 +130,11 @@ def choose_flags(machine: Machine, core: CoreFlags, extra: Sequence[str] = ()) -
       models, which an audio encoder is not. Our nodes request their inputs lazily, so every scene would load
       its models again.
     - `--cache-none` would load them for every scene.
-    N is 4 per GB of RAM (a still's results are 15 MB in 12 nodes, a clip is a file), between 64 and 512.
-
-    Below 64 GB the weights of both phases (44 GB) and a working set do not fit. With dynamic VRAM, which
-    newer versions use on NVIDIA cards, weights stay in their files and a cached loader takes no memory, so
-    LRU serves there too. Elsewhere the RAM cache has to drop models: at its default thresholds where it is
-    the default, so that it survives whatever ComfyUI alone survives; in older versions when less memory is
-    free than the largest model needs (18 GB, or half of the RAM). Before 0.35 it measures the machine's
-    memory and not the container's, and would never act in a container: LRU there too.
+    N is 4 per GB of RAM (a still's results are 15 MB in 12 nodes, a clip is a file), between 64 and 512, or 1
+    where the models of stills and clips do not fit together: then nothing of earlier prompts stays. What of
+    the running prompt is no longer needed, the nodes free themselves (`story_studio/memory.py`), which no
+    cache of ComfyUI does without dropping loaders that are still in use. With dynamic VRAM, which newer
+    versions use on NVIDIA cards, weights stay in their files and a cached loader takes no memory.
 
     Attention: PyTorch's, and no xformers. On a CPU ComfyUI would choose one that allocates 0.7 GB of matrices
     for 50 s of audio, where PyTorch's allocates none. SageAttention is never chosen: black frames have been
@@ -140,16 +151,11 @@ def choose_flags(machine: Machine, core: CoreFlags, extra: Sequence[str] = ()) -
     Talking Video keeps none, but a recipe may use nodes of any pack; and Wan's video model is not among those
     that are recorded, so little is lost.
     """
-    dynamic = "--disable-dynamic-vram" in core.nargs and machine.capability > (0, 0)
-    dynamic = dynamic and not _WITHOUT_DYNAMIC_VRAM & set(extra)
-    pressure_is_default = core.nargs.get("--cache-ram") == "*"
-    wanted: list[tuple[str, ...]] = []
-    if machine.gpu is None or machine.contained or machine.ram_gb >= 64 or dynamic:
-        wanted.append(("--cache-lru", str(int(min(512, max(64, 4 * machine.ram_gb))))))
-    elif not pressure_is_default:
-        wanted.append(("--cache-ram", str(round(min(18, machine.ram_gb / 2), 1))))
-    if wanted and wanted[0][0] not in core.nargs:
-        logger.warning("ComfyUI %s has no %s: it may load models repeatedly.", core.version, wanted[0][0])
+    keeps_models = keeps_models or uses_dynamic_vram(machine, core, extra)
+    entries = int(min(512, max(64, 4 * machine.ram_gb))) if keeps_models else 1
+    wanted: list[tuple[str, ...]] = [("--cache-lru", str(entries))]
+    if "--cache-lru" not in core.nargs:
+        logger.warning("ComfyUI %s has no --cache-lru: it may load models repeatedly.", core.version)
     if machine.gpu is None:
         wanted.append(("--cpu",))
     if machine.gpu is None or machine.capability > (0, 0):

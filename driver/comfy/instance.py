@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from .care import is_careful, remember
 from .client import Comfy, ComfyError, Stuck, Unreachable
 from .process import Server, ServerError
 
@@ -75,9 +76,12 @@ class ComfyInstance:
     def _restart(self, server: Server, error: ComfyError, what: str) -> str:
         if server.alive() and not isinstance(error, Stuck):
             error = Stuck(str(error))
+        ran_out = server.ran_out_of_memory()
         if isinstance(error, Stuck):
             how = "ComfyUI hung"
             server.abort()
+        elif ran_out:
+            how = "ComfyUI was killed because memory ran out"
         else:
             how = f"ComfyUI exited unexpectedly ({server.ending()})"
         when = f"while working on {what}" if what else "while idle"
@@ -88,14 +92,29 @@ class ComfyInstance:
                 f"{how} {when}, {self._deaths} times in a row; what is finished is kept. "
                 f"The end of {log}:\n{server.log_tail(20)}"
             )
+        advice = _free_more(server) if ran_out else ""
         stacks = "; the stacks of its threads are in its log" if isinstance(error, Stuck) else ""
         # The next start renames the log.
         self.say(
             f"{how} {when}{stacks}. Restarting it ({self._deaths} of {MAX_DEATHS}): what is finished is "
-            f"kept. The end of {log.with_suffix('.log.1')}:\n{server.log_tail(5)}"
+            f"kept.{advice} The end of {log.with_suffix('.log.1')}:\n{server.log_tail(5)}"
         )
         server.stop()
         server.start()
         server.wait()
         self.starts += 1
         return f"{how} while working on it."
+
+
+def _free_more(server: Server) -> str:
+    """Makes the server free models as early as possible from now on; returns a sentence about it."""
+    if is_careful(server.workspace):
+        return (
+            " Models were freed as early as possible already: close other programs, choose a profile with "
+            "smaller models, or use a machine with more memory."
+        )
+    path = remember(server.workspace)
+    return (
+        f" From now on models are freed as early as possible, which takes longer; {path} remembers it for "
+        "this machine: delete it if the memory was short for another reason."
+    )

@@ -7,9 +7,10 @@ import os
 import platform
 import re
 import subprocess
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from story_studio.ram import GB, read_ram
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,15 @@ class Machine:
 def inspect_machine() -> Machine:
     """This machine. Takes about 10 ms, because it does not import torch, which takes seconds."""
     gpu, vram, capability = _find_gpu()
-    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    limit = _memory_limit()
+    ram = read_ram()
     return Machine(
         gpu=gpu,
         vram_gb=round(vram, 1),
         capability=capability,
-        ram_gb=round(min(physical, limit) / 2**30, 1),
+        ram_gb=round(ram.total * GB / 2**30, 1),
         sage=importlib.util.find_spec("sageattention") is not None,
         flash=importlib.util.find_spec("flash_attn") is not None,
-        contained=limit < physical,
+        contained=ram.contained,
     )
 
 
@@ -85,18 +85,3 @@ def _ask_nvidia(index: str) -> tuple[str | None, float, tuple[int, int]]:
     except (OSError, subprocess.TimeoutExpired, IndexError, ValueError):
         # Some containers have the driver without its tools.
         return ("NVIDIA GPU" if any(Path("/proc/driver/nvidia/gpus").glob("*")) else None), 0.0, (0, 0)
-
-
-def _memory_limit() -> float:
-    limits = [float("inf")]
-    root = Path("/sys/fs/cgroup")
-    with suppress(OSError):
-        match = re.search(r"^0::/(.*)$", Path("/proc/self/cgroup").read_text(), re.MULTILINE)
-        leaf = root / match[1] if match else root
-        folders = [leaf, *leaf.parents]
-        for file in [folder / "memory.max" for folder in folders] + [
-            root / "memory" / "memory.limit_in_bytes"
-        ]:
-            with suppress(OSError, ValueError):
-                limits.append(float(file.read_text()))
-    return min(limits)

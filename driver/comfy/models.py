@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from story_studio.story.memory import WORKING_GB
+from story_studio.story.model_files import folder_of, is_model_file
+from story_studio.weights import memory_of
+
 from .client import Comfy
 
-EXTENSIONS = (".safetensors", ".sft", ".gguf", ".pt", ".pth", ".ckpt", ".bin")
 MODEL_FOLDERS = (
     *("audio_encoders", "checkpoints", "classifiers", "clip_vision", "configs", "controlnet", "diffusers"),
     *("diffusion_models", "embeddings", "gligen", "hypernetworks", "latent_upscale_models", "loras"),
@@ -18,19 +21,6 @@ MODEL_FOLDERS = (
 )
 LEGACY_FOLDERS = {"diffusion_models": "unet", "text_encoders": "clip", "controlnet": "t2i_adapter"}
 """Older names of model folders that ComfyUI still reads."""
-_FOLDER_OF_INPUT = {
-    "audio_encoder": "audio_encoders",
-    "ckpt": "checkpoints",
-    "clip": "text_encoders",
-    "clip_vision": "clip_vision",
-    "control_net": "controlnet",
-    "diffusion_model": "diffusion_models",
-    "lora": "loras",
-    "model": "upscale_models",
-    "text_encoder": "text_encoders",
-    "unet": "diffusion_models",
-    "vae": "vae",
-}
 
 
 class ModelFile(NamedTuple):
@@ -89,6 +79,24 @@ def locate(models: Path, model: ModelFile) -> Path | None:
     return next((path for path in paths if path.is_file() and _whole(path)), None)
 
 
+def fits_in_memory(models: Path, ram_gb: float, on_cpu: bool, flags: Collection[str]) -> bool:
+    """Whether a machine holds all models of the smallest profile whose files are there, or has none of them.
+
+    Args:
+        models: the folder of models.
+        ram_gb: the machine's memory in GB (10^9 bytes).
+        on_cpu: whether ComfyUI runs on a CPU.
+        flags: ComfyUI's flags.
+    """
+    needs: list[float] = []
+    for profile in {profile for model in known_models() for profile in model.needed_by}:
+        files = [(model, locate(models, model)) for model in known_models() if profile in model.needed_by]
+        sizes = [memory_of(path, model.folder or "", on_cpu, flags) for model, path in files if path]
+        if len(sizes) == len(files):
+            needs.append(sum(sizes) + WORKING_GB)
+    return not needs or min(needs) <= ram_gb
+
+
 def warm(models: Path, profile: str) -> tuple[int, float]:
     """Reads a profile's model files once, so that ComfyUI finds them in the operating system's file cache.
 
@@ -111,7 +119,7 @@ def _missing(graph: Mapping[str, Any], classes: Mapping[str, Any]) -> list[Model
     for node in graph.values():
         for name, value, options in _named(node, classes):
             if value not in options:
-                folder = _FOLDER_OF_INPUT.get(name.rstrip("0123456789").removesuffix("_name"))
+                folder = folder_of(name)
                 file = value.replace("\\", "/").rpartition("/")[2]
                 lacking[known.get(file, ModelFile(value, folder, None, None))] = None
     return list(lacking)
@@ -123,7 +131,7 @@ def _named(node: Mapping[str, Any], classes: Mapping[str, Any]) -> Iterator[tupl
     declared = {**inputs.get("required", {}), **inputs.get("optional", {})}
     for name, value in node["inputs"].items():
         options = _options(declared.get(name))
-        if isinstance(value, str) and value.lower().endswith(EXTENSIONS) and options is not None:
+        if is_model_file(value) and options is not None:
             yield name, value, options
 
 

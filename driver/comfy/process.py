@@ -22,11 +22,14 @@ from pathlib import Path
 from typing import IO
 
 import story_studio
+from story_studio.ram import GB, out_of_memory_kills
+from story_studio.story.memory import CAREFUL
 
 from ..paths import COMFYUI, SET_UP
+from .care import is_careful
 from .flags import ServerError, choose_flags, merge_flags, read_core
 from .machine import inspect_machine
-from .models import LEGACY_FOLDERS, MODEL_FOLDERS, cached
+from .models import LEGACY_FOLDERS, MODEL_FOLDERS, cached, fits_in_memory
 
 PACK = Path(story_studio.__file__).resolve().parent
 GRACE_SECONDS = 10
@@ -78,6 +81,7 @@ class Server:
         self._log: deque[str] = deque(maxlen=LOG_LINES)
         self._drain: threading.Thread | None = None
         self._deadline = 0.0
+        self._kills: int | None = None
 
     def __enter__(self) -> Server:
         try:
@@ -99,13 +103,20 @@ class Server:
         """
         if not (COMFYUI / "main.py").is_file():
             raise ServerError(f"There is no ComfyUI in {COMFYUI}: {SET_UP}.")
-        core = read_core(COMFYUI)
-        flags = merge_flags(choose_flags(inspect_machine(), core, self.extra_flags), self.extra_flags, core)
+        core, machine = read_core(COMFYUI), inspect_machine()
+        careful = is_careful(self.workspace)
+        keeps_models = not careful and fits_in_memory(
+            self._models_folder(), machine.ram_gb * 2**30 / GB, machine.gpu is None, self.extra_flags
+        )
+        chosen = choose_flags(machine, core, self.extra_flags, keeps_models)
+        flags = merge_flags(chosen, self.extra_flags, core)
         main = [str(COMFYUI / "main.py"), *self._prepare(), *flags]
         command = [sys.executable, "-P", str(_LAUNCH), *main]
         environment = {name: value for name, value in os.environ.items() if not _SECRET.search(name)}
+        environment |= {CAREFUL: "1"} if careful else {}
         logger.info("Starting ComfyUI at %s with %s", self.url, " ".join(flags))
         self._deadline = time.monotonic() + self.ready_seconds
+        self._kills = out_of_memory_kills()
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(_SUPERVISOR), str(os.getpid()), *command],
             stdin=subprocess.DEVNULL,
@@ -149,6 +160,13 @@ class Server:
             return f"killed by {signal.Signals(status - 128).name}"
         return f"exit status {status}"
 
+    def ran_out_of_memory(self) -> bool:
+        """Whether the kernel killed the process because memory ran out, judging from the kernel's counter."""
+        if not self._process or self._process.poll() != 128 + signal.SIGKILL:
+            return False
+        kills = out_of_memory_kills()
+        return kills is None or kills != self._kills
+
     def ended(self) -> ServerError:
         """The error for a process that exited unexpectedly, with the end of its log."""
         return ServerError(
@@ -180,6 +198,9 @@ class Server:
             self._drain.join(5)
         if self._temp:
             shutil.rmtree(self._temp, ignore_errors=True)
+
+    def _models_folder(self) -> Path:
+        return self.models or self.workspace / "models"
 
     def _prepare(self) -> list[str]:
         for folder in ("custom_nodes", "input", "user", "models", "temp"):

@@ -88,6 +88,7 @@ class Manifest(_Part):
         seconds: in all (`total`), of the phases (`stills`, `clips`, `films`), and from the last still to the
             first step of the first clip (`between`), where both were made.
         model_loads: how often each model file was loaded.
+        memory: how the server's models share the memory.
         out_of_memory: how often memory ran out.
         earlier: keys of the last complete render, if this one is not: its results are still in use.
     """
@@ -102,6 +103,7 @@ class Manifest(_Part):
     warnings: list[str] = []
     seconds: dict[str, float] = {}
     model_loads: dict[str, int] = {}
+    memory: str = ""
     out_of_memory: int = 0
     nodes: NodeCounts = NodeCounts()
     earlier: list[str] = []

@@ -41,6 +41,7 @@ class Record:
         executed: nodes that ran, by submission.
         nodes: of the last graph.
         out_of_memory: how often memory ran out.
+        memory: how the server's models share the memory.
     """
 
     results: dict[tuple[int, str], Result] = field(default_factory=dict)
@@ -52,6 +53,7 @@ class Record:
     executed: set[tuple[str, str]] = field(default_factory=set)
     nodes: int = 0
     out_of_memory: int = 0
+    memory: str = ""
 
     def manifest(self, plan: RenderPlan, number: int, folder: Path, seconds: dict[str, float]) -> Manifest:
         """The manifest of the story of this number, whose files are in `folder`."""
@@ -73,6 +75,7 @@ class Record:
             seconds={name: round(spent, 2) for name, spent in {**seconds, **between}.items()},
             model_loads=dict(sorted(self.loads.items())),
             out_of_memory=self.out_of_memory,
+            memory=self.memory,
             nodes=NodeCounts(in_graph=self.nodes, executed=len(self.executed)),
         )
         if not complete:

@@ -153,6 +153,16 @@ class Run:
         if (prompt_id, node) not in self.record.executed:
             self.record.loads.update(models.read_by(self._graph.nodes[node], self.instance.comfy))
         self.record.executed.add((prompt_id, node))
+        if not self.record.memory:
+            self._note_memory()
+
+    def _note_memory(self) -> None:
+        """Says how models share the memory, once the server knows it, if some have to be freed."""
+        # An older node pack has no such route.
+        with contextlib.suppress(ComfyError, KeyError):
+            self.record.memory, keeps_all = self.instance.comfy.memory_plan()
+            if self.record.memory and not keeps_all:
+                self.instance.say(f"Memory: {self.record.memory}.")
 
     def _note_failure(self, failed: Failed) -> None:
         """Gives up the scene that failed; or, if it ran out of memory for the first time, frees memory."""

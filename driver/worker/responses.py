@@ -107,5 +107,6 @@ def _rendered(manifest: Manifest) -> dict[str, Any]:
         "warnings": manifest.warnings,
         "seconds": manifest.seconds,
         "model_loads": manifest.model_loads,
+        "memory": manifest.memory,
         "generation_time": 0.0,
     }

@@ -213,6 +213,11 @@ class _Rendered(_Answer):
         "the first step of the first clip (`between`)."
     )
     model_loads: dict[str, int] = Field(description="How often each model file was loaded.")
+    memory: str = Field(
+        default="",
+        description="How the models shared the worker's memory: whether all of them stayed, or the stills' "
+        "models were freed before the clips' models were read.",
+    )
 
 
 class _Media(_Rendered):

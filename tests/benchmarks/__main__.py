@@ -11,6 +11,7 @@ BENCHMARKS = {
     "talking_video": "the Talking Video node against the stock S2V chain: time, memory, sync",
     "crash": "a story whose server or command is killed: what is lost, what is rendered twice",
     "rerender": "a story again, changed, reordered: what is made, and the driver's own time",
+    "memory": "a story with models of true size in groups of limited memory: peak by phase, survival",
     "startup": "a worker from its start to its first job, against ComfyUI alone",
 }
 """Modules of this package with a function `run(quick) -> Report`, and what they measure."""

@@ -9,8 +9,16 @@ import pytest
 
 from driver.cli import main
 from driver.cli.doctor import failed, report, show, text
+from driver.comfy.machine import Machine
 from driver.comfy.models import known_models, locate
+from story_studio.ram import Ram
 from story_studio.story.recipes import load_profile, profile_names
+
+FREED_FIRST = (
+    "the stills' models are freed before the clips' models are read, one read of 24 GB is waited for, "
+)
+ENCODERS = "each text encoder is freed once its prompts are encoded, "
+SHORT = "which may not be enough: close other programs, or use a profile with smaller models"
 
 
 def write_safetensors(path, size=16, cut=0):
@@ -31,7 +39,7 @@ def test_a_truncated_download_is_not_a_model(tmp_path, cut):
     model = known_models()[0]
     write_safetensors(tmp_path / str(model.folder) / model.file, cut=cut)
     assert locate(tmp_path, model) is None
-    assert "broken off" in text(report(tmp_path, tmp_path))
+    assert "broken off" in text(report(tmp_path, tmp_path, tmp_path))
 
 
 @pytest.mark.parametrize("name", profile_names())
@@ -62,7 +70,7 @@ def test_report_names_each_missing_file_with_its_address(tmp_path):
     present = known_models()[0]
     write_safetensors(tmp_path / str(present.folder) / present.file)
     stream = io.StringIO()
-    checks = report(tmp_path, tmp_path)
+    checks = report(tmp_path, tmp_path, tmp_path)
     show(checks, stream)
     for model in known_models():
         assert f"{model.folder}/{model.file}" in stream.getvalue()
@@ -71,7 +79,7 @@ def test_report_names_each_missing_file_with_its_address(tmp_path):
 
 
 def test_only_what_stops_even_a_draft_fails(tmp_path):
-    checks = report(tmp_path, tmp_path)
+    checks = report(tmp_path, tmp_path, tmp_path)
     assert not failed(checks)
     assert failed([*checks[:4], checks[4]._replace(state="fail")])
 
@@ -79,3 +87,36 @@ def test_only_what_stops_even_a_draft_fails(tmp_path):
 def test_exit_status_is_that_of_the_draft_profile(tmp_path, capsys):
     assert main(["doctor", "--models", str(tmp_path), "--output", str(tmp_path / "not/yet/there")]) == 0
     assert "profile draft" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("vram", "total", "free", "state", "said"),
+    [
+        (80, 128, 120, "ok", "needs 48 GB, 120 GB are free; all models stay in memory"),
+        (
+            24,
+            34,
+            30,
+            "ok",
+            f"needs 48 GB, 30 GB are free; {FREED_FIRST}27 GB at once",
+        ),
+        (12, 17, 14, "warn", f"needs 48 GB, 14 GB are free; {FREED_FIRST}{ENCODERS}20 GB at once, {SHORT}"),
+    ],
+)
+def test_memory_on_three_sizes_of_machine(tmp_path, monkeypatch, vram, total, free, state, said):
+    machine = Machine("NVIDIA GPU", vram, (8, 9), total, sage=False, flash=False)
+    monkeypatch.setattr("driver.cli.doctor.inspect_machine", lambda: machine)
+    for module in ("driver.cli.doctor", "driver.rendering.memory"):
+        monkeypatch.setattr(f"{module}.read_ram", lambda: Ram(total, free, False))
+    monkeypatch.setattr("driver.rendering.memory.uses_dynamic_vram", lambda *_: False)
+    (check,) = (
+        check for check in report(tmp_path, tmp_path, tmp_path) if check.name == "memory for standard"
+    )
+    assert (check.state, f"{check.found}; {' '.join(check.todo.splitlines())}") == (state, said)
+
+
+def test_weights_that_stay_in_their_files_take_no_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr("driver.rendering.memory.uses_dynamic_vram", lambda *_: True)
+    checks = {check.name: check for check in report(tmp_path, tmp_path, tmp_path)}
+    assert checks["memory for quality"].state == "ok"
+    assert checks["memory for quality"].found == "no model has to be in memory"

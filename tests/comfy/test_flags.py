@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from driver.comfy.flags import CoreFlags, ServerError, choose_flags, merge_flags, read_core
+from driver.comfy.flags import (
+    CoreFlags,
+    ServerError,
+    choose_flags,
+    merge_flags,
+    read_core,
+    uses_dynamic_vram,
+)
 from driver.comfy.machine import Machine, inspect_machine
 from driver.paths import COMFYUI
 
@@ -107,23 +114,24 @@ def test_every_version_has_the_flags_and_excludes_none(machine, core):
     ]
 
 
+@pytest.mark.parametrize("core", CORES.values(), ids=CORES)
 @pytest.mark.parametrize(
-    ("machine", "older", "dynamic", "newer"),
-    [
-        (LAPTOP, ["--cache-lru", "64"], ["--cache-lru", "64"], ["--cache-lru", "64"]),
-        (DESKTOP, ["--cache-ram", "16.0"], ["--cache-lru", "128"], ["--cache-lru", "128"]),
-        (STATION, ["--cache-lru", "512"], ["--cache-lru", "512"], ["--cache-lru", "512"]),
-        (POD, ["--cache-lru", "192"], ["--cache-lru", "192"], ["--cache-lru", "192"]),
-        (RADEON, ["--cache-lru", "384"], ["--cache-lru", "384"], ["--cache-lru", "384"]),
-        (ARC, ["--cache-ram", "16.0"], ["--cache-ram", "16.0"], []),
-    ],
+    ("machine", "entries"),
+    [(LAPTOP, "64"), (DESKTOP, "128"), (STATION, "512"), (POD, "192"), (RADEON, "384"), (ARC, "128")],
 )
-def test_cache_fits_the_memory(machine, older, dynamic, newer):
-    def cache(version: str) -> list[str]:
-        flags = choose_flags(machine, CORES[version])
-        return flags[:2] if "--cache" in flags[0] else []
+def test_the_cache_grows_with_the_memory(machine, core, entries):
+    assert choose_flags(machine, core)[:2] == ["--cache-lru", entries]
 
-    assert [cache(version) for version in CORES] == [older, older, dynamic, dynamic, newer, newer]
+
+@pytest.mark.parametrize("core", CORES.values(), ids=CORES)
+@pytest.mark.parametrize("machine", MACHINES)
+def test_earlier_prompts_keep_nothing_where_models_do_not_fit_together(machine, core):
+    """Unless their weights stay in the files, as with dynamic VRAM, which NVIDIA cards have since 0.17."""
+    dynamic = machine.capability > (0, 0) and "--disable-dynamic-vram" in core.nargs
+    assert uses_dynamic_vram(machine, core) == dynamic
+    flags = choose_flags(machine, core, keeps_models=False)
+    assert (flags[1] != "1") == dynamic
+    assert choose_flags(machine, core, ["--highvram"], keeps_models=False)[1] == "1"
 
 
 @pytest.mark.parametrize("core", CORES.values(), ids=CORES)
@@ -184,12 +192,10 @@ def test_a_switch_that_is_on_is_not_switched_off():
     assert "--disable-assets" not in merged and merged[-1] == "--enable-assets"
 
 
-@pytest.mark.parametrize("flag", ["--disable-dynamic-vram", "--highvram", "--gpu-only", "--novram"])
-def test_the_cache_drops_models_where_they_are_moved_whole(flag):
-    """32 GB cannot hold the 44 GB of both phases; with dynamic VRAM they stay in their files."""
-    for core in (CORES["0.18.1"], CORES["0.33.0"]):
-        assert "--cache-lru" in choose_flags(DESKTOP, core)
-        assert "--cache-lru" not in choose_flags(DESKTOP, core, [flag])
+@pytest.mark.parametrize("flag", ["--disable-dynamic-vram", "--highvram", "--gpu-only", "--novram", "--cpu"])
+def test_models_are_moved_whole_with_these_flags(flag):
+    assert uses_dynamic_vram(DESKTOP, NEWEST)
+    assert not uses_dynamic_vram(DESKTOP, NEWEST, [flag])
 
 
 def test_leaving_out_an_absent_switch_has_no_effect():

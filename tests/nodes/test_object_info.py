@@ -46,8 +46,11 @@ def _node(node: Info) -> Info:
             entry: Info = {"name": name, "type": type_name}
             entry |= {key: options[key] for key in _BOUNDS if key in options}
             if type_name == "COMBO":
-                # The model files on this machine are not part of the node.
+                # The model files on this machine are not part of the node, nor are the types of text encoders
+                # that this ComfyUI knows.
                 entry["options"] = [o for o in options["options"] if not o.endswith(".safetensors")]
+                if name == "type":
+                    del entry["options"]
             if kind == "optional":
                 # A default matters only where a saved workflow may omit the input.
                 entry |= {

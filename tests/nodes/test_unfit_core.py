@@ -73,9 +73,9 @@ def test_an_incompatible_comfyui_is_reported_in_one_line(
 
 
 def test_the_doctor_reports_an_incompatible_comfyui(unfit: Path, tmp_path: Path) -> None:
-    (check,) = [one for one in doctor.report(tmp_path, tmp_path) if one.name == "ComfyUI"]
+    (check,) = [one for one in doctor.report(tmp_path, tmp_path, tmp_path) if one.name == "ComfyUI"]
     assert check.state == "warn" and "not compatible" in check.found
     assert LINE in check.todo.replace("\n", " ")
     (unfit / "nodes.py").unlink()
-    (check,) = [one for one in doctor.report(tmp_path, tmp_path) if one.name == "ComfyUI"]
+    (check,) = [one for one in doctor.report(tmp_path, tmp_path, tmp_path) if one.name == "ComfyUI"]
     assert check.state == "fail" and "No node works, because ComfyUI's nodes.py is missing." in check.todo

@@ -5,6 +5,7 @@ A story that breaks its server has a server of its own, as a user has; its still
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -23,7 +24,7 @@ import pytest
 import yaml
 
 from driver.cli import main
-from driver.comfy import prompt
+from driver.comfy import care, prompt
 from driver.paths import ROOT
 from driver.rendering.prepare import RenderPlan
 from driver.terminal import FAILED, OK, PARTIAL
@@ -101,6 +102,28 @@ def test_a_scene_that_kills_the_server_is_skipped(
     assert manifest["scenes"][1]["clip"]["file"] == "scene_2_video.mp4"
     assert manifest["film"]
     assert capsys.readouterr().err.count("Restarting it") == 2
+
+
+def test_after_memory_ran_out_the_server_frees_models_early(
+    failing_story: Any,
+    workspace: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Only the kernel counts its kills, and it is asked at each start and after each death.
+    monkeypatch.setattr("driver.comfy.process.out_of_memory_kills", itertools.count().__next__)
+    story = failing_story("die once")
+    assert render(story, workspace, tmp_path / "out") == OK
+    stderr = " ".join(capsys.readouterr().err.split())
+    assert "ComfyUI was killed because memory ran out while working on scene_1." in stderr
+    assert "From now on models are freed as early as possible" in stderr
+    assert care.is_careful(workspace)
+    (tmp_path / "happened").unlink()
+    assert main(["takes", "--prune", "--output", str(tmp_path / "out")]) == OK
+    again = failing_story("die once", seed=7)
+    assert render(again, workspace, tmp_path / "out") == OK
+    assert "Models were freed as early as possible already" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_render_whose_server_always_dies_fails(

@@ -4,12 +4,14 @@ ComfyUI takes some dimensions of these models for granted. Here they come from t
 in functions which every loader passes.
 
 STORY_STUDIO_TEST_LOADS and STORY_STUDIO_TEST_SAMPLES name files that get one JSON line for each model file
-that is read, and for each sampling run that starts.
+that is read, and for each sampling run that starts; with STORY_STUDIO_TEST_ALIVE the former also say which
+models are in memory then.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -23,9 +25,11 @@ from pathlib import Path
 from typing import Any
 
 import comfy.audio_encoders.audio_encoders as audio_encoders
+import comfy.model_base
 import comfy.model_detection as model_detection
 import comfy.samplers
 import comfy.sd
+import comfy.sd1_clip
 import comfy.supported_models
 import comfy.utils
 from torch import OutOfMemoryError, Tensor
@@ -164,12 +168,19 @@ def _append(path: str, entry: dict[str, Any]) -> None:
         file.write(json.dumps({**entry, "time": time.time()}) + "\n")
 
 
+def _alive() -> list[str]:
+    """The classes of all models that are in memory, also of those that nothing but a cycle refers to."""
+    kinds = (comfy.model_base.BaseModel, comfy.sd1_clip.SD1ClipModel)
+    return sorted(type(found).__name__ for found in gc.get_objects() if isinstance(found, kinds))
+
+
 def _record_loads(path: str) -> None:
     load = comfy.utils.load_torch_file
 
     @wraps(load)
     def load_and_record(ckpt: str, *args: Any, **kwargs: Any) -> Any:
-        _append(path, {"file": Path(ckpt).name, "thread": threading.current_thread().name})
+        alive = {"alive": _alive()} if "STORY_STUDIO_TEST_ALIVE" in os.environ else {}
+        _append(path, {"file": Path(ckpt).name, "thread": threading.current_thread().name, **alive})
         return load(ckpt, *args, **kwargs)
 
     _replace_everywhere("load_torch_file", load, load_and_record)

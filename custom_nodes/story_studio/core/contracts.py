@@ -109,6 +109,37 @@ CONTRACTS = (
         {"comfy/model_management.py": ("OOM_EXCEPTION", "soft_empty_cache")},
     ),
     Contract(
+        "output_cache",
+        "The models of stills stay in memory while clips are rendered",
+        {
+            "execution.py": ("CacheSet.outputs", "execute(caches)"),
+            "comfy_execution/caching.py": ("BasicCache.cache", "CacheKeySet.get_data_key"),
+            "comfy/model_patcher.py": ("ModelPatcher",),
+            "comfy/model_management.py": ("cleanup_models", "soft_empty_cache"),
+        },
+    ),
+    Contract(
+        "text_encoder",
+        "Stills and Wan2.2 S2V Models fail",
+        {
+            "comfy/sd.py": (
+                "CLIP.__init__(no_init)",
+                *(f"CLIP.{name}" for name in ("patcher", "cond_stage_model", "layer_idx")),
+                *(f"CLIP.{name}" for name in ("tokenizer_options", "tokenize", "load_model", "clone")),
+                *(f"CLIP.{name}" for name in ("encode_from_tokens", "encode_from_tokens_scheduled")),
+                *(f"CLIP.{name}" for name in ("add_patches", "get_sd", "get_key_patches")),
+            )
+        },
+    ),
+    Contract(
+        "device",
+        "No node works",
+        {
+            "comfy/model_management.py": ("get_torch_device",),
+            "comfy/cli_args.py": ("args",),
+        },
+    ),
+    Contract(
         "wav2vec2",
         "Talking Video fails",
         {
@@ -167,6 +198,7 @@ CONTRACTS = (
                 "VAE.throw_exception_if_invalid",
                 "CLIPType.WAN",
             ),
+            "nodes.py": ("CLIPLoader.load_clip(clip_name, type, device)", "CLIPLoader.INPUT_TYPES"),
             "comfy/utils.py": ("load_torch_file(safe_load)",),
             "comfy/audio_encoders/audio_encoders.py": ("load_audio_encoder_from_sd",),
             "comfy_extras/nodes_model_advanced.py": ("ModelSamplingSD3.patch",),
@@ -193,6 +225,7 @@ CONTRACTS = (
                 "get_filename_list",
                 "get_full_path_or_raise",
                 "get_folder_paths",
+                "get_full_path",
             )
         },
         drafts=True,

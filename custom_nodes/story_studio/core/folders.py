@@ -30,3 +30,8 @@ def model_file(kind: str, name: str) -> str:
 def embeddings() -> list[str]:
     """The folders with textual inversion embeddings."""
     return folder_paths.get_folder_paths("embeddings")
+
+
+def find_model(kind: str, name: str) -> str | None:
+    """The path of a model file; None if there is none."""
+    return folder_paths.get_full_path(kind, name)

@@ -6,6 +6,7 @@ from typing import Any
 
 import comfy.sd
 import comfy.utils
+import nodes
 import torch
 
 
@@ -37,6 +38,17 @@ def load_text_encoder(path: str, embeddings: list[str]) -> Any:
         # Not onto the GPU yet, where it would take memory from a sampler that is running.
         model_options={"initial_device": torch.device("cpu")},
     )
+
+
+def clip_options() -> tuple[list[str], list[str]]:
+    """The files and types that ComfyUI's Load CLIP offers."""
+    required = nodes.CLIPLoader.INPUT_TYPES()["required"]
+    return required["clip_name"][0], required["type"][0]
+
+
+def load_clip(name: str, kind: str, device: str) -> Any:
+    """Loads a CLIP as ComfyUI's Load CLIP does."""
+    return nodes.CLIPLoader().load_clip(name, kind, device)[0]
 
 
 def load_vae(path: str) -> Any:

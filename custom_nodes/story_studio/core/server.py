@@ -17,6 +17,11 @@ def add_post_route(path: str, handler: Callable[[web.Request], Awaitable[web.Res
     PromptServer.instance.routes.post(path)(handler)
 
 
+def add_get_route(path: str, handler: Callable[[web.Request], Awaitable[web.Response]]) -> None:
+    """Registers a handler for GET requests to a path."""
+    PromptServer.instance.routes.get(path)(handler)
+
+
 def show_text(node_id: str, text: str) -> None:
     """Shows a text on a node, in place of the previous one."""
     PromptServer.instance.send_progress_text(text, node_id)

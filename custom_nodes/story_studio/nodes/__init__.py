@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from ..routes import graph, scenes, story, takes
+from ..routes import graph, memory, scenes, story, takes
 from .animatic import Animatic
 from .clip import Clip
 from .film import Film, FilmScene
@@ -12,6 +12,7 @@ from .s2v_models import S2VModels
 from .still import Still
 from .storyboard import ContactSheet, Storyboard
 from .talking_video import TalkingVideo
+from .text_encoder import TextEncoder
 from .title_card import TitleCard
 
 
@@ -20,10 +21,11 @@ class StoryStudio(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         # The routes belong in `on_load`, which ComfyUI 0.3.75 does not call.
-        for route in (graph, scenes, story, takes):
+        for route in (graph, memory, scenes, story, takes):
             route.add_route()
         return [
             S2VModels,
+            TextEncoder,
             TalkingVideo,
             Still,
             Clip,

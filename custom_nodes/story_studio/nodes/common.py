@@ -26,13 +26,14 @@ def advanced(node_input: io.Input) -> io.Input:
     return node_input
 
 
-def after_input() -> io.Input:
+def after_input(**options: Any) -> io.Input:
     """An input that only sets the execution order; its value is not used."""
     return io.AnyType.Input(
         "after",
         optional=True,
         tooltip="Only sets the order: this node waits for what is linked here. Link the contact sheet, or "
         "the previous still or clip, so that all stills are rendered before any clip.",
+        **options,
     )
 
 

@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
+from .. import memory
 from ..core import fit, folders, loading
+from ..core.text_encoder import TextEncoder
 from ..core.wan_model import is_s2v
 from ..shared_loader import SharedLoader
 from .common import CATEGORY, advanced
@@ -32,7 +34,7 @@ class S2VModels(io.ComfyNode):
             display_name="Wan2.2 S2V Models",
             category=CATEGORY,
             description="Loads the models of Wan2.2 S2V: the video model, the text encoder, the VAE and the "
-            "audio encoder. The files are read in the background while other nodes run.",
+            "audio encoder. Where memory allows, the files are read in the background while other nodes run.",
             inputs=[
                 _file_input(
                     "diffusion_model",
@@ -58,6 +60,7 @@ class S2VModels(io.ComfyNode):
                 io.Vae.Output(tooltip="Link it to Talking Video."),
                 io.AudioEncoder.Output(tooltip="Link it to Talking Video."),
             ],
+            hidden=[io.Hidden.dynprompt],
         )
 
     @classmethod
@@ -73,6 +76,7 @@ class S2VModels(io.ComfyNode):
     ) -> io.NodeOutput:
         """Returns the four models, as ComfyUI's own loaders do."""
         fit.require_talking_video()
+        memory.prepare(cls.hidden.dynprompt)
         # ComfyUI starts all nodes that are ready before it caches the first one's result, so equal nodes (one
         # in each scene's box) have to share the loading here.
         models = await _shared_models(
@@ -143,13 +147,22 @@ def _load_models(
     lora_strength: float,
     shift: float,
 ) -> tuple[Any, ...]:
+    def read_text_encoder() -> Any:
+        path = folders.model_file("text_encoders", text_encoder)
+        return loading.load_text_encoder(path, folders.embeddings())
+
+    def load_text_encoder() -> TextEncoder:
+        return TextEncoder(
+            read_text_encoder, lambda: memory.prompts_of(text_encoder), memory.keeps_text_encoders
+        )
+
     # Inference mode is per thread, and ComfyUI's own loaders run in it.
     with torch.inference_mode():
+        # Where memory is short the text encoder is freed again before the others are read.
+        early = None if memory.keeps_text_encoders() else load_text_encoder()
         return (
             _load_diffusion_model(diffusion_model, lora, lora_strength, shift),
-            loading.load_text_encoder(
-                folders.model_file("text_encoders", text_encoder), folders.embeddings()
-            ),
+            early or load_text_encoder(),
             loading.load_vae(folders.model_file("vae", vae)),
             loading.load_audio_encoder(folders.model_file("audio_encoders", audio_encoder)),
         )

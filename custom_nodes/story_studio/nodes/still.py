@@ -11,7 +11,7 @@ from comfy_api.latest import io
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from .. import result_store
+from .. import memory, result_store
 from ..files import written_aside
 from ..story.results import Kind
 from .common import CATEGORY, HIDDEN, after_input, missing_take, name_input, result_ui, take_input
@@ -50,7 +50,10 @@ class Still(io.ComfyNode):
         cls, name: str, image: torch.Tensor | None = None, after: Any = None, take: str = ""
     ) -> list[str]:
         """Requests the image unless a take is set or a result with the same key exists."""
-        return [] if take or image is not None or result_store.find(Kind.STILL, cls._key()) else ["image"]
+        if take or image is not None or result_store.find(Kind.STILL, cls._key()):
+            return []
+        memory.make_room(cls.hidden.dynprompt, "still")
+        return ["image"]
 
     @classmethod
     def execute(

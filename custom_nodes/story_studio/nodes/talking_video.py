@@ -8,13 +8,15 @@ from typing import Any
 import torch
 from comfy_api.latest import InputImpl, io
 
-from .. import result_store
+from .. import memory, result_store
 from ..core import fit, server
 from ..core.sampling import make_previewer
 from ..media.clip_writer import ClipWriter
 from ..s2v import audio as s2v_audio
 from ..s2v import motion, sampling, timeline
 from ..s2v.checks import check_inputs
+from ..story.needed import TALKING_VIDEO_MODELS
+from ..story.recipes import is_link
 from .common import (
     CATEGORY,
     HIDDEN,
@@ -28,6 +30,8 @@ from .common import (
 
 PRESETS = {"quality": (40, 4.5), "standard": (20, 4.5), "turbo": (4, 1.0)}
 """Steps and cfg. `quality` is the official setting; `turbo` is for the 4-step LoRA."""
+_EARLIER = ("image", "after")
+"""What is made before the models are needed."""
 UNGUIDED = (
     "cfg 1 is for few-step LoRAs such as lightx2v's. They were not made for S2V: some of their weights do "
     "not fit it, the body moves less, and the negative prompt has no effect."
@@ -49,10 +53,12 @@ class TalkingVideo(io.ComfyNode):
             inputs=[
                 *_model_inputs(),
                 io.Audio.Input("audio", tooltip="The voice recording; the video has the same length."),
-                io.Image.Input("image", tooltip="The person who speaks; of a batch, the first image."),
+                io.Image.Input(
+                    "image", lazy=True, tooltip="The person who speaks; of a batch, the first image."
+                ),
                 *area_inputs(),
                 *_sampling_inputs(),
-                after_input(),
+                after_input(lazy=True),
                 *_optional_inputs(),
             ],
             outputs=[
@@ -60,6 +66,24 @@ class TalkingVideo(io.ComfyNode):
             ],
             hidden=HIDDEN,
         )
+
+    @classmethod
+    def check_lazy_status(cls, **inputs: Any) -> list[str]:
+        """Requests all inputs at once if the models of the whole graph fit into memory, so that they are read
+        while earlier nodes run. If not, requests the models when everything else is there."""
+        graph = cls.hidden.dynprompt
+        linked = graph.get_node(cls.hidden.unique_id)["inputs"]
+        missing = [
+            name
+            for name in (*TALKING_VIDEO_MODELS, *_EARLIER)
+            if is_link(linked.get(name)) and inputs.get(name) is None
+        ]
+        earlier = [name for name in missing if name in _EARLIER]
+        if memory.prepare(graph).keeps_all or not missing:
+            return missing
+        if not earlier:
+            memory.make_room(graph, "clip")
+        return earlier or missing
 
     @classmethod
     def execute(
@@ -128,13 +152,15 @@ class TalkingVideo(io.ComfyNode):
 
 def _model_inputs() -> list[io.Input]:
     return [
-        io.Model.Input("model", tooltip="Wan2.2 S2V, from Wan2.2 S2V Models."),
-        io.Conditioning.Input("positive", tooltip="What happens in the video, from CLIP Text Encode."),
+        io.Model.Input("model", lazy=True, tooltip="Wan2.2 S2V, from Wan2.2 S2V Models."),
         io.Conditioning.Input(
-            "negative", tooltip="What to avoid, from CLIP Text Encode; no effect at cfg 1."
+            "positive", lazy=True, tooltip="What happens in the video, from CLIP Text Encode."
         ),
-        io.Vae.Input("vae", tooltip="The Wan 2.1 VAE, from Wan2.2 S2V Models."),
-        io.AudioEncoder.Input("audio_encoder", tooltip="wav2vec2, from Wan2.2 S2V Models."),
+        io.Conditioning.Input(
+            "negative", lazy=True, tooltip="What to avoid, from CLIP Text Encode; no effect at cfg 1."
+        ),
+        io.Vae.Input("vae", lazy=True, tooltip="The Wan 2.1 VAE, from Wan2.2 S2V Models."),
+        io.AudioEncoder.Input("audio_encoder", lazy=True, tooltip="wav2vec2, from Wan2.2 S2V Models."),
     ]
 
 

@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from .keys import STAND_INS
 from .recipes import Link, Nodes, Profile, Recipe, is_link, load_profile, title_of
 from .schema import Scene, Story
 
 Phase = Literal["still", "clip", "film"]
+_STAND_IN_OF = {stock: ours for ours, stock in STAND_INS.items()}
 
 
 class SceneId(NamedTuple):
@@ -122,7 +124,8 @@ class Graph:
             if value is not None:
                 inputs |= value if isinstance(value, dict) else {_value_input(node["inputs"]): value}
             title = (title_of(node) or node["class_type"]).lstrip("$")
-            placed[node_id] = self.add(owner, title, node["class_type"], **inputs)
+            cls: str = node["class_type"]
+            placed[node_id] = self.add(owner, title, _STAND_IN_OF.get(cls, cls), **inputs)
         return Link(placed[recipe.result.node].node, recipe.result.output)
 
 

@@ -24,6 +24,8 @@ PRIMITIVES = frozenset(
     ("PrimitiveBoolean", "PrimitiveFloat", "PrimitiveInt", "PrimitiveString", "PrimitiveStringMultiline")
 )
 """Stock nodes whose output is their only widget, `value`."""
+STAND_INS = {"StoryStudio_TextEncoder": "CLIPLoader"}
+"""Our nodes that load what a stock node loads; keys name the stock one, whichever made the result."""
 UNDECLARED = object()
 """Stands for the default of an input that the node's class does not declare."""
 Node = dict[str, Any]
@@ -76,17 +78,17 @@ class Keys:
             node = self._get_node(node_id)
             inputs = node["inputs"]
             if passed := PASSING.get(node["class_type"]):
-                take = self._constant(inputs.get("take"))
+                take = constant(self._get_node, inputs.get("take"))
                 self._known[node_id] = take or self._of_value(inputs.get(passed))
             else:
                 self._known[node_id] = self._of_node(node)
         return self._known[node_id]
 
     def _of_node(self, node: Node) -> str:
-        cls = node["class_type"]
+        cls = class_of(node)
         parts = []
         for name, written in sorted(node["inputs"].items()):
-            value = written if self._as_written else self._constant(written)
+            value = written if self._as_written else constant(self._get_node, written)
             if name == ORDER:
                 continue
             if not is_link(value):
@@ -119,17 +121,24 @@ class Keys:
             return hash_parts("constant", json.dumps(int(value) if whole else value, sort_keys=True))
         return hash_parts("output", str(value[1]), self.of(value[0]))
 
-    def _constant(self, value: Any) -> Any:
-        """The constant behind a link to a primitive node; any other value is returned unchanged."""
-        passed: set[str] = set()
-        end = value
-        while is_link(end):
-            node = self._get_node(end[0])
-            if end[0] in passed or node["class_type"] not in PRIMITIVES or "value" not in node["inputs"]:
-                return value
-            passed.add(end[0])
-            end = node["inputs"]["value"]
-        return end
+
+def class_of(node: Node) -> str:
+    """The class that a node counts as: its own, or the stock one that it stands in for."""
+    cls: str = node["class_type"]
+    return STAND_INS.get(cls, cls)
+
+
+def constant(get_node: Callable[[str], Node], value: Any) -> Any:
+    """The constant behind a link to a primitive node; any other value is returned unchanged."""
+    passed: set[str] = set()
+    end = value
+    while is_link(end):
+        node = get_node(end[0])
+        if end[0] in passed or node["class_type"] not in PRIMITIVES or "value" not in node["inputs"]:
+            return value
+        passed.add(end[0])
+        end = node["inputs"]["value"]
+    return end
 
 
 def hash_parts(*parts: str | bytes) -> str:

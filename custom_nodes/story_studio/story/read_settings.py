@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from . import graph
-from .keys import PRIMITIVES
+from .keys import PRIMITIVES, class_of
 from .recipes import Nodes, Profile, Recipe, load_profile, profile_names
 from .scenes import Workflow
 from .schema import FilmSettings, ImageSettings, Story, VideoSettings
@@ -126,13 +126,14 @@ def _traits(workflow: Workflow) -> tuple[set[str], set[tuple[str, str, float]]]:
     for node in workflow.nodes.values():
         if node["class_type"] in PRIMITIVES:
             continue
-        names.add(node["class_type"])
+        cls = class_of(node)
+        names.add(cls)
         for name, value in node["inputs"].items():
             constant = workflow.constant(value)
             if isinstance(constant, str):
                 names.add(constant)
             elif constant is not None:
-                numbers.add((node["class_type"], name, constant))
+                numbers.add((cls, name, constant))
     return names, numbers
 
 

@@ -1,0 +1,91 @@
+"""The memory plan of the prompt that ComfyUI runs, and carrying it out: see `story/memory.py`.
+
+A Still and a Talking Video ask for the plan before they request their inputs, so it exists before any model
+is read, wherever the graph was queued.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from . import ram, result_store
+from .core import device, folders, output_cache
+from .story.memory import CAREFUL, MemoryPlan, ModelUse, Phase, plan_memory
+from .story.model_files import TEXT_ENCODERS
+from .story.needed import Needed, needed_nodes
+from .story.results import Kind
+from .weights import memory_of
+
+
+class _Prepared(NamedTuple):
+    """What is known of one prompt."""
+
+    graph: weakref.ref[result_store.Graph]
+    plan: MemoryPlan
+    needed: Needed
+    prompts: dict[str, list[str]]
+
+
+_prepared: _Prepared | None = None
+"""ComfyUI runs one prompt at a time."""
+
+
+def prepare(graph: result_store.Graph) -> MemoryPlan:
+    """The memory plan of a prompt, made when it is first asked for."""
+    return _of(graph).plan
+
+
+def current() -> MemoryPlan | None:
+    """The plan of the prompt that runs or ran last; None if it has none, or not yet."""
+    return _prepared.plan if _prepared and _prepared.graph() else None
+
+
+def make_room(graph: result_store.Graph, phase: Phase) -> None:
+    """Frees the models that a phase does not need, if the plan says so. Call it before their inputs load."""
+    prepared = _of(graph)
+    if not prepared.plan.keeps_all:
+        output_cache.release_models(prepared.needed.nodes[phase])
+
+
+def prompts_of(text_encoder: str) -> list[str]:
+    """The prompts that the running prompt needs from a text encoder, by the name of its file."""
+    return _prepared.prompts.get(text_encoder, []) if current() and _prepared else []
+
+
+def keeps_text_encoders() -> bool:
+    """Whether text encoders keep their weights once the prompts are encoded."""
+    plan = current()
+    return plan is None or plan.keeps_text_encoders
+
+
+def _of(graph: result_store.Graph) -> _Prepared:
+    global _prepared
+    if _prepared is None or _prepared.graph() is not graph:
+        needed = needed_nodes(graph.all_node_ids(), graph.get_node, lambda node: _is_finished(graph, node))
+        # What models hold can be freed, so it counts as free.
+        free = ram.read_ram().free + ram.held()
+        plan = plan_memory(_uses(graph, needed), free, careful=CAREFUL in os.environ)
+        _prepared = _Prepared(weakref.ref(graph), plan, needed, needed.prompts(graph.get_node))
+        if plan.needs.all:
+            logging.info("Story Studio %s.", plan)
+    return _prepared
+
+
+def _is_finished(graph: result_store.Graph, node_id: str) -> bool:
+    kind = next(kind for kind in Kind if kind.node == graph.get_node(node_id)["class_type"])
+    return result_store.find(kind, result_store.key_of(graph, node_id)) is not None
+
+
+def _uses(graph: result_store.Graph, needed: Needed) -> Iterator[ModelUse]:
+    if device.reads_weights_as_needed():
+        return
+    on_cpu, flags = device.computes_on_cpu(), device.flags()
+    for phase, folder, file in needed.files(graph.get_node):
+        if path := folders.find_model(folder, file):
+            size = memory_of(Path(path), folder, on_cpu, flags)
+            yield ModelUse(phase, file, size, folder == TEXT_ENCODERS)
