@@ -113,6 +113,23 @@ def test_no_layer_decodes_more_context_than_it_needs(vae: Any, monkeypatch: pyte
             assert not torch.equal(continued(fewer), expected), depth
 
 
+def test_the_layers_get_channels_side_by_side_and_the_decoder_is_not_changed(vae: Any) -> None:
+    decoder, layouts = vae.first_stage_model.decoder, []
+
+    def record(_: Any, args: tuple[Any, ...]) -> None:
+        layouts.append(args[0].is_contiguous(memory_format=torch.channels_last_3d))
+
+    before = vae.decode(noise(5, 4, 4))
+    modules = list(decoder.modules())
+    hooks = [layer.register_forward_pre_hook(record) for layer in [*decoder.middle, *decoder.upsamples]]
+    list(wan_vae.StreamedDecoder(vae).decode(noise(3, 4, 4), noise(4, 4, 4)))
+    for hook in hooks:
+        hook.remove()
+    assert layouts and all(layouts)
+    assert list(decoder.modules()) == modules
+    assert torch.equal(vae.decode(noise(5, 4, 4)), before)
+
+
 def test_the_decoder_moves_off_its_device_and_back(vae: Any) -> None:
     decoder = wan_vae.StreamedDecoder(vae)
     first = torch.cat(list(decoder.decode(latents(1), latents(4, seed=1))))
