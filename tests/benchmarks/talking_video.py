@@ -50,7 +50,8 @@ NOTES = [
     "writes x264 at crf 23. The node decodes each chunk, and writes BT.709 at crf 16 while the next one "
     "is sampled.",
     "Continuity `reencode` (and `node`, if it has no such input) is the official one: it decodes each "
-    "chunk behind its motion, 39 latents for 20, and encodes 73 frames again. `latent` does neither.",
+    "chunk behind its motion, 19 latents of context for 20, and encodes 73 frames again. `latent` does "
+    "neither.",
     "With tiny weights and {steps} steps the VAE weighs far more against sampling, which both sides share, "
     "than with the real ones.",
     "|v-a|, |v-r|: between the ends of video and audio, video and recording, in ms; a frame is 62.5.",

@@ -32,7 +32,12 @@ SIDE = 4
 
 
 def latents(count: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn([1, 16, count, SIDE, SIDE], generator=torch.Generator().manual_seed(seed))
+    return noise(count, SIDE, SIDE, seed)
+
+
+def noise(count: int, height: int, width: int, seed: int = 0) -> torch.Tensor:
+    """Noise as latents."""
+    return torch.randn([1, 16, count, height, width], generator=torch.Generator().manual_seed(seed))
 
 
 class Shortened(InputImpl.VideoFromFile):
@@ -76,6 +81,53 @@ def test_the_decoder_continues_from_its_state(vae: Any, count: int) -> None:
     assert (without_context - whole).abs().max() > 1e-2, (
         "Decoder3d.forward does not depend on earlier latents."
     )
+
+
+@pytest.mark.parametrize("size", [(2, 2), (4, 4), (6, 2)])
+@pytest.mark.parametrize("count", [1, 5, 19])
+def test_context_leaves_the_state_of_a_whole_decode(vae: Any, count: int, size: tuple[int, int]) -> None:
+    """To the bit, because each layer that runs gets tensors of the same shapes."""
+    context, rest = noise(count, *size), noise(4, *size)
+    shortened, whole = wan_vae.StreamedDecoder(vae), wan_vae.StreamedDecoder(vae)
+    list(shortened.decode(context, nothing := rest[:, :, :0]))
+    list(whole.decode(nothing, context))
+    continued = [torch.cat(list(decoder.decode(nothing, rest))) for decoder in (shortened, whole)]
+    assert torch.equal(*continued), (
+        "Decoder3d.upsamples does not depend on earlier latents as its kernels say."
+    )
+
+
+def test_no_layer_decodes_more_context_than_it_needs(vae: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    context, rest = noise(19, 2, 2), noise(4, 2, 2)
+
+    def continued(needed: list[int]) -> torch.Tensor:
+        monkeypatch.setattr(wan_vae, "context_of_layers", lambda _: needed)
+        return torch.cat(list(wan_vae.StreamedDecoder(vae).decode(context, rest)))
+
+    needed = wan_vae.context_of_layers(vae.first_stage_model.decoder)
+    expected = continued(needed)
+    for depth, count in enumerate(needed):
+        if count < 19:
+            # Two fewer, because newer decoders take two at a time.
+            fewer = [*needed[:depth], *(min(other, count - 2) for other in needed[depth:])]
+            assert not torch.equal(continued(fewer), expected), depth
+
+
+def test_the_layers_get_channels_side_by_side_and_the_decoder_is_not_changed(vae: Any) -> None:
+    decoder, layouts = vae.first_stage_model.decoder, []
+
+    def record(_: Any, args: tuple[Any, ...]) -> None:
+        layouts.append(args[0].is_contiguous(memory_format=torch.channels_last_3d))
+
+    before = vae.decode(noise(5, 4, 4))
+    modules = list(decoder.modules())
+    hooks = [layer.register_forward_pre_hook(record) for layer in [*decoder.middle, *decoder.upsamples]]
+    list(wan_vae.StreamedDecoder(vae).decode(noise(3, 4, 4), noise(4, 4, 4)))
+    for hook in hooks:
+        hook.remove()
+    assert layouts and all(layouts)
+    assert list(decoder.modules()) == modules
+    assert torch.equal(vae.decode(noise(5, 4, 4)), before)
 
 
 def test_the_decoder_moves_off_its_device_and_back(vae: Any) -> None:

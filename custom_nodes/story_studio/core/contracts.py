@@ -46,6 +46,10 @@ CONTRACTS = (
                 "WanVAE.conv2",
                 "WanVAE.decoder",
                 "Decoder3d.forward(feat_cache, feat_idx)",
+                "Decoder3d.middle",
+                "Decoder3d.upsamples",
+                "Decoder3d.head",
+                "Resample.mode",
             ),
             "comfy/sd.py": (
                 "VAE.decode",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -37,6 +38,9 @@ class StreamedDecoder:
     call needs. Until ComfyUI 0.17 it could be called with one latent at a time. Since 0.18 a convolution
     stores only latents of the last call but looks two back, so the first call takes one latent and the others
     two; a call with a single latent ends the video. Such decoders return a list of tensors.
+
+    Latents that are only context serve to fill that list. The deeper a layer, the fewer of the last latents
+    affect what it stores, so for earlier ones the decoder is not run to its end.
     """
 
     def __init__(self, vae: Any) -> None:
@@ -75,41 +79,100 @@ class StreamedDecoder:
             force_full_load=vae.disable_offload,
         )
         self._move(vae.device)
-        for _ in self._calls(context):
+        for _ in self._calls(context, is_context=True):
             pass
         for frames in self._calls(latents):
             yield vae.process_output(frames.to(vae.output_device).float())[0].movedim(0, -1)
 
-    def _calls(self, latents: torch.Tensor) -> Iterator[torch.Tensor]:
-        """The frames from each call of the decoder, [1, 3, frames, 8 * h, 8 * w]."""
+    def _calls(self, latents: torch.Tensor, is_context: bool = False) -> Iterator[torch.Tensor]:
+        """What each call of the decoder returns: [1, 3, frames, 8 * h, 8 * w], or less for context."""
         index = 0
         while index < latents.shape[2]:
             comfy.model_management.throw_exception_if_processing_interrupted()
             part = latents[:, :, index : index + (1 if self._is_first else self._at_a_time)]
-            expected = 1 if self._is_first else 4 * part.shape[2]
-            frames = self._decode(part)
-            if frames.shape[2] != expected:
-                raise DecoderChanged(
-                    f"the VAE's decoder returned {frames.shape[2]} frames for {part.shape[2]} latents"
-                )
             index += part.shape[2]
+            # The first latent goes through all layers, because they treat it differently from all others.
+            shortened = is_context and not self._is_first
+            result = self._decode(part, latents.shape[2] - index if shortened else None)
+            expected = 1 if self._is_first else 4 * part.shape[2]
+            if result.shape[2] != expected and not shortened:
+                raise DecoderChanged(
+                    f"the VAE's decoder returned {result.shape[2]} frames for {part.shape[2]} latents"
+                )
             self._is_first = False
-            yield frames
+            yield result
 
-    def _decode(self, latents: torch.Tensor) -> torch.Tensor:
+    def _decode(self, latents: torch.Tensor, later_context: int | None) -> torch.Tensor:
+        """Calls the decoder; `later_context` is None for latents whose frames are wanted."""
         network, vae = self._vae.first_stage_model, self._vae
         try:
             mixed = network.conv2(latents.to(vae.device, vae.vae_dtype))
-            frames = network.decoder(mixed, feat_cache=self._state, feat_idx=[0])
-            if isinstance(frames, list):
+            depth = len(network.decoder.upsamples) + 1
+            if later_context is not None:
+                depth = sum(later_context < needed for needed in context_of_layers(network.decoder))
+            decoder = _up_to(network.decoder, depth)
+            result = decoder(mixed, feat_cache=self._state, feat_idx=[0])
+            if isinstance(result, list):
                 self._at_a_time = 2
-                frames = torch.cat(frames, dim=2)
-            frames.shape[2]
+                result = torch.cat(result, dim=2)
+            result.shape[2]
         except (AttributeError, IndexError, TypeError) as error:
             raise DecoderChanged(f"the VAE's decoder cannot be called as before ({error})") from error
-        return frames
+        return result
 
     def _move(self, device: torch.device) -> None:
         self._state = [
             entry.to(device) if isinstance(entry, torch.Tensor) else entry for entry in self._state
         ]
+
+
+def _up_to(decoder: Any, depth: int) -> Any:
+    """The first layers of the decoder, `depth` of its `upsamples` and `head`, in a faster memory layout.
+
+    They are the decoder's own layers, and use the same entries of the list of what they store.
+    """
+    from comfy.ldm.wan.vae import Decoder3d
+
+    # Another pack may have wrapped it, for instance in torch.compile.
+    if not isinstance(decoder, Decoder3d):
+        return decoder
+    layers = {"middle": decoder.middle, "upsamples": decoder.upsamples[:depth]}
+    part = copy.copy(decoder)
+    part._modules = {**decoder._modules, **{name: _laid_out(layers[name]) for name in layers}}
+    if depth <= len(decoder.upsamples):
+        part._modules["head"] = torch.nn.Sequential()
+    return part
+
+
+def _laid_out(layers: Any) -> torch.nn.Sequential:
+    return torch.nn.Sequential(*(step for layer in layers for step in (_ChannelsLast(), layer)))
+
+
+class _ChannelsLast(torch.nn.Module):
+    """Places the channels of each pixel side by side in memory, where convolutions and norms are faster.
+
+    Most layers keep that layout, but attention and upsampling do not.
+    """
+
+    def forward(self, frames: torch.Tensor, *_state: Any) -> torch.Tensor:
+        if frames.device.type not in ("cpu", "cuda"):
+            return frames
+        return frames.contiguous(memory_format=torch.channels_last_3d)
+
+
+def context_of_layers(decoder: Any) -> list[int]:
+    """How many of the last latents affect what a layer or a deeper one stores, for `upsamples` and `head`.
+
+    A causal convolution depends on, and stores, one frame of its input less than its kernel is long.
+    """
+    layers = [*decoder.upsamples, decoder.head]
+    doubles = [getattr(layer, "mode", None) == "upsample3d" for layer in layers]
+    frames, frames_per_latent = 0, 2 ** sum(doubles)
+    needed = []
+    for layer, is_doubled in zip(reversed(layers), reversed(doubles), strict=True):
+        if is_doubled:
+            frames, frames_per_latent = -(-frames // 2), frames_per_latent // 2
+        kernels = [conv.kernel_size[0] for conv in layer.modules() if isinstance(conv, torch.nn.Conv3d)]
+        frames += sum(kernels) - len(kernels)
+        needed.append(-(-frames // frames_per_latent))
+    return needed[::-1]

@@ -128,11 +128,10 @@ class ClipWriter:
 
 def _as_bytes(frames: np.ndarray | torch.Tensor) -> np.ndarray:
     if not isinstance(frames, np.ndarray):
-        frames = frames.detach()
-        if frames.is_floating_point():
-            frames = (frames.float() * 255).round_().clamp_(0, 255).byte()
-        return frames.cpu().contiguous().numpy()
+        frames = frames.detach().cpu()
+        frames = (frames.float() if frames.is_floating_point() else frames).numpy()
     if frames.dtype != np.uint8:
+        # In numpy, because PyTorch's threads would compete with those that render the next frames.
         frames = (frames.clip(0, 1) * 255).round().astype(np.uint8)
     return np.ascontiguousarray(frames)
 

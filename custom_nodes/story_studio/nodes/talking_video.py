@@ -203,9 +203,9 @@ def _optional_inputs() -> list[io.Input]:
                 options=["reencode", "latent"],
                 default="reencode",
                 tooltip="How a chunk continues the previous one. reencode: from its last 73 frames, as in "
-                "the official code; for each chunk of 80 frames the VAE decodes 39 latents and encodes 73 "
-                "frames. latent: from its last 19 latents; the VAE decodes 20 and encodes nothing, and the "
-                "decoded frames have no seam, but errors in the latents accumulate.",
+                "the official code; the VAE encodes them again, which nearly doubles its work. latent: from "
+                "its last 19 latents; the VAE encodes nothing, and the decoded frames have no seam, but "
+                "errors in the latents accumulate.",
                 optional=True,
             )
         ),
