@@ -197,6 +197,9 @@ class Bench:
         began = time.monotonic()
         try:
             measure(seconds)
+        except subprocess.TimeoutExpired:
+            self._leave_out(what, f"it took longer than {seconds:.0f} s")
+            return False
         # Whatever is wrong with one part, the others' figures are wanted.
         except Exception as error:
             self._leave_out(what, f"{type(error).__name__}: {error}".partition("\n")[0])
