@@ -113,6 +113,22 @@ def test_no_layer_decodes_more_context_than_it_needs(vae: Any, monkeypatch: pyte
             assert not torch.equal(continued(fewer), expected), depth
 
 
+def test_the_encoder_gets_channels_side_by_side_and_keeps_no_hook(vae: Any) -> None:
+    frames = torch.rand([9, 32, 48, 3], generator=torch.Generator().manual_seed(1))
+    layouts = []
+
+    def record(_: Any, args: tuple[Any, ...]) -> None:
+        layouts.append(args[0].stride()[0] == args[0].numel() and args[0].stride()[1] == 1)
+
+    encoder = vae.first_stage_model.encoder
+    hook = encoder.conv1.register_forward_pre_hook(record)
+    encoded = wan_vae.encode(vae, frames)
+    hook.remove()
+    assert len(layouts) > 1 and all(layouts)
+    assert not encoder._forward_pre_hooks
+    assert_same(encoded, vae.encode(frames), torch.float32, dim=2)
+
+
 def test_the_layers_get_channels_side_by_side_and_the_decoder_is_not_changed(vae: Any) -> None:
     decoder, layouts = vae.first_stage_model.decoder, []
 

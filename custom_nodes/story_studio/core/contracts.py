@@ -45,6 +45,7 @@ CONTRACTS = (
             "comfy/ldm/wan/vae.py": (
                 "WanVAE.conv2",
                 "WanVAE.decoder",
+                "WanVAE.encoder",
                 "Decoder3d.forward(feat_cache, feat_idx)",
                 "Decoder3d.middle",
                 "Decoder3d.upsamples",

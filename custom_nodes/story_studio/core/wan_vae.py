@@ -31,6 +31,22 @@ def require_video_vae(vae: Any) -> None:
         )
 
 
+def encode(vae: Any, frames: torch.Tensor) -> torch.Tensor:
+    """ComfyUI's own encode of frames, float [N, height, width, 3], with a faster memory layout."""
+
+    def lay_out(_encoder: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        # Always a copy: ComfyUI's frames have that layout but for the stride of the batch of one, which
+        # PyTorch's convolutions take for another layout.
+        frames = args[0].clone(memory_format=torch.contiguous_format)
+        return _channels_last(frames), *args[1:]
+
+    hook = vae.first_stage_model.encoder.register_forward_pre_hook(lay_out)
+    try:
+        return vae.encode(frames)
+    finally:
+        hook.remove()
+
+
 class StreamedDecoder:
     """Decodes a video of any length in the memory of one or two latents, as if in a single call.
 
@@ -149,15 +165,18 @@ def _laid_out(layers: Any) -> torch.nn.Sequential:
 
 
 class _ChannelsLast(torch.nn.Module):
-    """Places the channels of each pixel side by side in memory, where convolutions and norms are faster.
-
-    Most layers keep that layout, but attention and upsampling do not.
-    """
+    """Repeats `_channels_last` before each layer, because attention and upsampling do not keep the layout."""
 
     def forward(self, frames: torch.Tensor, *_state: Any) -> torch.Tensor:
-        if frames.device.type not in ("cpu", "cuda"):
-            return frames
-        return frames.contiguous(memory_format=torch.channels_last_3d)
+        return _channels_last(frames)
+
+
+def _channels_last(frames: torch.Tensor) -> torch.Tensor:
+    """Places the channels of each pixel side by side in memory, where convolutions and norms are faster."""
+    # Other devices may lack it.
+    if frames.device.type not in ("cpu", "cuda"):
+        return frames
+    return frames.contiguous(memory_format=torch.channels_last_3d)
 
 
 def context_of_layers(decoder: Any) -> list[int]:

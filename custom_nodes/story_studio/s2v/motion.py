@@ -70,7 +70,7 @@ class Continuity(ABC):
         """
         grey = [torch.full_like(image, 0.5)] * (timeline.MOTION_FRAMES - _START_IMAGE_FRAMES)
         frames = torch.cat(grey + [image] * _START_IMAGE_FRAMES)
-        self._motion = self._context = self._context_to_stream = self._vae.encode(frames)
+        self._motion = self._context = self._context_to_stream = wan_vae.encode(self._vae, frames)
 
     @abstractmethod
     def motion(self) -> torch.Tensor | None:
@@ -147,7 +147,7 @@ class Reencode(Continuity):
             self._stream.reset()
             frames = torch.stack(tuple(self._last_frames))
             self._last_frames.clear()
-            self._motion = self._context = self._context_to_stream = self._vae.encode(frames)
+            self._motion = self._context = self._context_to_stream = wan_vae.encode(self._vae, frames)
         return self._motion
 
 
