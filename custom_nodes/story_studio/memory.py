@@ -18,7 +18,6 @@ from .core import device, folders, output_cache
 from .story.memory import CAREFUL, MemoryPlan, ModelUse, Phase, plan_memory
 from .story.model_files import TEXT_ENCODERS
 from .story.needed import Needed, needed_nodes
-from .story.results import Kind
 from .weights import memory_of
 
 
@@ -66,7 +65,8 @@ def keeps_text_encoders() -> bool:
 def _of(graph: result_store.Graph) -> _Prepared:
     global _prepared
     if _prepared is None or _prepared.graph() is not graph:
-        needed = needed_nodes(graph.all_node_ids(), graph.get_node, lambda node: _is_finished(graph, node))
+        finished = result_store.finished(graph)
+        needed = needed_nodes(graph.all_node_ids(), graph.get_node, finished)
         # What models hold can be freed, so it counts as free.
         free = ram.read_ram().free + ram.held()
         plan = plan_memory(_uses(graph, needed), free, careful=CAREFUL in os.environ)
@@ -74,11 +74,6 @@ def _of(graph: result_store.Graph) -> _Prepared:
         if plan.needs.all:
             logging.info("Story Studio %s.", plan)
     return _prepared
-
-
-def _is_finished(graph: result_store.Graph, node_id: str) -> bool:
-    kind = next(kind for kind in Kind if kind.node == graph.get_node(node_id)["class_type"])
-    return result_store.find(kind, result_store.key_of(graph, node_id)) is not None
 
 
 def _uses(graph: result_store.Graph, needed: Needed) -> Iterator[ModelUse]:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import re
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 from .core import execution, folders, server
 from .story.keys import ORDER, PASSING, UNDECLARED, Keys
 from .story.recipes import is_link
-from .story.results import KEY, STORE, Kind
+from .story.results import KEY, STORE, Kind, key_in
 
 _DRAFT_NODES = {"StoryStudio_TitleCard", "StoryStudio_Animatic"}
 
@@ -48,6 +49,23 @@ def find(kind: Kind, key: str) -> Path | None:
     if not re.fullmatch(KEY, key):
         return None
     return min(_folder(kind).glob(f"*.{key}{kind.suffix}"), default=None)
+
+
+def finished(graph: Graph) -> set[str]:
+    """The Stills and Clips whose results exist, with one look at the folders, however many there are."""
+    existing = {
+        kind.node: {key_in(path.name) for path in _folder(kind).glob(f"[!.]*{kind.suffix}")}
+        for kind in (Kind.STILL, Kind.CLIP)
+    }
+    formulas = [Keys(graph.get_node, _default_of, _fingerprint, as_written) for as_written in (False, True)]
+    found = set()
+    for node_id in graph.all_node_ids():
+        if keys := existing.get(graph.get_node(node_id)["class_type"]):
+            # A branch that ComfyUI has refused, for instance for a missing node, has no key and does not run.
+            with suppress(Exception):
+                if any(formula.of(node_id) in keys for formula in formulas):
+                    found.add(node_id)
+    return found
 
 
 def place(kind: Kind, name: str, key: str) -> Path:

@@ -53,7 +53,9 @@ def model_uses(
     places = {node: (scene.story, "still", scene.scene) for scene, node in graph.stills.items()}
     places |= {node: (scene.story, "clip", scene.scene) for scene, node in graph.clips.items()}
     get_node = graph.nodes.__getitem__
-    needed = needed_nodes(graph.nodes, get_node, lambda node: places[node] in finished)
+    needed = needed_nodes(
+        graph.nodes, get_node, {node for node, place in places.items() if place in finished}
+    )
     for phase, folder, file in needed.files(get_node):
         if path := locate(models, ModelFile(file, folder, None, None)):
             yield ModelUse(phase, file, memory_of(path, folder, on_cpu, flags), folder == TEXT_ENCODERS)

@@ -37,7 +37,7 @@ def needed_in(graph: Graph, stills: Collection[str] = (), clips: Collection[str]
     """What has to run if these scenes have their stills and clips."""
     finished = {node for scene, node in graph.stills.items() if scene.scene in stills}
     finished |= {node for scene, node in graph.clips.items() if scene.scene in clips}
-    return needed_nodes(graph.nodes, graph.nodes.__getitem__, finished.__contains__)
+    return needed_nodes(graph.nodes, graph.nodes.__getitem__, finished)
 
 
 def files_of(graph: Graph, needed: Needed) -> set[tuple[str, str, str]]:
@@ -103,7 +103,7 @@ def test_a_story_of_many_scenes_is_searched_once() -> None:
         asked.append(node_id)
         return graph.nodes[node_id]
 
-    needed_nodes(graph.nodes, get_node, lambda _: False)
+    needed_nodes(graph.nodes, get_node, ())
     assert len(asked) < 6 * len(graph.nodes)
 
 
@@ -118,5 +118,20 @@ def test_an_image_without_a_still_belongs_to_the_phase_before_the_clips() -> Non
     nodes = {node_id: node for node_id, node in nodes.items() if "ContactSheet" not in node["class_type"]}
     for node in nodes.values():
         node["inputs"].pop("after", None)
-    needed = needed_nodes(nodes, nodes.__getitem__, lambda _: False)
+    needed = needed_nodes(nodes, nodes.__getitem__, ())
     assert set(needed.files(nodes.__getitem__)) == STILLS | CLIPS
+
+
+def test_a_branch_with_a_missing_node_is_left_out() -> None:
+    """ComfyUI runs the other branches of such a workflow."""
+    graph = graph_of()
+    nodes = {node_id: node for node_id, node in graph.nodes.items() if "Loader" not in node["class_type"]}
+    needed = needed_nodes(nodes, nodes.__getitem__, ())
+    assert set(needed.files(nodes.__getitem__)) == CLIPS | {
+        ("still", "text_encoders", "qwen_3_4b.safetensors")
+    }
+    del nodes[
+        next(node_id for node_id, node in nodes.items() if node["class_type"] == "StoryStudio_TextEncoder")
+    ]
+    prompts = needed_nodes(nodes, nodes.__getitem__, ()).prompts(nodes.__getitem__)
+    assert prompts.keys() == {"umt5_xxl_fp8_e4m3fn_scaled.safetensors"}

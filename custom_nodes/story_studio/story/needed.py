@@ -1,6 +1,6 @@
 """What of an API workflow ComfyUI has to run: what finished stills and clips are made from is left out.
 
-Pure functions over plain data: whether a result exists is asked of the caller.
+Pure functions over plain data: the caller says which results exist.
 """
 
 from __future__ import annotations
@@ -48,11 +48,13 @@ class Needed:
         A text that is computed is left out: it is encoded when it is known.
         """
         found: dict[str, dict[str, None]] = {}
-        for node_id in sorted(self.nodes["still"] | self.nodes["clip"], key=_by_number):
+        needed = self.nodes["still"] | self.nodes["clip"]
+        for node_id in sorted(needed, key=_by_number):
             inputs = get_node(node_id)["inputs"]
-            if get_node(node_id)["class_type"] != _ENCODE or not is_link(inputs.get("clip")):
+            link = inputs.get("clip")
+            if get_node(node_id)["class_type"] != _ENCODE or not is_link(link) or link[0] not in needed:
                 continue
-            encoder = get_node(inputs["clip"][0])
+            encoder = get_node(link[0])
             file = encoder["inputs"].get(TEXT_ENCODERS.get(encoder["class_type"], ""))
             text = constant(get_node, inputs.get("text"))
             if isinstance(file, str) and isinstance(text, str):
@@ -61,14 +63,14 @@ class Needed:
 
 
 def needed_nodes(
-    node_ids: Collection[str], get_node: Callable[[str], Node], is_finished: Callable[[str], bool]
+    node_ids: Collection[str], get_node: Callable[[str], Node], finished: Collection[str]
 ) -> Needed:
     """The nodes that have to run.
 
     Args:
         node_ids: all nodes of the workflow.
         get_node: a node by its id.
-        is_finished: whether the result of a Still or Clip exists, by its node id.
+        finished: the Stills and Clips whose results exist.
     """
     linked = {value[0] for node_id in node_ids for value in _links(get_node(node_id)).values()}
     # What saves a result runs also if nothing needs it, or only something that is finished.
@@ -87,9 +89,10 @@ def needed_nodes(
             continue
         needed.nodes[phase].add(node_id)
         passed = PASSING.get(cls)
-        skipped = passed if passed and is_finished(node_id) else None
+        skipped = passed if passed and node_id in finished else None
         for name, value in _links(node).items():
-            if name != skipped:
+            # A link to a node that does not exist is in a branch that ComfyUI does not run.
+            if name != skipped and value[0] in node_ids:
                 # What a node only waits for is of any phase; an image comes before the models, Still or not.
                 is_earlier = name == ORDER or (cls == TALKING_VIDEO and name not in TALKING_VIDEO_MODELS)
                 waiting.append((value[0], "still" if is_earlier else phase))
