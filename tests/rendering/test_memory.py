@@ -49,18 +49,28 @@ class Rendered(NamedTuple):
     said: str
 
 
+RenderOn = Callable[[Studio], Rendered]
+
+
 @pytest.fixture
-def rendered(
-    careful: Studio, write_story: WriteStory, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> Rendered:
-    """A story of three scenes."""
-    careful.comfy.free()
-    careful.loads()
-    careful.samples()
-    story = write_story([0.3, 0.4, 0.5], seed=int.from_bytes(os.urandom(4)))
-    assert careful.render(story, tmp_path / "output") == OK
-    said = capfd.readouterr().err
-    return Rendered(story, tmp_path / "output", careful.loads(), careful.samples(), said)
+def render_on(write_story: WriteStory, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> RenderOn:
+    """Renders a story of three scenes on a server that has nothing in memory."""
+
+    def render(studio: Studio) -> Rendered:
+        studio.comfy.free()
+        studio.loads()
+        studio.samples()
+        story = write_story([0.3, 0.4, 0.5], seed=int.from_bytes(os.urandom(4)))
+        assert studio.render(story, tmp_path / "output") == OK
+        return Rendered(story, tmp_path / "output", studio.loads(), studio.samples(), capfd.readouterr().err)
+
+    return render
+
+
+@pytest.fixture
+def rendered(careful: Studio, render_on: RenderOn) -> Rendered:
+    """A story on the careful server."""
+    return render_on(careful)
 
 
 def test_clips_are_read_after_the_last_still_and_each_file_once(rendered: Rendered) -> None:
@@ -125,18 +135,13 @@ def test_prompts_of_the_next_story_are_encoded_together(
 
 
 def test_clips_are_read_while_stills_are_rendered_if_all_models_stay(
-    studio: Studio, write_story: WriteStory, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    studio: Studio, render_on: RenderOn
 ) -> None:
     """All stay, unless other programs have left less than 3 GB."""
-    studio.comfy.free()
-    studio.loads()
-    studio.samples()
-    story = write_story([0.3, 0.4, 0.5], seed=int.from_bytes(os.urandom(4)))
-    assert studio.render(story, tmp_path / "output") == OK
-    loads = studio.loads()
-    assert Counter(load["file"] for load in loads) == dict.fromkeys(STILL_FILES | CLIP_FILES, 1)
-    last_still = max(sample["time"] for sample in studio.samples() if sample["kind"] != "WAN22_S2V")
-    ahead = min(load["time"] for load in loads if load["file"] in CLIP_FILES) < last_still
+    rendered = render_on(studio)
+    assert Counter(load["file"] for load in rendered.loads) == dict.fromkeys(STILL_FILES | CLIP_FILES, 1)
+    last_still = max(sample["time"] for sample in rendered.samples if sample["kind"] != "WAN22_S2V")
+    ahead = min(load["time"] for load in rendered.loads if load["file"] in CLIP_FILES) < last_still
     plan, keeps_all = studio.comfy.memory_plan()
     assert plan
-    assert ahead == keeps_all == ("Memory:" not in capfd.readouterr().err)
+    assert ahead == keeps_all == ("Memory:" not in rendered.said)
