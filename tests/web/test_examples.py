@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +95,12 @@ def test_story(artist: Canvas, studio: Studio, voice: Path, tmp_path: Path) -> N
     assert [chapter[2] for chapter in info.chapters] == ["Keeper", "Sailor", "Morning"]
     assert (info.width, info.height, info.subtitles) == (64, 64, 1)
     assert 3 * 0.4 <= info.video_seconds <= 3 * 7 / 16 + 0.1
-    order = [cls for cls in run["order"] if cls in ("KSampler", "StoryStudio_TalkingVideo")]
-    assert order == 3 * ["KSampler"] + 3 * ["StoryStudio_TalkingVideo"]
+    talking = "StoryStudio_TalkingVideo"
+    order = [cls for cls in run["order"] if cls in ("KSampler", talking)]
+    # A Talking Video is asked first what it needs, so that its models can be read while stills are rendered.
+    working = list(itertools.dropwhile(talking.__eq__, order))
+    assert working[:3] == 3 * ["KSampler"]
+    assert len(working) >= 6 and set(working[3:]) == {talking}
     read = [load["file"] for load in studio.loads()]
     assert len(read) == len(set(read)) == 7, "each model is read once"
     again = artist.press_run()
