@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO
 
 import story_studio
-from story_studio.ram import GB, out_of_memory_kills
+from story_studio.ram import out_of_memory_kills, read_ram
 from story_studio.story.memory import CAREFUL
 
 from ..paths import COMFYUI, SET_UP
@@ -105,8 +105,9 @@ class Server:
             raise ServerError(f"There is no ComfyUI in {COMFYUI}: {SET_UP}.")
         core, machine = read_core(COMFYUI), inspect_machine()
         careful = is_careful(self.workspace)
+        models = self.models or self.workspace / "models"
         keeps_models = not careful and fits_in_memory(
-            self._models_folder(), machine.ram_gb * 2**30 / GB, machine.gpu is None, self.extra_flags
+            models, read_ram().total, machine.gpu is None, self.extra_flags
         )
         chosen = choose_flags(machine, core, self.extra_flags, keeps_models)
         flags = merge_flags(chosen, self.extra_flags, core)
@@ -198,9 +199,6 @@ class Server:
             self._drain.join(5)
         if self._temp:
             shutil.rmtree(self._temp, ignore_errors=True)
-
-    def _models_folder(self) -> Path:
-        return self.models or self.workspace / "models"
 
     def _prepare(self) -> list[str]:
         for folder in ("custom_nodes", "input", "user", "models", "temp"):

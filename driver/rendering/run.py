@@ -151,13 +151,15 @@ class Run:
         self.tracker.executing(node)
         # The nodes of another submission have other numbers.
         if (prompt_id, node) not in self.record.executed:
-            self.record.loads.update(models.read_by(self._graph.nodes[node], self.instance.comfy))
+            files = models.read_by(self._graph.nodes[node], self.instance.comfy)
+            self.record.loads.update(files)
+            # The server makes its plan before it reads the first model.
+            if files and not self.record.memory:
+                self._note_memory()
         self.record.executed.add((prompt_id, node))
-        if not self.record.memory:
-            self._note_memory()
 
     def _note_memory(self) -> None:
-        """Says how models share the memory, once the server knows it, if some have to be freed."""
+        """Says how models share the memory, if some have to be freed."""
         # An older node pack has no such route.
         with contextlib.suppress(ComfyError, KeyError):
             self.record.memory, keeps_all = self.instance.comfy.memory_plan()

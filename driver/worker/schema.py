@@ -216,7 +216,7 @@ class _Rendered(_Answer):
     memory: str = Field(
         default="",
         description="How the models shared the worker's memory: whether all of them stayed, or the stills' "
-        "models were freed before the clips' models were read. Empty if nothing was rendered.",
+        "models were freed before the clips' models were read. Empty if no model was read.",
     )
 
 

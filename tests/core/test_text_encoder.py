@@ -123,6 +123,13 @@ def test_a_changed_encoder_does_not_hand_out_what_was_encoded_before(load: Calla
     assert_equal(encode(clip, TEXTS[1]), encode(stock, TEXTS[1]))
 
 
+def test_a_change_outlasts_the_weights(load: Callable[[], Any]) -> None:
+    stock, clip = load(), TextEncoder(load, lambda: TEXTS, lambda: False)
+    for each in (stock, clip):
+        each.clip_layer(-2)
+    assert_equal(encode(clip, TEXTS[1]), encode(stock, TEXTS[1]))
+
+
 def test_embeddings_among_the_tokens_are_encoded_as_they_are(load: Callable[[], Any]) -> None:
     stock, clip = load(), TextEncoder(load, lambda: TEXTS, lambda: True)
     tokens = stock.tokenize(TEXTS[0])

@@ -119,6 +119,21 @@ def test_the_models_of_one_job_are_gone_before_those_of_the_next_are_read(
     assert [load["alive"] for load in loads if load["file"] in (STILL_MODEL, CLIP_MODEL)] == [[], [], []]
 
 
+def test_a_graph_of_stock_loaders_is_freed_within_one_prompt(careful: Studio, tmp_path: Path) -> None:
+    """As the interface queues it, with Load CLIP."""
+    careful.comfy.free()
+    story = Jobs(careful.comfy, tmp_path).stories(1, 2, seed=5)
+    for node in story.nodes.values():
+        if node["class_type"] == "StoryStudio_TextEncoder":
+            node["class_type"] = "CLIPLoader"
+    careful.loads()
+    finish(careful.comfy, story)
+    loads = careful.loads()
+    assert max(Counter(load["file"] for load in loads).values()) == 1
+    (clip_model,) = (load for load in loads if load["file"] == CLIP_MODEL)
+    assert clip_model["alive"] == []
+
+
 def test_prompts_of_the_next_story_are_encoded_together(
     careful: Studio, write_story: WriteStory, tmp_path: Path
 ) -> None:

@@ -16,17 +16,13 @@ from comfy.model_patcher import ModelPatcher
 from . import memory
 
 
-def release_models(keep: Collection[str]) -> int:
-    """Removes the models that nodes other than `keep` have loaded or patched. Call it within a node.
-
-    Returns:
-        How many outputs were removed; 0 also if the cache is not found.
-    """
+def release_models(keep: Collection[str]) -> None:
+    """Removes the models that nodes other than `keep` have loaded or patched. Call it within a node."""
     cache = _running_cache()
     # Without a cache (--cache-none) there is nothing to remove.
     outputs = getattr(cache, "cache", {})
     if not outputs:
-        return 0
+        return
     kept = {cache.cache_key_set.get_data_key(node_id) for node_id in keep}
     removed = [
         key for key, entry in outputs.items() if key not in kept and any(map(_holds_model, entry.outputs))
@@ -35,7 +31,6 @@ def release_models(keep: Collection[str]) -> int:
         del outputs[key]
     if removed:
         memory.release_unused()
-    return len(removed)
 
 
 def _running_cache() -> Any:

@@ -36,7 +36,7 @@ class TextEncoder(comfy.sd.CLIP):
         self._encoded: dict[str, list[Any]] = {}
         self._texts: list[str] = []
         self._handed_out: set[str] = set()
-        self._read()
+        self.__dict__.update(vars(load()))
         if not keeps_weights():
             self._encode_expected()
 
@@ -109,10 +109,9 @@ class TextEncoder(comfy.sd.CLIP):
 
     def _require_weights(self) -> None:
         if self.is_freed:
-            self._read()
-
-    def _read(self) -> None:
-        self.__dict__.update(vars(self._load()))
+            # All else that the encoder is set to stays.
+            fresh = self._load()
+            self.patcher, self.cond_stage_model = fresh.patcher, fresh.cond_stage_model
 
 
 def _key(tokens: Any) -> str | None:
