@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import ram, result_store
-from .core import device, folders, output_cache
+from .core import device, execution, folders, output_cache
 from .story.memory import CAREFUL, MemoryPlan, ModelUse, Phase, plan_memory
 from .story.model_files import TEXT_ENCODERS
 from .story.needed import Needed, needed_nodes
@@ -24,6 +24,7 @@ from .weights import memory_of
 class _Prepared(NamedTuple):
     """What is known of one prompt."""
 
+    prompt_id: str
     graph: weakref.ref[result_store.Graph]
     plan: MemoryPlan
     needed: Needed
@@ -39,9 +40,9 @@ def prepare(graph: result_store.Graph) -> MemoryPlan:
     return _of(graph).plan
 
 
-def current() -> MemoryPlan | None:
-    """The plan of the prompt that runs or ran last; None if it has none, or not yet."""
-    return _prepared.plan if _prepared and _prepared.graph() else None
+def latest() -> tuple[str, MemoryPlan] | None:
+    """The latest plan, and before it the id of its prompt, which may have ended."""
+    return (_prepared.prompt_id, _prepared.plan) if _prepared else None
 
 
 def make_room(graph: result_store.Graph, phase: Phase) -> None:
@@ -53,13 +54,19 @@ def make_room(graph: result_store.Graph, phase: Phase) -> None:
 
 def prompts_of(text_encoder: str) -> list[str]:
     """The prompts that the running prompt needs from a text encoder, by the name of its file."""
-    return _prepared.prompts.get(text_encoder, []) if current() and _prepared else []
+    running = _running()
+    return running.prompts.get(text_encoder, []) if running else []
 
 
 def keeps_text_encoders() -> bool:
     """Whether text encoders keep their weights once the prompts are encoded."""
-    plan = current()
-    return plan is None or plan.keeps_text_encoders
+    running = _running()
+    return running is None or running.plan.keeps_text_encoders
+
+
+def _running() -> _Prepared | None:
+    """The prompt that runs; None if it has no plan, or not yet."""
+    return _prepared if _prepared and _prepared.graph() else None
 
 
 def _of(graph: result_store.Graph) -> _Prepared:
@@ -70,7 +77,9 @@ def _of(graph: result_store.Graph) -> _Prepared:
         # What models hold can be freed, so it counts as free.
         free = ram.read_ram().free + ram.held()
         plan = plan_memory(_uses(graph, needed), free, careful=CAREFUL in os.environ)
-        _prepared = _Prepared(weakref.ref(graph), plan, needed, needed.prompts(graph.get_node))
+        _prepared = _Prepared(
+            execution.prompt_id(), weakref.ref(graph), plan, needed, needed.prompts(graph.get_node)
+        )
         if plan.needs.all:
             logging.info("Story Studio %s.", plan)
     return _prepared

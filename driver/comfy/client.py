@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 import requests
@@ -58,6 +58,14 @@ class Rejected(ComfyError):
         super().__init__(f"ComfyUI rejects the graph: {'; '.join(reasons)}"[:SHOWN_CHARACTERS])
 
 
+class MemoryPlan(NamedTuple):
+    """How models share the memory: in a sentence, empty if the prompt reads none; and whether all stay."""
+
+    prompt_id: str
+    text: str
+    keeps_all: bool
+
+
 class Comfy:
     """A ComfyUI server at an http(s) address, which may have a path if the server is behind a proxy.
 
@@ -96,10 +104,14 @@ class Comfy:
             self._classes = self._json("GET", "/object_info")
         return self._classes or {}
 
-    def memory_plan(self) -> tuple[str, bool]:
-        """How models share the memory, in a sentence, empty if it is not known yet; and whether all stay."""
+    def memory_plan(self) -> MemoryPlan:
+        """How models share the memory, by the latest plan that the server made.
+
+        Raises:
+            ComfyError: it has made none yet.
+        """
         answer = self._json("GET", "/story_studio/memory")
-        return answer["plan"], answer["keeps_all"]
+        return MemoryPlan(answer["prompt_id"], answer["plan"], answer["keeps_all"])
 
     def models(self, folder: str) -> list[str]:
         """The files in one of ComfyUI's model folders; empty if it has no such folder."""

@@ -155,15 +155,17 @@ class Run:
             self.record.loads.update(files)
             # The server makes its plan before it reads the first model.
             if files and not self.record.memory:
-                self._note_memory()
+                self._note_memory(prompt_id)
         self.record.executed.add((prompt_id, node))
 
-    def _note_memory(self) -> None:
+    def _note_memory(self, prompt_id: str) -> None:
         """Says how models share the memory, if some have to be freed."""
         # An older node pack has no such route.
         with contextlib.suppress(ComfyError, KeyError):
-            self.record.memory, keeps_all = self.instance.comfy.memory_plan()
-            if self.record.memory and not keeps_all:
+            plan = self.instance.comfy.memory_plan()
+            # Another program may have queued the latest prompt.
+            self.record.memory = plan.text if plan.prompt_id == prompt_id else ""
+            if self.record.memory and not plan.keeps_all:
                 self.instance.say(f"Memory: {self.record.memory}.")
 
     def _note_failure(self, failed: Failed) -> None:

@@ -76,7 +76,7 @@ def test_an_error_of_the_loader_is_reported_and_not_cached(empty: Studio, tmp_pa
     (message,) = run(empty, boxes(empty, tmp_path, 3, diffusion_model=wrong))
     assert f"{wrong} is not a Wan2.2 S2V model" in message
     # Where other programs have left less than 3 GB, the text encoder is read first, and freed.
-    before = [] if empty.comfy.memory_plan()[1] else ["umt5_xxl_fp8_e4m3fn_scaled.safetensors"]
+    before = [] if empty.comfy.memory_plan().keeps_all else ["umt5_xxl_fp8_e4m3fn_scaled.safetensors"]
     assert [load["file"] for load in empty.loads()] == [*before, wrong]
     assert len(run(empty, boxes(empty, tmp_path, 3, diffusion_model=wrong))) == 1
     assert [load["file"] for load in empty.loads()] == [*before, wrong]

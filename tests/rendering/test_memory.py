@@ -157,6 +157,6 @@ def test_clips_are_read_while_stills_are_rendered_if_all_models_stay(
     assert Counter(load["file"] for load in rendered.loads) == dict.fromkeys(STILL_FILES | CLIP_FILES, 1)
     last_still = max(sample["time"] for sample in rendered.samples if sample["kind"] != "WAN22_S2V")
     ahead = min(load["time"] for load in rendered.loads if load["file"] in CLIP_FILES) < last_still
-    plan, keeps_all = studio.comfy.memory_plan()
-    assert plan
-    assert ahead == keeps_all == ("Memory:" not in rendered.said)
+    plan = studio.comfy.memory_plan()
+    assert plan.text
+    assert ahead == plan.keeps_all == ("Memory:" not in rendered.said)

@@ -169,6 +169,7 @@ CONTRACTS = (
                 "DynamicPrompt.all_node_ids",
                 "get_input_info",
             ),
+            "comfy_execution/utils.py": ("get_executing_context",),
             "comfy_api/internal/__init__.py": ("_ComfyNodeInternal", "first_real_override"),
             "nodes.py": ("NODE_CLASS_MAPPINGS",),
         },

@@ -1,4 +1,4 @@
-"""ComfyUI's knowledge about nodes: which inputs have an effect, and fingerprints of input files."""
+"""ComfyUI's knowledge about nodes: which inputs have an effect, fingerprints of input files, their prompt."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import nodes
 from comfy_api.internal import _ComfyNodeInternal, first_real_override
 from comfy_execution.graph import DynamicPrompt, get_input_info
+from comfy_execution.utils import get_executing_context
 from execution import IsChangedCache
 
 NEVER = object()
@@ -55,6 +56,12 @@ def _fingerprint_method(cls: type[Any]) -> Callable[..., Any] | None:
         # Every V3 class inherits an empty one.
         return first_real_override(cls, "fingerprint_inputs")
     return getattr(cls, "IS_CHANGED", None)
+
+
+def prompt_id() -> str:
+    """The id of the prompt whose node is running; empty outside of nodes."""
+    context = get_executing_context()
+    return context.prompt_id if context else ""
 
 
 def make_graph(prompt: dict[str, dict[str, Any]]) -> DynamicPrompt:

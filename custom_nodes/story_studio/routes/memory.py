@@ -1,4 +1,4 @@
-"""The route that says how the models of the running prompt share the memory."""
+"""The route that says how the models of the latest prompt share the memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ def add_route() -> None:
 
 
 async def _answer(_: web.Request) -> web.Response:
-    plan = memory.current()
-    # Empty until a Still or a Talking Video of the prompt has asked for the plan.
-    text = str(plan) if plan else ""
-    return web.json_response({"plan": text, "keeps_all": plan is None or plan.keeps_all})
+    latest = memory.latest()
+    if latest is None:
+        raise web.HTTPNotFound(text="No Still or Talking Video has run yet.")
+    prompt_id, plan = latest
+    return web.json_response({"prompt_id": prompt_id, "plan": str(plan), "keeps_all": plan.keeps_all})
