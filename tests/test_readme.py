@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from driver.paths import ROOT
-from driver.rendering.inputs import read_recording
+from driver.rendering.recordings import read_recording
 from driver.storage.bucket import Bucket
 from driver.worker import schema
 from story_studio.media.probe import probe
@@ -37,13 +37,14 @@ LINKS = [
 ]
 
 
-def test_the_demo() -> None:
+def test_the_demo(tmp_path: Path) -> None:
     assert "./install.sh demo" in README
     done = subprocess.run(["./install.sh", "demo"], cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     film = ROOT / "output" / "the-keepers-light" / "film.mp4"
     assert str(film) in done.stdout
-    voices = [read_recording(path).seconds for path in (ROOT / "workflows" / "demo" / "voices").glob("*.mp3")]
+    recordings = (ROOT / "workflows" / "demo" / "voices").glob("*.mp3")
+    voices = [read_recording(path, tmp_path).seconds for path in recordings]
     info = probe(film)
     assert len(voices) == 3
     assert 0 <= info.video_seconds - sum(voices) <= 3 / 16

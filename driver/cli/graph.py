@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from story_studio.story.graph import build, warnings
+from story_studio.story.graph import build
 
 from .. import terminal
 from ..comfy.client import Comfy
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
                 plan.upload(Comfy(options.server))
             else:
                 plan.copy_inputs(options.inputs)
-    for warning in (text for plan in plans for text in warnings(plan)):
+    for warning in (text for plan in plans for text in plan.warnings):
         terminal.say(f"Warning: {warning}", "yellow")
     sys.stdout.write(json.dumps(build(plans).nodes, indent=2, ensure_ascii=False) + "\n")
     return OK

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from story_studio.story.graph import warnings
 from story_studio.story.problems import Problem, Problems
 from story_studio.story.results import STORE
 
@@ -63,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
             terminal.say(f"Forgotten: {count} stills and clips.")
         check_writable(options.output)
         with _instance(options) as instance:
-            for warning in (text for plan in plans for text in warnings(plan)):
+            for warning in (text for plan in plans for text in plan.warnings):
                 terminal.say(f"Warning: {warning}", "yellow")
             return render_and_report(ComfyRenderer(instance), plans, options.output)
 

@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from story_studio.story.graph import Files, Plan, plan_of
+from story_studio.story.graph import Files, Plan, plan_of, warnings
 from story_studio.story.problems import Problem, Problems
 from story_studio.story.recipes import Profile, load_recipe
 from story_studio.story.schema import Story, load
 
 from ..comfy.client import Comfy
-from .inputs import InputFile, Inputs, gather
+from .input_file import InputFile
+from .inputs import Inputs, gather
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,17 @@ class RenderPlan(Plan):
     def contents(self) -> dict[str, str]:
         """SHA-256 of all input files, by their names on a server."""
         return {file.server_name: file.sha256 for file in self._files()}
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the user should know before the render, a sentence each."""
+        of_inputs = [
+            f"{scene}: {text}"
+            for scene, inputs in self.inputs.items()
+            for file in inputs.all
+            for text in file.warnings
+        ]
+        return warnings(self) + of_inputs
 
     def upload(self, comfy: Comfy) -> None:
         """Gives the server every input file that it does not have."""

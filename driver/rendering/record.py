@@ -9,7 +9,7 @@ from typing import Any
 
 import av
 
-from story_studio.story.graph import SceneId, warnings
+from story_studio.story.graph import SceneId
 from story_studio.story.results import Kind
 from story_studio.story.schema import Scene
 
@@ -71,7 +71,7 @@ class Record:
             film=_measured(film, folder, settings=film_settings(plan)) if film else None,
             storyboard=self.results.get((number, Kind.SHEET.project_file())),
             scenes=scenes,
-            warnings=warnings(plan) + self.events,
+            warnings=plan.warnings + self.events,
             seconds={name: round(spent, 2) for name, spent in {**seconds, **between}.items()},
             model_loads=dict(sorted(self.loads.items())),
             out_of_memory=self.out_of_memory,

@@ -14,7 +14,7 @@ from story_studio.story.schema import Story
 from ..fetch.download import is_address
 from ..files import content_name
 from ..media_types import media_type
-from ..rendering.inputs import InputFile
+from ..rendering.input_file import InputFile
 from ..rendering.prepare import RenderPlan
 from ..storage import from_environment
 from ..storage.bucket import Bucket

@@ -19,7 +19,8 @@ import pytest
 from dockerfile_parse import DockerfileParser
 
 from driver.fetch.guard import ALLOW_PRIVATE
-from driver.rendering.inputs import read_image, read_recording
+from driver.rendering.images import read_image
+from driver.rendering.recordings import read_recording
 from driver.storage import from_environment
 from driver.storage.bucket import Bucket
 from driver.storage.folder import FolderStore
@@ -255,4 +256,4 @@ def test_the_hub_sends_valid_jobs_that_need_no_models(test: dict[str, Any], tmp_
             if key in part:
                 file = tmp_path / key
                 file.write_bytes(base64.b64decode(part[key].partition(";base64,")[2], validate=True))
-                read(file)
+                read(file, tmp_path)

@@ -15,8 +15,7 @@ import websocket
 from PIL import Image
 
 from driver.comfy.events import Failed, Finished, Progress
-from driver.files import content_name
-from driver.rendering.inputs import read_recording
+from driver.files import content_name, sha256_of
 from story_studio.media.probe import probe
 from tests.recipes import read_titled
 from tests.studio import Studio
@@ -169,7 +168,7 @@ def test_audio_of_all_kinds(bench: Bench, rate: int, layout: str) -> None:
         frame = av.AudioFrame.from_ndarray(noise, "s16", layout)
         frame.sample_rate = rate
         file.mux([*stream.encode(frame), *stream.encode(None)])
-    name = content_name(path.name, read_recording(path).sha256)
+    name = content_name(path.name, sha256_of(path))
     graph["audio"]["inputs"]["audio"] = bench.upload(path, name)
     info = probe(bench.render(graph))
     assert (info.frames, info.channels) == (8, 1 if layout == "mono" else 2)

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from driver.rendering import inputs
+from driver.rendering.recordings import read_recording
 from story_studio.story import schema
 from story_studio.story.problems import Problems
 from tests.voices import write_voice
@@ -39,7 +40,7 @@ def test_recordings_of_all_formats_are_measured(
     suffix: str, options: tuple[str, ...], tmp_path: Path
 ) -> None:
     source = write_voice(tmp_path / "source.wav", 1.5)
-    recording = inputs.read_recording(convert(source, tmp_path / f"voice{suffix}", *options))
+    recording = read_recording(convert(source, tmp_path / f"voice{suffix}", *options), tmp_path)
     assert recording.seconds == pytest.approx(1.5, abs=0.06)
 
 
