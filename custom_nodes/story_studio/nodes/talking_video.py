@@ -109,7 +109,9 @@ class TalkingVideo(io.ComfyNode):
     ) -> io.NodeOutput:
         """Renders the clip; returns it as a VIDEO in ComfyUI's folder for temporary files."""
         fit.require_talking_video()
-        check_inputs(model, positive, negative, vae, audio_encoder, audio, image, preset == "turbo", pose_video)
+        check_inputs(
+            model, positive, negative, vae, audio_encoder, audio, image, preset == "turbo", pose_video
+        )
         steps, cfg = PRESETS.get(preset, (steps, cfg))
         settings = sampling.Settings(steps, cfg, seed, continuity, start_with_image)
         waveform, rate = s2v_audio.waveform(audio), int(audio["sample_rate"])
@@ -230,9 +232,9 @@ def _optional_inputs() -> list[io.Input]:
         io.Image.Input(
             "pose_video",
             tooltip="Optional. Frames of poses, 16 a second, that the body follows, from the start of the "
-            "recording. They are scaled and cropped to the size of the video. After the last one the poses are "
-            "black, as in the official code, and the body moves freely; frames after the end of the recording "
-            "are not used.",
+            "recording. They are scaled and cropped to the size of the video. After the last one the poses "
+            "are black, as in the official code, and the body moves freely; frames after the end of the "
+            "recording are not used.",
             optional=True,
         ),
     ]
@@ -247,8 +249,8 @@ def _warnings(waveform: torch.Tensor, image: torch.Tensor, size: tuple[int, int]
     crop = timeline.cropped(image.shape[2], image.shape[1], *size)
     if crop > timeline.NOTICED_CROP:
         warnings.append(
-            f"The image is {image.shape[2]}x{image.shape[1]}, the video {size[0]}x{size[1]}: {float(crop):.0%} "
-            "of the image is cropped. A larger or less narrow image is cropped less."
+            f"The image is {image.shape[2]}x{image.shape[1]}, the video {size[0]}x{size[1]}: "
+            f"{float(crop):.0%} of the image is cropped. A larger or less narrow image is cropped less."
         )
     return warnings
 

@@ -53,7 +53,7 @@ def fit_images(images: torch.Tensor, width: int, height: int) -> torch.Tensor:
 
 
 def _without_far_ends(source: torch.Tensor, width: int, height: int) -> torch.Tensor:
-    """Crops a very narrow image to twice what will show, because scaled as a whole it could fill the memory."""
+    """Crops a very narrow image to twice what will show: scaled as a whole, it could fill the memory."""
     rows, columns = source.shape[2:]
     down, across = min(rows, 2 * -(-columns * height // width)), min(columns, 2 * -(-rows * width // height))
     top, left = (rows - down) // 2, (columns - across) // 2
