@@ -51,8 +51,8 @@ def run(quick: bool) -> Report:
         for name, area in AREAS.items()
     ]
     notes = [
-        "`cropped` is the share of the image that does not show, in percent; `bars` is the share of the frame "
-        "that stays black, because the official pipeline scales the shorter side of the image to the frame's.",
+        "`cropped` is the share of the image that does not show, in percent; `bars` is the share of the "
+        "frame that stays black: the official pipeline scales the shorter side of the image to the frame's.",
         "`largest` is the largest size with both sides rounded up at one scale, which earlier versions used.",
         "`pixels` is the size against the largest, as a ratio.",
     ]
