@@ -112,9 +112,10 @@ CONTRACTS = (
     ),
     Contract(
         "output_cache",
-        "The models of stills stay in memory while clips are rendered",
+        "The models of stills stay in memory while clips are rendered, and finished stories end as partial",
         {
-            "execution.py": ("CacheSet.outputs", "execute(caches)"),
+            "execution.py": ("CacheSet.outputs", "execute(caches, execution_list)"),
+            "comfy_execution/graph.py": ("ExecutionList.is_cached", "TopologicalSort.add_node"),
             "comfy_execution/caching.py": ("BasicCache.cache", "CacheKeySet.get_data_key"),
             "comfy/model_patcher.py": ("ModelPatcher",),
         },
@@ -214,6 +215,33 @@ CONTRACTS = (
             "comfy/utils.py": ("ProgressBar.update_absolute",),
             "comfy/model_management.py": ("throw_exception_if_processing_interrupted",),
             "comfy/cli_args.py": ("args",),
+        },
+        drafts=True,
+    ),
+    Contract(
+        "progress",
+        "No node works",
+        {
+            "comfy_execution/progress.py": (
+                "add_progress_handler",
+                "ProgressHandler.set_registry",
+                "ProgressHandler.finish_handler",
+                "ProgressRegistry.nodes",
+                "NodeProgressState",
+            ),
+        },
+        drafts=True,
+    ),
+    Contract(
+        "queueing",
+        "No node works",
+        {
+            "server.py": (
+                "PromptServer.add_on_prompt_handler",
+                "PromptServer.trigger_on_prompt",
+            ),
+            "execution.py": ("validate_prompt(partial_execution_list)",),
+            "nodes.py": ("NODE_CLASS_MAPPINGS",),
         },
         drafts=True,
     ),
