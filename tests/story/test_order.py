@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from story_studio.story.graph import Files, Graph, build, plan_of
-from story_studio.story.order import IN_ORDER, QUEUED, RESULTS, Ordered, in_order
+from story_studio.story.order import IN_ORDER, QUEUED, RESULTS, Ordered, in_order, with_chains
 from story_studio.story.recipes import Nodes, Recipe, is_link
 from story_studio.story.schema import parse
 
@@ -203,3 +203,13 @@ def test_an_ordered_prompt_can_be_ordered_again() -> None:
 )
 def test_nothing_to_order(nodes: Nodes) -> None:
     assert in_order(nodes, list(nodes), "once") is None
+
+
+def test_the_metadata_of_a_film_has_its_chain() -> None:
+    graph = graph_of(300)
+    ordered = order(graph.nodes)
+    chained = with_chains(ordered.nodes)
+    assert chained.keys() == graph.nodes.keys()
+    for node, content in graph.nodes.items():
+        inputs = {name: value for name, value in content["inputs"].items() if name != "after"}
+        assert {name: value for name, value in chained[node]["inputs"].items() if name != "after"} == inputs

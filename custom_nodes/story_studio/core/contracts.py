@@ -242,6 +242,7 @@ CONTRACTS = (
             ),
             "execution.py": ("validate_prompt(partial_execution_list)",),
             "nodes.py": ("NODE_CLASS_MAPPINGS",),
+            "comfy/cli_args.py": ("args",),
         },
         drafts=True,
     ),

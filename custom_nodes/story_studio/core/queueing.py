@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeGuard
 
 import nodes
+from comfy.cli_args import args
 from server import PromptServer
 
 from ..story.order import IN_ORDER, Ordered
@@ -18,7 +19,8 @@ def reorder_prompts(reorder: Callable[[Nodes, list[str], str], Ordered | None]) 
 
     def change(request: dict[str, Any]) -> dict[str, Any]:
         prompt = request.get("prompt")
-        if not _is_valid(prompt):
+        # Without a cache ComfyUI hashes nothing, and loads models again for what is requested later.
+        if args.cache_none or not _is_valid(prompt):
             return request
         wanted = request.get("partial_execution_targets")
         outputs = [node for node in prompt if _is_output(prompt[node]) and (wanted is None or node in wanted)]

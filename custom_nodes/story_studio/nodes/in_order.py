@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..core import output_cache, progress
-from ..story.order import IN_ORDER, INPUTS, QUEUED, RESULTS
+from ..story.order import IN_ORDER, INPUTS, QUEUED
 from ..story.recipes import is_link
 from .common import CATEGORY, HIDDEN
 from .film import FilmType
@@ -58,17 +58,12 @@ class InOrder(io.ComfyNode):
     @classmethod
     def check_lazy_status(cls, **inputs: Any) -> list[str]:
         """Requests the first input that is missing."""
-        graph = cls.hidden.dynprompt
-        linked = graph.get_node(cls.hidden.unique_id)["inputs"]
+        linked = cls.hidden.dynprompt.get_node(cls.hidden.unique_id)["inputs"]
         missing = [name for name in INPUTS if is_link(linked.get(name)) and inputs.get(name) is None]
         if QUEUED in linked and missing:
             progress.forget_finished_nodes()
             # They are not requested, but whoever queued the prompt waits for their files.
-            output_cache.report_cached(
-                node_id
-                for node_id in graph.all_node_ids()
-                if graph.get_node(node_id)["class_type"] in RESULTS
-            )
+            output_cache.report_cached(linked[QUEUED]["results"])
         return missing[:1]
 
     @classmethod

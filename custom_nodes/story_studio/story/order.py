@@ -9,7 +9,8 @@ tree of In Order nodes, which request their inputs one after the other. Pure fun
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 from .keys import ORDER
 from .needed import TALKING_VIDEO
@@ -18,7 +19,8 @@ from .results import Kind
 
 IN_ORDER = "StoryStudio_InOrder"
 QUEUED = "queued"
-"""A constant that differs in each prompt, in the In Order node that requests all of its results."""
+"""A constant of the In Order node that requests all results of a prompt: an `id` that no other prompt has, so
+that this node is never cached, and the ids of the `results`."""
 INPUTS = tuple(f"input_{number}" for number in range(1, 17))
 """The inputs of an In Order node, all optional."""
 JOINED_FILM, JOINED_STORYBOARD, LAST = 0, 1, 2
@@ -50,7 +52,7 @@ def in_order(nodes: Nodes, outputs: Collection[str], queued: str) -> Ordered | N
     Args:
         nodes: an API workflow; it is not changed.
         outputs: the output nodes that are to run.
-        queued: a text of no other prompt, so that what requests the results is never cached.
+        queued: an id that no other prompt has.
 
     Returns:
         None if there is nothing to order: fewer than two results, or links that form a loop.
@@ -59,6 +61,32 @@ def in_order(nodes: Nodes, outputs: Collection[str], queued: str) -> Ordered | N
     if sum(nodes[node]["class_type"] in RESULTS for node in sequence) < 2:
         return None
     return _Rewriting(nodes, sequence).rewrite(outputs, queued)
+
+
+def with_chains(nodes: Nodes) -> Nodes:
+    """The nodes upstream of a film or sheet as people know them: a chain in place of In Order nodes."""
+    chained = {
+        node: {**content, "inputs": dict(content["inputs"])}
+        for node, content in nodes.items()
+        if content["class_type"] != IN_ORDER
+    }
+    for content in list(chained.values()):
+        for name, value in content["inputs"].items():
+            scenes = _joined(nodes, value) if is_link(value) else []
+            for before, scene in pairwise(scenes):
+                chained[scene.node]["inputs"][name] = list(before)
+            if scenes:
+                content["inputs"][name] = list(scenes[-1])
+    return chained
+
+
+def _joined(nodes: Nodes, value: Sequence[Any]) -> list[Link]:
+    """What an In Order node, and those that it is linked to, are linked to; a link to another node itself."""
+    node = nodes.get(value[0])
+    if node is None or node["class_type"] != IN_ORDER:
+        return [Link(*value)]
+    inputs = node["inputs"]
+    return [link for name in INPUTS if name in inputs for link in _joined(nodes, inputs[name])]
 
 
 def _topological(nodes: Nodes, outputs: Iterable[str]) -> list[str]:
@@ -95,29 +123,26 @@ class _Rewriting:
     Attributes:
         nodes: the copy.
         sequence: the nodes that are to run, in topological order.
-        steps: those of them that the order is about: results, and the nodes of chains.
+        results: those of them that are results.
     """
 
     def __init__(self, nodes: Nodes, sequence: Sequence[str]):
         self.nodes: Nodes = {node: {**nodes[node], "inputs": dict(nodes[node]["inputs"])} for node in nodes}
         self.sequence = sequence
-        self.steps = [node for node in sequence if self._class(node) in (RESULTS | _CHAINED.keys())]
+        self.results = [node for node in sequence if self._class(node) in RESULTS]
         self._chain_of: dict[str, list[str]] = {}
         self._known: dict[tuple[Link, ...], str] = {}
 
     def rewrite(self, outputs: Collection[str], queued: str) -> Ordered:
-        first_clip = next((node for node in self.steps if self._class(node) == Kind.CLIP.node), None)
+        wanted = [node for node in self.results if node in outputs]
+        first_clip = next((node for node in wanted if self._class(node) == Kind.CLIP.node), None)
         filmed = self._filmed()
         self._remove_order()
         self._replace_chains()
-        begin = self.steps.index(first_clip) if first_clip else len(self.steps)
-        stills = self._tree(self._uncovered(self.steps[:begin]))
-        requested = self._tree([*([stills] if stills else []), *self._uncovered(self.steps[begin:])])
-        root = self._add_in_order([requested] if requested else [])
-        self.nodes[root]["inputs"][QUEUED] = queued
+        root = self._request(wanted, queued)
         # A node that only saves or shows something has no output by which In Order could request it.
         targets = [node for node in outputs if self._class(node) not in RESULTS]
-        if stills and first_clip:
+        if first_clip and (stills := self._tree(self._uncovered(self._before(first_clip)))):
             for node in filmed.intersection(targets):
                 self._gate(node, filmed, stills)
             video = self.nodes[first_clip]["inputs"].get("video")
@@ -127,6 +152,19 @@ class _Rewriting:
                 self.nodes[video[0]]["inputs"][ORDER] = list(stills)
                 targets.append(first_clip)
         return Ordered(self.nodes, [root, *targets])
+
+    def _request(self, wanted: Sequence[str], queued: str) -> str:
+        """Adds the In Order node that requests results one after the other."""
+        clips = [node for node in wanted if self._class(node) == Kind.CLIP.node]
+        begin = wanted.index(clips[0]) if clips else len(wanted)
+        stills = self._tree(self._uncovered(wanted[:begin]))
+        requested = self._tree([*([stills] if stills else []), *self._uncovered(wanted[begin:])])
+        root = self._add_in_order([requested] if requested else [])
+        self.nodes[root]["inputs"][QUEUED] = {"id": queued, "results": list(wanted)}
+        return root
+
+    def _before(self, clip: str) -> list[str]:
+        return self.results[: self.results.index(clip)]
 
     def _class(self, node: str) -> str:
         return self.nodes[node]["class_type"] if node in self.nodes else ""
@@ -141,25 +179,22 @@ class _Rewriting:
         return found
 
     def _remove_order(self) -> None:
-        """Removes the `after` of all nodes that run for a step: the steps are in order without it."""
-        steps = set(self.steps)
-        for_steps = set(steps)
+        """Removes the `after` of all nodes that run for a result: results are in order without it."""
+        ordered = {node for node in self.sequence if self._class(node) in (RESULTS | _CHAINED.keys())}
+        for_results = set(self.results)
         for node in reversed(self.sequence):
-            if node not in for_steps:
+            if node not in for_results:
                 continue
-            for_steps.update(_sources(self.nodes, node))
+            for_results.update(_sources(self.nodes, node))
             inputs = self.nodes[node]["inputs"]
-            if (
-                self._class(node).startswith(_OURS)
-                and is_link(inputs.get(ORDER))
-                and inputs[ORDER][0] in steps
-            ):
+            after = inputs.get(ORDER)
+            if self._class(node).startswith(_OURS) and is_link(after) and after[0] in ordered:
                 del inputs[ORDER]
 
     def _replace_chains(self) -> None:
         """Makes the nodes of chains independent, and joins them for the nodes that use the end of a chain."""
         before: dict[str, Link] = {}
-        for node in self.steps:
+        for node in self.sequence:
             name, _ = _CHAINED.get(self._class(node), ("", 0))
             if is_link(link := self.nodes[node]["inputs"].get(name)):
                 before[node] = Link(*link)
@@ -180,16 +215,19 @@ class _Rewriting:
             chain.append(previous)
         return chain[::-1]
 
-    def _uncovered(self, steps: Sequence[str]) -> list[Link]:
-        """The steps without those that the next one requests in the same order."""
+    def _uncovered(self, results: Sequence[str]) -> list[Link]:
+        """The results without those that the next one requests in the same order, as a film its clips."""
         kept: list[str] = []
-        for node in steps:
-            chain = self._chain_of.get(node, [])
-            chain = [link for link in chain if self._class(link) in _CHAINED]
-            if chain and kept[-len(chain) :] == chain:
-                del kept[-len(chain) :]
-            elif self._class(node) in _CHAINED and kept and kept[-1] in _sources(self.nodes, node):
-                del kept[-1]
+        for node in results:
+            chain = [scene for scene in self._chain_of.get(node, []) if self._class(scene) in _CHAINED]
+            scenes = [
+                source
+                for scene in chain
+                for source in _sources(self.nodes, scene)
+                if self._class(source) in RESULTS
+            ]
+            if scenes and kept[-len(scenes) :] == scenes:
+                del kept[-len(scenes) :]
             kept.append(node)
         return [Link(node) for node in kept]
 
