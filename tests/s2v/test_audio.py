@@ -15,6 +15,7 @@ import comfy.utils
 from comfy_extras.nodes_wan import get_audio_embed_bucket_fps, linear_interpolation
 
 from story_studio.s2v import audio, timeline
+from story_studio.story import levels
 
 
 def tone(seconds: float, rate: int) -> torch.Tensor:
@@ -115,7 +116,7 @@ def test_noise_below_the_threshold_is_encoded_as_silence(encoder) -> None:
     with torch.inference_mode():
         (of_noise,) = audio.encode_audio(encoder, noise, 16_000, 16)
         (of_zeros,) = audio.encode_audio(encoder, torch.zeros(1, 16_000), 16_000, 16)
-    assert audio.is_silent(noise)
+    assert levels.measure(noise.numpy()).is_silent
     assert torch.equal(of_noise, of_zeros)
 
 
@@ -124,7 +125,8 @@ def test_noise_below_the_threshold_is_encoded_as_silence(encoder) -> None:
 )
 def test_samples_of_any_dtype_are_converted_to_floats(dtype: torch.dtype, scale: float | None) -> None:
     half = 192 if scale is None else 0.5 * scale
-    samples = audio.waveform({"waveform": torch.full((1, 2, 100), half, dtype=dtype), "sample_rate": 16_000})
+    constant = torch.full((1, 2, 1000), half, dtype=dtype)
+    samples = audio.read_voice({"waveform": constant, "sample_rate": 16_000}).samples
     assert samples.dtype == torch.float32
     assert samples.mean().item() == pytest.approx(0.5, abs=1e-3)
 
@@ -134,10 +136,12 @@ def test_samples_of_any_dtype_are_converted_to_floats(dtype: torch.dtype, scale:
     [
         (torch.zeros(1, 1, 0), "is empty"),
         (torch.zeros(1, 0, 10), "is empty"),
-        (torch.full((1, 1, 10), float("nan")), "not numbers"),
-        (torch.full((1, 1, 10), float("inf")), "not numbers"),
+        (torch.full((1, 1, 1000), float("nan")), "not numbers"),
+        (torch.full((1, 1, 1000), float("inf")), "not numbers"),
+        (torch.full((1, 1, 1), 0.5), r"lasts 0\.000 s, less than a frame"),
+        (torch.full((1, 2, 999), 0.5), r"lasts 0\.062 s, less than a frame"),
     ],
 )
 def test_broken_audio_is_refused(samples: torch.Tensor, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        audio.waveform({"waveform": samples, "sample_rate": 16_000})
+        audio.read_voice({"waveform": samples, "sample_rate": 16_000})

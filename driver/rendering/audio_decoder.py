@@ -1,0 +1,239 @@
+"""Decoding audio that nobody has checked: whatever can be decoded, in blocks, and what was noticed."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.stream import Disposition
+
+from ..files import content_name
+
+_CONTAINERS = (
+    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dts,dtshd,eac3,flac,flv,gsm,iff,loas,matroska,mlp,"
+    "mov,mp3,mpc,mpc8,mpeg,mpegts,mxf,nut,ogg,oma,qcp,rm,shn,sox,tak,truehd,tta,voc,w64,wav,wv,xwma"
+)
+"""Formats whose demuxers read nothing but the file itself, unlike playlists and subtitles."""
+_OPTIONS = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "none"}
+_BLOCK = 2**16
+"""Samples of a block, at least."""
+_MOST_FAILURES = 1000
+"""Read errors without a packet in between after which the rest of a file is given up."""
+_SEARCHED, _MOST_STARTS = 2**16, 16
+_STARTS = re.compile(
+    rb"RIFF....WAVE|fLaC\0|OggS\0|ID3[\2-\4]|FORM....AIF[FC]|....ftyp|\x1aE\xdf\xa3", re.DOTALL
+)
+"""What audio files start with, where something else stands in front: a form's headers, a text's mark."""
+_EXACT = {"aiff", "caf", "flac", "mov,mp4,m4a,3gp,3g2,mj2", "w64", "wav"}
+"""Formats that state their length; that of others may be FFmpeg's estimate."""
+_STREAMED = 2**31 - 2**16
+"""Bytes of audio from which on a header that was written before the audio was known says just "many"."""
+_LOADABLE = {"s16", "s16p", "s32", "s32p", "flt", "fltp", "dbl", "dblp"}
+"""Sample formats that ComfyUI's loader converts."""
+_SCALES = {"u8": 2**7, "s16": 2**15, "s32": 2**31}
+
+
+class NotAudio(Exception):
+    """The file is not of a known kind."""
+
+
+class NoAudio(Exception):
+    """The file is of a known kind, and has no audio."""
+
+
+@dataclass
+class Findings:
+    """What was noticed in a recording; complete when it is decoded.
+
+    Attributes:
+        needs_copy: ComfyUI's loader fails on the file, or reads something else from it than was decoded here.
+        streams: how many audio streams there are.
+        stream: the index among them of the one that is decoded.
+        packets: packets that could be decoded.
+        failures: packets that could not be decoded.
+        failed_at: seconds decoded before the first failure.
+        lost: seconds of the packets that could not be decoded, where they say how long they are.
+        missing: seconds that the file should have had after the last one decoded, as far as it says.
+    """
+
+    needs_copy: bool = False
+    streams: int = 0
+    stream: int = 0
+    packets: int = 0
+    failures: int = 0
+    failed_at: float = 0.0
+    lost: float = 0.0
+    missing: float = 0.0
+
+
+@dataclass(frozen=True)
+class Block:
+    """Float32 audio [channels, samples] at `rate` Hz."""
+
+    samples: np.ndarray
+    rate: int
+
+
+def decode(path: Path, findings: Findings) -> Iterator[Block]:
+    """Decodes the default audio stream of a file in constant memory, past everything that is broken.
+
+    The file cannot make the decoder open another one, or an address.
+
+    Raises:
+        NotAudio, NoAudio, OSError: it cannot be opened, or has no audio stream.
+    """
+    with path.open("rb") as file, _open(file, path, findings) as container:
+        stream = _default(container, findings)
+        # PyAV frees a decoder while holding the GIL, and its log callback in the decoder's threads waits for
+        # the GIL: with threads, abandoning a decoder early can deadlock the process.
+        stream.codec_context.thread_count = 1
+        opened = (stream.codec_context.sample_rate, stream.channels)
+        seconds, kinds = 0.0, set[str]()
+        for block, kind in _blocks(_frames(container, stream, findings)):
+            kinds.add(kind)
+            findings.needs_copy |= (block.rate, len(block.samples)) != opened
+            seconds += block.samples.shape[1] / block.rate
+            yield block
+        findings.needs_copy |= len(kinds) > 1 or not kinds <= _LOADABLE
+        findings.missing = _declared(container, stream) - seconds
+
+
+class _File:
+    """A part of a file, from `start` on, under a name that tells FFmpeg its suffix and nothing else."""
+
+    def __init__(self, file: BinaryIO, path: Path, start: int = 0) -> None:
+        self.name = "recording" + content_name(path.name, "")
+        self._file, self._start = file, start
+        file.seek(start)
+
+    def read(self, size: int = -1) -> bytes:
+        return self._file.read(size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset + (self._start if whence == io.SEEK_SET else 0), whence) - self._start
+
+    def tell(self) -> int:
+        return self._file.tell() - self._start
+
+
+def _open(file: BinaryIO, path: Path, findings: Findings) -> InputContainer:
+    """Opens a file whose tags may have any encoding, and which may start with something else."""
+    for start in _possible_starts(file):
+        for errors in ("strict", "replace"):
+            # Decoders and PyAV raise anything: FFmpegError, ValueError, UnicodeDecodeError, OverflowError ...
+            with suppress(Exception):
+                container = av.open(
+                    _File(file, path, start), metadata_errors=errors, container_options=_OPTIONS
+                )
+                assert isinstance(container, InputContainer)
+                findings.needs_copy |= start > 0 or errors == "replace"
+                return container
+    raise NotAudio
+
+
+def _possible_starts(file: BinaryIO) -> Iterator[int]:
+    yield 0
+    file.seek(0)
+    head = file.read(_SEARCHED)
+    yield from (match.start() for match in islice(_STARTS.finditer(head), _MOST_STARTS) if match.start())
+
+
+def _default(container: InputContainer, findings: Findings) -> av.AudioStream:
+    """The stream that players choose: the one that is marked as the default, or the first."""
+    streams = container.streams.audio
+    if not streams:
+        raise NoAudio
+    defaults = (i for i, stream in enumerate(streams) if stream.disposition & Disposition.default)
+    findings.streams, findings.stream = len(streams), next(defaults, 0)
+    findings.needs_copy |= findings.stream > 0
+    return streams[findings.stream]
+
+
+def _declared(container: InputContainer, stream: av.AudioStream) -> float:
+    """The seconds that the file says it has; 0 if it does not say."""
+    if container.format.name not in _EXACT or not stream.duration or not stream.time_base:
+        return 0
+    seconds = float(stream.duration * stream.time_base)
+    return 0 if seconds * (stream.codec_context.bit_rate or 0) / 8 > _STREAMED else seconds
+
+
+def _frames(container: InputContainer, stream: av.AudioStream, findings: Findings) -> Iterator[av.AudioFrame]:
+    seconds = 0.0
+    for packet in _packets(container, stream, findings):
+        try:
+            frames = packet.decode() if packet else stream.decode(None)
+        except Exception as error:
+            if not isinstance(error, EOFError):
+                _fail(findings, seconds, packet)
+            continue
+        findings.packets += 1
+        for frame in frames:
+            if frame.samples and frame.sample_rate:
+                seconds += frame.samples / frame.sample_rate
+                yield frame
+
+
+def _packets(
+    container: InputContainer, stream: av.AudioStream, findings: Findings
+) -> Iterator[av.Packet | None]:
+    """The packets of a stream, and None where the decoder has to be flushed."""
+    failures = 0
+    while failures < _MOST_FAILURES:
+        try:
+            for packet in container.demux(stream):
+                failures = 0
+                yield packet
+            return
+        except Exception:
+            failures += 1
+    yield None
+
+
+def _fail(findings: Findings, seconds: float, packet: av.Packet | None) -> None:
+    findings.needs_copy = True
+    findings.failed_at = findings.failed_at if findings.failures else seconds
+    findings.failures += 1
+    if packet and packet.duration:
+        findings.lost += float(packet.duration * packet.time_base)
+
+
+def _blocks(frames: Iterator[av.AudioFrame]) -> Iterator[tuple[Block, str]]:
+    """Joins frames to blocks of one kind, and names their sample format."""
+    parts: list[np.ndarray] = []
+    kind, size = (0, 0, ""), 0
+    for frame in frames:
+        of_frame = (frame.sample_rate, frame.layout.nb_channels, frame.format.name)
+        if parts and (of_frame != kind or size >= _BLOCK):
+            yield _joined(parts, *kind)
+            parts, size = [], 0
+        kind, size = of_frame, size + frame.samples
+        parts.append(_array(frame))
+    if parts:
+        yield _joined(parts, *kind)
+
+
+def _array(frame: av.AudioFrame) -> np.ndarray:
+    if frame.format.name.startswith("s64"):
+        (frame,) = av.AudioResampler("dblp").resample(frame)
+    return frame.to_ndarray()
+
+
+def _joined(parts: list[np.ndarray], rate: int, channels: int, kind: str) -> tuple[Block, str]:
+    samples = np.concatenate(parts, axis=1)
+    if len(samples) != channels:
+        samples = samples.reshape(-1, channels).T
+    if samples.dtype == np.uint8:
+        samples = samples.astype(np.float32) - 128
+    scale = _SCALES.get(kind.removesuffix("p"), 1)
+    with np.errstate(over="ignore"):
+        samples = samples.astype(np.float32) / np.float32(scale)
+    return Block(samples, rate), kind
