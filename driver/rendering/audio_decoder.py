@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from codecs import getincrementaldecoder
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,7 +34,9 @@ _STARTS = re.compile(
     rb"RIFF....WAVE|fLaC\0|OggS\0|ID3[\2-\4]|FORM....AIF[FC]|....ftyp|\x1aE\xdf\xa3", re.DOTALL
 )
 """What audio files start with, where something else stands in front: a form's headers, a text's mark."""
-_EXACT = {"aiff", "caf", "flac", "mov,mp4,m4a,3gp,3g2,mj2", "w64", "wav"}
+_TEXT = 400
+"""Bytes at the start of a file that show whether it is a text."""
+_EXACT = {"aiff", "caf", "flac", "mov,mp4,m4a,3gp,3g2,mj2", "ogg", "w64", "wav"}
 """Formats that state their length; that of others may be FFmpeg's estimate."""
 _STREAMED = 2**31 - 2**16
 """Bytes of audio from which on a header that was written before the audio was known says just "many"."""
@@ -43,7 +46,7 @@ _SCALES = {"u8": 2**7, "s16": 2**15, "s32": 2**31}
 
 
 class NotAudio(Exception):
-    """The file is not of a known kind."""
+    """The file is not of a known kind; it may be "empty" or a "text"."""
 
 
 class NoAudio(Exception):
@@ -61,8 +64,9 @@ class Findings:
         packets: packets that could be decoded.
         failures: packets that could not be decoded.
         failed_at: seconds decoded before the first failure.
+        decoded: seconds decoded in all.
         lost: seconds of the packets that could not be decoded, where they say how long they are.
-        missing: seconds that the file should have had after the last one decoded, as far as it says.
+        declared: seconds that the file says it has; 0 if it does not say.
     """
 
     needs_copy: bool = False
@@ -72,7 +76,8 @@ class Findings:
     failures: int = 0
     failed_at: float = 0.0
     lost: float = 0.0
-    missing: float = 0.0
+    decoded: float = 0.0
+    declared: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -97,14 +102,13 @@ def decode(path: Path, findings: Findings) -> Iterator[Block]:
         # the GIL: with threads, abandoning a decoder early can deadlock the process.
         stream.codec_context.thread_count = 1
         opened = (stream.codec_context.sample_rate, stream.channels)
-        seconds, kinds = 0.0, set[str]()
+        findings.declared = _declared(container, stream, file)
+        kinds = set[str]()
         for block, kind in _blocks(_frames(container, stream, findings)):
             kinds.add(kind)
             findings.needs_copy |= (block.rate, len(block.samples)) != opened
-            seconds += block.samples.shape[1] / block.rate
             yield block
         findings.needs_copy |= len(kinds) > 1 or not kinds <= _LOADABLE
-        findings.missing = _declared(container, stream) - seconds
 
 
 class _File:
@@ -126,7 +130,11 @@ class _File:
 
 
 def _open(file: BinaryIO, path: Path, findings: Findings) -> InputContainer:
-    """Opens a file whose tags may have any encoding, and which may start with something else."""
+    """Opens a file whose tags may have any encoding, and which may start with something else.
+
+    Raises:
+        NotAudio: with the reason as far as it is known.
+    """
     for start in _possible_starts(file):
         for errors in ("strict", "replace"):
             # Decoders and PyAV raise anything: FFmpegError, ValueError, UnicodeDecodeError, OverflowError ...
@@ -137,7 +145,19 @@ def _open(file: BinaryIO, path: Path, findings: Findings) -> InputContainer:
                 assert isinstance(container, InputContainer)
                 findings.needs_copy |= start > 0 or errors == "replace"
                 return container
-    raise NotAudio
+    file.seek(0)
+    raise NotAudio(_reason(file.read(_TEXT)))
+
+
+def _reason(head: bytes) -> str:
+    if not head:
+        return "empty"
+    try:
+        # The last character may be cut off.
+        text = getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return ""
+    return "text" if all(letter.isprintable() or letter.isspace() for letter in text) else ""
 
 
 def _possible_starts(file: BinaryIO) -> Iterator[int]:
@@ -158,27 +178,41 @@ def _default(container: InputContainer, findings: Findings) -> av.AudioStream:
     return streams[findings.stream]
 
 
-def _declared(container: InputContainer, stream: av.AudioStream) -> float:
+def _declared(container: InputContainer, stream: av.AudioStream, file: BinaryIO) -> float:
     """The seconds that the file says it has; 0 if it does not say."""
-    if container.format.name not in _EXACT or not stream.duration or not stream.time_base:
+    name, bits = container.format.name, stream.codec_context.bit_rate or 0
+    seconds = 0.0
+    if name in _EXACT and stream.duration and stream.time_base:
+        seconds = float(stream.duration * stream.time_base)
+    elif name == "matroska,webm" and not container.streams.video:
+        seconds = (container.duration or 0) / av.time_base
+    if seconds * bits / 8 > _STREAMED:
         return 0
-    seconds = float(stream.duration * stream.time_base)
-    return 0 if seconds * (stream.codec_context.bit_rate or 0) / 8 > _STREAMED else seconds
+    return seconds + _cut_off(file) * 8 / bits if name == "wav" and bits else seconds
+
+
+def _cut_off(file: BinaryIO) -> int:
+    """The bytes that a WAV file lacks at its end; FFmpeg takes the length of what is there."""
+    position = file.tell()
+    file.seek(0)
+    head, size = file.read(8), file.seek(0, io.SEEK_END)
+    file.seek(position)
+    says = int.from_bytes(head[4:], "little") + 8
+    return max(0, says - size) if head[:4] == b"RIFF" and says < _STREAMED else 0
 
 
 def _frames(container: InputContainer, stream: av.AudioStream, findings: Findings) -> Iterator[av.AudioFrame]:
-    seconds = 0.0
     for packet in _packets(container, stream, findings):
         try:
             frames = packet.decode() if packet else stream.decode(None)
         except Exception as error:
             if not isinstance(error, EOFError):
-                _fail(findings, seconds, packet)
+                _fail(findings, packet)
             continue
         findings.packets += 1
         for frame in frames:
             if frame.samples and frame.sample_rate:
-                seconds += frame.samples / frame.sample_rate
+                findings.decoded += frame.samples / frame.sample_rate
                 yield frame
 
 
@@ -198,9 +232,9 @@ def _packets(
     yield None
 
 
-def _fail(findings: Findings, seconds: float, packet: av.Packet | None) -> None:
+def _fail(findings: Findings, packet: av.Packet | None) -> None:
     findings.needs_copy = True
-    findings.failed_at = findings.failed_at if findings.failures else seconds
+    findings.failed_at = findings.failed_at if findings.failures else findings.decoded
     findings.failures += 1
     if packet and packet.duration:
         findings.lost += float(packet.duration * packet.time_base)

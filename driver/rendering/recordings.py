@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain, groupby
+from math import floor
 from pathlib import Path
 
 import av
@@ -15,19 +16,24 @@ import numpy as np
 from story_studio.story.levels import LOUD_PEAK, Levels, repaired
 
 from ..files import sha256_of
-from .audio_decoder import Block, Findings, NoAudio, decode
+from .audio_decoder import Block, Findings, NoAudio, NotAudio, decode
 from .input_file import InputFile, must_exist
 
 MAX_SECONDS = 30 * 60
 MIN_SECONDS = 0.2
-_UNREADABLE = "{} cannot be read as audio: export it again as WAV, MP3 or FLAC."
+_UNREADABLE = {
+    "": "{} cannot be read as audio: export it again as WAV, MP3 or FLAC.",
+    "empty": "{} cannot be read as audio, because it is empty: copy or export it again.",
+    "text": "{} cannot be read as audio, because it is a text such as a web page or a playlist: choose the "
+    "recording itself.",
+}
 _RATES = (1_000, 768_000)
 _COPY_RATE = 48_000
 """The highest sample rate of a clean copy, which is that of a clip."""
 _COPY_CHANNELS = 8
 """A clean copy of audio with more channels is mono."""
-_MISSING = 0.5
-"""Seconds by which a file may be shorter than it says without a warning."""
+_NOTICED = 0.1
+"""Seconds of audio whose loss is noticed: codecs pad the end by less."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +93,13 @@ def read_recording(path: Path, folder: Path) -> Recording:
     must_exist(path)
     try:
         measured = _measure(path)
+    except NotAudio as error:
+        raise ValueError(_UNREADABLE[str(error)].format(path.name)) from None
     except NoAudio:
         raise ValueError(f"{path.name} has no audio in it: choose a voice recording.") from None
     # Decoders and PyAV raise anything, and only the scene of this recording may fail.
     except Exception:
-        raise ValueError(_UNREADABLE.format(path.name)) from None
+        raise ValueError(_UNREADABLE[""].format(path.name)) from None
     problem = _problem(measured)
     if problem:
         raise ValueError(problem.format(path.name))
@@ -119,14 +127,14 @@ def _problem(measured: _Measured) -> str | None:
     """What is wrong with a recording, with {} for its name, and what to do; None if it can be used."""
     seconds, levels, findings = measured.seconds, measured.levels, measured.findings
     if not levels.samples:
-        return _UNREADABLE
+        return _UNREADABLE[""]
     if findings.failures > findings.packets:
         return "{} is damaged, and most of it cannot be decoded: copy or export it again."
     if not all(_RATES[0] <= rate <= _RATES[1] for rate in measured.samples):
         rates = " and ".join(map(str, measured.samples))
-        return f"{{}} says that it has {rates} samples a second, which cannot be right: export it again."
+        return f"{{}} states a sample rate of {rates} Hz, which cannot be right: export it again."
     if seconds < MIN_SECONDS:
-        return f"{{}} lasts {seconds:.2f} s, and a scene needs at least {MIN_SECONDS} s."
+        return f"{{}} lasts {floor(seconds * 100) / 100} s, and a scene needs at least {MIN_SECONDS} s."
     if seconds > MAX_SECONDS:
         return "{} is longer than 30 min: split it into scenes of at most 30 min."
     if levels.damaged * 2 > levels.samples:
@@ -141,17 +149,18 @@ def _warnings(measured: _Measured) -> Iterator[str]:
     levels, findings = measured.levels, measured.findings
     if findings.streams > 1:
         yield f"has {findings.streams} audio tracks: track {findings.stream + 1} is used."
-    if findings.failures:
+    lost = max(findings.lost, findings.declared - findings.decoded)
+    # What cannot be decoded at the end is usually a tag or padding.
+    if findings.failures and (findings.failed_at < findings.decoded or findings.lost > _NOTICED):
         minutes, seconds = divmod(int(findings.failed_at), 60)
-        lost = f"{findings.lost:.2f} s" if findings.lost else "a part"
         yield (
-            f"is damaged at {minutes}:{seconds:02}: {lost} could not be decoded and was left out. Listen to "
-            "it, and export it again if words are missing."
+            f"is damaged at {minutes}:{seconds:02}: {lost:.2f} s could not be decoded and was left out. Listen "
+            "to it, and export it again if words are missing."
         )
-    if findings.missing > _MISSING:
+    elif lost > _NOTICED:
         yield (
-            f"ends after {measured.seconds:.1f} s, and should last {findings.missing:.1f} s longer: if words "
-            "are missing, copy or export it again."
+            f"should last {findings.declared:.1f} s, and only {findings.decoded:.1f} s can be decoded: if "
+            "words are missing, copy or export it again."
         )
     if levels.damaged:
         yield "has samples that are not numbers, which were replaced by silence: export it again."

@@ -58,9 +58,7 @@ def read_voice(audio: dict[str, Any]) -> Voice:
     samples = _as_float(waveform[0].detach().cpu())
     length = samples.shape[-1]
     if length * timeline.FPS < rate:
-        raise ValueError(
-            f"The audio lasts {length / rate:.3f} s, less than a frame: link a longer one."
-        )
+        raise ValueError(f"The audio lasts {length / rate:.3f} s, less than a frame: link a longer one.")
     measured = levels.measure(samples.numpy())
     if measured.damaged * 2 > length:
         raise ValueError("Most samples of the audio are not numbers: export it again as WAV or MP3.")

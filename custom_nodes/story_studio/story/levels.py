@@ -11,7 +11,7 @@ LOUD_PEAK = 2.0
 """Full scale plus 6 dB: lossy formats overshoot full scale by less."""
 _LARGEST = 2.0**32
 """Beyond the full scale of 32-bit integers a sample is no sound but damage."""
-_OFFSET = 0.02
+_OFFSET = 0.05
 """Means below this part of the standard deviation are normal in recordings, and inaudible."""
 _CANCELLED = 0.1
 """The power of a mix of channels that cancel out, as a part of what unrelated channels would give."""
