@@ -264,7 +264,7 @@ def _array(frame: av.AudioFrame) -> np.ndarray:
 def _joined(parts: list[np.ndarray], rate: int, channels: int, kind: str) -> tuple[Block, str]:
     samples = np.concatenate(parts, axis=1)
     if len(samples) != channels:
-        samples = samples.reshape(-1, channels).T
+        samples = np.ascontiguousarray(samples.reshape(-1, channels).T)
     if samples.dtype == np.uint8:
         samples = samples.astype(np.float32) - 128
     scale = _SCALES.get(kind.removesuffix("p"), 1)

@@ -153,9 +153,10 @@ def _warnings(measured: _Measured) -> Iterator[str]:
     # What cannot be decoded at the end is usually a tag or padding.
     if findings.failures and (findings.failed_at < findings.decoded or findings.lost > _NOTICED):
         minutes, seconds = divmod(int(findings.failed_at), 60)
+        part = f"{lost:.2f} s" if lost >= 0.01 else "a part"
         yield (
-            f"is damaged at {minutes}:{seconds:02}: {lost:.2f} s could not be decoded and was left out. Listen "
-            "to it, and export it again if words are missing."
+            f"is damaged at {minutes}:{seconds:02}: {part} could not be decoded and was left out. Listen to "
+            "it, and export it again if words are missing."
         )
     elif lost > _NOTICED:
         yield (

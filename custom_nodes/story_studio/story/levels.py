@@ -42,7 +42,7 @@ class Levels:
             self._low, self._high, self._sum, self._squares = np.zeros((4, self.channels + 1))
             self._low[:], self._high[:] = np.inf, -np.inf
         for piece in _pieces(block):
-            good, damaged = repaired(piece)
+            good, damaged = repaired(np.ascontiguousarray(piece))
             self.samples += piece.shape[1]
             self.damaged += damaged
             rows = np.concatenate([good, good.mean(axis=0, keepdims=True)]).astype(np.float64)
