@@ -8,6 +8,7 @@ from codecs import getincrementaldecoder
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -24,7 +25,6 @@ _CONTAINERS = (
     "mov,mp3,mpc,mpc8,mpeg,mpegts,mxf,nut,ogg,oma,qcp,rm,shn,sox,tak,truehd,tta,voc,w64,wav,wv,xwma"
 )
 """Formats whose demuxers read nothing but the file itself, unlike playlists and subtitles."""
-_OPTIONS = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "none"}
 _BLOCK = 2**16
 """Samples of a block, at least."""
 _MOST_FAILURES = 1000
@@ -140,7 +140,7 @@ def _open(file: BinaryIO, path: Path, findings: Findings) -> InputContainer:
             # Decoders and PyAV raise anything: FFmpegError, ValueError, UnicodeDecodeError, OverflowError ...
             with suppress(Exception):
                 container = av.open(
-                    _File(file, path, start), metadata_errors=errors, container_options=_OPTIONS
+                    _File(file, path, start), metadata_errors=errors, container_options=_options()
                 )
                 assert isinstance(container, InputContainer)
                 findings.needs_copy |= start > 0 or errors == "replace"
@@ -158,6 +158,25 @@ def _reason(head: bytes) -> str:
     except UnicodeDecodeError:
         return ""
     return "text" if all(letter.isprintable() or letter.isspace() for letter in text) else ""
+
+
+@cache
+def _options() -> dict[str, str]:
+    """Restricts FFmpeg to audio in known formats: it would decode a cover of any size to learn its size."""
+    codecs = (name for name in sorted(av.codecs_available) if _decodes_audio(name))
+    return {
+        "format_whitelist": _CONTAINERS,
+        "protocol_whitelist": "none",
+        "codec_whitelist": ",".join(codecs),
+    }
+
+
+def _decodes_audio(codec: str) -> bool:
+    try:
+        return av.Codec(codec, "r").type == "audio"
+    # It only encodes.
+    except ValueError:
+        return False
 
 
 def _possible_starts(file: BinaryIO) -> Iterator[int]:
