@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from codecs import getincrementaldecoder
 from collections.abc import Iterator
@@ -38,6 +39,10 @@ _TEXT = 400
 """Bytes at the start of a file that show whether it is a text."""
 _EXACT = {"aiff", "caf", "flac", "mov,mp4,m4a,3gp,3g2,mj2", "ogg", "w64", "wav"}
 """Formats that state their length; that of others may be FFmpeg's estimate."""
+_MP3_FRAMES = re.compile(rb"(?:Xing|Info)\0\0\0[\1\3\5\7\x09\x0b\x0d\x0f](....)", re.S)
+"""Where an MP3 states how many frames it has."""
+_MP3_PADDING = 5
+"""Frames of an MP3 that may be padding, which is not decoded."""
 _STREAMED = 2**31 - 2**16
 """Bytes of audio from which on a header that was written before the audio was known says just "many"."""
 _LOADABLE = {"s16", "s16p", "s32", "s32p", "flt", "fltp", "dbl", "dblp"}
@@ -145,8 +150,7 @@ def _open(file: BinaryIO, path: Path, findings: Findings) -> InputContainer:
                 assert isinstance(container, InputContainer)
                 findings.needs_copy |= start > 0 or errors == "replace"
                 return container
-    file.seek(0)
-    raise NotAudio(_reason(file.read(_TEXT)))
+    raise NotAudio(_reason(_peek(file, _TEXT)))
 
 
 def _reason(head: bytes) -> str:
@@ -181,8 +185,7 @@ def _decodes_audio(codec: str) -> bool:
 
 def _possible_starts(file: BinaryIO) -> Iterator[int]:
     yield 0
-    file.seek(0)
-    head = file.read(_SEARCHED)
+    head = _peek(file, _SEARCHED)
     yield from (match.start() for match in islice(_STARTS.finditer(head), _MOST_STARTS) if match.start())
 
 
@@ -201,6 +204,8 @@ def _declared(container: InputContainer, stream: av.AudioStream, file: BinaryIO)
     """The seconds that the file says it has; 0 if it does not say."""
     name, bits = container.format.name, stream.codec_context.bit_rate or 0
     seconds = 0.0
+    if name == "mp3":
+        return _declared_mp3(_peek(file, _SEARCHED), stream.codec_context.sample_rate)
     if name in _EXACT and stream.duration and stream.time_base:
         seconds = float(stream.duration * stream.time_base)
     elif name == "matroska,webm" and not container.streams.video:
@@ -210,14 +215,29 @@ def _declared(container: InputContainer, stream: av.AudioStream, file: BinaryIO)
     return seconds + _cut_off(file) * 8 / bits if name == "wav" and bits else seconds
 
 
+def _declared_mp3(head: bytes, rate: int) -> float:
+    """FFmpeg estimates the length of a file that is longer than its frames."""
+    match = _MP3_FRAMES.search(head)
+    if not match or not rate:
+        return 0
+    frames = int.from_bytes(match[1], "big") - _MP3_PADDING
+    return frames * (1152 if rate >= 32_000 else 576) / rate
+
+
 def _cut_off(file: BinaryIO) -> int:
     """The bytes that a WAV file lacks at its end; FFmpeg takes the length of what is there."""
-    position = file.tell()
-    file.seek(0)
-    head, size = file.read(8), file.seek(0, io.SEEK_END)
-    file.seek(position)
+    head, size = _peek(file, 8), os.fstat(file.fileno()).st_size
     says = int.from_bytes(head[4:], "little") + 8
     return max(0, says - size) if head[:4] == b"RIFF" and says < _STREAMED else 0
+
+
+def _peek(file: BinaryIO, size: int) -> bytes:
+    """The first bytes of a file that FFmpeg may be reading."""
+    position = file.tell()
+    file.seek(0)
+    data = file.read(size)
+    file.seek(position)
+    return data
 
 
 def _frames(container: InputContainer, stream: av.AudioStream, findings: Findings) -> Iterator[av.AudioFrame]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -118,6 +121,97 @@ def test_noise_below_the_threshold_is_encoded_as_silence(encoder) -> None:
         (of_zeros,) = audio.encode_audio(encoder, torch.zeros(1, 16_000), 16_000, 16)
     assert levels.measure(noise.numpy()).is_silent
     assert torch.equal(of_noise, of_zeros)
+
+
+def features(encoder: Any, *channels: torch.Tensor) -> torch.Tensor:
+    with torch.inference_mode():
+        return torch.cat(list(audio.encode_audio(encoder, torch.cat(channels), 16_000, 16)), dim=-1)
+
+
+@pytest.mark.parametrize(
+    ("gains", "heard"),
+    [((1, -1), 0), ((0.9, -1), 1), ((1, -1, 1, -1), 0), ((1, -0.5), None), ((0, 1), None), ((1, 1), None)],
+)
+def test_channels_that_cancel_out_are_not_mixed(
+    gains: tuple[float, ...], heard: int | None, encoder: Any
+) -> None:
+    """In stereo of opposite phase the loudest channel is encoded; all else is the mean, to the bit."""
+    voice = tone(1.0, 16_000)
+    channels = [voice * gain for gain in gains]
+    expected = torch.cat(channels).mean(dim=0, keepdim=True) if heard is None else channels[heard]
+    assert torch.equal(features(encoder, *channels), features(encoder, expected))
+    assert features(encoder, *channels).abs().sum() != features(encoder, voice * 0).abs().sum()
+
+
+def test_the_padding_of_audio_with_an_offset_is_silence(encoder: Any) -> None:
+    voice = tone(1.0, 16_000)
+    assert torch.allclose(features(encoder, voice + 0.3), features(encoder, voice), atol=1e-3)
+    # An offset that recordings normally have changes nothing in what is computed.
+    assert not levels.measure((voice + 0.001).numpy()).offsets.any()
+
+
+def test_ordinary_audio_is_normalised_as_in_the_official_code(encoder: Any) -> None:
+    """To the bit, because finished clips of earlier versions were made like that."""
+    stereo = torch.cat([tone(1.0, 16_000), 0.7 * tone(1.0, 16_000).roll(40, 1)]) + 0.001
+    mono = stereo.mean(dim=0).numpy()
+    seen = []
+    with torch.inference_mode(), pytest.MonkeyPatch.context() as patch:
+        encode = audio._hidden_states
+        patch.setattr(audio, "_hidden_states", lambda model, part: seen.append(part) or encode(model, part))
+        list(audio.encode_audio(encoder, stereo, 16_000, 16))
+    deviation = float(np.sqrt(mono.var() + 1e-7))
+    expected = torch.from_numpy(mono.copy()).sub_(float(mono.mean())).div_(deviation)
+    assert torch.equal(seen[0][3000:19_000], expected)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e30])
+def test_damaged_samples_are_silence(value: float) -> None:
+    samples = tone(1.0, 16_000)[None].repeat(1, 2, 1)
+    damaged = samples.clone()
+    damaged[0, 1, 5000:6000] = value
+    voice = audio.read_voice({"waveform": damaged, "sample_rate": 16_000})
+    samples[0, 1, 5000:6000] = 0
+    assert torch.equal(voice.samples, samples[0])
+    # The tensor belongs to other nodes too.
+    assert not torch.equal(damaged, samples)
+    assert len(voice.warnings) == 1
+    assert "0.062 s of the recording are not numbers" in voice.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "warning"),
+    [
+        (
+            lambda voice: voice.repeat(1, 2, 1) * torch.tensor([[1.0], [-1.0]]),
+            "channels of the recording cancel",
+        ),
+        (lambda voice: voice * 0, "is silent"),
+        (lambda voice: voice * 0 + 0.5, "is silent"),
+        (lambda voice: voice * 2**15, "80 dB louder than full scale"),
+        (lambda voice: voice.repeat(3, 1, 1), "Only the first of 3 recordings"),
+        (lambda voice: voice, None),
+        (lambda voice: voice * 4, None),
+        (lambda voice: voice + 0.2, None),
+    ],
+)
+def test_what_the_user_should_know_is_a_warning(
+    change: Callable[[torch.Tensor], torch.Tensor], warning: str | None
+) -> None:
+    warnings = audio.read_voice({"waveform": change(tone(1.0, 16_000)[None]), "sample_rate": 16_000}).warnings
+    assert len(warnings) == (warning is not None)
+    assert not warning or warning in warnings[0]
+
+
+def test_validation_costs_no_copy() -> None:
+    """Three minutes of stereo are 66 MB."""
+    samples = 0.1 * torch.randn(1, 2, 180 * 48_000, generator=torch.Generator().manual_seed(0))
+    tracemalloc.start()
+    try:
+        voice = audio.read_voice({"waveform": samples, "sample_rate": 48_000})
+        assert voice.samples.data_ptr() == samples.data_ptr()
+        assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
