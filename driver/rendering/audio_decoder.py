@@ -47,7 +47,8 @@ _STREAMED = 2**31 - 2**16
 """Bytes of audio from which on a header that was written before the audio was known says just "many"."""
 _LOADABLE = {"s16", "s16p", "s32", "s32p", "flt", "fltp", "dbl", "dblp"}
 """Sample formats that ComfyUI's loader converts."""
-_SCALES = {"u8": 2**7, "s16": 2**15, "s32": 2**31}
+_MOST_PLANES = 8
+_SCALES = {"int16": 2**15, "int32": 2**31}
 
 
 class NotAudio(Exception):
@@ -111,6 +112,8 @@ def decode(path: Path, findings: Findings) -> Iterator[Block]:
         kinds = set[str]()
         for block, kind in _blocks(_frames(container, stream, findings)):
             kinds.add(kind)
+            # It would end ComfyUI.
+            findings.needs_copy |= _overruns(kind, len(block.samples))
             findings.needs_copy |= (block.rate, len(block.samples)) != opened
             yield block
         findings.needs_copy |= len(kinds) > 1 or not kinds <= _LOADABLE
@@ -282,22 +285,29 @@ def _fail(findings: Findings, packet: av.Packet | None) -> None:
 def _blocks(frames: Iterator[av.AudioFrame]) -> Iterator[tuple[Block, str]]:
     """Joins frames to blocks of one kind, and names their sample format."""
     parts: list[np.ndarray] = []
-    kind, size = (0, 0, ""), 0
+    kind, size, resampler = (0, 0, ""), 0, None
     for frame in frames:
         of_frame = (frame.sample_rate, frame.layout.nb_channels, frame.format.name)
         if parts and (of_frame != kind or size >= _BLOCK):
             yield _joined(parts, *kind)
             parts, size = [], 0
+        resampler = resampler if of_frame == kind else _resampler(frame)
         kind, size = of_frame, size + frame.samples
-        parts.append(_array(frame))
+        parts += [part.to_ndarray() for part in (resampler.resample(frame) if resampler else [frame])]
     if parts:
         yield _joined(parts, *kind)
 
 
-def _array(frame: av.AudioFrame) -> np.ndarray:
-    if frame.format.name.startswith("s64"):
-        (frame,) = av.AudioResampler("dblp").resample(frame)
-    return frame.to_ndarray()
+def _resampler(frame: av.AudioFrame) -> av.AudioResampler | None:
+    """Converts frames that PyAV cannot make arrays of."""
+    name = frame.format.name
+    is_unfit = name.startswith("s64") or _overruns(name, frame.layout.nb_channels)
+    return av.AudioResampler("dbl") if is_unfit else None
+
+
+def _overruns(kind: str, channels: int) -> bool:
+    """Whether PyAV reads beyond the planes of a frame: it looks for a null pointer behind the last one."""
+    return kind.endswith("p") and channels >= _MOST_PLANES
 
 
 def _joined(parts: list[np.ndarray], rate: int, channels: int, kind: str) -> tuple[Block, str]:
@@ -305,8 +315,8 @@ def _joined(parts: list[np.ndarray], rate: int, channels: int, kind: str) -> tup
     if len(samples) != channels:
         samples = np.ascontiguousarray(samples.reshape(-1, channels).T)
     if samples.dtype == np.uint8:
-        samples = samples.astype(np.float32) - 128
-    scale = _SCALES.get(kind.removesuffix("p"), 1)
+        samples = (samples.astype(np.float32) - 128) / 128
+    scale = _SCALES.get(str(samples.dtype), 1)
     with np.errstate(over="ignore"):
         samples = samples.astype(np.float32) / np.float32(scale)
     return Block(samples, rate), kind

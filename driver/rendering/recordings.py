@@ -216,13 +216,15 @@ def _resampled(blocks: Iterator[Block], rate: int) -> Iterator[np.ndarray]:
 
 
 def _resample(parts: Iterator[np.ndarray], source_rate: int, rate: int) -> Iterator[np.ndarray]:
-    resampler, position = None, 0
+    resampler, position, channels = None, 0, 1
     for part in parts:
         layout = {1: "mono", 2: "stereo"}.get(len(part), f"{len(part)}c")
-        resampler = resampler or av.AudioResampler("fltp", layout, rate)
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(part), "fltp", layout)
+        resampler = resampler or av.AudioResampler("flt", layout, rate)
+        channels = len(part)
+        # Interleaved, because PyAV crashes on planes of eight channels or more.
+        frame = av.AudioFrame.from_ndarray(part.T.reshape(1, -1), "flt", layout)
         frame.sample_rate, frame.pts, frame.time_base = source_rate, position, Fraction(1, source_rate)
         position += part.shape[1]
-        yield from (block.to_ndarray() for block in resampler.resample(frame))
+        yield from (block.to_ndarray().reshape(-1, channels).T for block in resampler.resample(frame))
     if resampler:
-        yield from (block.to_ndarray() for block in resampler.resample(None))
+        yield from (block.to_ndarray().reshape(-1, channels).T for block in resampler.resample(None))

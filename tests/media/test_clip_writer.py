@@ -43,7 +43,8 @@ def audio_of(path: Path) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("rate", "channels"), [(16000, 1), (22050, 1), (24000, 2), (44100, 2), (48000, 1), (44100, 6)]
+    ("rate", "channels"),
+    [(16000, 1), (22050, 1), (24000, 2), (44100, 2), (48000, 1), (44100, 6), (48000, 8), (16000, 24)],
 )
 @pytest.mark.parametrize("audio_seconds", [1.0, 9.0])
 def test_audio_has_the_length_of_the_video_and_is_in_sync(tmp_path, rate, channels, audio_seconds):

@@ -212,6 +212,17 @@ LOSSLESS: dict[str, tuple[Callable[[Maker], Path], float]] = {
         lambda make: make.bytes("a.aac", make.encoded(".aac") + make.encoded(".aac", "-ar", "48000")),
         6,
     ),
+    "eight planes": (lambda make: make.ffmpeg("a.webm", "-c:a", "libopus", "-ac", "8", "-ar", "48000"), 3),
+    "many planes": (
+        lambda make: make.ffmpeg(
+            "a.opus",
+            "-af",
+            "pan=12c|" + "|".join(f"c{i}=c0" for i in range(12)),
+            "-mapping_family",
+            "255",
+        ),
+        3,
+    ),
     "an offset": (lambda make: make.floats("a.wav", make.samples / 2 + 0.3), 3),
     "an offset in each channel": (
         lambda make: make.floats("a.wav", make.samples / 2 + 0.3, make.samples / 2 - 0.3),
