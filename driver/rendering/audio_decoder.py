@@ -212,7 +212,8 @@ def _declared(container: InputContainer, stream: av.AudioStream, file: BinaryIO)
     if name in _EXACT and stream.duration and stream.time_base:
         seconds = float(stream.duration * stream.time_base)
     elif name == "matroska,webm" and not container.streams.video:
-        seconds = (container.duration or 0) / av.time_base
+        # Its duration is the time of its end.
+        seconds = ((container.duration or 0) - (container.start_time or 0)) / av.time_base
     if seconds * bits / 8 > _STREAMED:
         return 0
     return seconds + _cut_off(file) * 8 / bits if name == "wav" and bits else seconds

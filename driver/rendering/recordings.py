@@ -113,7 +113,7 @@ def _measure(path: Path, as_mono: bool = False) -> _Measured:
     """Decodes a recording, or as much of it as shows that it is too long."""
     measured = _Measured()
     for block in decode(path, measured.findings):
-        samples = repaired(block.samples)[0].mean(axis=0, keepdims=True) if as_mono else block.samples
+        samples = repaired(block.samples).mean(axis=0, keepdims=True) if as_mono else block.samples
         if measured.levels.channels not in (0, len(samples)):
             return _measure(path, as_mono=True)
         measured.levels.add(samples)
@@ -137,7 +137,7 @@ def _problem(measured: _Measured) -> str | None:
         return f"{{}} lasts {floor(seconds * 100) / 100} s, and a scene needs at least {MIN_SECONDS} s."
     if seconds > MAX_SECONDS:
         return "{} is longer than 30 min: split it into scenes of at most 30 min."
-    if levels.damaged * 2 > levels.samples:
+    if levels.is_lost:
         return "{} is damaged, and most of its samples are not numbers: export it again."
     if levels.is_silent:
         return "{} is silent: record it again, or check that it is the right file."
@@ -198,7 +198,7 @@ def _cleaned(path: Path, measured: _Measured) -> Iterator[Block]:
     gain = np.float32(1 / max(1.0, levels.peak))
     offsets = levels.offsets.astype(np.float32)[:, None]
     for block in decode(path, Findings()):
-        samples = repaired(block.samples)[0]
+        samples = repaired(block.samples)
         if len(samples) != levels.channels or levels.channels == 1:
             samples = samples.mean(axis=0, keepdims=True)
         samples = (samples - offsets) * gain

@@ -159,6 +159,7 @@ GOOD: dict[str, Callable[[Maker], Path]] = {
         "a.mp4", "-f", "lavfi", "-i", "testsrc=s=64x64:d=3", "-pix_fmt", "yuv420p"
     ),
     "a name with a colon": lambda make: make.bytes("http:a.wav", make.voice.read_bytes()),
+    "a late start": lambda make: make.ffmpeg("a.mkv", "-af", "asetpts=PTS+5/TB"),
     "a wrong suffix": lambda make: make.bytes("a.jpg", make.voice.read_bytes()),
     "a percent sign": lambda make: make.bytes("a%03d.wav", make.voice.read_bytes()),
 }  # fmt: skip
@@ -286,6 +287,10 @@ LOSSY: dict[str, tuple[Callable[[Maker], Path], str]] = {
         r"should last 3\.0 s, and only [12]\.\d s can be decoded",
     ),
     "NaN": (lambda make: make.floats("a.wav", _with_nan(make.samples)), "samples that are not numbers"),
+    "a channel of NaN": (
+        lambda make: make.floats("a.wav", make.samples, make.samples * np.nan),
+        "samples that are not numbers",
+    ),
     "infinity": (
         lambda make: make.floats("a.wav", _with_nan(make.samples, np.inf)),
         "samples that are not numbers",

@@ -99,7 +99,7 @@ def decode_audio(path: Path) -> np.ndarray:
 
 def _samples(block: av.AudioFrame) -> np.ndarray:
     """Interleaved floats as [channels, samples], with silence for what is no number."""
-    return repaired(block.to_ndarray().reshape(-1, block.layout.nb_channels).T)[0]
+    return repaired(block.to_ndarray().reshape(-1, block.layout.nb_channels).T)
 
 
 def _audio_delay(container: InputContainer, first: av.AudioFrame) -> int:

@@ -60,7 +60,7 @@ def read_voice(audio: dict[str, Any]) -> Voice:
     if length * timeline.FPS < rate:
         raise ValueError(f"The audio lasts {length / rate:.3f} s, less than a frame: link a longer one.")
     measured = levels.measure(samples.numpy())
-    if measured.damaged * 2 > length:
+    if measured.is_lost:
         raise ValueError("Most samples of the audio are not numbers: export it again as WAV or MP3.")
     if measured.damaged:
         samples = samples.clone()

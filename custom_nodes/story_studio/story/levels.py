@@ -27,13 +27,14 @@ class Levels:
     Attributes:
         channels: how many there are; set by the first block.
         samples: in each channel.
-        damaged: samples with a value that is not a number or absurdly large. They count as zero.
+        damaged: samples with a value that is not a number or absurdly large, which counts as zero.
     """
 
     def __init__(self) -> None:
         self.channels = self.samples = self.damaged = 0
         # Of each channel, and of their mean as the last one.
         self._low = self._high = self._sum = self._squares = np.zeros(1)
+        self._damage = np.zeros(1, int)
 
     def add(self, block: np.ndarray) -> None:
         """Adds float32 audio [channels, samples]; the number of channels must not change."""
@@ -41,15 +42,25 @@ class Levels:
             self.channels = len(block)
             self._low, self._high, self._sum, self._squares = np.zeros((4, self.channels + 1))
             self._low[:], self._high[:] = np.inf, -np.inf
+            self._damage = np.zeros(self.channels, int)
         for piece in _pieces(block):
-            good, damaged = repaired(np.ascontiguousarray(piece))
+            piece = np.ascontiguousarray(piece)
+            good = repaired(piece)
             self.samples += piece.shape[1]
-            self.damaged += damaged
+            if good is not piece:
+                damage = ~(np.abs(piece) <= _LARGEST)
+                self.damaged += int(damage.any(axis=0).sum())
+                self._damage += damage.sum(axis=1)
             rows = np.concatenate([good, good.mean(axis=0, keepdims=True)]).astype(np.float64)
             self._low = np.minimum(self._low, rows.min(axis=1))
             self._high = np.maximum(self._high, rows.max(axis=1))
             self._sum += rows.sum(axis=1)
             self._squares += np.einsum("ij,ij->i", rows, rows)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether more than half of every channel is damaged."""
+        return bool(self._damage.min() * 2 > self.samples)
 
     @property
     def is_silent(self) -> bool:
@@ -112,21 +123,17 @@ def peak_of(block: np.ndarray) -> float:
     return max(float(block.max(initial=0)), -float(block.min(initial=0)))
 
 
-def repaired(block: np.ndarray) -> tuple[np.ndarray, int]:
-    """Audio [channels, samples] with zeros for damaged values, and how many samples had one.
-
-    Returns the array itself if nothing is damaged.
-    """
+def repaired(block: np.ndarray) -> np.ndarray:
+    """Audio [channels, samples] with zeros for damaged values; the array itself if there are none."""
     if block.size == 0 or (block.max() <= _LARGEST and block.min() >= -_LARGEST):
-        return block, 0
-    good = np.abs(block) <= _LARGEST
-    return np.where(good, block, np.zeros((), block.dtype)), int((~good).any(axis=0).sum())
+        return block
+    return np.where(np.abs(block) <= _LARGEST, block, np.zeros((), block.dtype))
 
 
 def repair(waveform: np.ndarray) -> None:
     """Replaces damaged values of audio [channels, samples] by zeros, in place."""
     for piece in _pieces(waveform):
-        piece[:] = repaired(piece)[0]
+        piece[:] = repaired(piece)
 
 
 def heard_mono(waveform: np.ndarray) -> np.ndarray:
