@@ -82,17 +82,22 @@ def test_captions_follow_the_speech_and_change_in_its_pauses():
 
 
 def test_speech_is_found_in_noise():
+    """Also in stereo of opposite phase, and in audio with an offset."""
     rate, rng = 16000, np.random.default_rng(0)
     audio = rng.normal(0, 0.001, (2, rate * 8)).astype(np.float32)
     for start, end in ((0.5, 3.0), (3.6, 7.0)):
         audio[:, int(start * rate) : int(end * rate)] += rng.normal(
             0, 0.1, int(end * rate) - int(start * rate)
         )
-    spans = speech_spans(audio, rate)
-    assert np.array(spans) == pytest.approx(np.array([(0.5, 3.0), (3.6, 7.0)]), abs=0.05)
+    for heard in (audio, audio[:1], audio * [[1], [-1]], audio + 0.3, audio + [[0.3], [-0.3]]):
+        spans = speech_spans(heard.astype(np.float32), rate)
+        assert np.array(spans) == pytest.approx(np.array([(0.5, 3.0), (3.6, 7.0)]), abs=0.05)
 
 
-@pytest.mark.parametrize("audio", [np.zeros((2, 16000), np.float32), np.zeros((1, 0), np.float32)])
+@pytest.mark.parametrize(
+    "audio",
+    [np.zeros((2, 16000), np.float32), np.zeros((1, 0), np.float32), np.full((2, 16000), 0.5, np.float32)],
+)
 def test_silence_has_no_speech(audio):
     assert speech_spans(audio, 16000) == []
 

@@ -14,6 +14,7 @@ import numpy as np
 import pysubs2
 
 from ..files import written_aside
+from ..story.levels import heard_mono
 from .cards.linebreak import parts
 
 Span = tuple[float, float]
@@ -56,7 +57,7 @@ def speech_spans(waveform: np.ndarray, sample_rate: int) -> list[Span]:
     count = waveform.shape[1] // window
     if count == 0:
         return []
-    blocks = waveform[:, : count * window].mean(axis=0).reshape(count, window)
+    blocks = heard_mono(waveform[:, : count * window]).reshape(count, window)
     level = 10 * np.log10(np.square(blocks, dtype=np.float64).mean(axis=1) + 1e-12)
     floor, peak = np.percentile(level, (10, 95))
     if peak < -60:
