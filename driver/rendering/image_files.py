@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 _FORMATS = (
-    *("PNG", "JPEG", "MPO", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "DIB", "ICO", "ICNS", "CUR", "TGA", "PSD"),
+    *("PNG", "JPEG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "DIB", "ICO", "ICNS", "CUR", "TGA", "PSD"),
     *("JPEG2000", "PPM", "PCX", "SGI", "QOI", "DDS", "XBM", "XPM", "MSP", "IM", "SPIDER", "SUN"),
 )
 """Not those that run another program (EPS), or hold no pixels (stubs) or a video."""

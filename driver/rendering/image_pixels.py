@@ -98,7 +98,9 @@ def converter(
 
     def convert(part: Image.Image) -> Image.Image:
         if white is not None:
-            levels = np.clip(np.nan_to_num(np.asarray(part, np.float64)) * (255 / white), 0, 255)
+            levels = np.clip(
+                np.nan_to_num(np.asarray(part, np.float64), posinf=white, neginf=0) * (255 / white), 0, 255
+            )
             part = Image.fromarray((levels + 0.5).astype(np.uint8))
         alpha = part.convert("RGBA").getchannel("A") if transparent else None
         if transform is not None:

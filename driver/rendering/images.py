@@ -138,7 +138,7 @@ def _unreadable(path: Path, error: Exception) -> str:
         return "is cut off, its last part is missing: copy or download it again."
     if is_text(path):
         return "holds text, not an image: open it to see what it says, and save the image itself."
-    return "cannot be read as an image: export it again as PNG or JPEG."
+    return "cannot be read as an image, it is damaged or of an unknown kind: export it again as PNG or JPEG."
 
 
 def _too_large() -> str:
@@ -162,9 +162,9 @@ def _decode_file(path: Path, size: tuple[int, int]) -> _Decoded:
     try:
         with open_image(path) as image:
             return _decode(image, size)
-    except _Unfit:
+    except (_Unfit, Image.DecompressionBombError, MemoryError):
         raise
-    except (ValueError, SyntaxError):
+    except Exception:
         # Pillow refuses PNGs with much text or a large colour profile, and those with a damaged text.
         if not is_png(path):
             raise
@@ -202,11 +202,11 @@ def _decode(image: Image.Image, size: tuple[int, int], is_original: bool = True)
         white = white_level(image)
         if white is not None and not has_16_bits(image):
             warnings.append(f"has values of 32 bits, of which {white:g} was taken as white.")
-        changed = transform or transparent or turn or target != (width, height)
+        changed = transform or transparent or turn is not None or target != (width, height)
         if is_plain and has_readable_exif and not changed and not _has_frames(image):
             return _Decoded(None, warnings)
         clean = flattened(image, converter(image, white, transform, transparent), target)
-    return _Decoded(clean.transpose(turn) if turn else clean, warnings)
+    return _Decoded(clean if turn is None else clean.transpose(turn), warnings)
 
 
 def _check_size(image: Image.Image) -> None:
