@@ -128,10 +128,10 @@ def _read(
         return str(error)
     try:
         return decode(path, folder)
-    except ValueError as error:
-        return str(error)
-    except Exception:
-        # Decoders raise anything, and only this file is to blame.
+    except Exception as error:
+        # Ours is a ValueError. Decoders raise anything, a ValueError for text that is not UTF-8 among others.
+        if isinstance(error, ValueError) and not isinstance(error, UnicodeError):
+            return str(error)
         logger.debug("%s cannot be decoded", path, exc_info=True)
         kind, formats = _KINDS[source.field]
         return f"{path.name} cannot be read as {kind}: export it again as {formats}."
