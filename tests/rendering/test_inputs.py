@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from driver.cancel import Cancelled
 from driver.rendering import inputs
 from driver.rendering.recordings import read_recording
 from story_studio.story import schema
@@ -87,3 +88,51 @@ def test_inputs_belong_to_their_scenes(tmp_path: Path) -> None:
     assert gathered["one"].image is None
     assert gathered["two"].recording.seconds == 0.7
     assert gathered["two"].image and gathered["two"].image.path.name == "p.png"
+
+
+def _broken_avif(path: Path) -> Path:
+    """An AVIF that Pillow raises no OSError for."""
+    Image.new("RGB", (64, 64)).save(path)
+    path.write_bytes(path.read_bytes().replace(b"pitm", b"free"))
+    with pytest.raises(RuntimeError), Image.open(path) as image:
+        image.load()
+    return path
+
+
+def test_a_decoder_that_raises_anything_affects_only_its_scenes(tmp_path: Path) -> None:
+    _broken_avif(tmp_path / "broken.avif")
+    Image.new("RGB", (64, 64)).save(tmp_path / "good.png")
+    write_voice(tmp_path / "a.wav", 0.5)
+    images = ["good.png", "broken.avif", "good.png", "broken.avif"]
+    story = schema.parse(
+        {"scenes": [{"id": f"s{n}", "image": name, "audio": "a.wav"} for n, name in enumerate(images)]}
+    )
+    fetched: list[str] = []
+
+    def fetch(source: str, folder: Path) -> Path:
+        assert folder.is_dir() and not list(folder.iterdir())
+        fetched.append(source)
+        return tmp_path / source
+
+    (tmp_path / "work").mkdir()
+    good, problems = inputs.gather_each(story, tmp_path / "work", fetch)
+    assert list(good) == ["s0", "s2"]
+    assert good["s0"].recording.seconds == 0.5
+    assert [problem.where for of_scene in problems.values() for problem in of_scene] == [
+        "scenes[1].image",
+        "scenes[3].image",
+    ]
+    for ((_, what),) in problems.values():
+        assert what.startswith("broken.avif cannot be read as an image") and "export it again" in what
+    # What several scenes use is fetched and decoded once.
+    assert sorted(fetched) == ["a.wav", "broken.avif", "good.png"]
+
+
+def test_cancelling_while_inputs_are_fetched_ends_everything(tmp_path: Path) -> None:
+    story = schema.parse({"scenes": [{"id": "a", "prompt": "x", "audio": "a.wav"}]})
+
+    def fetch(source: str, folder: Path) -> Path:
+        raise Cancelled("The job was cancelled.")
+
+    with pytest.raises(Cancelled):
+        inputs.gather_each(story, tmp_path, fetch)
