@@ -19,6 +19,7 @@ from .encoder import SAMPLE_RATE, Encoder, pad_or_cut
 from .mux import add_chapters_and_captions
 from .probe import MediaInfo, Progress, probe
 from .splice import can_splice, packets
+from .text import clean, is_visible
 
 _CRF = 16
 _JOINT_FADE = round(0.004 * SAMPLE_RATE)
@@ -73,10 +74,10 @@ def assemble(
     if not shots:
         raise ValueError("A film needs at least one shot: add a scene.")
     film = _plan(shots, crossfade_seconds if join == "crossfade" else 0)
-    tags = ({"title": title} if title else {}) | (metadata or {})
+    tags = ({"title": clean(title)} if is_visible(title) else {}) | (metadata or {})
     report = progress or (lambda done: None)
     chapter_spans = (
-        [(*film.span(i), shot.title or f"Scene {i + 1}") for i, shot in enumerate(shots)] if chapters else []
+        [(*film.span(i), _chapter_title(shot, i)) for i, shot in enumerate(shots)] if chapters else []
     )
     with (
         written_aside(path) as aside,
@@ -130,6 +131,10 @@ def _plan(shots: Sequence[Shot], crossfade_seconds: float) -> _Film:
     return _Film(tuple(shots), infos[0], tuple(accumulate(lengths, initial=0)), (0, *fades, 0))
 
 
+def _chapter_title(shot: Shot, index: int) -> str:
+    return clean(shot.title) if is_visible(shot.title) else f"Scene {index + 1}"
+
+
 def _probed(shot: Shot) -> MediaInfo:
     info = probe(shot.path)
     if not info.frames or not info.fps:
@@ -153,7 +158,7 @@ def _record(
             first_frame = film.starts[index]
             if position == 0:
                 audio = _audio(film, index)
-                if captions and film.shots[index].text.strip():
+                if captions:
                     cues += _cues(film, index, audio)
             if isinstance(frame, av.Packet):
                 encoder.packet(frame)

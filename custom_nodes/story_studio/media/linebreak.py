@@ -33,8 +33,8 @@ def clusters(text: str) -> tuple[str, ...]:
 
 def shown_line(line: str) -> str:
     """A line as it is shown: a soft hyphen is visible at its end only."""
-    line = line.strip()
-    return "".join(c for c in line if c not in BREAKS) + ("-" if line.endswith("\u00ad") else "")
+    hyphen = "-" if line.rstrip().endswith("\u00ad") else ""
+    return "".join(letter for letter in line if letter not in BREAKS).strip() + hyphen
 
 
 @lru_cache(maxsize=65536)

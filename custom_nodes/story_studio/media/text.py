@@ -8,9 +8,7 @@ from functools import lru_cache
 
 from uniseg.derived import default_ignorable_code_point
 
-_OPENERS = {"\u202a": "\u202c", "\u202b": "\u202c", "\u202d": "\u202c", "\u202e": "\u202c"} | dict.fromkeys(
-    "\u2066\u2067\u2068", "\u2069"
-)
+_OPENERS = dict.fromkeys("\u202a\u202b", "\u202c") | dict.fromkeys("\u2066\u2067\u2068", "\u2069")
 """The controls that start a part with a direction of its own, and what ends it."""
 _CLOSERS = frozenset(_OPENERS.values())
 
@@ -18,7 +16,8 @@ _CLOSERS = frozenset(_OPENERS.values())
 def clean(text: str) -> str:
     """The text without control characters, halves of surrogate pairs and what is not a character.
 
-    Tabs and line breaks of all kinds become spaces. What shapes the letters, such as joiners, stays.
+    Tabs and line breaks of all kinds become spaces. What shapes the letters, such as joiners, stays, but not
+    what turns them around regardless of their script.
     """
     paired = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
     return "".join(" " if _breaks_lines(c) else c for c in paired if _breaks_lines(c) or not _is_noise(c))
@@ -64,7 +63,7 @@ def _breaks_lines(letter: str) -> bool:
 def _is_noise(letter: str) -> bool:
     code = ord(letter)
     return (
-        letter == "\ufeff"
+        letter in "\u202d\u202e\ufeff"
         or unicodedata.category(letter) == "Cc"
         or code & 0xFFFE == 0xFFFE
         or 0xFDD0 <= code <= 0xFDEF
