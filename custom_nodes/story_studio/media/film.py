@@ -16,6 +16,7 @@ from ..files import written_aside
 from . import captions as captioning
 from .decoder import decode_audio, decode_frames
 from .encoder import SAMPLE_RATE, Encoder, pad_or_cut
+from .linebreak import shortened
 from .mux import add_chapters_and_captions
 from .probe import MediaInfo, Progress, probe
 from .splice import can_splice, packets
@@ -24,6 +25,8 @@ from .text import clean, is_visible
 _CRF = 16
 _JOINT_FADE = round(0.004 * SAMPLE_RATE)
 """Samples over which audio fades at a joint, against clicks."""
+_CHAPTER_BYTES = 255
+"""What the title of a chapter can take in an MP4; ffmpeg cuts longer ones within a letter."""
 _ENCODING_SHARE = 0.97
 """The part of the progress before chapters and captions are added."""
 
@@ -132,7 +135,8 @@ def _plan(shots: Sequence[Shot], crossfade_seconds: float) -> _Film:
 
 
 def _chapter_title(shot: Shot, index: int) -> str:
-    return clean(shot.title) if is_visible(shot.title) else f"Scene {index + 1}"
+    title = clean(shot.title) if is_visible(shot.title) else f"Scene {index + 1}"
+    return shortened(title, _CHAPTER_BYTES)
 
 
 def _probed(shot: Shot) -> MediaInfo:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import accumulate
 
 from uniseg.graphemecluster import grapheme_clusters
 from uniseg.linebreak import line_break_units
@@ -35,6 +36,15 @@ def shown_line(line: str) -> str:
     """A line as it is shown: a soft hyphen is visible at its end only."""
     hyphen = "-" if line.rstrip().endswith("\u00ad") else ""
     return "".join(letter for letter in line if letter not in BREAKS).strip() + hyphen
+
+
+def shortened(text: str, size: int) -> str:
+    """The text if it takes at most `size` bytes in UTF-8, else its start and an ellipsis."""
+    if len(text.encode()) <= size:
+        return text
+    ends = accumulate(len(letter.encode()) for letter in clusters(text))
+    kept = sum(end <= size - len("…".encode()) for end in ends)
+    return "".join(clusters(text)[:kept]).rstrip() + "…"
 
 
 @lru_cache(maxsize=65536)

@@ -80,11 +80,11 @@ def _track(samples: Sequence[tuple[int, str]], data: Sequence[bytes], offset: in
 
 
 def _description() -> bytes:
-    """White 18-point letters on nothing, centred at the bottom: the defaults of ffmpeg."""
-    centred_at_the_bottom, font = pack(">bb", 1, -1), b"Serif"
-    style = pack(">3H2B4B", 0, 0, 1, 0, 18, *[255] * 4)
+    """White letters on black, centred at the bottom: what ffmpeg writes for captions without a style."""
+    centred_at_the_bottom, black, font = pack(">bb", 1, -1), b"\0\0\0\xff", b"Arial"
+    style = pack(">3H2B4B", 0, 0, 1, 0, 16, *[255] * 4)
     fonts = _box(b"ftab", pack(">2HB", 1, 1, len(font)), font)
-    return _box(b"tx3g", pack(">6xHI", 1, 0), centred_at_the_bottom, bytes(4), bytes(8), style, fonts)
+    return _box(b"tx3g", pack(">6xHI", 1, 0), centred_at_the_bottom, black, bytes(8), style, fonts)
 
 
 def _box(kind: bytes, *content: bytes) -> bytes:
