@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from story_studio.media.captions import cues, speech_spans, write_srt
+from story_studio.media.captions import cues, speech_spans
 
 ENGLISH = (
     "Once upon a time, in a small village by the sea, there lived an old fisherman who had never caught "

@@ -127,10 +127,23 @@ CONTRACTS = (
             "comfy/sd.py": (
                 "CLIP.__init__(no_init)",
                 *(f"CLIP.{name}" for name in ("patcher", "cond_stage_model", "layer_idx")),
-                *(f"CLIP.{name}" for name in ("tokenizer_options", "tokenize", "load_model", "clone")),
+                *(f"CLIP.{name}" for name in ("tokenizer", "tokenizer_options", "tokenize")),
+                *(f"CLIP.{name}" for name in ("load_model", "clone")),
                 *(f"CLIP.{name}" for name in ("encode_from_tokens", "encode_from_tokens_scheduled")),
                 *(f"CLIP.{name}" for name in ("add_patches", "get_sd", "get_key_patches")),
-            )
+            ),
+        },
+    ),
+    Contract(
+        "wan_tokenizer",
+        "Wan2.2 S2V Models fails",
+        {
+            "comfy/sd1_clip.py": (
+                "SD1Tokenizer.clip_name",
+                "SD1Tokenizer.tokenize_with_weights",
+                "SD1Tokenizer.untokenize",
+            ),
+            "comfy/text_encoders/wan.py": ("WanT5Tokenizer",),
         },
     ),
     Contract(
