@@ -223,7 +223,7 @@ def _unreadable(error: yaml.MarkedYAMLError, text: str) -> Unreadable:
         return Unreadable(line, what)
     if "block mapping" in context or "block collection" in context or "block sequence" in context:
         if _TEXT_AFTER_END.search(shown):
-            what = "text follows a closing quote or bracket: put the whole text in quotes; within '...' write ''."
+            what = "text follows a closing quote or bracket: put the whole text in quotes, with '' for '."
             return Unreadable(line, what)
         what = "is indented unlike the lines before it: indent all keys of one mapping, or all items, alike."
         return Unreadable(line, what)
