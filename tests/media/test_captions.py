@@ -5,7 +5,6 @@ from __future__ import annotations
 import unicodedata
 
 import numpy as np
-import pysubs2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -100,13 +99,3 @@ def test_speech_is_found_in_noise():
 )
 def test_silence_has_no_speech(audio):
     assert speech_spans(audio, 16000) == []
-
-
-def test_srt_keeps_what_looks_like_a_tag(tmp_path):
-    write_srt(
-        [(0.5, 2.25, 'The lamp is {still} lit,\nand "this" <then>'), (3, 4, "海")], tmp_path / "film.srt"
-    )
-    text = (tmp_path / "film.srt").read_text(encoding="utf-8")
-    assert '00:00:00,500 --> 00:00:02,250\nThe lamp is {still} lit,\nand "this" <then>\n' in text
-    assert [event.start for event in pysubs2.load(str(tmp_path / "film.srt"))] == [500, 3000]
-    assert [path.name for path in tmp_path.iterdir()] == ["film.srt"]

@@ -76,7 +76,8 @@ class TextEncoder(comfy.sd.CLIP):
         if isinstance(self.tokenizer, WanTokenizer) and (end := self.tokenizer.ignored_end(text)):
             self._warn(
                 f"The model reads only the first {MAX_TOKENS} tokens of a prompt: the last {len(end)} of its "
-                f'{len(text)} characters, which start with "{shorten(end, _QUOTED)}", have no effect. Shorten it.'
+                f'{len(text)} characters, which start with "{shorten(end, _QUOTED)}", have no effect. '
+                "Shorten it."
             )
         return super().tokenize(text, *args, **kwargs)
 
