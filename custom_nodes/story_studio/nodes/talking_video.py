@@ -114,10 +114,11 @@ class TalkingVideo(io.ComfyNode):
         )
         steps, cfg = PRESETS.get(preset, (steps, cfg))
         settings = sampling.Settings(steps, cfg, seed, continuity, start_with_image)
-        waveform, rate = s2v_audio.waveform(audio), int(audio["sample_rate"])
+        voice = s2v_audio.read_voice(audio)
+        waveform, rate = voice.samples, voice.sample_rate
         frames = timeline.frame_count(waveform.shape[-1], rate)
         size = timeline.fit_size(image.shape[2], image.shape[1], width * height)
-        warnings = _warnings(waveform, image, size)
+        warnings = [*voice.warnings, *_warnings(image, size)]
         warnings += pose.describe(pose_video, frames, size) if pose_video is not None else []
         for warning in warnings:
             warn(cls.hidden.unique_id, warning)
@@ -240,12 +241,8 @@ def _optional_inputs() -> list[io.Input]:
     ]
 
 
-def _warnings(waveform: torch.Tensor, image: torch.Tensor, size: tuple[int, int]) -> list[str]:
-    warnings = []
-    if s2v_audio.is_silent(waveform):
-        warnings.append("The recording is silent: check that it is the right one.")
-    if len(image) > 1:
-        warnings.append(f"Only the first of {len(image)} images is used.")
+def _warnings(image: torch.Tensor, size: tuple[int, int]) -> list[str]:
+    warnings = [f"Only the first of {len(image)} images is used."] if len(image) > 1 else []
     crop = timeline.cropped(image.shape[2], image.shape[1], *size)
     if crop > timeline.NOTICED_CROP:
         warnings.append(
