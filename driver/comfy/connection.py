@@ -142,6 +142,10 @@ class Connection:
                 f"{what}: it wants a login. Give user and password in ~/.netrc or in the address "
                 f"(https://user:password@host), or a token in the environment variable {HEADERS}."
             )
+        if status == 413:
+            raise ComfyError(
+                f"{what}: the proxy before it limits uploads to less (nginx: client_max_body_size)."
+            )
         what = f"{what}: {response.text[:200]}"
         # 502 and above come from a proxy whose ComfyUI does not respond; 429, if it had too many requests.
         raise Unreachable(what) if status >= 502 or status == 429 else ComfyError(what)
