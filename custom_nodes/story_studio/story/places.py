@@ -97,7 +97,7 @@ def dotted(location: Iterable[str | int]) -> str:
 
 def printable(text: str) -> str:
     """The beginning of an author's text, safe to show on any terminal."""
-    return "".join(char if char.isprintable() else "?" for char in text[:_MAX_SHOWN])
+    return "".join(char if char.isprintable() else "?" for char in text[:_MAX_SHOWN]) or '""'
 
 
 def duplicate(location: Location, line: int, first: int, hint: str) -> Problem:
