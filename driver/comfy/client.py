@@ -86,7 +86,8 @@ class Comfy:
             raise ComfyError(
                 f"{url!r} is not the address of a ComfyUI server: write it like http://127.0.0.1:8188"
             )
-        self.url = url.rstrip("/")
+        # With the scheme in lower case, from which the websocket's address is made.
+        self.url = parts.geturl().rstrip("/")
         self._local = parts.hostname in ("127.0.0.1", "localhost", "::1")
         self._session = requests.Session()
         # A proxy from the environment would look for the loopback address on its own machine.

@@ -7,6 +7,7 @@ import ipaddress
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -61,6 +62,13 @@ class Deadline:
         if self._expired:
             raise self._expired
         self._check()
+
+    def wait(self, seconds: float) -> None:
+        """Waits, and raises what `check` raises as soon as it does."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self.check()
+            time.sleep(min(left, CHECK_SECONDS))
 
     def connect(self, places: list[tuple[Any, ...]], seconds: float | None) -> socket.socket:
         """A connection to the first of `socket.getaddrinfo`'s results that accepts one. Raises OSError."""

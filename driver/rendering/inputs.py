@@ -14,7 +14,8 @@ from story_studio.story.graph import Files
 from story_studio.story.problems import Problem, Problems
 from story_studio.story.schema import Scene, Story
 
-from ..fetch.download import DownloadError, download, is_address
+from ..fetch.download import DownloadError
+from ..fetch.local import fetch_for_story
 from .images import read_image
 from .input_file import InputFile
 from .recordings import Recording, read_recording
@@ -60,10 +61,7 @@ def gather(story: Story, base: Path, downloads: Path) -> dict[str, Inputs]:
         Problems: everything that is missing, unreadable, silent, too short or too long.
     """
 
-    def fetch(source: str, folder: Path) -> Path:
-        return download(source, folder) if is_address(source) else base / source
-
-    inputs, problems = gather_each(story, downloads, fetch)
+    inputs, problems = gather_each(story, downloads, partial(fetch_for_story, base))
     if problems:
         raise Problems(problem for of_scene in problems.values() for problem in of_scene)
     return inputs

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
+from story_studio.story.messages import problems_of
 from story_studio.story.problems import Problem, Problems, nearest
 from story_studio.story.schema import (
     DEFAULT_VIDEO_PROMPT,
@@ -24,7 +25,6 @@ from story_studio.story.schema import (
     Resolution,
     Seed,
     Story,
-    problem_of,
 )
 
 Source = Annotated[
@@ -333,7 +333,7 @@ def parse(given: Any) -> Job:
     try:
         return _JOBS[task].model_validate({**optional, **given, "task": task})
     except ValidationError as error:
-        raise Problems(problem_of(detail, {}, _JOBS[task]) for detail in error.errors()) from None
+        raise Problems(problems_of(error, _JOBS[task])) from None
 
 
 def seed_of(job: ImageJob | VideoJob, job_id: str) -> int:

@@ -18,7 +18,7 @@ from ..comfy.client import Comfy, Rejected
 from ..comfy.events import Event, Executing, Failed, Progress
 from ..comfy.prompt import PromptRun, run_prompt
 from ..comfy.queue import Router, diffusion_models
-from ..fetch.download import DownloadError, is_address
+from ..fetch.download import DownloadError
 from ..files import content_name, sha256_of
 from ..rendering.run import RenderError
 from ..storage.store import Store
@@ -251,9 +251,7 @@ class WorkflowRun:
 def _source(image: str) -> str:
     """The source of an image, which worker-comfyui also takes as bare base64."""
     # No base64 has a dot or a colon in it, and each address and each key of the store has.
-    if not image.startswith("data:") and not ({".", ":"} & set(image)):
-        image = f"data:;base64,{image}"
-    return image if is_address(image) or not image.startswith("data:") else "".join(image.split())
+    return image if {".", ":"} & set(image) else f"data:;base64,{image}"
 
 
 def _leads_out(name: str) -> bool:

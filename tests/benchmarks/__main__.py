@@ -12,6 +12,7 @@ BENCHMARKS = {
     "crash": "a story whose server or command is killed: what is lost, what is rendered twice",
     "rerender": "a story again, changed, reordered: what is made, and the driver's own time",
     "memory": "a story with models of true size in groups of limited memory: peak by phase, survival",
+    "story_size": "stories of 10 to 500 scenes: what a scene costs until the first still, in memory, in all",
     "gpu": "steps, chunks, stills, loading and memory on this machine's GPU, with models of true size",
     "startup": "a worker from its start to its first job, against ComfyUI alone",
 }

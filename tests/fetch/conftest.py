@@ -6,8 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 
+from driver.fetch import download
 from driver.fetch.guard import ALLOW_PRIVATE
 from tests.fetch.tools import Site, site
+
+
+@pytest.fixture(autouse=True)
+def no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries follow at once, unless the server asks for a pause."""
+    monkeypatch.setattr(download, "BACKOFF_SECONDS", 0.01)
 
 
 @pytest.fixture

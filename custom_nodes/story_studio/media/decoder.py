@@ -11,6 +11,7 @@ import numpy as np
 from av.container import InputContainer
 from av.filter import Graph
 
+from ..story.levels import peak_of, repaired
 from .canvas import Canvas
 from .encoder import SAMPLE_RATE, resample
 from .footage import Footage
@@ -80,23 +81,31 @@ def _pull_all(graph: Graph) -> Iterator[av.VideoFrame]:
 def decode_audio(path: Path) -> np.ndarray:
     """Decodes audio to float32 [2, samples] at 48 kHz, starting at the first video frame.
 
-    A file without audio gives no samples.
+    A file without audio gives no samples. Samples that are not numbers are silence, and what
+    exceeds full scale, as a mix of many channels can, is lowered to it.
     """
     with av.open(str(path)) as container:
         if not container.streams.audio:
             return np.zeros((2, 0), np.float32)
         stream = container.streams.audio[0]
-        frames = av.AudioResampler("fltp")
+        # Interleaved, because PyAV crashes on planes of eight channels or more.
+        frames = av.AudioResampler("flt")
         blocks, start = [], 0
         for frame in container.decode(stream):
             start = start if blocks else _audio_delay(container, frame)
-            blocks += [block.to_ndarray() for block in frames.resample(frame)]
-        blocks += [block.to_ndarray() for block in frames.resample(None)]
+            blocks += [_samples(block) for block in frames.resample(frame)]
+        blocks += [_samples(block) for block in frames.resample(None)]
         if not blocks:
             return np.zeros((2, 0), np.float32)
         waveform = resample(np.concatenate(blocks, axis=1), stream.sample_rate)
+    waveform = waveform * np.float32(1 / max(1.0, peak_of(waveform)))
     shifted = np.pad(waveform, ((0, 0), (max(start, 0), 0)))[:, max(-start, 0) :]
     return np.repeat(shifted, 2, axis=0) if len(shifted) == 1 else shifted
+
+
+def _samples(block: av.AudioFrame) -> np.ndarray:
+    """Interleaved floats as [channels, samples], with silence for what is no number."""
+    return repaired(block.to_ndarray().reshape(-1, block.layout.nb_channels).T)
 
 
 def _audio_delay(container: InputContainer, first: av.AudioFrame) -> int:

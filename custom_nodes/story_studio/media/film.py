@@ -18,13 +18,17 @@ from .canvas import Canvas, canvas_of, differs
 from .decoder import decode_audio, decode_frames
 from .encoder import SAMPLE_RATE, Encoder, pad_or_cut
 from .footage import Footage, read_footage
+from .linebreak import shortened
 from .mux import add_chapters_and_captions
 from .probe import Progress
 from .splice import can_splice, packets
+from .text import clean, is_visible
 
 _CRF = 16
 _JOINT_FADE = round(0.004 * SAMPLE_RATE)
 """Samples over which audio fades at a joint, against clicks."""
+_CHAPTER_BYTES = 255
+"""What the title of a chapter can take in an MP4; ffmpeg cuts longer ones within a letter."""
 _ENCODING_SHARE = 0.97
 """The part of the progress before chapters and captions are added."""
 
@@ -78,10 +82,10 @@ def assemble(
     if not shots:
         raise ValueError("A film needs at least one shot: add a scene.")
     film = _plan(shots, size, crossfade_seconds if join == "crossfade" else 0)
-    tags = ({"title": title} if title else {}) | (metadata or {})
+    tags = ({"title": clean(title)} if is_visible(title) else {}) | (metadata or {})
     report = progress or (lambda done: None)
     chapter_spans = (
-        [(*film.span(i), shot.title or f"Scene {i + 1}") for i, shot in enumerate(shots)] if chapters else []
+        [(*film.span(i), _chapter_title(shot, i)) for i, shot in enumerate(shots)] if chapters else []
     )
     with (
         written_aside(path) as aside,
@@ -157,6 +161,11 @@ def _footage(shots: Sequence[Shot]) -> tuple[Footage, ...]:
     return tuple(by_path[shot.path] for shot in shots)
 
 
+def _chapter_title(shot: Shot, index: int) -> str:
+    title = clean(shot.title) if is_visible(shot.title) else f"Scene {index + 1}"
+    return shortened(title, _CHAPTER_BYTES)
+
+
 def _record(
     film: _Film, reel: Path, captions: bool, tags: dict[str, str], progress: Progress
 ) -> list[tuple[float, float, str]]:
@@ -171,7 +180,7 @@ def _record(
             first_frame = film.starts[index]
             if position == 0:
                 audio = _audio(film, index)
-                if captions and film.shots[index].text.strip():
+                if captions:
                     cues += _cues(film, index, audio)
             if isinstance(frame, av.Packet):
                 encoder.packet(frame)

@@ -112,8 +112,9 @@ class TalkingVideo(io.ComfyNode):
         check_inputs(model, positive, negative, vae, audio_encoder, audio, image, preset == "turbo")
         steps, cfg = PRESETS.get(preset, (steps, cfg))
         settings = sampling.Settings(steps, cfg, seed, continuity, start_with_image)
-        waveform, rate = s2v_audio.waveform(audio), int(audio["sample_rate"])
-        warnings = _warnings(waveform, image)
+        voice = s2v_audio.read_voice(audio)
+        waveform, rate = voice.samples, voice.sample_rate
+        warnings = [*voice.warnings, *_warnings(image)]
         for warning in warnings:
             warn(cls.hidden.unique_id, warning)
         frames = timeline.frame_count(waveform.shape[-1], rate)
@@ -234,13 +235,8 @@ def _optional_inputs() -> list[io.Input]:
     ]
 
 
-def _warnings(waveform: torch.Tensor, image: torch.Tensor) -> list[str]:
-    warnings = []
-    if s2v_audio.is_silent(waveform):
-        warnings.append("The recording is silent: check that it is the right one.")
-    if len(image) > 1:
-        warnings.append(f"Only the first of {len(image)} images is used.")
-    return warnings
+def _warnings(image: torch.Tensor) -> list[str]:
+    return [f"Only the first of {len(image)} images is used."] if len(image) > 1 else []
 
 
 def _progress(node_id: str, warnings: list[str], model: Any, chunks: int, steps: int) -> sampling.OnStep:

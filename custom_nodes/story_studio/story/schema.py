@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import re
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from .problems import Problem, Problems, nearest
+from .file_text import MAX_BYTES, decode
+from .messages import problems_of
+from .places import Document, Place, Unreadable
+from .problems import Problem, Problems
+from .read_json import read_json
+from .read_yaml import read_yaml
 from .results import KEY, STORE
 
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 MAX_SEED = 2**63 - 1
 DEFAULT_VIDEO_PROMPT = "Person speaking naturally"
-_MAX_LINES = 20_000
-"""The most places whose lines are recorded for messages; YAML aliases can multiply them without limit."""
 _SIZES = {"480p": (832, 480), "720p": (1280, 720)}
 
 Id = Annotated[str, Field(pattern=ID_PATTERN, description="Letters, digits, `_`, `.` and `-`; at most 64.")]
@@ -55,6 +55,17 @@ class Part(BaseModel):
     """A part of a story file or request; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+    other_names: ClassVar[dict[str, str]] = {}
+    """Further names of fields, by which the endpoint's first clients know them."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_bool_as_number(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool):
+            annotation = cls.model_fields[str(info.field_name)].annotation
+            if {int, float} & {annotation, *get_args(annotation)}:
+                raise ValueError("must be a number, and is yes or no: write a number, or leave it out.")
+        return value
 
 
 class ImageSettings(Part):
@@ -122,6 +133,7 @@ class Scene(Part):
     seed: Seed | None = None
     still_take: Take | None = Field(None, description="The key of an earlier still to use.")
     clip_take: Take | None = Field(None, description="The key of an earlier clip to use.")
+    other_names = {"scene": "id", "audio_url": "audio", "image_url": "image"}
 
     @model_validator(mode="before")
     @classmethod
@@ -130,8 +142,10 @@ class Scene(Part):
             return value
         value = dict(value)
         if "scene" in value and "id" not in value:
-            value["id"] = f"scene_{value.pop('scene')}"
-        if isinstance(value.get("id"), int):
+            number = value.pop("scene")
+            # Anything else is refused as an id is.
+            value["id"] = f"scene_{number}" if _is_number(number) or isinstance(number, str) else number
+        if _is_number(value.get("id")):
             value["id"] = str(value["id"])
         for ours, theirs in (("audio", "audio_url"), ("image", "image_url")):
             if theirs in value:
@@ -155,7 +169,7 @@ class Story(Part):
     profile: str = Field(default="standard", description="draft, turbo, standard or quality.")
     style: Prompt = Field(default="", description="Appended to the prompt of every scene.")
     seed: Seed = 0
-    scenes: list[Scene] = Field(min_length=1, max_length=500)
+    scenes: list[Scene] = Field(min_length=1, max_length=500, description="The scenes in order.")
     image_settings: ImageSettings = Field(default_factory=ImageSettings)
     video_settings: VideoSettings = Field(default_factory=VideoSettings)
     film: FilmSettings | None = Field(
@@ -178,12 +192,14 @@ class Story(Part):
     @classmethod
     def _distinct(cls, scenes: list[Scene]) -> list[Scene]:
         # Case-insensitive like some file systems, because ids become file names.
-        ids = [scene.id.lower() for scene in scenes]
-        duplicates = sorted({scene.id for scene in scenes if ids.count(scene.id.lower()) > 1})
+        numbers: dict[str, list[int]] = {}
+        for number, scene in enumerate(scenes):
+            numbers.setdefault(scene.id.lower(), []).append(number)
+        duplicates = [of_id for of_id in numbers.values() if len(of_id) > 1]
         if duplicates:
-            raise ValueError(
-                f"the ids {', '.join(duplicates)} are used more than once: give each scene its own id."
-            )
+            ids = ", ".join(sorted({scenes[number].id for of_id in duplicates for number in of_id})[:10])
+            where = ", ".join(f"scenes[{number}]" for number in sorted(sum(duplicates, []))[:10])
+            raise ValueError(f"the ids {ids} are used more than once ({where}): give each scene its own id.")
         return scenes
 
     def seed_of(self, scene: Scene) -> int:
@@ -197,32 +213,17 @@ class Story(Part):
         return ", ".join(part for part in (scene.prompt.rstrip(". ,"), self.style) if part)
 
 
-def parse(data: Any, default_id: str = "story", lines: dict[str, int] | None = None) -> Story:
+def parse(data: Any, default_id: str = "story") -> Story:
     """A story from JSON-like data, or from the endpoint's `{"input": {"task": "batch", ...}}`.
 
     Args:
         data: the data.
         default_id: `project_id` if the data has none.
-        lines: the line of each place, for messages.
 
     Raises:
         Problems: all errors, each with its place.
     """
-    if isinstance(data, dict) and isinstance(data.get("input"), dict):
-        data = data["input"]
-    if not isinstance(data, dict):
-        raise Problems(
-            [Problem("", "A story is a mapping with a list of `scenes`: see workflows/demo/story.yaml.")]
-        )
-    data = {"project_id": default_id, **data}
-    if data.pop("task", "batch") != "batch":
-        raise Problems(
-            [Problem("task", "only a request with task `batch` is a story: change it, or leave it out.")]
-        )
-    try:
-        return Story.model_validate(data)
-    except ValidationError as error:
-        raise Problems(problem_of(detail, lines or {}) for detail in error.errors()) from None
+    return _parse(Document(data, Place(0), []), default_id)
 
 
 def load(path: Path) -> Story:
@@ -232,41 +233,78 @@ def load(path: Path) -> Story:
         Problems: the file cannot be read, or all errors in it, each with its line.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise Problems([Problem(str(path), f"cannot be read: {error.strerror}.")]) from None
-    except UnicodeDecodeError as error:
-        raise Problems([Problem(str(path), f"is neither YAML nor JSON: {error}")]) from None
+    try:
+        text = decode(content)
+    except Unreadable as error:
+        raise Problems([_in(path, error.problem)]) from None
     return read(text, path)
 
 
 def read(text: str, path: Path) -> Story:
     """Like `load`, from text; the path is for messages and the default `project_id`."""
-    try:
-        data, lines = _read(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise Problems([Problem(str(path), f"is neither YAML nor JSON: {error}")]) from None
     default_id = re.sub(r"[^A-Za-z0-9_.-]+", "-", path.stem).strip("-._")[:64] or "story"
     try:
-        return parse(data, default_id, lines)
+        return _parse(_read(text, is_json=path.suffix.lower() == ".json"), default_id)
+    except Unreadable as error:
+        raise Problems([_in(path, error.problem)]) from None
     except Problems as error:
-        raise Problems(
-            Problem(f"{path}: {where}" if where else str(path), what) for where, what in error.problems
-        ) from None
+        raise Problems(_in(path, problem) for problem in error.problems) from None
 
 
-def _read(text: str) -> tuple[Any, dict[str, int]]:
-    """The data of a YAML or JSON text, and the line of each place."""
-    lines: dict[str, int] = {}
+def _in(path: Path, problem: Problem) -> Problem:
+    return Problem(f"{path}: {problem.where}" if problem.where else str(path), problem.what)
+
+
+def _read(text: str, is_json: bool) -> Document:
+    """A text as JSON, or else as YAML, whichever its name says: much that looks like JSON is YAML only."""
+    begin = text.lstrip()[:1]
     try:
-        # Some JSON is not valid YAML, for example with tabs; its lines stay unknown.
-        data = json.loads(text)
-        with contextlib.suppress(yaml.YAMLError):
-            _record_lines(yaml.compose(text, yaml.SafeLoader), "", lines)
-    except json.JSONDecodeError:
-        data = yaml.safe_load(text)
-        _record_lines(yaml.compose(text, yaml.SafeLoader), "", lines)
-    return data, lines
+        if is_json or begin in ("{", "["):
+            return read_json(text)
+    except Unreadable as in_json:
+        try:
+            return read_yaml(text)
+        except Unreadable:
+            if is_json or re.match(r'\s*[\[{]\s*["\[{/]', text):
+                raise in_json from None
+            raise
+    return read_yaml(text)
+
+
+def _parse(document: Document, default_id: str) -> Story:
+    data, place, problems = document.value, document.place, document.problems
+    if isinstance(data, dict) and isinstance(data.get("input"), dict):
+        data, place = data["input"], place.inside.get("input", place)
+    if not isinstance(data, dict):
+        raise Problems([*problems, Problem("", _not_a_story(data))])
+    data = {"project_id": default_id, **data}
+    if data.pop("task", "batch") != "batch":
+        what = "only a request with task `batch` is a story: change it, or leave it out."
+        line = place.inside["task"].line if "task" in place.inside else 0
+        problems = [*problems, Problem(f"task (line {line})" if line else "task", what)]
+    try:
+        story = Story.model_validate(data)
+    except ValidationError as error:
+        problems = [*problems, *problems_of(error, Story, place)]
+    else:
+        if not problems:
+            return story
+    raise Problems(problems)
+
+
+def _not_a_story(data: Any) -> str:
+    see = "A story is a mapping with a list of `scenes`: see workflows/demo/story.yaml."
+    if data is None:
+        return f"is empty. {see}"
+    return f"is a list: write `scenes:` above it. {see}" if isinstance(data, list) else see
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _size(resolution: str) -> tuple[int, int]:
@@ -276,65 +314,3 @@ def _size(resolution: str) -> tuple[int, int]:
     if not match:
         raise ValueError(f"{resolution!r} is not a resolution: use 480p, 720p or WIDTHxHEIGHT.")
     return int(match[1]), int(match[2])
-
-
-def _record_lines(node: yaml.Node | None, where: str, lines: dict[str, int]) -> None:
-    if node is None or len(lines) > _MAX_LINES:
-        return
-    lines[where.removeprefix("input.")] = node.start_mark.line + 1
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            _record_lines(value, f"{where}.{key.value}".lstrip("."), lines)
-            lines[f"{where}.{key.value}".lstrip(".").removeprefix("input.")] = key.start_mark.line + 1
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            _record_lines(value, f"{where}[{index}]", lines)
-
-
-def problem_of(detail: Any, lines: dict[str, int], root: type[BaseModel] = Story) -> Problem:
-    """Translates one of pydantic's errors for the author of the data.
-
-    Args:
-        detail: an element of ValidationError.errors().
-        lines: the line of each place, as far as known.
-        root: the model that was validated.
-    """
-    where = ""
-    for part in detail["loc"]:
-        where += f"[{part}]" if isinstance(part, int) else f".{part}"
-    where = where.lstrip(".")
-    what = detail["msg"].removeprefix("Value error, ")
-    value = repr(str(detail["input"])[:80])
-    if detail["type"] == "extra_forbidden":
-        what = f"unknown key, {nearest(str(detail['loc'][-1]), _known_keys(root, detail['loc'][:-1]))}"
-    elif detail["type"] == "missing":
-        field = _model_at(root, detail["loc"][:-1]).model_fields.get(str(detail["loc"][-1]))
-        what = "is missing: " + ((field.description if field else None) or "add it.")
-    elif detail["type"] == "string_pattern_mismatch" and where.endswith("_take"):
-        what = f"{value} is not a take: use the 24 digits that `story-studio takes` lists."
-    elif detail["type"] == "string_pattern_mismatch":
-        what = f"{value} is not a valid id: use letters, digits, `_`, `.` and `-`, 64 at most."
-    elif not detail["msg"].startswith("Value error"):
-        what = f"{value} is not valid: {what[0].lower()}{what[1:]}."
-    line = lines.get(where) or lines.get(where.rpartition(".")[0])
-    return Problem(f"{where} (line {line})" if line else where, what)
-
-
-def _model_at(root: type[BaseModel], location: tuple) -> type[BaseModel]:
-    model = root
-    for part in location:
-        field = model.model_fields.get(str(part))
-        model = next(_models_in(field.annotation), model) if field else model
-    return model
-
-
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for inner in get_args(annotation):
-        yield from _models_in(inner)
-
-
-def _known_keys(root: type[BaseModel], location: tuple) -> set[str]:
-    model = _model_at(root, location)
-    return {*model.model_fields} | ({"scene", "audio_url", "image_url"} if model is Scene else set())
