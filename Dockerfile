@@ -10,11 +10,13 @@ FROM nvidia/cuda:12.8.1-base-ubuntu24.04
 # What install.sh takes after --comfyui; empty for the pinned ComfyUI, which needs no git.
 ARG COMFYUI=
 
-# Fonts for the letters of the world: the cards of drafts and the contact sheet show prompts.
+# Fonts for the letters of the world, and FriBiDi for those from right to left: the cards of drafts and the contact sheet
+# show prompts.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
-        ca-certificates fonts-dejavu-core fonts-wqy-microhei python3 python3-venv tini \
+        ca-certificates fontconfig fonts-dejavu-core fonts-noto-core fonts-wqy-microhei libfribidi0 python3 \
+        python3-venv tini \
         ${COMFYUI:+git} \
     && rm -rf /var/lib/apt/lists/*
 

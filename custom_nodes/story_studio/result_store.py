@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from .core import execution, folders, server
+from .story import order
 from .story.keys import ORDER, PASSING, UNDECLARED, Keys
 from .story.recipes import is_link
 from .story.results import KEY, STORE, Kind, key_in
@@ -107,7 +108,7 @@ def workflow_tags(graph: Graph, node_id: str, extra_pnginfo: dict[str, Any] | No
     """File metadata from which ComfyUI restores the graph, plus a mark for drafts."""
     tags = {"draft": "true"} if is_draft(graph, node_id) else {}
     if server.saves_metadata():
-        tags["prompt"] = json.dumps(upstream(graph, _output_node(graph, node_id)))
+        tags["prompt"] = json.dumps(order.with_chains(upstream(graph, _output_node(graph, node_id))))
         tags |= {name: json.dumps(value) for name, value in (extra_pnginfo or {}).items()}
     return tags
 

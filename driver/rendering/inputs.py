@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from story_studio.story.graph import Files
 from story_studio.story.problems import Problem, Problems
-from story_studio.story.schema import Story
+from story_studio.story.schema import Scene, Story
 
 from ..fetch.download import DownloadError
 from ..fetch.local import fetch_for_story
 from .images import read_image
 from .input_file import InputFile
 from .recordings import Recording, read_recording
+
+logger = logging.getLogger(__name__)
+_KINDS = {"audio": ("audio", "WAV, MP3 or FLAC"), "image": ("an image", "PNG or JPEG")}
+
+
+class _Source(NamedTuple):
+    """An input as the story names it, and the field that does, `audio` or `image`."""
+
+    field: str
+    source: str
 
 
 @dataclass(frozen=True)
@@ -68,32 +80,56 @@ def gather_each(
     Returns:
         The inputs of the good scenes and the problems of the others, by the scene's id.
     """
-    tasks: list[tuple[str, str, str, Callable[[Path, Path], InputFile]]] = []
-    for index, scene in enumerate(story.scenes):
-        tasks.append((scene.id, f"scenes[{index}].audio", scene.audio, read_recording))
-        if scene.image:
-            tasks.append((scene.id, f"scenes[{index}].image", scene.image, read_image))
+    decoders = {"audio": read_recording, "image": partial(read_image, size=story.video_settings.size)}
+    # A story may use the same image in every scene.
+    sources = list(dict.fromkeys(source for scene in story.scenes for source in _sources(scene)))
 
-    def read(number: int) -> InputFile | Problem:
-        _, where, source, decode = tasks[number]
-        try:
-            own_folder = folder / str(number)
-            own_folder.mkdir()
-            return decode(fetch(source, own_folder), own_folder)
-        except (ValueError, DownloadError) as error:
-            return Problem(where, str(error))
+    def read(number: int) -> InputFile | str:
+        own_folder = folder / str(number)
+        own_folder.mkdir()
+        return _read(sources[number], own_folder, fetch, decoders[sources[number].field])
 
     with ThreadPoolExecutor(8) as pool:
-        results = list(pool.map(read, range(len(tasks))))
-    recordings: dict[str, Recording] = {}
-    images: dict[str, InputFile] = {}
+        results = dict(zip(sources, pool.map(read, range(len(sources))), strict=True))
+    inputs: dict[str, Inputs] = {}
     problems: dict[str, list[Problem]] = {}
-    for (scene, *_), result in zip(tasks, results, strict=True):
-        if isinstance(result, Problem):
-            problems.setdefault(scene, []).append(result)
-        elif isinstance(result, Recording):
-            recordings[scene] = result
-        else:
-            images[scene] = result
-    good = [scene.id for scene in story.scenes if scene.id not in problems]
-    return {scene: Inputs(recordings[scene], images.get(scene)) for scene in good}, problems
+    for index, scene in enumerate(story.scenes):
+        found = {source.field: results[source] for source in _sources(scene)}
+        recording, image = found["audio"], found.get("image")
+        if isinstance(recording, Recording) and not isinstance(image, str):
+            inputs[scene.id] = Inputs(recording, image)
+            continue
+        problems[scene.id] = [
+            Problem(f"scenes[{index}].{field}", what)
+            for field, what in found.items()
+            if isinstance(what, str)
+        ]
+    return inputs, problems
+
+
+def _sources(scene: Scene) -> list[_Source]:
+    """What a scene brings."""
+    image = [_Source("image", scene.image)] if scene.image else []
+    return [_Source("audio", scene.audio), *image]
+
+
+def _read(
+    source: _Source,
+    folder: Path,
+    fetch: Callable[[str, Path], Path],
+    decode: Callable[[Path, Path], InputFile],
+) -> InputFile | str:
+    """An input, or what is wrong with it."""
+    try:
+        path = fetch(source.source, folder)
+    except (ValueError, DownloadError) as error:
+        return str(error)
+    try:
+        return decode(path, folder)
+    except Exception as error:
+        # Ours is a ValueError. Decoders raise anything, a ValueError for text that is not UTF-8 among others.
+        if isinstance(error, ValueError) and not isinstance(error, UnicodeError):
+            return str(error)
+        logger.debug("%s cannot be decoded", path, exc_info=True)
+        kind, formats = _KINDS[source.field]
+        return f"{path.name} cannot be read as {kind}: export it again as {formats}."

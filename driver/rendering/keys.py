@@ -21,7 +21,8 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         "continuity": "reencode",
         "start_with_image": False,
         "crf": 16.0,
-    }
+    },
+    "StoryStudio_Film": {"width": 0, "height": 0},
 }
 """Optional inputs that are not in a key at these values."""
 

@@ -130,6 +130,9 @@ class Run:
         return end.failed is None
 
     def _observe(self, run: PromptRun, event: Event) -> None:
+        if isinstance(event, Executing | Progress) and event.node not in self._graph.nodes:
+            # The node pack replaces the chains of a graph by nodes of its own (`story/order.py`).
+            return
         now = time.monotonic()
         if isinstance(event, Executing | Finished) and self._scene:
             self.record.seconds[self._scene] += now - self._since

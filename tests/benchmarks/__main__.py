@@ -8,10 +8,12 @@ from importlib import import_module
 BENCHMARKS = {
     "loads": "how often model files are read from disk, by stories and single jobs",
     "router": "the model router against first in, first out: switches, waits",
+    "sizes": "the size of a talking video against the official one: what is cropped of common images",
     "talking_video": "the Talking Video node against the stock S2V chain: time, memory, sync",
     "crash": "a story whose server or command is killed: what is lost, what is rendered twice",
     "rerender": "a story again, changed, reordered: what is made, and the driver's own time",
     "memory": "a story with models of true size in groups of limited memory: peak by phase, survival",
+    "story_size": "stories of 10 to 500 scenes: what a scene costs until the first still, in memory, in all",
     "gpu": "steps, chunks, stills, loading and memory on this machine's GPU, with models of true size",
     "startup": "a worker from its start to its first job, against ComfyUI alone",
 }

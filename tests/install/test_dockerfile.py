@@ -252,8 +252,10 @@ def test_the_hub_sends_valid_jobs_that_need_no_models(test: dict[str, Any], tmp_
     job = schema.parse(test["input"])
     assert (test["input"]["task"], job.profile) == (test["name"], "draft")  # pyright: ignore
     for part in [test["input"], *test["input"].get("scenes", [])]:
-        for key, read in (("audio", read_recording), ("audio_url", read_recording), ("image", read_image)):
-            if key in part:
-                file = tmp_path / key
-                file.write_bytes(base64.b64decode(part[key].partition(";base64,")[2], validate=True))
-                read(file, tmp_path)
+        for key in part.keys() & {"audio", "audio_url", "image"}:
+            file = tmp_path / key
+            file.write_bytes(base64.b64decode(part[key].partition(";base64,")[2], validate=True))
+            if key == "image":
+                read_image(file, tmp_path, (832, 480))
+            else:
+                read_recording(file, tmp_path)

@@ -43,7 +43,8 @@ def audio_of(path: Path) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("rate", "channels"), [(16000, 1), (22050, 1), (24000, 2), (44100, 2), (48000, 1), (44100, 6)]
+    ("rate", "channels"),
+    [(16000, 1), (22050, 1), (24000, 2), (44100, 2), (48000, 1), (44100, 6), (48000, 8), (16000, 24)],
 )
 @pytest.mark.parametrize("audio_seconds", [1.0, 9.0])
 def test_audio_has_the_length_of_the_video_and_is_in_sync(tmp_path, rate, channels, audio_seconds):
@@ -53,6 +54,33 @@ def test_audio_has_the_length_of_the_video_and_is_in_sync(tmp_path, rate, channe
     assert info.audio_seconds == pytest.approx(47 / 16, abs=1e-4)
     assert (info.sample_rate, info.channels) == (48000, min(channels, 2))
     assert abs(int(np.abs(audio_of(path)[0]).argmax()) - 0.9 * 48000) <= 3
+
+
+@pytest.mark.parametrize(
+    ("rate", "gains"),
+    [
+        pytest.param(48000, [1.5], id="mono"),
+        pytest.param(16000, [2**15], id="as large as integers"),
+        pytest.param(48000, [0.9] * 6, id="5.1"),
+        pytest.param(44100, [0.9] * 4, id="quad"),
+    ],
+)
+def test_audio_beyond_full_scale_is_lowered_and_keeps_its_form(tmp_path, rate, gains):
+    time = np.arange(2 * rate, dtype=np.float32) / rate
+    tone = np.sin(2 * np.pi * 200 * time) * np.linspace(0.2, 1, len(time), dtype=np.float32)
+    waveform = np.stack([gain * tone for gain in gains]).astype(np.float32)
+    audio = audio_of(write(tmp_path / "clip.mp4", make_frames(32), waveform, rate))[0]
+    assert np.abs(audio[4800:-4800]).max() <= 1
+    # Clipping would flatten the loud end, and leave the quiet start louder.
+    loudness = [np.abs(audio[at - 1000 : at + 1000]).max() for at in (24_000, 72_000)]
+    assert loudness[1] / loudness[0] == pytest.approx(0.8 / 0.4, rel=0.05)
+    assert loudness[1] > 0.7
+
+
+def test_audio_below_full_scale_is_written_as_it_is(tmp_path):
+    samples = (0.9 * np.sin(np.arange(96_000) / 30)[None]).astype(np.float32)
+    audio = audio_of(write(tmp_path / "clip.mp4", make_frames(32), samples, 48000))[0]
+    assert np.abs(audio[20_000:70_000]).max() == pytest.approx(0.9, abs=0.01)
 
 
 def test_every_stream_starts_at_zero(tmp_path):

@@ -52,6 +52,29 @@ def clips(tmp_path_factory) -> list[Shot]:
     return [shot(folder, 0, 20), shot(folder, 1, 33), shot(folder, 2, 27)]
 
 
+@pytest.mark.parametrize("channels", [2, 6, 8, 12])
+def test_a_clip_whose_audio_is_damaged_and_too_loud(channels, clips, tmp_path):
+    """A clip from elsewhere, with NaN, and a mix of its channels that exceeds full scale."""
+    samples = np.tile(0.9 * np.sin(np.arange(60_000, dtype=np.float32) / 30)[:, None], channels)
+    samples[30_000:30_100] = np.nan
+    path = tmp_path / "own.mov"
+    with av.open(str(clips[0].path)) as source, av.open(str(path), "w") as target:
+        video = target.add_stream_from_template(source.streams.video[0])
+        layout = "stereo" if channels == 2 else f"{channels}c"
+        audio = target.add_stream("pcm_f32le", rate=48000, layout=layout)
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = video
+                target.mux(packet)
+        frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), "flt", layout)
+        frame.sample_rate = 48000
+        target.mux([*audio.encode(frame), *audio.encode(None)])
+    assemble([Shot(path, "One", ""), clips[1]], tmp_path / "film.mp4")
+    written = audio_of(tmp_path / "film.mp4")
+    assert np.isfinite(written).all()
+    assert 0.5 < np.abs(written[:, 5000:25_000]).max() <= 1.01
+
+
 def test_plain_cuts_copy_every_frame_bit_by_bit(clips, tmp_path):
     assemble(clips, tmp_path / "film.mp4")
     assert np.array_equal(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import wave
 from pathlib import Path
 from typing import Any
 
@@ -126,16 +127,17 @@ def test_a_clip_that_starts_with_the_image(bench: Bench) -> None:
     assert np.abs(frames[1].astype(int) - np.array(image)).mean() > 4
 
 
-def test_a_pose_video_affects_only_the_chunks_that_it_covers(bench: Bench) -> None:
+def test_a_pose_video_controls_the_clip(bench: Bench) -> None:
     graph = bench.graph(5.2)
     without_pose = _frames(bench.render(graph))
-    # Three frames of poses, 0.2 s, control the first chunk; the second continues it without control.
+    # Three frames of poses, 0.2 s; those of the rest of the first chunk and of the second are black.
     graph["30"] = {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 3}}
     graph["30"]["inputs"]["color"] = 0xFF0000
     graph[NODE]["inputs"]["pose_video"] = ["30", 0]
     with_pose = _frames(bench.render(graph))
     assert len(with_pose) == len(without_pose) == 84
     assert np.abs(with_pose[10].astype(int) - without_pose[10]).mean() > 1
+    assert np.abs(with_pose[82].astype(int) - without_pose[82]).mean() > 1
 
 
 def test_both_continuities_start_with_the_same_chunk(bench: Bench) -> None:
@@ -225,6 +227,26 @@ def test_a_silent_recording_gives_a_warning(bench: Bench) -> None:
     }
     bench.render(graph)
     assert "The recording is silent" in bench.studio.server.log_tail(200)
+
+
+def test_a_recording_in_opposite_phase_gives_a_warning_and_is_kept(bench: Bench) -> None:
+    """The lips follow one channel; the clip has both."""
+    graph = bench.graph(0.5)
+    mono = _frames(bench.render(graph))
+    voice = bench.folder / "opposite.wav"
+    with wave.open(str(next(bench.folder.glob("*.wav")))) as source, wave.open(str(voice), "wb") as target:
+        samples = np.frombuffer(source.readframes(source.getnframes()), "<i2")
+        target.setparams((2, 2, source.getframerate(), 0, "NONE", ""))
+        target.writeframes(np.stack([samples, -samples], axis=1).astype("<i2").tobytes())
+    graph["audio"]["inputs"]["audio"] = bench.upload(voice, content_name(voice.name, sha256_of(voice)))
+    clip = bench.render(graph)
+    assert "The channels of the recording cancel out" in bench.studio.server.log_tail(200)
+    for frame, same in zip(_frames(clip), mono, strict=True):
+        assert np.abs(frame.astype(int) - same).mean() < 1
+    with av.open(str(clip)) as file:
+        left, right = np.concatenate([part.to_ndarray() for part in file.decode(audio=0)], axis=1)
+    assert np.abs(left).max() > 0.1
+    assert np.abs(left + right).max() < 0.05
 
 
 def test_a_model_patched_by_other_nodes(bench: Bench) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import requests
 import yaml
+from PIL import Image
 
 from driver.cli import main
 from driver.comfy.events import Finished
@@ -196,6 +197,47 @@ def test_the_printed_graph_makes_the_same_film(
     film = next(node for node in graph if graph[node]["class_type"] == "StoryStudio_Film")
     path = studio.comfy.fetch(finished.outputs[film]["images"][0], first["path"].parent / "posted.mp4")
     assert path.read_bytes() == (first["output"] / "film.mp4").read_bytes()
+
+
+def test_a_story_of_odd_images_has_a_film_of_its_size(studio: Studio, tmp_path: Path) -> None:
+    """A small first image, an animation and one that is turned and transparent; what is finished is found."""
+    Image.new("RGB", (130, 70), "red").save(tmp_path / "small.png")
+    frames = [Image.new("RGB", (400, 300), colour) for colour in ("green", "blue", "red")]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.new("RGBA", (300, 400), (0, 0, 0, 0)).save(tmp_path / "turned.png", exif=turned)
+    voice = write_voice(tmp_path / "v.wav", 0.5).name
+    scenes: list[dict[str, Any]] = [
+        {"id": f"scene_{number}", "image": name, "audio": voice}
+        for number, name in enumerate(("small.png", "moving.gif", "turned.png"))
+    ]
+    scenes.append({"id": "drawn", "prompt": "A pier", "audio": voice})
+    story = {"project_id": "odd", "profile": "draft", "scenes": scenes}
+    story["video_settings"] = {"resolution": "400x300"}
+    (path := tmp_path / "odd.yaml").write_text(yaml.safe_dump(story))
+    assert studio.render(path, tmp_path / "output") == OK
+    output = tmp_path / "output" / "odd"
+    sizes = [probe(output / f"scene_{number}_video.mp4") for number in range(3)]
+    assert [(info.width, info.height) for info in sizes] == [(192, 128), (384, 256), (384, 256)]
+    info = probe(output / "film.mp4")
+    assert (info.width, info.height, info.fps, info.frames) == (384, 256, 16, 32)
+    with Image.open(output / "scene_1_img.png") as still:
+        assert still.getpixel((200, 150)) == (0, 128, 0)
+    with Image.open(output / "scene_2_img.png") as still:
+        assert (still.size, still.getpixel((9, 9))) == ((400, 300), (255, 255, 255))
+    warnings = " ".join(json.loads((output / "manifest.json").read_text())["warnings"])
+    for expected in (
+        "scene_0: small.png is small",
+        "scene_1: moving.gif has several frames",
+        "scene_2: turned.png is trans",
+    ):
+        assert expected in warnings
+    first = json.loads((output / "manifest.json").read_text())
+    assert studio.render(path, tmp_path / "output") == OK
+    again = json.loads((output / "manifest.json").read_text())
+    assert all(scene["clip"]["reused"] and scene["still"]["reused"] for scene in again["scenes"])
+    assert again["film"]["reused"] and again["film"]["sha256"] == first["film"]["sha256"]
 
 
 def test_the_inputs_of_a_printed_graph_are_copied_into_a_folder(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ import comfy.utils
 from comfy_extras.nodes_wan import get_audio_embed_bucket_fps, linear_interpolation
 
 from story_studio.s2v import audio, timeline
+from story_studio.story import levels
 
 
 def tone(seconds: float, rate: int) -> torch.Tensor:
@@ -115,8 +119,99 @@ def test_noise_below_the_threshold_is_encoded_as_silence(encoder) -> None:
     with torch.inference_mode():
         (of_noise,) = audio.encode_audio(encoder, noise, 16_000, 16)
         (of_zeros,) = audio.encode_audio(encoder, torch.zeros(1, 16_000), 16_000, 16)
-    assert audio.is_silent(noise)
+    assert levels.measure(noise.numpy()).is_silent
     assert torch.equal(of_noise, of_zeros)
+
+
+def features(encoder: Any, *channels: torch.Tensor) -> torch.Tensor:
+    with torch.inference_mode():
+        return torch.cat(list(audio.encode_audio(encoder, torch.cat(channels), 16_000, 16)), dim=-1)
+
+
+@pytest.mark.parametrize(
+    ("gains", "heard"),
+    [((1, -1), 0), ((0.9, -1), 1), ((1, -1, 1, -1), 0), ((1, -0.5), None), ((0, 1), None), ((1, 1), None)],
+)
+def test_channels_that_cancel_out_are_not_mixed(
+    gains: tuple[float, ...], heard: int | None, encoder: Any
+) -> None:
+    """In stereo of opposite phase the loudest channel is encoded; all else is the mean, to the bit."""
+    voice = tone(1.0, 16_000)
+    channels = [voice * gain for gain in gains]
+    expected = torch.cat(channels).mean(dim=0, keepdim=True) if heard is None else channels[heard]
+    assert torch.equal(features(encoder, *channels), features(encoder, expected))
+    assert features(encoder, *channels).abs().sum() != features(encoder, voice * 0).abs().sum()
+
+
+def test_the_padding_of_audio_with_an_offset_is_silence(encoder: Any) -> None:
+    voice = tone(1.0, 16_000)
+    assert torch.allclose(features(encoder, voice + 0.3), features(encoder, voice), atol=1e-3)
+    # An offset that recordings normally have changes nothing in what is computed.
+    assert not levels.measure((voice + 0.001).numpy()).offsets.any()
+
+
+def test_ordinary_audio_is_normalised_as_in_the_official_code(encoder: Any) -> None:
+    """To the bit, because finished clips of earlier versions were made like that."""
+    stereo = torch.cat([tone(1.0, 16_000), 0.7 * tone(1.0, 16_000).roll(40, 1)]) + 0.001
+    mono = stereo.mean(dim=0).numpy()
+    seen = []
+    with torch.inference_mode(), pytest.MonkeyPatch.context() as patch:
+        encode = audio._hidden_states
+        patch.setattr(audio, "_hidden_states", lambda model, part: seen.append(part) or encode(model, part))
+        list(audio.encode_audio(encoder, stereo, 16_000, 16))
+    deviation = float(np.sqrt(mono.var() + 1e-7))
+    expected = torch.from_numpy(mono.copy()).sub_(float(mono.mean())).div_(deviation)
+    assert torch.equal(seen[0][3000:19_000], expected)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e30])
+def test_damaged_samples_are_silence(value: float) -> None:
+    samples = tone(1.0, 16_000)[None].repeat(1, 2, 1)
+    damaged = samples.clone()
+    damaged[0, 1, 5000:6000] = value
+    voice = audio.read_voice({"waveform": damaged, "sample_rate": 16_000})
+    samples[0, 1, 5000:6000] = 0
+    assert torch.equal(voice.samples, samples[0])
+    # The tensor belongs to other nodes too.
+    assert not torch.equal(damaged, samples)
+    assert len(voice.warnings) == 1
+    assert "0.062 s of the recording are not numbers" in voice.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "warning"),
+    [
+        (
+            lambda voice: voice.repeat(1, 2, 1) * torch.tensor([[1.0], [-1.0]]),
+            "channels of the recording cancel",
+        ),
+        (lambda voice: voice * 0, "is silent"),
+        (lambda voice: voice * 0 + 0.5, "is silent"),
+        (lambda voice: voice * 2**15, "80 dB louder than full scale"),
+        (lambda voice: voice.repeat(3, 1, 1), "Only the first of 3 recordings"),
+        (lambda voice: voice, None),
+        (lambda voice: voice * 4, None),
+        (lambda voice: voice + 0.2, None),
+    ],
+)
+def test_what_the_user_should_know_is_a_warning(
+    change: Callable[[torch.Tensor], torch.Tensor], warning: str | None
+) -> None:
+    warnings = audio.read_voice({"waveform": change(tone(1.0, 16_000)[None]), "sample_rate": 16_000}).warnings
+    assert len(warnings) == (warning is not None)
+    assert not warning or warning in warnings[0]
+
+
+def test_validation_costs_no_copy() -> None:
+    """Three minutes of stereo are 66 MB."""
+    samples = 0.1 * torch.randn(1, 2, 180 * 48_000, generator=torch.Generator().manual_seed(0))
+    tracemalloc.start()
+    try:
+        voice = audio.read_voice({"waveform": samples, "sample_rate": 48_000})
+        assert voice.samples.data_ptr() == samples.data_ptr()
+        assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
@@ -124,7 +219,8 @@ def test_noise_below_the_threshold_is_encoded_as_silence(encoder) -> None:
 )
 def test_samples_of_any_dtype_are_converted_to_floats(dtype: torch.dtype, scale: float | None) -> None:
     half = 192 if scale is None else 0.5 * scale
-    samples = audio.waveform({"waveform": torch.full((1, 2, 100), half, dtype=dtype), "sample_rate": 16_000})
+    constant = torch.full((1, 2, 1000), half, dtype=dtype)
+    samples = audio.read_voice({"waveform": constant, "sample_rate": 16_000}).samples
     assert samples.dtype == torch.float32
     assert samples.mean().item() == pytest.approx(0.5, abs=1e-3)
 
@@ -134,10 +230,12 @@ def test_samples_of_any_dtype_are_converted_to_floats(dtype: torch.dtype, scale:
     [
         (torch.zeros(1, 1, 0), "is empty"),
         (torch.zeros(1, 0, 10), "is empty"),
-        (torch.full((1, 1, 10), float("nan")), "not numbers"),
-        (torch.full((1, 1, 10), float("inf")), "not numbers"),
+        (torch.full((1, 1, 1000), float("nan")), "not numbers"),
+        (torch.full((1, 1, 1000), float("inf")), "not numbers"),
+        (torch.full((1, 1, 1), 0.5), r"lasts 0\.000 s, less than a frame"),
+        (torch.full((1, 2, 999), 0.5), r"lasts 0\.062 s, less than a frame"),
     ],
 )
 def test_broken_audio_is_refused(samples: torch.Tensor, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        audio.waveform({"waveform": samples, "sample_rate": 16_000})
+        audio.read_voice({"waveform": samples, "sample_rate": 16_000})

@@ -21,8 +21,11 @@ NAMES = ["Keeper", "Sailor", "Morning"]
 STILLS, CLIPS = "story_studio/stills", "story_studio/clips"
 _LISTEN = """() => {
     window.rendered = [];
-    window.app.api.addEventListener('executed', ({ detail: { output } }) => {
-        if (!output?.checkpoint || output.checkpoint[0].reused) return;
+    let cached = [];
+    window.app.api.addEventListener('execution_cached', ({ detail }) => { cached = detail.nodes; });
+    window.app.api.addEventListener('executed', ({ detail: { node, output } }) => {
+        // What ComfyUI still has says what was true when it was made.
+        if (!output?.checkpoint || output.checkpoint[0].reused || cached.includes(node)) return;
         window.rendered.push(output.images[0].subfolder);
     });
     window.ends = [];

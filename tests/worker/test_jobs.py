@@ -37,6 +37,13 @@ def data_uri(path: Path, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
+def broken_image(folder: Path) -> str:
+    """An AVIF whose decoder raises no OSError, as a data URI."""
+    Image.new("RGB", (64, 64)).save(path := folder / "broken.avif")
+    path.write_bytes(path.read_bytes().replace(b"pitm", b"free"))
+    return data_uri(path, "image/avif")
+
+
 @pytest.fixture
 def media(tmp_path: Path) -> dict[str, str]:
     """A voice and an image, as data URIs."""
@@ -128,10 +135,12 @@ def test_a_batch_with_one_bad_voice_through_a_real_bucket(
         bad = json.loads(json.dumps(job))
         bad["scenes"].append({**bad["scenes"][0], "id": "scene_3"})
         bad["scenes"][1]["audio_url"] = "data:audio/wav;base64,AAAA"
+        bad["scenes"].append({**bad["scenes"][0], "id": "scene_4", "image_url": broken_image(tmp_path)})
         partial = worker.run("job-3", bad)
         assert (partial["status"], "film_url" in partial, "error" in partial) == ("partial", False, False)
-        assert ["video_url" in scene for scene in partial["scenes"]] == [True, False, True]
+        assert ["video_url" in scene for scene in partial["scenes"]] == [True, False, True, False]
         assert "scenes[1].audio: the data" in partial["scenes"][1]["error"]
+        assert "scenes[3].image: the data.avif cannot be read" in partial["scenes"][3]["error"]
         answer = worker.run("job-3", job)
         assert (answer["status"], answer["project_id"]) == ("complete", "story_123")
         assert [scene["id"] for scene in answer["scenes"]] == ["scene_1", "scene_2"]

@@ -112,9 +112,10 @@ CONTRACTS = (
     ),
     Contract(
         "output_cache",
-        "The models of stills stay in memory while clips are rendered",
+        "The models of stills stay in memory while clips are rendered, and finished stories end as partial",
         {
-            "execution.py": ("CacheSet.outputs", "execute(caches)"),
+            "execution.py": ("CacheSet.outputs", "execute(caches, execution_list)"),
+            "comfy_execution/graph.py": ("ExecutionList.is_cached", "TopologicalSort.add_node"),
             "comfy_execution/caching.py": ("BasicCache.cache", "CacheKeySet.get_data_key"),
             "comfy/model_patcher.py": ("ModelPatcher",),
         },
@@ -126,10 +127,23 @@ CONTRACTS = (
             "comfy/sd.py": (
                 "CLIP.__init__(no_init)",
                 *(f"CLIP.{name}" for name in ("patcher", "cond_stage_model", "layer_idx")),
-                *(f"CLIP.{name}" for name in ("tokenizer_options", "tokenize", "load_model", "clone")),
+                *(f"CLIP.{name}" for name in ("tokenizer", "tokenizer_options", "tokenize")),
+                *(f"CLIP.{name}" for name in ("load_model", "clone")),
                 *(f"CLIP.{name}" for name in ("encode_from_tokens", "encode_from_tokens_scheduled")),
                 *(f"CLIP.{name}" for name in ("add_patches", "get_sd", "get_key_patches")),
-            )
+            ),
+        },
+    ),
+    Contract(
+        "wan_tokenizer",
+        "Wan2.2 S2V Models fails",
+        {
+            "comfy/sd1_clip.py": (
+                "SD1Tokenizer.clip_name",
+                "SD1Tokenizer.tokenize_with_weights",
+                "SD1Tokenizer.untokenize",
+            ),
+            "comfy/text_encoders/wan.py": ("WanT5Tokenizer",),
         },
     ),
     Contract(
@@ -213,6 +227,34 @@ CONTRACTS = (
             "server.py": ("PromptServer.routes", "PromptServer.send_progress_text"),
             "comfy/utils.py": ("ProgressBar.update_absolute",),
             "comfy/model_management.py": ("throw_exception_if_processing_interrupted",),
+            "comfy/cli_args.py": ("args",),
+        },
+        drafts=True,
+    ),
+    Contract(
+        "progress",
+        "No node works",
+        {
+            "comfy_execution/progress.py": (
+                "add_progress_handler",
+                "ProgressHandler.set_registry",
+                "ProgressHandler.finish_handler",
+                "ProgressRegistry.nodes",
+                "NodeProgressState",
+            ),
+        },
+        drafts=True,
+    ),
+    Contract(
+        "queueing",
+        "No node works",
+        {
+            "server.py": (
+                "PromptServer.add_on_prompt_handler",
+                "PromptServer.trigger_on_prompt",
+            ),
+            "execution.py": ("validate_prompt(partial_execution_list)",),
+            "nodes.py": ("NODE_CLASS_MAPPINGS",),
             "comfy/cli_args.py": ("args",),
         },
         drafts=True,

@@ -64,6 +64,12 @@ def prompt_id() -> str:
     return context.prompt_id if context else ""
 
 
+def node_id() -> str:
+    """The id of the node that is running; empty outside of nodes."""
+    context = get_executing_context()
+    return context.node_id if context else ""
+
+
 def make_graph(prompt: dict[str, dict[str, Any]]) -> DynamicPrompt:
     """An API workflow in the form that ComfyUI passes to nodes."""
     return DynamicPrompt(prompt)

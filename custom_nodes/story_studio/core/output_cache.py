@@ -1,24 +1,27 @@
-"""Removing models from the cache of the running prompt, so that their memory is free within it.
+"""The cache of the running prompt: models are removed from it, and what it has of results is reported.
 
 ComfyUI keeps the outputs of a prompt's nodes until the prompt ends, and in some caches for longer. Without a
-cached output a node runs again if it is needed again: a loader reads its file.
+cached output a node runs again if it is needed again: a loader reads its file. ComfyUI passes the cache to no
+node: the function that runs the nodes has it.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import execution
 from comfy.model_patcher import ModelPatcher
+from comfy_execution.graph import ExecutionList
 
 from . import memory
 
 
 def release_models(keep: Collection[str]) -> None:
     """Removes the models that nodes other than `keep` have loaded or patched. Call it within a node."""
-    cache = _running_cache()
+    caches = _running("caches", execution.CacheSet)
+    cache = caches and caches.outputs
     # Without a cache (--cache-none) there is nothing to remove.
     outputs = getattr(cache, "cache", {})
     if not outputs:
@@ -33,13 +36,21 @@ def release_models(keep: Collection[str]) -> None:
         memory.release_unused()
 
 
-def _running_cache() -> Any:
-    """The cache of the nodes' outputs. ComfyUI passes it to no node: the function that runs them has it."""
+def report_cached(node_ids: Iterable[str]) -> None:
+    """Lets ComfyUI report the outputs of those nodes that are cached, as it does for the targets of a prompt.
+    Call it within a node."""
+    pending = _running("execution_list", ExecutionList)
+    for node_id in node_ids if pending else ():
+        if pending.is_cached(node_id):
+            pending.add_node(node_id)
+
+
+def _running(name: str, cls: type) -> Any:
+    """A variable of the function that runs the prompt's nodes; None if there is none of this class."""
     frame = sys._getframe()
     while frame := frame.f_back:
-        caches = frame.f_locals.get("caches")
-        if isinstance(caches, execution.CacheSet):
-            return caches.outputs
+        if isinstance(value := frame.f_locals.get(name), cls):
+            return value
     return None
 
 

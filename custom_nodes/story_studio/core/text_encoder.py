@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from textwrap import shorten
 from typing import Any
 
 import comfy.sd
 
 from . import memory
+from .wan_tokenizer import MAX_TOKENS, WanTokenizer, is_wan
+
+_QUOTED = 50
+"""Characters that a warning quotes of a text."""
 
 
 class TextEncoder(comfy.sd.CLIP):
-    """ComfyUI's CLIP, with the conditioning of some texts at hand.
+    """ComfyUI's CLIP, with the conditioning of some texts at hand. That of Wan reads texts as officially.
 
     At the first text it encodes all texts that are expected, so on a small GPU the encoder is not swapped
     with the diffusion model for each scene. Its weights can be freed after that; what still needs them reads
@@ -23,6 +29,7 @@ class TextEncoder(comfy.sd.CLIP):
         load: Callable[[], comfy.sd.CLIP],
         expected: Callable[[], list[str]],
         keeps_weights: Callable[[], bool],
+        warn: Callable[[str], None] = logging.warning,
     ) -> None:
         """Reads the file, and if the weights are not to be kept, encodes what is expected and frees them.
 
@@ -30,13 +37,17 @@ class TextEncoder(comfy.sd.CLIP):
             load: reads the file; called again when freed weights are needed.
             expected: the texts to encode together, whenever one of them is needed.
             keeps_weights: whether the weights stay after that.
+            warn: called with what the user should know about a text, when it is about to be encoded.
         """
         super().__init__(no_init=True)
         self._load, self._expected, self._keeps_weights = load, expected, keeps_weights
+        self._warn = warn
         self._encoded: dict[str, list[Any]] = {}
         self._texts: list[str] = []
         self._handed_out: set[str] = set()
         self.__dict__.update(vars(load()))
+        if is_wan(self):
+            self.tokenizer = WanTokenizer(self.tokenizer)
         if not keeps_weights():
             self._encode_expected()
 
@@ -52,13 +63,23 @@ class TextEncoder(comfy.sd.CLIP):
             self._texts = texts
             self._handed_out.clear()
         for text in texts:
-            tokens = self.tokenize(text)
+            tokens = super().tokenize(text)
             if (key := _key(tokens)) and key not in self._encoded and key not in self._handed_out:
                 self._require_weights()
                 self._encoded[key] = super().encode_from_tokens_scheduled(tokens)
         if not self._keeps_weights():
             self.patcher = self.cond_stage_model = None
             memory.release_unused()
+
+    def tokenize(self, text: str, *args: Any, **kwargs: Any) -> Any:
+        """As ComfyUI's, with a warning if a part of the text has no effect."""
+        if isinstance(self.tokenizer, WanTokenizer) and (end := self.tokenizer.ignored_end(text)):
+            self._warn(
+                f"The model reads only the first {MAX_TOKENS} tokens of a prompt: the last {len(end)} of its "
+                f'{len(text)} characters, which start with "{shorten(end, _QUOTED)}", have no effect. '
+                "Shorten it."
+            )
+        return super().tokenize(text, *args, **kwargs)
 
     def encode_from_tokens_scheduled(self, tokens: Any, *args: Any, **kwargs: Any) -> list[Any]:
         """As ComfyUI's; the conditioning of an expected text is handed out once, since ComfyUI caches it."""

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from os import PathLike
 
 import numpy as np
-import pysubs2
+from wcwidth import wcswidth
 
-from ..files import written_aside
-from .cards.linebreak import parts
+from ..story.levels import heard_mono
+from .linebreak import clusters, parts, shown_line
+from .text import clean, closed, is_visible
 
 Span = tuple[float, float]
 
@@ -31,11 +30,11 @@ def cues(text: str, seconds: float, speech: Sequence[Span] | None) -> list[tuple
 
     A caption has one or two lines and up to about 84 columns (an ideograph takes two), and ends with a
     sentence or clause where possible. The captions share the `speech` spans, or without any the whole time,
-    in proportion to their length, and change in a nearby pause.
+    in proportion to their length, and change in a nearby pause. Text that cannot be seen has no captions.
     """
-    captions = _split(text)
-    if not captions or seconds <= 0:
+    if not is_visible(text) or seconds <= 0:
         return []
+    captions = _split(clean(text))
     spans = [(max(start, 0.0), min(end, seconds)) for start, end in speech or () if start < seconds]
     spans = spans or [(0.0, seconds)]
     spoken = [0.0, *accumulate(end - start for start, end in spans)]
@@ -56,7 +55,7 @@ def speech_spans(waveform: np.ndarray, sample_rate: int) -> list[Span]:
     count = waveform.shape[1] // window
     if count == 0:
         return []
-    blocks = waveform[:, : count * window].mean(axis=0).reshape(count, window)
+    blocks = heard_mono(waveform[:, : count * window]).reshape(count, window)
     level = 10 * np.log10(np.square(blocks, dtype=np.float64).mean(axis=1) + 1e-12)
     floor, peak = np.percentile(level, (10, 95))
     if peak < -60:
@@ -77,18 +76,6 @@ def _without_pauses(spans: list[Span]) -> list[Span]:
     return [(start, end) for start, end in joined if end - start >= _SPEECH_SECONDS]
 
 
-def write_srt(cues_with_offsets: Sequence[tuple[float, float, str]], path: str | PathLike[str]) -> None:
-    """Writes captions `(start, end, text)`, in seconds from the start of the film, to an .srt file."""
-    subtitles = pysubs2.SSAFile()
-    for start, end, text in cues_with_offsets:
-        event = pysubs2.SSAEvent(start=round(start * 1000), end=round(end * 1000))
-        event.plaintext = text
-        subtitles.append(event)
-    with written_aside(path) as aside:
-        # pysubs2 would drop text in braces as tags, but here it belongs to the text.
-        subtitles.save(str(aside), format_="srt", keep_ssa_tags=True)
-
-
 @dataclass(frozen=True)
 class _Token:
     """The smallest unit that a line can break after; `text` includes a space that follows."""
@@ -105,7 +92,14 @@ def _tokens(text: str) -> list[_Token]:
 def _split_long(word: str) -> list[str]:
     if _columns(word) <= _LINE:
         return [word]
-    return [word[i : i + _LINE // 2] for i in range(0, len(word), _LINE // 2)]
+    pieces, columns = [""], 0
+    for letter in clusters(word):
+        columns += _columns(letter)
+        if columns > _LINE // 2 and pieces[-1]:
+            pieces.append("")
+            columns = _columns(letter)
+        pieces[-1] += letter
+    return pieces
 
 
 def _token(text: str) -> _Token:
@@ -115,8 +109,7 @@ def _token(text: str) -> _Token:
 
 
 def _columns(text: str) -> int:
-    letters = (letter for letter in text if letter.isprintable() and not unicodedata.combining(letter))
-    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in letters)
+    return max(0, wcswidth(text))
 
 
 def _split(text: str) -> list[list[_Token]]:
@@ -150,22 +143,22 @@ def _cost(columns: int, sentences_before_the_last: int) -> float:
 def _lines(caption: Sequence[_Token]) -> str:
     """One line, or two of similar length."""
     if _length(caption) <= _LINE + 1 or len(caption) < 2:
-        return _text(caption)
+        return _shown(caption)
 
     def unevenness(middle: int) -> float:
         longer = max(_length(caption[:middle]), _length(caption[middle:]))
         return longer + 8 * caption[middle - 1].break_cost
 
     middle = min(range(1, len(caption)), key=unevenness)
-    return f"{_text(caption[:middle])}\n{_text(caption[middle:])}"
+    return _shown(caption[:middle], caption[middle:])
 
 
 def _length(tokens: Sequence[_Token]) -> int:
     return sum(token.columns for token in tokens)
 
 
-def _text(tokens: Sequence[_Token]) -> str:
-    return "".join(token.text for token in tokens).strip()
+def _shown(*lines: Sequence[_Token]) -> str:
+    return "\n".join(closed([shown_line("".join(token.text for token in line)) for line in lines]))
 
 
 def _changes(lengths: list[int], spoken: list[float]) -> list[float]:

@@ -14,6 +14,7 @@ import numpy as np
 from av.filter import Graph
 
 from ..files import written_aside
+from ..story.levels import peak_of
 from .encoder import SAMPLE_RATE, Encoder, pad_or_cut, resample_in_parts
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ class ClipWriter:
         path: the file.
         width, height: size of the frames in pixels, even.
         waveform: float32 [channels, samples]. Mono stays mono, anything else becomes stereo. It starts with
-            the first frame, and is cut or padded with silence to end with the last.
+            the first frame, and is cut or padded with silence to end with the last. If it exceeds full scale
+            at 48 kHz, or where many channels are mixed to two, its volume is lowered to full scale.
         sample_rate: of `waveform`, in Hz.
         fps: frames a second.
         crf: x264's quality, 0 (best) to 51; 16 is visually lossless.
@@ -57,6 +59,8 @@ class ClipWriter:
         self._path, self._size, self._fps = Path(path), (height, width, 3), Fraction(fps)
         waveform = np.asarray(waveform, np.float32)
         self._audio = resample_in_parts(waveform, sample_rate)
+        peak = max((peak_of(part) for part in resample_in_parts(waveform, sample_rate)), default=0.0)
+        self._gain = np.float32(1 / max(1.0, peak))
         self._pending_audio = np.zeros_like(waveform[:2, :0])
         self._samples = 0
         self._crf, self._metadata = crf, metadata or {}
@@ -123,7 +127,7 @@ class ClipWriter:
             pad_or_cut(self._pending_audio, samples),
             self._pending_audio[:, samples:],
         )
-        return block
+        return block if self._gain == 1 else block * self._gain
 
 
 def _as_bytes(frames: np.ndarray | torch.Tensor) -> np.ndarray:

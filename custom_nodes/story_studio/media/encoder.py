@@ -39,7 +39,8 @@ def resample_in_parts(waveform: np.ndarray, sample_rate: int) -> Iterator[np.nda
     layout = {1: "mono", 2: "stereo"}.get(channels, f"{channels}c")
     resampler = av.AudioResampler("fltp", "mono" if channels == 1 else "stereo", SAMPLE_RATE)
     for index, part in enumerate(parts):
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(part), format="fltp", layout=layout)
+        # Interleaved, because PyAV crashes on planes of eight channels or more.
+        frame = av.AudioFrame.from_ndarray(part.T.reshape(1, -1), format="flt", layout=layout)
         frame.sample_rate, frame.pts, frame.time_base = (
             sample_rate,
             index * _PART_SAMPLES,

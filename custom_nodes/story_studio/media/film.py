@@ -14,15 +14,21 @@ import numpy as np
 
 from ..files import written_aside
 from . import captions as captioning
+from .canvas import Canvas, canvas_of, differs
 from .decoder import decode_audio, decode_frames
 from .encoder import SAMPLE_RATE, Encoder, pad_or_cut
+from .footage import Footage, read_footage
+from .linebreak import shortened
 from .mux import add_chapters_and_captions
-from .probe import MediaInfo, Progress, probe
+from .probe import Progress
 from .splice import can_splice, packets
+from .text import clean, is_visible
 
 _CRF = 16
 _JOINT_FADE = round(0.004 * SAMPLE_RATE)
 """Samples over which audio fades at a joint, against clicks."""
+_CHAPTER_BYTES = 255
+"""What the title of a chapter can take in an MP4; ffmpeg cuts longer ones within a letter."""
 _ENCODING_SHARE = 0.97
 """The part of the progress before chapters and captions are added."""
 
@@ -45,14 +51,16 @@ def assemble(
     chapters: bool = True,
     captions: bool = True,
     title: str = "",
+    size: tuple[int, int] | None = None,
     metadata: dict[str, str] | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> None:
     """Joins shots to a film, an MP4 file.
 
-    The film has the size and frame rate of the first shot; others are scaled and letterboxed. It is as long
-    as its shots together, and the audio of each shot is as long as its video. Plain cuts of clips with the
-    same encoding are copied bit by bit; everything else is re-encoded.
+    Shots of another size than the film's (see `canvas_of`) are scaled and letterboxed, those of another frame
+    rate repeat or leave out frames. The film is as long as its shots together, and the audio of each shot is
+    as long as its video. Plain cuts of clips with the same encoding are copied bit by bit; everything else is
+    re-encoded.
 
     Args:
         shots: the clips in order.
@@ -63,6 +71,7 @@ def assemble(
         chapters: whether each shot is a chapter.
         captions: whether shots with text have captions, as a subtitle track that is off by default.
         title: title of the film.
+        size: width and height of the story's clips, which the film has if its shots differ in size.
         metadata: further tags of the file.
         progress: called with the fraction done, 0 to 1. It may raise to cancel; `path` is then unchanged.
 
@@ -72,11 +81,11 @@ def assemble(
     """
     if not shots:
         raise ValueError("A film needs at least one shot: add a scene.")
-    film = _plan(shots, crossfade_seconds if join == "crossfade" else 0)
-    tags = ({"title": title} if title else {}) | (metadata or {})
+    film = _plan(shots, size, crossfade_seconds if join == "crossfade" else 0)
+    tags = ({"title": clean(title)} if is_visible(title) else {}) | (metadata or {})
     report = progress or (lambda done: None)
     chapter_spans = (
-        [(*film.span(i), shot.title or f"Scene {i + 1}") for i, shot in enumerate(shots)] if chapters else []
+        [(*film.span(i), _chapter_title(shot, i)) for i, shot in enumerate(shots)] if chapters else []
     )
     with (
         written_aside(path) as aside,
@@ -97,63 +106,81 @@ class _Film:
 
     Attributes:
         shots: the clips in order.
-        info: properties of the first clip.
+        footage: what is in each of them.
+        canvas: size and frame rate.
         starts: first frame of each shot, and the number of frames of the film.
         fades: frames in half the crossfade at each of these boundaries.
     """
 
     shots: tuple[Shot, ...]
-    info: MediaInfo
+    footage: tuple[Footage, ...]
+    canvas: Canvas
     starts: tuple[int, ...]
     fades: tuple[int, ...]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether every shot is shown as it is stored."""
+        return all(shot.is_plain for shot in self.footage)
 
     def length(self, index: int) -> int:
         return self.starts[index + 1] - self.starts[index]
 
     def span(self, index: int) -> tuple[float, float]:
-        return float(self.starts[index] / self.info.fps), float(self.starts[index + 1] / self.info.fps)
+        return float(self.starts[index] / self.canvas.fps), float(self.starts[index + 1] / self.canvas.fps)
 
     def sample(self, frame: int) -> int:
-        return round(frame * SAMPLE_RATE / self.info.fps)
+        return round(frame * SAMPLE_RATE / self.canvas.fps)
 
     def decode(self, index: int) -> Iterator[av.VideoFrame]:
-        info = self.info
-        return decode_frames(self.shots[index].path, info.width, info.height, info.fps, self.length(index))
+        return decode_frames(self.shots[index].path, self.footage[index], self.canvas, self.length(index))
 
 
-def _plan(shots: Sequence[Shot], crossfade_seconds: float) -> _Film:
-    infos = [_probed(shot) for shot in shots]
-    fps = infos[0].fps
-    lengths = [max(1, round(info.video_seconds * fps)) for info in infos]
-    half = max(0, round(crossfade_seconds * fps / 2))
+def canvas_key(shots: Sequence[Shot], size: tuple[int, int] | None) -> str:
+    """What a film's key holds about its canvas.
+
+    Empty where the film is the same as earlier versions made it, which gave it the first shot's size and
+    ignored how shots are turned, so that such films are found.
+    """
+    footage = _footage(shots)
+    canvas = canvas_of(footage, size)
+    return str(canvas) if differs(canvas, footage) else ""
+
+
+def _plan(shots: Sequence[Shot], size: tuple[int, int] | None, crossfade_seconds: float) -> _Film:
+    footage = _footage(shots)
+    canvas = canvas_of(footage, size)
+    lengths = [max(1, round(shot.info.video_seconds * canvas.fps)) for shot in footage]
+    half = max(0, round(crossfade_seconds * canvas.fps / 2))
     fades = [min(half, before // 2, after // 2) for before, after in zip(lengths, lengths[1:], strict=False)]
-    return _Film(tuple(shots), infos[0], tuple(accumulate(lengths, initial=0)), (0, *fades, 0))
+    return _Film(tuple(shots), footage, canvas, tuple(accumulate(lengths, initial=0)), (0, *fades, 0))
 
 
-def _probed(shot: Shot) -> MediaInfo:
-    info = probe(shot.path)
-    if not info.frames or not info.fps:
-        raise ValueError(
-            f"{shot.path.name} has no video, so it cannot be a shot of a film: use a clip with video."
-        )
-    return info
+def _footage(shots: Sequence[Shot]) -> tuple[Footage, ...]:
+    by_path = {path: read_footage(path) for path in dict.fromkeys(shot.path for shot in shots)}
+    return tuple(by_path[shot.path] for shot in shots)
+
+
+def _chapter_title(shot: Shot, index: int) -> str:
+    title = clean(shot.title) if is_visible(shot.title) else f"Scene {index + 1}"
+    return shortened(title, _CHAPTER_BYTES)
 
 
 def _record(
     film: _Film, reel: Path, captions: bool, tags: dict[str, str], progress: Progress
 ) -> list[tuple[float, float, str]]:
     """Writes all frames and audio; returns the captions."""
-    info, cues, audio = film.info, [], np.zeros((2, 0), np.float32)
-    splice = not any(film.fades) and can_splice([shot.path for shot in film.shots])
+    canvas, cues, audio = film.canvas, [], np.zeros((2, 0), np.float32)
+    splice = not any(film.fades) and film.is_plain and can_splice([shot.path for shot in film.shots])
     with av.open(str(film.shots[0].path)) as first:
         template = first.streams.video[0] if splice else None
-        encoder = Encoder(reel, info.width, info.height, info.fps, 2, _CRF, tags, template)
+        encoder = Encoder(reel, canvas.width, canvas.height, canvas.fps, 2, _CRF, tags, template)
     with encoder:
         for index, position, frame in _spliced(film) if splice else _joined(film):
             first_frame = film.starts[index]
             if position == 0:
                 audio = _audio(film, index)
-                if captions and film.shots[index].text.strip():
+                if captions:
                     cues += _cues(film, index, audio)
             if isinstance(frame, av.Packet):
                 encoder.packet(frame)
@@ -169,7 +196,7 @@ def _record(
 def _spliced(film: _Film) -> Iterator[tuple[int, int, av.Packet]]:
     """All frames of the film, still encoded, with the index of the shot and the position in it."""
     for index, shot in enumerate(film.shots):
-        for position, packet in enumerate(packets(shot.path, film.starts[index] / film.info.fps)):
+        for position, packet in enumerate(packets(shot.path, film.starts[index] / film.canvas.fps)):
             yield index, position, packet
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import imageio_ffmpeg
 
-from .captions import write_srt
 from .encoder import MUXING, SAMPLE_RATE
+from .timed_text import write_timed_text
 
 Span = tuple[float, float, str]
 """Start and end in seconds, and a text."""
@@ -36,11 +36,11 @@ def add_chapters_and_captions(
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-y", "-i", str(reel)]
     command += ["-f", "ffmetadata", "-i", str(metadata_file)]
     if cues:
-        subtitles = reel.with_suffix(".srt")
-        write_srt(cues, subtitles)
-        command += ["-i", str(subtitles)]
+        captions = reel.with_suffix(".captions.mp4")
+        write_timed_text(cues, captions)
+        command += ["-i", str(captions)]
     command += ["-map", "0:v", "-map", "0:a", *(["-map", "2:s"] if cues else [])]
-    command += ["-map_metadata", "1", "-map_chapters", "1", "-c", "copy", "-c:s", "mov_text"]
+    command += ["-map_metadata", "1", "-map_chapters", "1", "-c", "copy"]
     for option, value in MUXING.items():
         command += [f"-{option}", value]
     _run([*command, "-f", "mp4", str(path)], while_running)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
+from ..core import queueing
 from ..routes import graph, memory, scenes, story, takes
+from ..story import order
 from .animatic import Animatic
 from .clip import Clip
 from .film import Film, FilmScene
+from .in_order import InOrder
 from .s2v_models import S2VModels
 from .still import Still
 from .storyboard import ContactSheet, Storyboard
@@ -23,6 +26,7 @@ class StoryStudio(ComfyExtension):
         # The routes belong in `on_load`, which ComfyUI 0.3.75 does not call.
         for route in (graph, memory, scenes, story, takes):
             route.add_route()
+        queueing.reorder_prompts(order.in_order)
         return [
             S2VModels,
             TextEncoder,
@@ -35,4 +39,5 @@ class StoryStudio(ComfyExtension):
             Film,
             TitleCard,
             Animatic,
+            InOrder,
         ]

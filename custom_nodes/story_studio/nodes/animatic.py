@@ -14,7 +14,16 @@ from ..media import animatic
 from ..media.clip_writer import ClipWriter
 from ..s2v import audio as s2v_audio
 from ..s2v import timeline
-from .common import CATEGORY, HIDDEN, after_input, area_inputs, progress_bar, seed_input, temporary_file
+from .common import (
+    CATEGORY,
+    HIDDEN,
+    after_input,
+    area_inputs,
+    progress_bar,
+    seed_input,
+    temporary_file,
+    warn,
+)
 
 
 class Animatic(io.ComfyNode):
@@ -48,7 +57,10 @@ class Animatic(io.ComfyNode):
         cls, audio: dict[str, Any], image: torch.Tensor, width: int, height: int, seed: int, after: Any = None
     ) -> io.NodeOutput:
         """Renders the clip; returns it as a VIDEO in ComfyUI's folder for temporary files."""
-        waveform, rate = s2v_audio.waveform(audio), int(audio["sample_rate"])
+        voice = s2v_audio.read_voice(audio)
+        for warning in voice.warnings:
+            warn(cls.hidden.unique_id, warning)
+        waveform, rate = voice.samples, voice.sample_rate
         frames = timeline.frame_count(waveform.shape[-1], rate)
         size = timeline.fit_size(image.shape[2], image.shape[1], width * height)
         pixels = (image[0, :, :, :3].cpu().float().clamp(0, 1) * 255).round().to(torch.uint8).numpy()

@@ -10,7 +10,7 @@ from typing import Any
 
 from comfy_api.latest import InputImpl, io
 
-from ..core import folders, server
+from ..core import execution, folders, server
 from ..core.video import source_file
 from ..result_store import item
 from ..story.results import STORE, Kind
@@ -143,3 +143,8 @@ def warn(node_id: str, text: str) -> None:
     """Shows a warning on the node and writes it to the server's log."""
     logging.warning("%s: %s", node_id, text)
     server.show_text(node_id, text)
+
+
+def warn_on_running_node(text: str) -> None:
+    """Shows a warning on the node that is running, of whatever pack, and writes it to the server's log."""
+    warn(execution.node_id(), text)

@@ -99,6 +99,20 @@ class Film(io.ComfyNode):
                 ),
                 io.String.Input("title", default="", tooltip="The film's title, shown by players."),
                 name_input("film"),
+                *(
+                    io.Int.Input(
+                        side,
+                        optional=True,
+                        default=0,
+                        min=0,
+                        max=8192,
+                        step=2,
+                        tooltip=f"The {side} of the story's clips. If they differ in size, the film has this "
+                        "width and height, and the others are letterboxed. 0: the size shown for the longest "
+                        "time.",
+                    )
+                    for side in ("width", "height")
+                ),
             ],
             outputs=[io.Video.Output(tooltip="The finished film, backed by its file.")],
             hidden=HIDDEN,
@@ -115,20 +129,24 @@ class Film(io.ComfyNode):
         captions: bool,
         title: str,
         name: str,
+        width: int = 0,
+        height: int = 0,
     ) -> io.NodeOutput:
         """Returns the film, backed by its file."""
         settings = {"join": join, "chapters": chapters, "captions": captions, "title": title}
         if join == "crossfade":
             settings["crossfade_seconds"] = crossfade_seconds
+        size = (width, height) if width and height else None
+        canvas = assembly.canvas_key(film, size) if film else ""
         shots = [[_file_hash(shot), shot.title, shot.text] for shot in film]
-        key = hash_parts(json.dumps([settings, shots]))
+        key = hash_parts(json.dumps([settings | ({"canvas": canvas} if canvas else {}), shots]))
         path = result_store.find(Kind.FILM, key)
         reused = path is not None
         if path is None:
             path = result_store.place(Kind.FILM, name, key)
             hidden = cls.hidden
             tags = result_store.workflow_tags(hidden.dynprompt, hidden.unique_id, hidden.extra_pnginfo)
-            assembly.assemble(film, path, **settings, metadata=tags, progress=progress_bar())
+            assembly.assemble(film, path, **settings, size=size, metadata=tags, progress=progress_bar())
         ui = result_ui(path, key, reused, animated=True)
         return io.NodeOutput(InputImpl.VideoFromFile(str(path)), ui=ui)
 

@@ -12,7 +12,7 @@ from ..core import fit, folders, loading
 from ..core.text_encoder import TextEncoder
 from ..core.wan_model import is_s2v
 from ..shared_loader import SharedLoader
-from .common import CATEGORY, advanced
+from .common import CATEGORY, advanced, warn_on_running_node
 
 NO_LORA = "none"
 _MARKS = {
@@ -153,7 +153,10 @@ def _load_models(
 
     def load_text_encoder() -> TextEncoder:
         return TextEncoder(
-            read_text_encoder, lambda: memory.prompts_of(text_encoder), memory.keeps_text_encoders
+            read_text_encoder,
+            lambda: memory.prompts_of(text_encoder),
+            memory.keeps_text_encoders,
+            warn_on_running_node,
         )
 
     # Inference mode is per thread, and ComfyUI's own loaders run in it.

@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from .. import memory
 from ..core import loading
 from ..core.text_encoder import TextEncoder as EncodingClip
-from .common import CATEGORY, advanced
+from .common import CATEGORY, advanced, warn_on_running_node
 
 
 class TextEncoder(io.ComfyNode):
@@ -55,5 +55,7 @@ class TextEncoder(io.ComfyNode):
             return loading.load_clip(clip_name, type, device)
 
         return io.NodeOutput(
-            EncodingClip(load, lambda: memory.prompts_of(clip_name), memory.keeps_text_encoders)
+            EncodingClip(
+                load, lambda: memory.prompts_of(clip_name), memory.keeps_text_encoders, warn_on_running_node
+            )
         )

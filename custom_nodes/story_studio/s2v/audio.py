@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,10 @@ import soxr
 import torch
 
 from ..core import wav2vec2
+from ..story import levels
 from . import timeline
 
 SAMPLE_RATE = 16_000
-SILENCE_PEAK = 10 ** (-60 / 20)
 _SAMPLES_PER_FRAME = SAMPLE_RATE // timeline.FPS
 _HOP = 320
 """Samples from one wav2vec2 feature to the next."""
@@ -30,27 +31,41 @@ _CONVOLVED_FEATURES = 100
 """Features that one call of the convolutions computes."""
 
 
-def waveform(audio: dict[str, Any]) -> torch.Tensor:
+@dataclass(frozen=True)
+class Voice:
     """The validated samples of a ComfyUI AUDIO.
 
-    Returns:
-        float32 [channels, samples]; full scale is -1 to 1.
+    Attributes:
+        samples: float32 [channels, samples]; full scale is -1 to 1. Damaged samples are silence.
+        sample_rate: in Hz.
+        warnings: what the user should know about it, a sentence each.
+    """
+
+    samples: torch.Tensor
+    sample_rate: int
+    warnings: list[str]
+
+
+def read_voice(audio: dict[str, Any]) -> Voice:
+    """Validates a ComfyUI AUDIO.
 
     Raises:
-        ValueError: it is empty, or contains NaN or infinite samples.
+        ValueError: it is empty or shorter than a frame, or most of its samples are damaged.
     """
-    samples = audio["waveform"]
-    if samples.ndim != 3 or 0 in samples.shape or int(audio["sample_rate"]) <= 0:
+    waveform, rate = audio["waveform"], int(audio["sample_rate"])
+    if waveform.ndim != 3 or 0 in waveform.shape or rate <= 0:
         raise ValueError("The audio is empty: link audio that contains sound.")
-    samples = _as_float(samples[0].detach().cpu())
-    if not torch.isfinite(samples).all():
-        raise ValueError("The audio contains samples that are not numbers: export it again as WAV or MP3.")
-    return samples
-
-
-def is_silent(samples: torch.Tensor) -> bool:
-    """Whether audio [channels, samples] never exceeds -60 dB of full scale."""
-    return float(samples.abs().max()) < SILENCE_PEAK
+    samples = _as_float(waveform[0].detach().cpu())
+    length = samples.shape[-1]
+    if length * timeline.FPS < rate:
+        raise ValueError(f"The audio lasts {length / rate:.3f} s, less than a frame: link a longer one.")
+    measured = levels.measure(samples.numpy())
+    if measured.is_lost:
+        raise ValueError("Most samples of the audio are not numbers: export it again as WAV or MP3.")
+    if measured.damaged:
+        samples = samples.clone()
+        levels.repair(samples.numpy())
+    return Voice(samples, rate, _warnings(measured, rate, len(waveform)))
 
 
 def encode_audio(
@@ -64,8 +79,9 @@ def encode_audio(
 
     The audio is padded with silence on both sides, up to whole chunks: features of silence close the mouth,
     missing features do not. It is normalised before it is padded. Silent audio is replaced by zeros, because
-    normalising would amplify its noise to the level of a voice. Windows of eight chunks are encoded with
-    five seconds of context on both sides, which bounds the memory.
+    normalising would amplify its noise to the level of a voice. Of channels that cancel out the loudest is
+    encoded, and a constant offset is removed, because the padding would end with a click. Windows of eight
+    chunks are encoded with five seconds of context on both sides, which bounds the memory.
 
     Args:
         encoder: ComfyUI's AUDIO_ENCODER, a wav2vec2 model.
@@ -78,9 +94,7 @@ def encode_audio(
         float32 [1, layers, dimensions, 80] on the CPU for each chunk.
     """
     total = timeline.chunk_count(frames, lead_in) * timeline.CHUNK_FRAMES
-    mono = samples.mean(dim=0).numpy()
-    if is_silent(samples):
-        mono = np.zeros_like(mono)
+    mono = _heard(samples)
     if sample_rate != SAMPLE_RATE:
         # librosa's resampler, without the seconds that importing librosa takes.
         mono = soxr.resample(mono, sample_rate, SAMPLE_RATE, quality="HQ")
@@ -90,6 +104,39 @@ def encode_audio(
     for start in range(0, total, _WINDOW_FRAMES):
         window = _encode_window(encoder, padded, start, min(start + _WINDOW_FRAMES, total))
         yield from window.split(timeline.CHUNK_FRAMES, dim=-1)
+
+
+def _heard(samples: torch.Tensor) -> np.ndarray:
+    """What the model hears of audio [channels, samples]: [samples]."""
+    measured = levels.measure(samples.numpy())
+    if measured.is_silent:
+        return np.zeros(samples.shape[-1], np.float32)
+    mono = samples.mean(dim=0) if measured.heard is None else samples[measured.heard].clone()
+    return mono.sub_(measured.heard_offset).numpy() if measured.heard_offset else mono.numpy()
+
+
+def _warnings(measured: levels.Levels, rate: int, batch: int) -> list[str]:
+    warnings = []
+    if batch > 1:
+        warnings.append(f"Only the first of {batch} recordings is used.")
+    if measured.is_silent:
+        warnings.append("The recording is silent: check that it is the right one.")
+    if measured.damaged:
+        warnings.append(
+            f"{measured.damaged / rate:.3f} s of the recording are not numbers and were replaced by silence: "
+            "export it again."
+        )
+    if measured.heard is not None:
+        warnings.append(
+            f"The channels of the recording cancel out: the lips follow channel {measured.heard + 1} alone. "
+            "Invert the phase of the other one."
+        )
+    if measured.peak > levels.LOUD_PEAK:
+        warnings.append(
+            f"The recording is {20 * np.log10(measured.peak):.0f} dB louder than full scale: the clip has it "
+            "at full scale."
+        )
+    return warnings
 
 
 def _pad(mono: np.ndarray, lead_in: int, frames: int) -> np.ndarray:

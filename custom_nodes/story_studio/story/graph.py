@@ -288,6 +288,8 @@ def _add_clips(
             captions=settings.captions,
             title=plan.story.title,
             name=plan.story.project_id,
+            width=plan.story.video_settings.size[0],
+            height=plan.story.video_settings.size[1],
         )
         graph.films[number] = end.node
     return after

@@ -125,9 +125,11 @@ def _draw_caption(
     mark = fitted(number, grid.thumb_width, line, size, size)
     mark.draw(sheet, x, y, _ACCENT)
     indent = mark.width + 0.6 * size
-    fitted(name, grid.thumb_width - indent, line, size, size).draw(sheet, x + indent, y, _BRIGHT)
+    room = grid.thumb_width - indent
+    fitted(name, room, line, size, size).draw(sheet, x + indent, y, _BRIGHT, room)
     small = 0.86 * size
-    fitted(prompt, grid.thumb_width, 2 * small * LEADING, small, small).draw(sheet, x, y + line, _SOFT)
+    block = fitted(prompt, grid.thumb_width, 2 * small * LEADING, small, small)
+    block.draw(sheet, x, y + line, _SOFT, grid.thumb_width)
 
 
 def _draw_header(sheet: Image.Image, grid: _Grid, title: str, count: int) -> None:

@@ -6,6 +6,7 @@ import math
 import shutil
 import subprocess
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,7 +14,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from .linebreak import parts
+from ..linebreak import BREAKS, clusters, parts, shown_line
+from ..text import clean, closed, is_ignorable, is_right_to_left
 
 LEADING = 1.38
 """Line spacing, in font sizes."""
@@ -40,6 +42,8 @@ _PLAIN = str.maketrans(
 _ELLIPSIS = "..."
 _MEASURE = 100
 _NARROW = 5  # letters in one font size
+_SPACED = ("LATIN", "GREEK", "CYRILLIC", "ARMENIAN", "CJK", "HIRAGANA", "KATAKANA", "HANGUL")
+"""Scripts, as the names of their letters start, whose letters stand alone, so there can be space between."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,14 @@ class Face:
     def at(self, size: float) -> ImageFont.FreeTypeFont:
         """The font at `size` pixels."""
         return _opened(self.file, self.index, max(1.0, round(size * 4) / 4))
+
+    @property
+    def shapes(self) -> bool:
+        """Whether letters are joined and right-to-left text is put in order.
+
+        Pillow does so where FriBiDi is installed, but not for its own font, which has no such letters.
+        """
+        return self.at(_MEASURE).layout_engine == ImageFont.Layout.RAQM
 
     def lacks(self, letters: frozenset[str]) -> frozenset[str]:
         """Those of `letters` that the font has no glyph for."""
@@ -80,13 +92,20 @@ def _opened(file: str, index: int, size: float) -> ImageFont.FreeTypeFont:
 
 @dataclass(frozen=True)
 class Block:
-    """Lines of text at `size` pixels, with `tracking` font sizes between letters; `cut` if truncated."""
+    """Lines of text at `size` pixels.
+
+    Attributes:
+        cut: whether the text is truncated.
+        tracking: space between letters, in font sizes, where the script allows it.
+        right_to_left: whether the lines run, and are aligned, to the left.
+    """
 
     lines: tuple[str, ...]
     face: Face
     size: float
     cut: bool = False
     tracking: float = 0.0
+    right_to_left: bool = False
 
     @property
     def height(self) -> float:
@@ -99,12 +118,25 @@ class Block:
         return max(map(self._line_width, self.lines), default=0.0)
 
     def _line_width(self, line: str) -> float:
-        return self.size * (_width(self.face, line) + self.tracking * max(0, len(line) - 1))
+        letters = self._spaced_letters(line)
+        return self.size * (_width(self.face, line) + self.tracking * max(0, len(letters) - 1))
 
-    def draw(self, image: Image.Image, x: float, y: float, fill: tuple[int, ...]) -> None:
-        """Draws into an RGB or RGBA image with the upper left corner at (x, y) pixels."""
+    def _spaced_letters(self, line: str) -> tuple[str, ...]:
+        """What is drawn with space between: the letters of a line, or all of it as one."""
+        spaced = self.tracking and all(_stands_alone(letter) for letter in line)
+        return clusters(line) if spaced else (line,)
+
+    def draw(
+        self, image: Image.Image, x: float, y: float, fill: tuple[int, ...], width: float | None = None
+    ) -> None:
+        """Draws into an RGB or RGBA image with the upper left corner at (x, y) pixels.
+
+        Right-to-left lines end at the right of `width` pixels, or of the longest line.
+        """
+        room = self.width if width is None else width
         for number, line in enumerate(self.lines):
-            self._draw_line(image, line, x, y + number * self.size * LEADING, fill)
+            indent = room - self._line_width(line) if self.right_to_left else 0
+            self._draw_line(image, line, x + indent, y + number * self.size * LEADING, fill)
 
     def _draw_line(self, image: Image.Image, line: str, x: float, y: float, fill: tuple[int, ...]) -> None:
         # Drawn at the measured size and scaled down, because small fonts snap letters to whole pixels.
@@ -116,11 +148,16 @@ class Block:
         pen = (x - left + margin) * finer
         baseline = (y - top + 0.5 * LEADING * self.size + 0.35 * self.size) * finer
         draw, font = ImageDraw.Draw(mask), self.face.at(self.size * finer)
-        for run in line if self.tracking else [line]:
-            draw.text((pen, baseline), run, font=font, fill=255, anchor="ls")
+        direction = ("rtl" if self.right_to_left else "ltr") if self.face.shapes else None
+        for run in self._spaced_letters(line):
+            draw.text((pen, baseline), run, font=font, fill=255, anchor="ls", direction=direction)
             pen += font.getlength(run) + self.tracking * self.size * finer
         mask = mask.reduce(finer)
         image.paste(fill, (left - margin, top), mask)
+
+
+def _stands_alone(letter: str) -> bool:
+    return not letter.isalpha() or unicodedata.name(letter, "").startswith(_SPACED)
 
 
 def prepared(text: str) -> tuple[str, Face]:
@@ -128,11 +165,15 @@ def prepared(text: str) -> tuple[str, Face]:
 
     If no font of this machine has all letters, missing ones lose their accents or, at worst, become boxes.
     """
-    text = unicodedata.normalize("NFC", "".join(c for c in text if c.isprintable() or c.isspace()))
-    letters = frozenset(letter for letter in text if not letter.isspace())
+    text = unicodedata.normalize("NFC", clean(text))
+    letters = frozenset(letter for letter in text if not letter.isspace() and not is_ignorable(letter))
     face = _face(letters)
     missing = face.lacks(letters)
-    return "".join(_plain(c, face) if c in missing else c for c in text), face
+    text = "".join(_plain(c, face) if c in missing else c for c in text)
+    if not face.shapes:
+        # Nothing would act on them, and they would be drawn as boxes.
+        text = "".join(c for c in text if c in BREAKS or not is_ignorable(c))
+    return text, face
 
 
 def _plain(letter: str, face: Face) -> str:
@@ -185,16 +226,19 @@ def fitted(text: str, width: float, height: float, largest: float, smallest: flo
     pieces = _measured(text, face)
     size = largest
     while size > smallest:
-        lines = _wrapped(pieces, width / size)
+        lines = _wrapped(pieces, face, width / size)
         broken = size > largest / 2 and any(wide > width / size for _, wide, _ in pieces)
         if len(lines) * size * LEADING <= height and not broken:
             break
         size = max(smallest, size * 0.96)
-    lines = _wrapped(pieces, width / size)
+    lines = _wrapped(pieces, face, width / size)
     room = max(1, int(height / (size * LEADING) + 0.01))
-    if len(lines) <= room:
-        return Block(tuple(_balanced(pieces, lines, width / size)), face, size)
-    return Block((*lines[: room - 1], _cut(lines[room - 1], face, width / size)), face, size, cut=True)
+    cut = len(lines) > room
+    if cut:
+        lines = [*lines[: room - 1], _cut(lines[room - 1], face, width / size)]
+    else:
+        lines = _balanced(pieces, face, lines, width / size)
+    return Block((*closed(lines),), face, size, cut, right_to_left=is_right_to_left(text))
 
 
 def draft_mark(unit: float) -> Image.Image:
@@ -223,28 +267,42 @@ def _measured(text: str, face: Face) -> list[_Piece]:
     return [(part, 1.01 * _width(face, part.rstrip()), 1.01 * _width(face, part)) for part in parts(text)]
 
 
-def _wrapped(pieces: Sequence[_Piece], width: float) -> list[str]:
+def _wrapped(pieces: Sequence[_Piece], face: Face, width: float) -> list[str]:
     lines, line, used = [], "", 0.0
     for text, tight, wide in pieces:
         if used + tight > width and line:
-            lines.append(line.rstrip())
+            lines.append(line)
             line, used = "", 0.0
-        limit = 0.9 * width if tight > width else width
-        while tight > limit and len(text) > 1:
-            count = max(1, int(len(text) * limit / tight))
-            lines.append(text[:count])
-            tight, wide = tight * (1 - count / len(text)), wide * (1 - count / len(text))
-            text = text[count:]
+        if tight > width:
+            *broken, text = _broken(text.rstrip(), face, 0.9 * width)
+            lines += broken
+            # The space after the word stands at the end of the line, where it takes none.
+            wide = 1.01 * _width(face, text) + wide - tight
+            text += " "
         line, used = line + text, used + wide
-    return [*lines, line.rstrip()] if line else lines
+    return [shown for line in [*lines, line] if (shown := shown_line(line))]
 
 
-def _balanced(pieces: Sequence[_Piece], lines: list[str], width: float) -> list[str]:
+def _broken(word: str, face: Face, width: float) -> list[str]:
+    """A word in pieces that are no wider than `width` font sizes, or one letter."""
+    letters, pieces = clusters(word), []
+    while letters:
+
+        def wide(count: int, letters: tuple[str, ...] = letters) -> float:
+            return 1.01 * _width(face, "".join(letters[:count]))
+
+        count = max(1, bisect_right(range(1, len(letters) + 1), width, key=wide))
+        pieces.append("".join(letters[:count]))
+        letters = letters[count:]
+    return pieces
+
+
+def _balanced(pieces: Sequence[_Piece], face: Face, lines: list[str], width: float) -> list[str]:
     """The same number of lines, of similar length, so that no line has a single word."""
     narrow, wide = 0.5 * width, width
     for _ in range(6):
         middle = (narrow + wide) / 2
-        trial = _wrapped(pieces, middle)
+        trial = _wrapped(pieces, face, middle)
         if len(trial) <= len(lines):
             lines, wide = trial, middle
         else:
@@ -253,6 +311,7 @@ def _balanced(pieces: Sequence[_Piece], lines: list[str], width: float) -> list[
 
 
 def _cut(line: str, face: Face, width: float) -> str:
-    while line and 1.01 * _width(face, line + _ELLIPSIS) > width:
-        line = line[:-1]
-    return line.rstrip(" ,;:.-") + _ELLIPSIS
+    letters = clusters(line)
+    while letters and 1.01 * _width(face, "".join(letters) + _ELLIPSIS) > width:
+        letters = letters[:-1]
+    return "".join(letters).rstrip(" ,;:.-") + _ELLIPSIS

@@ -14,6 +14,8 @@ from .landscape import PALETTES, Sun, landscape
 from .lettering import MARGIN, Block, draft_mark, fitted, mark_corner
 
 _INK = (248, 243, 234)
+_RULE = 0.055
+"""Length of the line below the heading, as a fraction of the card's size."""
 
 
 class _Box(NamedTuple):
@@ -38,7 +40,9 @@ def paint(
     Returns:
         an RGB image.
     """
-    rng = np.random.default_rng(list(hashlib.sha256(f"{seed}\n{text}".encode()).digest()))
+    rng = np.random.default_rng(
+        list(hashlib.sha256(f"{seed}\n{text}".encode(errors="surrogatepass")).digest())
+    )
     palette = PALETTES[rng.integers(len(PALETTES))]
     unit = math.sqrt(width * height)
     margin = MARGIN * min(width, height)
@@ -53,10 +57,11 @@ def paint(
     box = _Box(margin, top, max(block.width, title.width), above + block.height)
     ground = landscape(width, height, palette, _sun(width, height, box, rng), rng)
     image = _darkened(ground, box)
-    title.draw(image, margin, top, accent)
+    title.draw(image, margin, top, accent, box.width)
     if title.lines:
-        _rule(ImageDraw.Draw(image), margin, top + 1.62 * title.size, unit, accent)
-    block.draw(image, margin, top + above, _INK)
+        indent = box.width - _RULE * unit if title.right_to_left else 0
+        _rule(ImageDraw.Draw(image), margin + indent, top + 1.62 * title.size, unit, accent)
+    block.draw(image, margin, top + above, _INK, box.width)
     if mark:
         image.paste(label, mark_corner(width, height, label), label)
     return image
@@ -103,5 +108,5 @@ def _darkened(ground: np.ndarray, text: _Box) -> Image.Image:
 def _rule(draw: ImageDraw.ImageDraw, x: float, y: float, unit: float, colour: tuple[int, ...]) -> None:
     # In whole pixels, because for fractions y + 1 - 1 can round to less than y, which Pillow rejects.
     left, top = round(x), round(y)
-    width, height = max(1, round(0.055 * unit)), max(1, round(0.0022 * unit))
+    width, height = max(1, round(_RULE * unit)), max(1, round(0.0022 * unit))
     draw.rectangle([left, top, left + width - 1, top + height - 1], fill=colour)

@@ -1,0 +1,323 @@
+"""Decoding audio that nobody has checked: whatever can be decoded, in blocks, and what was noticed."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from codecs import getincrementaldecoder
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.stream import Disposition
+
+from ..files import content_name
+
+_CONTAINERS = (
+    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dts,dtshd,eac3,flac,flv,gsm,iff,loas,matroska,mlp,"
+    "mov,mp3,mpc,mpc8,mpeg,mpegts,mxf,nut,ogg,oma,qcp,rm,shn,sox,tak,truehd,tta,voc,w64,wav,wv,xwma"
+)
+"""Formats whose demuxers read nothing but the file itself, unlike playlists and subtitles."""
+_BLOCK = 2**16
+"""Samples of a block, at least."""
+_MOST_FAILURES = 1000
+"""Read errors without a packet in between after which the rest of a file is given up."""
+_SEARCHED, _MOST_STARTS = 2**16, 16
+_STARTS = re.compile(
+    rb"RIFF....WAVE|fLaC\0|OggS\0|ID3[\2-\4]|FORM....AIF[FC]|....ftyp|\x1aE\xdf\xa3", re.DOTALL
+)
+"""What audio files start with, where something else stands in front: a form's headers, a text's mark."""
+_TEXT = 400
+"""Bytes at the start of a file that show whether it is a text."""
+_EXACT = {"aiff", "caf", "flac", "mov,mp4,m4a,3gp,3g2,mj2", "ogg", "w64", "wav"}
+"""Formats that state their length; that of others may be FFmpeg's estimate."""
+_MP3_FRAMES = re.compile(rb"(?:Xing|Info)\0\0\0[\1\3\5\7\x09\x0b\x0d\x0f](....)", re.S)
+"""Where an MP3 states how many frames it has."""
+_MP3_PADDING = 5
+"""Frames of an MP3 that may be padding, which is not decoded."""
+_STREAMED = 2**31 - 2**16
+"""Bytes of audio from which on a header that was written before the audio was known says just "many"."""
+_LOADABLE = {"s16", "s16p", "s32", "s32p", "flt", "fltp", "dbl", "dblp"}
+"""Sample formats that ComfyUI's loader converts."""
+_MOST_PLANES = 8
+_SCALES = {"int16": 2**15, "int32": 2**31}
+
+
+class NotAudio(Exception):
+    """The file is not of a known kind; it may be "empty" or a "text"."""
+
+
+class NoAudio(Exception):
+    """The file is of a known kind, and has no audio."""
+
+
+@dataclass
+class Findings:
+    """What was noticed in a recording; complete when it is decoded.
+
+    Attributes:
+        needs_copy: ComfyUI's loader fails on the file, or reads something else from it than was decoded here.
+        streams: how many audio streams there are.
+        stream: the index among them of the one that is decoded.
+        packets: packets that could be decoded.
+        failures: packets that could not be decoded.
+        failed_at: seconds decoded before the first failure.
+        decoded: seconds decoded in all.
+        lost: seconds of the packets that could not be decoded, where they say how long they are.
+        declared: seconds that the file says it has; 0 if it does not say.
+    """
+
+    needs_copy: bool = False
+    streams: int = 0
+    stream: int = 0
+    packets: int = 0
+    failures: int = 0
+    failed_at: float = 0.0
+    lost: float = 0.0
+    decoded: float = 0.0
+    declared: float = 0.0
+
+
+@dataclass(frozen=True)
+class Block:
+    """Float32 audio [channels, samples] at `rate` Hz."""
+
+    samples: np.ndarray
+    rate: int
+
+
+def decode(path: Path, findings: Findings) -> Iterator[Block]:
+    """Decodes the default audio stream of a file in constant memory, past everything that is broken.
+
+    The file cannot make the decoder open another one, or an address.
+
+    Raises:
+        NotAudio, NoAudio, OSError: it cannot be opened, or has no audio stream.
+    """
+    with path.open("rb") as file, _open(file, path, findings) as container:
+        stream = _default(container, findings)
+        # PyAV frees a decoder while holding the GIL, and its log callback in the decoder's threads waits for
+        # the GIL: with threads, abandoning a decoder early can deadlock the process.
+        stream.codec_context.thread_count = 1
+        opened = (stream.codec_context.sample_rate, stream.channels)
+        findings.declared = _declared(container, stream, file)
+        kinds = set[str]()
+        for block, kind in _blocks(_frames(container, stream, findings)):
+            kinds.add(kind)
+            # It would end ComfyUI.
+            findings.needs_copy |= _overruns(kind, len(block.samples))
+            findings.needs_copy |= (block.rate, len(block.samples)) != opened
+            yield block
+        findings.needs_copy |= len(kinds) > 1 or not kinds <= _LOADABLE
+
+
+class _File:
+    """A part of a file, from `start` on, under a name that tells FFmpeg its suffix and nothing else."""
+
+    def __init__(self, file: BinaryIO, path: Path, start: int = 0) -> None:
+        self.name = "recording" + content_name(path.name, "")
+        self._file, self._start = file, start
+        file.seek(start)
+
+    def read(self, size: int = -1) -> bytes:
+        return self._file.read(size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset + (self._start if whence == io.SEEK_SET else 0), whence) - self._start
+
+    def tell(self) -> int:
+        return self._file.tell() - self._start
+
+
+def _open(file: BinaryIO, path: Path, findings: Findings) -> InputContainer:
+    """Opens a file whose tags may have any encoding, and which may start with something else.
+
+    Raises:
+        NotAudio: with the reason as far as it is known.
+    """
+    for start in _possible_starts(file):
+        for errors in ("strict", "replace"):
+            # Decoders and PyAV raise anything: FFmpegError, ValueError, UnicodeDecodeError, OverflowError ...
+            with suppress(Exception):
+                container = av.open(
+                    _File(file, path, start), metadata_errors=errors, container_options=_options()
+                )
+                assert isinstance(container, InputContainer)
+                findings.needs_copy |= start > 0 or errors == "replace"
+                return container
+    raise NotAudio(_reason(_peek(file, _TEXT)))
+
+
+def _reason(head: bytes) -> str:
+    if not head:
+        return "empty"
+    try:
+        # The last character may be cut off.
+        text = getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return ""
+    return "text" if all(letter.isprintable() or letter.isspace() for letter in text) else ""
+
+
+@cache
+def _options() -> dict[str, str]:
+    """Restricts FFmpeg to audio in known formats: it would decode a cover of any size to learn its size."""
+    codecs = (name for name in sorted(av.codecs_available) if _decodes_audio(name))
+    return {
+        "format_whitelist": _CONTAINERS,
+        "protocol_whitelist": "none",
+        "codec_whitelist": ",".join(codecs),
+    }
+
+
+def _decodes_audio(codec: str) -> bool:
+    try:
+        return av.Codec(codec, "r").type == "audio"
+    # It only encodes.
+    except ValueError:
+        return False
+
+
+def _possible_starts(file: BinaryIO) -> Iterator[int]:
+    yield 0
+    head = _peek(file, _SEARCHED)
+    yield from (match.start() for match in islice(_STARTS.finditer(head), _MOST_STARTS) if match.start())
+
+
+def _default(container: InputContainer, findings: Findings) -> av.AudioStream:
+    """The stream that players choose: the one that is marked as the default, or the first."""
+    streams = container.streams.audio
+    if not streams:
+        raise NoAudio
+    defaults = (i for i, stream in enumerate(streams) if stream.disposition & Disposition.default)
+    findings.streams, findings.stream = len(streams), next(defaults, 0)
+    findings.needs_copy |= findings.stream > 0
+    return streams[findings.stream]
+
+
+def _declared(container: InputContainer, stream: av.AudioStream, file: BinaryIO) -> float:
+    """The seconds that the file says it has; 0 if it does not say."""
+    name, bits = container.format.name, stream.codec_context.bit_rate or 0
+    seconds = 0.0
+    if name == "mp3":
+        return _declared_mp3(_peek(file, _SEARCHED), stream.codec_context.sample_rate)
+    if name in _EXACT and stream.duration and stream.time_base:
+        seconds = float(stream.duration * stream.time_base)
+    elif name == "matroska,webm" and not container.streams.video:
+        # Its duration is the time of its end.
+        seconds = ((container.duration or 0) - (container.start_time or 0)) / av.time_base
+    if seconds * bits / 8 > _STREAMED:
+        return 0
+    return seconds + _cut_off(file) * 8 / bits if name == "wav" and bits else seconds
+
+
+def _declared_mp3(head: bytes, rate: int) -> float:
+    """FFmpeg estimates the length of a file that is longer than its frames."""
+    match = _MP3_FRAMES.search(head)
+    if not match or not rate:
+        return 0
+    frames = int.from_bytes(match[1], "big") - _MP3_PADDING
+    return frames * (1152 if rate >= 32_000 else 576) / rate
+
+
+def _cut_off(file: BinaryIO) -> int:
+    """The bytes that a WAV file lacks at its end; FFmpeg takes the length of what is there."""
+    head, size = _peek(file, 8), os.fstat(file.fileno()).st_size
+    says = int.from_bytes(head[4:], "little") + 8
+    return max(0, says - size) if head[:4] == b"RIFF" and says < _STREAMED else 0
+
+
+def _peek(file: BinaryIO, size: int) -> bytes:
+    """The first bytes of a file that FFmpeg may be reading."""
+    position = file.tell()
+    file.seek(0)
+    data = file.read(size)
+    file.seek(position)
+    return data
+
+
+def _frames(container: InputContainer, stream: av.AudioStream, findings: Findings) -> Iterator[av.AudioFrame]:
+    for packet in _packets(container, stream, findings):
+        try:
+            frames = packet.decode() if packet else stream.decode(None)
+        except Exception as error:
+            if not isinstance(error, EOFError):
+                _fail(findings, packet)
+            continue
+        findings.packets += 1
+        for frame in frames:
+            if frame.samples and frame.sample_rate:
+                findings.decoded += frame.samples / frame.sample_rate
+                yield frame
+
+
+def _packets(
+    container: InputContainer, stream: av.AudioStream, findings: Findings
+) -> Iterator[av.Packet | None]:
+    """The packets of a stream, and None where the decoder has to be flushed."""
+    failures = 0
+    while failures < _MOST_FAILURES:
+        try:
+            for packet in container.demux(stream):
+                failures = 0
+                yield packet
+            return
+        except Exception:
+            failures += 1
+    yield None
+
+
+def _fail(findings: Findings, packet: av.Packet | None) -> None:
+    findings.needs_copy = True
+    findings.failed_at = findings.failed_at if findings.failures else findings.decoded
+    findings.failures += 1
+    if packet and packet.duration:
+        findings.lost += float(packet.duration * packet.time_base)
+
+
+def _blocks(frames: Iterator[av.AudioFrame]) -> Iterator[tuple[Block, str]]:
+    """Joins frames to blocks of one kind, and names their sample format."""
+    parts: list[np.ndarray] = []
+    kind, size, resampler = (0, 0, ""), 0, None
+    for frame in frames:
+        of_frame = (frame.sample_rate, frame.layout.nb_channels, frame.format.name)
+        if parts and (of_frame != kind or size >= _BLOCK):
+            yield _joined(parts, *kind)
+            parts, size = [], 0
+        resampler = resampler if of_frame == kind else _resampler(frame)
+        kind, size = of_frame, size + frame.samples
+        parts += [part.to_ndarray() for part in (resampler.resample(frame) if resampler else [frame])]
+    if parts:
+        yield _joined(parts, *kind)
+
+
+def _resampler(frame: av.AudioFrame) -> av.AudioResampler | None:
+    """Converts frames that PyAV cannot make arrays of."""
+    name = frame.format.name
+    is_unfit = name.startswith("s64") or _overruns(name, frame.layout.nb_channels)
+    return av.AudioResampler("dbl") if is_unfit else None
+
+
+def _overruns(kind: str, channels: int) -> bool:
+    """Whether PyAV reads beyond the planes of a frame: it looks for a null pointer behind the last one."""
+    return kind.endswith("p") and channels >= _MOST_PLANES
+
+
+def _joined(parts: list[np.ndarray], rate: int, channels: int, kind: str) -> tuple[Block, str]:
+    samples = np.concatenate(parts, axis=1)
+    if len(samples) != channels:
+        samples = np.ascontiguousarray(samples.reshape(-1, channels).T)
+    if samples.dtype == np.uint8:
+        samples = (samples.astype(np.float32) - 128) / 128
+    scale = _SCALES.get(str(samples.dtype), 1)
+    with np.errstate(over="ignore"):
+        samples = samples.astype(np.float32) / np.float32(scale)
+    return Block(samples, rate), kind
