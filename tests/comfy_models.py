@@ -175,7 +175,12 @@ def sample_clip(
     from story_studio.s2v import sampling, timeline
 
     def run(
-        model: Any, frames: int = 1, steps: int = 2, seed: int = 7, features: torch.Tensor | None = None
+        model: Any,
+        frames: int = 1,
+        steps: int = 2,
+        seed: int = 7,
+        features: torch.Tensor | None = None,
+        pose_video: torch.Tensor | None = None,
     ) -> Record:
         if features is None:
             total = timeline.chunk_count(frames) * timeline.CHUNK_FRAMES
@@ -190,7 +195,8 @@ def sample_clip(
             image,
             frames,
             settings,
-            on_step=lambda *_: None,
+            lambda *_: None,
+            pose_video,
         ):
             pass
         return record

@@ -8,6 +8,7 @@ from importlib import import_module
 BENCHMARKS = {
     "loads": "how often model files are read from disk, by stories and single jobs",
     "router": "the model router against first in, first out: switches, waits",
+    "sizes": "the size of a talking video against the official one: what is cropped of common images",
     "talking_video": "the Talking Video node against the stock S2V chain: time, memory, sync",
     "crash": "a story whose server or command is killed: what is lost, what is rendered twice",
     "rerender": "a story again, changed, reordered: what is made, and the driver's own time",

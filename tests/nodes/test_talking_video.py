@@ -127,16 +127,17 @@ def test_a_clip_that_starts_with_the_image(bench: Bench) -> None:
     assert np.abs(frames[1].astype(int) - np.array(image)).mean() > 4
 
 
-def test_a_pose_video_affects_only_the_chunks_that_it_covers(bench: Bench) -> None:
+def test_a_pose_video_controls_the_clip(bench: Bench) -> None:
     graph = bench.graph(5.2)
     without_pose = _frames(bench.render(graph))
-    # Three frames of poses, 0.2 s, control the first chunk; the second continues it without control.
+    # Three frames of poses, 0.2 s; those of the rest of the first chunk and of the second are black.
     graph["30"] = {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 3}}
     graph["30"]["inputs"]["color"] = 0xFF0000
     graph[NODE]["inputs"]["pose_video"] = ["30", 0]
     with_pose = _frames(bench.render(graph))
     assert len(with_pose) == len(without_pose) == 84
     assert np.abs(with_pose[10].astype(int) - without_pose[10]).mean() > 1
+    assert np.abs(with_pose[82].astype(int) - without_pose[82]).mean() > 1
 
 
 def test_both_continuities_start_with_the_same_chunk(bench: Bench) -> None:

@@ -13,7 +13,7 @@ from ..core import fit, server
 from ..core.sampling import make_previewer
 from ..media.clip_writer import ClipWriter
 from ..s2v import audio as s2v_audio
-from ..s2v import motion, sampling, timeline
+from ..s2v import motion, pose, sampling, timeline
 from ..s2v.checks import check_inputs
 from ..story.needed import TALKING_VIDEO_MODELS
 from ..story.recipes import is_link
@@ -29,7 +29,7 @@ from .common import (
 )
 
 PRESETS = {"quality": (40, 4.5), "standard": (20, 4.5), "turbo": (4, 1.0)}
-"""Steps and cfg. `quality` is the official setting; `turbo` is for the 4-step LoRA."""
+"""Steps and cfg. `quality` has the official ones; `turbo` is for the 4-step LoRA."""
 _EARLIER = ("image", "after")
 """What is made before the models are needed."""
 UNGUIDED = (
@@ -109,16 +109,19 @@ class TalkingVideo(io.ComfyNode):
     ) -> io.NodeOutput:
         """Renders the clip; returns it as a VIDEO in ComfyUI's folder for temporary files."""
         fit.require_talking_video()
-        check_inputs(model, positive, negative, vae, audio_encoder, audio, image, preset == "turbo")
+        check_inputs(
+            model, positive, negative, vae, audio_encoder, audio, image, preset == "turbo", pose_video
+        )
         steps, cfg = PRESETS.get(preset, (steps, cfg))
         settings = sampling.Settings(steps, cfg, seed, continuity, start_with_image)
         voice = s2v_audio.read_voice(audio)
         waveform, rate = voice.samples, voice.sample_rate
-        warnings = [*voice.warnings, *_warnings(image)]
-        for warning in warnings:
-            warn(cls.hidden.unique_id, warning)
         frames = timeline.frame_count(waveform.shape[-1], rate)
         size = timeline.fit_size(image.shape[2], image.shape[1], width * height)
+        warnings = [*voice.warnings, *_warnings(image, size)]
+        warnings += pose.describe(pose_video, frames, size) if pose_video is not None else []
+        for warning in warnings:
+            warn(cls.hidden.unique_id, warning)
         chunks = timeline.chunk_count(frames, settings.lead_in)
         clip = sampling.sample_clip(
             model,
@@ -229,14 +232,24 @@ def _optional_inputs() -> list[io.Input]:
         ),
         io.Image.Input(
             "pose_video",
-            tooltip="Optional. Frames of poses, 16 a second, that the body follows.",
+            tooltip="Optional. Frames of poses, 16 a second, that the body follows, from the start of the "
+            "recording. They are scaled and cropped to the size of the video. After the last one the poses "
+            "are black, as in the official code, and the body moves freely; frames after the end of the "
+            "recording are not used.",
             optional=True,
         ),
     ]
 
 
-def _warnings(image: torch.Tensor) -> list[str]:
-    return [f"Only the first of {len(image)} images is used."] if len(image) > 1 else []
+def _warnings(image: torch.Tensor, size: tuple[int, int]) -> list[str]:
+    warnings = [f"Only the first of {len(image)} images is used."] if len(image) > 1 else []
+    crop = timeline.cropped(image.shape[2], image.shape[1], *size)
+    if crop > timeline.NOTICED_CROP:
+        warnings.append(
+            f"The image is {image.shape[2]}x{image.shape[1]}, the video {size[0]}x{size[1]}: "
+            f"{float(crop):.0%} of the image is cropped. A larger or less narrow image is cropped less."
+        )
+    return warnings
 
 
 def _progress(node_id: str, warnings: list[str], model: Any, chunks: int, steps: int) -> sampling.OnStep:

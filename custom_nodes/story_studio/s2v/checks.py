@@ -18,6 +18,7 @@ def check_inputs(
     audio: Any,
     image: torch.Tensor,
     turbo: bool = False,
+    pose_video: torch.Tensor | None = None,
 ) -> None:
     """Checks that all inputs belong to Wan2.2 S2V and match each other.
 
@@ -25,6 +26,7 @@ def check_inputs(
         model, positive, negative, vae, encoder, audio, image: ComfyUI's MODEL, CONDITIONING, VAE,
             AUDIO_ENCODER, AUDIO and IMAGE.
         turbo: whether the model needs a few-step LoRA.
+        pose_video: an IMAGE that the body follows, if one is linked.
 
     Raises:
         ValueError: one sentence for each input that does not fit, saying what to link instead.
@@ -34,6 +36,8 @@ def check_inputs(
         problems.append("audio is missing: the file it comes from has no audio track.")
     if image is None or image.ndim != 4 or 0 in image.shape:
         problems.append("image is empty: link an image.")
+    if pose_video is not None and (pose_video.ndim != 4 or 0 in pose_video.shape):
+        problems.append("pose_video has no frames: link the frames of a video, or nothing.")
     if problems:
         raise ValueError("Talking Video cannot start. " + " ".join(problems))
 

@@ -87,15 +87,17 @@ def sample_clip(
     reference = vae.encode(image)
     # Zeros instead of no control at all: the official model adds the convolution's bias in either case.
     no_control = sampling.to_latents(empty)
+    control = None
+    if pose_video is not None:
+        control = pose.PoseControl(vae, pose_video, settings.lead_in, (width, height))
     continuity = motion.make_continuity(settings.continuity, vae, reference)
     if settings.start_with_image:
         continuity.start_from_image(image)
         yield image.cpu()
     for chunk, features in zip(timeline.chunks(frames, settings.lead_in), audio_features, strict=True):
         conditions: dict[str, Any] = {"reference_latents": [reference], "control_video": no_control}
-        if pose_video is not None:
-            control = pose.encode_pose(vae, pose_video, chunk.start, settings.lead_in, (width, height))
-            conditions["control_video"] = no_control if control is None else control
+        if control is not None:
+            conditions["control_video"] = control.latents(chunk.start)
         if (previous := continuity.motion()) is not None:
             conditions["reference_motion"] = previous
         latents = _sample_chunk(

@@ -8,8 +8,10 @@ nothing; its first generated frame, frame 1, is aligned with 1 / 16 s.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 
 FPS = 16
 CHUNK_FRAMES = 80
@@ -23,6 +25,13 @@ MOTION_FRAMES = 73
 MOTION_LATENTS = 19
 SIZE_MULTIPLE = 64
 """Both sides of a clip are multiples of this; the motion packer crops any other size."""
+MAX_CROP = Fraction(1, 15)
+"""How much of an image may be cropped for the sake of a larger clip: as much as 832 x 448 crops of 832 x 480,
+the default size of a still."""
+NOTICED_CROP = Fraction(1, 10)
+"""How much may be cropped without a warning."""
+MIN_PIXELS = Fraction(3, 4)
+"""How many of the largest clip's pixels a clip that crops less must have."""
 
 
 @dataclass(frozen=True)
@@ -77,25 +86,43 @@ def fit_size(width: int, height: int, area: int) -> tuple[int, int]:
     As in the official pipeline, the image is scaled down, never up, until both sides, rounded up to multiples
     of 64, cover at most `area` pixels. At 832 * 480, 16:9 gives 832 x 448 and 1:1 gives 576 x 576.
 
+    A side that is just above a multiple of 64 is rounded up by nearly 64, and what it gains in pixels is
+    cropped from the other side. The official code tries scales in steps of about 1 % and happens to miss many
+    such sizes. Here, if the largest size crops more than `MAX_CROP`, a smaller one that crops less is used,
+    unless that has less than `MIN_PIXELS` of its pixels.
+
     Raises:
         ValueError: the image is so narrow that no size fits the area.
     """
-    scales = [(width, width)] if width <= height else [(height, height)]
-    for side in (width, height):
-        scales += [(SIZE_MULTIPLE * k, side) for k in range(side // SIZE_MULTIPLE, 0, -1)]
-    best: tuple[int, int] | None = None
-    best_scale = (0, 1)
-    for part, whole in scales:
-        size = (_round_up(width * part, whole), _round_up(height * part, whole))
-        if size[0] * size[1] <= area and part * best_scale[1] > best_scale[0] * whole:
-            best, best_scale = size, (part, whole)
-    if best is None:
+    sizes = list(possible_sizes(width, height, area))
+    if not sizes:
         raise ValueError(
             f"A {width}x{height} image does not fit into {area} pixels with both sides a multiple of "
             f"{SIZE_MULTIPLE}: raise width or height, or use an image that is less narrow."
         )
-    return best
+    least = MIN_PIXELS * sizes[0][0] * sizes[0][1]
+    sizes = [size for size in sizes if size[0] * size[1] >= least]
+    crops = [cropped(width, height, *size) for size in sizes]
+    best = next((crop for crop in crops if crop <= MAX_CROP), min(crops))
+    return sizes[crops.index(best)]
 
 
-def _round_up(numerator: int, denominator: int) -> int:
-    return SIZE_MULTIPLE * max(1, -(-numerator // (denominator * SIZE_MULTIPLE)))
+def cropped(width: int, height: int, across: int, down: int) -> Fraction:
+    """How much of a `width` x `height` image does not show in a clip of `across` x `down` pixels, 0 to 1."""
+    sides = (width * down, height * across)
+    return 1 - Fraction(min(sides), max(sides))
+
+
+def possible_sizes(width: int, height: int, area: int) -> Iterator[tuple[int, int]]:
+    """The sizes that the image may have at any scale up to 1, the largest first."""
+    scales = {Fraction(1)}
+    for side in (width, height):
+        scales |= {Fraction(SIZE_MULTIPLE * k, side) for k in range(1, side // SIZE_MULTIPLE + 1)}
+    for scale in sorted(scales, reverse=True):
+        size = (_round_up(width * scale), _round_up(height * scale))
+        if size[0] * size[1] <= area:
+            yield size
+
+
+def _round_up(side: Fraction) -> int:
+    return SIZE_MULTIPLE * max(1, math.ceil(side / SIZE_MULTIPLE))
