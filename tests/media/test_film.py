@@ -160,7 +160,18 @@ PLAIN = [
 
 def read_by_ffmpeg(film: Path) -> list[str]:
     """The captions as ffmpeg, and with it most players, reads them."""
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(film), "-map", "0:s", "-f", "srt", "-"]
+    command = [
+        imageio_ffmpeg.get_ffmpeg_exe(),
+        "-v",
+        "error",
+        "-i",
+        str(film),
+        "-map",
+        "0:s",
+        "-f",
+        "srt",
+        "-",
+    ]
     srt = subprocess.run(command, capture_output=True, check=True).stdout.decode().replace("\r", "")
     return [" ".join(cue.split("\n")[2:]) for cue in srt.strip().split("\n\n")]
 

@@ -31,7 +31,9 @@ class WanTokenizer:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tokenizer, name)
 
-    def tokenize_with_weights(self, text: str, return_word_ids: bool = False, **kwargs: Any) -> dict[str, Any]:
+    def tokenize_with_weights(
+        self, text: str, return_word_ids: bool = False, **kwargs: Any
+    ) -> dict[str, Any]:
         """As ComfyUI's."""
         tokens = self._tokenizer.tokenize_with_weights(cleaned(text), return_word_ids, **kwargs)
         return tokens | {NAME: [_cut(batch) for batch in tokens[NAME]]}

@@ -36,7 +36,9 @@ def is_ignorable(letter: str) -> bool:
 
 def is_right_to_left(text: str) -> bool:
     """Whether a paragraph runs from right to left: its first letter with a direction says so."""
-    return next((kind != "L" for c in text if (kind := unicodedata.bidirectional(c)) in ("L", "R", "AL")), False)
+    return next(
+        (kind != "L" for c in text if (kind := unicodedata.bidirectional(c)) in ("L", "R", "AL")), False
+    )
 
 
 def closed(lines: Sequence[str]) -> list[str]:
