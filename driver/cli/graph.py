@@ -12,6 +12,7 @@ from story_studio.story.graph import build
 
 from .. import terminal
 from ..comfy.client import Comfy
+from ..comfy.connection import headers_from_environment
 from ..rendering.prepare import prepare
 from ..terminal import OK
 from .arguments import add_stories
@@ -35,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
         plans = prepare(options.stories, options.profile, Path(downloads))
         for plan in plans:
             if options.server:
-                plan.upload(Comfy(options.server))
+                plan.upload(Comfy(options.server, headers=headers_from_environment()))
             else:
                 plan.copy_inputs(options.inputs)
     for warning in (text for plan in plans for text in plan.warnings):

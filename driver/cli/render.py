@@ -14,6 +14,7 @@ from story_studio.story.results import STORE
 
 from .. import terminal
 from ..comfy.client import Comfy, Unreachable
+from ..comfy.connection import headers_from_environment
 from ..comfy.instance import ComfyInstance
 from ..comfy.machine import inspect_machine
 from ..comfy.process import Server
@@ -97,7 +98,8 @@ def _instance(options: argparse.Namespace) -> Iterator[ComfyInstance]:
         terminal.say(text, "yellow")
 
     if options.server:
-        yield ComfyInstance(Comfy(options.server), say=say)
+        comfy = Comfy(options.server, headers=headers_from_environment(), say=say)
+        yield ComfyInstance(comfy, say=say)
         return
     with ExitStack() as stack:
         with terminal.waiting("Starting ComfyUI"):

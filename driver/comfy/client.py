@@ -1,34 +1,25 @@
 """A client for any ComfyUI server, local or remote.
 
 Whether a prompt has ended is read from ComfyUI's history and queue. The websocket only shows progress, so
-nothing depends on messages that may be lost, repeated or late.
+nothing depends on messages that may be lost, repeated or late. While it is silent, or a proxy does not let it
+through, the node pack is asked how far the prompt is; that alone says whether a prompt hangs.
 """
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import requests
 
 from ..cancel import Cancel, Cancelled
 from ..files import sha256_of, written_aside
+from .connection import ComfyError, Connection, Unreachable
 from .events import SHOWN_CHARACTERS, Event, EventReader, EventSocket
-
-TIMEOUT = (5, 60)
-"""Seconds to connect, and between two pieces of a response."""
-
-
-class ComfyError(Exception):
-    """A request to the server failed. The message says what to do."""
-
-
-class Unreachable(ComfyError):
-    """The server does not answer."""
 
 
 class Lost(ComfyError):
@@ -67,33 +58,32 @@ class MemoryPlan(NamedTuple):
 
 
 class Comfy:
-    """A ComfyUI server at an http(s) address, which may have a path if the server is behind a proxy.
+    """A ComfyUI server at an http(s) address, which may have a login and a path if it is behind a proxy.
 
     Args:
-        url: the address.
+        url: the address; see `Connection`.
         alive: whether the server's process is running, where that is known: a dead one is not waited for.
+        headers: sent with each request, such as a token for the proxy.
+        say: called with a sentence for the user if no websocket can be opened, once.
 
     Attributes:
-        url: the address, without a slash at its end.
+        url: the address, without its login and without a slash at its end.
 
     Raises:
         ComfyError: `url` is not such an address. Every method raises Unreachable if there is no response.
     """
 
-    def __init__(self, url: str, alive: Callable[[], bool] = lambda: True):
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ComfyError(
-                f"{url!r} is not the address of a ComfyUI server: write it like http://127.0.0.1:8188"
-            )
-        # With the scheme in lower case, from which the websocket's address is made.
-        self.url = parts.geturl().rstrip("/")
-        self._local = parts.hostname in ("127.0.0.1", "localhost", "::1")
-        self._session = requests.Session()
-        # A proxy from the environment would look for the loopback address on its own machine.
-        self._session.trust_env = not self._local
+    def __init__(
+        self,
+        url: str,
+        alive: Callable[[], bool] = lambda: True,
+        headers: Mapping[str, str] | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ):
+        self._connection = Connection(url, headers or {}, alive)
+        self.url = self._connection.url
+        self._say: Callable[[str], None] | None = say
         self._classes: dict[str, Any] | None = None
-        self._alive = alive
 
     def stats(self) -> dict[str, Any]:
         """ComfyUI's /system_stats: versions, devices, memory in bytes."""
@@ -129,9 +119,13 @@ class Comfy:
         """
         if sha256_of(path)[:16] not in name or not self._has_input(name, subfolder, path.stat().st_size):
             form = {"overwrite": "true", "type": "input", "subfolder": subfolder}
-            with path.open("rb") as file:
-                self._json("POST", "/upload/image", data=form, files={"image": (name, file)})
+            self._connection.patiently(lambda: self._upload(path, name, form))
         return f"{subfolder}/{name}" if subfolder else name
+
+    def _upload(self, path: Path, name: str, form: dict[str, str]) -> None:
+        with path.open("rb") as file:
+            files = {"image": (name, file)}
+            self._connection.check(self._connection.request("POST", "/upload/image", data=form, files=files))
 
     def submit(
         self,
@@ -150,12 +144,18 @@ class Comfy:
         """
         body = {"prompt": graph, "prompt_id": prompt_id, "client_id": client_id}
         body["extra_data"] = extra_data or {}
-        try:
-            response = self._call("POST", "/prompt", json=body)
-        except Unreachable:
+        sent = False
+
+        def post() -> requests.Response | None:
+            nonlocal sent
             # Only the response may be lost. A prompt that is queued twice is rendered twice.
-            if self._entry(prompt_id) is None and not self._queued(prompt_id):
-                raise
+            if sent and (self._entry(prompt_id) is not None or self._queued(prompt_id)):
+                return None
+            sent = True
+            return self._connection.request("POST", "/prompt", json=body)
+
+        response = self._connection.patiently(post)
+        if response is None:
             return
         if response.status_code == 400:
             answer = _parse(response)
@@ -186,7 +186,7 @@ class Comfy:
         client_id = uuid.uuid4().hex
         prompt_id = prompt_id or str(uuid.uuid4())
         cancel = cancel or Cancel()
-        with EventSocket(self.url, self._local, client_id) as socket:
+        with EventSocket(self._connection, client_id) as socket:
             socket.connect()
             cancel.check()
             try:
@@ -216,16 +216,16 @@ class Comfy:
         Raises:
             Lost: the server does not know the prompt: it was deleted, or the server was restarted.
         """
-        with EventSocket(self.url, self._local, client_id) as socket:
+        with EventSocket(self._connection, client_id) as socket:
             yield from self._events(socket, prompt_id, timeout, quiet, max_silence, Cancel())
 
     def interrupt(self, prompt_id: str) -> None:
         """Stops the prompt if it is running, at the next step of its current node."""
-        self._check(self._call("POST", "/interrupt", json={"prompt_id": prompt_id}))
+        self._post("/interrupt", {"prompt_id": prompt_id})
 
     def delete(self, prompt_id: str) -> None:
         """Removes the prompt from the queue if it is waiting there."""
-        self._check(self._call("POST", "/queue", json={"delete": [prompt_id]}))
+        self._post("/queue", {"delete": [prompt_id]})
 
     def cancel(self, prompt_id: str, seconds: float = 30) -> bool:
         """Ends the prompt, waiting or running; False if its node has not stopped after `seconds`."""
@@ -234,7 +234,7 @@ class Comfy:
             self.delete(prompt_id)
             # Repeatedly: ComfyUI forgets an interrupt that arrives just before the prompt's first node.
             self.interrupt(prompt_id)
-            if not self._queued(prompt_id):
+            if not self._connection.patiently(lambda: self._queued(prompt_id)):
                 return True
             if time.monotonic() > end:
                 return False
@@ -242,7 +242,7 @@ class Comfy:
 
     def free(self) -> None:
         """Unloads all models and drops all cached results before any prompt that is submitted later."""
-        self._check(self._call("POST", "/free", json={"unload_models": True, "free_memory": True}))
+        self._post("/free", {"unload_models": True, "free_memory": True})
         # While it collects garbage, ComfyUI misses the request, and acts on it only after the next prompt.
         no_op = {"1": {"class_type": "PreviewAny", "inputs": {"source": ""}}}
         self.submit(no_op, str(uuid.uuid4()), uuid.uuid4().hex)
@@ -253,23 +253,26 @@ class Comfy:
         Raises:
             ComfyError: the server no longer has the file, or the connection broke.
         """
+        self._connection.patiently(lambda: self._fetch(item, dest))
+        return dest
+
+    def _fetch(self, item: Mapping[str, Any], dest: Path) -> None:
         query = {"filename": item["filename"], "subfolder": item.get("subfolder", "")}
         query["type"] = item.get("type", "output")
         # A compressed body would not be as long as announced.
         plain = {"Accept-Encoding": "identity"}
         try:
-            response = self._call("GET", "/view", params=query, stream=True, headers=plain)
+            response = self._connection.request("GET", "/view", params=query, stream=True, headers=plain)
             with response, written_aside(dest) as part, part.open("wb") as file:
                 if response.status_code == 404:
                     raise ComfyError(f"ComfyUI no longer has the file {query['filename']}: render it again.")
-                self._check(response)
+                self._connection.check(response)
                 for block in response.iter_content(2**20):
                     file.write(block)
                 if file.tell() != int(response.headers.get("Content-Length", file.tell())):
                     raise ComfyError(f"The download of {query['filename']} was cut off: try again.")
         except (requests.RequestException, ConnectionError) as error:
-            raise Unreachable(self._no_answer(error)) from None
-        return dest
+            raise Unreachable(self._connection.no_answer(error)) from None
 
     def _events(
         self,
@@ -297,23 +300,28 @@ class Comfy:
                 # The queue contains whole graphs, so it is read less often.
                 read_queue = ended or now - queue_read >= 10
                 try:
-                    entry = self._entry(prompt_id)
-                    if entry is None and read_queue:
-                        queue_read = now
-                        entry, running = self._locate(prompt_id)
-                        if running:
-                            # Its first events may be lost; if its first node hangs, there are none.
-                            started, last_event = started or now, last_event or now
+                    entry, running = self._locate(prompt_id, read_queue)
+                    queue_read = now if read_queue else queue_read
+                    if running:
+                        # Its first events may be lost; if its first node hangs, there are none.
+                        started, last_event = started or now, last_event or now
+                    missed = self._progress(socket) if entry is None and started and socket.is_silent else ()
                     silent_since = None
                 except Unreachable:
-                    entry, silent_since = None, silent_since or now
-                    if not self._alive():
+                    entry, missed, silent_since = None, (), silent_since or now
+                    if not self._connection.alive():
                         # What the server was doing when it died may still be unread.
                         for message in socket.remaining():
                             yield from reader.read(message)
                         raise
                     if time.monotonic() - silent_since > max_silence:
                         raise
+                if missed is None:
+                    # Where nothing says how far it is, nothing says that it hangs.
+                    last_event = now
+                for event in (event for message in missed or () for event in reader.read(message)):
+                    last_event = now
+                    yield event
                 if entry is not None:
                     while not ended and (message := socket.receive(0.05)):
                         yield from reader.read(message)
@@ -325,8 +333,28 @@ class Comfy:
             if quiet is not None and last_event is not None and now - last_event > quiet:
                 raise Stuck(f"ComfyUI has shown no sign of life for {quiet:.0f} s.")
 
-    def _locate(self, prompt_id: str) -> tuple[dict[str, Any] | None, bool]:
-        """The prompt's history entry, if it has ended, and whether it is running."""
+    def _progress(self, socket: EventSocket) -> Sequence[dict[str, Any]] | None:
+        """The messages that a silent socket may have missed; None if there is no way to get any."""
+        try:
+            messages = self._read("/story_studio/progress")
+        except Unreachable:
+            raise
+        except ComfyError:
+            # No node pack, or an older one.
+            messages = None if socket.problem else ()
+        if socket.problem and self._say:
+            how = "unknown until it has finished" if messages is None else "asked for every few seconds"
+            self._say(
+                f"The websocket of ComfyUI at {self.url} does not work ({socket.problem}): progress is {how}."
+            )
+            self._say = None
+        return messages
+
+    def _locate(self, prompt_id: str, read_queue: bool) -> tuple[dict[str, Any] | None, bool]:
+        """The prompt's history entry, if it has ended, and whether it runs, if the queue is to be read."""
+        entry = self._entry(prompt_id)
+        if entry is not None or not read_queue:
+            return entry, False
         if queue := self._queued(prompt_id):
             return None, queue == "queue_running"
         # It may have ended between the two requests.
@@ -338,11 +366,11 @@ class Comfy:
         return entry, False
 
     def _entry(self, prompt_id: str) -> dict[str, Any] | None:
-        return self._json("GET", f"/history/{quote(prompt_id, safe='')}").get(prompt_id)
+        return self._read(f"/history/{quote(prompt_id, safe='')}").get(prompt_id)
 
     def _queued(self, prompt_id: str) -> str:
         """The queue that it is in: `queue_running`, `queue_pending` or, if in neither, empty."""
-        queue = self._json("GET", "/queue")
+        queue = self._read("/queue")
         kinds = ("queue_running", "queue_pending")
         return next((kind for kind in kinds if any(item[1] == prompt_id for item in queue[kind])), "")
 
@@ -354,35 +382,24 @@ class Comfy:
     def _json(self, method: str, path: str, **options: Any) -> Any:
         return self._decode(self._call(method, path, **options))
 
+    def _read(self, path: str) -> Any:
+        """A JSON answer, without patience."""
+        return self._decode(self._connection.request("GET", path))
+
+    def _post(self, path: str, body: dict[str, Any]) -> None:
+        self._connection.check(self._call("POST", path, json=body))
+
     def _call(self, method: str, path: str, **options: Any) -> requests.Response:
-        try:
-            return self._session.request(method, self.url + path, timeout=TIMEOUT, **options)
-        except requests.RequestException as error:
-            raise Unreachable(self._no_answer(error)) from None
+        return self._connection.patiently(lambda: self._connection.request(method, path, **options))
 
     def _decode(self, response: requests.Response) -> Any:
-        self._check(response)
+        self._connection.check(response)
         try:
             return response.json()
         except requests.JSONDecodeError:
-            raise ComfyError(f"{self.shown} does not answer as ComfyUI does: check the address.") from None
-
-    def _check(self, response: requests.Response) -> None:
-        if response.ok:
-            return
-        path, status = urlsplit(response.url).path, response.status_code
-        what = f"ComfyUI at {self.shown} answers {path} with status {status}: {response.text[:200]}"
-        # 502 and above come from a proxy whose ComfyUI does not respond.
-        raise Unreachable(what) if status >= 502 else ComfyError(what)
-
-    @property
-    def shown(self) -> str:
-        """The address without its login and query."""
-        parts = urlsplit(self.url)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-    def _no_answer(self, error: Exception) -> str:
-        return f"ComfyUI at {self.shown} does not answer ({type(error).__name__}): check that it is running."
+            raise ComfyError(
+                f"{self.url} does not answer as ComfyUI does: check the address, and any login it wants."
+            ) from None
 
 
 def _parse(response: requests.Response) -> dict[str, Any]:

@@ -11,8 +11,12 @@ from urllib.parse import quote
 
 import websocket
 
+from .connection import Connection
+
 SHOWN_CHARACTERS = 2000
 """The length to which messages and tracebacks are cut."""
+_SILENT_SECONDS = 10.0
+"""An open socket may be useless, and a step of a large model may take longer than this."""
 
 
 class Executing(NamedTuple):
@@ -71,13 +75,20 @@ Event = Executing | Progress | Executed | Cached | Failed | Finished
 
 
 class EventSocket:
-    """The websocket of one client id, reopened whenever it is cut."""
+    """The websocket of one client id, reopened whenever it is cut.
 
-    def __init__(self, url: str, local: bool, client_id: str):
-        self._url = f"ws{url.removeprefix('http')}/ws?clientId={quote(client_id)}"
-        self._no_proxy = ["*"] if local else None
+    Attributes:
+        problem: why it has never been open, if that is so.
+    """
+
+    def __init__(self, connection: Connection, client_id: str):
+        self._connection = connection
+        self._url = f"ws{connection.url.removeprefix('http')}/ws?clientId={quote(client_id)}"
         self._socket: websocket.WebSocket | None = None
-        self._received = 0.0
+        self._received = self._since = time.monotonic()
+        self._was_open = False
+        self._failures, self._next_try = 0, 0.0
+        self.problem = ""
 
     def __enter__(self) -> EventSocket:
         return self
@@ -85,22 +96,32 @@ class EventSocket:
     def __exit__(self, *_: object) -> None:
         self._close()
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether messages may be missing: it is not open, or nothing came for a while."""
+        return self._socket is None or time.monotonic() - self._received > _SILENT_SECONDS
+
     def connect(self) -> bool:
         """Opens the socket, and returns whether that succeeded."""
-        with suppress(OSError, websocket.WebSocketException):
+        try:
             self._socket = websocket.create_connection(
                 self._url,
                 timeout=5,
-                http_no_proxy=self._no_proxy,
                 # The check in pure Python costs more than everything else here, and json.loads checks too.
                 skip_utf8_validation=True,
+                **self._connection.socket_options(),
             )
+        except websocket.WebSocketBadStatusException as error:
+            self._failed(f"status {error.status_code}")
+        except (OSError, ValueError, websocket.WebSocketException) as error:
+            self._failed(type(error).__name__)
+        else:
             self._received = time.monotonic()
         return self._socket is not None
 
     def receive(self, seconds: float) -> dict[str, Any]:
         """The next message; empty if none arrives within `seconds`, it is not text, or the socket is cut."""
-        if self._socket is None and not self.connect():
+        if self._socket is None and (time.monotonic() < self._next_try or not self.connect()):
             time.sleep(seconds)
             return {}
         assert self._socket
@@ -112,14 +133,21 @@ class EventSocket:
             # has closed, it may stop sending to the new one.
             if time.monotonic() - self._received > 30:
                 self._close()
+            if not self._was_open and time.monotonic() - self._since > _SILENT_SECONDS:
+                # ComfyUI sends its status at once.
+                self.problem = self.problem or "nothing comes through"
             return {}
-        except (OSError, websocket.WebSocketException):
+        except (OSError, websocket.WebSocketException) as error:
             self._close()
+            self._failed(type(error).__name__)
             time.sleep(min(seconds, 0.5))
             return {}
         self._received = time.monotonic()
         if kind == websocket.ABNF.OPCODE_CLOSE:
             self._close()
+            self._failed("closed at once")
+        else:
+            self._was_open, self._failures, self.problem = True, 0, ""
         if kind != websocket.ABNF.OPCODE_TEXT:
             return {}
         with suppress(ValueError):
@@ -133,6 +161,13 @@ class EventSocket:
         while self._socket:
             if message := self.receive(0.5):
                 yield message
+
+    def _failed(self, problem: str) -> None:
+        """Tries again soon after a cut, and rarely where it never works: a proxy may count failed logins."""
+        if not self._was_open:
+            self.problem = problem
+        self._next_try = time.monotonic() + min(60, 2**self._failures - 1)
+        self._failures += 1
 
     def _close(self) -> None:
         if self._socket:

@@ -35,7 +35,9 @@ PACK = Path(story_studio.__file__).resolve().parent
 GRACE_SECONDS = 10
 LOG_LINES = 200
 
-_SECRET = re.compile(r"^(AWS|BUCKET|RUNPOD)_|(^|_)TOKENS?$|SECRET|_KEY|PASSW|CREDENTIAL", re.IGNORECASE)
+_SECRET = re.compile(
+    r"^(AWS|BUCKET|RUNPOD)_|(^|_)TOKENS?$|SECRET|_KEY|PASSW|CREDENTIAL|_HEADERS$", re.IGNORECASE
+)
 
 _SUPERVISOR, _LAUNCH = (Path(__file__).resolve().with_name(name) for name in ("supervisor.py", "launch.py"))
 _COLOUR = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]")

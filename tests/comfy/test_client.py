@@ -145,7 +145,7 @@ def test_follows_a_prompt_that_has_already_ended(comfy):
     prompt_id, client_id = submit(comfy, image_graph())
     output_of(list(comfy.follow(prompt_id, client_id)))
     requested: list[str] = []
-    comfy._session.hooks["response"].append(
+    comfy._connection.session.hooks["response"].append(
         lambda response, **_: requested.append(urlsplit(response.url).path)
     )
     output_of(list(comfy.follow(prompt_id, client_id)))

@@ -237,11 +237,16 @@ CONTRACTS = (
         {
             "comfy_execution/progress.py": (
                 "add_progress_handler",
+                "get_progress_state",
+                "NodeState.Running",
                 "ProgressHandler.set_registry",
                 "ProgressHandler.finish_handler",
                 "ProgressRegistry.nodes",
+                "ProgressRegistry.prompt_id",
+                "ProgressRegistry.dynprompt",
                 "NodeProgressState",
             ),
+            "comfy_execution/graph.py": ("DynamicPrompt.get_display_node_id",),
         },
         drafts=True,
     ),

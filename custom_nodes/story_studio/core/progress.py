@@ -1,13 +1,37 @@
-"""ComfyUI's messages about progress, whose size is that of the prompt unless finished nodes are left out."""
+"""ComfyUI's record of progress: what runs now, and messages whose size is not that of the prompt."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from comfy_execution.progress import (
     NodeProgressState,
+    NodeState,
     ProgressHandler,
     ProgressRegistry,
     add_progress_handler,
+    get_progress_state,
 )
+
+
+class Running(NamedTuple):
+    """A node that is running, by the id under which ComfyUI shows it, and how far it is."""
+
+    node: str
+    value: float
+    max: float
+
+
+def running() -> tuple[str, list[Running]]:
+    """The id of the latest prompt, and its running nodes."""
+    registry = get_progress_state()
+    # A copy, because the prompt runs in another thread.
+    states = dict(registry.nodes)
+    return registry.prompt_id, [
+        Running(registry.dynprompt.get_display_node_id(node), state["value"], state["max"])
+        for node, state in states.items()
+        if state["state"] == NodeState.Running
+    ]
 
 
 def forget_finished_nodes() -> None:

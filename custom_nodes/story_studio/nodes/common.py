@@ -10,6 +10,7 @@ from typing import Any
 
 from comfy_api.latest import InputImpl, io
 
+from .. import finished
 from ..core import execution, folders, server
 from ..core.video import source_file
 from ..result_store import item
@@ -104,7 +105,9 @@ def result_ui(path: Path, key: str, reused: bool, animated: bool = False) -> dic
     """A result for the interface and the driver: its file, its key, and whether it was reused."""
     # `checkpoint` is an older name for a result, which clients of the API read.
     ui: dict[str, Any] = {"images": [item(path)], "checkpoint": [{"key": key, "reused": reused}]}
-    return ui | ({"animated": (True,)} if animated else {})
+    ui |= {"animated": (True,)} if animated else {}
+    finished.note(execution.prompt_id(), execution.node_id(), ui)
+    return ui
 
 
 def temporary_file(suffix: str) -> Path:
