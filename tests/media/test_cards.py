@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from story_studio.media.animatic import CARD_ZOOM, label_draft, slow_move
 from story_studio.media.cards import lettering, title_card
@@ -90,6 +90,24 @@ def test_right_to_left_headings_are_not_drawn_letter_by_letter(text: str) -> Non
     )
     scaled = Image.fromarray(expected).resize(found.shape[::-1], Image.Resampling.BOX)
     assert np.abs(np.asarray(scaled, np.float32) - found).mean() < 12
+
+
+@pytest.mark.parametrize("text", ["המגדלור הישן", "abc המגדלור", "(1984) המגדלור"])
+def test_right_to_left_headings_without_fribidi(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = drawn(shaped(text))
+    monkeypatch.setattr(ImageFont.core, "HAVE_RAQM", False)
+    lettering._opened.cache_clear()
+    try:
+        block = fitted(text, 800, 60, 40, 40)
+        assert not block.face.shapes
+        found = drawn(block)
+    finally:
+        lettering._opened.cache_clear()
+    ink = [each[:, each.any(axis=0)].astype(np.float32) for each in (expected, found)]
+    widths = [each.shape[1] for each in ink]
+    assert abs(widths[0] - widths[1]) < 0.1 * max(widths)
+    scaled = [np.asarray(Image.fromarray(each).resize((60, 30), Image.Resampling.BOX)) for each in ink]
+    assert np.abs(scaled[0] - scaled[1]).mean() < np.abs(scaled[0] - scaled[1][:, ::-1]).mean() / 2
 
 
 def test_the_first_letter_of_right_to_left_text_is_on_the_right() -> None:
