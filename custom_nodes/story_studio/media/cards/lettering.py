@@ -62,8 +62,8 @@ class Face:
     def shapes(self) -> bool:
         """Whether letters are joined and right-to-left text is put in order.
 
-        Pillow does so where FriBiDi is installed, but not for its own font, which has no such letters. Without,
-        lines are put in order, and Arabic letters stay unjoined.
+        Pillow does so where FriBiDi is installed, but not for its own font, which has no such letters.
+        Without it, lines are put in order, and Arabic letters stay unjoined.
         """
         return self.at(_MEASURE).layout_engine == ImageFont.Layout.RAQM
 
@@ -153,11 +153,17 @@ class Block:
         direction = ("rtl" if self.right_to_left else "ltr") if self.face.shapes else None
         for run in self._spaced_letters(line):
             # Without FriBiDi, Pillow draws letters from left to right as they come.
-            letters = run if direction else get_display(run, base_dir="R" if self.right_to_left else "L")
+            letters = run if direction else _in_order(run, self.right_to_left)
             draw.text((pen, baseline), letters, font=font, fill=255, anchor="ls", direction=direction)
             pen += font.getlength(run) + self.tracking * self.size * finer
         mask = mask.reduce(finer)
         image.paste(fill, (left - margin, top), mask)
+
+
+def _in_order(line: str, right_to_left: bool) -> str:
+    ordered = get_display(line, base_dir="R" if right_to_left else "L")
+    assert isinstance(ordered, str)
+    return ordered
 
 
 def _stands_alone(letter: str) -> bool:
