@@ -27,6 +27,7 @@ SECRETS = (
     "RUNPOD_POD_ID",
     "HF_TOKEN",
     "MY_SECRETS",
+    "STORY_STUDIO_SERVER_HEADERS",
     "X_API_KEY_2",
 )
 WRONG = ("--preview-method", "nonsense")
