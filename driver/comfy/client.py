@@ -119,7 +119,7 @@ class Comfy:
         """
         if sha256_of(path)[:16] not in name or not self._has_input(name, subfolder, path.stat().st_size):
             form = {"overwrite": "true", "type": "input", "subfolder": subfolder}
-            self._connection.patiently(lambda: self._upload(path, name, form))
+            self._connection.retrying(lambda: self._upload(path, name, form))
         return f"{subfolder}/{name}" if subfolder else name
 
     def _upload(self, path: Path, name: str, form: dict[str, str]) -> None:
@@ -154,7 +154,7 @@ class Comfy:
             sent = True
             return self._connection.request("POST", "/prompt", json=body)
 
-        response = self._connection.patiently(post)
+        response = self._connection.retrying(post)
         if response is None:
             return
         if response.status_code == 400:
@@ -234,7 +234,7 @@ class Comfy:
             self.delete(prompt_id)
             # Repeatedly: ComfyUI forgets an interrupt that arrives just before the prompt's first node.
             self.interrupt(prompt_id)
-            if not self._connection.patiently(lambda: self._queued(prompt_id)):
+            if not self._connection.retrying(lambda: self._queued(prompt_id)):
                 return True
             if time.monotonic() > end:
                 return False
@@ -253,7 +253,7 @@ class Comfy:
         Raises:
             ComfyError: the server no longer has the file, or the connection broke.
         """
-        self._connection.patiently(lambda: self._fetch(item, dest))
+        self._connection.retrying(lambda: self._fetch(item, dest))
         return dest
 
     def _fetch(self, item: Mapping[str, Any], dest: Path) -> None:
@@ -383,14 +383,14 @@ class Comfy:
         return self._decode(self._call(method, path, **options))
 
     def _read(self, path: str) -> Any:
-        """A JSON answer, without patience."""
+        """A JSON answer, without retries."""
         return self._decode(self._connection.request("GET", path))
 
     def _post(self, path: str, body: dict[str, Any]) -> None:
         self._connection.check(self._call("POST", path, json=body))
 
     def _call(self, method: str, path: str, **options: Any) -> requests.Response:
-        return self._connection.patiently(lambda: self._connection.request(method, path, **options))
+        return self._connection.retrying(lambda: self._connection.request(method, path, **options))
 
     def _decode(self, response: requests.Response) -> Any:
         self._connection.check(response)

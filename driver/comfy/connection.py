@@ -1,4 +1,4 @@
-"""HTTP to a ComfyUI server: its address, the login at a proxy before it, and patience with that proxy."""
+"""HTTP to a ComfyUI server: its address, the login at a proxy before it, and retries if the proxy fails."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HEADERS = "STORY_STUDIO_SERVER_HEADERS"
 """The environment variable with headers for a server that somebody else runs."""
 TIMEOUT = (5, 60)
 """Seconds to connect, and between two pieces of a response."""
-_PATIENCE = 30.0
+_RETRY_SECONDS = 30.0
 """Seconds for which a proxy may say that its server does not respond."""
 _OWN_HEADERS = ("accept", "accept-encoding", "connection", "content-length")
 """Headers that belong to an HTTP request and not to a websocket's."""
@@ -115,7 +115,7 @@ class Connection:
             )
         return response
 
-    def patiently(self, attempt: Callable[[], T]) -> T:
+    def retrying(self, attempt: Callable[[], T]) -> T:
         """The result of `attempt`, which is repeated for half a minute while the server is Unreachable.
 
         A server that has not answered yet, or whose process has ended, is not waited for.
@@ -125,7 +125,7 @@ class Connection:
             try:
                 return attempt()
             except Unreachable:
-                end = end or time.monotonic() + _PATIENCE
+                end = end or time.monotonic() + _RETRY_SECONDS
                 if not self._answered or not self.alive() or time.monotonic() > end:
                     raise
             time.sleep(1)

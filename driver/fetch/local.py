@@ -48,7 +48,7 @@ def find(source: str, base: Path) -> Path:
         ValueError: there is no such file.
     """
     try:
-        for spelling in _spellings(source):
+        for spelling in () if "\0" in source else _spellings(source):
             path = _resolved(base, spelling)
             if path and path.is_file():
                 return Path(os.path.abspath(path))
@@ -58,7 +58,18 @@ def find(source: str, base: Path) -> Path:
     except OSError as error:
         shown = source if len(source) <= 100 else f"{source[:100]}..."
         raise ValueError(f"{shown} cannot be looked up ({error.strerror}): {_RELATIVE}.") from None
+    if not source.isprintable():
+        hint = 'write / for \\, which begins an escape between double quotes, like \\n in "a\\new.wav"'
+        raise ValueError(f"{source[:100]!r} does not exist, and has a control character: {hint}.")
     raise ValueError(f"{base / source} does not exist: {_hint(source, base)}.")
+
+
+def spelled(source: str, base: Path) -> Path:
+    """Like `find`, but what is not there keeps the name that its author gave it."""
+    try:
+        return find(source, base)
+    except ValueError:
+        return base / source
 
 
 def _spellings(source: str) -> Iterator[str]:
@@ -70,8 +81,8 @@ def _spellings(source: str) -> Iterator[str]:
 def _resolved(base: Path, source: str) -> Path | None:
     """The path with each name as the disk spells it; None if it leads nowhere."""
     path = base / source
-    if path.exists() or "\0" in source:
-        return path if path.exists() else None
+    if path.exists():
+        return path
     found = Path(path.anchor)
     for part in path.relative_to(path.anchor).parts:
         if (found / part).exists():

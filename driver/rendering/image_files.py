@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import zlib
 from io import BytesIO
@@ -84,9 +85,11 @@ def is_text(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(1024)
     try:
-        return head[: head.rfind(b" ") + 1 or None].decode().isprintable()
+        # The head may end within a character.
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
         return False
+    return "".join(text.split()).isprintable()
 
 
 def is_png(path: Path) -> bool:

@@ -185,8 +185,8 @@ def _decode(image: Image.Image, size: tuple[int, int], is_original: bool = True)
     with _decoding.hold(width * height):
         target = scaled_size(width, height, max(_SCALED_PIXELS, _CLIP_AREAS * size[0] * size[1]))
         if target != image.size:
-            # JPEGs are decoded at a fraction of their size.
-            image.draft(None, (2 * target[0], 2 * target[1]))
+            # A JPEG is decoded at a fraction of its size, still no smaller than this.
+            image.draft(None, target)
         image.load()
         is_plain = is_original and image.format in _PLAIN_FORMATS and image.mode in _PLAIN_MODES
         turn, has_readable_exif = _orientation(image)

@@ -14,6 +14,7 @@ from story_studio.story.recipes import Profile, load_recipe
 from story_studio.story.schema import Story, load
 
 from ..comfy.client import Comfy
+from ..fetch.local import spelled
 from .input_file import InputFile
 from .inputs import Inputs, gather
 
@@ -127,7 +128,7 @@ def prepare(paths: Sequence[Path], profile: str | None, downloads: Path) -> list
 
 
 def _plan(story: Story, path: Path) -> Plan:
-    return plan_of(story, {}, lambda recipe, kind: load_recipe(path.parent / recipe, kind))
+    return plan_of(story, {}, lambda recipe, kind: load_recipe(spelled(recipe, path.parent), kind))
 
 
 @contextmanager

@@ -328,6 +328,9 @@ def parse(given: Any) -> Job:
     task = given.get("task", "workflow" if "workflow" in given else "video")
     if not isinstance(task, str) or task not in _JOBS:
         raise Problems([Problem("task", f"unknown task {str(task)[:80]!r}, {nearest(str(task), _JOBS)}")])
+    if "task" not in given and "scenes" in given and "workflow" not in given:
+        what = 'is missing, and a job without one is a video: for `scenes` add "task": "batch".'
+        raise Problems([Problem("task", what)])
     # A batch makes a film only if it is asked for.
     optional = {"film": False} if task == "batch" else {}
     try:

@@ -185,6 +185,11 @@ def test_works_below_a_path(server, tmp_path):
     assert comfy.fetch(output_of(events), tmp_path / "a.png").exists()
 
 
+def test_takes_a_scheme_in_capitals(server):
+    comfy = Comfy(server.url.replace("http", "HTTP"))
+    assert Executing("2") in list(comfy.run(image_graph(steps=1)))
+
+
 def test_rejects_a_wrong_graph_with_its_errors(comfy):
     graph = image_graph()
     graph["1"]["inputs"]["width"] = -5

@@ -13,7 +13,7 @@ import pytest
 
 from story_studio.media.canvas import canvas_of
 from story_studio.media.clip_writer import ClipWriter
-from story_studio.media.film import Shot, assemble, canvas_key
+from story_studio.media.film import Shot, assemble, canvas_key, footage_of
 from story_studio.media.footage import Footage, read_footage
 from story_studio.media.probe import MediaInfo, probe
 
@@ -182,9 +182,9 @@ def test_the_key_of_a_film_changes_only_with_what_is_seen(tmp_path: Path) -> Non
     one, two = Shot(clip(tmp_path / "1.mp4")), Shot(clip(tmp_path / "2.mp4", 64, 64))
     ffmpeg("-display_rotation", "180", "-i", one.path, "-c", "copy", tmp_path / "turned.mp4")
     for size in (None, (96, 64), (832, 480)):
-        assert canvas_key([one, one], size) == ""
-    assert canvas_key([one, two], (96, 64)) == ""
-    assert canvas_key([one, two, one], None) == ""
-    assert canvas_key([two, one], (96, 64)) == "96x64@16"
-    assert canvas_key([one, two], (200, 100)) == "200x100@16"
-    assert canvas_key([Shot(tmp_path / "turned.mp4")], None) == "96x64@16"
+        assert canvas_key(footage_of([one, one]), size) == ""
+    assert canvas_key(footage_of([one, two]), (96, 64)) == ""
+    assert canvas_key(footage_of([one, two, one]), None) == ""
+    assert canvas_key(footage_of([two, one]), (96, 64)) == "96x64@16"
+    assert canvas_key(footage_of([one, two]), (200, 100)) == "200x100@16"
+    assert canvas_key(footage_of([Shot(tmp_path / "turned.mp4")]), None) == "96x64@16"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import unicodedata
+from random import Random
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from wcwidth import wcswidth
 
 from story_studio.media.captions import cues, speech_spans
+from tests.media.sentences import UNSPACED, WORDS, sentence
 
 ENGLISH = (
     "Once upon a time, in a small village by the sea, there lived an old fisherman who had never caught "
@@ -99,3 +102,46 @@ def test_speech_is_found_in_noise():
 )
 def test_silence_has_no_speech(audio):
     assert speech_spans(audio, 16000) == []
+
+
+@pytest.mark.parametrize("text", ["\u200b", "\u200b\u2060 \ufeff", "\x00\x07", "\ud800", "\u00ad"])
+def test_text_that_cannot_be_seen_has_no_captions(text):
+    assert cues(text, 5, [(1, 2)]) == []
+
+
+def test_no_line_breaks_inside_a_word_with_an_apostrophe():
+    text = "You shouldn’t have opened the door because the storm’s fury wasn’t over and the lamp’s not whole."
+    assert " ".join(captions(text)).split() == text.split()
+
+
+@pytest.mark.parametrize("script", WORDS)
+def test_sentences_of_any_script_are_whole_and_fit(script):
+    rng = Random(script)
+    for _ in range(40):
+        text = sentence(rng, script)
+        lines = "\n".join(captions(text)).split("\n")
+        assert "".join("".join(lines).split()) == "".join(text.split())
+        assert all(line and line == line.strip() for line in lines)
+        assert max(map(wcswidth, lines)) <= 50
+        if script not in UNSPACED:
+            # A hyphen and an address may be broken, but no other word.
+            words = {word for word in text.split() if "-" not in word and "/" not in word}
+            assert words <= {word for line in lines for word in line.split()}
+
+
+def test_a_long_word_is_broken_between_letters_as_they_are_seen():
+    lines = "\n".join(captions("e\u0301" * 100 + " " + "👩\u200d🚀" * 60)).split("\n")
+    assert len(lines) > 4
+    assert not any(line[0] in "\u0301\u200d🚀" or line[-1] in "👩\u200d" for line in lines)
+
+
+def test_each_line_of_a_caption_closes_its_directions():
+    lines = "\n".join(captions("he said \u2067" + "שלום עולם " * 12 + "\u2069 and left")).split("\n")
+    assert all(line.count("\u2067") == line.count("\u2069") for line in lines)
+    assert sum("\u2067" in line for line in lines) > 1
+
+
+def test_a_soft_hyphen_is_seen_only_where_a_line_breaks():
+    shown = captions("Donau\u00addampf\u00adschiff\u00adfahrts\u00adgesell\u00adschafts\u00adkapitän " * 6)
+    assert not any("\u00ad" in caption for caption in shown)
+    assert "".join(shown).replace("-\n", "").startswith("Donaudampfschiff")

@@ -3,36 +3,134 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from random import Random
 
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from story_studio.media.animatic import CARD_ZOOM, label_draft, slow_move
 from story_studio.media.cards import lettering, title_card
 from story_studio.media.cards.contact_sheet import compose
 from story_studio.media.cards.lettering import LEADING, fitted, prepared
 from story_studio.media.cards.title_card import paint
+from tests.media.sentences import WORDS, sentence
 
 LONG = "An old fisherman mends his nets on a stone pier while gulls wheel overhead; warm lantern light. " * 21
+HEBREW = "המגדלור הישן ליד הים, ואישה בשם Anna (בת 32) עומדת שם"
+ARABIC = "المنارة القديمة بجانب البحر، وحارس عجوز يحمل مصباحا (LED) في يده"
 CHINESE = "黄昏时分，年老的渔夫坐在石头码头上修补渔网，海鸥在头顶盘旋；温暖的灯笼光。"
 
 
 @pytest.mark.parametrize("size", [(64, 64), (320, 176), (176, 320), (512, 64), (832, 448)])
-@pytest.mark.parametrize("text", ["Dusk", LONG, "x" * 300, CHINESE, "", "naïve — ünï 🙂 \x00\u200f"])
+@pytest.mark.parametrize(
+    "text",
+    ["Dusk", LONG, "x" * 300, CHINESE, "", "naïve — ünï 🙂 \x00\u200f\u202e\ud800\ufffe", HEBREW, ARABIC],
+)
 def test_any_text_is_painted_at_any_size(size, text):
     card = paint(text, *size, heading="Scene 1")
     assert (card.size, card.mode) == (size, "RGB")
     assert np.asarray(card).std() > 3
 
 
-@given(st.text(max_size=200), st.text(max_size=20), st.integers(64, 320), st.integers(64, 320))
+_ANY = st.characters(codec=None)
+
+
+@given(st.text(_ANY, max_size=200), st.text(_ANY, max_size=20), st.integers(64, 320), st.integers(64, 320))
 @example("Dusk", "Scene 1", 69, 88)
 @example("Dusk", "Scene 1", 84, 88)
 def test_a_card_has_the_requested_size(text: str, heading: str, width: int, height: int) -> None:
     assert paint(text, width, height, heading).size == (width, height)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (448, 256), (256, 448), (4096, 64), (64, 4096)])
+@pytest.mark.parametrize("script", WORDS)
+def test_sentences_of_any_script_make_a_card(size: tuple[int, int], script: str) -> None:
+    rng = Random(script)
+    assert paint(sentence(rng, script), *size, sentence(rng, script)[:60]).size == size
+
+
+@pytest.mark.parametrize("script", WORDS)
+def test_no_line_starts_or_ends_with_a_space(script: str) -> None:
+    rng = Random(script)
+    for width in range(20, 400, 20):
+        lines = fitted(sentence(rng, script), width, 200, 30, 9).lines
+        assert all(line and line == line.strip() for line in lines)
+
+
+def drawn(block: lettering.Block, width: float | None = None) -> np.ndarray:
+    image = Image.new("RGB", (900, 100))
+    block.draw(image, 20, 20, (255, 255, 255), width)
+    return np.asarray(image)[..., 0]
+
+
+def shaped(text: str) -> lettering.Block:
+    """The text in one line, if this machine can set it."""
+    block = fitted(text, 800, 60, 40, 40)
+    if not block.face.shapes or block.face.lacks(frozenset(text) - {" "}):
+        pytest.skip("FriBiDi or a font with these letters is not installed.")
+    assert len(block.lines) == 1
+    return block
+
+
+@pytest.mark.parametrize("text", ["המגדלור הישן", "المنارة القديمة", "abc המגדלור"])
+def test_right_to_left_headings_are_not_drawn_letter_by_letter(text: str) -> None:
+    block = shaped(text)
+    assert (drawn(replace(block, tracking=0.14)) == drawn(block)).all()
+    # Pillow's own layout of the whole text, in the same direction.
+    image = Image.new("L", (2000, 200))
+    direction = "ltr" if text.startswith("a") else "rtl"
+    font = block.face.at(100)
+    ImageDraw.Draw(image).text((50, 120), text, font=font, fill=255, anchor="ls", direction=direction)
+    expected, found = (
+        np.asarray(each.crop(each.getbbox())) for each in (image, Image.fromarray(drawn(block)))
+    )
+    scaled = Image.fromarray(expected).resize(found.shape[::-1], Image.Resampling.BOX)
+    assert np.abs(np.asarray(scaled, np.float32) - found).mean() < 12
+
+
+@pytest.mark.parametrize("text", ["המגדלור הישן", "abc המגדלור", "(1984) המגדלור"])
+def test_right_to_left_headings_without_fribidi(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = drawn(shaped(text))
+    monkeypatch.setattr(ImageFont.core, "HAVE_RAQM", False)
+    lettering._opened.cache_clear()
+    try:
+        block = fitted(text, 800, 60, 40, 40)
+        assert not block.face.shapes
+        found = drawn(block)
+    finally:
+        lettering._opened.cache_clear()
+    ink = [each[:, each.any(axis=0)].astype(np.float32) for each in (expected, found)]
+    widths = [each.shape[1] for each in ink]
+    assert abs(widths[0] - widths[1]) < 0.1 * max(widths)
+    scaled = [np.asarray(Image.fromarray(each).resize((60, 30), Image.Resampling.BOX)) for each in ink]
+    assert np.abs(scaled[0] - scaled[1]).mean() < np.abs(scaled[0] - scaled[1][:, ::-1]).mean() / 2
+
+
+def test_the_first_letter_of_right_to_left_text_is_on_the_right() -> None:
+    tall = drawn(shaped("לו")).max(axis=1).nonzero()[0][0]
+    rows, columns = np.nonzero(drawn(shaped("ל" + "ו" * 8)))
+    assert rows.min() == tall
+    assert columns[rows == tall].min() > np.median(columns)
+
+
+def test_arabic_letters_are_joined() -> None:
+    ink = drawn(shaped("بببب")).max(axis=0).nonzero()[0]
+    assert (np.diff(ink) == 1).all()
+
+
+def test_right_to_left_lines_are_aligned_at_the_right() -> None:
+    block = fitted(HEBREW * 2, 300, 60, 16, 16)
+    shaped("המגדלור")
+    assert block.right_to_left and len(block.lines) > 1
+    rows = drawn(block, 500)
+    for number in range(len(block.lines)):
+        top = round(20 + number * block.size * LEADING)
+        line = rows[top : top + round(block.size * LEADING)]
+        assert line.max(axis=0).nonzero()[0].max() == pytest.approx(520, abs=4)
 
 
 @pytest.mark.parametrize("edge", [2**power for power in range(1, 9)])

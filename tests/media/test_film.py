@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import av
+import imageio_ffmpeg
 import numpy as np
 import pytest
 
@@ -166,6 +168,74 @@ def test_chapters_captions_and_tags(clips, tmp_path):
     assert [float(start) for start, _ in cues] == pytest.approx([0, 3.3125], abs=0.001)
     data = (tmp_path / "film.mp4").read_bytes()
     assert data.index(b"moov") < data.index(b"mdat")
+
+
+PLAIN = [
+    "I <3 you & a < b > c, <b>bold</b> &amp; &lt;",
+    "{still} {the end}",
+    "00:00:01,000 --> 00:00:02,000",
+    "WEBVTT",
+    "NOTE this",
+    "1",
+    "- שלום, Anna (בת 32)!",
+]
+
+
+def read_by_ffmpeg(film: Path) -> list[str]:
+    """The captions as ffmpeg, and with it most players, reads them."""
+    command = [
+        imageio_ffmpeg.get_ffmpeg_exe(),
+        "-v",
+        "error",
+        "-i",
+        str(film),
+        "-map",
+        "0:s",
+        "-f",
+        "srt",
+        "-",
+    ]
+    srt = subprocess.run(command, capture_output=True, check=True).stdout.decode().replace("\r", "")
+    return [" ".join(cue.split("\n")[2:]) for cue in srt.strip().split("\n\n")]
+
+
+def test_captions_are_shown_as_they_are_written(clips, tmp_path):
+    markup = ["{\\i1}C:\\New{\\i0} a\\Nb \\h \\{x\\}", "a\x00b\rc\ud800d\u2028e\tf"]
+    shots = [Shot(clips[0].path, "", text) for text in [*PLAIN, *markup]]
+    assemble(shots, tmp_path / "film.mp4")
+    shown = [text.replace("\u2060", "") for text in read_by_ffmpeg(tmp_path / "film.mp4")]
+    assert shown == [*PLAIN, markup[0], "ab cd e f"]
+    # What stands in the file is what players that do not use ffmpeg show.
+    data = (tmp_path / "film.mp4").read_bytes()
+    assert all(text.encode() in data.replace("\u2060".encode(), b"") for text in shown if len(text) <= 42)
+
+
+def test_text_that_cannot_be_seen_fails_no_film(clips, tmp_path):
+    shots = [Shot(clips[0].path, "\u200b", "\u200b"), Shot(clips[1].path, "B", "Hello.")]
+    assemble(shots, tmp_path / "film.mp4", title="\u200b")
+    info = probe(tmp_path / "film.mp4")
+    assert [title for _, _, title in info.chapters] == ["Scene 1", "B"]
+    assert "title" not in info.metadata
+    assert read_by_ffmpeg(tmp_path / "film.mp4") == ["Hello."]
+
+
+@pytest.mark.parametrize(
+    ("title", "shown"),
+    [
+        ("a\rb", "a b"),
+        ("a\x00b\x07", "ab"),
+        ("a\nb\u2029c", "a b c"),
+        ("\ud800a\ud83d\ude00\ufffe", "a😀"),
+        ("a\u202eb", "ab"),
+        ("; # = [CHAPTER]", "; # = [CHAPTER]"),
+        ("a" + "海" * 120, "a" + "海" * 83 + "…"),
+    ],
+)
+def test_titles_are_whole_and_without_control_characters(clips, tmp_path, title, shown):
+    assemble([Shot(clips[0].path, title), clips[1]], tmp_path / "film.mp4", title=title[:40])
+    info = probe(tmp_path / "film.mp4")
+    assert [title for _, _, title in info.chapters] == [shown, "Scene 2"]
+    assert info.metadata["title"] == shown[:40]
 
 
 def test_chapters_and_captions_can_be_left_out(clips, tmp_path):

@@ -47,7 +47,12 @@ def test_a_letter_keeps_its_marks() -> None:
 
 @pytest.mark.parametrize(
     ("line", "shown"),
-    [("soft\u00ad", "soft-"), ("so\u00adft\u00ad ", "soft-"), ("\u200b a\u200bb \u200b", "ab"), ("so\u00adft", "soft")],
+    [
+        ("soft\u00ad", "soft-"),
+        ("so\u00adft\u00ad ", "soft-"),
+        ("\u200b a\u200bb \u200b", "ab"),
+        ("so\u00adft", "soft"),
+    ],
 )
 def test_a_soft_hyphen_is_shown_at_the_end_of_a_line_only(line: str, shown: str) -> None:
     assert shown_line(line) == shown

@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 
 from story_studio.media.text import clean, closed, is_right_to_left, is_visible
 
-INVISIBLE = ["", " \n\t", "\u200b", "\u200d\ufeff\u2060", "\x00\x07", "\ud800", "\u202e\u00ad", "\ufffe\ufdd0", "\u3164"]
+INVISIBLE = [
+    "",
+    " \n\t",
+    "\u200b",
+    "\u200d\ufeff\u2060",
+    "\x00\x07",
+    "\ud800",
+    "\u202e\u00ad",
+    "\ufffe\ufdd0",
+    "\u3164",
+]
 _OPENERS, _CLOSERS = "\u202a\u202b\u2066\u2067\u2068", "\u202c\u2069"
 
 
@@ -27,7 +37,10 @@ def test_what_has_a_shape_is_visible(text: str) -> None:
 def test_what_spoils_a_text_is_taken_out() -> None:
     assert clean("a\x00b\x07\ufeff\ud800c\ufffe\u202ed") == "abcd"
     assert clean("a\tb\nc\rd\x85e\u2028f\u2029g") == "a b c d e f g"
-    assert clean("\ud83d\ude00 می\u200cخواهم 👩\u200d🚀 क\u094d\u200dष") == "😀 می\u200cخواهم 👩\u200d🚀 क\u094d\u200dष"
+    assert (
+        clean("\ud83d\ude00 می\u200cخواهم 👩\u200d🚀 क\u094d\u200dष")
+        == "😀 می\u200cخواهم 👩\u200d🚀 क\u094d\u200dष"
+    )
 
 
 @given(st.text(st.characters(codec=None)))
@@ -40,7 +53,14 @@ def test_a_clean_text_can_be_written_anywhere(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("שלום", True), ("المنارة", True), ("«123» שלום abc", True), ("abc שלום", False), ("123", False), ("", False)],
+    [
+        ("שלום", True),
+        ("المنارة", True),
+        ("«123» שלום abc", True),
+        ("abc שלום", False),
+        ("123", False),
+        ("", False),
+    ],
 )
 def test_the_first_letter_gives_the_direction(text: str, expected: bool) -> None:
     assert is_right_to_left(text) is expected

@@ -441,6 +441,7 @@ WORDS = {
     "image.xcf": (b"gimp xcf v011", "image editor"),
     "pointer.png": (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
     "error.png": (b'{"error": "access denied"}', "holds text"),
+    "refused.png": ("<Error>禁止\n</Error>".encode() * 99, "holds text"),
     "noise.png": (bytes(range(1, 256)) * 9, "damaged or of an unknown kind"),
     "broken.avif": (b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf" + b"\0\0\0\x10meta" * 9, "damaged"),
 }

@@ -219,7 +219,7 @@ def test_a_story_of_odd_images_has_a_film_of_its_size(studio: Studio, tmp_path: 
     assert studio.render(path, tmp_path / "output") == OK
     output = tmp_path / "output" / "odd"
     sizes = [probe(output / f"scene_{number}_video.mp4") for number in range(3)]
-    assert [(info.width, info.height) for info in sizes] == [(192, 128), (384, 256), (384, 256)]
+    assert [(info.width, info.height) for info in sizes] == [(192, 128), (320, 256), (320, 256)]
     info = probe(output / "film.mp4")
     assert (info.width, info.height, info.fps, info.frames) == (384, 256, 16, 32)
     with Image.open(output / "scene_1_img.png") as still:

@@ -89,6 +89,29 @@ def test_a_job_without_a_task_is_a_video(worker: Worker, media: dict[str, str]) 
     assert again["memory"] == ""
 
 
+def test_every_task_reads_a_data_uri_that_a_browser_wrote(worker: Worker, media: dict[str, str]) -> None:
+    """With a quoted parameter, blanks and line breaks, in capitals, without padding."""
+    voice = media["audio"].partition(",")[2]
+    wrapped = "\n".join(voice[at : at + 76] for at in range(0, len(voice), 76)).rstrip("=")
+    audio = f'DATA:audio/wav; codecs="1,2";BASE64, {wrapped}\n'
+    image = media["image"].replace("+", "%2B").replace("/", "_", 1).replace("image_png", "image/png")
+    settings = {"profile": "draft", "video_settings": {"resolution": "64x64"}}
+    scene = {"id": "one", "audio": audio, "image": image}
+    batch = worker.run("job-b", {"task": "batch", "project_id": "uri", "scenes": [scene], **settings})
+    assert batch["status"] == "complete", batch
+    video = worker.run("job-v", {"audio": audio, "image": image, "resolution": "64x64", "profile": "draft"})
+    assert "video_url" in video, video
+    nodes = {
+        "1": {"class_type": "LoadImage", "inputs": {"image": "face.png"}},
+        "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "face"}},
+        "3": {"class_type": "LoadAudio", "inputs": {"audio": "voice.wav"}},
+        "4": {"class_type": "SaveAudio", "inputs": {"audio": ["3", 0], "filename_prefix": "voice"}},
+    }
+    files = [{"name": "face.png", "image": image}, {"name": "voice.wav", "image": audio}]
+    workflow = worker.run("job-w", {"task": "workflow", "workflow": nodes, "images": files})
+    assert [len(workflow[kind]) for kind in ("images", "audio")] == [1, 1], workflow
+
+
 def test_a_batch_with_one_bad_voice_through_a_real_bucket(
     studio: Studio, media: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -163,3 +163,12 @@ def test_any_input_is_a_job_or_raises_problems(request_: dict[str, Any], wrong: 
     except Problems as error:
         assert error.problems
         assert all(problem.what and "Traceback" not in problem.what for problem in error.problems)
+
+
+def test_scenes_without_a_task_are_recognized() -> None:
+    scene = {"scene": 1, "prompt": "A hero", "audio_url": "https://example.com/a.mp3"}
+    with pytest.raises(Problems) as caught:
+        schema.parse({"project_id": "story_123", "scenes": [scene]})
+    assert str(caught.value) == (
+        'task: is missing, and a job without one is a video: for `scenes` add "task": "batch".'
+    )

@@ -74,10 +74,10 @@ class TextEncoder(comfy.sd.CLIP):
     def tokenize(self, text: str, *args: Any, **kwargs: Any) -> Any:
         """As ComfyUI's, with a warning if a part of the text has no effect."""
         if isinstance(self.tokenizer, WanTokenizer) and (end := self.tokenizer.ignored_end(text)):
+            start = shorten(end, _QUOTED)
             self._warn(
                 f"The model reads only the first {MAX_TOKENS} tokens of a prompt: the last {len(end)} of its "
-                f'{len(text)} characters, which start with "{shorten(end, _QUOTED)}", have no effect. '
-                "Shorten it."
+                f'{len(text)} characters, which start with "{start}", have no effect. Shorten the prompt.'
             )
         return super().tokenize(text, *args, **kwargs)
 

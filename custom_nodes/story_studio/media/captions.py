@@ -7,6 +7,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from unicodedata import east_asian_width
 
 import numpy as np
 from wcwidth import wcswidth
@@ -104,7 +105,15 @@ def _split_long(word: str) -> list[str]:
 
 def _token(text: str) -> _Token:
     word = text.strip()
-    cost = 0.0 if _SENTENCE_END.search(word) else 0.6 if _CLAUSE_END.search(word) else 1.5
+    if _SENTENCE_END.search(word):
+        cost = 0.0
+    elif _CLAUSE_END.search(word):
+        cost = 0.6
+    # Between ideographs as well as at spaces, but rather not after the hyphen of a word or within an address.
+    elif text != word or east_asian_width(word[-1:] or " ") in "WF":
+        cost = 1.5
+    else:
+        cost = 3.0
     return _Token(text, _columns(text), cost)
 
 

@@ -52,6 +52,7 @@ def assemble(
     captions: bool = True,
     title: str = "",
     size: tuple[int, int] | None = None,
+    footage: Sequence[Footage] | None = None,
     metadata: dict[str, str] | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> None:
@@ -72,6 +73,7 @@ def assemble(
         captions: whether shots with text have captions, as a subtitle track that is off by default.
         title: title of the film.
         size: width and height of the story's clips, which the film has if its shots differ in size.
+        footage: what is in the shots, if it is known.
         metadata: further tags of the file.
         progress: called with the fraction done, 0 to 1. It may raise to cancel; `path` is then unchanged.
 
@@ -81,7 +83,7 @@ def assemble(
     """
     if not shots:
         raise ValueError("A film needs at least one shot: add a scene.")
-    film = _plan(shots, size, crossfade_seconds if join == "crossfade" else 0)
+    film = _plan(shots, footage or footage_of(shots), size, crossfade_seconds if join == "crossfade" else 0)
     tags = ({"title": clean(title)} if is_visible(title) else {}) | (metadata or {})
     report = progress or (lambda done: None)
     chapter_spans = (
@@ -136,29 +138,35 @@ class _Film:
         return decode_frames(self.shots[index].path, self.footage[index], self.canvas, self.length(index))
 
 
-def canvas_key(shots: Sequence[Shot], size: tuple[int, int] | None) -> str:
+def footage_of(shots: Sequence[Shot]) -> tuple[Footage, ...]:
+    """What is in each shot.
+
+    Raises:
+        ValueError: one has no video.
+        FileNotFoundError: a clip is missing.
+    """
+    by_path = {path: read_footage(path) for path in dict.fromkeys(shot.path for shot in shots)}
+    return tuple(by_path[shot.path] for shot in shots)
+
+
+def canvas_key(footage: Sequence[Footage], size: tuple[int, int] | None) -> str:
     """What a film's key holds about its canvas.
 
     Empty where the film is the same as earlier versions made it, which gave it the first shot's size and
     ignored how shots are turned, so that such films are found.
     """
-    footage = _footage(shots)
     canvas = canvas_of(footage, size)
     return str(canvas) if differs(canvas, footage) else ""
 
 
-def _plan(shots: Sequence[Shot], size: tuple[int, int] | None, crossfade_seconds: float) -> _Film:
-    footage = _footage(shots)
+def _plan(
+    shots: Sequence[Shot], footage: Sequence[Footage], size: tuple[int, int] | None, crossfade_seconds: float
+) -> _Film:
     canvas = canvas_of(footage, size)
     lengths = [max(1, round(shot.info.video_seconds * canvas.fps)) for shot in footage]
     half = max(0, round(crossfade_seconds * canvas.fps / 2))
     fades = [min(half, before // 2, after // 2) for before, after in zip(lengths, lengths[1:], strict=False)]
-    return _Film(tuple(shots), footage, canvas, tuple(accumulate(lengths, initial=0)), (0, *fades, 0))
-
-
-def _footage(shots: Sequence[Shot]) -> tuple[Footage, ...]:
-    by_path = {path: read_footage(path) for path in dict.fromkeys(shot.path for shot in shots)}
-    return tuple(by_path[shot.path] for shot in shots)
+    return _Film(tuple(shots), tuple(footage), canvas, tuple(accumulate(lengths, initial=0)), (0, *fades, 0))
 
 
 def _chapter_title(shot: Shot, index: int) -> str:

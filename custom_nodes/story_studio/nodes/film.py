@@ -137,7 +137,8 @@ class Film(io.ComfyNode):
         if join == "crossfade":
             settings["crossfade_seconds"] = crossfade_seconds
         size = (width, height) if width and height else None
-        canvas = assembly.canvas_key(film, size) if film else ""
+        footage = assembly.footage_of(film)
+        canvas = assembly.canvas_key(footage, size) if footage else ""
         shots = [[_file_hash(shot), shot.title, shot.text] for shot in film]
         key = hash_parts(json.dumps([settings | ({"canvas": canvas} if canvas else {}), shots]))
         path = result_store.find(Kind.FILM, key)
@@ -146,7 +147,8 @@ class Film(io.ComfyNode):
             path = result_store.place(Kind.FILM, name, key)
             hidden = cls.hidden
             tags = result_store.workflow_tags(hidden.dynprompt, hidden.unique_id, hidden.extra_pnginfo)
-            assembly.assemble(film, path, **settings, size=size, metadata=tags, progress=progress_bar())
+            media = {"size": size, "footage": footage, "metadata": tags}
+            assembly.assemble(film, path, **settings, **media, progress=progress_bar())
         ui = result_ui(path, key, reused, animated=True)
         return io.NodeOutput(InputImpl.VideoFromFile(str(path)), ui=ui)
 

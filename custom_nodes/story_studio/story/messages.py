@@ -58,7 +58,7 @@ def _what(detail: Any, root: type[BaseModel], text: str) -> str:
     what = detail["msg"].removeprefix("Value error, ")
     shown = repr(str(value)[:80])
     if kind == "extra_forbidden":
-        return f"unknown key, {nearest(str(location[-1])[:80], _known_keys(root, location[:-1]))}"
+        return _unknown_key(str(location[-1]), _model_at(root, location[:-1]))
     if kind == "missing":
         field = _model_at(root, location[:-1]).model_fields.get(str(location[-1]))
         return "is missing: " + ((field.description if field else None) or "add it.")
@@ -71,6 +71,8 @@ def _what(detail: Any, root: type[BaseModel], text: str) -> str:
     if kind == "too_long":
         most = detail["ctx"]["max_length"]
         return f"has {len(value)} items, and {most} are the most: split the story into several files."
+    if kind == "string_too_short":
+        return f"{shown} is not valid: it is empty, write text."
     if kind == "string_too_long":
         return f"has {len(value)} characters, and {detail['ctx']['max_length']} are the most: shorten it."
     if kind == "string_unicode":
@@ -80,6 +82,15 @@ def _what(detail: Any, root: type[BaseModel], text: str) -> str:
     if value is None:
         return "is empty: write a value, or leave the key out."
     return f"{shown} is not valid: {what[0].lower()}{what[1:]}."
+
+
+def _unknown_key(key: str, model: type[BaseModel]) -> str:
+    other_names: dict[str, str] = getattr(model, "other_names", {})
+    if key in other_names:
+        return f"is another name of `{other_names[key]}`, which is there too: keep one of them."
+    if ":" in key:
+        return "unknown key: write a space after the colon."
+    return f"unknown key, {nearest(key[:80], {*model.model_fields, *other_names})}"
 
 
 def _wrong_type(kind: str, value: Any, text: str, model: type[BaseModel]) -> str:
@@ -134,8 +145,3 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
         yield annotation
     for inner in get_args(annotation):
         yield from _models_in(inner)
-
-
-def _known_keys(root: type[BaseModel], location: Location) -> set[str]:
-    model = _model_at(root, location)
-    return {*model.model_fields, *getattr(model, "other_names", ())}

@@ -60,6 +60,10 @@ class Unreadable(Exception):
         super().__init__(str(self.problem))
 
 
+class TooLarge(Unreadable):
+    """A text is larger than any story, whatever its format is."""
+
+
 class Counter:
     """Counts the values of a file while it is read.
 
@@ -74,15 +78,15 @@ class Counter:
         """Counts a value, or those that an alias repeats.
 
         Raises:
-            Unreadable: they are too many, or too deep.
+            TooLarge: they are too many, or too deep.
         """
         self.count += size
         if self.count > MAX_VALUES:
             how = "aliases repeat too much" if size > 1 else f"there are more than {MAX_VALUES:,} values"
             what = f"{how}; a story has at most 500 scenes: split it into several files."
-            raise Unreadable(line, what)
+            raise TooLarge(line, what)
         if depth > MAX_DEPTH:
-            raise Unreadable(line, f"nested more than {MAX_DEPTH} deep: see workflows/demo/story.yaml.")
+            raise TooLarge(line, f"nested more than {MAX_DEPTH} deep: see workflows/demo/story.yaml.")
 
 
 def dotted(location: Iterable[str | int]) -> str:
@@ -93,7 +97,7 @@ def dotted(location: Iterable[str | int]) -> str:
 
 def printable(text: str) -> str:
     """The beginning of an author's text, safe to show on any terminal."""
-    return "".join(char if char.isprintable() else "?" for char in text[:_MAX_SHOWN])
+    return "".join(char if char.isprintable() else "?" for char in text[:_MAX_SHOWN]) or '""'
 
 
 def duplicate(location: Location, line: int, first: int, hint: str) -> Problem:

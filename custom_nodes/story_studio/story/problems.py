@@ -36,8 +36,9 @@ class Problems(Exception):
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint for a mistyped name: the most similar known name, or all of them."""
     known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}."
+    by_lower_case = {other.lower(): other for other in known}
+    close = difflib.get_close_matches(name.lower(), by_lower_case, n=1)
+    return f"did you mean {by_lower_case[close[0]]!r}?" if close else f"known: {', '.join(known)}."
 
 
 def without_folders(text: str) -> str:

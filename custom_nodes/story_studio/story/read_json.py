@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from json import JSONDecodeError, JSONDecoder
 from typing import Any
 
@@ -32,7 +31,7 @@ class _Reader:
     def __init__(self, text: str):
         self._text = text
         self._at = 0
-        self._breaks = [match.start() for match in re.finditer("\n", text)]
+        self._counted, self._line_there = 0, 1
         self._counter = Counter()
         self._problems: list[Problem] = []
 
@@ -140,7 +139,11 @@ class _Reader:
             raise self._wrong("JSON has no comments: delete it, or write the story as YAML.")
 
     def _line(self, at: int) -> int:
-        return bisect_right(self._breaks, at - 1) + 1
+        if at < self._counted:
+            return self._text.count("\n", 0, at) + 1
+        self._line_there += self._text.count("\n", self._counted, at)
+        self._counted = at
+        return self._line_there
 
     def _wrong(self, what: str, at: int | None = None) -> Unreadable:
         return Unreadable(self._line(self._at if at is None else at), what)

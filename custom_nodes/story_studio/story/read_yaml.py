@@ -12,7 +12,8 @@ from .problems import Problem
 
 # libyaml's is twenty times as fast; PyYAML may be built without it.
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_CONTROL = re.compile(r"[^\x09\x0a\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_CONTROL = re.compile(r"[^\x09\x0a\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What YAML does not allow, and the line breaks that no editor counts as such."""
 _TEXT_AFTER_END = re.compile(r""":\s+["'\[{]""")
 _PREFIX = "tag:yaml.org,2002:"
 _MAX_SCALAR = 100
@@ -30,7 +31,7 @@ def read_yaml(text: str) -> Document:
     """
     if match := _CONTROL.search(text):
         line = text.count("\n", 0, match.start()) + 1
-        raise Unreadable(line, f"holds the control character U+{ord(match[0]):04X}: delete it.")
+        raise Unreadable(line, f"holds the invisible character U+{ord(match[0]):04X}: delete it.")
     try:
         return _Reader(text).document()
     except yaml.MarkedYAMLError as error:
@@ -227,4 +228,6 @@ def _unreadable(error: yaml.MarkedYAMLError, text: str) -> Unreadable:
             return Unreadable(line, what)
         what = "is indented unlike the lines before it: indent all keys of one mapping, or all items, alike."
         return Unreadable(line, what)
+    if "document start" in problem:
+        return Unreadable(line, "is not part of the story, which ends before it: indent it as the keys are.")
     return Unreadable(line, f"is not YAML ({problem}): check the indentation and the quotes.")

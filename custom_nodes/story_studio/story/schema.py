@@ -20,7 +20,7 @@ from pydantic import (
 
 from .file_text import MAX_BYTES, decode
 from .messages import problems_of
-from .places import Document, Place, Unreadable
+from .places import Document, Place, TooLarge, Unreadable
 from .problems import Problem, Problems
 from .read_json import read_json
 from .read_yaml import read_yaml
@@ -265,6 +265,8 @@ def _read(text: str, is_json: bool) -> Document:
     try:
         if is_json or begin in ("{", "["):
             return read_json(text)
+    except TooLarge:
+        raise
     except Unreadable as in_json:
         try:
             return read_yaml(text)

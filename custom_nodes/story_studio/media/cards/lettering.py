@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from bidi import get_display
 from PIL import Image, ImageDraw, ImageFont
 
 from ..linebreak import BREAKS, clusters, parts, shown_line
@@ -62,6 +63,7 @@ class Face:
         """Whether letters are joined and right-to-left text is put in order.
 
         Pillow does so where FriBiDi is installed, but not for its own font, which has no such letters.
+        Without it, lines are put in order, and Arabic letters stay unjoined.
         """
         return self.at(_MEASURE).layout_engine == ImageFont.Layout.RAQM
 
@@ -150,10 +152,18 @@ class Block:
         draw, font = ImageDraw.Draw(mask), self.face.at(self.size * finer)
         direction = ("rtl" if self.right_to_left else "ltr") if self.face.shapes else None
         for run in self._spaced_letters(line):
-            draw.text((pen, baseline), run, font=font, fill=255, anchor="ls", direction=direction)
+            # Without FriBiDi, Pillow draws letters from left to right as they come.
+            letters = run if direction else _in_order(run, self.right_to_left)
+            draw.text((pen, baseline), letters, font=font, fill=255, anchor="ls", direction=direction)
             pen += font.getlength(run) + self.tracking * self.size * finer
         mask = mask.reduce(finer)
         image.paste(fill, (left - margin, top), mask)
+
+
+def _in_order(line: str, right_to_left: bool) -> str:
+    ordered = get_display(line, base_dir="R" if right_to_left else "L")
+    assert isinstance(ordered, str)
+    return ordered
 
 
 def _stands_alone(letter: str) -> bool:

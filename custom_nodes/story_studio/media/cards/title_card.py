@@ -40,9 +40,8 @@ def paint(
     Returns:
         an RGB image.
     """
-    rng = np.random.default_rng(
-        list(hashlib.sha256(f"{seed}\n{text}".encode(errors="surrogatepass")).digest())
-    )
+    content = f"{seed}\n{text}".encode(errors="surrogatepass")
+    rng = np.random.default_rng(list(hashlib.sha256(content).digest()))
     palette = PALETTES[rng.integers(len(PALETTES))]
     unit = math.sqrt(width * height)
     margin = MARGIN * min(width, height)
