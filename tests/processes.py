@@ -22,6 +22,7 @@ LONGEST_FIRST = (
     "tests/worker/test_jobs.py",
     "tests/cli/test_cli.py",
     "tests/test_readme.py",
+    "tests/comfy/test_proxy.py",
     "tests/comfy/test_client.py",
     "tests/s2v/",
 )
