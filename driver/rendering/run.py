@@ -117,6 +117,9 @@ class Run:
                 )
                 for node, output in end.outputs.items():
                     self._collect(end, node, output)
+                # Where ComfyUI still has all models, no loader has run.
+                if not self.record.memory:
+                    self._note_memory(prompt_id)
         except Rejected as error:
             self._give_up_rejected(error)
             return False

@@ -20,4 +20,6 @@ async def _answer(_: web.Request) -> web.Response:
     if latest is None:
         raise web.HTTPNotFound(text="No Still or Talking Video has run yet.")
     prompt_id, plan = latest
-    return web.json_response({"prompt_id": prompt_id, "plan": str(plan), "keeps_all": plan.keeps_all})
+    return web.json_response(
+        {"prompt_id": prompt_id, "plan": str(plan) if plan.needs.all else "", "keeps_all": plan.keeps_all}
+    )
