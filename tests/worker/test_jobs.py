@@ -87,6 +87,9 @@ def test_a_job_without_a_task_is_a_video(worker: Worker, media: dict[str, str]) 
     again = worker.run("job-2", {**media, "resolution": "64x64", "sample_steps": 2})
     assert again["sha256"] == answer["sha256"] and again["model_loads"] == {}
     assert again["memory"] == ""
+    # A warm worker reads no model where all of them stay in memory.
+    warm = worker.run("job-2b", {**media, "resolution": "64x64", "sample_steps": 2})
+    assert warm["memory"].startswith("needs 3 GB, ")
 
 
 def test_every_task_reads_a_data_uri_that_a_browser_wrote(worker: Worker, media: dict[str, str]) -> None:
