@@ -11,7 +11,8 @@ import av
 import pytest
 import requests
 
-from driver.comfy.events import EventSocket
+from driver.cli import main
+from driver.comfy.events import EventSocket, Executing, Finished
 from driver.terminal import OK
 from story_studio.story.order import IN_ORDER, RESULTS
 from tests.studio import Studio
@@ -66,3 +67,20 @@ def test_all_results_are_reported_again(story: Path, studio: Studio) -> None:
     manifest = json.loads((output / "long" / "manifest.json").read_text())
     assert manifest["status"] == "complete" and manifest["film"]["reused"]
     assert [scene["clip"]["reused"] for scene in manifest["scenes"]] == [True] * SCENES
+
+
+def test_what_saves_a_clip_elsewhere_comes_after_the_stills(
+    write_story: WriteStory, studio: Studio, capsys: pytest.CaptureFixture[str]
+) -> None:
+    story = write_story([0.2] * 3, profile="draft", project_id="saved", seed=77)
+    assert main(["graph", str(story), "--server", studio.url]) == OK
+    graph = json.loads(capsys.readouterr().out)
+    clip = next(node for node in graph if graph[node]["class_type"] == "StoryStudio_Clip")
+    save = {"video": [clip, 0], "filename_prefix": "elsewhere", "format": "auto", "codec": "auto"}
+    graph["save"] = {"class_type": "SaveVideo", "inputs": save}
+    events = list(studio.comfy.run(graph))
+    ends = [event for event in events if isinstance(event, Finished)]
+    assert ends[0].status == "success" and ends[0].outputs["save"]["images"]
+    ran = [event.node for event in events if isinstance(event, Executing)]
+    stills = [node for node in graph if graph[node]["class_type"] == "StoryStudio_TitleCard"]
+    assert ran.index("save") > max(ran.index(node) for node in stills)
