@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,14 @@ VOLUME = Path(os.environ.get("MODEL_CACHE_DIR", ROOT / "workspace"))
 """Models and, without a bucket, what is finished: other workers find it there too."""
 WORK = Path(os.environ.get("WORK_DIR", ROOT))
 """What is being made, and ComfyUI's own folders: this worker's alone."""
+_LOCAL_FLAGS = {"--test_input", "--rp_serve_api"}
+"""The SDK's flags with which a person runs the worker on their own machine."""
 
 
 def main() -> None:
     """Starts ComfyUI and takes jobs until RunPod stops the worker."""
+    if _LOCAL_FLAGS & {word.partition("=")[0] for word in sys.argv[1:]}:
+        os.environ.setdefault("STORY_STUDIO_LOCAL_STORE", "1")
     models = VOLUME if VOLUME.is_dir() else None
     server = Server(WORK / "workspace", WORK / "output", models=models)
     server.start()
