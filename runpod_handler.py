@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from driver.comfy.flags import ServerError
 from driver.comfy.process import Server
 from driver.paths import ROOT
+from driver.worker.settings import comfy_flags
 from story_studio.story.problems import Problem, Problems
 
 VOLUME = Path(os.environ.get("MODEL_CACHE_DIR", ROOT / "workspace"))
-"""Models and, without a bucket, what is finished: other workers find it there too."""
+"""Models and, without a bucket, finished stills and clips: other workers find them there too."""
 WORK = Path(os.environ.get("WORK_DIR", ROOT))
 """What is being made, and ComfyUI's own folders: this worker's alone."""
 _LOCAL_FLAGS = {"--test_input", "--rp_serve_api"}
@@ -24,14 +26,15 @@ def main() -> None:
     if _LOCAL_FLAGS & {word.partition("=")[0] for word in sys.argv[1:]}:
         os.environ.setdefault("STORY_STUDIO_LOCAL_STORE", "1")
     models = VOLUME if VOLUME.is_dir() else None
-    server = Server(WORK / "workspace", WORK / "output", models=models)
-    server.start()
     try:
-        serve(server)
-    except Problems as error:
+        server = Server(WORK / "workspace", WORK / "output", models=models, extra_flags=comfy_flags())
+        server.start()
+        try:
+            serve(server)
+        finally:
+            server.stop()
+    except (Problems, ServerError) as error:
         raise SystemExit(str(error)) from None
-    finally:
-        server.stop()
 
 
 def serve(server: Server) -> None:
@@ -46,6 +49,7 @@ def serve(server: Server) -> None:
     from driver.comfy.client import Comfy
     from driver.comfy.instance import ComfyInstance
     from driver.storage import from_environment
+    from driver.storage.folder import FolderStore
     from driver.worker.handler import Handler
     from driver.worker.jobs import Worker
     from story_studio.story.results import STORE
@@ -58,9 +62,12 @@ def serve(server: Server) -> None:
                 await send_result(session, {"status": "IN_PROGRESS", "output": progress}, job)
 
     jobs = _jobs_at_once()
-    store = from_environment((VOLUME if VOLUME.is_dir() else server.output) / STORE / "store")
+    folder = (VOLUME if VOLUME.is_dir() else server.output) / STORE / "store"
+    store = from_environment(folder)
+    # What was finished while there was no bucket is not made again.
+    earlier = FolderStore(folder) if folder.is_dir() and not isinstance(store, FolderStore) else None
     instance = ComfyInstance(Comfy(server.url, server.alive), server)
-    handler = Handler(Worker(instance, store, server.output), send)
+    handler = Handler(Worker(instance, store, server.output, earlier), send)
     server.wait()
 
     async def handle(job: dict[str, Any]) -> dict[str, Any]:

@@ -37,12 +37,13 @@ class WorkflowRun:
 
     Args:
         job: the workflow and its images.
-        job_id: RunPod's; the files' folder in the store is named after it.
+        name: the job's, as in `path_name`; the files' folder in the store is called so.
         comfy: the server.
         store: where the files go, if there are too many bytes for a response or it is a bucket.
         folder: an existing folder for this job alone.
         on_message: called with `phase`, `node`, `percent` and `seconds_left` at every step.
         cancel: ends the job when it is set.
+        hide_prompts: as in `store_or_inline`.
 
     Attributes:
         prompt_id: of the workflow on the server.
@@ -51,15 +52,17 @@ class WorkflowRun:
     def __init__(
         self,
         job: WorkflowJob,
-        job_id: str,
+        name: str,
         comfy: Comfy,
         store: Store,
         folder: Path,
         on_message: Callable[[dict[str, Any]], None],
         cancel: Cancel,
+        hide_prompts: bool = False,
     ):
-        self._job, self._job_id, self._comfy, self._store = job, job_id, comfy, store
+        self._job, self._name, self._comfy, self._store = job, name, comfy, store
         self._folder, self._on_message, self._cancel = folder, on_message, cancel
+        self._hide_prompts = hide_prompts
         self._nodes = {node_id: node.model_dump() for node_id, node in job.workflow.items()}
         # The images' names on the server, by the names that the job has for them.
         self._server_names: dict[str, str] = {}
@@ -68,7 +71,7 @@ class WorkflowRun:
         self._api_key = own_key or os.environ.get("COMFY_ORG_API_KEY", "").strip()
         self.prompt_id = str(uuid.uuid4())
         self._errors: list[str] = []
-        self._warnings: list[str] = []
+        self._warnings = job.unused_keys()
 
     def run(self, router: Router) -> WorkflowAnswer:
         """Runs the workflow to its end and returns what it saved, without what it only previews.
@@ -81,6 +84,7 @@ class WorkflowRun:
             RenderError: a node failed before anything was saved, or the workflow was stopped from elsewhere.
             Cancelled: the job was cancelled.
             StorageError: the store fails.
+            TooLarge: there is no bucket, and the files do not fit into a response.
             ComfyError: the server fails.
         """
         self._check()
@@ -93,7 +97,13 @@ class WorkflowRun:
         if self._errors and not saved:
             raise RenderError(" ".join(self._errors[:MOST_PROBLEMS]))
         response = store_or_inline(
-            saved, _texts(outputs), self._store, self._job_id, self._folder, self._cancel
+            saved,
+            _texts(outputs),
+            self._store,
+            self._name,
+            self._folder,
+            self._cancel,
+            self._hide_prompts,
         )
         response.warnings = self._warnings + response.warnings
         if self._errors:

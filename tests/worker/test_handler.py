@@ -145,10 +145,11 @@ def test_what_a_client_sees_of_a_batch(endpoint: Endpoint, voices: list[str]) ->
 
 
 def test_a_failed_job_has_a_reason(endpoint: Endpoint) -> None:
-    job = endpoint.platform.submit({"input": {"task": "image", "prompt": "", "steps": 0}})
+    job = endpoint.platform.submit({"input": {"task": "image", "width": 1, "steps": 0}})
     ended = endpoint.platform.wait(job.id)
     assert ended["status"] == "FAILED"
-    assert "prompt" in ended["error"] and "steps" in ended["error"]
+    assert "width" in ended["error"] and "steps" in ended["error"]
+    assert [part["where"] for part in ended["output"]["details"]] == ["width", "steps"]
 
 
 def test_several_jobs_at_once(endpoint: Endpoint, voices: list[str]) -> None:
@@ -207,8 +208,9 @@ def test_results_of_a_cancelled_job_are_reused_by_the_next(endpoint: Endpoint, v
             threading.Event().wait(0.05)
         stop(endpoint, job)
     assert job.status == "CANCELLED"
-    assert platform.wait(platform.submit(body).id)["status"] == "COMPLETED"
-    manifest = json.loads((endpoint.disk / "output/cancelled/manifest.json").read_text())
+    again = platform.submit(body)
+    assert platform.wait(again.id)["status"] == "COMPLETED"
+    manifest = json.loads((endpoint.disk / f"output/cancelled.{again.id}/manifest.json").read_text())
     assert manifest["scenes"][0]["clip"]["reused"]
 
 

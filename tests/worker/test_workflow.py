@@ -22,7 +22,7 @@ from driver.comfy.instance import ComfyInstance
 from driver.storage import from_environment
 from driver.storage.folder import FolderStore
 from driver.storage.store import Store
-from driver.worker import outputs, schema
+from driver.worker import outputs, schema, uploads
 from driver.worker.jobs import Worker
 from tests.s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, s3_server
 from tests.studio import Studio
@@ -46,7 +46,7 @@ def run(studio: Studio, store: Store, tmp_path: Path) -> Run:
         answer = worker.run(job_id, {"workflow": nodes, "images": images}, **more)
         model = schema.Failure if "error" in answer else schema.WorkflowAnswer
         model.model_validate(answer, extra="forbid")
-        assert len(json.dumps(answer)) < 1_100_000
+        assert len(json.dumps(answer)) < 8_400_000
         return answer
 
     return run
@@ -160,10 +160,10 @@ def test_files_too_large_for_an_answer_are_in_the_store(run: Run, store: Store) 
         "4": save("one/small", images="5"),
         "5": empty_image(),
     }
-    images = [{"name": "noise.png", "image": png(size=480)}]
+    images = [{"name": "noise.png", "image": png(size=1400)}]
     small = run({name: nodes[name] for name in "12"}, images=images)
     assert [entry["type"] for entry in small["images"]] == ["base64"]
-    assert small["images"][0]["bytes"] * 4 / 3 > outputs.MAX_INLINE / 2
+    assert small["images"][0]["bytes"] * 4 / 3 > uploads.MAX_INLINE / 2
     large = run(nodes, "uuid/../u1", images=images)
     assert {entry["type"] for entry in large["images"]} == {"s3_url"}
     contents = [content(entry) for entry in large["images"]]
@@ -246,7 +246,8 @@ def test_all_problems_are_reported_with_their_location(
     run: Run, nodes: dict[str, Any], messages: list[str]
 ) -> None:
     answer = run(nodes)
-    assert answer.keys() == {"error", "generation_time"}
+    assert answer.keys() == {"error", "details", "generation_time"}
+    assert len(answer["details"]) == len(answer["error"].splitlines())
     for message in messages:
         assert message in answer["error"]
     assert "Traceback" not in answer["error"]
@@ -256,7 +257,7 @@ def test_all_invalid_images_are_reported_and_nothing_runs(run: Run) -> None:
     sources = ["!!", "AAAAA", "gone.png", "https://127.0.0.1/a.png", "data:image/png", "file:///etc/passwd"]
     images = [{"name": f"{number}.png", "image": source} for number, source in enumerate(sources)]
     answer = run({"1": empty_image(), "2": save()}, images=images)
-    assert answer.keys() == {"error", "generation_time"}
+    assert answer.keys() == {"error", "details", "generation_time"}
     lines = answer["error"].splitlines()
     assert [line.partition(":")[0] for line in lines] == [f"images[{n}].image" for n in range(len(sources))]
     assert "broken base64" in lines[0] and "broken base64" in lines[1]
