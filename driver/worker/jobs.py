@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import tempfile
 import threading
 import time
@@ -44,6 +45,7 @@ from .workflow import WorkflowRun
 OnMessage = Callable[[dict[str, Any]], None]
 _MAX_OUT_OF_MEMORY = 2
 """How often in a row memory may run out until the worker asks to be replaced."""
+_SETTINGS = re.compile("^(image|video)_settings[.]")
 _NO_PROMPT = "prompt is empty: the image shows what the model makes of no text."
 _NO_STORYBOARD = (
     "The storyboard is not stored, because it shows the prompts and the bucket's addresses are public: "
@@ -182,6 +184,8 @@ class Worker:
             if manifest.storyboard and self._is_secret(Path(manifest.storyboard.file)):
                 manifest.warnings = [*manifest.warnings, _NO_STORYBOARD]
             return responses.of_batch(job, manifest, used, files)
+        # A job of one scene has its fields at the top.
+        manifest.warnings = [_SETTINGS.sub("", warning) for warning in manifest.warnings]
         if isinstance(job, VideoJob):
             return responses.of_video(job, manifest, used, files)
         if not job.prompt:

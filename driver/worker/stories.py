@@ -29,10 +29,11 @@ def story_of(job: StoryJob, identity: str) -> Story:
         scene = Scene.model_validate({"id": "video", "seed": seed, **parts})
         settings = VideoSettings(resolution=job.resolution, sample_steps=job.sample_steps, **guidance)
         return Story(**common, scenes=[scene], video_settings=settings)
-    # It has no voice, which a scene of a story needs.
-    scene = Scene.model_construct(id="image", prompt=job.prompt, audio="", seed=seed)
     settings = ImageSettings(width=job.width, height=job.height, steps=job.steps, **guidance)
-    return Story(**common, scenes=[scene], image_settings=settings)
+    # It has no voice, and maybe no prompt, which a scene of a story needs.
+    scene = Scene(id="image", prompt="-", audio="-", seed=seed)
+    story = Story(**common, scenes=[scene], image_settings=settings)
+    return story.model_copy(update={"scenes": [scene.model_copy(update={"prompt": job.prompt, "audio": ""})]})
 
 
 def folder_name(job: StoryJob, name: str) -> str:

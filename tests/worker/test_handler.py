@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
 
 import psutil
 import pytest
@@ -47,6 +46,9 @@ NODE_CLASS_MAPPINGS = {}
 """
 
 
+FLAGS = {"COMFY_LOG_LEVEL": "WARNING", "COMFY_FLAGS": "--preview-method latent2rgb"}
+
+
 class Endpoint(NamedTuple):
     """A platform with one worker, and the ComfyUI of that worker."""
 
@@ -70,7 +72,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     slow = install_slow_pack(folder / "worker-1.disk")
     with (
         Platform() as platform,
-        worker(platform, folder / "log", {"MODEL_CACHE_DIR": str(folder / "volume")}) as process,
+        worker(platform, folder / "log", {"MODEL_CACHE_DIR": str(folder / "volume"), **FLAGS}) as process,
     ):
         platform.wait_for(lambda: platform.workers)
         yield Endpoint(platform, comfy_of(process.pid), folder / "worker-1.disk", slow)
@@ -142,6 +144,13 @@ def test_what_a_client_sees_of_a_batch(endpoint: Endpoint, voices: list[str]) ->
     assert [post.progress for post in posts] == [True] * len(messages) + [False]
     assert all(after.at - before.at > 0.9 for before, after in pairwise(posts[:-1]))
     assert not platform.late
+
+
+def test_the_variables_of_comfyui_s_flags_reach_it(endpoint: Endpoint) -> None:
+    words = " ".join(endpoint.comfy.stats()["system"]["argv"])
+    assert "--verbose WARNING" in words and "--preview-method latent2rgb" in words
+    # A job may bring its own key for nodes that call services.
+    assert endpoint.comfy.object_info()["OpenAIDalle3"]["api_node"]
 
 
 def test_a_failed_job_has_a_reason(endpoint: Endpoint) -> None:
@@ -247,8 +256,8 @@ def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[dic
 
 
 def read(url: str) -> bytes:
-    if url.startswith("file:"):
-        return Path(unquote(urlsplit(url).path)).read_bytes()
+    if url.startswith("data:"):
+        return base64.b64decode(url.partition(",")[2])
     return requests.get(url, timeout=30).content
 
 

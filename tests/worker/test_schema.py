@@ -153,7 +153,10 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
-FIELDS = sorted({*IMAGE, *VIDEO, *BATCH, *WORKFLOW, "film", "seed", "profile", "id", "comfy_org_api_key", "idempotency_key"})
+FIELDS = sorted(
+    {*IMAGE, *VIDEO, *BATCH, *WORKFLOW, "film", "seed", "profile", "id"}
+    | {"comfy_org_api_key", "idempotency_key", "image_url"}
+)
 
 
 @settings(max_examples=500)
@@ -167,6 +170,12 @@ def test_any_input_is_a_job_or_raises_problems(request_: dict[str, Any], wrong: 
     except Problems as error:
         assert error.problems
         assert all(problem.what and "Traceback" not in problem.what for problem in error.problems)
+
+
+def test_an_image_needs_no_more_than_its_task() -> None:
+    job = schema.parse({"task": "image"})
+    assert isinstance(job, schema.ImageJob)
+    assert (job.prompt, job.width, job.height) == ("", 832, 480)
 
 
 def test_a_job_without_a_task_is_what_its_keys_say() -> None:
