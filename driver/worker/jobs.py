@@ -149,6 +149,7 @@ class Worker:
         name = path_name(identity)
         own = folder_name(job, name)
         uploads = Uploads(self._store, folder, self._settings.hide_prompts)
+        uploads.expect(sum(plan.seconds.values()), isinstance(job, BatchJob) and job.film is not None)
         with self._alone(own, cancel), uploads:
             restore(plan, self._stores, self._output, cancel.check)
             on_message(_phase("waiting"))

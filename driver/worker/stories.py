@@ -31,7 +31,7 @@ def story_of(job: StoryJob, identity: str) -> Story:
         return Story(**common, scenes=[scene], video_settings=settings)
     settings = ImageSettings(width=job.width, height=job.height, steps=job.steps, **guidance)
     # It has no voice, and maybe no prompt, which a scene of a story needs.
-    scene = Scene(id="image", prompt="-", audio="-", seed=seed)
+    scene = Scene.model_validate({"id": "image", "prompt": "-", "audio": "-", "seed": seed})
     story = Story(**common, scenes=[scene], image_settings=settings)
     return story.model_copy(update={"scenes": [scene.model_copy(update={"prompt": job.prompt, "audio": ""})]})
 

@@ -18,6 +18,8 @@ from .restore import stored_key
 
 MAX_INLINE = 8_000_000
 """Characters of base64 and text that a response may hold in all; RunPod drops responses above 10 MB."""
+_SOUND = 12_000
+"""Bytes that a second of a voice takes in a video at least; in ours it was 18,000."""
 NEEDS_BUCKET = "set the endpoint's BUCKET_ variables, and answers have addresses instead"
 
 
@@ -63,6 +65,24 @@ class Uploads:
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown()
+
+    def expect(self, seconds: float, film: bool) -> None:
+        """To be called before the render: refuses recordings whose sound alone is too much for a response.
+
+        Args:
+            seconds: how long all recordings last.
+            film: whether there is a film, which has the sound once more.
+
+        Raises:
+            TooLarge: the videos will not fit into a response.
+        """
+        size = inline_size(int(seconds * _SOUND * (1 + film)))
+        if not self._store.reachable and size > MAX_INLINE:
+            raise TooLarge(
+                f"The recordings last {seconds:.0f} s: videos of that length take more than the "
+                f"{_megabytes(MAX_INLINE)} that an answer holds without a bucket: {NEEDS_BUCKET}. "
+                "Nothing was rendered."
+            )
 
     def add(self, path: Path, key: str, result_key: str, lasting: bool) -> None:
         """Uploads a file.
@@ -121,8 +141,8 @@ class Uploads:
         size = sum(inline_size(upload.bytes) for upload in self._uploads.values())
         if size > MAX_INLINE:
             raise TooLarge(
-                f"The results take {size / 1e6:.1f} MB, and without a bucket an answer holds "
-                f"{MAX_INLINE / 1e6:.0f} MB: {NEEDS_BUCKET}. "
+                f"The results take {_megabytes(size)}, and without a bucket an answer holds "
+                f"{_megabytes(MAX_INLINE)}: {NEEDS_BUCKET}. "
                 "What is finished is kept on the worker's volume, if it has one: the same job finds it there."
             )
 
@@ -132,6 +152,10 @@ class Uploads:
     def _data_uri(self, upload: _Upload) -> str:
         content = base64.b64encode(upload.path.read_bytes()).decode()
         return f"data:{media_type(upload.key)};base64,{content}"
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.3g} MB"
 
 
 def inline_size(count: int) -> int:

@@ -1,4 +1,4 @@
-"""How results reach the client: in the answer itself or at an address, and without prompts if it is public."""
+"""How results reach the client: in the answer itself or at an address, without prompts if it is public."""
 
 from __future__ import annotations
 
@@ -90,9 +90,17 @@ def test_without_a_bucket_results_are_in_the_answer_and_what_is_too_large_is_kep
     manifest = fetch_results(answer, story, tmp_path / "here", lambda _: None)
     assert manifest.status == "complete"
     assert (tmp_path / "here" / "film.mp4").read_bytes() == content(answer["film_url"])
-    monkeypatch.setattr(uploads, "MAX_INLINE", 10_000)
+    monkeypatch.setattr(uploads, "MAX_INLINE", 40_000)
     refused = worker.run("job-1", batch)
-    assert "without a bucket an answer holds 0 MB: set the endpoint's BUCKET_ variables" in refused["error"]
+    hint = "an answer holds 0.04 MB: set the endpoint's BUCKET_ variables, and answers have addresses instead"
+    assert hint in refused["error"]
+    # The sound of a second, twice, is more than this: that is known before anything is rendered.
+    monkeypatch.setattr(uploads, "MAX_INLINE", 30_000)
+    messages: list[dict[str, Any]] = []
+    early = worker.run("job-1", batch, messages.append)
+    assert "The recordings last 1 s" in early["error"] and "Nothing was rendered" in early["error"]
+    assert [message["phase"] for message in messages] == ["inputs"]
+    monkeypatch.undo()
     # With a bucket another worker makes nothing again.
     bucket = FolderStore(tmp_path / "bucket")
     found = Worker(ComfyInstance(studio.comfy), bucket, tmp_path / "two", volume).run("job-1", batch)
