@@ -7,7 +7,7 @@ import re
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,10 @@ from ..rendering.render import ComfyRenderer
 from ..rendering.run import RenderError
 from ..rendering.settings import UsedSettings, used_settings
 from ..storage.store import StorageError, Store
-from . import responses
+from ..version import version
+from . import log, responses
 from .identity import identity_of, path_name
+from .log import OnMessage
 from .responses import Files, Response
 from .restore import restore
 from .schema import BatchAnswer, BatchJob, Failure, ImageJob, VideoJob, WorkflowAnswer, WorkflowJob, parse
@@ -42,7 +44,6 @@ from .uploads import TooLarge, Uploads
 from .volume import volume_report
 from .workflow import WorkflowRun
 
-OnMessage = Callable[[dict[str, Any]], None]
 _MAX_OUT_OF_MEMORY = 2
 """How often in a row memory may run out until the worker asks to be replaced."""
 _SETTINGS = re.compile("^(image|video)_settings[.]")
@@ -51,6 +52,8 @@ _NO_STORYBOARD = (
     "The storyboard is not stored, because it shows the prompts and the bucket's addresses are public: "
     "HIDE_PROMPTS=0 on the endpoint stores it."
 )
+_BEFORE_COMFYUI = ("inputs", "waiting")
+"""Phases of a job in which ComfyUI works on another one, or on none."""
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +66,9 @@ class Worker:
         store: where the finished files go, and where keys in jobs are looked up.
         output: the server's output folder, for what is being made.
         earlier: where else finished stills and clips may be: what was kept while there was no bucket.
+
+    Attributes:
+        rendering: the id of the job that ComfyUI is working on; empty if there is none.
     """
 
     def __init__(self, instance: ComfyInstance, store: Store, output: Path, earlier: Store | None = None):
@@ -74,6 +80,7 @@ class Worker:
         self._running: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
         self._starting = threading.Lock()
         self._out_of_memory = 0
+        self.rendering = ""
 
     def run(
         self,
@@ -98,14 +105,31 @@ class Worker:
             Cancelled: `cancel` was set.
         """
         began = time.monotonic()
-        response, refresh = self._respond(job_id, job_input, on_message, cancel or Cancel())
+        log.event("started", "Started", job_id)
+        phases = log.Phases(job_id, on_message)
+
+        def report(message: dict[str, Any]) -> None:
+            if message["phase"] not in _BEFORE_COMFYUI:
+                self.rendering = job_id
+            phases(message)
+
+        try:
+            response, refresh = self._respond(job_id, job_input, report, cancel or Cancel())
+        except Cancelled:
+            log.event("cancelled", "Cancelled", job_id, seconds=_since(began))
+            raise
+        finally:
+            if self.rendering == job_id:
+                self.rendering = ""
         if isinstance(response, Failure | BatchAnswer) and response.error:
             # ComfyUI's messages may name files of this machine.
             response.error = without_folders(response.error)
             for detail in response.details:
                 detail.what = without_folders(detail.what)
-        response.generation_time = round(time.monotonic() - began, 2)
+        response.generation_time = _since(began)
+        response.version = version()
         refresh = refresh or self._out_of_memory >= _MAX_OUT_OF_MEMORY or self._settings.refresh_worker
+        self._log_end(job_id, response, refresh)
         return response.model_dump(exclude_unset=True) | ({"refresh_worker": True} if refresh else {})
 
     def _respond(
@@ -117,11 +141,10 @@ class Worker:
             self._instance.ensure_running()
             if self._settings.volume_debug:
                 self._report_volume(job_id)
-            identity = identity_of(job, job_id)
             with tempfile.TemporaryDirectory(prefix="story-studio-") as folder:
                 if isinstance(job, WorkflowJob):
-                    return self._run_workflow(identity, job, Path(folder), on_message, cancel), False
-                return self._render(identity, job, Path(folder), on_message, cancel), False
+                    return self._run_workflow(job_id, job, Path(folder), on_message, cancel), False
+                return self._render(job_id, job, Path(folder), on_message, cancel), False
         except Cancelled:
             raise
         except Problems as error:
@@ -138,10 +161,19 @@ class Worker:
             what = "The worker failed, not the job: try it again. What is finished is kept."
             return responses.failure(what), False
 
+    def _log_end(self, job_id: str, response: Response | WorkflowAnswer, refresh: bool) -> None:
+        seconds, error = response.generation_time, getattr(response, "error", None)
+        about = {"seconds": seconds, **({"refresh_worker": True} if refresh else {})}
+        if error:
+            log.event("failed", f"Failed: {error}", job_id, logging.WARNING, **about)
+        else:
+            log.event("finished", f"Finished in {seconds} s", job_id, **about)
+
     def _render(
-        self, identity: str, job: StoryJob, folder: Path, on_message: OnMessage, cancel: Cancel
+        self, job_id: str, job: StoryJob, folder: Path, on_message: OnMessage, cancel: Cancel
     ) -> Response:
         on_message(_phase("inputs"))
+        identity = identity_of(job, job_id)
         story = story_of(job, identity)
         inputs, failed = self._gather(story, job, folder, cancel)
         clips = not isinstance(job, ImageJob)
@@ -175,6 +207,7 @@ class Worker:
                 path = self._output / own / MANIFEST
                 if isinstance(job, BatchJob) and (key := store_key(job, name, path)):
                     uploads.add_manifest(path, key)
+            log.rendered(manifest, job_id)
             out_of_memory = manifest.out_of_memory
             self._out_of_memory = self._out_of_memory + out_of_memory if out_of_memory else 0
             files = uploads.finish()
@@ -198,10 +231,10 @@ class Worker:
         return self._settings.hide_prompts and path.name == Kind.SHEET.project_file()
 
     def _run_workflow(
-        self, identity: str, job: WorkflowJob, folder: Path, on_message: OnMessage, cancel: Cancel
+        self, job_id: str, job: WorkflowJob, folder: Path, on_message: OnMessage, cancel: Cancel
     ) -> WorkflowAnswer:
         starts = self._instance.starts
-        name = path_name(identity)
+        name = path_name(identity_of(job, job_id))
         comfy, hide_prompts = self._instance.comfy, self._settings.hide_prompts
         run = WorkflowRun(job, name, comfy, self._store, folder, on_message, cancel, hide_prompts)
         try:
@@ -213,8 +246,7 @@ class Worker:
     def _report_volume(self, job_id: str) -> None:
         server = self._instance.server
         for line in volume_report(server.models if server else None, self._instance.comfy):
-            # On stdout, where RunPod shows it whatever the level of the log.
-            print(f"Job {job_id}: volume: {line}", flush=True)
+            log.event("volume", line, job_id)
 
     @contextmanager
     def _alone(self, folder: str, cancel: Cancel) -> Iterator[None]:
@@ -253,6 +285,10 @@ class Worker:
                 wrong = [Problem(where.rpartition(".")[2], what) for where, what in wrong]
             raise Problems([*problems, *wrong])
         return inputs, {scene: "; ".join(map(str, of_scene)) for scene, of_scene in bad.items()}
+
+
+def _since(began: float) -> float:
+    return round(time.monotonic() - began, 2)
 
 
 def _phase(phase: str) -> dict[str, Any]:

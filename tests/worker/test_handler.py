@@ -20,6 +20,7 @@ from driver.storage.bucket import Bucket
 from driver.storage.folder import FolderStore
 from driver.storage.s3 import S3Store
 from driver.storage.store import Store
+from driver.version import version
 from story_studio.story.results import STORE
 from tests.runpod_platform import ENDPOINT, FINAL, KEY, Platform, PlatformJob
 from tests.runpod_worker import kill, worker
@@ -46,7 +47,7 @@ NODE_CLASS_MAPPINGS = {}
 """
 
 
-FLAGS = {"COMFY_LOG_LEVEL": "WARNING", "COMFY_FLAGS": "--preview-method latent2rgb"}
+FLAGS = {"COMFY_LOG_LEVEL": "INFO", "COMFY_FLAGS": "--preview-method latent2rgb"}
 
 
 class Endpoint(NamedTuple):
@@ -69,10 +70,11 @@ class Endpoint(NamedTuple):
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     folder = tmp_path_factory.mktemp("endpoint")
     (folder / "volume").mkdir()
+    settings = {"MODEL_CACHE_DIR": str(folder / "volume"), "JOBS_AT_ONCE": "4", **FLAGS}
     slow = install_slow_pack(folder / "worker-1.disk")
     with (
         Platform() as platform,
-        worker(platform, folder / "log", {"MODEL_CACHE_DIR": str(folder / "volume"), **FLAGS}) as process,
+        worker(platform, folder / "log", settings) as process,
     ):
         platform.wait_for(lambda: platform.workers)
         yield Endpoint(platform, comfy_of(process.pid), folder / "worker-1.disk", slow)
@@ -148,7 +150,7 @@ def test_what_a_client_sees_of_a_batch(endpoint: Endpoint, voices: list[str]) ->
 
 def test_the_variables_of_comfyui_s_flags_reach_it(endpoint: Endpoint) -> None:
     words = " ".join(endpoint.comfy.stats()["system"]["argv"])
-    assert "--verbose WARNING" in words and "--preview-method latent2rgb" in words
+    assert "--verbose INFO" in words and "--preview-method latent2rgb" in words
     # A job may bring its own key for nodes that call services.
     assert endpoint.comfy.object_info()["OpenAIDalle3"]["api_node"]
 
@@ -159,6 +161,27 @@ def test_a_failed_job_has_a_reason(endpoint: Endpoint) -> None:
     assert ended["status"] == "FAILED"
     assert "width" in ended["error"] and "steps" in ended["error"]
     assert [part["where"] for part in ended["output"]["details"]] == ["width", "steps"]
+
+
+def test_the_log_has_a_line_for_each_event(endpoint: Endpoint) -> None:
+    platform = endpoint.platform
+    secret = "a prompt that nobody else may read"
+    job = platform.submit({"input": {"task": "image", "profile": "draft", "prompt": secret}})
+    output = platform.wait(job.id)["output"]
+    text = (endpoint.disk.parent / "log").read_text()
+    lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    # The SDK's own lines name no event.
+    lines = [line for line in lines if "event" in line]
+    (ready,) = [line for line in lines if line["event"] == "ready"]
+    assert ready["version"] == version() == output["version"]
+    mine = [line for line in lines if line.get("requestId") == job.id]
+    events = [line["event"] for line in mine if line["event"] != "comfyui"]
+    assert events == ["started", "phase", "phase", "phase", "rendered", "finished"]
+    assert [line["phase"] for line in mine if line["event"] == "phase"] == ["inputs", "waiting", "stills"]
+    rendered = next(line for line in mine if line["event"] == "rendered")
+    assert (rendered["stills"], rendered["status"]) == ({"made": 1, "reused": 0}, "complete")
+    assert any("Prompt executed" in line["message"] for line in mine if line["event"] == "comfyui")
+    assert secret not in text
 
 
 def test_several_jobs_at_once(endpoint: Endpoint, voices: list[str]) -> None:
