@@ -10,7 +10,11 @@ from story_studio.story.problems import Problem, Problems
 
 from ..environment import switch
 
-COMFY_FLAGS, LOG_LEVEL, API_KEY = "COMFY_FLAGS", "COMFY_LOG_LEVEL", "COMFY_ORG_API_KEY"
+API_KEY = "COMFY_ORG_API_KEY"
+"""The key of Comfy.org for jobs that bring none."""
+_FLAGS, _LOG_LEVEL = "COMFY_FLAGS", "COMFY_LOG_LEVEL"
+_REFRESH, _HIDE_PROMPTS, _VOLUME_DEBUG = "REFRESH_WORKER", "HIDE_PROMPTS", "NETWORK_VOLUME_DEBUG"
+VARIABLES = (API_KEY, _FLAGS, _LOG_LEVEL, _REFRESH, _HIDE_PROMPTS, _VOLUME_DEBUG)
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -35,7 +39,7 @@ class WorkerSettings(NamedTuple):
             Problems: one of them is neither true nor false.
         """
         public = bool(os.environ.get("BUCKET_PUBLIC_URL", "").strip())
-        return cls(switch("REFRESH_WORKER"), switch("HIDE_PROMPTS", public), switch("NETWORK_VOLUME_DEBUG"))
+        return cls(switch(_REFRESH), switch(_HIDE_PROMPTS, public), switch(_VOLUME_DEBUG))
 
 
 def comfy_flags() -> list[str]:
@@ -46,15 +50,15 @@ def comfy_flags() -> list[str]:
     """
     # A job may bring its own key for them, so they are there even without the worker's.
     flags = ["--no-disable-api-nodes"]
-    if level := os.environ.get(LOG_LEVEL, "").strip().upper():
+    if level := os.environ.get(_LOG_LEVEL, "").strip().upper():
         if level not in _LEVELS:
             what = f"{level!r} is not a level: set one of {', '.join(_LEVELS)}, or unset it."
-            raise Problems([Problem(LOG_LEVEL, what)])
+            raise Problems([Problem(_LOG_LEVEL, what)])
         flags += ["--verbose", level]
     if WorkerSettings.from_environment().hide_prompts:
         flags.append("--disable-metadata")
     try:
-        return flags + shlex.split(os.environ.get(COMFY_FLAGS, ""))
+        return flags + shlex.split(os.environ.get(_FLAGS, ""))
     except ValueError as error:
         what = f"cannot be split into flags ({error}): write it as on a command line."
-        raise Problems([Problem(COMFY_FLAGS, what)]) from None
+        raise Problems([Problem(_FLAGS, what)]) from None

@@ -24,6 +24,7 @@ from ..rendering.run import RenderError
 from ..storage.store import Store
 from .outputs import SavedFile, fetch_saved, store_or_inline
 from .schema import InputImage, WorkflowAnswer, WorkflowJob
+from .settings import API_KEY
 from .sources import fetch_source
 
 MAX_INPUT = 2**30
@@ -67,8 +68,7 @@ class WorkflowRun:
         # The images' names on the server, by the names that the job has for them.
         self._server_names: dict[str, str] = {}
         own_key = job.comfy_org_api_key.get_secret_value() if job.comfy_org_api_key else ""
-        # worker-comfyui's variable for jobs that send none.
-        self._api_key = own_key or os.environ.get("COMFY_ORG_API_KEY", "").strip()
+        self._api_key = own_key or os.environ.get(API_KEY, "").strip()
         self.prompt_id = str(uuid.uuid4())
         self._errors: list[str] = []
         self._warnings = job.unused_keys()

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import logging
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -16,12 +17,13 @@ from PIL import Image
 
 from driver.comfy.instance import ComfyInstance
 from driver.comfy.process import Server
+from driver.paths import ROOT
 from driver.rendering.manifest import read_manifest
 from driver.runpod.results import fetch_results
 from driver.storage.folder import FolderStore
 from driver.worker import outputs, redact, uploads
 from driver.worker.jobs import Worker
-from driver.worker.settings import WorkerSettings, comfy_flags
+from driver.worker.settings import VARIABLES, WorkerSettings, comfy_flags
 from driver.worker.volume import volume_report
 from story_studio.story.problems import Problems
 from story_studio.story.schema import parse
@@ -244,6 +246,29 @@ def test_a_job_asks_for_a_new_worker_and_logs_what_is_on_the_volume(
     assert answer["refresh_worker"] is True and "image_url" in answer
     assert any(message.startswith("vae: ") for message in caplog.messages)
     assert worker.run("job-8", {"task": "imagine"})["refresh_worker"] is True
+
+
+def test_the_page_for_those_who_switch_names_what_there_is(studio: Studio, models: Path) -> None:
+    page = (ROOT / ".runpod" / "README.md").read_text(encoding="utf-8")
+    assert all(f"`{name}" in page for name in VARIABLES)
+    (row,) = re.findall(r"^\| the volume \|(.*)\|(.*)\|$", page, re.MULTILINE)
+    root, *theirs = re.findall(r"`([^`]+)`", row[0])
+    assert root == "/runpod-volume/models" and len(theirs) == 10
+    folders = [*theirs, *re.findall(r"`([^`]+)`", row[1])]
+    files = [models / name / f"probe.{'yaml' if name == 'configs' else 'safetensors'}" for name in folders]
+    made = [file.parent for file in files if not file.parent.exists()]
+    try:
+        for file in files:
+            file.parent.mkdir(exist_ok=True)
+            file.touch()
+        lines = volume_report(models, studio.comfy)
+    finally:
+        for file in files:
+            file.unlink()
+        for folder in made:
+            folder.rmdir()
+    found = [line for line in lines if "probe." in line and line.endswith(": found")]
+    assert len(found) == len(folders)
 
 
 def test_the_report_of_a_volume_says_what_comfyui_finds(studio: Studio, models: Path) -> None:
