@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 import tempfile
@@ -23,11 +24,12 @@ from ..comfy.client import Lost, Stuck, Unreachable
 from ..comfy.flags import ServerError
 from ..comfy.instance import ComfyInstance
 from ..comfy.queue import Router
-from ..rendering.inputs import Inputs, gather_each
+from ..fetch.allowance import Allowance
+from ..rendering.inputs import Inputs, gather_each, sources_of
 from ..rendering.manifest import Manifest
 from ..rendering.prepare import RenderPlan
 from ..rendering.render import ComfyRenderer
-from ..rendering.run import RenderError
+from ..rendering.run import OnResult, RenderError
 from ..rendering.settings import UsedSettings, used_settings
 from ..storage.store import StorageError, Store
 from ..version import version
@@ -52,7 +54,7 @@ _NO_STORYBOARD = (
     "The storyboard is not stored, because it shows the prompts and the bucket's addresses are public: "
     "HIDE_PROMPTS=0 on the endpoint stores it."
 )
-_BEFORE_COMFYUI = ("inputs", "waiting")
+_OWN_PHASES = ("inputs", "restoring", "waiting", "uploads")
 """Phases of a job in which ComfyUI works on another one, or on none."""
 
 logger = logging.getLogger(__name__)
@@ -94,7 +96,7 @@ class Worker:
         Args:
             job_id: RunPod's; a job that is retried has the same.
             job_input: what the client sent.
-            on_message: called with each progress message, from this thread: `phase`, `scene`, `percent`,
+            on_message: called with each progress message, from any thread: `phase`, `scene`, `percent`,
                 `seconds_left`.
             cancel: ends the job when it is set; what it had finished is kept.
 
@@ -109,7 +111,7 @@ class Worker:
         phases = log.Phases(job_id, on_message)
 
         def report(message: dict[str, Any]) -> None:
-            if message["phase"] not in _BEFORE_COMFYUI:
+            if message["phase"] not in _OWN_PHASES:
                 self.rendering = job_id
             phases(message)
 
@@ -175,7 +177,7 @@ class Worker:
         on_message(_phase("inputs"))
         identity = identity_of(job, job_id)
         story = story_of(job, identity)
-        inputs, failed = self._gather(story, job, folder, cancel)
+        inputs, failed = self._gather(story, job, folder, on_message, cancel)
         clips = not isinstance(job, ImageJob)
         plan = RenderPlan.of(story, load_profile(story.profile), inputs, failed=failed, clips=clips)
         name = path_name(identity)
@@ -183,24 +185,16 @@ class Worker:
         uploads = Uploads(self._store, folder, self._settings.hide_prompts)
         uploads.expect(sum(plan.seconds.values()), isinstance(job, BatchJob) and job.film is not None)
         with self._alone(own, cancel), uploads:
+            on_message(_phase("restoring"))
             restore(plan, self._stores, self._output, cancel.check)
             on_message(_phase("waiting"))
-
-            def keep(path: Path, result_key: str) -> None:
-                if (key := store_key(job, name, path)) and not self._is_secret(path):
-                    # A film is put together again from its clips.
-                    shared = path.name not in (Kind.FILM.project_file(), Kind.SHEET.project_file())
-                    # The key of another job may come with another body.
-                    lasting = not isinstance(job, BatchJob) and job.idempotency_key is None
-                    uploads.add(path, key, result_key if shared else "", lasting)
-
             try:
                 (manifest,) = self._renderer.render(
                     [plan],
                     self._output,
                     lambda status: on_message(responses.progress(status)),
                     names=[own],
-                    on_result=keep,
+                    on_result=self._upload_to(uploads, job, name),
                     cancel=cancel,
                 )
             finally:
@@ -210,8 +204,22 @@ class Worker:
             log.rendered(manifest, job_id)
             out_of_memory = manifest.out_of_memory
             self._out_of_memory = self._out_of_memory + out_of_memory if out_of_memory else 0
+            on_message({**_phase("uploads"), "percent": 99.0})
             files = uploads.finish()
         return self._answer(job, manifest, used_settings(plan), files)
+
+    def _upload_to(self, uploads: Uploads, job: StoryJob, name: str) -> OnResult:
+        """Uploads what a job of this name has asked for."""
+
+        def upload(path: Path, result_key: str) -> None:
+            if (key := store_key(job, name, path)) and not self._is_secret(path):
+                # A film is put together again from its clips.
+                shared = path.name not in (Kind.FILM.project_file(), Kind.SHEET.project_file())
+                # The same idempotency key may come with another body.
+                lasting = not isinstance(job, BatchJob) and job.idempotency_key is None
+                uploads.add(path, key, result_key if shared else "", lasting)
+
+        return upload
 
     def _answer(self, job: StoryJob, manifest: Manifest, used: UsedSettings, files: Files) -> Response:
         if isinstance(job, BatchJob):
@@ -261,7 +269,7 @@ class Worker:
             lock.release()
 
     def _gather(
-        self, story: Story, job: StoryJob, folder: Path, cancel: Cancel
+        self, story: Story, job: StoryJob, folder: Path, on_message: OnMessage, cancel: Cancel
     ) -> tuple[dict[str, Inputs], dict[str, str]]:
         """The inputs by scene, and why scenes of a batch cannot be made.
 
@@ -275,9 +283,15 @@ class Worker:
             for kind in ("image_settings", "video_settings")
             if getattr(story, kind).workflow
         ]
-        inputs, bad = gather_each(
-            story, folder, lambda source, place: fetch_source(source, place, self._store, cancel.check)
-        )
+        allowance = Allowance("scenes" if isinstance(job, BatchJob) else "input")
+        total, done = len(sources_of(story)), itertools.count(1)
+
+        def fetch(source: str, place: Path) -> Path:
+            path = fetch_source(source, place, self._store, allowance, cancel.check)
+            on_message(_phase("inputs", done=next(done), total=total))
+            return path
+
+        inputs, bad = gather_each(story, folder, fetch)
         if problems or not inputs:
             wrong = [problem for of_scene in bad.values() for problem in of_scene]
             if not isinstance(job, BatchJob):
@@ -291,5 +305,5 @@ def _since(began: float) -> float:
     return round(time.monotonic() - began, 2)
 
 
-def _phase(phase: str) -> dict[str, Any]:
-    return {"phase": phase, "scene": "", "percent": 0.0, "seconds_left": None}
+def _phase(phase: str, **more: Any) -> dict[str, Any]:
+    return {"phase": phase, "scene": "", "percent": 0.0, "seconds_left": None, **more}

@@ -102,7 +102,7 @@ def test_without_a_bucket_results_are_in_the_answer_and_what_is_too_large_is_kep
     messages: list[dict[str, Any]] = []
     early = worker.run("job-1", batch, messages.append)
     assert "The recordings last 1 s" in early["error"] and "Nothing was rendered" in early["error"]
-    assert [message["phase"] for message in messages] == ["inputs"]
+    assert {message["phase"] for message in messages} == {"inputs"}
     monkeypatch.undo()
     # With a bucket another worker makes nothing again.
     bucket = FolderStore(tmp_path / "bucket")
@@ -256,17 +256,15 @@ def test_the_page_for_those_who_switch_names_what_there_is(studio: Studio, model
     assert root == "/runpod-volume/models" and len(theirs) == 10
     folders = [*theirs, *re.findall(r"`([^`]+)`", row[1])]
     files = [models / name / f"probe.{'yaml' if name == 'configs' else 'safetensors'}" for name in folders]
-    made = [file.parent for file in files if not file.parent.exists()]
     try:
         for file in files:
             file.parent.mkdir(exist_ok=True)
             file.touch()
         lines = volume_report(models, studio.comfy)
     finally:
+        # Their folders stay: ComfyUI remembers them, and fails on one that has vanished.
         for file in files:
             file.unlink()
-        for folder in made:
-            folder.rmdir()
     found = [line for line in lines if "probe." in line and line.endswith(": found")]
     assert len(found) == len(folders)
 
