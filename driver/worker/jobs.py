@@ -44,7 +44,7 @@ from .sources import fetch_source
 from .stories import StoryJob, folder_name, store_key, story_of
 from .uploads import TooLarge, Uploads
 from .volume import volume_report
-from .workflow import WorkflowRun
+from .workflow import NodesFailed, WorkflowRun
 
 _MAX_OUT_OF_MEMORY = 2
 """How often in a row memory may run out until the worker asks to be replaced."""
@@ -149,7 +149,7 @@ class Worker:
                 return self._render(job_id, job, Path(folder), on_message, cancel), False
         except Cancelled:
             raise
-        except Problems as error:
+        except (Problems, NodesFailed) as error:
             return responses.failure(str(error), error.problems), False
         except (RenderError, StorageError, TooLarge) as error:
             return responses.failure(str(error)), False

@@ -32,6 +32,15 @@ MAX_INPUT = 2**30
 """Bytes of all images of a job together."""
 MOST_PROBLEMS = 50
 _SHOWN_CHARACTERS = 500
+_SHORTEST_KEY = 8
+
+
+class NodesFailed(Exception):
+    """Nodes of a workflow failed. The message has a sentence for each of `problems`."""
+
+    def __init__(self, problems: list[Problem]):
+        self.problems = problems
+        super().__init__(" ".join(problem.what for problem in problems))
 
 
 class WorkflowRun:
@@ -71,7 +80,7 @@ class WorkflowRun:
         own_key = job.comfy_org_api_key.get_secret_value() if job.comfy_org_api_key else ""
         self._api_key = own_key or os.environ.get(API_KEY, "").strip()
         self.prompt_id = str(uuid.uuid4())
-        self._errors: list[str] = []
+        self._errors: list[Problem] = []
         self._warnings = job.unused_keys()
 
     def run(self, router: Router) -> WorkflowAnswer:
@@ -82,7 +91,8 @@ class WorkflowRun:
 
         Raises:
             Problems: the job or its workflow is wrong; nothing ran.
-            RenderError: a node failed before anything was saved, or the workflow was stopped from elsewhere.
+            NodesFailed: a node failed before anything was saved.
+            RenderError: the workflow was stopped from elsewhere.
             Cancelled: the job was cancelled.
             StorageError: the store fails.
             TooLarge: there is no bucket, and the files do not fit into a response.
@@ -96,7 +106,7 @@ class WorkflowRun:
             # Still in its turn: the next job may write files of the same names.
             saved = self._fetch(outputs)
         if self._errors and not saved:
-            raise RenderError(" ".join(self._errors[:MOST_PROBLEMS]))
+            raise NodesFailed(self._errors[:MOST_PROBLEMS])
         response = store_or_inline(
             saved,
             _texts(outputs),
@@ -108,7 +118,7 @@ class WorkflowRun:
         )
         response.warnings = self._warnings + response.warnings
         if self._errors:
-            response.errors = self._errors[:MOST_PROBLEMS]
+            response.errors = [error.what for error in self._errors[:MOST_PROBLEMS]]
         return response
 
     def _check(self) -> None:
@@ -190,7 +200,7 @@ class WorkflowRun:
         except Rejected as error:
             raise Problems(self._rejections(error)) from None
         if run.failed:
-            self._errors.append(self._sentence(run.failed))
+            self._errors.append(Problem(f"workflow.{run.failed.node}", self._sentence(run.failed)))
         elif run.status != "success":
             self._cancel.check()
             raise RenderError(f"ComfyUI ended the workflow ({run.status}): run the job again.")
@@ -206,7 +216,8 @@ class WorkflowRun:
         """Every file that was saved."""
 
         def on_error(node: str, text: str) -> None:
-            self._errors.append(self._plain(f"{self._title(node)}: {text}"))
+            what = self._plain(f"{self._title(node)}: {text}")
+            self._errors.append(Problem(f"workflow.{node}", what))
 
         saved, previews = fetch_saved(outputs, self._comfy, self._folder / "saved", self._cancel, on_error)
         if previews and not saved and not self._errors:
@@ -249,7 +260,8 @@ class WorkflowRun:
 
     def _plain(self, text: str) -> str:
         """A message of ComfyUI in one line: with the user's file names, without secrets and folders."""
-        if self._api_key:
+        # What is shorter is no key, and may be a part of any word.
+        if len(self._api_key) >= _SHORTEST_KEY:
             text = text.replace(self._api_key, "***")
         for name, server_name in self._server_names.items():
             text = text.replace(server_name, name)

@@ -275,6 +275,7 @@ def fails(message: str, when: str = "fail") -> dict[str, Any]:
 def test_a_node_that_fails_is_named_in_one_plain_sentence(run: Run, tmp_path: Path) -> None:
     answer = run({**fails(f"cannot open '{tmp_path}/deep/secret.bin':\nno such file"), "3": save(images="2")})
     assert answer["error"] == ("My node, TestRaise (node 2), failed: cannot open 'secret.bin': no such file.")
+    assert answer["details"] == [{"where": "workflow.2", "what": answer["error"]}]
     out_of_memory = run({**fails("", "starve"), "3": save(images="2")})
     assert "TestRaise (node 2), ran out of memory" in out_of_memory["error"]
 
@@ -353,6 +354,7 @@ def test_a_comfy_org_key_reaches_the_server_only(
     job["comfy_org_api_key"] = key if source == "by the job" else None
     answer = Worker(ComfyInstance(RecordingComfy(studio.url)), store, tmp_path / "output").run("job-9", job)
     assert "the service refuses ***." in answer["error"]
+    assert "the service refuses ***." in answer["details"][0]["what"]
     assert sent == [{"api_key_comfy_org": key}]
     # ComfyUI shows all other extra data in its history.
     (entry,) = requests.get(f"{studio.url}/history?max_items=1", timeout=30).json().values()
