@@ -1,4 +1,4 @@
-"""Where a name in a workflow leads, as ComfyUI's nodes resolve it: what is wrong with it, in words."""
+"""Where a name in a workflow leads, as ComfyUI's nodes resolve it, and what is wrong with that."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from ..comfy.process import Server
 
 _ANNOTATIONS = {"[output]": 9, "[input]": 8, "[temp]": 7}
 """How many characters ComfyUI drops from the end of a name that ends so."""
+_OF_OTHERS = ("[output]", "[temp]")
 _SENT = re.compile(r"[0-9a-f]{24}(\.[a-z0-9]{1,5})?")
 """The names of what jobs send: see `files.content_name`."""
-_SCHEME = re.compile(r"[A-Za-z][\w+.-]*:")
+_SCHEME = re.compile(r"[A-Za-z][\w+.,-]*:")
 _PROTOCOL = re.compile(
     r"[A-Za-z][\w+.-]*://|(async|cache|concat|concatf|crypto|data|fd|file|hls|pipe|subfile|tee|unix)[\w+,.]*:",
     re.IGNORECASE,
@@ -40,13 +41,13 @@ class Folders(NamedTuple):
 def file_problem(name: str, folders: Folders | None) -> str:
     """What is wrong with a name that a node opens in ComfyUI's input folder; empty if nothing is."""
     name, annotation = _without_annotation(name)
-    if annotation in ("[output]", "[temp]"):
+    if annotation in _OF_OTHERS:
         return f"names a file in ComfyUI's {annotation[1:-1]} folder, where other jobs have theirs: {_SEND}."
     if _SCHEME.match(name):
         return f"is an address and not the name of a file: {_SEND}."
     if _leads_out(name):
         return f"leads out of ComfyUI's input folder: {_USE_NAME}."
-    if _SENT.fullmatch(posixpath.basename(posixpath.normpath(name))):
+    if _is_sent(name):
         return "names a file that another job sent: send it as one of this job's `images`."
     if folders and not _is_within(folders.input, name):
         return "is, or is below, a symbolic link that leads out of ComfyUI's input folder: use another file."
@@ -67,21 +68,17 @@ def prefix_problem(prefix: str, folders: Folders | None) -> str:
 
 def text_problem(text: str, folders: Folders | None) -> str:
     """What is wrong with a text that a node may or may not take for names of files, one a line."""
-    for line in text.splitlines() or [text]:
-        line = line.strip().strip("\"'")
+    lines = [line.strip().strip("\"'") for line in text.splitlines()] or [text]
+    for line in lines:
         name, annotation = _without_annotation(line)
         if _PROTOCOL.match(name):
-            return f"may be opened as an address, which this node was not reviewed for: {_SEND}."
-        if annotation in ("[output]", "[temp]") or (name and "\n" not in text and _SENT.fullmatch(name)):
-            return file_problem(line, folders)
+            return f"may be opened as an address, which this node is not known to guard: {_SEND}."
+        if annotation in _OF_OTHERS or _is_sent(name):
+            return file_problem(line, None)
         if _leads_out(name):
             return f"may be opened as a file, and leads out of ComfyUI's folders: {_USE_NAME}."
-        if (
-            folders
-            and len(name) < 4096
-            and not (_is_within(folders.input, name) and _is_within(folders.output, name))
-        ):
-            return "may be opened as a file, and is below a symbolic link that leads elsewhere."
+    if folders and len(lines) == 1 and not all(_is_within(folder, lines[0]) for folder in folders):
+        return "may be opened as a file, and is below a symbolic link that leads elsewhere: use another."
     return ""
 
 
@@ -96,6 +93,10 @@ def _without_annotation(name: str) -> tuple[str, str]:
         if name.endswith(annotation):
             return name[:-length], annotation
     return name, ""
+
+
+def _is_sent(name: str) -> bool:
+    return bool(_SENT.fullmatch(posixpath.basename(posixpath.normpath(name))))
 
 
 def _leads_out(name: str) -> bool:

@@ -38,41 +38,40 @@ class Literal(NamedTuple):
     source: str
 
 
-def literals_of(
-    value: Any, nodes: Mapping[str, Any], classes: Mapping[str, Any], seen: frozenset[str] = frozenset()
-) -> Iterator[Literal]:
-    """The texts in an input's value, and those behind its link."""
-    by_itself = isinstance(value, str)
-    if isinstance(value, dict) and "__value__" in value:
-        # ComfyUI unpacks it before it looks for links.
-        value = value["__value__"]
-    if not is_link(value):
-        for text in strings_in(value):
-            yield Literal(text, by_itself, "")
-        return
-    node = nodes.get(value[0])
-    if node is None:
-        # That it is linked to nothing is reported elsewhere.
-        return
-    name = node["class_type"]
-    stock = str(classes.get(name, {}).get("python_module", "")).startswith("comfy_extras.")
-    if not stock or name not in _HOLDERS or value[0] in seen:
-        yield Literal(None, False, name)
-        return
-    for input_name in _HOLDERS[name]:
-        yield from literals_of(node["inputs"].get(input_name), nodes, classes, seen | {value[0]})
+def literals_of(value: Any, nodes: Mapping[str, Any], classes: Mapping[str, Any]) -> list[Literal]:
+    """The texts in an input's value, and those behind its link, each node's once."""
+    literals: list[Literal] = []
+    pending, seen = [value], set[str]()
+    while pending:
+        value = pending.pop()
+        by_itself = isinstance(value, str)
+        if isinstance(value, dict) and "__value__" in value:
+            # ComfyUI unpacks it before it looks for links.
+            value = value["__value__"]
+        if not is_link(value):
+            literals += [Literal(text, by_itself, "") for text in strings_in(value)]
+        elif (node := nodes.get(value[0])) is not None and value[0] not in seen:
+            seen.add(value[0])
+            name = node["class_type"]
+            stock = str(classes.get(name, {}).get("python_module", "")).startswith("comfy_extras.")
+            if stock and name in _HOLDERS:
+                pending += [node["inputs"].get(input_name) for input_name in _HOLDERS[name]]
+            else:
+                literals.append(Literal(None, False, name))
+    return literals
 
 
 def strings_in(value: Any) -> Iterator[str]:
     """Every text in a value, at any depth."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from strings_in(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from strings_in(item)
+    pending = [value]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            pending += value.values()
+        elif isinstance(value, list):
+            pending += value
 
 
 def declared(inputs: Mapping[str, Any], name: str) -> Any:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -130,7 +130,7 @@ class _Input(NamedTuple):
         known = self.job.classes.get(self.node["class_type"]) or {}
         return declared(known.get("input") or {}, self.name)
 
-    def literals(self) -> Iterator[Literal]:
+    def literals(self) -> list[Literal]:
         """The texts that reach the input."""
         return literals_of(self.value, self.nodes, self.job.classes)
 
