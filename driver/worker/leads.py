@@ -22,7 +22,7 @@ _PROTOCOL = re.compile(
     re.IGNORECASE,
 )
 """What FFmpeg opens other than as a file; prose may well hold a colon."""
-_SEND = "send the file as one of the job's `images`, whose key in the store or address you have"
+_SEND = "send the file with the job, as one of its `images`"
 _USE_NAME = "use a name without folders that lead elsewhere"
 
 
@@ -48,7 +48,7 @@ def file_problem(name: str, folders: Folders | None) -> str:
     if _leads_out(name):
         return f"leads out of ComfyUI's input folder: {_USE_NAME}."
     if _is_sent(name):
-        return "names a file that another job sent: send it as one of this job's `images`."
+        return f"names a file that another job sent: {_SEND}."
     if folders and not _is_within(folders.input, name):
         return "is, or is below, a symbolic link that leads out of ComfyUI's input folder: use another file."
     return ""
@@ -72,7 +72,7 @@ def text_problem(text: str, folders: Folders | None) -> str:
     for line in lines:
         name, annotation = _without_annotation(line)
         if _PROTOCOL.match(name):
-            return f"may be opened as an address, which this node is not known to guard: {_SEND}."
+            return f"may be opened as an address: {_SEND}."
         if annotation in _OF_OTHERS or _is_sent(name):
             return file_problem(line, None)
         if _leads_out(name):
