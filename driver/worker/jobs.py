@@ -29,7 +29,6 @@ from ..rendering.render import ComfyRenderer
 from ..rendering.run import RenderError
 from ..storage.store import StorageError, Store
 from . import responses
-from .leads import Folders
 from .responses import Response
 from .restore import restore
 from .schema import BatchAnswer, BatchJob, Failure, ImageJob, WorkflowAnswer, WorkflowJob, parse
@@ -162,7 +161,7 @@ class Worker:
         starts = self._instance.starts
         run = WorkflowRun(job, job_id, self._instance.comfy, self._store, folder, on_message, cancel)
         try:
-            return run.run(self._router, Folders.of(self._instance.server))
+            return run.run(self._router, self._instance.server)
         except (Unreachable, Lost, Stuck) as error:
             how = self._instance.restart(error, "a workflow", starts, run.prompt_id)
             raise RenderError(f"{how} Try the job again.") from None

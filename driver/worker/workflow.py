@@ -15,6 +15,7 @@ from story_studio.story.recipes import is_link
 from ..cancel import Cancel
 from ..comfy.client import Comfy, Rejected
 from ..comfy.events import Event, Executing, Failed, Progress
+from ..comfy.process import Server
 from ..comfy.prompt import PromptRun, run_prompt
 from ..comfy.queue import Router, diffusion_models
 from ..fetch.download import DownloadError
@@ -72,12 +73,12 @@ class WorkflowRun:
         self._errors: list[str] = []
         self._warnings: list[str] = []
 
-    def run(self, router: Router, folders: Folders | None = None) -> WorkflowAnswer:
+    def run(self, router: Router, server: Server | None = None) -> WorkflowAnswer:
         """Runs the workflow to its end and returns what it saved, without what it only previews.
 
         Args:
             router: gives turns where several jobs share the server.
-            folders: the server's, if they are on this machine: then symbolic links in them are followed.
+            server: the server's process, if it is ours: then symbolic links in its folders are followed.
 
         Raises:
             Problems: the job or its workflow is wrong; nothing ran.
@@ -86,7 +87,7 @@ class WorkflowRun:
             StorageError: the store fails.
             ComfyError: the server fails.
         """
-        self._check(folders)
+        self._check(Folders.of(server))
         self._place_images()
         needed = diffusion_models(self._nodes.values(), self._comfy)
         with router.turn(self.prompt_id, needed, needed, self._cancel):

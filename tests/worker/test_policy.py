@@ -298,6 +298,20 @@ def test_choices_lead_nowhere(judge: Judge) -> None:
     assert problem.where == "workflow.1.inputs.format"
 
 
+def test_switches_between_switches_are_judged_once_each(judge: Judge) -> None:
+    """All ways through them would be more than anybody can wait for."""
+    switch = {"python_module": "comfy_extras.nodes_logic", "input": {}, "output": ["COMFY_MATCHTYPE_V3"]}
+    nodes = {"0": node("PrimitiveString", value="mine.png")}
+    for number in range(1, 3000):
+        link = [str(number - 1), 0]
+        nodes[str(number)] = node("ComfySwitchNode", switch=True, on_true=link, on_false=link)
+    nodes["load"] = node("LoadImage", image=["2999", 0])
+    assert judge(nodes, sent=("mine.png",), more={"ComfySwitchNode": switch}) == []
+    nodes["0"]["inputs"]["value"] = OUTSIDE
+    (problem,) = judge(nodes, more={"ComfySwitchNode": switch})
+    assert problem.where == "workflow.load.inputs.image" and f"({OUTSIDE!r})" in problem.what
+
+
 def test_paid_services_need_a_key(judge: Judge) -> None:
     nodes = {"1": node("OpenAIDalle3", prompt="x"), "2": save()}
     (problem,) = judge(nodes)
