@@ -63,12 +63,19 @@ def literals_of(value: Any, nodes: Mapping[str, Any], classes: Mapping[str, Any]
 
 def strings_in(value: Any) -> Iterator[str]:
     """Every text in a value, at any depth."""
+    return (item for item in _all_in(value) if isinstance(item, str))
+
+
+def describes_file(value: Any) -> bool:
+    """Whether there is an object in a value, at any depth, such as ComfyUI describes a saved file by."""
+    return any(isinstance(item, dict) and "filename" in item for item in _all_in(value))
+
+
+def _all_in(value: Any) -> Iterator[Any]:
     pending = [value]
     while pending:
-        value = pending.pop()
-        if isinstance(value, str):
-            yield value
-        elif isinstance(value, dict):
+        yield (value := pending.pop())
+        if isinstance(value, dict):
             pending += value.values()
         elif isinstance(value, list):
             pending += value

@@ -23,7 +23,7 @@ from story_studio.story.problems import Problem
 from story_studio.story.recipes import is_link
 
 from .leads import Folders, choice_problem, file_problem, prefix_problem, text_problem
-from .literals import Literal, declared, is_plain, literals_of, may_be_text, strings_in
+from .literals import Literal, declared, describes_file, is_plain, literals_of, may_be_text, strings_in
 
 VARIABLE = "WORKFLOW_ALLOW_NODES"
 _OWN_PACK = "custom_nodes.story_studio"
@@ -83,7 +83,11 @@ def problems_in(nodes: Nodes, job: Job) -> list[Problem]:
             continue
         check = _reviewed_input if reviewed and name not in _REFUSED else _unreviewed_input
         for input_name, value in node["inputs"].items():
-            if what := check(_Input(node, input_name, value, nodes, job)):
+            what = check(_Input(node, input_name, value, nodes, job))
+            if describes_file(value):
+                # Some nodes show such an object as if they had saved that file, which is then returned.
+                what = "describes a saved file, as only a node that saves it may do: leave `filename` out."
+            if what:
                 problems.append(Problem(f"{where}.inputs.{input_name}", f"{_title(node)}: {what}"))
     return problems
 
@@ -100,19 +104,18 @@ def _allows(patterns: list[str], name: str, module: str) -> bool:
 
 def _class_problem(name: str, module: str, reviewed: bool, by_owner: bool, installed: bool, job: Job) -> str:
     allow = f"The endpoint's owner can allow it with {VARIABLE}={name}."
+    if reviewed and name in _SERVICES:
+        if not job.has_key:
+            return f"this node calls a paid service, and there is no key of Comfy.org for it: {_KEY}."
+        without = "this node calls a paid service, and this worker runs without such nodes: ask its owner."
+        return "" if installed else without
     if by_owner:
         return ""
     if not reviewed:
-        pack = module.partition(".")[2] if module.startswith("custom_nodes.") else ""
-        whose = f"of the node pack {pack} " if pack else ""
-        return f"the class {name} {whose}was not reviewed, and a job may use only nodes that were. {allow}"
-    if name in _REFUSED:
-        return f"a job may not use {name}: {_REFUSED[name]}. {allow}"
-    if name in _SERVICES and not job.has_key:
-        return f"{name} calls a paid service, and there is no key of Comfy.org for it: {_KEY}."
-    if not installed:
-        return f"{name} calls a paid service, and this worker runs without such nodes: ask its owner."
-    return ""
+        pack = module.removeprefix("custom_nodes.") if module.startswith("custom_nodes.") else ""
+        whose = f" of the pack {pack}" if pack else ""
+        return f"this node{whose} was not reviewed, and a job may use only nodes that were. {allow}"
+    return f"a job may not use this node: {_REFUSED[name]}. {allow}" if name in _REFUSED else ""
 
 
 class _Input(NamedTuple):

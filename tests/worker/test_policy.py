@@ -206,7 +206,7 @@ def test_a_refused_class_says_why_and_how_its_owner_allows_it(judge: Judge, clas
     nodes = {"1": {**node(class_type, folder_name="set"), "_meta": {"title": "My node"}}}
     (problem,) = judge(nodes)
     assert problem.where == "workflow.1.class_type"
-    assert problem.what.startswith(f"My node ({class_type}): a job may not use {class_type}: ")
+    assert problem.what.startswith(f"My node ({class_type}): a job may not use this node: ")
     assert problem.what.endswith(f"The endpoint's owner can allow it with WORKFLOW_ALLOW_NODES={class_type}.")
     # All classes of a pattern that were not reviewed, but none that was and is refused.
     assert judge(nodes, allow="*") == [problem]
@@ -221,8 +221,8 @@ def test_a_class_that_was_not_reviewed_needs_its_owner_and_is_watched(judge: Jud
     (problem,) = judge(nodes)
     assert problem.where == "workflow.1.class_type"
     assert problem.what == (
-        "TestRaise: the class TestRaise of the node pack tiny_pack was not reviewed, and a job may use only "
-        "nodes that were. The endpoint's owner can allow it with WORKFLOW_ALLOW_NODES=TestRaise."
+        "TestRaise: this node of the pack tiny_pack was not reviewed, and a job may use only nodes that "
+        "were. The endpoint's owner can allow it with WORKFLOW_ALLOW_NODES=TestRaise."
     )
     for allow in ("TestRaise", "Some, Test*", "tiny_pack", "*"):
         assert judge(nodes, allow=allow) == []
@@ -258,10 +258,10 @@ def test_another_pack_s_class_of_a_reviewed_name_was_not_reviewed(judge: Judge) 
     """A newer ComfyUI may have the class that a pack brings here under the same name."""
     pack = {"SaveText": {"python_module": "custom_nodes.other", "input": {}, "output": []}}
     (problem,) = judge({"1": node("SaveText", text="x")}, more=pack)
-    assert "SaveText of the node pack other was not reviewed" in problem.what
+    assert "SaveText: this node of the pack other was not reviewed" in problem.what
     newer = {"NewNode": {"python_module": "comfy_extras.nodes_new", "input": {}, "output": []}}
     (problem,) = judge({"1": node("NewNode")}, more=newer)
-    assert "the class NewNode was not reviewed" in problem.what
+    assert "NewNode: this node was not reviewed" in problem.what
 
 
 def test_what_nodes_make_is_not_written_as_text(judge: Judge) -> None:
@@ -298,6 +298,16 @@ def test_choices_lead_nowhere(judge: Judge) -> None:
     assert problem.where == "workflow.1.inputs.format"
 
 
+def test_no_node_shows_another_job_s_result_as_its_own(judge: Judge) -> None:
+    """What a node shows as a saved file is returned; Preview 3D shows whatever it gets as a camera."""
+    file = {"filename": "ComfyUI_00001_.png", "subfolder": "", "type": "output"}
+    for value in (file, {"camera_info": file}, [[file]], {"__value__": [file]}):
+        for class_type, name in (("Preview3D", "camera_info"), ("Load3D", "image"), ("TestRaise", "message")):
+            (problem,) = judge({"1": node(class_type, **{name: value})}, allow="TestRaise")
+            assert problem.where == f"workflow.1.inputs.{name}"
+            assert "describes a saved file" in problem.what
+
+
 def test_switches_between_switches_are_judged_once_each(judge: Judge) -> None:
     """All ways through them would be more than anybody can wait for."""
     switch = {"python_module": "comfy_extras.nodes_logic", "input": {}, "output": ["COMFY_MATCHTYPE_V3"]}
@@ -314,7 +324,7 @@ def test_switches_between_switches_are_judged_once_each(judge: Judge) -> None:
 
 def test_paid_services_need_a_key(judge: Judge) -> None:
     nodes = {"1": node("OpenAIDalle3", prompt="x"), "2": save()}
-    (problem,) = judge(nodes)
+    (problem,) = judge(nodes, allow="*")
     assert problem.where == "workflow.1.class_type"
     assert "send comfy_org_api_key with the job, or set COMFY_ORG_API_KEY on the endpoint" in problem.what
     (problem,) = judge(nodes, key=True)
