@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import tempfile
 import threading
 import time
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,15 @@ from ..comfy.client import Lost, Stuck, Unreachable
 from ..comfy.flags import ServerError
 from ..comfy.instance import ComfyInstance
 from ..comfy.queue import Router
-from ..rendering.inputs import Inputs, gather_each
+from ..fetch.allowance import Allowance
+from ..rendering.inputs import Inputs, gather_each, sources_of
 from ..rendering.prepare import RenderPlan
 from ..rendering.render import ComfyRenderer
 from ..rendering.run import RenderError
 from ..storage.store import StorageError, Store
-from . import responses
+from ..version import version
+from . import log, responses
+from .log import OnMessage
 from .responses import Response
 from .restore import restore
 from .schema import BatchAnswer, BatchJob, Failure, ImageJob, WorkflowAnswer, WorkflowJob, parse
@@ -37,9 +41,10 @@ from .stories import StoryJob, store_key, story_of
 from .uploads import Uploads
 from .workflow import WorkflowRun
 
-OnMessage = Callable[[dict[str, Any]], None]
 _MAX_OUT_OF_MEMORY = 2
 """How often in a row memory may run out until the worker asks to be replaced."""
+_OWN_PHASES = ("inputs", "restoring", "waiting", "uploads")
+"""Phases of a job in which ComfyUI works on another one, or on none."""
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +56,9 @@ class Worker:
         instance: the server.
         store: where the finished files go, and where keys in jobs are looked up.
         output: the server's output folder, for what is being made.
+
+    Attributes:
+        rendering: the id of the job that ComfyUI is working on; empty if there is none.
     """
 
     def __init__(self, instance: ComfyInstance, store: Store, output: Path):
@@ -59,6 +67,7 @@ class Worker:
         self._renderer = ComfyRenderer(instance, self._router)
         self._projects: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._out_of_memory = 0
+        self.rendering = ""
 
     def run(
         self,
@@ -72,7 +81,7 @@ class Worker:
         Args:
             job_id: RunPod's; a job that is retried has the same.
             job_input: what the client sent.
-            on_message: called with each progress message, from this thread: `phase`, `scene`, `percent`,
+            on_message: called with each progress message, from any thread: `phase`, `scene`, `percent`,
                 `seconds_left`.
             cancel: ends the job when it is set; what it had finished is kept.
 
@@ -83,12 +92,29 @@ class Worker:
             Cancelled: `cancel` was set.
         """
         began = time.monotonic()
-        response, refresh = self._respond(job_id, job_input, on_message, cancel or Cancel())
+        log.event("started", "Started", job_id)
+        phases = log.Phases(job_id, on_message)
+
+        def report(message: dict[str, Any]) -> None:
+            if message["phase"] not in _OWN_PHASES:
+                self.rendering = job_id
+            phases(message)
+
+        try:
+            response, refresh = self._respond(job_id, job_input, report, cancel or Cancel())
+        except Cancelled:
+            log.event("cancelled", "Cancelled", job_id, seconds=_since(began))
+            raise
+        finally:
+            if self.rendering == job_id:
+                self.rendering = ""
         if isinstance(response, Failure | BatchAnswer) and response.error:
             # ComfyUI's messages may name files of this machine.
             response.error = without_folders(response.error)
-        response.generation_time = round(time.monotonic() - began, 2)
+        response.generation_time = _since(began)
+        response.version = version()
         refresh = refresh or self._out_of_memory >= _MAX_OUT_OF_MEMORY
+        self._log_end(job_id, response, refresh)
         return response.model_dump(exclude_unset=True) | ({"refresh_worker": True} if refresh else {})
 
     def _respond(
@@ -115,16 +141,25 @@ class Worker:
             what = "The worker failed, not the job: try it again. What is finished is kept."
             return _failure(what), False
 
+    def _log_end(self, job_id: str, response: Response | WorkflowAnswer, refresh: bool) -> None:
+        seconds, error = response.generation_time, getattr(response, "error", None)
+        about = {"seconds": seconds, **({"refresh_worker": True} if refresh else {})}
+        if error:
+            log.event("failed", f"Failed: {error}", job_id, logging.WARNING, **about)
+        else:
+            log.event("finished", f"Finished in {seconds} s", job_id, **about)
+
     def _render(
         self, job_id: str, job: StoryJob, folder: Path, on_message: OnMessage, cancel: Cancel
     ) -> Response:
         on_message(_phase("inputs"))
         story = story_of(job, job_id)
-        inputs, failed = self._gather(story, job, folder, cancel)
+        inputs, failed = self._gather(story, job, folder, on_message, cancel)
         clips = not isinstance(job, ImageJob)
         plan = RenderPlan.of(story, load_profile(story.profile), inputs, failed=failed, clips=clips)
         stamp = time.strftime("%Y%m%d_%H%M%S") + f"_{zlib.crc32(job_id.encode()):08x}"
         with self._alone(story.project_id, cancel), Uploads(self._store) as uploads:
+            on_message(_phase("restoring"))
             restore(plan, self._store, self._output, cancel.check)
             on_message(_phase("waiting"))
 
@@ -146,8 +181,10 @@ class Worker:
             finally:
                 if isinstance(job, BatchJob):
                     keep(self._output / story.project_id / MANIFEST, "")
+            log.rendered(manifest, job_id)
             out_of_memory = manifest.out_of_memory
             self._out_of_memory = self._out_of_memory + out_of_memory if out_of_memory else 0
+            on_message({**_phase("uploads"), "percent": 99.0})
             urls = uploads.finish()
         if isinstance(job, BatchJob):
             return responses.of_batch(manifest, urls)
@@ -178,7 +215,7 @@ class Worker:
             lock.release()
 
     def _gather(
-        self, story: Story, job: StoryJob, folder: Path, cancel: Cancel
+        self, story: Story, job: StoryJob, folder: Path, on_message: OnMessage, cancel: Cancel
     ) -> tuple[dict[str, Inputs], dict[str, str]]:
         """The inputs by scene, and why scenes of a batch cannot be made.
 
@@ -192,9 +229,15 @@ class Worker:
             for kind in ("image_settings", "video_settings")
             if getattr(story, kind).workflow
         ]
-        inputs, bad = gather_each(
-            story, folder, lambda source, place: fetch_source(source, place, self._store, cancel.check)
-        )
+        allowance = Allowance("scenes" if isinstance(job, BatchJob) else "input")
+        total, done = len(sources_of(story)), itertools.count(1)
+
+        def fetch(source: str, place: Path) -> Path:
+            path = fetch_source(source, place, self._store, allowance, cancel.check)
+            on_message(_phase("inputs", done=next(done), total=total))
+            return path
+
+        inputs, bad = gather_each(story, folder, fetch)
         if problems or not inputs:
             wrong = [problem for of_scene in bad.values() for problem in of_scene]
             if not isinstance(job, BatchJob):
@@ -204,8 +247,12 @@ class Worker:
         return inputs, {scene: "; ".join(map(str, of_scene)) for scene, of_scene in bad.items()}
 
 
-def _phase(phase: str) -> dict[str, Any]:
-    return {"phase": phase, "scene": "", "percent": 0.0, "seconds_left": None}
+def _since(began: float) -> float:
+    return round(time.monotonic() - began, 2)
+
+
+def _phase(phase: str, **more: Any) -> dict[str, Any]:
+    return {"phase": phase, "scene": "", "percent": 0.0, "seconds_left": None, **more}
 
 
 def _failure(error: str) -> Failure:
