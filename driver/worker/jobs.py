@@ -246,7 +246,7 @@ class Worker:
         comfy, hide_prompts = self._instance.comfy, self._settings.hide_prompts
         run = WorkflowRun(job, name, comfy, self._store, folder, on_message, cancel, hide_prompts)
         try:
-            return run.run(self._router)
+            return run.run(self._router, self._instance.server)
         except (Unreachable, Lost, Stuck) as error:
             how = self._instance.restart(error, "a workflow", starts, run.prompt_id)
             raise RenderError(f"{how} Try the job again.") from None
