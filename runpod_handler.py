@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,12 @@ def serve(server: Server) -> None:
     from driver.comfy.client import Comfy
     from driver.comfy.instance import ComfyInstance
     from driver.storage import from_environment
+    from driver.storage.folder import FolderStore
+    from driver.worker.disk import Disk
     from driver.worker.handler import Handler
     from driver.worker.jobs import Worker
+    from driver.worker.retention import Limits
+    from driver.worker.sweep import Sweeper
     from story_studio.story.results import STORE
 
     async def send(job: dict[str, Any], progress: dict[str, Any]) -> None:
@@ -52,16 +57,32 @@ def serve(server: Server) -> None:
             async with AsyncClientSession() as session:
                 await send_result(session, {"status": "IN_PROGRESS", "output": progress}, job)
 
-    jobs = _jobs_at_once()
-    store = from_environment((VOLUME if VOLUME.is_dir() else server.output) / STORE / "store")
-    instance = ComfyInstance(Comfy(server.url, server.alive), server)
-    handler = Handler(Worker(instance, store, server.output), send)
+    local = (VOLUME if VOLUME.is_dir() else server.output) / STORE / "store"
+    jobs, limits, store = _together(_jobs_at_once, Limits.from_environment, lambda: from_environment(local))
+    folder = store.folder if isinstance(store, FolderStore) else None
+    sweeper = Sweeper(limits, Disk(server.workspace, server.output, folder), store)
+    comfy = Comfy(server.url, server.alive, forget=True, touch=sweeper.touch_input)
+    handler = Handler(Worker(ComfyInstance(comfy, server), store, server.output, sweeper), send)
     server.wait()
 
     async def handle(job: dict[str, Any]) -> dict[str, Any]:
         return await handler(job)
 
     runpod.serverless.start({"handler": handle, "concurrency_modifier": lambda _: jobs})
+
+
+def _together(*settings: Callable[[], Any]) -> list[Any]:
+    """The values of settings; raises Problems with all that is wrong with any of them."""
+    values: list[Any] = []
+    problems: list[Problem] = []
+    for setting in settings:
+        try:
+            values.append(setting())
+        except Problems as error:
+            problems += error.problems
+    if problems:
+        raise Problems(problems)
+    return values
 
 
 def _jobs_at_once() -> int:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import logging
-import tempfile
-import threading
 import time
 import zlib
-from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,27 +16,36 @@ from story_studio.story.results import MANIFEST, Kind
 from story_studio.story.schema import Story
 
 from ..cancel import Cancel, Cancelled
-from ..comfy.client import Lost, Stuck, Unreachable
+from ..comfy.client import ComfyError, Lost, Stuck, Unreachable
 from ..comfy.flags import ServerError
 from ..comfy.instance import ComfyInstance
 from ..comfy.queue import Router
+from ..files import is_disk_full
 from ..rendering.inputs import Inputs, gather_each
 from ..rendering.prepare import RenderPlan
 from ..rendering.render import ComfyRenderer
 from ..rendering.run import RenderError
 from ..storage.store import StorageError, Store
 from . import responses
+from .disk import job_folder
+from .projects import ProjectLocks
 from .responses import Response
 from .restore import restore
 from .schema import BatchAnswer, BatchJob, Failure, ImageJob, WorkflowAnswer, WorkflowJob, parse
 from .sources import fetch_source
 from .stories import StoryJob, store_key, story_of
+from .sweep import Sweeper
 from .uploads import Uploads
 from .workflow import WorkflowRun
 
 OnMessage = Callable[[dict[str, Any]], None]
 _MAX_OUT_OF_MEMORY = 2
 """How often in a row memory may run out until the worker asks to be replaced."""
+
+DISK_FULL = (
+    "The disk of this worker is full, and nothing more can be removed from it: send the job again. Another "
+    "worker takes it, because this one is replaced; what is finished is kept."
+)
 
 logger = logging.getLogger(__name__)
 
@@ -51,13 +57,14 @@ class Worker:
         instance: the server.
         store: where the finished files go, and where keys in jobs are looked up.
         output: the server's output folder, for what is being made.
+        sweeper: keeps the disk and the store within bounds; None where everything is kept.
     """
 
-    def __init__(self, instance: ComfyInstance, store: Store, output: Path):
-        self._instance, self._store, self._output = instance, store, output
+    def __init__(self, instance: ComfyInstance, store: Store, output: Path, sweeper: Sweeper | None = None):
+        self._instance, self._store, self._output, self._sweeper = instance, store, output, sweeper
         self._router = Router()
         self._renderer = ComfyRenderer(instance, self._router)
-        self._projects: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._projects = ProjectLocks()
         self._out_of_memory = 0
 
     def run(
@@ -83,7 +90,8 @@ class Worker:
             Cancelled: `cancel` was set.
         """
         began = time.monotonic()
-        response, refresh = self._respond(job_id, job_input, on_message, cancel or Cancel())
+        with self._sweeper.job() if self._sweeper else nullcontext():
+            response, refresh = self._respond(job_id, job_input, on_message, cancel or Cancel())
         if isinstance(response, Failure | BatchAnswer) and response.error:
             # ComfyUI's messages may name files of this machine.
             response.error = without_folders(response.error)
@@ -95,25 +103,47 @@ class Worker:
         self, job_id: str, job_input: Any, on_message: OnMessage, cancel: Cancel
     ) -> tuple[Response | WorkflowAnswer, bool]:
         """The response, and whether this machine should be replaced."""
-        try:
-            job = parse(job_input)
-            self._instance.ensure_running()
-            with tempfile.TemporaryDirectory(prefix="story-studio-") as folder:
-                if isinstance(job, WorkflowJob):
-                    return self._run_workflow(job_id, job, Path(folder), on_message, cancel), False
-                return self._render(job_id, job, Path(folder), on_message, cancel), False
-        except Cancelled:
-            raise
-        except (Problems, RenderError, StorageError) as error:
+        for is_last in (False, True):
+            try:
+                with job_folder() as folder:
+                    response = self._do(job_id, job_input, folder, on_message, cancel)
+                if not any(map(is_disk_full, responses.errors_in(response))):
+                    return response, False
+            except Cancelled:
+                raise
+            except Exception as error:
+                if not self._is_disk_full(error):
+                    return self._explain(job_id, error)
+            logger.warning("Job %s: the disk is full%s", job_id, ", again" if is_last else ": making room")
+            if not is_last and self._sweeper:
+                self._sweeper.make_room()
+        return _failure(DISK_FULL), True
+
+    def _do(
+        self, job_id: str, job_input: Any, folder: Path, on_message: OnMessage, cancel: Cancel
+    ) -> Response | WorkflowAnswer:
+        job = parse(job_input)
+        self._instance.ensure_running()
+        if isinstance(job, WorkflowJob):
+            return self._run_workflow(job_id, job, folder, on_message, cancel)
+        return self._render(job_id, job, folder, on_message, cancel)
+
+    def _is_disk_full(self, error: Exception) -> bool:
+        # ComfyUI does not say why it cannot take an upload.
+        refused = isinstance(error, ComfyError) and self._sweeper is not None and self._sweeper.is_low()
+        return refused or is_disk_full(error)
+
+    def _explain(self, job_id: str, error: Exception) -> tuple[Failure, bool]:
+        """The response to a job that failed as a whole, and whether this machine should be replaced."""
+        if isinstance(error, Problems | RenderError | StorageError):
             return _failure(str(error)), False
-        except ServerError:
-            logger.exception("Job %s: ComfyUI does not stay alive", job_id)
+        if isinstance(error, ServerError):
+            logger.error("Job %s: ComfyUI does not stay alive", job_id, exc_info=error)
             return _failure("ComfyUI does not stay alive on this worker: try the job again."), True
-        except Exception:
-            # The SDK would answer with the traceback.
-            logger.exception("Job %s failed", job_id)
-            what = "The worker failed, not the job: try it again. What is finished is kept."
-            return _failure(what), False
+        # The SDK would answer with the traceback.
+        logger.error("Job %s failed", job_id, exc_info=error)
+        what = "The worker failed, not the job: try it again. What is finished is kept."
+        return _failure(what), False
 
     def _render(
         self, job_id: str, job: StoryJob, folder: Path, on_message: OnMessage, cancel: Cancel
@@ -124,8 +154,10 @@ class Worker:
         clips = not isinstance(job, ImageJob)
         plan = RenderPlan.of(story, load_profile(story.profile), inputs, failed=failed, clips=clips)
         stamp = time.strftime("%Y%m%d_%H%M%S") + f"_{zlib.crc32(job_id.encode()):08x}"
-        with self._alone(story.project_id, cancel), Uploads(self._store) as uploads:
-            restore(plan, self._store, self._output, cancel.check)
+        touch = self._sweeper.touch if self._sweeper else Path.exists
+        with self._projects.alone(story.project_id, cancel), Uploads(self._store) as uploads:
+            touch(self._output / story.project_id)
+            restore(plan, self._store, self._output, cancel.check, touch)
             on_message(_phase("waiting"))
 
             def keep(path: Path, result_key: str) -> None:
@@ -158,24 +190,23 @@ class Worker:
     def _run_workflow(
         self, job_id: str, job: WorkflowJob, folder: Path, on_message: OnMessage, cancel: Cancel
     ) -> WorkflowAnswer:
-        starts = self._instance.starts
-        run = WorkflowRun(job, job_id, self._instance.comfy, self._store, folder, on_message, cancel)
-        try:
-            return run.run(self._router)
-        except (Unreachable, Lost, Stuck) as error:
-            how = self._instance.restart(error, "a workflow", starts, run.prompt_id)
-            raise RenderError(f"{how} Try the job again.") from None
-
-    @contextmanager
-    def _alone(self, project: str, cancel: Cancel) -> Iterator[None]:
-        """Lets one job at a time write to a project's folder: shards of one story may meet on one worker."""
-        lock = self._projects[project]
-        while not lock.acquire(timeout=1):
-            cancel.check()
-        try:
-            yield
-        finally:
-            lock.release()
+        comfy, starts = self._instance.comfy, self._instance.starts
+        for attempt in ("first", "last"):
+            (own := folder / attempt).mkdir()
+            run = WorkflowRun(job, job_id, comfy, self._store, own, on_message, cancel)
+            try:
+                answer = run.run(self._router)
+            except (Unreachable, Lost, Stuck) as error:
+                how = self._instance.restart(error, "a workflow", starts, run.prompt_id)
+                raise RenderError(f"{how} Try the job again.") from None
+            except RenderError:
+                if not run.outdated or attempt == "last":
+                    raise
+            else:
+                if not run.outdated or attempt == "last":
+                    return answer
+            comfy.free()
+        raise AssertionError
 
     def _gather(
         self, story: Story, job: StoryJob, folder: Path, cancel: Cancel

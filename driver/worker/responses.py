@@ -9,9 +9,27 @@ from story_studio.story.results import MANIFEST
 
 from ..rendering.manifest import Manifest, SceneEntry
 from ..rendering.progress import STAGES, Status
-from .schema import BatchAnswer, Failure, ImageAnswer, ImageJob, SceneAnswer, VideoAnswer, VideoJob
+from .schema import (
+    BatchAnswer,
+    Failure,
+    ImageAnswer,
+    ImageJob,
+    SceneAnswer,
+    VideoAnswer,
+    VideoJob,
+    WorkflowAnswer,
+)
 
 Response = ImageAnswer | VideoAnswer | BatchAnswer | Failure
+
+
+def errors_in(response: Response | WorkflowAnswer) -> list[str]:
+    """Every error in a response, also those of parts of the job."""
+    if isinstance(response, WorkflowAnswer):
+        return response.errors or []
+    errors = [response.error] if isinstance(response, Failure | BatchAnswer) else []
+    errors += [scene.error for scene in response.scenes] if isinstance(response, BatchAnswer) else []
+    return [error for error in errors if error]
 
 
 def of_image(job: ImageJob, manifest: Manifest, urls: Mapping[str, str]) -> ImageAnswer | Failure:

@@ -14,7 +14,7 @@ from story_studio.story.problems import Problem, Problems, nearest, without_fold
 from story_studio.story.recipes import is_link
 
 from ..cancel import Cancel
-from ..comfy.client import Comfy, Rejected
+from ..comfy.client import Comfy, ComfyError, Gone, Rejected
 from ..comfy.events import Event, Executing, Failed, Progress
 from ..comfy.prompt import PromptRun, run_prompt
 from ..comfy.queue import Router, diffusion_models
@@ -46,6 +46,7 @@ class WorkflowRun:
 
     Attributes:
         prompt_id: of the workflow on the server.
+        outdated: whether ComfyUI had outputs in memory whose files are gone.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class WorkflowRun:
         # worker-comfyui's variable for jobs that send none.
         self._api_key = own_key or os.environ.get("COMFY_ORG_API_KEY", "").strip()
         self.prompt_id = str(uuid.uuid4())
+        self.outdated = False
         self._errors: list[str] = []
         self._warnings: list[str] = []
 
@@ -181,6 +183,7 @@ class WorkflowRun:
         except Rejected as error:
             raise Problems(self._rejections(error)) from None
         if run.failed:
+            self.outdated = bool(run.cached) and run.failed.is_missing_file
             self._errors.append(self._sentence(run.failed))
         elif run.status != "success":
             self._cancel.check()
@@ -196,8 +199,9 @@ class WorkflowRun:
     def _fetch(self, outputs: dict[str, dict[str, Any]]) -> list[SavedFile]:
         """Every file that was saved."""
 
-        def on_error(node: str, text: str) -> None:
-            self._errors.append(self._plain(f"{self._title(node)}: {text}"))
+        def on_error(node: str, error: ComfyError) -> None:
+            self.outdated = self.outdated or isinstance(error, Gone)
+            self._errors.append(self._plain(f"{self._title(node)}: {error}"))
 
         saved, previews = fetch_saved(outputs, self._comfy, self._folder / "saved", self._cancel, on_error)
         if previews and not saved and not self._errors:
