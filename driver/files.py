@@ -7,7 +7,7 @@ import hashlib
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -35,6 +35,24 @@ def is_disk_full(error: BaseException | str | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def files_below(folder: Path, leave_out: Path | None = None) -> Iterator[os.DirEntry[str]]:
+    """Everything but folders below a folder, in no order; no symbolic link is followed.
+
+    Args:
+        folder: where to look; it need not exist.
+        leave_out: a folder that is not visited.
+    """
+    pending = [str(folder)]
+    while pending:
+        # Folders may be removed while this looks.
+        with suppress(OSError), os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                if not entry.is_dir(follow_symlinks=False):
+                    yield entry
+                elif entry.path != str(leave_out):
+                    pending.append(entry.path)
 
 
 @contextmanager

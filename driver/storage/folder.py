@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from ..files import files_below
 from .store import Entry, NotStored, StorageError, Store, Stored, checked, is_key, measured, replacing
 
 
@@ -41,14 +43,12 @@ class FolderStore(Store):
 
     def entries(self, below: str = "") -> Iterator[Entry]:
         start = self.folder / checked(below) if below else self.folder
-        for folder, _, names in os.walk(start):
-            for name in names:
-                path = Path(folder, name)
-                key = path.relative_to(self.folder).as_posix()
-                with suppress(FileNotFoundError):
-                    if is_key(key) and path.is_file():
-                        about = path.stat()
-                        yield Entry(key, space_of(about), about.st_mtime)
+        for file in files_below(start, leave_out=self.folder / ".sha256"):
+            key = Path(file.path).relative_to(self.folder).as_posix()
+            with suppress(FileNotFoundError):
+                about = file.stat()
+                if is_key(key) and stat.S_ISREG(about.st_mode):
+                    yield Entry(key, space_of(about), about.st_mtime)
 
     def delete(self, keys: Sequence[str]) -> None:
         for key in keys:

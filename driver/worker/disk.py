@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from story_studio.story.results import STORE
 
+from ..files import files_below
 from ..storage.folder import space_of
 
 try:
@@ -38,7 +39,7 @@ class DiskFile(NamedTuple):
         device: the file system that it is on.
     """
 
-    path: Path
+    path: str
     used: float
     bytes: int
     device: int
@@ -60,6 +61,7 @@ class Disk:
         self.input = workspace / "input"
         self._output, self._temp = output, workspace / "temp"
         self._store = store
+        self._emptied: dict[Path, float] = {}
 
     @property
     def roots(self) -> list[Path]:
@@ -68,20 +70,20 @@ class Disk:
 
     def files(self) -> Iterator[DiskFile]:
         """Every file that may be removed, in no order."""
+        self._emptied.clear()
         yield from self._below(self._output)
-        yield from (file for file in self._below(self.input) if _CONTENT_NAME.fullmatch(file.path.name))
+        for file in self._below(self.input):
+            if _CONTENT_NAME.fullmatch(os.path.basename(file.path)):
+                yield file
         running = max(self._temp.glob(f"*/{_MODEL_PATHS}"), key=_changed, default=None)
-        yield from (file for file in self._below(self._temp) if file.path != running)
+        yield from (file for file in self._below(self._temp) if file.path != str(running))
 
     def _below(self, root: Path) -> Iterator[DiskFile]:
-        for folder, folders, names in os.walk(root):
-            folders[:] = [name for name in folders if Path(folder, name) != self._store]
-            for name in names:
-                path = Path(folder, name)
-                with suppress(OSError):
-                    about = path.lstat()
-                    if stat.S_ISREG(about.st_mode):
-                        yield DiskFile(path, _last_use(about), space_of(about), about.st_dev)
+        for file in files_below(root, leave_out=self._store):
+            with suppress(FileNotFoundError):
+                about = file.stat(follow_symlinks=False)
+                if stat.S_ISREG(about.st_mode):
+                    yield DiskFile(file.path, _last_use(about), space_of(about), about.st_dev)
 
     def remove(self, file: DiskFile, until: float, busy_since: float) -> bool:
         """Removes a file, and its folder if that becomes empty, unless they have been used in the meantime.
@@ -91,24 +93,28 @@ class Disk:
             until: it stays if it was used after this time.
             busy_since: a folder stays if it was changed or marked after this time.
         """
-        folder = file.path.parent
+        path = Path(file.path)
         try:
-            idle = _changed(folder) < busy_since
-            if _last_use(file.path.lstat()) > until:
+            idle = self._is_idle(path.parent, busy_since)
+            if _last_use(path.lstat()) > until:
                 return False
-            file.path.unlink()
-        except OSError:
-            return False
-        # Each job has a folder, or a folder of the project.
-        while idle and not self._is_lasting(folder):
-            parent = folder.parent
-            try:
-                idle = _changed(parent) < busy_since
+            path.unlink()
+            # Each job has a folder, or a folder of the project.
+            folder = path.parent
+            while idle and not self._is_lasting(folder):
+                self._emptied[folder] = _changed(folder)
+                idle = self._is_idle(folder.parent, busy_since)
                 folder.rmdir()
-            except OSError:
-                break
-            folder = parent
+                folder = folder.parent
+        except OSError:
+            # It was removed, or the folder is not empty.
+            return not path.exists()
         return True
+
+    def _is_idle(self, folder: Path, busy_since: float) -> bool:
+        """Whether no job has changed or marked a folder since then; what this has removed does not count."""
+        changed = _changed(folder)
+        return changed < busy_since or self._emptied.get(folder) == changed
 
     def _is_lasting(self, folder: Path) -> bool:
         """Whether ComfyUI may be about to write to a folder that is empty."""

@@ -103,16 +103,18 @@ class Worker:
         self, job_id: str, job_input: Any, on_message: OnMessage, cancel: Cancel
     ) -> tuple[Response | WorkflowAnswer, bool]:
         """The response, and whether this machine should be replaced."""
+        # A message may repeat what the client wrote.
+        quoted = is_disk_full(str(job_input))
         for is_last in (False, True):
             try:
                 with job_folder() as folder:
                     response = self._do(job_id, job_input, folder, on_message, cancel)
-                if not any(map(is_disk_full, responses.errors_in(response))):
+                if quoted or not any(map(is_disk_full, responses.errors_in(response))):
                     return response, False
             except Cancelled:
                 raise
             except Exception as error:
-                if not self._is_disk_full(error):
+                if quoted or not self._is_disk_full(error):
                     return self._explain(job_id, error)
             logger.warning("Job %s: the disk is full%s", job_id, ", again" if is_last else ": making room")
             if not is_last and self._sweeper:

@@ -25,7 +25,7 @@ from .retention import Limits, Use, removable_until
 
 _RESERVE_SHARE, _RESERVE_BYTES = 0.1, 5e9
 """The part of a file system that is kept free, and the most bytes. RunPod wants a tenth free at the start."""
-_PAUSE_SECONDS, _MAX_PAUSE_SECONDS, _PAUSE_FACTOR = 5.0, 600.0, 200
+_PAUSE_SECONDS, _MAX_PAUSE_SECONDS, _PAUSE_FACTOR = 5.0, 600.0, 50
 """Between two sweeps of the disk: at least, at most, and in lengths of the last one."""
 _BUCKET_SECONDS, _BUCKET_JOBS = 24 * 3600.0, 1000
 """Between two sweeps of the bucket, by any worker; and the jobs after which one is due in any case."""
