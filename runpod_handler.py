@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from driver.comfy.machine import inspect_machine, torch_build
 from driver.comfy.process import Server
 from driver.paths import ROOT
+from driver.worker.retention import Limits
 from story_studio.story.problems import Problem, Problems
 
 VOLUME = Path(os.environ.get("MODEL_CACHE_DIR", ROOT / "workspace"))
@@ -16,18 +17,28 @@ VOLUME = Path(os.environ.get("MODEL_CACHE_DIR", ROOT / "workspace"))
 WORK = Path(os.environ.get("WORK_DIR", ROOT))
 """What is being made, and ComfyUI's own folders: this worker's alone."""
 
+_JOBS_AT_ONCE = os.environ.get("JOBS_AT_ONCE", "1")
+"""Jobs that a worker takes at once.
+
+It renders one at a time, first those that need the loaded models. For RunPod the others are running too:
+their waiting counts towards their `executionTimeout`, so by default there are none.
+"""
+
 
 def main() -> None:
     """Starts ComfyUI and takes jobs until RunPod stops the worker."""
-    models = VOLUME if VOLUME.is_dir() else None
-    server = Server(WORK / "workspace", WORK / "output", models=models)
-    server.start()
     try:
-        serve(server)
+        if problems := [*_check_jobs_at_once(), *_check_retention(), *_check_gpu()]:
+            raise Problems(problems)
+        models = VOLUME if VOLUME.is_dir() else None
+        server = Server(WORK / "workspace", WORK / "output", models=models, confined=True)
+        server.start()
+        try:
+            serve(server)
+        finally:
+            server.stop()
     except Problems as error:
         raise SystemExit(str(error)) from None
-    finally:
-        server.stop()
 
 
 def serve(server: Server) -> None:
@@ -46,7 +57,6 @@ def serve(server: Server) -> None:
     from driver.worker.disk import Disk
     from driver.worker.handler import Handler
     from driver.worker.jobs import Worker
-    from driver.worker.retention import Limits
     from driver.worker.sweep import Sweeper
     from story_studio.story.results import STORE
 
@@ -57,10 +67,9 @@ def serve(server: Server) -> None:
             async with AsyncClientSession() as session:
                 await send_result(session, {"status": "IN_PROGRESS", "output": progress}, job)
 
-    local = (VOLUME if VOLUME.is_dir() else server.output) / STORE / "store"
-    jobs, limits, store = _together(_jobs_at_once, Limits.from_environment, lambda: from_environment(local))
+    store = from_environment((VOLUME if VOLUME.is_dir() else server.output) / STORE / "store")
     folder = store.folder if isinstance(store, FolderStore) else None
-    sweeper = Sweeper(limits, Disk(server.workspace, server.output, folder), store)
+    sweeper = Sweeper(Limits.from_environment(), Disk(server.workspace, server.output, folder), store)
     comfy = Comfy(server.url, server.alive, forget=True, touch=sweeper.touch_input)
     handler = Handler(Worker(ComfyInstance(comfy, server), store, server.output, sweeper), send)
     server.wait()
@@ -68,31 +77,31 @@ def serve(server: Server) -> None:
     async def handle(job: dict[str, Any]) -> dict[str, Any]:
         return await handler(job)
 
-    runpod.serverless.start({"handler": handle, "concurrency_modifier": lambda _: jobs})
+    runpod.serverless.start({"handler": handle, "concurrency_modifier": lambda _: int(_JOBS_AT_ONCE)})
 
 
-def _together(*settings: Callable[[], Any]) -> list[Any]:
-    """The values of settings; raises Problems with all that is wrong with any of them."""
-    values: list[Any] = []
-    problems: list[Problem] = []
-    for setting in settings:
-        try:
-            values.append(setting())
-        except Problems as error:
-            problems += error.problems
-    if problems:
-        raise Problems(problems)
-    return values
+def _check_jobs_at_once() -> list[Problem]:
+    if _JOBS_AT_ONCE.isdecimal() and 1 <= int(_JOBS_AT_ONCE) <= 100:
+        return []
+    return [Problem("JOBS_AT_ONCE", f"{_JOBS_AT_ONCE!r} is not a number of jobs: set 1 to 100, or unset it.")]
 
 
-def _jobs_at_once() -> int:
-    """Jobs that a worker takes at once. It renders one at a time, first those that need the loaded models."""
-    given = os.environ.get("JOBS_AT_ONCE", "4")
-    if not given.isdecimal() or not 1 <= int(given) <= 100:
-        raise Problems(
-            [Problem("JOBS_AT_ONCE", f"{given!r} is not a number of jobs: set 1 to 100, or unset it.")]
-        )
-    return int(given)
+def _check_retention() -> list[Problem]:
+    try:
+        Limits.from_environment()
+    except Problems as error:
+        return error.problems
+    return []
+
+
+def _check_gpu() -> list[Problem]:
+    """On a CPU, the models of every profile but draft take hours, and no client would learn why."""
+    if os.environ.get("STORY_STUDIO_CPU") == "1" or inspect_machine().gpu:
+        return []
+    build = torch_build()
+    reason = "the installed PyTorch cannot use one" if build and build[1] == "cpu" else "none is visible"
+    todo = "use a machine with one, or set STORY_STUDIO_CPU=1 to render drafts."
+    return [Problem("GPU", f"there is none, {reason}: {todo}")]
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import runpod_handler
 from driver.cancel import Cancel
 from driver.files import is_disk_full
 from driver.paths import ROOT
@@ -90,13 +89,13 @@ def test_wrong_limits_are_refused_together(monkeypatch: pytest.MonkeyPatch, valu
     assert [problem.where for problem in refused.value.problems] == ["RETENTION_DAYS", "RETENTION_GB"]
 
 
-def test_the_worker_refuses_all_wrong_settings_together(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_worker_refuses_all_wrong_settings_together() -> None:
     names = ["JOBS_AT_ONCE", "RETENTION_DAYS", "RETENTION_GB"]
-    for name in names:
-        monkeypatch.setenv(name, "many")
-    with pytest.raises(Problems) as refused:
-        runpod_handler._together(runpod_handler._jobs_at_once, Limits.from_environment)
-    assert [problem.where for problem in refused.value.problems] == names
+    environment = {**os.environ, **dict.fromkeys(names, "many")}
+    command = [sys.executable, "runpod_handler.py"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert not [name for name in names if name not in done.stderr]
 
 
 def ago(days: float) -> tuple[float, float]:
