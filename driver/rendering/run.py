@@ -132,9 +132,7 @@ class Run:
                 raise
             self._forget_cached()
             return False
-        if end.failed and end.cached and end.failed.is_missing_file and not self._freed:
-            self._forget_cached()
-        elif end.failed:
+        if end.failed:
             self._note_failure(end.failed)
         elif end.status != "success":
             raise RenderError(f"ComfyUI ended the render ({end.status}): run the command again.")

@@ -12,6 +12,9 @@ from pathlib import Path
 from ..files import files_below
 from .store import Entry, NotStored, StorageError, Store, Stored, checked, is_key, measured, replacing
 
+_SUM_BYTES = 4096
+"""A block of most file systems: what a file with a sum takes."""
+
 
 class FolderStore(Store):
     """Files in a folder, which is created if necessary. Their SHA-256 sums are in its subfolder `.sha256`.
@@ -48,7 +51,7 @@ class FolderStore(Store):
             with suppress(FileNotFoundError):
                 about = file.stat()
                 if is_key(key) and stat.S_ISREG(about.st_mode):
-                    yield Entry(key, space_of(about), about.st_mtime)
+                    yield Entry(key, space_of(about) + _SUM_BYTES, about.st_mtime)
 
     def delete(self, keys: Sequence[str]) -> None:
         for key in keys:

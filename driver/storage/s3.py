@@ -38,7 +38,8 @@ _REASONS = {
     "InvalidAccessKeyId": "BUCKET_ACCESS_KEY_ID is not known there: check it.",
     "SignatureDoesNotMatch": "BUCKET_SECRET_ACCESS_KEY is wrong: check it.",
     "Unauthorized": "the access key is wrong: check BUCKET_ACCESS_KEY_ID and BUCKET_SECRET_ACCESS_KEY.",
-    "AccessDenied": "the access key may not do that: allow it to read, write and list the bucket.",
+    "AccessDenied": "the access key may not do that: allow it to read, write and list the bucket, and to "
+    "delete from it.",
     "NoSuchBucket": "there is no such bucket: create it, or check BUCKET_NAME.",
     "NoSuchKey": "it is no longer there.",
     "AuthorizationHeaderMalformed": "the region is wrong: check BUCKET_REGION.",

@@ -25,8 +25,10 @@ from .retention import Limits, Use, removable_until
 
 _RESERVE_SHARE, _RESERVE_BYTES = 0.1, 5e9
 """The part of a file system that is kept free, and the most bytes. RunPod wants a tenth free at the start."""
-_PAUSE_SECONDS, _MAX_PAUSE_SECONDS, _PAUSE_FACTOR = 5.0, 600.0, 50
-"""Between two sweeps of the disk: at least, at most, and in lengths of the last one."""
+_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 5.0, 600.0
+"""Between two sweeps of the disk, at least and at most."""
+_PAUSE_LENGTHS, _PAUSE_WORK = 3, 50
+"""The same in lengths of the last sweep, and in seconds that it kept a processor busy."""
 _BUCKET_SECONDS, _BUCKET_JOBS = 24 * 3600.0, 1000
 """Between two sweeps of the bucket, by any worker; and the jobs after which one is due in any case."""
 _AT_ONCE = 1000
@@ -95,7 +97,7 @@ class Sweeper:
     def sweep(self, everything: bool = False) -> None:
         """One sweep of the worker's disk and of a store in a folder. Failures are only logged."""
         with self._sweeping:
-            began = time.monotonic()
+            began, work_began = time.monotonic(), time.thread_time()
             for what, part in (
                 ("its disk", lambda: self._sweep_disk(everything)),
                 ("the folder of results", self._sweep_folder),
@@ -103,7 +105,9 @@ class Sweeper:
                 self._logged(what, part)
             now = time.monotonic()
             self._earliest = now + _PAUSE_SECONDS
-            self._next = max(self._earliest, now + min(_MAX_PAUSE_SECONDS, _PAUSE_FACTOR * (now - began)))
+            work = time.thread_time() - work_began
+            pause = max(_PAUSE_LENGTHS * (now - began), _PAUSE_WORK * work)
+            self._next = max(self._earliest, now + min(_MAX_PAUSE_SECONDS, pause))
 
     def sweep_bucket(self) -> None:
         """One sweep of the bucket, unless a worker has made one within a day. Failures are only logged."""

@@ -226,26 +226,48 @@ def test_running_out_of_memory_twice_asks_for_another_worker(
     assert "refresh_worker" not in worker.run("job-8", {**job, "prompt": "a calm sea"})
 
 
+class Vanishing(FolderStore):
+    """A folder from which another worker removes each file between this one's look-up and its use."""
+
+    vanished = 0
+
+    def _get(self, key: str, aside: Path) -> None:
+        self.delete([key])
+        self.vanished += 1
+        super()._get(key, aside)
+
+
 def test_results_that_vanish_are_made_again(studio: Studio, media: dict[str, str], tmp_path: Path) -> None:
-    """As when another worker, or a sweep, removes them while ComfyUI still has them in memory."""
-    store = FolderStore(tmp_path / "store")
+    """As when sweeps remove them here, where ComfyUI still has them in memory, and in the store."""
+    store = Vanishing(tmp_path / "store")
     worker = Worker(ComfyInstance(studio.comfy), store, tmp_path / "output")
     image = {"task": "image", "profile": "draft", "prompt": "vanishing", "width": 64, "height": 64}
-    scene = {"id": "one", "prompt": "vanishing too", "audio": media["audio"]}
-    batch = {"task": "batch", "project_id": "vanish", "profile": "draft", "scenes": [scene], "film": True}
+    batch = {"task": "batch", "project_id": "vanish", "profile": "draft", "film": True}
+    batch["scenes"] = [{"id": "one", "prompt": "vanishing too", "audio": media["audio"]}]
     nodes = {"1": empty_image(size=64), "2": save("vanish/picture")}
-    jobs: list[dict[str, Any]] = [image, batch, {"workflow": nodes}]
-    first = [worker.run("job-v", job) for job in jobs]
-    studio_files = [path for path in studio.server.output.rglob("*") if path.is_file()]
-    temp_files = [path for path in studio.server.workspace.glob("temp/*/*/*") if path.is_file()]
-    store.delete(store.keys())
-    for path in [*studio_files, *temp_files]:
-        path.unlink()
-    again = [worker.run("job-v", job) for job in jobs]
-    assert not [answer for answer in (*first, *again) if answer.get("error") or answer.get("errors")]
-    assert again[0]["sha256"] == first[0]["sha256"]
-    assert again[1]["status"] == "complete"
-    assert again[2]["images"][0]["sha256"] == first[2]["images"][0]["sha256"]
+    video = {"1": empty_image(size=64), "2": node("LoadAudio", audio="voice.wav")}
+    video["3"] = node("StoryStudio_Animatic", image=["1", 0], audio=["2", 0], width=64, height=64, seed=1)
+    video["4"] = node("SaveVideo", video=["3", 0], filename_prefix="a", format="auto", codec="auto")
+    other = {**video, "4": node("SaveVideo", **{**video["4"]["inputs"], "filename_prefix": "b"})}
+    voice = [{"name": "voice.wav", "image": media["audio"]}]
+    for job, similar in (
+        ({"workflow": nodes}, {"workflow": nodes}),
+        # ComfyUI still has the video, but not its temporary file.
+        ({"workflow": video, "images": voice}, {"workflow": other, "images": voice}),
+        (image, image),
+        (batch, batch),
+    ):
+        first = worker.run("job-v", job)
+        for folder in (studio.server.output, studio.server.workspace / "temp"):
+            for path in folder.rglob("*.*"):
+                if path.suffix in (".png", ".mp4", ".jpg"):
+                    path.unlink()
+        again = worker.run("job-v", similar)
+        for answer in (first, again):
+            assert not answer.get("error") and not answer.get("errors"), answer
+            assert answer.get("status") in (None, "complete"), answer
+    # The image, and the batch's still and clip.
+    assert store.vanished == 3
 
 
 def without_space(folder: Path, monkeypatch: pytest.MonkeyPatch, while_exists: Path) -> None:
@@ -414,12 +436,15 @@ def test_the_handler_runs_in_runpod_s_own_loop(media: dict[str, str], tmp_path: 
 
 def test_a_worker_does_not_start_without_a_gpu_or_with_wrong_settings(tmp_path: Path) -> None:
     own = {"WORK_DIR": str(tmp_path), "CUDA_VISIBLE_DEVICES": "", "JOBS_AT_ONCE": "many"}
+    own |= {"RETENTION_DAYS": "a week", "RETENTION_GB": "-1"}
     environment = {name: value for name, value in os.environ.items() if name != "STORY_STUDIO_CPU"} | own
     done = subprocess.run(
         [sys.executable, "runpod_handler.py"], cwd=ROOT, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 1
-    jobs, gpu = done.stderr.splitlines()
+    jobs, days, size, gpu = done.stderr.splitlines()
     assert jobs == "JOBS_AT_ONCE: 'many' is not a number of jobs: set 1 to 100, or unset it."
+    assert days.startswith("RETENTION_DAYS: 'a week' is not a number of days: set it to 0.01 to 3650, ")
+    assert size.startswith("RETENTION_GB: '-1' is not a number of GB: set it to 0.01 to 100000, ")
     assert gpu.startswith("GPU: there is none, ") and gpu.endswith("set STORY_STUDIO_CPU=1 to render drafts.")
     assert not list(tmp_path.iterdir())
