@@ -118,11 +118,9 @@ class Disk:
 
     def _is_lasting(self, folder: Path) -> bool:
         """Whether ComfyUI may be about to write to a folder that is empty."""
+        own = any(folder.is_relative_to(root) for root in (self.input, self._temp))
         results = self._output / STORE
-        lasting = (self._output, results, self.input, self.input / STORE, self._temp)
-        return (
-            folder in lasting or folder.parent in (results, self._temp) or folder.parent.parent == self._temp
-        )
+        return own or folder in (self._output, results) or folder.parent == results
 
 
 def touch(path: Path) -> bool:

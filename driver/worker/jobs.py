@@ -109,6 +109,7 @@ class Worker:
             try:
                 with job_folder() as folder:
                     response = self._do(job_id, job_input, folder, on_message, cancel)
+                store_is_full = False
                 if quoted or not any(map(is_disk_full, responses.errors_in(response))):
                     return response, False
             except Cancelled:
@@ -116,9 +117,10 @@ class Worker:
             except Exception as error:
                 if quoted or not self._is_disk_full(error):
                     return self._explain(job_id, error)
+                store_is_full = isinstance(error, StorageError)
             logger.warning("Job %s: the disk is full%s", job_id, ", again" if is_last else ": making room")
             if not is_last and self._sweeper:
-                self._sweeper.make_room()
+                self._sweeper.make_room(store_is_full)
         return _failure(DISK_FULL), True
 
     def _do(

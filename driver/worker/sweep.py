@@ -32,6 +32,7 @@ _PAUSE_LENGTHS, _PAUSE_WORK = 3, 50
 _BUCKET_SECONDS, _BUCKET_JOBS = 24 * 3600.0, 1000
 """Between two sweeps of the bucket, by any worker; and the jobs after which one is due in any case."""
 _AT_ONCE = 1000
+_SHARE_OF_STORE = 0.1
 _SWEPT = f"{SHARED}/sweeps"
 _RESULT = re.compile(rf"{SHARED}/({'|'.join(kind.folder for kind in Kind)})/{KEY}\.[a-z0-9]+")
 
@@ -89,18 +90,25 @@ class Sweeper:
         """Whether less space than the reserve is free on any of the worker's file systems."""
         return any(_missing(root) > 0 for root in self._roots())
 
-    def make_room(self) -> None:
-        """Removes whatever no running job uses from the worker's disk; of the store, what exceeds its limits
-        or the space."""
-        self.sweep(everything=True)
+    def make_room(self, store_is_full: bool) -> None:
+        """Removes whatever no running job uses from the worker's disk.
 
-    def sweep(self, everything: bool = False) -> None:
-        """One sweep of the worker's disk and of a store in a folder. Failures are only logged."""
+        Of a store in a folder, what exceeds its limits or the space goes. If it is full, a part goes in any
+        case: where a quota is exceeded, there may seem to be space.
+        """
+        self.sweep(share_of_disk=1, share_of_store=_SHARE_OF_STORE if store_is_full else 0)
+
+    def sweep(self, share_of_disk: float = 0, share_of_store: float = 0) -> None:
+        """One sweep of the worker's disk and of a store in a folder. Failures are only logged.
+
+        Args:
+            share_of_disk, share_of_store: of what is kept there, so much goes even within the limits.
+        """
         with self._sweeping:
             began, work_began = time.monotonic(), time.thread_time()
             for what, part in (
-                ("its disk", lambda: self._sweep_disk(everything)),
-                ("the folder of results", self._sweep_folder),
+                ("its disk", lambda: self._sweep_disk(share_of_disk)),
+                ("the folder of results", lambda: self._sweep_folder(share_of_store)),
             ):
                 self._logged(what, part)
             now = time.monotonic()
@@ -138,19 +146,15 @@ class Sweeper:
             if count:
                 logger.info("Retention: removed %d files of %.1f MB from %s.", count, size / 1e6, what)
 
-    def _sweep_disk(self, everything: bool) -> tuple[int, int]:
+    def _sweep_disk(self, share: float) -> tuple[int, int]:
         count, size = remove_abandoned()
         uses: defaultdict[int, list[Use]] = defaultdict(list)
         for file in self._disk.files():
             uses[file.device].append(Use(file.used, file.bytes))
         now, busy_since = time.time(), self._busy_since()
-        until = removable_until(
-            (use for of_device in uses.values() for use in of_device),
-            self._limits,
-            now,
-            missing=math.inf if everything else 0,
-            busy_since=busy_since,
-        )
+        every = [use for of_device in uses.values() for use in of_device]
+        going = share * sum(use.bytes for use in every)
+        until = removable_until(every, self._limits, now, missing=going, busy_since=busy_since)
         missing = {root.stat().st_dev: _missing(root) for root in self._disk.roots if root.exists()}
         untils = {
             device: max(
@@ -168,15 +172,15 @@ class Sweeper:
                 count, size = count + removed, size + removed * file.bytes
         return count, size
 
-    def _sweep_folder(self) -> tuple[int, int]:
+    def _sweep_folder(self, share: float) -> tuple[int, int]:
         if not isinstance(self._store, FolderStore):
             return 0, 0
-        uses = (Use(entry.used, entry.bytes) for entry in self._store.entries())
+        uses = [Use(entry.used, entry.bytes) for entry in self._store.entries()]
         until = removable_until(
             uses,
             self._limits,
             time.time(),
-            missing=_missing(self._store.folder),
+            missing=max(_missing(self._store.folder), share * sum(use.bytes for use in uses)),
             busy_since=self._busy_since(),
         )
         return self._remove(lambda entry: entry.used <= until, "")

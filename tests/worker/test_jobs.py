@@ -346,13 +346,13 @@ def fill(path: Path, left: int) -> Path:
 
 
 def test_a_disk_that_is_really_full(
-    small_disk: Path, media: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_disk: Path, media: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All that the worker writes is on it, and its reserve is not noticed before the job."""
     monkeypatch.setattr(sweep, "_RESERVE_SHARE", 0)
     monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
     monkeypatch.setenv("TMPDIR", str(small_disk))
-    output, store = small_disk / "output", FolderStore(tmp_path / "store")
+    output, store = small_disk / "output", FolderStore(small_disk / "store")
     with Server(small_disk / "workspace", output, extra_flags=CPU_FLAGS) as server:
         sweeper = Sweeper(Limits(), Disk(server.workspace, output, store.folder), store)
         comfy = Comfy(server.url, server.alive, forget=True, touch=sweeper.touch_input)
@@ -360,8 +360,8 @@ def test_a_disk_that_is_really_full(
         scenes = [{"id": "one", "prompt": "A full disk", "audio": media["audio"], "image": media["image"]}]
         batch = {"task": "batch", "profile": "draft", "project_id": "full", "scenes": scenes, "film": True}
         workflow = {"1": empty_image(size=512), "2": save("full")}
-        # Each amount is spent elsewhere: on a folder, an input, ComfyUI's results, the finished files here.
-        for number, left in enumerate((0, 4096, 16384, 65536)):
+        # Each amount is used up elsewhere: by an input, ComfyUI's results, the finished files, the store.
+        for number, left in enumerate((0, 4096, 16384, 32768, 65536, 98304)):
             for kind, job in (("b", {**batch, "seed": number}), ("w", {"workflow": workflow})):
                 old = fill(output / STORE / "stills" / f"s.{number:024x}.png", left)
                 answer = worker.run(f"job-{kind}-{number}", job)
@@ -369,7 +369,7 @@ def test_a_disk_that_is_really_full(
                 assert "refresh_worker" not in answer
                 old.unlink(missing_ok=True)
         fill(small_disk / "filler", 4096)
-        sweeper.make_room()
+        sweeper.make_room(False)
         fill(small_disk / "more", 4096)
         answer = worker.run("job-last", {**batch, "seed": 99})
         assert (answer["error"], answer["refresh_worker"]) == (DISK_FULL, True)

@@ -202,12 +202,12 @@ def test_what_a_running_job_uses_stays_even_if_the_disk_is_full(tmp_path: Path) 
         place.sweeper.touch(used)
         os.utime(made)
         place.sweeper.touch(project)
-        place.sweeper.make_room()
+        place.sweeper.make_room(False)
         assert used.exists() and made.exists() and not other.exists()
         # Its files may go, but the job may be about to write others.
         assert project.is_dir() and not [*project.iterdir()]
         assert not earlier.exists()
-    place.sweeper.make_room()
+    place.sweeper.make_room(False)
     assert not used.exists() and not made.exists()
 
 
@@ -222,6 +222,18 @@ def test_a_little_free_space_makes_room_before_a_job(tmp_path: Path, monkeypatch
     monkeypatch.setattr(sweep, "_RESERVE_BYTES", usage.free + 10**12)
     with place.sweeper.job():
         assert not [path for path in paths if path.exists()]
+
+
+def test_of_a_full_store_the_least_recently_used_part_goes(tmp_path: Path) -> None:
+    place = Place(tmp_path, Limits())
+    source = place.make(tmp_path / "source", 0)
+    for number in range(20):
+        place.store.upload(source, f"StoryStudio/{number}.png")
+        os.utime(place.store.folder / f"StoryStudio/{number}.png", ago(20 - number))
+    place.sweeper.make_room(False)
+    assert len(place.store.keys()) == 20
+    place.sweeper.make_room(True)
+    assert set(place.store.keys()) == {f"StoryStudio/{number}.png" for number in range(2, 20)}
 
 
 def test_folders_of_killed_workers_are_removed_and_those_of_running_jobs_are_not(
