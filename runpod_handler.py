@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 from driver.comfy.machine import inspect_machine, torch_build
 from driver.comfy.process import Server
 from driver.paths import ROOT
+from driver.version import version
+from driver.worker import log
 from driver.worker.retention import Limits
 from story_studio.story.problems import Problem, Problems
 
@@ -27,22 +31,24 @@ their waiting counts towards their `executionTimeout`, so by default there are n
 
 def main() -> None:
     """Starts ComfyUI and takes jobs until RunPod stops the worker."""
+    log.set_up()
     try:
         if problems := [*_check_jobs_at_once(), *_check_retention(), *_check_gpu()]:
             raise Problems(problems)
         models = VOLUME if VOLUME.is_dir() else None
         server = Server(WORK / "workspace", WORK / "output", models=models, confined=True)
+        began = time.monotonic()
         server.start()
         try:
-            serve(server)
+            serve(server, began)
         finally:
             server.stop()
     except Problems as error:
         raise SystemExit(str(error)) from None
 
 
-def serve(server: Server) -> None:
-    """Takes jobs as soon as the server answers."""
+def serve(server: Server, began: float) -> None:
+    """Takes jobs as soon as the server answers; `began` is when it was started."""
     # At DEBUG, its default, the SDK logs every answer, with the signatures of addresses.
     os.environ.setdefault("RUNPOD_LOG_LEVEL", "INFO")
     # Imported here because it takes seconds, in which ComfyUI starts.
@@ -71,13 +77,22 @@ def serve(server: Server) -> None:
     folder = store.folder if isinstance(store, FolderStore) else None
     sweeper = Sweeper(Limits.from_environment(), Disk(server.workspace, server.output, folder), store)
     comfy = Comfy(server.url, server.alive, forget=True, touch=sweeper.touch_input)
-    handler = Handler(Worker(ComfyInstance(comfy, server), store, server.output, sweeper), send)
+    worker = Worker(ComfyInstance(comfy, server, _log_restart), store, server.output, sweeper)
+    handler = Handler(worker, send)
+    server.on_log = lambda line: log.comfyui(line, worker.rendering)
     server.wait()
+    seconds, gpu = round(time.monotonic() - began, 2), inspect_machine().gpu
+    about = f"Story Studio {version()} on {gpu or 'the CPU'}"
+    log.event("ready", f"{about}, started in {seconds} s", version=version(), gpu=gpu, seconds=seconds)
 
     async def handle(job: dict[str, Any]) -> dict[str, Any]:
         return await handler(job)
 
     runpod.serverless.start({"handler": handle, "concurrency_modifier": lambda _: int(_JOBS_AT_ONCE)})
+
+
+def _log_restart(sentence: str) -> None:
+    log.event("restart", sentence, level=logging.WARNING)
 
 
 def _check_jobs_at_once() -> list[Problem]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 import zlib
-from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,17 @@ from ..comfy.client import ComfyError, Lost, Stuck, Unreachable
 from ..comfy.flags import ServerError
 from ..comfy.instance import ComfyInstance
 from ..comfy.queue import Router
+from ..fetch.allowance import Allowance
 from ..files import is_disk_full
-from ..rendering.inputs import Inputs, gather_each
+from ..rendering.inputs import Inputs, gather_each, sources_of
 from ..rendering.prepare import RenderPlan
 from ..rendering.render import ComfyRenderer
 from ..rendering.run import RenderError
 from ..storage.store import StorageError, Store
-from . import responses
+from ..version import version
+from . import log, responses
 from .disk import job_folder
+from .log import OnMessage
 from .projects import ProjectLocks
 from .responses import Response
 from .restore import restore
@@ -38,9 +41,10 @@ from .sweep import Sweeper
 from .uploads import Uploads
 from .workflow import WorkflowRun
 
-OnMessage = Callable[[dict[str, Any]], None]
 _MAX_OUT_OF_MEMORY = 2
 """How often in a row memory may run out until the worker asks to be replaced."""
+_OWN_PHASES = ("inputs", "restoring", "waiting", "uploads")
+"""Phases of a job in which ComfyUI works on another one, or on none."""
 
 DISK_FULL = (
     "The disk of this worker is full, and nothing more can be removed from it: send the job again. Another "
@@ -58,6 +62,9 @@ class Worker:
         store: where the finished files go, and where keys in jobs are looked up.
         output: the server's output folder, for what is being made.
         sweeper: keeps the disk and the store within bounds; None where everything is kept.
+
+    Attributes:
+        rendering: the id of the job that ComfyUI is working on; empty if there is none.
     """
 
     def __init__(self, instance: ComfyInstance, store: Store, output: Path, sweeper: Sweeper | None = None):
@@ -66,6 +73,7 @@ class Worker:
         self._renderer = ComfyRenderer(instance, self._router)
         self._projects = ProjectLocks()
         self._out_of_memory = 0
+        self.rendering = ""
 
     def run(
         self,
@@ -79,7 +87,7 @@ class Worker:
         Args:
             job_id: RunPod's; a job that is retried has the same.
             job_input: what the client sent.
-            on_message: called with each progress message, from this thread: `phase`, `scene`, `percent`,
+            on_message: called with each progress message, from any thread: `phase`, `scene`, `percent`,
                 `seconds_left`.
             cancel: ends the job when it is set; what it had finished is kept.
 
@@ -90,13 +98,30 @@ class Worker:
             Cancelled: `cancel` was set.
         """
         began = time.monotonic()
-        with self._sweeper.job() if self._sweeper else nullcontext():
-            response, refresh = self._respond(job_id, job_input, on_message, cancel or Cancel())
+        log.event("started", "Started", job_id)
+        phases = log.Phases(job_id, on_message)
+
+        def report(message: dict[str, Any]) -> None:
+            if message["phase"] not in _OWN_PHASES:
+                self.rendering = job_id
+            phases(message)
+
+        try:
+            with self._sweeper.job() if self._sweeper else nullcontext():
+                response, refresh = self._respond(job_id, job_input, report, cancel or Cancel())
+        except Cancelled:
+            log.event("cancelled", "Cancelled", job_id, seconds=_since(began))
+            raise
+        finally:
+            if self.rendering == job_id:
+                self.rendering = ""
         if isinstance(response, Failure | BatchAnswer) and response.error:
             # ComfyUI's messages may name files of this machine.
             response.error = without_folders(response.error)
-        response.generation_time = round(time.monotonic() - began, 2)
+        response.generation_time = _since(began)
+        response.version = version()
         refresh = refresh or self._out_of_memory >= _MAX_OUT_OF_MEMORY
+        self._log_end(job_id, response, refresh)
         return response.model_dump(exclude_unset=True) | ({"refresh_worker": True} if refresh else {})
 
     def _respond(
@@ -118,7 +143,8 @@ class Worker:
                 if quoted or not self._is_disk_full(error):
                     return self._explain(job_id, error)
                 store_is_full = isinstance(error, StorageError)
-            logger.warning("Job %s: the disk is full%s", job_id, ", again" if is_last else ": making room")
+            text = "The disk is full, again" if is_last else "The disk is full: making room"
+            log.event("disk_full", text, job_id, logging.WARNING)
             if not is_last and self._sweeper:
                 self._sweeper.make_room(store_is_full)
         return _failure(DISK_FULL), True
@@ -149,17 +175,26 @@ class Worker:
         what = "The worker failed, not the job: try it again. What is finished is kept."
         return _failure(what), False
 
+    def _log_end(self, job_id: str, response: Response | WorkflowAnswer, refresh: bool) -> None:
+        seconds, error = response.generation_time, getattr(response, "error", None)
+        about = {"seconds": seconds, **({"refresh_worker": True} if refresh else {})}
+        if error:
+            log.event("failed", f"Failed: {error}", job_id, logging.WARNING, **about)
+        else:
+            log.event("finished", f"Finished in {seconds} s", job_id, **about)
+
     def _render(
         self, job_id: str, job: StoryJob, folder: Path, on_message: OnMessage, cancel: Cancel
     ) -> Response:
         on_message(_phase("inputs"))
         story = story_of(job, job_id)
-        inputs, failed = self._gather(story, job, folder, cancel)
+        inputs, failed = self._gather(story, job, folder, on_message, cancel)
         clips = not isinstance(job, ImageJob)
         plan = RenderPlan.of(story, load_profile(story.profile), inputs, failed=failed, clips=clips)
         stamp = time.strftime("%Y%m%d_%H%M%S") + f"_{zlib.crc32(job_id.encode()):08x}"
         touch = self._sweeper.touch if self._sweeper else Path.exists
         with self._projects.alone(story.project_id, cancel), Uploads(self._store) as uploads:
+            on_message(_phase("restoring"))
             touch(self._output / story.project_id)
             restore(plan, self._store, self._output, cancel.check, touch)
             on_message(_phase("waiting"))
@@ -182,8 +217,10 @@ class Worker:
             finally:
                 if isinstance(job, BatchJob):
                     keep(self._output / story.project_id / MANIFEST, "")
+            log.rendered(manifest, job_id)
             out_of_memory = manifest.out_of_memory
             self._out_of_memory = self._out_of_memory + out_of_memory if out_of_memory else 0
+            on_message({**_phase("uploads"), "percent": 99.0})
             urls = uploads.finish()
         if isinstance(job, BatchJob):
             return responses.of_batch(manifest, urls)
@@ -199,7 +236,7 @@ class Worker:
             (own := folder / attempt).mkdir()
             run = WorkflowRun(job, job_id, comfy, self._store, own, on_message, cancel)
             try:
-                answer = run.run(self._router)
+                answer = run.run(self._router, self._instance.server)
             except (Unreachable, Lost, Stuck) as error:
                 how = self._instance.restart(error, "a workflow", starts, run.prompt_id)
                 raise RenderError(f"{how} Try the job again.") from None
@@ -213,7 +250,7 @@ class Worker:
         raise AssertionError
 
     def _gather(
-        self, story: Story, job: StoryJob, folder: Path, cancel: Cancel
+        self, story: Story, job: StoryJob, folder: Path, on_message: OnMessage, cancel: Cancel
     ) -> tuple[dict[str, Inputs], dict[str, str]]:
         """The inputs by scene, and why scenes of a batch cannot be made.
 
@@ -227,9 +264,15 @@ class Worker:
             for kind in ("image_settings", "video_settings")
             if getattr(story, kind).workflow
         ]
-        inputs, bad = gather_each(
-            story, folder, lambda source, place: fetch_source(source, place, self._store, cancel.check)
-        )
+        allowance = Allowance("scenes" if isinstance(job, BatchJob) else "input")
+        total, done = len(sources_of(story)), itertools.count(1)
+
+        def fetch(source: str, place: Path) -> Path:
+            path = fetch_source(source, place, self._store, allowance, cancel.check)
+            on_message(_phase("inputs", done=next(done), total=total))
+            return path
+
+        inputs, bad = gather_each(story, folder, fetch)
         if problems or not inputs:
             wrong = [problem for of_scene in bad.values() for problem in of_scene]
             if not isinstance(job, BatchJob):
@@ -239,8 +282,12 @@ class Worker:
         return inputs, {scene: "; ".join(map(str, of_scene)) for scene, of_scene in bad.items()}
 
 
-def _phase(phase: str) -> dict[str, Any]:
-    return {"phase": phase, "scene": "", "percent": 0.0, "seconds_left": None}
+def _since(began: float) -> float:
+    return round(time.monotonic() - began, 2)
+
+
+def _phase(phase: str, **more: Any) -> dict[str, Any]:
+    return {"phase": phase, "scene": "", "percent": 0.0, "seconds_left": None, **more}
 
 
 def _failure(error: str) -> Failure:

@@ -19,6 +19,7 @@ from story_studio.story.results import KEY, Kind
 
 from ..storage.folder import FolderStore
 from ..storage.store import Entry, StorageError, Store
+from . import log
 from .disk import Disk, remove_abandoned, touch
 from .restore import SHARED
 from .retention import Limits, Use, removable_until
@@ -144,7 +145,8 @@ class Sweeper:
             logger.exception("Retention: %s was not swept", what)
         else:
             if count:
-                logger.info("Retention: removed %d files of %.1f MB from %s.", count, size / 1e6, what)
+                text = f"Retention: removed {count} files of {size / 1e6:.1f} MB from {what}"
+                log.event("swept", text, files=count, bytes=size)
 
     def _sweep_disk(self, share: float) -> tuple[int, int]:
         count, size = remove_abandoned()
