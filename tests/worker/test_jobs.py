@@ -29,7 +29,7 @@ from driver.storage import from_environment
 from driver.storage.bucket import Bucket
 from driver.storage.folder import FolderStore
 from driver.storage.s3 import S3Store
-from driver.worker import sweep
+from driver.worker import story_run, sweep
 from driver.worker.disk import Disk
 from driver.worker.jobs import DISK_FULL, Worker
 from driver.worker.retention import Limits
