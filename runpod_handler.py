@@ -8,6 +8,7 @@ from typing import Any
 
 from driver.comfy.process import Server
 from driver.paths import ROOT
+from driver.worker.health import report_file, reporting
 from story_studio.story.problems import Problem, Problems
 
 VOLUME = Path(os.environ.get("MODEL_CACHE_DIR", ROOT / "workspace"))
@@ -22,7 +23,8 @@ def main() -> None:
     server = Server(WORK / "workspace", WORK / "output", models=models)
     server.start()
     try:
-        serve(server)
+        with reporting(server, report_file(WORK)):
+            serve(server)
     except Problems as error:
         raise SystemExit(str(error)) from None
     finally:

@@ -29,7 +29,8 @@ from ..paths import COMFYUI, SET_UP
 from .care import is_careful
 from .flags import ServerError, choose_flags, merge_flags, read_core
 from .machine import inspect_machine
-from .models import LEGACY_FOLDERS, MODEL_FOLDERS, cached, fits_in_memory
+from .model_roots import MODEL_FOLDERS, folder_names, model_roots
+from .models import fits_in_memory, overshadowed
 
 PACK = Path(story_studio.__file__).resolve().parent
 GRACE_SECONDS = 10
@@ -213,12 +214,11 @@ class Server:
         flags += ["--output-directory", str(self.output), "--temp-directory", str(self._temp)]
         flags += ["--database-url", "sqlite:///:memory:", "--disable-auto-launch"]
         flags += ["--max-upload-size", "2048"]
-        if self.models:
-            # JSON is valid YAML, without YAML's rules about quoting.
-            paths = self._temp / "model_paths.yaml"
-            paths.write_text(json.dumps(_model_paths(self.models)), encoding="utf-8")
-            flags += ["--extra-model-paths-config", str(paths)]
-        return flags
+        # JSON is valid YAML, without YAML's rules about quoting.
+        paths = self._temp / "model_paths.yaml"
+        models = _model_paths(self.models or self.workspace / "models", self._temp / "models")
+        paths.write_text(json.dumps(models), encoding="utf-8")
+        return [*flags, "--extra-model-paths-config", str(paths)]
 
     def _answers(self) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
@@ -267,13 +267,29 @@ def _link(pack: Path, link: Path) -> None:
         link.symlink_to(pack, target_is_directory=True)
 
 
-def _model_paths(models: Path) -> dict[str, dict[str, object]]:
+def _model_paths(models: Path, links: Path) -> dict[str, dict[str, object]]:
+    """ComfyUI's search paths, in the order of `model_roots`.
+
+    Args:
+        models: the folder of models.
+        links: a folder to be made for links to complete files, where ComfyUI would choose incomplete ones.
+    """
     root = models.resolve()
     if not root.is_dir():
         raise ServerError(f"The models folder {models} does not exist: create it, or choose another.")
-    own = root / "models" if (root / "models").is_dir() else root
-    folders = {name: "\n".join(filter(None, (name, LEGACY_FOLDERS.get(name)))) for name in MODEL_FOLDERS}
-    roots = {"story_studio": own, **{f"cached_{number}": path for number, path in enumerate(cached(root))}}
-    return {
-        name: {"base_path": str(path), "is_default": path == own, **folders} for name, path in roots.items()
-    }
+    for name, path in overshadowed(root).items():
+        (links / name).parent.mkdir(parents=True, exist_ok=True)
+        (links / name).symlink_to(path)
+    found: dict[str, dict[str, object]] = {}
+    # ComfyUI puts each default path before those that it has, so the last one comes first.
+    for number, base in enumerate(reversed([links, *model_roots(root)])):
+        # Those of the volume also where they do not exist: a file may be added while ComfyUI runs.
+        may_grow = base in (root, root / "models")
+        folders = {
+            folder: "\n".join(
+                name for name in reversed(folder_names(folder)) if may_grow or (base / name).is_dir()
+            )
+            for folder in MODEL_FOLDERS
+        }
+        found[f"story_studio_{number}"] = {"base_path": str(base), "is_default": True, **folders}
+    return found
