@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -13,9 +14,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+import requests
 
+from driver.cli.doctor import report
 from driver.comfy.client import Comfy
 from driver.comfy.flags import ServerError
+from driver.comfy.models import known_models, locate
 from driver.comfy.process import Server
 from driver.paths import COMFYUI
 from story_studio.core.contracts import version
@@ -74,6 +78,41 @@ def gone(workspace: Path, seconds: float) -> bool:
     return not processes_of(workspace)
 
 
+CACHE = "more/huggingface-cache/hub/models--Comfy-Org--"
+COPIES: dict[str, list[str]] = {
+    "vae/ae.safetensors": [f"{CACHE}a/snapshots/1/split_files/vae", "image/vae", "more/models/vae"],
+    "vae/wan_2.1_vae.safetensors": ["image/vae", "more/models/vae"],
+    # The snapshot of refs/main first, and of each its split_files.
+    "diffusion_models/z_image_turbo_bf16.safetensors": [
+        *(f"{CACHE}a/snapshots/{place}diffusion_models" for place in ("2/split_files/", "2/", "1/")),
+    ],
+    "text_encoders/umt5_xxl_fp8_e4m3fn_scaled.safetensors": ["more/models/text_encoders", "more/models/clip"],
+    "diffusion_models/z_image_bf16.safetensors": ["more/models/unet", "more/diffusion_models"],
+    # Only the last is whole.
+    "text_encoders/qwen_3_4b.safetensors": [
+        *(f"{CACHE}b/snapshots/0/split_files/text_encoders!", "image/clip!", "more/models/clip"),
+    ],
+    "audio_encoders/wav2vec2_large_english_fp16.safetensors": ["more/audio_encoders!"],
+}
+"""Model files, and the folders that have a copy, the one to be chosen first; "!" marks incomplete ones."""
+
+
+def write_copies(base: Path) -> None:
+    for name, folders in COPIES.items():
+        for folder in folders:
+            path = base / folder.rstrip("!") / Path(name).name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            about = {
+                "__metadata__": {"path": str(path)},
+                "a": {"dtype": "U8", "shape": [9], "data_offsets": [0, 9]},
+            }
+            header = json.dumps(about).encode()
+            content = len(header).to_bytes(8, "little") + header + bytes(9)
+            path.write_bytes(content[:-5] if folder.endswith("!") else content)
+    (base / f"{CACHE}a/refs").mkdir()
+    (base / f"{CACHE}a/refs/main").write_text("2")
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     base = tmp_path_factory.mktemp("process")
@@ -85,7 +124,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     (snapshot / "split_files/vae").mkdir(parents=True)
     # As in a Hugging Face cache, where a file is a link to its content.
     (snapshot / "split_files/vae/cached.safetensors").symlink_to(base / "more/models/unet/mine.safetensors")
+    write_copies(base)
     with pytest.MonkeyPatch.context() as environment:
+        environment.setattr("driver.comfy.model_roots.IN_IMAGE", base / "image")
         for name in SECRETS:
             environment.setenv(name, "hunter2")
         environment.setenv("HF_ENDPOINT", "https://example.org")
@@ -122,8 +163,29 @@ def test_passes_no_secrets_on(server):
 
 
 def test_finds_models_in_another_folder(server):
-    assert Comfy(server.url).models("diffusion_models") == ["mine.safetensors"]
+    known = {Path(name).name for name in COPIES if name.startswith("diffusion_models/")}
+    assert set(Comfy(server.url).models("diffusion_models")) == {"mine.safetensors", *known}
     assert "cached.safetensors" in Comfy(server.url).models("vae")
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_comfyui_the_driver_and_the_doctor_choose_the_same_copy(server, name, monkeypatch):
+    base = server.models.parent
+    monkeypatch.setattr("driver.comfy.model_roots.IN_IMAGE", base / "image")
+    folder, _, file = name.partition("/")
+    whole = [copy for copy in COPIES[name] if not copy.endswith("!")]
+    chosen = base / (whole or COPIES[name])[0].rstrip("!") / file
+    # ComfyUI answers with what is written in the file that it would load.
+    answer = requests.get(f"{server.url}/view_metadata/{folder}", {"filename": file}, timeout=10)
+    assert answer.json() == {"path": str(chosen)}
+    (model,) = (model for model in known_models() if model.file == file)
+    assert locate(server.models, model) == (chosen if whole else None)
+    (check,) = (check for check in report(server.models, base, base) if check.found.startswith(f"{name},"))
+    if whole:
+        assert (check.state, check.found.partition(" GB, ")[2]) == ("ok", f"in {chosen.parent}")
+    else:
+        assert (check.state, "broken off" in check.found) == ("warn", True)
+        assert check.todo.endswith(f"\nto {chosen}")
 
 
 def test_keeps_its_log(server):
