@@ -25,6 +25,11 @@ _STALE = 30.0
 """Seconds since the last report, after which a worker counts as dead: a machine may be very busy."""
 _PATIENCE: dict[State, float] = {"running": float("inf"), "starting": 300.0, "ended": 60.0}
 """Seconds that ComfyUI may be in a state. A worker restarts a ComfyUI that ended, and takes some for that."""
+_WORDS: dict[State, str] = {
+    "running": "answers",
+    "starting": "is starting",
+    "ended": "has ended; the worker restarts it for a job",
+}
 
 
 class Process(Protocol):
@@ -72,8 +77,8 @@ def reporting(server: Process, file: Path) -> Iterator[None]:
         file.unlink(missing_ok=True)
 
 
-def problem(file: Path, now: float) -> str:
-    """What is wrong with the worker that reports in a file; empty if nothing is.
+def check(file: Path, now: float) -> tuple[bool, str]:
+    """Whether the worker that reports in a file is healthy, and a sentence about it.
 
     Args:
         file: where it reports.
@@ -84,21 +89,21 @@ def problem(file: Path, now: float) -> str:
         age, state = now - report["time"], report["comfyui"]
         lasted, patience = now - report["since"], _PATIENCE[state]
     except (OSError, ValueError, KeyError, TypeError):
-        return f"The worker does not report in {file}: it has not started yet, or it has ended."
-    # One of the time before the machine was restarted may be in the future.
+        return False, f"The worker does not report in {file}: it has not started yet, or it has ended."
+    # One from before the machine was restarted may be in the future.
     if not 0 <= age <= _STALE:
-        return f"The worker hangs or is dead: its last report in {file} is {age:.0f} s old."
+        return False, f"The worker hangs or is dead: its last report in {file} is {age:.0f} s old."
     if lasted > patience:
-        what = "has ended and was not restarted" if state == "ended" else "does not answer"
-        return f"ComfyUI {what}, for {lasted:.0f} s: see server.log and server.log.1 beside {file}."
-    return ""
+        what = "ended and was not restarted" if state == "ended" else "does not answer"
+        return False, f"ComfyUI {what}, {lasted:.0f} s so far: see server.log and server.log.1 beside {file}."
+    return True, f"The worker is running, and its ComfyUI {_WORDS[state]}."
 
 
 def main() -> int:
-    """The exit status: 0 if the worker of this machine is healthy, else 1 after a line that says why not."""
-    found = problem(report_file(Path(os.environ.get("WORK_DIR", ROOT))), time.monotonic())
-    sys.stdout.write(f"{found or 'The worker and its ComfyUI are running.'}\n")
-    return int(bool(found))
+    """The exit status, after a sentence: 0 if the worker of this machine is healthy, else 1."""
+    healthy, sentence = check(report_file(Path(os.environ.get("WORK_DIR", ROOT))), time.monotonic())
+    sys.stdout.write(f"{sentence}\n")
+    return int(not healthy)
 
 
 def _state(server: Process) -> State:
