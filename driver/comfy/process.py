@@ -25,7 +25,7 @@ import story_studio
 from story_studio.ram import out_of_memory_kills, read_ram
 from story_studio.story.memory import CAREFUL
 
-from ..paths import COMFYUI, SET_UP
+from ..paths import COMFYUI, NODE_PACKS, SET_UP
 from .care import is_careful
 from .flags import ServerError, choose_flags, merge_flags, read_core
 from .machine import inspect_machine
@@ -208,6 +208,7 @@ class Server:
             (self.workspace / folder).mkdir(parents=True, exist_ok=True)
         self.output.mkdir(parents=True, exist_ok=True)
         _link(PACK, self.workspace / "custom_nodes" / PACK.name)
+        _link_others(NODE_PACKS, self.workspace / "custom_nodes")
         # ComfyUI empties its temp folder when it starts, so each server has its own.
         self._temp = Path(tempfile.mkdtemp(prefix="server-", dir=self.workspace / "temp"))
         flags = ["--listen", "127.0.0.1", "--port", str(self.port), "--base-directory", str(self.workspace)]
@@ -265,6 +266,17 @@ def _link(pack: Path, link: Path) -> None:
     if not link.is_symlink() or link.readlink() != pack:
         link.unlink(missing_ok=True)
         link.symlink_to(pack, target_is_directory=True)
+
+
+def _link_others(packs: Path | None, folder: Path) -> None:
+    """Links the node packs that are in the same folder as this project's, wherever the workspace is."""
+    for link in folder.iterdir():
+        if link.is_symlink() and link.readlink().parent == packs and not link.exists():
+            link.unlink()
+    for pack in packs.iterdir() if packs and packs.is_dir() else ():
+        link, loads = folder / pack.name, pack.suffix == ".py" or (pack / "__init__.py").is_file()
+        if loads and pack != PACK and not os.path.lexists(link):
+            link.symlink_to(pack)
 
 
 def _model_paths(models: Path, links: Path) -> dict[str, dict[str, object]]:

@@ -113,6 +113,15 @@ def write_copies(base: Path) -> None:
     (base / f"{CACHE}a/refs/main").write_text("2")
 
 
+def write_packs(packs: Path, own: Path) -> None:
+    """Packs of an image: one in a folder, one in a file, and what is none; one was removed since."""
+    (packs / "folder_pack").mkdir(parents=True)
+    (packs / "no_pack").mkdir()
+    for file in (packs / "folder_pack" / "__init__.py", packs / "file_pack.py"):
+        file.write_text("print('loaded', __file__, flush=True)\nNODE_CLASS_MAPPINGS = {}\n")
+    (own / "removed_pack").symlink_to(packs / "removed_pack")
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     base = tmp_path_factory.mktemp("process")
@@ -125,8 +134,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     # As in a Hugging Face cache, where a file is a link to its content.
     (snapshot / "split_files/vae/cached.safetensors").symlink_to(base / "more/models/unet/mine.safetensors")
     write_copies(base)
+    write_packs(base / "packs", workspace / "custom_nodes")
     with pytest.MonkeyPatch.context() as environment:
         environment.setattr("driver.comfy.model_roots.IN_IMAGE", base / "image")
+        environment.setattr("driver.comfy.process.NODE_PACKS", base / "packs")
         for name in SECRETS:
             environment.setenv(name, "hunter2")
         environment.setenv("HF_ENDPOINT", "https://example.org")
@@ -186,6 +197,15 @@ def test_comfyui_the_driver_and_the_doctor_choose_the_same_copy(server, name, mo
     else:
         assert (check.state, "broken off" in check.found) == ("warn", True)
         assert check.todo.endswith(f"\nto {chosen}")
+
+
+def test_loads_the_node_packs_of_an_image(server):
+    folder = server.workspace / "custom_nodes"
+    log = (server.workspace / "server.log").read_text()
+    assert f"\nloaded {folder / 'folder_pack' / '__init__.py'}\n" in log
+    assert f"\nloaded {folder / 'file_pack.py'}\n" in log
+    assert "IMPORT FAILED" not in log
+    assert {path.name for path in folder.iterdir() if path.is_symlink()} == {"folder_pack", "file_pack.py"}
 
 
 def test_keeps_its_log(server):
