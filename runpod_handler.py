@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 from pathlib import Path
 from typing import Any
 
+from driver.comfy.machine import inspect_machine, torch_build
 from driver.comfy.process import Server
 from driver.paths import ROOT
+from driver.version import version
+from driver.worker import log
 from driver.worker.health import report_file, reporting
 from story_studio.story.problems import Problem, Problems
 
@@ -16,23 +21,35 @@ VOLUME = Path(os.environ.get("MODEL_CACHE_DIR", ROOT / "workspace"))
 WORK = Path(os.environ.get("WORK_DIR", ROOT))
 """What is being made, and ComfyUI's own folders: this worker's alone."""
 
+_JOBS_AT_ONCE = os.environ.get("JOBS_AT_ONCE", "1")
+"""Jobs that a worker takes at once.
+
+It renders one at a time, first those that need the loaded models. For RunPod the others are running too:
+their waiting counts towards their `executionTimeout`, so by default there are none.
+"""
+
 
 def main() -> None:
     """Starts ComfyUI and takes jobs until RunPod stops the worker."""
-    models = VOLUME if VOLUME.is_dir() else None
-    server = Server(WORK / "workspace", WORK / "output", models=models)
-    server.start()
+    log.set_up()
     try:
-        with reporting(server, report_file(WORK)):
-            serve(server)
+        if problems := [*_check_jobs_at_once(), *_check_gpu()]:
+            raise Problems(problems)
+        models = VOLUME if VOLUME.is_dir() else None
+        server = Server(WORK / "workspace", WORK / "output", models=models, confined=True)
+        began = time.monotonic()
+        server.start()
+        try:
+            with reporting(server, report_file(WORK)):
+                serve(server, began)
+        finally:
+            server.stop()
     except Problems as error:
         raise SystemExit(str(error)) from None
-    finally:
-        server.stop()
 
 
-def serve(server: Server) -> None:
-    """Takes jobs as soon as the server answers."""
+def serve(server: Server, began: float) -> None:
+    """Takes jobs as soon as the server answers; `began` is when it was started."""
     # At DEBUG, its default, the SDK logs every answer, with the signatures of addresses.
     os.environ.setdefault("RUNPOD_LOG_LEVEL", "INFO")
     # Imported here because it takes seconds, in which ComfyUI starts.
@@ -54,26 +71,40 @@ def serve(server: Server) -> None:
             async with AsyncClientSession() as session:
                 await send_result(session, {"status": "IN_PROGRESS", "output": progress}, job)
 
-    jobs = _jobs_at_once()
     store = from_environment((VOLUME if VOLUME.is_dir() else server.output) / STORE / "store")
-    instance = ComfyInstance(Comfy(server.url, server.alive), server)
-    handler = Handler(Worker(instance, store, server.output), send)
+    comfy = Comfy(server.url, server.alive)
+    worker = Worker(ComfyInstance(comfy, server, _log_restart), store, server.output)
+    handler = Handler(worker, send)
+    server.on_log = lambda line: log.comfyui(line, worker.rendering)
     server.wait()
+    seconds, gpu = round(time.monotonic() - began, 2), inspect_machine().gpu
+    about = f"Story Studio {version()} on {gpu or 'the CPU'}"
+    log.event("ready", f"{about}, started in {seconds} s", version=version(), gpu=gpu, seconds=seconds)
 
     async def handle(job: dict[str, Any]) -> dict[str, Any]:
         return await handler(job)
 
-    runpod.serverless.start({"handler": handle, "concurrency_modifier": lambda _: jobs})
+    runpod.serverless.start({"handler": handle, "concurrency_modifier": lambda _: int(_JOBS_AT_ONCE)})
 
 
-def _jobs_at_once() -> int:
-    """Jobs that a worker takes at once. It renders one at a time, first those that need the loaded models."""
-    given = os.environ.get("JOBS_AT_ONCE", "4")
-    if not given.isdecimal() or not 1 <= int(given) <= 100:
-        raise Problems(
-            [Problem("JOBS_AT_ONCE", f"{given!r} is not a number of jobs: set 1 to 100, or unset it.")]
-        )
-    return int(given)
+def _log_restart(sentence: str) -> None:
+    log.event("restart", sentence, level=logging.WARNING)
+
+
+def _check_jobs_at_once() -> list[Problem]:
+    if _JOBS_AT_ONCE.isdecimal() and 1 <= int(_JOBS_AT_ONCE) <= 100:
+        return []
+    return [Problem("JOBS_AT_ONCE", f"{_JOBS_AT_ONCE!r} is not a number of jobs: set 1 to 100, or unset it.")]
+
+
+def _check_gpu() -> list[Problem]:
+    """On a CPU, the models of every profile but draft take hours, and no client would learn why."""
+    if os.environ.get("STORY_STUDIO_CPU") == "1" or inspect_machine().gpu:
+        return []
+    build = torch_build()
+    reason = "the installed PyTorch cannot use one" if build and build[1] == "cpu" else "none is visible"
+    todo = "use a machine with one, or set STORY_STUDIO_CPU=1 to render drafts."
+    return [Problem("GPU", f"there is none, {reason}: {todo}")]
 
 
 if __name__ == "__main__":
