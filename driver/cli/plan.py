@@ -188,7 +188,7 @@ def _sources(figures: Figures, gpu: str) -> Iterator[str]:
         if parts:
             yield f"{source}: {', '.join(parts)}"
     if DERIVED in (figures.still.source, figures.clip.source):
-        yield f"derived: {gpus()[gpu].times:g} times as long as on an A100, {gpus()[gpu].derived}."
+        yield f"derived: {gpus()[gpu].about}."
     if figures.clip.source in (SEED, DERIVED):
         yield "the estimate for clips is low: published times of the model are 3.6 times as long."
     yield "warm: workers that run already and hold the clips' models; keeping them so is not in the cost."

@@ -42,7 +42,7 @@ from .gpus import gpus
 
 SEED, OWN, MEASURED = "the seed's estimates", "own estimates", "measured"
 DERIVED = "derived from the seed's, never measured"
-_SEED_SECONDS = {"start": 530.0, "load_stills": 250.0, "load_clips": 250.0, "still": 10.0, "clip": 120.0}
+_SOURCES = {"seed": SEED, "derived": DERIVED, "measured": MEASURED}
 _PIXELS = 832 * 480
 _STILL_RUNS, _CLIP_RUNS = 20, 40
 """Runs of the model for the seed's still and chunk."""
@@ -195,10 +195,16 @@ def figures_for(profile: str, gpu: str, manifests: Iterable[Manifest]) -> Figure
     """
     if gpu not in gpus():
         raise Problems([Problem("--gpu", f"no figures for {gpu!r}, {nearest(gpu, gpus())}")])
-    known = {name: Figure(seconds, SEED) for name, seconds in _SEED_SECONDS.items()}
-    if (times := gpus()[gpu].times) != 1:
-        known |= {name: Figure(_SEED_SECONDS[name] * times, DERIVED) for name in ("still", "clip")}
-    first = Figures(**known, film=Figure(_FILM, OWN))
+    about = gpus()[gpu]
+    made, loads = _SOURCES[about.source], MEASURED if about.source == "measured" else SEED
+    first = Figures(
+        start=Figure(about.start, SEED),
+        load_stills=Figure(about.load_stills, loads),
+        load_clips=Figure(about.load_clips, loads),
+        still=Figure(about.still, made),
+        clip=Figure(about.clip, made),
+        film=Figure(_FILM, OWN),
+    )
     if not any(profile in model.needed_by for model in known_models()):
         draft = {"load_stills": 0.0, "load_clips": 0.0, "still": _DRAFT_STILL, "clip": _DRAFT_CLIP}
         first = first._replace(**{name: Figure(value, OWN) for name, value in draft.items()})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from ..comfy.models import known_models
 
@@ -24,16 +24,22 @@ class Gpu(NamedTuple):
         vram_gb: its memory in GB.
         price: USD an hour that estimates count; an A100's is the seed's.
         list_price: USD an hour of a flexible worker, on LIST_DATE.
-        times: how many times as long as an A100 it computes.
-        derived: where `times` is from; empty for the A100.
+        start, load_stills, load_clips, still, clip: seconds, as in `estimate.Figures`.
+        source: where those of `still` and `clip` are from; the others are the seed's unless measured.
+        about: how derived ones were derived.
     """
 
     pool: str
     vram_gb: float
     price: float
     list_price: float
-    times: float
-    derived: str
+    start: float
+    load_stills: float
+    load_clips: float
+    still: float
+    clip: float
+    source: Literal["seed", "derived", "measured"]
+    about: str
 
 
 @cache

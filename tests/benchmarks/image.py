@@ -29,7 +29,7 @@ from tests.fetch.hub_mirror import serving
 from tests.fetch.test_pull import FILES
 
 _IMAGE = "localhost/story-studio"
-_CHILD = f"""FROM {_IMAGE}
+CHILD = f"""FROM {_IMAGE}
 COPY my_pack custom_nodes/my_pack
 RUN pip install --no-cache-dir -c .venv/constraints.txt -r custom_nodes/my_pack/requirements.txt
 """
@@ -141,7 +141,7 @@ def _edit(context: Path) -> None:
 
 def _child(folder: Path) -> Path:
     (folder / "my_pack").mkdir(parents=True)
-    (folder / "Dockerfile").write_text(_CHILD)
+    (folder / "Dockerfile").write_text(CHILD)
     (folder / "my_pack" / "__init__.py").write_text(_PACK)
     (folder / "my_pack" / "requirements.txt").write_text("wcwidth\n")
     return folder

@@ -57,7 +57,8 @@ for folder in ("input", "user", "custom_nodes"):
     attempt(f"write workspace/{{folder}}", lambda: spied.write_text("spied"))
 for folder in ("out", "more", "elsewhere", "writable"):
     attempt(f"write {{folder}}", lambda: Path(base, folder, "spy.txt").write_text("spied"))
-for file in ("more/models/vae/a.safetensors", "more/story_studio/store/film.mp4", "elsewhere/private.png"):
+for file in ("more/models/vae/a.safetensors", "more/story_studio/store/film.mp4", "elsewhere/private.png",
+             "image/vae/b.safetensors"):
     attempt(f"read {{file}}", lambda: Path(base, file).read_bytes())
 attempt("link", lambda: os.link(f"{{base}}/out/spy.txt", f"{{base}}/workspace/input/linked.txt"))
 attempt("link out", lambda: os.link(f"{{base}}/elsewhere/private.png", f"{{base}}/out/private.png"))
@@ -247,25 +248,27 @@ def test_logs_what_a_screen_would_show_without_colours(server):
 
 def test_a_confined_comfyui_is_kept_from_what_it_does_not_need(tmp_path, monkeypatch):
     workspace = make_workspace(tmp_path / "workspace")
-    for folder in ("more/models/vae", "more/story_studio/store", "elsewhere", "writable"):
+    for folder in ("more/models/vae", "more/story_studio/store", "elsewhere", "image/vae", "writable"):
         (tmp_path / folder).mkdir(parents=True)
     for file in (
         "more/models/vae/a.safetensors",
         "more/story_studio/store/film.mp4",
         "elsewhere/private.png",
+        "image/vae/b.safetensors",
     ):
         (tmp_path / file).touch()
     spy = SPY.format(base=str(tmp_path), driver=os.getpid())
     (workspace / "custom_nodes" / "spy.py").write_text(spy)
     monkeypatch.setenv(confinement.WRITABLE, str(tmp_path / "writable"))
     monkeypatch.setenv("SOMETHING", "hunter2")
+    monkeypatch.setattr("driver.comfy.process.IN_IMAGE", tmp_path / "image")
     with Server(workspace, tmp_path / "out", models=tmp_path / "more", confined=True) as server:
         (comfyui,) = [one for one in processes_of(workspace) if str(COMFYUI / "main.py") in one.cmdline()[:4]]
         assert "SOMETHING" not in comfyui.environ() and "PATH" in comfyui.environ()
         log = server.log_tail(200)
     may = {line.removeprefix("SPY may ") for line in log.splitlines() if line.startswith("SPY may ")}
     free = {"write workspace/input", "write workspace/user", "write out", "write writable", "use temp"}
-    free |= {"use home", "link", "read more/models/vae/a.safetensors"}
+    free |= {"use home", "link", "read more/models/vae/a.safetensors", "read image/vae/b.safetensors"}
     assert free <= may
     if not landlock.version():
         pytest.skip("this kernel has no Landlock: files are not confined")

@@ -26,6 +26,7 @@ from driver.storage import from_environment
 from driver.storage.bucket import Bucket
 from driver.storage.folder import FolderStore
 from driver.worker import schema
+from tests.benchmarks.image import CHILD
 from tests.install.tools import (
     BASE_PYTHON,
     PINNED_HASH,
@@ -138,6 +139,11 @@ def test_models_are_on_the_volume() -> None:
     assert variables["MODEL_CACHE_DIR"] == "/runpod-volume"
     assert variables["HF_HOME"].startswith("/runpod-volume/")
     assert "MODELS=" in values("ARG")
+
+
+def test_the_documented_image_with_another_node_pack_is_the_one_that_the_trial_builds() -> None:
+    (shown,) = re.findall(r"```dockerfile\n(.*?)```", (ROOT / ".runpod/README.md").read_text(), re.DOTALL)
+    assert shown == CHILD.replace("localhost/", "")
 
 
 def test_it_runs_the_handler() -> None:
