@@ -79,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
     out = Console(highlight=False)
     if not options.stories:
         for line in _without_story(options, earlier):
-            out.print(line, markup=False, soft_wrap=True)
+            out.print(line, markup=False, soft_wrap=not out.is_terminal)
         return OK
     with tempfile.TemporaryDirectory(prefix="story-studio-") as downloads:
         plans = prepare(options.stories, options.profile, Path(downloads))
@@ -95,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
         facts = (*_price(options), *_sources(figures, options.gpu), *_vram(story.profile, options.gpu))
         lines = (about, *facts, *_memory(plan), *_table(offers, options.max_cost), "")
         for line in lines:
-            out.print(line, markup=False, soft_wrap=True)
+            out.print(line, markup=False, soft_wrap=not out.is_terminal)
         try:
             choose(offers, options.max_cost)
         except Problems as error:
