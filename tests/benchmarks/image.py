@@ -38,12 +38,10 @@ _JOB = {"id": "one", "input": {"task": "image", "prompt": "A lighthouse", "profi
 _TRIAL = r"""
 python -m driver.worker.health && exit 11
 python runpod_handler.py --test_input 'JOB' >/tmp/log 2>&1 & worker=$!
-checks=0 slowest=0
 while sleep 1 && [ -f /tmp/work/workspace/health.json ]; do
     began=$(date +%s%N)
     python -m driver.worker.health >/tmp/health || break
-    took=$((($(date +%s%N) - began) / 1000000)) checks=$((checks + 1))
-    [ $took -lt $slowest ] || slowest=$took
+    echo $((($(date +%s%N) - began) / 1000000)) >>/tmp/took
 done
 wait $worker || exit 12
 grep -q 'completed successfully' /tmp/log || exit 13
@@ -51,7 +49,8 @@ python -m driver.worker.health && exit 14
 story-studio doctor >/tmp/doctor || exit 15
 packs=$(grep -c 'my pack is loaded' /tmp/work/workspace/server.log)
 models=$(grep -c '^ok *model file .* in /opt/story-studio/models/' /tmp/doctor)
-echo "{\"healthy checks\": $checks, \"slowest, ms\": $slowest,"
+checks=$(wc -l </tmp/took) median=$(sort -n /tmp/took | sed -n "$(((checks + 1) / 2))p")
+echo "{\"healthy checks\": $checks, \"their median, ms\": $median,"
 echo "\"other packs\": $packs, \"model files\": $models}"
 """
 
