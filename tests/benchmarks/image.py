@@ -38,7 +38,8 @@ _JOB = {"id": "one", "input": {"task": "image", "prompt": "A lighthouse", "profi
 _TRIAL = r"""
 python -m driver.worker.health && exit 11
 python runpod_handler.py --test_input 'JOB' >/tmp/log 2>&1 & worker=$!
-while sleep 1 && [ -f /tmp/work/workspace/health.json ]; do
+while sleep 1 && kill -0 $worker 2>/dev/null; do
+    [ -f /tmp/work/workspace/health.json ] || continue
     began=$(date +%s%N)
     python -m driver.worker.health >/tmp/health || break
     echo $((($(date +%s%N) - began) / 1000000)) >>/tmp/took
