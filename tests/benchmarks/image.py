@@ -74,6 +74,8 @@ class Built(NamedTuple):
 def run(quick: bool) -> Report:
     """Builds it, again after edits, with models, and with one more node pack; then runs a job in the last."""
     progress = Progress()
+    if not {"IMAGE_BASE", "IMAGE_STORE"} <= set(os.environ):
+        raise SystemExit(f"IMAGE_BASE and IMAGE_STORE must be set: {__file__} says to what.")
     store = Path(os.environ["IMAGE_STORE"]).absolute()
     built: dict[str, Built] = {}
     with tempfile.TemporaryDirectory() as folder, serving(FILES) as mirror:
