@@ -1,13 +1,17 @@
-# Story Studio as a RunPod serverless worker. Model files are not in it: they lie on the network volume.
+# Story Studio as a RunPod serverless worker. Model files are on the network volume, unless MODELS names a profile.
 #
-#   docker build --platform linux/amd64 -t story-studio .
+#   docker build --platform linux/amd64 -t story-studio --build-arg REVISION="$(git rev-parse HEAD)" .
 #   docker build --platform linux/amd64 -t story-studio --build-arg COMFYUI=0.33.0 .    # with another ComfyUI
+#   docker build --platform linux/amd64 -t story-studio --build-arg MODELS=turbo .      # with that profile's models
 #   docker run --rm -v VOLUME:/runpod-volume story-studio story-studio models pull --profile turbo --models /runpod-volume
 
 # NVIDIA's "base" has the CUDA runtime without the libraries: PyTorch's wheels bring their own, 4 GB of them.
-FROM nvidia/cuda:12.8.1-base-ubuntu24.04
+ARG BASE=nvidia/cuda:12.8.1-base-ubuntu24.04
 
-# What install.sh takes after --comfyui; empty for the pinned ComfyUI, which needs no git.
+# ---- what the distribution has -----------------------------------------------------------------------------------------
+FROM ${BASE} AS system
+
+# What install.sh takes after --fetch; empty for the pinned ComfyUI, which needs no git.
 ARG COMFYUI=
 
 # Fonts for the letters of the world, and FriBiDi for those from right to left: the cards of drafts and the contact sheet
@@ -22,21 +26,53 @@ RUN apt-get update \
 
 WORKDIR /opt/story-studio
 
-# All that is large, and nothing that changes with the code: of that, only where the packages are.
-COPY LICENSE constraints.txt install.sh pyproject.toml ./
-COPY driver/__init__.py driver/
-COPY custom_nodes/story_studio/__init__.py custom_nodes/story_studio/
-RUN PIP_NO_CACHE_DIR=1 ./install.sh ${COMFYUI:+--comfyui "$COMFYUI"} \
-    && .venv/bin/python -m compileall -q ComfyUI
+# ---- ComfyUI and the list of packages; none of the layers from here gets into the image -------------------------------
+FROM system AS sources
+
+COPY constraints.txt install.sh pyproject.toml ./
+RUN PIP_NO_CACHE_DIR=1 ./install.sh --fetch ${COMFYUI:+"$COMFYUI"}
+
+# ---- all that is large: made again only where that list has changed, not where the code or a version has ---------------
+FROM system AS packages
+
+COPY --from=sources /opt/story-studio/.venv/requirements.txt /opt/story-studio/.venv/constraints.txt .venv/
+RUN python3 -m venv .venv \
+    && .venv/bin/python -m pip install --no-cache-dir --only-binary :all: \
+        -r .venv/requirements.txt -c .venv/constraints.txt
+
+# ---- a profile's model files, if they are to be in the image -----------------------------------------------------------
+FROM packages AS models
+
+# A profile, as in `story-studio models pull --profile`, and a mirror of the Hugging Face Hub.
+ARG MODELS=
+ARG HF_ENDPOINT=https://huggingface.co
+
+COPY custom_nodes custom_nodes
+COPY driver driver
+# The builder keeps them, so that a change of the code downloads nothing. Their layer stays the same, too.
+RUN --mount=type=cache,id=story-studio-models,target=/cache \
+    mkdir models \
+    && if [ -n "$MODELS" ]; then \
+        PYTHONPATH=custom_nodes .venv/bin/python -m driver models pull --profile "$MODELS" --models "/cache/$MODELS" \
+        && cp -a "/cache/$MODELS/." models/; \
+    fi
+
+# ---- the image --------------------------------------------------------------------------------------------------------
+FROM packages
 
 ENV PATH=/opt/story-studio/.venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     MODEL_CACHE_DIR=/runpod-volume \
     HF_HOME=/runpod-volume/huggingface
 
-# What .dockerignore lets through. Checked and compiled here, so that a worker starts sooner, or not at all.
+COPY --from=models /opt/story-studio/models models
+COPY --from=sources /opt/story-studio/ComfyUI ComfyUI
+RUN python -m compileall -q ComfyUI
+
+# What .dockerignore lets through. Checked and compiled here, so that a worker starts sooner, or not at all. Every package
+# is there already, so no index is asked.
 COPY . .
-RUN ./install.sh --check \
+RUN PIP_NO_INDEX=1 ./install.sh \
     && python -m compileall -q custom_nodes driver runpod_handler.py \
     && mkdir -m 1777 output workspace \
     && story-studio doctor
@@ -44,7 +80,17 @@ RUN ./install.sh --check \
 # No USER: RunPod mounts the volume as root's and maps no users, and a worker keeps its checkpoints and models there. The
 # image needs root for nothing else: where the volume is another user's, `docker run --user` works.
 
-HEALTHCHECK --interval=1m --timeout=30s --start-period=2m CMD ["story-studio", "doctor"]
+# Whether the worker lives and its ComfyUI with it, from what the worker writes down every few seconds.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=5m CMD ["python", "-m", "driver.worker.health"]
+
+ARG BASE
+ARG VERSION=0.1.0
+ARG REVISION=
+LABEL org.opencontainers.image.title="Story Studio" \
+    org.opencontainers.image.version="$VERSION" \
+    org.opencontainers.image.revision="$REVISION" \
+    org.opencontainers.image.licenses="GPL-3.0-or-later" \
+    org.opencontainers.image.base.name="$BASE"
 
 # ComfyUI starts ffmpeg: without an init, what a killed ComfyUI leaves would stay.
 ENTRYPOINT ["tini", "--"]

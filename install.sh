@@ -24,6 +24,8 @@ Story Studio: one command from a checkout to a film.
                               branch or a commit of its git repository
   ./install.sh --comfyui PATH set up with the ComfyUI in that folder, which stays as it is
                               (both choices last; --comfyui 0.3.75 brings the pinned one back)
+  ./install.sh --fetch [REF]  only fetch ComfyUI, and write .venv/requirements.txt and .venv/constraints.txt: the packages
+                              that a set-up would install. The image is made in layers so (see Dockerfile)
   ./install.sh --into PATH    link the node pack into the ComfyUI in PATH; installs nothing
                               (to uninstall it there: rm PATH/custom_nodes/story_studio, which is only a link)
   ./install.sh --check        say whether the set-up is complete; changes nothing
@@ -554,6 +556,22 @@ EOF
     GIVE_WAY=$way
 }
 
+# Writes down what install_packages installs, for an image that gets its packages before its code.
+list_packages() {
+    cd -- "$ROOT"
+    hold_pins "$CORE"
+    "$VENV/bin/python" -I - "$CORE/requirements.txt" "$VENV/requirements.txt" <<'EOF'
+import sys
+import tomllib
+from pathlib import Path
+
+asked, target = (Path(a) for a in sys.argv[1:])
+about = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))
+own = [*about["build-system"]["requires"], *about["project"]["dependencies"]]
+target.write_text("".join(f"{line}\n" for line in (*own, *asked.read_text("utf-8").splitlines())), "utf-8")
+EOF
+}
+
 install_packages() {
     local project=. started=$SECONDS hash
     [ "$1" != test ] || project='.[test]'
@@ -574,7 +592,7 @@ install_packages() {
 }
 
 set_up() {
-    ! ready "$1" || return 0
+    if [ "$1" != fetch ] && ready "$1"; then return 0; fi
     check_writable
     exec 9<"$ROOT"
     if command -v flock >/dev/null; then
@@ -593,7 +611,7 @@ set_up() {
             *) unpack_comfyui ;;
         esac
     fi
-    install_packages "$1"
+    if [ "$1" = fetch ]; then list_packages; else install_packages "$1"; fi
 }
 
 # --- commands ----------------------------------------------------------------------------------------------------------
@@ -688,12 +706,16 @@ case $command in
         [ $# -eq 2 ] && [ -n "$2" ] && [[ $2 != -* ]] || wrong "--comfyui takes one tag, branch, commit or folder of a ComfyUI"
         [ -z "${COMFYUI_DIR:-}" ] || die "COMFYUI_DIR chooses a ComfyUI for one call and --comfyui chooses one to keep: give one of them."
         ;;
+    --fetch)
+        [ $# -lt 3 ] && [[ ${2-} != -* ]] || wrong "--fetch takes at most one tag, branch, commit or folder of a ComfyUI"
+        ;;
     test) ;;
     *) wrong "unknown argument: $command" ;;
 esac
 
 case $command in
     --comfyui) choose "$2" ;;
+    --fetch) if [ -n "${2-}" ]; then choose "$2"; else check_link; fi ;;
     '' | demo | test | --check) if [ -n "${COMFYUI_DIR:-}" ]; then choose_once; else check_link; fi ;;
 esac
 
@@ -701,6 +723,10 @@ case $command in
     '' | --comfyui)
         (set_up run)
         say "Story Studio is set up with ComfyUI $(version_of "$CORE"). Next: ./install.sh demo"
+        ;;
+    --fetch)
+        (set_up fetch)
+        say "ComfyUI $(version_of "$CORE") is in $COMFYUI, and .venv/requirements.txt lists what its set-up would install."
         ;;
     demo)
         (set_up run)

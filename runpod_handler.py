@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from driver.comfy.flags import ServerError
 from driver.comfy.machine import inspect_machine, torch_build
 from driver.comfy.process import Server
 from driver.paths import ROOT
+from driver.storage.bucket import Bucket
 from driver.version import version
 from driver.worker import log
+from driver.worker.health import report_file, reporting
 from driver.worker.retention import Limits
-from driver.worker.settings import comfy_flags
+from driver.worker.settings import WorkerSettings, comfy_flags
 from story_studio.story.problems import Problem, Problems
 
 VOLUME = Path(os.environ.get("MODEL_CACHE_DIR", ROOT / "workspace"))
@@ -39,7 +42,7 @@ def main() -> None:
         os.environ.setdefault("STORY_STUDIO_LOCAL_STORE", "1")
     log.set_up()
     try:
-        if problems := [*_check_jobs_at_once(), *_check_retention(), *_check_gpu()]:
+        if problems := [*_check_settings(), *_check_gpu()]:
             raise Problems(problems)
         models = VOLUME if VOLUME.is_dir() else None
         folders = (WORK / "workspace", WORK / "output")
@@ -47,7 +50,8 @@ def main() -> None:
         began = time.monotonic()
         server.start()
         try:
-            serve(server, began)
+            with reporting(server, report_file(WORK)):
+                serve(server, began)
         finally:
             server.stop()
     except (Problems, ServerError) as error:
@@ -106,18 +110,21 @@ def _log_restart(sentence: str) -> None:
     log.event("restart", sentence, level=logging.WARNING)
 
 
-def _check_jobs_at_once() -> list[Problem]:
-    if _JOBS_AT_ONCE.isdecimal() and 1 <= int(_JOBS_AT_ONCE) <= 100:
-        return []
-    return [Problem("JOBS_AT_ONCE", f"{_JOBS_AT_ONCE!r} is not a number of jobs: set 1 to 100, or unset it.")]
-
-
-def _check_retention() -> list[Problem]:
-    try:
-        Limits.from_environment()
-    except Problems as error:
-        return error.problems
-    return []
+def _check_settings() -> Iterator[Problem]:
+    """What is wrong with any variable of the environment."""
+    if not (_JOBS_AT_ONCE.isdecimal() and 1 <= int(_JOBS_AT_ONCE) <= 100):
+        what = f"{_JOBS_AT_ONCE!r} is not a number of jobs: set 1 to 100, or unset it."
+        yield Problem("JOBS_AT_ONCE", what)
+    for read in (
+        Limits.from_environment,
+        WorkerSettings.from_environment,
+        comfy_flags,
+        Bucket.from_environment,
+    ):
+        try:
+            read()
+        except Problems as error:
+            yield from error.problems
 
 
 def _check_gpu() -> list[Problem]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 from pathlib import Path
 
@@ -29,13 +30,18 @@ def add_server(command: argparse.ArgumentParser) -> None:
         "--workspace", type=Path, default=ROOT / "workspace", help="folder of the server's own files"
     )
     command.add_argument(
-        "--models", type=Path, help="folder of model files, laid out as ComfyUI's (workspace/models)"
+        "--models",
+        type=Path,
+        help="folder of model files, laid out as ComfyUI's (MODEL_CACHE_DIR, or workspace/models)",
     )
 
 
 def models_folder(options: argparse.Namespace) -> Path:
-    """Where the model files are."""
-    return options.models or options.workspace / "models"
+    """Where the model files are: if no folder is named, where a worker would have them, if that exists."""
+    if options.models:
+        return options.models
+    volume = os.environ.get("MODEL_CACHE_DIR")
+    return Path(volume) if volume and Path(volume).is_dir() else options.workspace / "models"
 
 
 def check_writable(output: Path) -> None:

@@ -21,6 +21,7 @@ from story_studio.story.recipes import load_profile, profile_names
 from story_studio.story.schema import parse
 
 from ..comfy.machine import Machine, inspect_machine, torch_build
+from ..comfy.model_roots import places
 from ..comfy.models import ModelFile, known_models, locate
 from ..comfy.process import PACK
 from ..paths import COMFYUI, PACKAGES, SET_UP
@@ -209,9 +210,10 @@ def _profiles(models: Path) -> list[Check]:
 
 def _file(models: Path, model: ModelFile) -> Check:
     about = f"{model.folder}/{model.file}, {model.gb:.3g} GB"
-    if locate(models, model):
-        return Check("model file", "ok", about)
-    target = models / (model.folder or "") / model.file
-    state = "broken off" if target.is_file() else "missing"
+    if path := locate(models, model):
+        return Check("model file", "ok", f"{about}, in {path.parent}")
+    broken = next(places(models, model.folder or "", model.file), None)
+    target = broken or models / (model.folder or "") / model.file
+    state = "broken off" if broken else "missing"
     todo = f"Download {model.url}\nto {target}"
     return Check("model file", "warn", f"{about}, {state}, for {', '.join(model.needed_by)}", todo)

@@ -10,13 +10,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from story_studio.story.graph import Plan
-from story_studio.story.memory import plan_memory
+from story_studio.story.graph import Files, Plan
+from story_studio.story.memory import Needs, plan_memory
 from story_studio.story.problems import Problem, Problems
+from story_studio.story.recipes import load_profile, profile_names
+from story_studio.story.schema import parse
 
+from ..rendering.manifest import Manifest
 from ..rendering.memory import model_uses
 from ..rendering.prepare import prepare
 from ..runpod.estimate import (
+    DERIVED,
     MEASURED,
     OWN,
     SEED,
@@ -24,22 +28,32 @@ from ..runpod.estimate import (
     Quote,
     choose,
     figures_for,
-    gpus,
     money,
     quotes,
     read_manifests,
 )
+from ..runpod.gpus import LIST_DATE, gpus, vram_need
+from ..runpod.scenarios import saving, scenarios
 from ..terminal import OK, duration
 from .arguments import add_stories
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """The arguments of `plan`."""
-    add_stories(command)
+    command.description = (
+        "What stories would take and cost on RunPod. Without a story: what each GPU costs and can render, "
+        "and what one video, ten scenes and ten videos would cost on the chosen one."
+    )
+    add_stories(command, "*")
     names = list(gpus())
     command.add_argument("--gpu", choices=names, default=names[0], help=f"each worker's GPU ({names[0]})")
-    command.add_argument("--price", type=float, metavar="USD", help="of a worker's hour, if it changed")
-    command.add_argument("--workers", type=int, default=4, metavar="W", help="show 1 to W workers (4)")
+    command.add_argument(
+        "--price",
+        type=float,
+        metavar="USD",
+        help="of a worker's hour, if it is another (plan alone lists them)",
+    )
+    command.add_argument("--workers", type=int, metavar="W", help="show 1 to W workers (4)")
     command.add_argument(
         "--max-cost", type=float, metavar="USD", help="most that a story may cost; fails if it costs more"
     )
@@ -61,22 +75,27 @@ def run(options: argparse.Namespace) -> int:
     wrong = {name: value for name, value in numbers.items() if value is not None and not value > 0}
     if wrong:
         raise Problems(Problem(name, f"{value} is not above 0.") for name, value in wrong.items())
-    with tempfile.TemporaryDirectory(prefix="story-studio-") as downloads:
-        plans = prepare(options.stories, options.profile, Path(downloads))
-    price = options.price or gpus()[options.gpu]["price"]
     earlier = read_manifests(options.measured) if options.measured else []
     out = Console(highlight=False)
+    if not options.stories:
+        for line in _without_story(options, earlier):
+            out.print(line, markup=False, soft_wrap=not out.is_terminal)
+        return OK
+    with tempfile.TemporaryDirectory(prefix="story-studio-") as downloads:
+        plans = prepare(options.stories, options.profile, Path(downloads))
+    price = options.price or gpus()[options.gpu].price
     problems: list[Problem] = []
     for plan in plans:
         story, seconds = plan.story, plan.seconds
         figures = figures_for(story.profile, options.gpu, earlier)
-        offers = quotes(story, seconds, figures, price, options.workers)
+        offers = quotes(story, seconds, figures, price, options.workers or 4)
         scenes = f"{len(seconds)} scene{'s' * (len(seconds) > 1)}"
         voice = f"{sum(seconds.values()):.1f} s of voice"
         about = f"{story.project_id}: {scenes}, {voice}, {story.profile}, {options.gpu} at ${price:g} an hour"
-        lines = (about, *_sources(figures), *_memory(plan), *_table(offers, options.max_cost), "")
+        facts = (*_price(options), *_sources(figures, options.gpu), *_vram(story.profile, options.gpu))
+        lines = (about, *facts, *_memory(plan), *_table(offers, options.max_cost), "")
         for line in lines:
-            out.print(line, markup=False, soft_wrap=True)
+            out.print(line, markup=False, soft_wrap=not out.is_terminal)
         try:
             choose(offers, options.max_cost)
         except Problems as error:
@@ -86,7 +105,72 @@ def run(options: argparse.Namespace) -> int:
     return OK
 
 
-def _sources(figures: Figures) -> Iterator[str]:
+def _without_story(options: argparse.Namespace, earlier: Sequence[Manifest]) -> Iterator[str]:
+    """The GPUs, and the seed's cost table for one of them.
+
+    Raises:
+        Problems: options that need a story, or an unknown profile.
+    """
+    needing = [name for name in ("--max-cost", "--workers") if getattr(options, name[2:].replace("-", "_"))]
+    if needing:
+        raise Problems(
+            Problem(name, "needs a story to plan: name its file, or leave it out.") for name in needing
+        )
+    price = options.price or gpus()[options.gpu].price
+    profile = options.profile or "standard"
+    load_profile(profile)
+    figures = figures_for(profile, options.gpu, earlier)
+    yield from _gpu_table()
+    yield ""
+    steps = f"{profile}'s own steps" if options.profile else "20 steps each"
+    yield f"{profile}, 832x480, {steps}, up to 5 s of voice a video, {options.gpu} at ${price:g} an hour"
+    yield from _price(options)
+    yield from _sources(figures, options.gpu)
+    found = scenarios(figures, price, options.profile)
+    yield f"{'':<26}{'paid time':>15}{'cost':>10}"
+    for name, quote in found:
+        yield f"{name:<26}{duration(quote.worker_seconds):>15}{'$' + money(quote.cost):>10}"
+    yield f"The batch, on a warm worker, saves {saving(found):.0%} of what ten cold videos cost."
+
+
+def _gpu_table() -> Iterator[str]:
+    names = [name for name in profile_names() if vram_need(name)]
+    yield f"{'GPU':<15}{'pool':<12}{'list price':>12}{''.join(f'{name:>12}' for name in names)}"
+    for gpu, about in gpus().items():
+        fits = ["whole" if vram_need(name) <= about.vram_gb else "in parts" for name in names]
+        price = f"${about.list_price:.2f}/h"
+        yield f"{gpu:<15}{about.pool:<12}{price:>12}{''.join(f'{fit:>12}' for fit in fits)}"
+    needs = [_needs(_example(name)) for name in names]
+    for title, field in (("RAM that holds all models", "all"), ("RAM, at least", "part")):
+        sizes = (f"{getattr(need, field):.0f} GB" for need in needs)
+        yield f"{title:<39}{''.join(f'{size:>12}' for size in sizes)}"
+    yield f"list price: a flexible worker's in RunPod's documentation, {LIST_DATE}; --price sets another."
+    yield (
+        "whole: the largest model and its work, estimated at 6 GB, fit into the GPU's memory; in parts: "
+        "ComfyUI keeps some of the weights in the machine's memory, which is slower."
+    )
+
+
+def _price(options: argparse.Namespace) -> Iterator[str]:
+    gpu = gpus()[options.gpu]
+    if options.price:
+        return
+    if gpu.price == gpu.list_price:
+        yield f"price: RunPod's list price of {LIST_DATE}."
+    else:
+        yield f"price: the seed's; RunPod's list price of {LIST_DATE} is ${gpu.list_price:.2f}."
+
+
+def _vram(profile: str, gpu: str) -> Iterator[str]:
+    need = vram_need(profile)
+    if need > gpus()[gpu].vram_gb:
+        yield (
+            f"{gpu} cannot hold the largest model of {profile} and its work, about {need:.0f} GB: parts "
+            "of it stay in the machine's memory, so clips take longer than estimated."
+        )
+
+
+def _sources(figures: Figures, gpu: str) -> Iterator[str]:
     names = {
         "start": "cold start",
         "load_stills": "loading the stills' models",
@@ -95,7 +179,7 @@ def _sources(figures: Figures) -> Iterator[str]:
         "clip": "a chunk of clip, up to 5 s (832x480, 20 steps, cfg above 1)",
         "film": "a second of film",
     }
-    for source in (SEED, OWN, MEASURED):
+    for source in (SEED, DERIVED, OWN, MEASURED):
         parts = [
             f"{names[name]} {figure.seconds:.3g} s"
             for name, figure in figures._asdict().items()
@@ -103,14 +187,27 @@ def _sources(figures: Figures) -> Iterator[str]:
         ]
         if parts:
             yield f"{source}: {', '.join(parts)}"
-    if figures.clip.source == SEED:
+    if DERIVED in (figures.still.source, figures.clip.source):
+        yield f"derived: {gpus()[gpu].about}."
+    if figures.clip.source in (SEED, DERIVED):
         yield "the estimate for clips is low: published times of the model are 3.6 times as long."
     yield "warm: workers that run already and hold the clips' models; keeping them so is not in the cost."
 
 
+def _example(profile: str) -> Plan:
+    """A scene of a still and a clip."""
+    scene = {"id": "scene", "prompt": "a scene", "audio": "voice.wav"}
+    story = parse({"project_id": "story", "profile": profile, "scenes": [scene]})
+    return Plan(story, load_profile(profile), {"scene": Files("voice.wav", None)})
+
+
+def _needs(plan: Plan) -> Needs:
+    return plan_memory(model_uses([plan], (), Path("models"), on_cpu=False), 0.0).needs
+
+
 def _memory(plan: Plan) -> Iterator[str]:
     """What a worker's memory has to hold, from the published sizes of the models."""
-    needs = plan_memory(model_uses([plan], (), Path("models"), on_cpu=False), 0.0).needs
+    needs = _needs(plan)
     if needs.all:
         yield (
             f"memory of a worker: {needs.all:.0f} GB hold all models; with {needs.phase:.0f} GB those of "

@@ -104,7 +104,12 @@ def _instance(options: argparse.Namespace) -> Iterator[ComfyInstance]:
     with ExitStack() as stack:
         with terminal.waiting("Starting ComfyUI"):
             server = stack.enter_context(
-                Server(options.workspace, options.output, models=options.models, extra_flags=options.flags)
+                Server(
+                    options.workspace,
+                    options.output,
+                    models=models_folder(options),
+                    extra_flags=options.flags,
+                )
             )
         try:
             yield ComfyInstance(Comfy(server.url, server.alive), server, say)

@@ -30,7 +30,11 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Serves until Ctrl-C. Raises ServerError if ComfyUI does not start, or ends by itself."""
     with Server(
-        options.workspace, options.output, models=options.models, extra_flags=options.flags, port=options.port
+        options.workspace,
+        options.output,
+        models=models_folder(options),
+        extra_flags=options.flags,
+        port=options.port,
     ) as server:
         terminal.say(f"ComfyUI with Story Studio: {server.url}  (Ctrl-C stops it)")
         if options.warm:

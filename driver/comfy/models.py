@@ -13,14 +13,7 @@ from story_studio.story.model_files import folder_of, is_model_file
 from story_studio.weights import memory_of
 
 from .client import Comfy
-
-MODEL_FOLDERS = (
-    *("audio_encoders", "checkpoints", "classifiers", "clip_vision", "configs", "controlnet", "diffusers"),
-    *("diffusion_models", "embeddings", "gligen", "hypernetworks", "latent_upscale_models", "loras"),
-    *("model_patches", "photomaker", "style_models", "text_encoders", "upscale_models", "vae", "vae_approx"),
-)
-LEGACY_FOLDERS = {"diffusion_models": "unet", "text_encoders": "clip", "controlnet": "t2i_adapter"}
-"""Older names of model folders that ComfyUI still reads."""
+from .model_roots import places
 
 
 class ModelFile(NamedTuple):
@@ -65,18 +58,23 @@ def read_by(node: Mapping[str, Any], comfy: Comfy) -> list[str]:
     return [value for _, value, _ in _named(node, comfy.object_info())]
 
 
-def cached(models: Path) -> list[Path]:
-    """Folders in ComfyUI's layout among RunPod's cached models, which are below the volume's models."""
-    snapshots = sorted(models.glob("huggingface-cache/hub/models--*/snapshots/*"))
-    return [folder for path in snapshots for folder in (path / "split_files", path) if folder.is_dir()]
-
-
 def locate(models: Path, model: ModelFile) -> Path | None:
-    """The path of a model file below a folder of models, if it is there and complete."""
-    folders = [model.folder, LEGACY_FOLDERS.get(model.folder or "")]
-    roots = (models, models / "models", *cached(models))
-    paths = [root / folder / model.file for root in roots for folder in folders if folder]
-    return next((path for path in paths if path.is_file() and _whole(path)), None)
+    """The path of a model file, if it is complete in one of the `model_roots` of this folder."""
+    return next(filter(_whole, places(models, model.folder or "", model.file)), None)
+
+
+def overshadowed(models: Path) -> dict[str, Path]:
+    """The complete files behind incomplete ones that ComfyUI, which does not look into them, would choose.
+
+    Returns:
+        Their paths by the name below a root, such as `vae/ae.safetensors`.
+    """
+    found: dict[str, Path] = {}
+    for model in known_models():
+        path = locate(models, model)
+        if path and path != next(places(models, model.folder or "", model.file)):
+            found[f"{model.folder}/{model.file}"] = path
+    return found
 
 
 def fits_in_memory(models: Path, ram_gb: float, on_cpu: bool, flags: Collection[str]) -> bool:

@@ -25,13 +25,14 @@ import story_studio
 from story_studio.ram import out_of_memory_kills, read_ram
 from story_studio.story.memory import CAREFUL
 
-from ..paths import COMFYUI, SET_UP
+from ..paths import COMFYUI, IN_IMAGE, NODE_PACKS, SET_UP
 from .care import is_careful
 from .confinement import confine, environment
 from .flags import ServerError, choose_flags, merge_flags, read_core
 from .log_file import LogFile
 from .machine import inspect_machine
-from .models import LEGACY_FOLDERS, MODEL_FOLDERS, cached, fits_in_memory
+from .model_roots import MODEL_FOLDERS, folder_names, model_roots
+from .models import fits_in_memory, overshadowed
 
 PACK = Path(story_studio.__file__).resolve().parent
 GRACE_SECONDS = 10
@@ -124,7 +125,7 @@ class Server:
         variables = {name: value for name, value in os.environ.items() if not _SECRET.search(name)}
         confinement = None
         if self.confined and self._temp:
-            programs = [_LAUNCH, PACK]
+            programs = [_LAUNCH, PACK, *([IN_IMAGE] if IN_IMAGE else [])]
             confinement = confine(self.workspace, self.output, models, programs)
             variables = environment(variables, self.workspace, self._temp)
         variables |= {CAREFUL: "1"} if careful else {}
@@ -219,18 +220,18 @@ class Server:
             (self.workspace / folder).mkdir(parents=True, exist_ok=True)
         self.output.mkdir(parents=True, exist_ok=True)
         _link(PACK, self.workspace / "custom_nodes" / PACK.name)
+        _link_others(NODE_PACKS, self.workspace / "custom_nodes")
         # ComfyUI empties its temp folder when it starts, so each server has its own.
         self._temp = Path(tempfile.mkdtemp(prefix="server-", dir=self.workspace / "temp"))
         flags = ["--listen", "127.0.0.1", "--port", str(self.port), "--base-directory", str(self.workspace)]
         flags += ["--output-directory", str(self.output), "--temp-directory", str(self._temp)]
         flags += ["--database-url", "sqlite:///:memory:", "--disable-auto-launch"]
         flags += ["--max-upload-size", "2048"]
-        if self.models:
-            # JSON is valid YAML, without YAML's rules about quoting.
-            paths = self._temp / "model_paths.yaml"
-            paths.write_text(json.dumps(_model_paths(self.models)), encoding="utf-8")
-            flags += ["--extra-model-paths-config", str(paths)]
-        return flags
+        # JSON is valid YAML, without YAML's rules about quoting.
+        paths = self._temp / "model_paths.yaml"
+        models = _model_paths(self.models or self.workspace / "models", self._temp / "models")
+        paths.write_text(json.dumps(models), encoding="utf-8")
+        return [*flags, "--extra-model-paths-config", str(paths)]
 
     def _answers(self) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
@@ -276,13 +277,40 @@ def _link(pack: Path, link: Path) -> None:
         link.symlink_to(pack, target_is_directory=True)
 
 
-def _model_paths(models: Path) -> dict[str, dict[str, object]]:
+def _link_others(packs: Path | None, folder: Path) -> None:
+    """Links the node packs that are in the same folder as this project's, wherever the workspace is."""
+    for link in folder.iterdir():
+        if link.is_symlink() and link.readlink().parent == packs and not link.exists():
+            link.unlink()
+    for pack in packs.iterdir() if packs and packs.is_dir() else ():
+        link, loads = folder / pack.name, pack.suffix == ".py" or (pack / "__init__.py").is_file()
+        if loads and pack != PACK and not os.path.lexists(link):
+            link.symlink_to(pack)
+
+
+def _model_paths(models: Path, links: Path) -> dict[str, dict[str, object]]:
+    """ComfyUI's search paths, in the order of `model_roots`.
+
+    Args:
+        models: the folder of models.
+        links: a folder to be made for links to complete files, where ComfyUI would choose incomplete ones.
+    """
     root = models.resolve()
     if not root.is_dir():
         raise ServerError(f"The models folder {models} does not exist: create it, or choose another.")
-    own = root / "models" if (root / "models").is_dir() else root
-    folders = {name: "\n".join(filter(None, (name, LEGACY_FOLDERS.get(name)))) for name in MODEL_FOLDERS}
-    roots = {"story_studio": own, **{f"cached_{number}": path for number, path in enumerate(cached(root))}}
-    return {
-        name: {"base_path": str(path), "is_default": path == own, **folders} for name, path in roots.items()
-    }
+    for name, path in overshadowed(root).items():
+        (links / name).parent.mkdir(parents=True, exist_ok=True)
+        (links / name).symlink_to(path)
+    found: dict[str, dict[str, object]] = {}
+    # ComfyUI puts each default path before those that it has, so the last one comes first.
+    for number, base in enumerate(reversed([links, *model_roots(root)])):
+        # Those of the volume also where they do not exist: a file may be added while ComfyUI runs.
+        may_grow = base in (root, root / "models")
+        folders = {
+            folder: "\n".join(
+                name for name in reversed(folder_names(folder)) if may_grow or (base / name).is_dir()
+            )
+            for folder in MODEL_FOLDERS
+        }
+        found[f"story_studio_{number}"] = {"base_path": str(base), "is_default": True, **folders}
+    return found

@@ -1,12 +1,15 @@
 """What a story takes and costs on RunPod, estimated before anything is rendered.
 
-The first figures (gpus.json) are the seed's, the estimates that this project started from: an A100
+The first figures are the seed's, the estimates that this project started from: an A100
 80GB at $1.89 an hour, 10 s for a still of 832x480 at 20 steps, 120 s for a video at 480p and 20 steps, 3 to
 5 minutes for a swap of models, 15 minutes for a video on a cold worker, 30 for ten scenes. By arithmetic:
 
 - A warm worker still holds the clips' models of the story before, so each story loads the stills' models and
   then the clips'. Ten scenes take 1800 s if each of the two takes (1800 - 10 * 10 - 10 * 120) / 2 = 250 s.
 - A cold worker has then started after 900 - 250 - 120 = 530 s.
+
+Another GPU (gpus.json) makes stills and clips as many times faster as published or as its peak rate says; a
+start and the loading of models, which depend on disks, take as long as the seed's.
 
 The seed does not say how long its video's voice is. Here it is one chunk, the least that the model makes: up
 to 4.8 s of voice. Published times of the model make that 1.1 * 786 / 2 = 432 s on an A100, 3.6 times the
@@ -35,8 +38,11 @@ from story_studio.story.schema import Story
 from ..comfy.models import known_models
 from ..rendering.manifest import Manifest, read_manifest, scene_settings
 from ..rendering.prepare import RenderPlan
+from .gpus import gpus
 
 SEED, OWN, MEASURED = "the seed's estimates", "own estimates", "measured"
+DERIVED = "derived from the seed's, never measured"
+_SOURCES = {"seed": SEED, "derived": DERIVED, "measured": MEASURED}
 _PIXELS = 832 * 480
 _STILL_RUNS, _CLIP_RUNS = 20, 40
 """Runs of the model for the seed's still and chunk."""
@@ -69,7 +75,7 @@ class Quote(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """Seconds that something takes, and where that is from: SEED, OWN or MEASURED."""
+    """Seconds that something takes, and where that is from: SEED, DERIVED, OWN or MEASURED."""
 
     seconds: float
     source: str
@@ -99,11 +105,6 @@ class Limit(NamedTuple):
 
     execution: float
     ttl: float
-
-
-def gpus() -> dict[str, dict[str, float]]:
-    """The GPUs whose figures are known, by name: `price` of an hour in USD, and seconds as in Figures."""
-    return json.loads(Path(__file__).with_name("gpus.json").read_text(encoding="utf-8"))
 
 
 def quotes(
@@ -194,8 +195,16 @@ def figures_for(profile: str, gpu: str, manifests: Iterable[Manifest]) -> Figure
     """
     if gpu not in gpus():
         raise Problems([Problem("--gpu", f"no figures for {gpu!r}, {nearest(gpu, gpus())}")])
-    known = {name: Figure(value, SEED) for name, value in gpus()[gpu].items() if name != "price"}
-    first = Figures(**known, film=Figure(_FILM, OWN))
+    about = gpus()[gpu]
+    made, loads = _SOURCES[about.source], MEASURED if about.source == "measured" else SEED
+    first = Figures(
+        start=Figure(about.start, SEED),
+        load_stills=Figure(about.load_stills, loads),
+        load_clips=Figure(about.load_clips, loads),
+        still=Figure(about.still, made),
+        clip=Figure(about.clip, made),
+        film=Figure(_FILM, OWN),
+    )
     if not any(profile in model.needed_by for model in known_models()):
         draft = {"load_stills": 0.0, "load_clips": 0.0, "still": _DRAFT_STILL, "clip": _DRAFT_CLIP}
         first = first._replace(**{name: Figure(value, OWN) for name, value in draft.items()})

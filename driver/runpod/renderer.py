@@ -16,7 +16,8 @@ from ..rendering.progress import PHASES, STAGES, OnProgress, Stage, Status
 from ..storage.bucket import Bucket
 from ..terminal import duration
 from .client import Endpoint, EndpointError, JobState, NoAnswer, undisturbed
-from .estimate import Limit, Quote, choose, figures_for, gpus, limit, quotes, split_into_shards
+from .estimate import Limit, Quote, choose, figures_for, limit, quotes, split_into_shards
+from .gpus import gpus
 from .inputs import job_input, reachable
 from .results import fetch_results
 
@@ -30,7 +31,7 @@ class EndpointRenderer:
         endpoint: the endpoint.
         workers: how many workers share the scenes of a story; None for the fewest seconds within `max_cost`.
         max_cost: USD that a story may cost.
-        gpu: the workers' GPU, as in `estimate.gpus`; None for the first.
+        gpu: the workers' GPU, as in `gpus`; None for the first.
         say: called with a sentence for the user and its colour, which may be empty.
     """
 
@@ -83,7 +84,7 @@ class EndpointRenderer:
             with contextlib.suppress(EndpointError):
                 most = max(1, self._endpoint.workers().max)
         # Whether a ready worker holds the models is not known, so all are taken for cold.
-        offers = quotes(plan.story, plan.seconds, figures, gpus()[gpu]["price"], most)
+        offers = quotes(plan.story, plan.seconds, figures, gpus()[gpu].price, most)
         cold = [quote for quote in offers if quote.cold]
         allowed = [quote for quote in cold if self._workers in (None, quote.workers)] or cold[-1:]
         quote = choose(allowed, self._max_cost)

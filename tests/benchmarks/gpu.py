@@ -42,7 +42,7 @@ NOTES = [
     "VRAM: the most that nvidia-smi reports, for all processes together. RAM: ComfyUI's own, with the pages "
     "of model files that it has read.",
 ]
-ENTRY = "Entry for driver/runpod/gpus.json; price and start (of a cold worker) are not measured here: {entry}"
+ENTRY = "For its entry in driver/runpod/gpus.json (a cold worker's start is not measured here): {entry}"
 QUALITY = "its 33 GB more are not written; a chunk is 40 steps of standard's model in 16 bits, and the rest"
 SECONDS = 570.0
 """For everything."""
@@ -91,7 +91,7 @@ def run(quick: bool = False) -> Report:
         bench = Bench(Path(folder), plan, video_memory)
         bench.run()
     notes = [note.format(steps=plan.steps) for note in NOTES]
-    notes.append(ENTRY.format(entry=json.dumps({name: {"price": None, "start": None, **bench.figures}})))
+    notes.append(ENTRY.format(entry=json.dumps({name: {**bench.figures, "source": "measured"}})))
     title = f"{name}, {machine.vram_gb:.0f} GiB, {machine.ram_gb:.0f} GiB of RAM"
     if plan.tiny:
         title += ": a dry run with tiny models, whose figures mean nothing"

@@ -89,6 +89,21 @@ def test_exit_status_is_that_of_the_draft_profile(tmp_path, capsys):
     assert "profile draft" in capsys.readouterr().out
 
 
+def test_without_a_folder_the_worker_s_counts_if_it_exists(tmp_path, monkeypatch, capsys):
+    model = known_models()[0]
+    for folder in ("volume", "workspace/models", "other"):
+        write_safetensors(tmp_path / folder / str(model.folder) / model.file)
+    place = ["--output", str(tmp_path), "--workspace", str(tmp_path / "workspace")]
+    for volume, more, folder in (
+        (tmp_path / "volume", [], "volume"),
+        (tmp_path / "gone", [], "workspace/models"),
+        (tmp_path / "volume", ["--models", str(tmp_path / "other")], "other"),
+    ):
+        monkeypatch.setenv("MODEL_CACHE_DIR", str(volume))
+        assert main(["doctor", *place, *more]) == 0
+        assert f"GB, in {tmp_path / folder / str(model.folder)}\n" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("vram", "total", "free", "state", "said"),
     [

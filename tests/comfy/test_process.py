@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -13,10 +14,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+import requests
 
+from driver.cli.doctor import report
 from driver.comfy import confinement, landlock
 from driver.comfy.client import Comfy
 from driver.comfy.flags import ServerError
+from driver.comfy.models import known_models, locate
 from driver.comfy.process import Server
 from driver.paths import COMFYUI
 from story_studio.core.contracts import version
@@ -53,7 +57,8 @@ for folder in ("input", "user", "custom_nodes"):
     attempt(f"write workspace/{{folder}}", lambda: spied.write_text("spied"))
 for folder in ("out", "more", "elsewhere", "writable"):
     attempt(f"write {{folder}}", lambda: Path(base, folder, "spy.txt").write_text("spied"))
-for file in ("more/models/vae/a.safetensors", "more/story_studio/store/film.mp4", "elsewhere/private.png"):
+for file in ("more/models/vae/a.safetensors", "more/story_studio/store/film.mp4", "elsewhere/private.png",
+             "image/vae/b.safetensors"):
     attempt(f"read {{file}}", lambda: Path(base, file).read_bytes())
 attempt("link", lambda: os.link(f"{{base}}/out/spy.txt", f"{{base}}/workspace/input/linked.txt"))
 attempt("link out", lambda: os.link(f"{{base}}/elsewhere/private.png", f"{{base}}/out/private.png"))
@@ -99,6 +104,50 @@ def gone(workspace: Path, seconds: float) -> bool:
     return not processes_of(workspace)
 
 
+CACHE = "more/huggingface-cache/hub/models--Comfy-Org--"
+COPIES: dict[str, list[str]] = {
+    "vae/ae.safetensors": [f"{CACHE}a/snapshots/1/split_files/vae", "image/vae", "more/models/vae"],
+    "vae/wan_2.1_vae.safetensors": ["image/vae", "more/models/vae"],
+    # The snapshot of refs/main first, and of each its split_files.
+    "diffusion_models/z_image_turbo_bf16.safetensors": [
+        *(f"{CACHE}a/snapshots/{place}diffusion_models" for place in ("2/split_files/", "2/", "1/")),
+    ],
+    "text_encoders/umt5_xxl_fp8_e4m3fn_scaled.safetensors": ["more/models/text_encoders", "more/models/clip"],
+    "diffusion_models/z_image_bf16.safetensors": ["more/models/unet", "more/diffusion_models"],
+    # Only the last is whole.
+    "text_encoders/qwen_3_4b.safetensors": [
+        *(f"{CACHE}b/snapshots/0/split_files/text_encoders!", "image/clip!", "more/models/clip"),
+    ],
+    "audio_encoders/wav2vec2_large_english_fp16.safetensors": ["more/audio_encoders!"],
+}
+"""Model files, and the folders that have a copy, the one to be chosen first; "!" marks incomplete ones."""
+
+
+def write_copies(base: Path) -> None:
+    for name, folders in COPIES.items():
+        for folder in folders:
+            path = base / folder.rstrip("!") / Path(name).name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            about = {
+                "__metadata__": {"path": str(path)},
+                "a": {"dtype": "U8", "shape": [9], "data_offsets": [0, 9]},
+            }
+            header = json.dumps(about).encode()
+            content = len(header).to_bytes(8, "little") + header + bytes(9)
+            path.write_bytes(content[:-5] if folder.endswith("!") else content)
+    (base / f"{CACHE}a/refs").mkdir()
+    (base / f"{CACHE}a/refs/main").write_text("2")
+
+
+def write_packs(packs: Path, own: Path) -> None:
+    """Packs of an image: one in a folder, one in a file, and what is none; one was removed since."""
+    (packs / "folder_pack").mkdir(parents=True)
+    (packs / "no_pack").mkdir()
+    for file in (packs / "folder_pack" / "__init__.py", packs / "file_pack.py"):
+        file.write_text("print('loaded', __file__, flush=True)\nNODE_CLASS_MAPPINGS = {}\n")
+    (own / "removed_pack").symlink_to(packs / "removed_pack")
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     base = tmp_path_factory.mktemp("process")
@@ -110,7 +159,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     (snapshot / "split_files/vae").mkdir(parents=True)
     # As in a Hugging Face cache, where a file is a link to its content.
     (snapshot / "split_files/vae/cached.safetensors").symlink_to(base / "more/models/unet/mine.safetensors")
+    write_copies(base)
+    write_packs(base / "packs", workspace / "custom_nodes")
     with pytest.MonkeyPatch.context() as environment:
+        environment.setattr("driver.comfy.model_roots.IN_IMAGE", base / "image")
+        environment.setattr("driver.comfy.process.NODE_PACKS", base / "packs")
         for name in SECRETS:
             environment.setenv(name, "hunter2")
         environment.setenv("HF_ENDPOINT", "https://example.org")
@@ -147,8 +200,38 @@ def test_passes_no_secrets_on(server):
 
 
 def test_finds_models_in_another_folder(server):
-    assert Comfy(server.url).models("diffusion_models") == ["mine.safetensors"]
+    known = {Path(name).name for name in COPIES if name.startswith("diffusion_models/")}
+    assert set(Comfy(server.url).models("diffusion_models")) == {"mine.safetensors", *known}
     assert "cached.safetensors" in Comfy(server.url).models("vae")
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_comfyui_the_driver_and_the_doctor_choose_the_same_copy(server, name, monkeypatch):
+    base = server.models.parent
+    monkeypatch.setattr("driver.comfy.model_roots.IN_IMAGE", base / "image")
+    folder, _, file = name.partition("/")
+    whole = [copy for copy in COPIES[name] if not copy.endswith("!")]
+    chosen = base / (whole or COPIES[name])[0].rstrip("!") / file
+    # ComfyUI answers with what is written in the file that it would load.
+    answer = requests.get(f"{server.url}/view_metadata/{folder}", {"filename": file}, timeout=10)
+    assert answer.json() == {"path": str(chosen)}
+    (model,) = (model for model in known_models() if model.file == file)
+    assert locate(server.models, model) == (chosen if whole else None)
+    (check,) = (check for check in report(server.models, base, base) if check.found.startswith(f"{name},"))
+    if whole:
+        assert (check.state, check.found.partition(" GB, ")[2]) == ("ok", f"in {chosen.parent}")
+    else:
+        assert (check.state, "broken off" in check.found) == ("warn", True)
+        assert check.todo.endswith(f"\nto {chosen}")
+
+
+def test_loads_the_node_packs_of_an_image(server):
+    folder = server.workspace / "custom_nodes"
+    log = (server.workspace / "server.log").read_text()
+    assert f"\nloaded {folder / 'folder_pack' / '__init__.py'}\n" in log
+    assert f"\nloaded {folder / 'file_pack.py'}\n" in log
+    assert "IMPORT FAILED" not in log
+    assert {path.name for path in folder.iterdir() if path.is_symlink()} == {"folder_pack", "file_pack.py"}
 
 
 def test_keeps_its_log(server):
@@ -165,25 +248,27 @@ def test_logs_what_a_screen_would_show_without_colours(server):
 
 def test_a_confined_comfyui_is_kept_from_what_it_does_not_need(tmp_path, monkeypatch):
     workspace = make_workspace(tmp_path / "workspace")
-    for folder in ("more/models/vae", "more/story_studio/store", "elsewhere", "writable"):
+    for folder in ("more/models/vae", "more/story_studio/store", "elsewhere", "image/vae", "writable"):
         (tmp_path / folder).mkdir(parents=True)
     for file in (
         "more/models/vae/a.safetensors",
         "more/story_studio/store/film.mp4",
         "elsewhere/private.png",
+        "image/vae/b.safetensors",
     ):
         (tmp_path / file).touch()
     spy = SPY.format(base=str(tmp_path), driver=os.getpid())
     (workspace / "custom_nodes" / "spy.py").write_text(spy)
     monkeypatch.setenv(confinement.WRITABLE, str(tmp_path / "writable"))
     monkeypatch.setenv("SOMETHING", "hunter2")
+    monkeypatch.setattr("driver.comfy.process.IN_IMAGE", tmp_path / "image")
     with Server(workspace, tmp_path / "out", models=tmp_path / "more", confined=True) as server:
         (comfyui,) = [one for one in processes_of(workspace) if str(COMFYUI / "main.py") in one.cmdline()[:4]]
         assert "SOMETHING" not in comfyui.environ() and "PATH" in comfyui.environ()
         log = server.log_tail(200)
     may = {line.removeprefix("SPY may ") for line in log.splitlines() if line.startswith("SPY may ")}
     free = {"write workspace/input", "write workspace/user", "write out", "write writable", "use temp"}
-    free |= {"use home", "link", "read more/models/vae/a.safetensors"}
+    free |= {"use home", "link", "read more/models/vae/a.safetensors", "read image/vae/b.safetensors"}
     assert free <= may
     if not landlock.version():
         pytest.skip("this kernel has no Landlock: files are not confined")

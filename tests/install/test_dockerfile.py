@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomllib
 from dockerfile_parse import DockerfileParser
 
 from driver.fetch.guard import ALLOW_PRIVATE
@@ -26,6 +27,7 @@ from driver.storage.bucket import Bucket
 from driver.storage.folder import FolderStore
 from driver.worker import policy, schema
 from driver.worker.settings import VARIABLES, WorkerSettings, comfy_flags
+from tests.benchmarks.image import CHILD
 from tests.install.tools import (
     BASE_PYTHON,
     PINNED_HASH,
@@ -74,14 +76,38 @@ def context(source: Path, target: Path) -> Path:
 
 
 def copy(value: str, source: Path, image: Path) -> None:
+    """COPY of files into a folder, or of one folder's content; `image` is its working directory."""
     *names, folder = value.split()
     target = image / folder
     target.mkdir(parents=True, exist_ok=True)
     for name in names:
-        if (source / name).is_dir():
-            shutil.copytree(source / name, target, dirs_exist_ok=True)
+        place = source / name.lstrip("/")
+        if place.is_dir():
+            shutil.copytree(place, target, dirs_exist_ok=True, symlinks=True)
         else:
-            shutil.copy(source / name, target)
+            shutil.copy(place, target)
+
+
+class Stages:
+    """A file system for each stage, all at the same place, so that what knows its path stays right."""
+
+    def __init__(self, folder: Path):
+        self.root, self._kept, self._name = folder / "root", folder / "stages", ""
+
+    def begin(self, value: str) -> None:
+        """FROM: keeps what the stage before has made."""
+        if self._name:
+            self.root.rename(self._kept / self._name)
+        self._kept.mkdir(exist_ok=True)
+        parent, _, self._name = value.partition(" AS ")
+        if (self._kept / parent).is_dir():
+            shutil.copytree(self._kept / parent, self.root, symlinks=True)
+        else:
+            (self.root / HOME[1:]).mkdir(parents=True)
+
+    def source(self, name: str) -> Path:
+        """What COPY --from=NAME reads."""
+        return self._kept / name
 
 
 def test_the_linter_finds_nothing() -> None:
@@ -93,7 +119,8 @@ def test_the_linter_finds_nothing() -> None:
 def test_the_base_has_the_cuda_of_pytorch() -> None:
     pinned = re.search(r"nvidia-cuda-runtime-cu12==(\d+\.\d+)", (ROOT / "constraints.txt").read_text())
     assert pinned
-    (base,) = values("FROM")
+    assert [value.partition(" AS ")[0] for value in values("FROM")].count("${BASE}") == 1
+    base = values("ARG")[0].removeprefix("BASE=")
     assert base.startswith(f"nvidia/cuda:{pinned[1]}.")
     # `latest` is another image every month.
     assert re.fullmatch(r"nvidia/cuda:\d+\.\d+\.\d+-base-ubuntu24\.04", base)
@@ -103,20 +130,55 @@ def test_the_base_has_the_cuda_of_pytorch() -> None:
 def test_no_secret_is_in_it() -> None:
     for _, value in STEPS:
         assert not re.search(r"hf_\w{8}|AKIA|(TOKEN|SECRET|PASSWORD|_KEY)\s*=", value)
-    assert values("ARG") == ["COMFYUI="]
+    assert [value.partition("=")[0] for value in values("ARG")] == [
+        *("BASE", "COMFYUI", "MODELS", "HF_ENDPOINT", "BASE", "VERSION", "REVISION")
+    ]
 
 
 def test_models_are_on_the_volume() -> None:
     variables = dict(part.split("=", 1) for value in values("ENV") for part in shlex.split(value))
     assert variables["MODEL_CACHE_DIR"] == "/runpod-volume"
     assert variables["HF_HOME"].startswith("/runpod-volume/")
-    assert not any("models pull" in value for value in values("RUN"))
+    assert "MODELS=" in values("ARG")
+
+
+def test_the_documented_image_with_another_node_pack_is_the_one_that_the_trial_builds() -> None:
+    (shown,) = re.findall(r"```dockerfile\n(.*?)```", (ROOT / ".runpod/README.md").read_text(), re.DOTALL)
+    assert shown == CHILD.replace("localhost/", "")
 
 
 def test_it_runs_the_handler() -> None:
     assert json.loads(values("ENTRYPOINT")[-1]) == ["tini", "--"]
     assert json.loads(values("CMD")[-1]) == ["python", "runpod_handler.py"]
-    assert values("HEALTHCHECK")[-1].endswith('CMD ["story-studio", "doctor"]')
+    assert values("HEALTHCHECK")[-1].endswith('CMD ["python", "-m", "driver.worker.health"]')
+
+
+def test_its_labels_say_what_it_is() -> None:
+    labels = dict(part.split("=", 1) for part in shlex.split(values("LABEL")[-1]))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert {name.rpartition(".")[2] for name in labels} == {
+        "title",
+        "version",
+        "revision",
+        "licenses",
+        "name",
+    }
+    assert labels["org.opencontainers.image.licenses"] == project["license"]
+    assert labels["org.opencontainers.image.base.name"] == "$BASE"
+    assert f"VERSION={project['version']}" in values("ARG")
+
+
+def test_no_code_is_below_the_packages() -> None:
+    """A layer is built again if one before it changed: those of the packages may see only their list."""
+    order = [(name, value) for name, value in STEPS if name in ("FROM", "COPY", "RUN")]
+    start = order.index(("FROM", "system AS packages"))
+    copied, installed = order[start + 1 : start + 3]
+    names = [Path(name).name for name in copied[1].split()[1:-1]]
+    assert (copied[0], copied[1].split()[0]) == ("COPY", "--from=sources")
+    assert names == ["requirements.txt", "constraints.txt"]
+    assert "-r .venv/requirements.txt" in installed[1]
+    # And what they are made on sees no file at all.
+    assert [name for name, _ in order[: order.index(("FROM", "system AS sources"))]] == ["FROM", "RUN"]
 
 
 @pytest.fixture(scope="module")
@@ -143,28 +205,40 @@ def build(folder: Path, wheels: Path, extra: dict[str, str]) -> Path:
     ):
         write(source / ignored, "not for an image")
 
-    sent, root = context(source, folder / "context"), folder / "root"
-    home = root / HOME[1:]
-    environment = {"PATH": os.environ["PATH"], "PYTHON": BASE_PYTHON, "HOME": str(folder), **extra}
+    sent, stages = context(source, folder / "context"), Stages(folder)
+    home = stages.root / HOME[1:]
+    (folder / "bin").mkdir()
+    (folder / "bin/python3").symlink_to(BASE_PYTHON)
+    path = f"{folder}/bin:{os.environ['PATH']}"
+    environment = {"PATH": path, "PYTHON": BASE_PYTHON, "HOME": str(folder), **extra}
     for instruction, value in STEPS:
         here = value.replace(HOME, str(home))
-        if instruction == "ARG":
-            name, text = here.split("=", 1)
+        if instruction == "FROM":
+            stages.begin(value)
+        elif instruction == "ARG":
+            name, _, text = here.partition("=")
             environment.setdefault(name, text)
         elif instruction == "ENV":
             for name, text in (part.split("=", 1) for part in shlex.split(here)):
                 environment[name] = text.replace("$PATH", environment["PATH"])
+        elif instruction == "COPY" and value.startswith("--from="):
+            stage, _, what = value.removeprefix("--from=").partition(" ")
+            copy(what, stages.source(stage), home)
         elif instruction == "COPY":
             copy(value, sent, home)
         elif instruction == "RUN" and "apt-get" not in value:
+            command = re.sub(r"^--mount=\S+ ", "", here).replace("/cache/", f"{folder}/cache/")
             done = subprocess.run(
-                ["sh", "-c", here], cwd=home, env=environment, capture_output=True, text=True, timeout=300
+                ["sh", "-c", command], cwd=home, env=environment, capture_output=True, text=True, timeout=300
             )
             assert done.returncode == 0, done
     return home
 
 
 def test_its_steps_make_a_complete_set_up(image: Path, tmp_path: Path) -> None:
+    assert (image / "install.sh").is_file()
+    checked = run(image / "install.sh", "--check")
+    assert checked.stdout == "The set-up is complete, with ComfyUI 0.3.75.\n"
     assert {"tiny_run", "tiny_comfy", "story_studio"} <= packages(image)
     assert (image / "ComfyUI/main.py").is_file()
     assert list((image / "ComfyUI/comfy/__pycache__").glob("sd.*.pyc"))
@@ -185,12 +259,21 @@ def test_another_comfyui_is_a_build_argument(tmp_path: Path, wheels: Path, offli
     assert "tiny_comfy" in packages(built)
 
 
+def test_a_profile_s_models_are_a_build_argument(
+    tmp_path: Path, wheels: Path, offline: dict[str, str]
+) -> None:
+    built = build(tmp_path, wheels, offline | {"MODELS": "turbo"})
+    # The tiny driver writes down what it is asked to pull.
+    assert (
+        built / "models/pulled"
+    ).read_text() == f"models pull --profile turbo --models {tmp_path}/cache/turbo"
+
+
 @pytest.mark.parametrize(("build_arguments", "installed"), [({}, False), ({"COMFYUI": "0.18.1"}, True)])
 def test_git_is_in_the_image_where_it_is_needed(
     build_arguments: dict[str, str], installed: bool, tmp_path: Path
 ) -> None:
-    order = [name for name, _ in STEPS]
-    assert order.index("ARG") < order.index("RUN")
+    assert STEPS.index(("ARG", "COMFYUI=")) < [name for name, _ in STEPS].index("RUN")
     step = next(value for value in values("RUN") if "apt-get" in value)
     write(tmp_path / "apt-get", f'#!/bin/sh\necho "$@" >>"{tmp_path}/said"\n', 0o755)
     # This would delete this machine's package lists instead of the image's.
@@ -203,7 +286,7 @@ def test_git_is_in_the_image_where_it_is_needed(
 def test_it_has_what_a_worker_needs_and_nothing_else(image: Path) -> None:
     assert {path.name for path in image.iterdir()} == {
         *(".venv", "ComfyUI", "LICENSE", "__pycache__", "constraints.txt", "custom_nodes", "driver"),
-        *("install.sh", "output", "pyproject.toml", "runpod_handler.py", "workflows", "workspace"),
+        *("install.sh", "models", "output", "pyproject.toml", "runpod_handler.py", "workflows", "workspace"),
     }
     for path in image.rglob("*"):
         if path.is_file() and ".venv" not in path.parts:
@@ -215,7 +298,8 @@ def test_it_has_what_a_worker_needs_and_nothing_else(image: Path) -> None:
 def test_every_source_exists() -> None:
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     sources = [line[1:] for line in lines if line.startswith("!")]
-    sources += [name for value in values("COPY") for name in value.split()[:-1]]
+    copied = [value for value in values("COPY") if not value.startswith("--from=")]
+    sources += [name for value in copied for name in value.split()[:-1]]
     assert [name for name in sources if not (ROOT / name).exists()] == []
 
 

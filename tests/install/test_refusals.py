@@ -17,7 +17,15 @@ from tests.install.tools import BASE_PYTHON, checkout, path_without, refusal, ru
 def test_help(copy: Path) -> None:
     done = run(copy / "install.sh", "--help")
     assert done.returncode == 0
-    for command in ("demo", "test [ARG...]", "--comfyui REF", "--comfyui PATH", "--into PATH", "--help"):
+    for command in (
+        "demo",
+        "test [ARG...]",
+        "--comfyui REF",
+        "--comfyui PATH",
+        "--fetch [REF]",
+        "--into PATH",
+        "--help",
+    ):
         assert f"./install.sh {command}" in done.stdout
 
 
@@ -27,6 +35,8 @@ def test_help(copy: Path) -> None:
         (["dmeo"], "unknown argument: dmeo"),
         (["demo", "--fast"], "unknown argument after demo: --fast"),
         (["--into"], "--into takes one path"),
+        (["--fetch", "0.3.75", "0.33.0"], "--fetch takes at most one tag"),
+        (["--fetch", "--check"], "--fetch takes at most one tag"),
         (["--comfyui"], "--comfyui takes one tag, branch, commit or folder"),
         (["--comfyui", ""], "--comfyui takes one tag, branch, commit or folder"),
         (["--comfyui", "--check"], "--comfyui takes one tag, branch, commit or folder"),

@@ -74,6 +74,11 @@ def checkout(folder: Path) -> Path:
         "import os\nimport sys\nfrom pathlib import Path\n\n\n"
         "def main() -> None:\n"
         "    print('driver', *sys.argv[1:])\n"
+        "    if sys.argv[1:2] == ['models']:\n"
+        "        folder = Path(sys.argv[-1])\n"
+        "        folder.mkdir(parents=True)\n"
+        "        (folder / 'pulled').write_text(' '.join(sys.argv[1:]))\n"
+        "        return\n"
         "    film = Path('output/the-keepers-light/film.mp4')\n"
         "    film.parent.mkdir(parents=True, exist_ok=True)\n"
         "    film.write_text('with ' + os.environ.get('COMFYUI_DIR', 'ComfyUI'))\n",

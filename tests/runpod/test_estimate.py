@@ -13,9 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from driver.cli import main
+from driver.paths import ROOT
 from driver.rendering.manifest import Manifest
 from driver.runpod import estimate
+from driver.runpod.gpus import gpus, vram_need
+from driver.runpod.scenarios import saving, scenarios
 from story_studio.story.problems import Problems
+from story_studio.story.recipes import profile_names
 from story_studio.story.schema import Story, parse
 
 A100, PRICE = "A100 80GB", 1.89
@@ -270,6 +274,28 @@ def test_stories_rendered_together_count_their_time_once() -> None:
     assert (figures.still, figures.clip) == ((2, "measured"), (20, "measured"))
 
 
+@pytest.mark.parametrize("gpu", gpus())
+def test_every_gpu_has_the_seed_s_table_in_its_own_figures(gpu: str) -> None:
+    about = gpus()[gpu]
+    still, clip, price = about.still, about.clip, about.price
+    found = scenarios(estimate.figures_for("standard", gpu, []), price, None)
+    paid = [530 + 250 + clip, clip, 500 + 10 * (still + clip), 10 * (530 + 250 + clip)]
+    assert [quote.worker_seconds for _, quote in found] == pytest.approx(paid)
+    assert [quote.cost for _, quote in found] == pytest.approx([seconds * price / 3600 for seconds in paid])
+    assert saving(found) == pytest.approx(1 - paid[2] / paid[3])
+    sources = {figure.source for figure in estimate.figures_for("standard", gpu, [])}
+    assert (estimate.DERIVED in sources) is (gpu != A100) is bool(about.about)
+    # A derived GPU is as much faster at the one as at the other.
+    assert still / 10 == pytest.approx(clip / 120, rel=1e-2)
+
+
+def test_the_hub_offers_gpus_that_can_be_planned_and_hold_every_model() -> None:
+    hub = json.loads((ROOT / ".runpod/hub.json").read_text())["config"]["gpuIds"].split(",")
+    known = {gpu.pool: gpu for gpu in gpus().values()}
+    assert set(hub) <= set(known)
+    assert min(known[pool].vram_gb for pool in hub) >= max(vram_need(name) for name in profile_names())
+
+
 def test_an_unknown_gpu_is_a_problem() -> None:
     with pytest.raises(Problems, match="A100 80GB"):
         estimate.figures_for("standard", "A100 80", [])
@@ -294,6 +320,48 @@ def test_the_command_prints_a_line_for_each_option(
     assert [row[:2] for row in rows(stdout)] == [["cold", "1"], ["cold", "2"], ["warm", "1"], ["warm", "2"]]
     # 2 * 250 s for models, 3 * 120 for clips, 2.8 for stills of 832x448, 0.6 for the film; $0.001 a second.
     assert rows(stdout)[2][2:] == ["14", "min", "23", "s", "14", "min", "23", "s", "$0.86"]
+
+
+def test_without_a_story_the_command_prints_the_seed_s_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [" ".join(line.split()) for line in lines[-5:]] == [
+        "single video (cold) 15 min 0 s $0.47",
+        "single video (warm) 2 min 0 s $0.06",
+        "10-scene project (batch) 30 min 0 s $0.95",
+        "10 videos (cold starts) 2 h 30 min $4.73",
+        "The batch, on a warm worker, saves 80% of what ten cold videos cost.",
+    ]
+    table = {line.split("  ")[0]: line.split("  ")[-1].strip() for line in lines}
+    assert (table["RTX 4090 24GB"], table["L40S 48GB"], table["RAM, at least"]) == (
+        "in parts",
+        "whole",
+        "36 GB",
+    )
+
+
+def test_a_derived_figure_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "--gpu", "H100 80GB", "--profile", "turbo", "--price", "3"]) == 0
+    stdout = capsys.readouterr().out
+    assert "turbo, 832x480, turbo's own steps, up to 5 s of voice a video, H100 80GB at $3 an hour" in stdout
+    assert "derived from the seed's, never measured: a still (832x480, 20 steps) 4.16 s" in stdout
+    assert "0.416 times as long as on an A100, as published for Wan2.2 A14B" in stdout
+    assert "RunPod's list price" not in stdout
+
+
+def test_a_gpu_that_holds_a_model_in_parts_is_named(
+    write_story: WriteStory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    story = str(write_story([0.5]))
+    for profile, named in (("quality", True), ("turbo", False)):
+        assert main(["plan", story, "--gpu", "RTX 4090 24GB", "--profile", profile]) == 0
+        assert ("cannot hold the largest model of quality" in capsys.readouterr().out) is named
+
+
+@pytest.mark.parametrize("option", ["--max-cost", "--workers"])
+def test_an_option_without_effect_is_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", option, "2"]) == 1
+    assert f"{option}: needs a story" in capsys.readouterr().err
 
 
 def test_the_command_fails_when_nothing_is_within_the_cap(

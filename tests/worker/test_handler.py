@@ -5,7 +5,11 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import os
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -16,11 +20,13 @@ import pytest
 import requests
 
 from driver.comfy.client import Comfy
+from driver.paths import ROOT
 from driver.storage.bucket import Bucket
 from driver.storage.folder import FolderStore
 from driver.storage.s3 import S3Store
 from driver.storage.store import Store
 from driver.version import version
+from driver.worker import health
 from story_studio.story.results import STORE
 from tests.runpod_platform import ENDPOINT, FINAL, KEY, Platform, PlatformJob
 from tests.runpod_worker import kill, worker
@@ -296,7 +302,15 @@ def test_a_killed_worker_s_job_is_retried_by_a_worker_with_an_empty_disk(
             while not store.keys("checkpoints/clips"):
                 assert job.status not in FINAL
                 threading.Event().wait(0.05)
+            work = {**os.environ, "WORK_DIR": str(tmp_path / "worker-1.disk")}
+            asked = [sys.executable, "-m", "driver.worker.health"]
+            checked = subprocess.run(asked, env=work, cwd=ROOT, capture_output=True, text=True, timeout=60)
+            assert checked.stdout == "The worker is running, and its ComfyUI answers.\n"
+            assert checked.returncode == 0
             kill(process)
+        report = health.report_file(tmp_path / "worker-1.disk")
+        healthy, sentence = health.check(report, time.monotonic() + 31)
+        assert (healthy, "hangs or is dead" in sentence) == (False, True)
         kept = len(store.keys("checkpoints/clips"))
         assert 0 < kept < COUNT
         platform.requeue(job.id)
