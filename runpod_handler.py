@@ -14,12 +14,15 @@ VOLUME = Path(os.environ.get("MODEL_CACHE_DIR", ROOT / "workspace"))
 """Models and, without a bucket, what is finished: other workers find it there too."""
 WORK = Path(os.environ.get("WORK_DIR", ROOT))
 """What is being made, and ComfyUI's own folders: this worker's alone."""
+WORKSPACE = Path(os.environ.get("WORKSPACE_DIR", WORK / "workspace"))
+OUTPUT = Path(os.environ.get("OUTPUT_DIR", WORK / "output"))
+"""Set by `story-studio endpoint`, whose user may choose both."""
 
 
 def main() -> None:
     """Starts ComfyUI and takes jobs until RunPod stops the worker."""
     models = VOLUME if VOLUME.is_dir() else None
-    server = Server(WORK / "workspace", WORK / "output", models=models)
+    server = Server(WORKSPACE, OUTPUT, models=models)
     server.start()
     try:
         serve(server)

@@ -20,6 +20,7 @@ _COMMANDS = {
     "graph": "print the graph of stories, for ComfyUI's /prompt",
     "plan": "estimate what stories would take and cost on RunPod",
     "submit": "render a story on a RunPod endpoint",
+    "endpoint": "serve RunPod's API on this machine",
     "serve": "run the headless ComfyUI server alone",
     "takes": "list the stills, clips and films that are kept",
     "models": "the model files",
