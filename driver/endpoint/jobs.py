@@ -7,7 +7,7 @@ import json
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -72,7 +72,9 @@ class Job:
             data |= {"workerId": self.worker, "delayTime": round((self.started - self.queued) * 1000)}
         if self.started and self.ended:
             data["executionTime"] = round((self.ended - self.started) * 1000)
-        return data | ({"output": self.progress} if self.status == "IN_PROGRESS" else self.result)
+        if self.status == "IN_PROGRESS" and self.progress is not None:
+            data["output"] = self.progress
+        return data | self.result
 
 
 class Jobs:
@@ -86,13 +88,12 @@ class Jobs:
         self._on_change = on_change
         self._jobs: dict[str, Job] = {}
         self._stops: dict[str, list[str]] = {}
+        # Ended jobs that a worker has only just taken, so that it would not stop them yet.
+        self._unsettled: list[Job] = []
         self._changed = asyncio.Event()
         self._closed = False
         self._ended: Counter[str] = Counter()
         self._retried = 0
-
-    def __iter__(self) -> Iterable[Job]:
-        return iter(self._jobs.values())
 
     def get(self, job_id: str) -> Job | None:
         """The job with this id, if it is still kept."""
@@ -170,15 +171,12 @@ class Jobs:
         """Ends a job that has not ended, and lets its worker stop it."""
         if job.final:
             return
-        worker = job.worker if job.status == "IN_PROGRESS" else ""
+        running = job.status == "IN_PROGRESS"
         self._end(job, status)
-        if not worker:
-            return
         wait = 0.0 if job.seen else _SETTLING - (time.monotonic() - job.started)
-        if wait > 0:
-            self._after(job, wait, self._signal, worker, job)
-        else:
-            self._signal(worker, job)
+        if running:
+            self._unsettled.append(job)
+            self._after(job, max(wait, 0.0), self._signal, job)
 
     def retry(self, job: Job) -> bool:
         """Queues a job again that failed or ran out of time; returns whether it is one."""
@@ -199,6 +197,7 @@ class Jobs:
     def abandon(self, worker: str, reason: str) -> None:
         """A worker is gone: its jobs return to the queue, or fail if this was their last attempt."""
         self._stops.pop(worker, None)
+        self._unsettled = [job for job in self._unsettled if job.worker != worker]
         for job in [job for job in self._jobs.values() if job.worker == worker and not job.final]:
             if job.attempt >= _MAX_ATTEMPTS:
                 what = f"The worker {reason} while it ran this job, {job.attempt} times: see its log."
@@ -213,6 +212,8 @@ class Jobs:
         self._closed = True
         for job in list(self._jobs.values()):
             self.stop(job)
+        for job in list(self._unsettled):
+            self._signal(job)
         self._notify()
 
     async def wait(self, condition: Callable[[], _T], seconds: float) -> _T:
@@ -246,11 +247,15 @@ class Jobs:
         if job is None or job.worker != worker:
             return None
         job.seen = True
+        self._signal(job)
         return job
 
-    def _signal(self, worker: str, job: Job) -> None:
-        self._stops.setdefault(worker, []).append(job.id)
-        self._notify()
+    def _signal(self, job: Job) -> None:
+        """Lets the worker stop a job, once."""
+        if job in self._unsettled:
+            self._unsettled.remove(job)
+            self._stops.setdefault(job.worker, []).append(job.id)
+            self._notify()
 
     def _expire(self, job: Job) -> None:
         self.stop(job, "TIMED_OUT")
@@ -260,6 +265,7 @@ class Jobs:
             self.stop(job, "TIMED_OUT")
 
     def _requeue(self, job: Job) -> None:
+        self._signal(job)
         job.status, job.worker, job.started, job.ended = "IN_QUEUE", "", 0.0, 0.0
         job.progress, job.result, job.result_bytes, job.chunks = None, {}, 0, []
         self._cancel_timers(job)

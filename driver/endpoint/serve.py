@@ -98,9 +98,8 @@ class LocalEndpoint:
                 await worker
 
     async def _close(self, worker: asyncio.Task[None]) -> None:
-        running = self.jobs.counts().inProgress
         self.jobs.close()
-        if running and not worker.done():
+        if not worker.done():
             await self.jobs.wait(lambda: not self.jobs.stops_pending(), _STOPS_SECONDS)
         await self._worker.stop()
         await asyncio.gather(worker, return_exceptions=True)

@@ -207,11 +207,21 @@ class _Answer(BaseModel):
     )
 
 
+class ResultCounts(BaseModel):
+    """How many results of each kind."""
+
+    stills: int
+    clips: int
+    films: int
+
+
 class _Rendered(_Answer):
     seconds: dict[str, float] = Field(
         description="Seconds in all (`total`), for `stills`, `clips` and `film`, and from the last still to "
         "the first step of the first clip (`between`)."
     )
+    made: ResultCounts = Field(description="Results that this job made.")
+    reused: ResultCounts = Field(description="Results that were there already.")
     model_loads: dict[str, int] = Field(description="How often each model file was loaded.")
     memory: str = Field(
         default="",
