@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,21 @@ from driver.paths import ROOT
 from story_studio.story.problems import Problem, Problems
 
 VOLUME = Path(os.environ.get("MODEL_CACHE_DIR", ROOT / "workspace"))
-"""Models and, without a bucket, what is finished: other workers find it there too."""
+"""Models and, on RunPod without a bucket, what is finished: other workers find it there too."""
 WORK = Path(os.environ.get("WORK_DIR", ROOT))
 """What is being made, and ComfyUI's own folders: this worker's alone."""
 WORKSPACE = Path(os.environ.get("WORKSPACE_DIR", WORK / "workspace"))
 OUTPUT = Path(os.environ.get("OUTPUT_DIR", WORK / "output"))
-"""Set by `story-studio endpoint`, whose user may choose both."""
+"""`story-studio endpoint` sets both: its user may choose them."""
+LASTING = OUTPUT if "OUTPUT_DIR" in os.environ else VOLUME
+"""What is finished, without a bucket."""
 
 
 def main() -> None:
     """Starts ComfyUI and takes jobs until RunPod stops the worker."""
+    # worker-comfyui's variable for the image on a machine of one's own. A worker of that endpoint has both.
+    if os.environ.get("SERVE_API_LOCALLY") == "true" and "RUNPOD_WEBHOOK_GET_JOB" not in os.environ:
+        sys.exit(serve_locally())
     models = VOLUME if VOLUME.is_dir() else None
     server = Server(WORKSPACE, OUTPUT, models=models)
     server.start()
@@ -30,6 +36,15 @@ def main() -> None:
         raise SystemExit(str(error)) from None
     finally:
         server.stop()
+
+
+def serve_locally() -> int:
+    """Serves RunPod's API to other machines, as `story-studio endpoint` does; the exit status."""
+    from driver.cli import main as story_studio
+
+    models = ["--models", str(VOLUME)] if VOLUME.is_dir() else []
+    places = ["--workspace", str(WORKSPACE), "--output", str(OUTPUT), *models]
+    return story_studio(["endpoint", "--host", "0.0.0.0", *places])
 
 
 def serve(server: Server) -> None:
@@ -56,7 +71,7 @@ def serve(server: Server) -> None:
                 await send_result(session, {"status": "IN_PROGRESS", "output": progress}, job)
 
     jobs = _jobs_at_once()
-    store = from_environment((VOLUME if VOLUME.is_dir() else server.output) / STORE / "store")
+    store = from_environment((LASTING if LASTING.is_dir() else server.output) / STORE / "store")
     instance = ComfyInstance(Comfy(server.url, server.alive), server)
     handler = Handler(Worker(instance, store, server.output), send)
     server.wait()

@@ -88,6 +88,9 @@ def _settings(options: argparse.Namespace) -> Settings:
     if not HANDLER.is_file():
         what = f"is not in {HANDLER.parent}: run this command in a checkout of Story Studio."
         problems.append(Problem(HANDLER.name, what))
+    if options.models and not options.models.is_dir():
+        what = f"{options.models} does not exist: create the folder, or choose another."
+        problems.append(Problem("--models", what))
     if problems:
         raise Problems(problems)
     return Settings(
@@ -106,6 +109,9 @@ def _worker_environment(options: argparse.Namespace) -> dict[str, str]:
         "OUTPUT_DIR": str(options.output.absolute()),
         "MODEL_CACHE_DIR": str(models_folder(options).absolute()),
     }
+    if is_loopback(options.host):
+        # The clients are on this machine, too, and can read its files.
+        environment["STORY_STUDIO_LOCAL_STORE"] = "1"
     if inspect_machine().gpu is None:
         environment["STORY_STUDIO_CPU"] = "1"
     return environment

@@ -51,6 +51,8 @@ class Display:
         if job.final:
             lines.remove_task(task)
             del self._tasks[job.id]
+            # Or the line is printed once more with the next text.
+            lines.refresh()
             say(f"{name}  {_end(job)}", _COLOURS[job.status])
         else:
             lines.update(task, now=_now(job))
