@@ -13,9 +13,9 @@ from story_studio.story.problems import Problem, Problems
 
 from .. import terminal
 from ..comfy.machine import inspect_machine
-from ..endpoint.access import is_loopback
 from ..endpoint.serve import LocalEndpoint, Settings
 from ..endpoint.worker_process import HANDLER, WorkerFailed
+from ..fetch.guard import is_loopback
 from ..runpod.client import KEY
 from ..terminal import FAILED, OK
 from .arguments import add_output, add_server, check_writable, models_folder

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hmac
-import ipaddress
 from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
+
+from ..fetch.guard import is_loopback
 
 
 class Access:
@@ -46,14 +47,6 @@ class Access:
         key = rest.strip() if scheme.lower() == "bearer" else header.strip()
         # Bytes, because for text only ASCII is accepted.
         return hmac.compare_digest(key.encode(errors="surrogateescape"), self._key)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address or name reaches this machine alone."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def json_error(status: int, error: str) -> web.Response:

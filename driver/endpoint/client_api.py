@@ -42,6 +42,7 @@ class ClientApi:
     def app(self, access: Access) -> web.Application:
         """The application that serves it."""
         app = web.Application(middlewares=[guarded(access)], client_max_size=MAX_RUNSYNC_BYTES)
+        app.router.add_get("/v2/serverless/{endpoint}", self._own(self._limits), allow_head=False)
         base = "/v2/{endpoint}"
         app.router.add_post(f"{base}/run", self._own(self._run))
         app.router.add_post(f"{base}/runsync", self._own(self._runsync))
@@ -89,6 +90,10 @@ class ClientApi:
             return json_error(400, str(error))
         except Full as error:
             return json_error(429, str(error))
+
+    async def _limits(self, _: web.Request) -> web.Response:
+        # As RunPod's REST API describes an endpoint; there is one worker, and it is always kept ready.
+        return web.json_response({"id": self._id, "workers": {"min": 1, "max": 1}})
 
     async def _health(self, _: web.Request) -> web.Response:
         health = Health(jobs=self._jobs.counts(), workers=self._workers())

@@ -210,9 +210,9 @@ class _Answer(BaseModel):
 class ResultCounts(BaseModel):
     """How many results of each kind."""
 
-    stills: int
-    clips: int
-    films: int
+    stills: int = 0
+    clips: int = 0
+    films: int = 0
 
 
 class _Rendered(_Answer):
@@ -220,8 +220,10 @@ class _Rendered(_Answer):
         description="Seconds in all (`total`), for `stills`, `clips` and `film`, and from the last still to "
         "the first step of the first clip (`between`)."
     )
-    made: ResultCounts = Field(description="Results that this job made.")
-    reused: ResultCounts = Field(description="Results that were there already.")
+    made: ResultCounts = Field(default=ResultCounts(), description="Results that this job made.")
+    reused: ResultCounts = Field(
+        default=ResultCounts(), description="Results that were there already, and were not made again."
+    )
     model_loads: dict[str, int] = Field(description="How often each model file was loaded.")
     memory: str = Field(
         default="",
