@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from driver.comfy.machine import inspect_machine, torch_build
 from driver.comfy.process import Server
 from driver.paths import ROOT
 from story_studio.story.problems import Problem, Problems
@@ -21,21 +22,31 @@ OUTPUT = Path(os.environ.get("OUTPUT_DIR", WORK / "output"))
 LASTING = OUTPUT if "OUTPUT_DIR" in os.environ else VOLUME
 """What is finished, without a bucket."""
 
+_JOBS_AT_ONCE = os.environ.get("JOBS_AT_ONCE", "1")
+"""Jobs that a worker takes at once.
+
+It renders one at a time, first those that need the loaded models. For RunPod the others are running too:
+their waiting counts towards their `executionTimeout`, so by default there are none.
+"""
+
 
 def main() -> None:
     """Starts ComfyUI and takes jobs until RunPod stops the worker."""
     # worker-comfyui's variable for the image on a machine of one's own. A worker of that endpoint has both.
     if os.environ.get("SERVE_API_LOCALLY") == "true" and "RUNPOD_WEBHOOK_GET_JOB" not in os.environ:
         sys.exit(serve_locally())
-    models = VOLUME if VOLUME.is_dir() else None
-    server = Server(WORKSPACE, OUTPUT, models=models)
-    server.start()
     try:
-        serve(server)
+        if problems := [*_check_jobs_at_once(), *_check_gpu()]:
+            raise Problems(problems)
+        models = VOLUME if VOLUME.is_dir() else None
+        server = Server(WORKSPACE, OUTPUT, models=models, confined=True)
+        server.start()
+        try:
+            serve(server)
+        finally:
+            server.stop()
     except Problems as error:
         raise SystemExit(str(error)) from None
-    finally:
-        server.stop()
 
 
 def serve_locally() -> int:
@@ -70,7 +81,6 @@ def serve(server: Server) -> None:
             async with AsyncClientSession() as session:
                 await send_result(session, {"status": "IN_PROGRESS", "output": progress}, job)
 
-    jobs = _jobs_at_once()
     store = from_environment((LASTING if LASTING.is_dir() else server.output) / STORE / "store")
     instance = ComfyInstance(Comfy(server.url, server.alive), server)
     handler = Handler(Worker(instance, store, server.output), send)
@@ -79,17 +89,23 @@ def serve(server: Server) -> None:
     async def handle(job: dict[str, Any]) -> dict[str, Any]:
         return await handler(job)
 
-    runpod.serverless.start({"handler": handle, "concurrency_modifier": lambda _: jobs})
+    runpod.serverless.start({"handler": handle, "concurrency_modifier": lambda _: int(_JOBS_AT_ONCE)})
 
 
-def _jobs_at_once() -> int:
-    """Jobs that a worker takes at once. It renders one at a time, first those that need the loaded models."""
-    given = os.environ.get("JOBS_AT_ONCE", "4")
-    if not given.isdecimal() or not 1 <= int(given) <= 100:
-        raise Problems(
-            [Problem("JOBS_AT_ONCE", f"{given!r} is not a number of jobs: set 1 to 100, or unset it.")]
-        )
-    return int(given)
+def _check_jobs_at_once() -> list[Problem]:
+    if _JOBS_AT_ONCE.isdecimal() and 1 <= int(_JOBS_AT_ONCE) <= 100:
+        return []
+    return [Problem("JOBS_AT_ONCE", f"{_JOBS_AT_ONCE!r} is not a number of jobs: set 1 to 100, or unset it.")]
+
+
+def _check_gpu() -> list[Problem]:
+    """On a CPU, the models of every profile but draft take hours, and no client would learn why."""
+    if os.environ.get("STORY_STUDIO_CPU") == "1" or inspect_machine().gpu:
+        return []
+    build = torch_build()
+    reason = "the installed PyTorch cannot use one" if build and build[1] == "cpu" else "none is visible"
+    todo = "use a machine with one, or set STORY_STUDIO_CPU=1 to render drafts."
+    return [Problem("GPU", f"there is none, {reason}: {todo}")]
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def worker(
         worker_id: its name on the platform; each worker of an endpoint has its own.
     """
     # A disk of its own: another worker is another machine.
-    own = {"WORK_DIR": str(log.with_name(f"{worker_id}.disk"))}
+    own = {"WORK_DIR": str(log.with_name(f"{worker_id}.disk")), "STORY_STUDIO_CPU": "1"}
     environment = {**os.environ, **platform.worker_environment(worker_id), **own, **(extra or {})}
     command = [sys.executable, "runpod_handler.py"]
     with log.open("wb") as file:

@@ -27,6 +27,7 @@ from story_studio.story.memory import CAREFUL
 
 from ..paths import COMFYUI, SET_UP
 from .care import is_careful
+from .confinement import confine, environment
 from .flags import ServerError, choose_flags, merge_flags, read_core
 from .machine import inspect_machine
 from .models import LEGACY_FOLDERS, MODEL_FOLDERS, cached, fits_in_memory
@@ -59,6 +60,7 @@ class Server:
         extra_flags: more flags for ComfyUI, which override the chosen ones.
         ready_seconds: how long it may take until it answers.
         port: the port on loopback; 0 for any free one.
+        confined: whether it runs strangers' workflows, and is kept from all that it does not need.
 
     Attributes:
         url: its address.
@@ -73,9 +75,10 @@ class Server:
         extra_flags: Sequence[str] = (),
         ready_seconds: float = 180,
         port: int = 0,
+        confined: bool = False,
     ):
         self.workspace, self.output, self.models = workspace.resolve(), output.resolve(), models
-        self.extra_flags, self.ready_seconds = extra_flags, ready_seconds
+        self.extra_flags, self.ready_seconds, self.confined = extra_flags, ready_seconds, confined
         self.port = _free_port(port)
         self.url = f"http://127.0.0.1:{self.port}"
         self._temp: Path | None = None
@@ -115,18 +118,24 @@ class Server:
         flags = merge_flags(chosen, self.extra_flags, core)
         main = [str(COMFYUI / "main.py"), *self._prepare(), *flags]
         command = [sys.executable, "-P", str(_LAUNCH), *main]
-        environment = {name: value for name, value in os.environ.items() if not _SECRET.search(name)}
-        environment |= {CAREFUL: "1"} if careful else {}
+        variables = {name: value for name, value in os.environ.items() if not _SECRET.search(name)}
+        confinement = None
+        if self.confined and self._temp:
+            programs = [_LAUNCH, PACK]
+            confinement = confine(self.workspace, self.output, models, programs)
+            variables = environment(variables, self.workspace, self._temp)
+        variables |= {CAREFUL: "1"} if careful else {}
         logger.info("Starting ComfyUI at %s with %s", self.url, " ".join(flags))
         self._deadline = time.monotonic() + self.ready_seconds
         self._kills = out_of_memory_kills()
+        supervisor = [sys.executable, "-I", "-S", str(_SUPERVISOR), str(os.getpid()), json.dumps(confinement)]
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_SUPERVISOR), str(os.getpid()), *command],
+            [*supervisor, *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             # The fault handler writes the stack of a crashed thread into the log.
-            env={**environment, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"},
+            env={**variables, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"},
             start_new_session=True,
         )
         self._drain = threading.Thread(target=self._read_log, args=(self._process.stdout,), daemon=True)

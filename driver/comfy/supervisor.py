@@ -1,22 +1,52 @@
-"""Runs ComfyUI as its child (`supervisor.py DRIVER_PID COMMAND...`), and kills it if the driver dies.
+"""Runs ComfyUI as its child, and kills it if the driver dies: `supervisor.py DRIVER CONFINEMENT COMMAND...`.
 
 A process, because PR_SET_PDEATHSIG fires when the *thread* that started the child ends. It leads ComfyUI's
 process group and ignores the signals sent to the group, so its exit status is ComfyUI's, and nothing in the
-group outlives it. Run by its path, with the standard library alone, it starts in a few milliseconds.
+group outlives it. If it is killed itself, the kernel kills ComfyUI. Run by its path, with the standard
+library alone, it starts in a few milliseconds.
 """
 
+import ctypes
+import json
 import os
 import signal
 import subprocess
 import sys
+from typing import Any
+
+# Last, so that queue.py beside this does not hide Python's own.
+sys.path.append(os.path.dirname(__file__))
+import landlock  # pyright: ignore[reportMissingImports]
+
+_PR_SET_PDEATHSIG = 1
 
 
-def supervise(driver: int, command: list[str]) -> int:
-    """ComfyUI's exit status, in a shell's form. The whole group is killed if the driver dies first."""
+def supervise(driver: int, confinement: list[Any] | None, command: list[str]) -> int:
+    """ComfyUI's exit status, in a shell's form. The whole group is killed if the driver dies first.
+
+    Args:
+        driver: the id of its process, our parent.
+        confinement: a `Confinement` as JSON.
+        command: what to run.
+    """
     for number in (signal.SIGTERM, signal.SIGUSR1):
         # A function, because SIG_IGN would be inherited by ComfyUI.
         signal.signal(number, lambda *_: None)
-    comfyui = subprocess.Popen(command)
+    supervisor = os.getpid()
+
+    def prepare() -> None:
+        # After the change of user, which would undo it.
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != supervisor:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if confinement:
+            landlock.restrict(read, write)
+
+    read, write, ids = confinement or ([], [], None)
+    user, group = ids or (None, None)
+    others = None if group is None else [group]
+    comfyui = subprocess.Popen(command, preexec_fn=prepare, user=user, group=group, extra_groups=others)
     while True:
         try:
             status = comfyui.wait(0.5)
@@ -29,4 +59,4 @@ def supervise(driver: int, command: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(supervise(int(sys.argv[1]), sys.argv[2:]))
+    sys.exit(supervise(int(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3:]))

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import random
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import boto3
 from boto3.exceptions import Boto3Error
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
 from s3transfer.exceptions import RetriesExceededError, S3CopyFailedError, S3DownloadFailedError
 
 from ..media_types import media_type
@@ -21,7 +23,10 @@ from .bucket import Bucket
 from .store import NotStored, StorageError, Store, Stored, checked, is_key
 
 ATTEMPTS = 12
-"""Requests until a 503 counts as a failure: half a minute, or more than a minute if the error is SlowDown."""
+"""Requests until a 503 counts as a failure: more than a minute on average."""
+BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 1.0, 20.0
+"""The longest pause before the second request, doubled before each further one, and the longest of all."""
+_PASSING = frozenset({429, 500, 502, 503, 504})
 _REPLACED = (S3CopyFailedError, S3DownloadFailedError)
 _FAILURES = (Boto3Error, BotoCoreError, ClientError, RetriesExceededError, *_REPLACED)
 _PART = 16 * 2**20
@@ -59,10 +64,13 @@ class S3Store(Store):
                 # it signs the content, which many servers verify, and `_arrived` checks in any case.
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
-                retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+                # `_pause` decides. In boto3's own modes all requests share a budget of retries, which an
+                # outage uses up: after it, a single 503 would be a failure.
+                retries={"mode": "standard", "total_max_attempts": 1},
                 connect_timeout=10,
             ),
         )
+        self._client.meta.events.register_first("needs-retry.s3", _pause)
 
     def __str__(self) -> str:
         return f"the bucket {self._bucket.name}"
@@ -144,6 +152,20 @@ class S3Store(Store):
             raise StorageError(f"{what} {self}: {_reason(error)}") from None
 
 
+def _pause(attempts: int, response: Any, caught_exception: Exception | None, **_: Any) -> float | None:
+    """Seconds until a failed request is sent again; None if it is not. Called by boto3.
+
+    The pauses are random, so that the requests of several threads do not return together.
+    """
+    passing = isinstance(caught_exception, ConnectionError | HTTPClientError)
+    if response is not None:
+        http, parsed = response
+        passing = http.status_code in _PASSING or parsed.get("Error", {}).get("Code") == "RequestTimeout"
+    if not passing or attempts >= ATTEMPTS:
+        return None
+    return random.uniform(0, min(BACKOFF_SECONDS * 2 ** (attempts - 1), MAX_BACKOFF_SECONDS))
+
+
 def _etag(path: Path) -> str:
     """S3's ETag of a file that was sent in parts: the MD5 of their MD5s, and their number."""
     with path.open("rb") as file:
@@ -163,8 +185,10 @@ def _reason(error: Exception) -> str:
         error = error.__context__
     if isinstance(error, ClientError):
         code, status = error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPStatusCode"]
-        if status in (429, 500, 502, 503, 504):
-            return f"it is overloaded or down (HTTP status {status}, {ATTEMPTS} times). Try again later."
+        if status in _PASSING:
+            times = error.response["ResponseMetadata"].get("RetryAttempts", 0) + 1
+            tried = f"{times} times" if times > 1 else "once"
+            return f"it is overloaded or down (HTTP status {status}, {tried}). Try again later."
         return _REASONS.get(code, f"it answers {code} (HTTP status {status}): check the BUCKET_ variables.")
     if isinstance(error, _REPLACED):
         return "it was replaced in the meantime: try again."

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from driver.comfy import confinement, landlock
 from driver.comfy.client import Comfy
 from driver.comfy.flags import ServerError
 from driver.comfy.process import Server
@@ -36,6 +37,30 @@ PAINTED = r"""
 print("\x1b[1m\x1b[33m[WARNING]\x1b[0m painted \x1b[36mblue\x1b[0m", flush=True)
 print("half\rwhole\x1b[0m\r", flush=True)
 NODE_CLASS_MAPPINGS = {}
+"""
+SPY = """
+import os
+from pathlib import Path
+def attempt(what, act):
+    try:
+        act()
+        print("SPY may", what, flush=True)
+    except OSError:
+        print("SPY may not", what, flush=True)
+base, driver = {base!r}, {driver}
+for folder in ("input", "user", "custom_nodes"):
+    spied = Path(base, "workspace", folder, "spy.txt")
+    attempt(f"write workspace/{{folder}}", lambda: spied.write_text("spied"))
+for folder in ("out", "more", "elsewhere", "writable"):
+    attempt(f"write {{folder}}", lambda: Path(base, folder, "spy.txt").write_text("spied"))
+for file in ("more/models/vae/a.safetensors", "more/story_studio/store/film.mp4", "elsewhere/private.png"):
+    attempt(f"read {{file}}", lambda: Path(base, file).read_bytes())
+attempt("link", lambda: os.link(f"{{base}}/out/spy.txt", f"{{base}}/workspace/input/linked.txt"))
+attempt("link out", lambda: os.link(f"{{base}}/elsewhere/private.png", f"{{base}}/out/private.png"))
+attempt("read the driver's environment", lambda: Path(f"/proc/{{driver}}/environ").read_bytes())
+attempt("use temp", lambda: Path(os.environ["TMPDIR"], "spy.txt").write_text("spied"))
+attempt("use home", lambda: Path.home().joinpath("spy.txt").write_text("spied"))
+NODE_CLASS_MAPPINGS = {{}}
 """
 DRIVER = """
 import sys, time
@@ -138,6 +163,41 @@ def test_logs_what_a_screen_would_show_without_colours(server):
     assert "\x1b" not in log
 
 
+def test_a_confined_comfyui_is_kept_from_what_it_does_not_need(tmp_path, monkeypatch):
+    workspace = make_workspace(tmp_path / "workspace")
+    for folder in ("more/models/vae", "more/story_studio/store", "elsewhere", "writable"):
+        (tmp_path / folder).mkdir(parents=True)
+    for file in (
+        "more/models/vae/a.safetensors",
+        "more/story_studio/store/film.mp4",
+        "elsewhere/private.png",
+    ):
+        (tmp_path / file).touch()
+    spy = SPY.format(base=str(tmp_path), driver=os.getpid())
+    (workspace / "custom_nodes" / "spy.py").write_text(spy)
+    monkeypatch.setenv(confinement.WRITABLE, str(tmp_path / "writable"))
+    monkeypatch.setenv("SOMETHING", "hunter2")
+    with Server(workspace, tmp_path / "out", models=tmp_path / "more", confined=True) as server:
+        (comfyui,) = [one for one in processes_of(workspace) if str(COMFYUI / "main.py") in one.cmdline()[:4]]
+        assert "SOMETHING" not in comfyui.environ() and "PATH" in comfyui.environ()
+        log = server.log_tail(200)
+    may = {line.removeprefix("SPY may ") for line in log.splitlines() if line.startswith("SPY may ")}
+    free = {"write workspace/input", "write workspace/user", "write out", "write writable", "use temp"}
+    free |= {"use home", "link", "read more/models/vae/a.safetensors"}
+    assert free <= may
+    if not landlock.version():
+        pytest.skip("this kernel has no Landlock: files are not confined")
+    assert may - free == {
+        "not write more",
+        "not write workspace/custom_nodes",
+        "not write elsewhere",
+        "not read more/story_studio/store/film.mp4",
+        "not read elsewhere/private.png",
+        "not link out",
+        "not read the driver's environment",
+    }
+
+
 def test_reports_why_it_died_while_starting(tmp_path):
     workspace = make_workspace(tmp_path / "workspace")
     with (
@@ -227,3 +287,17 @@ def test_dies_with_a_driver_that_is_killed(tmp_path):
         driver.send_signal(signal.SIGKILL)
         driver.communicate()
     assert gone(workspace, 3)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends a child with its parent on Linux only")
+def test_comfyui_dies_with_a_supervisor_that_is_killed(tmp_path):
+    workspace = make_workspace(tmp_path / "workspace")
+    server = Server(workspace, tmp_path)
+    server.start()
+    while "pytorch version" not in server.log_tail():
+        time.sleep(0.05)
+    supervisor, *_ = [one for one in processes_of(workspace) if one.ppid() == os.getpid()]
+    supervisor.kill()
+    assert gone(workspace, 3)
+    assert not server.alive()
+    server.stop()

@@ -46,7 +46,7 @@ def bucket(s3: S3Server) -> dict[str, str]:
 def worker_settings(s3: S3Server, volume: Path) -> dict[str, str]:
     volume.mkdir()
     # Each worker takes one job at a time, so both get a shard.
-    return bucket(s3) | {"MODEL_CACHE_DIR": str(volume), "JOBS_AT_ONCE": "1"}
+    return bucket(s3) | {"MODEL_CACHE_DIR": str(volume)}
 
 
 @pytest.fixture(scope="module")

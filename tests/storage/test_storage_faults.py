@@ -67,6 +67,23 @@ def test_endless_503_is_reported(
         assert len(proxy.asked) == 4
 
 
+def test_after_an_outage_requests_are_retried_as_before(
+    proxy: Proxy, open_store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3, "BACKOFF_SECONDS", 0.001)
+    store = open_store(proxy.url)
+    stored = store.upload(make(tmp_path / "a"), KEY)
+    proxy.refusals = -1
+    # boto3's own retries share a budget of 100 for all requests.
+    for _ in range(15):
+        with pytest.raises(StorageError, match=r"503, 12 times"):
+            store.find(KEY)
+    for refusals in (1, 5, 11):
+        proxy.refusals = refusals
+        assert store.find(KEY) == stored
+        assert proxy.refusals == 0
+
+
 def test_a_large_upload_gives_up_on_endless_503(
     server: S3Server, proxy: Proxy, open_store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,10 +67,11 @@ class Endpoint(NamedTuple):
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     folder = tmp_path_factory.mktemp("endpoint")
     (folder / "volume").mkdir()
+    settings = {"MODEL_CACHE_DIR": str(folder / "volume"), "JOBS_AT_ONCE": "4"}
     slow = install_slow_pack(folder / "worker-1.disk")
     with (
         Platform() as platform,
-        worker(platform, folder / "log", {"MODEL_CACHE_DIR": str(folder / "volume")}) as process,
+        worker(platform, folder / "log", settings) as process,
     ):
         platform.wait_for(lambda: platform.workers)
         yield Endpoint(platform, comfy_of(process.pid), folder / "worker-1.disk", slow)

@@ -259,7 +259,8 @@ def test_a_server_that_died_between_jobs_is_restarted(models: Path, tmp_path: Pa
 def test_the_handler_runs_in_runpod_s_own_loop(media: dict[str, str], tmp_path: Path) -> None:
     """With --test_input the SDK takes one job, as on the platform, and ends."""
     job = {"id": "local", "input": {**media, "profile": "draft", "resolution": "64x64"}}
-    environment = {**os.environ, "MODEL_CACHE_DIR": str(tmp_path / "none"), "WORK_DIR": str(tmp_path)}
+    own = {"MODEL_CACHE_DIR": str(tmp_path / "none"), "WORK_DIR": str(tmp_path), "STORY_STUDIO_CPU": "1"}
+    environment = {**os.environ, **own}
     done = subprocess.run(
         [sys.executable, "runpod_handler.py", "--test_input", json.dumps(job)],
         cwd=ROOT,
@@ -271,3 +272,16 @@ def test_the_handler_runs_in_runpod_s_own_loop(media: dict[str, str], tmp_path: 
     output = done.stdout + done.stderr
     assert done.returncode == 0, output
     assert "video_url" in output and "completed successfully" in output
+
+
+def test_a_worker_does_not_start_without_a_gpu_or_with_wrong_settings(tmp_path: Path) -> None:
+    own = {"WORK_DIR": str(tmp_path), "CUDA_VISIBLE_DEVICES": "", "JOBS_AT_ONCE": "many"}
+    environment = {name: value for name, value in os.environ.items() if name != "STORY_STUDIO_CPU"} | own
+    done = subprocess.run(
+        [sys.executable, "runpod_handler.py"], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    jobs, gpu = done.stderr.splitlines()
+    assert jobs == "JOBS_AT_ONCE: 'many' is not a number of jobs: set 1 to 100, or unset it."
+    assert gpu.startswith("GPU: there is none, ") and gpu.endswith("set STORY_STUDIO_CPU=1 to render drafts.")
+    assert not list(tmp_path.iterdir())
