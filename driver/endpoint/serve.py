@@ -153,6 +153,8 @@ async def _listen(stack: AsyncExitStack, app: web.Application, host: str, port: 
     except OSError as error:
         what = f"{host} port {port} cannot be listened on ({error.strerror}): choose another, or 0 for any."
         raise Problems([Problem("--port", what)]) from None
+    # Clients on this machine cannot all reach "any address".
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     name = f"[{host}]" if ":" in host else host
     return f"http://{name}:{runner.addresses[0][1]}"
 

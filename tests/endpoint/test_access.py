@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from driver.endpoint.access import Access
 from driver.endpoint.client_api import ClientApi
 from driver.endpoint.jobs import Jobs
 from driver.endpoint.protocol import WorkerCounts
+from driver.paths import ROOT
 
 KEY = "a-key-of-one's-own"
 NO_WORKERS = WorkerCounts(idle=0, initializing=1, ready=0, running=0, throttled=0, unhealthy=0)
@@ -68,3 +72,14 @@ def test_beyond_loopback_a_key_is_demanded(
     assert main(["endpoint", "--host", host, "--output", str(tmp_path), "--id", "no/id"]) == 1
     said = capsys.readouterr().err
     assert "RUNPOD_API_KEY" in said and host in said and "--id" in said
+
+
+def test_the_image_demands_a_key_and_says_how_to_set_it(tmp_path: Path) -> None:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("RUNPOD_")}
+    variables = {"SERVE_API_LOCALLY": "true", "WORK_DIR": str(tmp_path), "MODEL_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "runpod_handler.py"]
+    done = subprocess.run(
+        command, cwd=ROOT, env=plain | variables, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    assert "-e RUNPOD_API_KEY=" in done.stderr
