@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -68,12 +69,13 @@ class ClientApi:
 
     async def _runsync(self, request: web.Request) -> web.Response:
         given = request.query.get("wait", str(DEFAULT_WAIT))
-        if not given.isascii() or not given.isdecimal() or not 1000 <= int(given[:9]) <= MAX_WAIT:
+        wait = int(given) if re.fullmatch("[0-9]{1,6}", given) else 0
+        if not 1000 <= wait <= MAX_WAIT:
             return json_error(400, f"wait: send milliseconds from 1000 to {MAX_WAIT}.")
         job = await self._submit(request, MAX_RUNSYNC_BYTES, sync=True)
         if not isinstance(job, Job):
             return job
-        await self._jobs.wait(lambda: job.final, int(given) / 1000)
+        await self._jobs.wait(lambda: job.final, wait / 1000)
         return web.json_response(job.shown())
 
     async def _submit(self, request: web.Request, limit: int, sync: bool) -> Job | web.Response:

@@ -91,5 +91,11 @@ def _now(job: Job) -> str:
 
 def _end(job: Job) -> str:
     took = f" in {duration(job.ended - job.started)}" if job.started else ""
-    reason = f": {str(job.result.get('error', ''))[:300]}" if job.status == "FAILED" else ""
+    reason = f": {_plain(job.result.get('error', ''))}" if job.status == "FAILED" else ""
     return f"{job.status.lower()}{took}{reason}"
+
+
+def _plain(text: Any) -> str:
+    """In one line, without a client's control characters, which a terminal would obey."""
+    shown = "".join(char if char.isprintable() else " " for char in str(text)[:300])
+    return " ".join(shown.split())

@@ -102,6 +102,8 @@ class LocalEndpoint:
         if not worker.done():
             await self.jobs.wait(lambda: not self.jobs.stops_pending(), _STOPS_SECONDS)
         await self._worker.stop()
+        # It may have been about to start another one.
+        worker.cancel()
         await asyncio.gather(worker, return_exceptions=True)
         await self._webhooks.close()
 
@@ -151,7 +153,9 @@ async def _listen(stack: AsyncExitStack, app: web.Application, host: str, port: 
     try:
         await web.TCPSite(runner, host, port).start()
     except OSError as error:
-        what = f"{host} port {port} cannot be listened on ({error.strerror}): choose another, or 0 for any."
+        # The text of a failed look-up stands in the error alone, and that of the others is long there.
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        what = f"{port} of {host} cannot be listened on ({reason}): choose another, or 0 for any free one."
         raise Problems([Problem("--port", what)]) from None
     # Clients on this machine cannot all reach "any address".
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)

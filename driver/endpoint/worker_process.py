@@ -133,7 +133,9 @@ class WorkerProcess:
             return status
         finally:
             reading.cancel()
-            self._kill(process)
+            # Nothing of the group stays, also where the process itself has ended.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process and self._process.returncode is None:
@@ -141,7 +143,7 @@ class WorkerProcess:
                 os.killpg(self._process.pid, number)
 
     def _kill(self, process: asyncio.subprocess.Process | None) -> None:
-        if process:
+        if process and process.returncode is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
 
