@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+from driver.comfy.flags import ServerError
 from driver.comfy.machine import inspect_machine, torch_build
 from driver.comfy.process import Server
 from driver.paths import ROOT
+from driver.version import version
+from driver.worker import log
 from story_studio.story.problems import Problem, Problems
 
 VOLUME = Path(os.environ.get("MODEL_CACHE_DIR", ROOT / "workspace"))
@@ -35,17 +40,19 @@ def main() -> None:
     # worker-comfyui's variable for the image on a machine of one's own. A worker of that endpoint has both.
     if os.environ.get("SERVE_API_LOCALLY") == "true" and "RUNPOD_WEBHOOK_GET_JOB" not in os.environ:
         sys.exit(serve_locally())
+    log.set_up()
     try:
         if problems := [*_check_jobs_at_once(), *_check_gpu()]:
             raise Problems(problems)
         models = VOLUME if VOLUME.is_dir() else None
         server = Server(WORKSPACE, OUTPUT, models=models, confined=True)
+        began = time.monotonic()
         server.start()
         try:
-            serve(server)
+            serve(server, began)
         finally:
             server.stop()
-    except Problems as error:
+    except (Problems, ServerError) as error:
         raise SystemExit(str(error)) from None
 
 
@@ -58,8 +65,8 @@ def serve_locally() -> int:
     return story_studio(["endpoint", "--host", "0.0.0.0", *places])
 
 
-def serve(server: Server) -> None:
-    """Takes jobs as soon as the server answers."""
+def serve(server: Server, began: float) -> None:
+    """Takes jobs as soon as the server answers; `began` is when it was started."""
     # At DEBUG, its default, the SDK logs every answer, with the signatures of addresses.
     os.environ.setdefault("RUNPOD_LOG_LEVEL", "INFO")
     # Imported here because it takes seconds, in which ComfyUI starts.
@@ -82,14 +89,23 @@ def serve(server: Server) -> None:
                 await send_result(session, {"status": "IN_PROGRESS", "output": progress}, job)
 
     store = from_environment((LASTING if LASTING.is_dir() else server.output) / STORE / "store")
-    instance = ComfyInstance(Comfy(server.url, server.alive), server)
-    handler = Handler(Worker(instance, store, server.output), send)
+    comfy = Comfy(server.url, server.alive)
+    worker = Worker(ComfyInstance(comfy, server, _log_restart), store, server.output)
+    handler = Handler(worker, send)
+    server.on_log = lambda line: log.comfyui(line, worker.rendering)
     server.wait()
+    seconds, gpu = round(time.monotonic() - began, 2), inspect_machine().gpu
+    about = f"Story Studio {version()} on {gpu or 'the CPU'}"
+    log.event("ready", f"{about}, started in {seconds} s", version=version(), gpu=gpu, seconds=seconds)
 
     async def handle(job: dict[str, Any]) -> dict[str, Any]:
         return await handler(job)
 
     runpod.serverless.start({"handler": handle, "concurrency_modifier": lambda _: int(_JOBS_AT_ONCE)})
+
+
+def _log_restart(sentence: str) -> None:
+    log.event("restart", sentence, level=logging.WARNING)
 
 
 def _check_jobs_at_once() -> list[Problem]:

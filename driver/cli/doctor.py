@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import platform
-import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -26,6 +25,7 @@ from ..comfy.models import ModelFile, known_models, locate
 from ..comfy.process import PACK
 from ..paths import COMFYUI, PACKAGES, SET_UP
 from ..rendering.memory import memory_plan
+from ..version import version
 from .arguments import add_output, add_server, models_folder
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
@@ -126,10 +126,7 @@ def _comfyui() -> Check:
 def _node_pack() -> Check:
     if not (PACK / "__init__.py").is_file():
         return Check("node pack", "fail", f"not in {PACK}", _SETUP)
-    source = PACK / "pyproject.toml"
-    content = source.read_text(encoding="utf-8") if source.is_file() else ""
-    version = re.search(r'version.*=\s*"(.+)"', content)
-    return Check("node pack", "ok", version[1] if version else "of unknown version")
+    return Check("node pack", "ok", version())
 
 
 def _ffmpeg() -> Check:

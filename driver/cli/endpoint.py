@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import os
 import re
 import sys
@@ -18,6 +17,7 @@ from ..endpoint.worker_process import HANDLER, WorkerFailed
 from ..fetch.guard import is_loopback
 from ..runpod.client import KEY
 from ..terminal import FAILED, OK
+from ..worker import log
 from .arguments import add_output, add_server, check_writable, models_folder
 
 LOG = "worker.log"
@@ -49,8 +49,8 @@ def run(options: argparse.Namespace) -> int:
     settings = _settings(options)
     check_writable(options.output)
     piped = not terminal.console.is_terminal
-    if piped and not logging.getLogger().hasHandlers():
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    if piped:
+        log.set_up()
     if "STORY_STUDIO_CPU" in settings.environment:
         terminal.say("This machine has no GPU: the worker runs on the CPU, for drafts and tests.", "yellow")
 

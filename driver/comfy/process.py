@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -64,6 +64,7 @@ class Server:
 
     Attributes:
         url: its address.
+        on_log: called with each line of its log, in a thread of its own.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Server:
     ):
         self.workspace, self.output, self.models = workspace.resolve(), output.resolve(), models
         self.extra_flags, self.ready_seconds, self.confined = extra_flags, ready_seconds, confined
+        self.on_log: Callable[[str], None] = lambda _: None
         self.port = _free_port(port)
         self.url = f"http://127.0.0.1:{self.port}"
         self._temp: Path | None = None
@@ -253,6 +255,7 @@ class Server:
                     shown = _COLOUR.sub(b"", line).rstrip(b"\r").rpartition(b"\r")[2]
                     file.write(shown + b"\n")
                     self._log.append(shown.decode(errors="replace"))
+                    self.on_log(self._log[-1])
                 rest = rest[-(2**16) :]
 
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import Any
 
 from rich.progress import Progress, TaskID, TextColumn
 
 from ..terminal import console, duration, say
+from ..worker import log
 from .jobs import Job
 
 _QUIET_SECONDS = 10.0
 """The log's longest silence about a job that is being done."""
 _COLOURS = {"COMPLETED": "green", "FAILED": "red", "TIMED_OUT": "red", "CANCELLED": "yellow"}
-
-logger = logging.getLogger(__name__)
 
 
 class Display:
@@ -60,13 +58,13 @@ class Display:
     def _write(self, job: Job) -> None:
         if job.final:
             self._logged.pop(job.id, None)
-            logger.info("Job %s (%s): %s", job.id, job.task, _end(job))
+            log.event("ended", f"{job.task}: {_end(job)}", job.id, task=job.task, status=job.status)
             return
         phase, now = _phase(job), time.monotonic()
         last = self._logged.get(job.id, ("", 0.0))
         if phase != last[0] or now - last[1] > _QUIET_SECONDS:
             self._logged[job.id] = phase, now
-            logger.info("Job %s (%s): %s", job.id, job.task, _now(job))
+            log.event("endpoint", f"{job.task}: {_now(job)}", job.id, task=job.task, status=job.status)
 
 
 def _message(job: Job) -> dict[str, Any]:

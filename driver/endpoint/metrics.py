@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from importlib.metadata import PackageNotFoundError, version
+from importlib import metadata
 from typing import Any
 
 from aiohttp import web
@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
 
+from ..version import version
 from .jobs import Job, Jobs
 from .protocol import FINAL, WorkerCounts
 from .tasks import TASKS
@@ -109,18 +110,14 @@ class _State(Collector):
         for reason, count in self._restarts().items():
             restarts.add_metric([reason], count)
         yield restarts
-        yield InfoMetricFamily(f"{name}_worker", "What the worker is.", value=worker_versions())
+        versions = {"version": version(), "runpod": _runpod_version()}
+        yield InfoMetricFamily(f"{name}_worker", "What the worker is.", value=versions)
 
 
-def worker_versions() -> dict[str, str]:
-    """The versions of the worker and of RunPod's worker library."""
-    return {"version": _version("story-studio"), "runpod": _version("runpod")}
-
-
-def _version(package: str) -> str:
+def _runpod_version() -> str:
     try:
-        return version(package)
-    except PackageNotFoundError:
+        return metadata.version("runpod")
+    except metadata.PackageNotFoundError:
         return "unknown"
 
 

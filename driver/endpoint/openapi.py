@@ -12,8 +12,8 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from ..version import version
 from ..worker import schema
-from .metrics import worker_versions
 from .protocol import DEFAULT_WAIT, MAX_WAIT, Health, JobRequest, JobState, Progress, Purged, Refusal, Stream
 
 _PLACE = "#/components/schemas/"
@@ -26,7 +26,7 @@ def document() -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {
             "title": "Story Studio's endpoint",
-            "version": worker_versions()["version"],
+            "version": version(),
             "description": "Images, talking videos, stories and ComfyUI workflows as jobs of a RunPod "
             "endpoint. A job is sent to /run or /runsync, and its answer is the `output` of its status.",
         },

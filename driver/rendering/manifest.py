@@ -90,9 +90,11 @@ class Manifest(_Part):
         model_loads: how often each model file was loaded.
         memory: how the server's models share the memory.
         out_of_memory: how often memory ran out.
+        version: of Story Studio; empty in manifests of earlier ones.
         earlier: keys of the last complete render, if this one is not: its results are still in use.
     """
 
+    version: str = ""
     project_id: str = ""
     title: str | None = None
     status: Literal["complete", "partial", "failed"] = "failed"

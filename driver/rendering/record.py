@@ -13,6 +13,7 @@ from story_studio.story.graph import SceneId
 from story_studio.story.results import Kind
 from story_studio.story.schema import Scene
 
+from ..version import version
 from .manifest import (
     Manifest,
     NodeCounts,
@@ -64,6 +65,7 @@ class Record:
         complete = finished == len(scenes) and (film or not story.film or not plan.clips)
         between = {} if self.between is None else {"between": self.between}
         manifest = Manifest(
+            version=version(),
             project_id=story.project_id,
             title=story.title,
             status="complete" if complete else "partial" if finished else "failed",

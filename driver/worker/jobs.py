@@ -8,7 +8,7 @@ import threading
 import time
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,9 @@ from ..rendering.prepare import RenderPlan
 from ..rendering.render import ComfyRenderer
 from ..rendering.run import RenderError
 from ..storage.store import StorageError, Store
-from . import responses
+from ..version import version
+from . import log, responses
+from .log import OnMessage
 from .responses import Response
 from .restore import restore
 from .schema import BatchAnswer, BatchJob, Failure, ImageJob, WorkflowAnswer, WorkflowJob, parse
@@ -37,9 +39,10 @@ from .stories import StoryJob, store_key, story_of
 from .uploads import Uploads
 from .workflow import WorkflowRun
 
-OnMessage = Callable[[dict[str, Any]], None]
 _MAX_OUT_OF_MEMORY = 2
 """How often in a row memory may run out until the worker asks to be replaced."""
+_BEFORE_COMFYUI = ("inputs", "waiting")
+"""Phases of a job in which ComfyUI works on another one, or on none."""
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +54,9 @@ class Worker:
         instance: the server.
         store: where the finished files go, and where keys in jobs are looked up.
         output: the server's output folder, for what is being made.
+
+    Attributes:
+        rendering: the id of the job that ComfyUI is working on; empty if there is none.
     """
 
     def __init__(self, instance: ComfyInstance, store: Store, output: Path):
@@ -59,6 +65,7 @@ class Worker:
         self._renderer = ComfyRenderer(instance, self._router)
         self._projects: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._out_of_memory = 0
+        self.rendering = ""
 
     def run(
         self,
@@ -83,12 +90,29 @@ class Worker:
             Cancelled: `cancel` was set.
         """
         began = time.monotonic()
-        response, refresh = self._respond(job_id, job_input, on_message, cancel or Cancel())
+        log.event("started", "Started", job_id)
+        phases = log.Phases(job_id, on_message)
+
+        def report(message: dict[str, Any]) -> None:
+            if message["phase"] not in _BEFORE_COMFYUI:
+                self.rendering = job_id
+            phases(message)
+
+        try:
+            response, refresh = self._respond(job_id, job_input, report, cancel or Cancel())
+        except Cancelled:
+            log.event("cancelled", "Cancelled", job_id, seconds=_since(began))
+            raise
+        finally:
+            if self.rendering == job_id:
+                self.rendering = ""
         if isinstance(response, Failure | BatchAnswer) and response.error:
             # ComfyUI's messages may name files of this machine.
             response.error = without_folders(response.error)
-        response.generation_time = round(time.monotonic() - began, 2)
+        response.generation_time = _since(began)
+        response.version = version()
         refresh = refresh or self._out_of_memory >= _MAX_OUT_OF_MEMORY
+        self._log_end(job_id, response, refresh)
         return response.model_dump(exclude_unset=True) | ({"refresh_worker": True} if refresh else {})
 
     def _respond(
@@ -114,6 +138,14 @@ class Worker:
             logger.exception("Job %s failed", job_id)
             what = "The worker failed, not the job: try it again. What is finished is kept."
             return _failure(what), False
+
+    def _log_end(self, job_id: str, response: Response | WorkflowAnswer, refresh: bool) -> None:
+        seconds, error = response.generation_time, getattr(response, "error", None)
+        about = {"seconds": seconds, **({"refresh_worker": True} if refresh else {})}
+        if error:
+            log.event("failed", f"Failed: {error}", job_id, logging.WARNING, **about)
+        else:
+            log.event("finished", f"Finished in {seconds} s", job_id, **about)
 
     def _render(
         self, job_id: str, job: StoryJob, folder: Path, on_message: OnMessage, cancel: Cancel
@@ -146,6 +178,7 @@ class Worker:
             finally:
                 if isinstance(job, BatchJob):
                     keep(self._output / story.project_id / MANIFEST, "")
+            log.rendered(manifest, job_id)
             out_of_memory = manifest.out_of_memory
             self._out_of_memory = self._out_of_memory + out_of_memory if out_of_memory else 0
             urls = uploads.finish()
@@ -202,6 +235,10 @@ class Worker:
                 wrong = [Problem(where.rpartition(".")[2], what) for where, what in wrong]
             raise Problems([*problems, *wrong])
         return inputs, {scene: "; ".join(map(str, of_scene)) for scene, of_scene in bad.items()}
+
+
+def _since(began: float) -> float:
+    return round(time.monotonic() - began, 2)
 
 
 def _phase(phase: str) -> dict[str, Any]:

@@ -200,8 +200,12 @@ class WorkflowJob(Part):
         return value
 
 
-class _Answer(BaseModel):
+class _Response(BaseModel):
     generation_time: float = Field(description="Seconds that the job took.")
+    version: str = Field(default="", description="The worker's version of Story Studio.")
+
+
+class _Answer(_Response):
     warnings: list[str] = Field(
         description="Settings without effect, and failures that were recovered from; a sentence each."
     )
@@ -309,11 +313,10 @@ class WorkflowAnswer(_Answer):
     status: Literal["success_no_images"] | None = Field(default=None, description="It saved nothing.")
 
 
-class Failure(BaseModel):
+class Failure(_Response):
     """The response to any job that failed."""
 
     error: str = Field(description="What is wrong and what to do; a line for each problem.")
-    generation_time: float
 
 
 Job = ImageJob | VideoJob | BatchJob | WorkflowJob

@@ -21,6 +21,7 @@ from driver.storage.bucket import Bucket
 from driver.storage.folder import FolderStore
 from driver.storage.s3 import S3Store
 from driver.storage.store import Store
+from driver.version import version
 from story_studio.story.results import STORE
 from tests.runpod_platform import ENDPOINT, FINAL, KEY, Platform, PlatformJob
 from tests.runpod_worker import kill, worker
@@ -150,6 +151,27 @@ def test_a_failed_job_has_a_reason(endpoint: Endpoint) -> None:
     ended = endpoint.platform.wait(job.id)
     assert ended["status"] == "FAILED"
     assert "prompt" in ended["error"] and "steps" in ended["error"]
+
+
+def test_the_log_has_a_line_for_each_event(endpoint: Endpoint) -> None:
+    platform = endpoint.platform
+    secret = "a prompt that nobody else may read"
+    job = platform.submit({"input": {"task": "image", "profile": "draft", "prompt": secret}})
+    output = platform.wait(job.id)["output"]
+    text = (endpoint.disk.parent / "log").read_text()
+    lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    # The SDK's own lines name no event.
+    lines = [line for line in lines if "event" in line]
+    (ready,) = [line for line in lines if line["event"] == "ready"]
+    assert ready["version"] == version() == output["version"]
+    mine = [line for line in lines if line.get("requestId") == job.id]
+    events = [line["event"] for line in mine if line["event"] != "comfyui"]
+    assert events == ["started", "phase", "phase", "phase", "rendered", "finished"]
+    assert [line["phase"] for line in mine if line["event"] == "phase"] == ["inputs", "waiting", "stills"]
+    rendered = next(line for line in mine if line["event"] == "rendered")
+    assert (rendered["stills"], rendered["status"]) == ({"made": 1, "reused": 0}, "complete")
+    assert any("Prompt executed" in line["message"] for line in mine if line["event"] == "comfyui")
+    assert secret not in text
 
 
 def test_several_jobs_at_once(endpoint: Endpoint, voices: list[str]) -> None:
