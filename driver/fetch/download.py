@@ -56,7 +56,13 @@ def is_address(text: str) -> bool:
     return bool(_ADDRESS.match(text))
 
 
-def download(address: str, folder: Path, *, check: Callable[[], None] = lambda: None) -> Path:
+def download(
+    address: str,
+    folder: Path,
+    *,
+    check: Callable[[], None] = lambda: None,
+    on_bytes: Callable[[int], None] = lambda _: None,
+) -> Path:
     """Fetches an http(s) address into `folder`, bounded in size, time and redirects.
 
     A failure that may be over soon is retried, up to three times and within the same time. The server may say
@@ -67,6 +73,7 @@ def download(address: str, folder: Path, *, check: Callable[[], None] = lambda: 
         folder: an existing folder, used by this download only.
         check: raises if the download is no longer wanted, which ends it within a second. Called often, also
             in another thread.
+        on_bytes: called with the size of each block that arrives; what it raises ends the download.
 
     Returns:
         A file named like the end of the address.
@@ -87,7 +94,7 @@ def download(address: str, folder: Path, *, check: Callable[[], None] = lambda: 
     with guard.Deadline(still_wanted) as deadline, guard.Session(deadline) as session:
         # Audio and images are compressed already.
         session.headers["Accept-Encoding"] = "identity"
-        transfer = _Transfer(shown, session, deadline)
+        transfer = _Transfer(shown, session, deadline, on_bytes)
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 transfer.fetch(address, target)
@@ -110,8 +117,14 @@ def _pause(error: _Passing, attempt: int, end: float) -> float:
 class _Transfer:
     """One download, whose every failure is a DownloadError, or _Passing."""
 
-    def __init__(self, shown: str, session: guard.Session, deadline: guard.Deadline):
-        self._shown, self._session, self._deadline = shown, session, deadline
+    def __init__(
+        self,
+        shown: str,
+        session: guard.Session,
+        deadline: guard.Deadline,
+        on_bytes: Callable[[int], None],
+    ):
+        self._shown, self._session, self._deadline, self._on_bytes = shown, session, deadline, on_bytes
 
     def fetch(self, address: str, target: Path) -> None:
         """One attempt, from the beginning; the target is there only if it succeeds."""
@@ -151,6 +164,7 @@ class _Transfer:
             while block := self._attempt(partial(response.raw.read1, 2**16, decode_content=True)):
                 size += len(block)
                 self._check_size(size)
+                self._on_bytes(len(block))
                 file.write(block)
                 self._deadline.check()
         # A connection that the deadline closed may look like the end of the body.

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 _KINDS = {"audio": ("audio", "WAV, MP3 or FLAC"), "image": ("an image", "PNG or JPEG")}
 
 
-class _Source(NamedTuple):
+class Source(NamedTuple):
     """An input as the story names it, and the field that does, `audio` or `image`."""
 
     field: str
@@ -81,8 +81,7 @@ def gather_each(
         The inputs of the good scenes and the problems of the others, by the scene's id.
     """
     decoders = {"audio": read_recording, "image": partial(read_image, size=story.video_settings.size)}
-    # A story may use the same image in every scene.
-    sources = list(dict.fromkeys(source for scene in story.scenes for source in _sources(scene)))
+    sources = sources_of(story)
 
     def read(number: int) -> InputFile | str:
         own_folder = folder / str(number)
@@ -107,14 +106,19 @@ def gather_each(
     return inputs, problems
 
 
-def _sources(scene: Scene) -> list[_Source]:
+def sources_of(story: Story) -> list[Source]:
+    """What all scenes bring, each once: a story may use the same image in every scene."""
+    return list(dict.fromkeys(source for scene in story.scenes for source in _sources(scene)))
+
+
+def _sources(scene: Scene) -> list[Source]:
     """What a scene brings."""
-    image = [_Source("image", scene.image)] if scene.image else []
-    return [_Source("audio", scene.audio), *image]
+    image = [Source("image", scene.image)] if scene.image else []
+    return [Source("audio", scene.audio), *image]
 
 
 def _read(
-    source: _Source,
+    source: Source,
     folder: Path,
     fetch: Callable[[str, Path], Path],
     decode: Callable[[Path, Path], InputFile],

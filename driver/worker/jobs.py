@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import tempfile
 import threading
@@ -23,7 +24,8 @@ from ..comfy.client import Lost, Stuck, Unreachable
 from ..comfy.flags import ServerError
 from ..comfy.instance import ComfyInstance
 from ..comfy.queue import Router
-from ..rendering.inputs import Inputs, gather_each
+from ..fetch.allowance import Allowance
+from ..rendering.inputs import Inputs, gather_each, sources_of
 from ..rendering.prepare import RenderPlan
 from ..rendering.render import ComfyRenderer
 from ..rendering.run import RenderError
@@ -41,7 +43,7 @@ from .workflow import WorkflowRun
 
 _MAX_OUT_OF_MEMORY = 2
 """How often in a row memory may run out until the worker asks to be replaced."""
-_BEFORE_COMFYUI = ("inputs", "waiting")
+_OWN_PHASES = ("inputs", "restoring", "waiting", "uploads")
 """Phases of a job in which ComfyUI works on another one, or on none."""
 
 logger = logging.getLogger(__name__)
@@ -79,7 +81,7 @@ class Worker:
         Args:
             job_id: RunPod's; a job that is retried has the same.
             job_input: what the client sent.
-            on_message: called with each progress message, from this thread: `phase`, `scene`, `percent`,
+            on_message: called with each progress message, from any thread: `phase`, `scene`, `percent`,
                 `seconds_left`.
             cancel: ends the job when it is set; what it had finished is kept.
 
@@ -94,7 +96,7 @@ class Worker:
         phases = log.Phases(job_id, on_message)
 
         def report(message: dict[str, Any]) -> None:
-            if message["phase"] not in _BEFORE_COMFYUI:
+            if message["phase"] not in _OWN_PHASES:
                 self.rendering = job_id
             phases(message)
 
@@ -152,11 +154,12 @@ class Worker:
     ) -> Response:
         on_message(_phase("inputs"))
         story = story_of(job, job_id)
-        inputs, failed = self._gather(story, job, folder, cancel)
+        inputs, failed = self._gather(story, job, folder, on_message, cancel)
         clips = not isinstance(job, ImageJob)
         plan = RenderPlan.of(story, load_profile(story.profile), inputs, failed=failed, clips=clips)
         stamp = time.strftime("%Y%m%d_%H%M%S") + f"_{zlib.crc32(job_id.encode()):08x}"
         with self._alone(story.project_id, cancel), Uploads(self._store) as uploads:
+            on_message(_phase("restoring"))
             restore(plan, self._store, self._output, cancel.check)
             on_message(_phase("waiting"))
 
@@ -181,6 +184,7 @@ class Worker:
             log.rendered(manifest, job_id)
             out_of_memory = manifest.out_of_memory
             self._out_of_memory = self._out_of_memory + out_of_memory if out_of_memory else 0
+            on_message({**_phase("uploads"), "percent": 99.0})
             urls = uploads.finish()
         if isinstance(job, BatchJob):
             return responses.of_batch(manifest, urls)
@@ -211,7 +215,7 @@ class Worker:
             lock.release()
 
     def _gather(
-        self, story: Story, job: StoryJob, folder: Path, cancel: Cancel
+        self, story: Story, job: StoryJob, folder: Path, on_message: OnMessage, cancel: Cancel
     ) -> tuple[dict[str, Inputs], dict[str, str]]:
         """The inputs by scene, and why scenes of a batch cannot be made.
 
@@ -225,9 +229,15 @@ class Worker:
             for kind in ("image_settings", "video_settings")
             if getattr(story, kind).workflow
         ]
-        inputs, bad = gather_each(
-            story, folder, lambda source, place: fetch_source(source, place, self._store, cancel.check)
-        )
+        allowance = Allowance("scenes" if isinstance(job, BatchJob) else "input")
+        total, done = len(sources_of(story)), itertools.count(1)
+
+        def fetch(source: str, place: Path) -> Path:
+            path = fetch_source(source, place, self._store, allowance, cancel.check)
+            on_message(_phase("inputs", done=next(done), total=total))
+            return path
+
+        inputs, bad = gather_each(story, folder, fetch)
         if problems or not inputs:
             wrong = [problem for of_scene in bad.values() for problem in of_scene]
             if not isinstance(job, BatchJob):
@@ -241,8 +251,8 @@ def _since(began: float) -> float:
     return round(time.monotonic() - began, 2)
 
 
-def _phase(phase: str) -> dict[str, Any]:
-    return {"phase": phase, "scene": "", "percent": 0.0, "seconds_left": None}
+def _phase(phase: str, **more: Any) -> dict[str, Any]:
+    return {"phase": phase, "scene": "", "percent": 0.0, "seconds_left": None, **more}
 
 
 def _failure(error: str) -> Failure:

@@ -18,6 +18,7 @@ from ..comfy.client import Comfy, Rejected
 from ..comfy.events import Event, Executing, Failed, Progress
 from ..comfy.prompt import PromptRun, run_prompt
 from ..comfy.queue import Router, diffusion_models
+from ..fetch.allowance import Allowance
 from ..fetch.download import DownloadError
 from ..files import content_name, sha256_of
 from ..rendering.run import RenderError
@@ -150,18 +151,16 @@ class WorkflowRun:
     def _fetch_images(self, images: list[InputImage]) -> list[Path]:
         problems = []
         paths: list[Path] = []
+        allowance = Allowance("images", MAX_INPUT)
         for number, image in enumerate(images):
             self._cancel.check()
             folder = self._folder / f"image_{number}"
             folder.mkdir()
             try:
-                paths.append(fetch_source(_source(image.image), folder, self._store, self._cancel.check))
+                path = fetch_source(_source(image.image), folder, self._store, allowance, self._cancel.check)
+                paths.append(path)
             except (ValueError, DownloadError) as error:
                 problems.append(Problem(f"images[{number}].image", str(error)))
-            if sum(path.stat().st_size for path in paths) > MAX_INPUT:
-                what = f"hold more than {MAX_INPUT // 2**20} MB together: send less."
-                problems.append(Problem("images", what))
-                break
         if problems:
             raise Problems(problems)
         return paths

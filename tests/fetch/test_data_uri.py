@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
+from driver.fetch.allowance import Allowance
 from driver.fetch.data_uri import decode, save_data_uri
 from driver.fetch.local import fetch_for_story
 from driver.storage.folder import FolderStore
@@ -46,7 +47,8 @@ def test_what_can_be_decoded_is_decoded_everywhere(source: str, tmp_path: Path) 
     paths = [tmp_path / name for name in ("job", "story")]
     for path in paths:
         path.mkdir()
-    of_job = fetch_source(source, paths[0], FolderStore(tmp_path / "store"), lambda: None)
+    store, allowance = FolderStore(tmp_path / "store"), Allowance("input")
+    of_job = fetch_source(source, paths[0], store, allowance, lambda: None)
     of_story = fetch_for_story(tmp_path, source, paths[1])
     for path in (of_job, of_story):
         assert path.read_bytes() == SOUND and path.name in ("the data.ogg", "the data.oga")

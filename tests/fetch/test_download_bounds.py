@@ -14,7 +14,9 @@ import pytest
 
 from driver.fetch import download as module
 from driver.fetch import guard
+from driver.fetch.allowance import Allowance
 from driver.fetch.download import DownloadError, download
+from story_studio.story.problems import Problems
 from tests.fetch.tools import Reader, Site
 
 pytestmark = pytest.mark.usefixtures("allowed")
@@ -344,3 +346,11 @@ def test_wrongly_declared_compression_is_an_error(pages: Site, tmp_path: Path, k
     with pytest.raises(DownloadError, match=BROKEN):
         download(f"{pages.url}/a", tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_all_downloads_of_a_job_may_take_ends_a_download(pages: Site, tmp_path: Path) -> None:
+    pages.pages["/endless"] = trickling_body_of_unknown_length
+    allowance = Allowance("scenes", max_bytes=10)
+    with pytest.raises(Problems, match="^scenes: name more than 0 MB together"):
+        download(pages.url + "/endless", tmp_path, on_bytes=allowance.spend)
+    assert not list(tmp_path.iterdir())

@@ -133,7 +133,7 @@ def test_what_a_client_sees_of_a_batch(endpoint: Endpoint, voices: list[str]) ->
     messages = platform.progress(job.id)
     assert all(message.keys() >= {"phase", "scene", "percent", "seconds_left"} for message in messages)
     phases = [message["phase"] for message in messages]
-    order = ["inputs", "waiting", "stills", "clips", "film"]
+    order = ["inputs", "restoring", "waiting", "stills", "clips", "film", "uploads"]
     assert phases == sorted(phases, key=order.index)
     assert "clips" in phases
     percents = [message["percent"] for message in messages]
@@ -166,8 +166,9 @@ def test_the_log_has_a_line_for_each_event(endpoint: Endpoint) -> None:
     assert ready["version"] == version() == output["version"]
     mine = [line for line in lines if line.get("requestId") == job.id]
     events = [line["event"] for line in mine if line["event"] != "comfyui"]
-    assert events == ["started", "phase", "phase", "phase", "rendered", "finished"]
-    assert [line["phase"] for line in mine if line["event"] == "phase"] == ["inputs", "waiting", "stills"]
+    assert events == ["started", *["phase"] * 4, "rendered", "phase", "finished"]
+    phases = [line["phase"] for line in mine if line["event"] == "phase"]
+    assert phases == ["inputs", "restoring", "waiting", "stills", "uploads"]
     rendered = next(line for line in mine if line["event"] == "rendered")
     assert (rendered["stills"], rendered["status"]) == ({"made": 1, "reused": 0}, "complete")
     assert any("Prompt executed" in line["message"] for line in mine if line["event"] == "comfyui")

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -20,11 +21,13 @@ from PIL import Image
 from driver.comfy.client import Comfy
 from driver.comfy.instance import ComfyInstance
 from driver.comfy.process import Server
+from driver.fetch.allowance import Allowance
 from driver.paths import ROOT
 from driver.storage import from_environment
 from driver.storage.bucket import Bucket
 from driver.storage.folder import FolderStore
 from driver.storage.s3 import S3Store
+from driver.worker import jobs
 from driver.worker.jobs import Worker
 from story_studio.media.probe import probe
 from story_studio.story import recipes
@@ -190,7 +193,7 @@ def test_an_invalid_job_is_answered_with_a_readable_error(
     worker: Worker, job: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     answer = worker.run("job-5", job)
-    assert answer.keys() == {"error", "generation_time"}
+    assert answer.keys() == {"error", "generation_time", "version"}
     assert message in answer["error"]
     assert "Traceback" not in answer["error"] and str(tmp_path) not in answer["error"]
     assert "root:" not in answer["error"]
@@ -254,6 +257,25 @@ def test_a_server_that_died_between_jobs_is_restarted(models: Path, tmp_path: Pa
         server.stop()
         answer = worker.run("job-11", {"task": "image", "profile": "draft", "prompt": "back again"})
         assert "image_url" in answer
+
+
+def test_the_inputs_of_a_job_are_counted_and_bounded_together(
+    worker: Worker, media: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenes = [{"id": f"s{n}", "image": media["image"], "audio": media["audio"]} for n in (1, 2)]
+    scenes[1]["audio"] = scenes[1]["audio"].replace("data:audio/wav", "data:audio/x-wav")
+    job = {"task": "batch", "profile": "draft", "scenes": scenes, "video_settings": {"resolution": "64x64"}}
+    messages: list[dict[str, Any]] = []
+    assert worker.run("counted", job, messages.append)["status"] == "complete"
+    # The image is used twice, and fetched once.
+    counts = [message for message in messages if message["phase"] == "inputs" and "done" in message]
+    assert sorted((message["done"], message["total"]) for message in counts) == [(1, 3), (2, 3), (3, 3)]
+    monkeypatch.setattr(jobs, "Allowance", partial(Allowance, max_bytes=20_000))
+    said = "scenes: name more than 0 MB together: send less in one job."
+    assert worker.run("too-much", job)["error"] == said
+    monkeypatch.setattr(jobs, "Allowance", partial(Allowance, max_seconds=-1))
+    said = "scenes: take longer than -1 s to fetch: use a faster server, or send less."
+    assert worker.run("too-slow", job)["error"] == said
 
 
 def test_the_handler_runs_in_runpod_s_own_loop(media: dict[str, str], tmp_path: Path) -> None:

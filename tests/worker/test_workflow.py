@@ -59,7 +59,7 @@ def test_an_image_is_returned_as_by_worker_comfyui(run: Run) -> None:
     assert entry["filename"].startswith("green_") and entry["filename"].endswith(".png")
     assert color(entry) == (0, 255, 0)
     assert (answer["videos"], answer["audio"], answer["warnings"]) == ([], [], [])
-    assert answer.keys() == {"images", "videos", "audio", "warnings", "generation_time"}
+    assert answer.keys() == {"images", "videos", "audio", "warnings", "generation_time", "version"}
 
 
 def save_video(name: str, /, **inputs: Any) -> dict[str, Any]:
@@ -246,7 +246,7 @@ def test_all_problems_are_reported_with_their_location(
     run: Run, nodes: dict[str, Any], messages: list[str]
 ) -> None:
     answer = run(nodes)
-    assert answer.keys() == {"error", "generation_time"}
+    assert answer.keys() == {"error", "generation_time", "version"}
     for message in messages:
         assert message in answer["error"]
     assert "Traceback" not in answer["error"]
@@ -256,7 +256,7 @@ def test_all_invalid_images_are_reported_and_nothing_runs(run: Run) -> None:
     sources = ["!!", "AAAAA", "gone.png", "https://127.0.0.1/a.png", "data:image/png", "file:///etc/passwd"]
     images = [{"name": f"{number}.png", "image": source} for number, source in enumerate(sources)]
     answer = run({"1": empty_image(), "2": save()}, images=images)
-    assert answer.keys() == {"error", "generation_time"}
+    assert answer.keys() == {"error", "generation_time", "version"}
     lines = answer["error"].splitlines()
     assert [line.partition(":")[0] for line in lines] == [f"images[{n}].image" for n in range(len(sources))]
     assert "broken base64" in lines[0] and "broken base64" in lines[1]
