@@ -57,9 +57,10 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="story-studio",
         description="Turns stories, scenes with a prompt and a voice each, into films.",
-        epilog="What stands after -- goes to the ComfyUI server that render and serve start: serve -- "
-        "--lowvram. Flags that the driver would choose give way to them; --no-disable-comfy-compiler leaves "
-        "out --disable-comfy-compiler, and likewise for each switch that it chooses.",
+        epilog="What stands after -- goes to the ComfyUI server that render, serve and endpoint start: "
+        "serve -- --lowvram. Flags that the driver would choose give way to them; "
+        "--no-disable-comfy-compiler leaves out --disable-comfy-compiler, and likewise for each switch that "
+        "it chooses.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     chosen = next((word for word in words if not word.startswith("-")), "")

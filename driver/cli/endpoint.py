@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import os
 import re
+import shlex
 import sys
 
 from story_studio.story.problems import Problem, Problems
@@ -109,6 +110,8 @@ def _worker_environment(options: argparse.Namespace) -> dict[str, str]:
         "OUTPUT_DIR": str(options.output.absolute()),
         "MODEL_CACHE_DIR": str(models_folder(options).absolute()),
     }
+    if options.flags:
+        environment["COMFY_FLAGS"] = shlex.join(options.flags)
     if is_loopback(options.host):
         # The clients are on this machine, too, and can read its files.
         environment["STORY_STUDIO_LOCAL_STORE"] = "1"
