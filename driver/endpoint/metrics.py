@@ -7,7 +7,13 @@ from importlib import metadata
 from typing import Any
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
 
@@ -20,6 +26,8 @@ _JOB_SECONDS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 1440
 _WAITING_SECONDS = (0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 1800, 3600)
 _CONTENT_TYPE = "text/plain; version=0.0.4"
 _KINDS = ("stills", "clips", "films")
+# A second series beside each counter, with the time at which it began.
+disable_created_metrics()
 
 
 class Metrics:
