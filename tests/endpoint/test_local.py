@@ -403,7 +403,7 @@ def test_labels_of_metrics_are_the_endpoint_s_own(local: Local) -> None:
 
 
 def test_a_worker_that_dies_is_replaced_and_its_job_done_again(local: Local, voice: str) -> None:
-    body = {"input": batch("killed", voice, 8)}
+    body = {"input": batch("killed", voice, 4)}
     job = local.post("run", body)["id"]
     wait_for(lambda: local.get(f"status/{job}").get("output"))
     first = local.worker()
