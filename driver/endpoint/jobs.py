@@ -106,6 +106,8 @@ class Jobs:
 
     def submit(self, request: JobRequest, task: str, sync: bool = False) -> Job:
         """Queues a job. Raises Full."""
+        if self._closed:
+            raise Full("The endpoint is ending: send this job again once it has been started again.")
         content = json.dumps(request.input).encode()
         request.input = None
         self._make_room(len(content))
@@ -135,9 +137,11 @@ class Jobs:
             self._change(job)
         return taken
 
-    async def next_stops(self, worker: str, seconds: float) -> list[str]:
-        """The jobs that a worker is to stop, as soon as there is one."""
-        await self.wait(lambda: self._closed or self._stops.get(worker), seconds)
+    async def next_stops(
+        self, worker: str, seconds: float, ready: Callable[[], bool] = lambda: True
+    ) -> list[str]:
+        """The jobs that a worker is to stop, as soon as there is one. Arguments as in `take`."""
+        await self.wait(lambda: self._closed or not ready() or self._stops.get(worker), seconds)
         return self._stops.pop(worker, [])
 
     def progressed(self, worker: str, job_id: str, output: Any) -> None:
@@ -214,6 +218,10 @@ class Jobs:
             self.stop(job)
         for job in list(self._unsettled):
             self._signal(job)
+        self._notify()
+
+    def wake(self) -> None:
+        """Makes `take` and `next_stops` ask again whether their workers are ready."""
         self._notify()
 
     async def wait(self, condition: Callable[[], _T], seconds: float) -> _T:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import secrets
 import signal
@@ -29,8 +28,6 @@ from .worker_process import WorkerProcess
 
 _STOPS_SECONDS = 1.5
 """How long the worker may take to ask which jobs to stop, when the endpoint ends."""
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,7 @@ class LocalEndpoint:
             WorkerFailed: the worker does not start.
         """
         async with AsyncExitStack() as stack:
-            # Left in reverse: first no more clients, then the jobs, then the worker.
+            # Left in reverse: the jobs and the worker end while clients still get answers.
             self._worker_url = await _listen(stack, self._worker_api.app(), "127.0.0.1", 0)
             url = await _listen(stack, self._client_app(), self._settings.host, self._settings.port)
             stack.enter_context(self._display)

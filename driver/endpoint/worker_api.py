@@ -81,7 +81,8 @@ class WorkerApi:
         return web.Response(body=body, content_type="application/json")
 
     async def _stops(self, request: web.Request) -> web.Response:
-        stops = await self._jobs.next_stops(request.match_info["worker"], _POLL)
+        worker = request.match_info["worker"]
+        stops = await self._jobs.next_stops(worker, _POLL, lambda: self._takes(worker))
         return web.json_response({"jobsToStop": stops})
 
     async def _done(self, request: web.Request) -> web.Response:
@@ -94,6 +95,8 @@ class WorkerApi:
         self._jobs.finished(worker, job_id, body, len(text))
         if body.get("stopPod"):
             self._on_leave(worker)
+            # Its library ends only when its open requests have been answered.
+            self._jobs.wake()
         return web.json_response({})
 
     async def _streamed(self, request: web.Request) -> web.Response:

@@ -59,6 +59,21 @@ def test_a_worker_waits_for_a_job_that_is_not_there_yet() -> None:
     scenario(steps)
 
 
+def test_a_worker_that_leaves_is_not_kept_waiting() -> None:
+    async def steps(jobs: Jobs) -> None:
+        leaving = asyncio.Event()
+        polls = [
+            asyncio.create_task(jobs.take(WORKER, 1, 600, lambda: not leaving.is_set())),
+            asyncio.create_task(jobs.next_stops(WORKER, 600, lambda: not leaving.is_set())),
+        ]
+        await asyncio.sleep(0)
+        leaving.set()
+        jobs.wake()
+        assert await asyncio.gather(*polls) == [[], []]
+
+    scenario(steps)
+
+
 def test_a_job_is_stopped_in_its_worker_once_and_only_when_the_worker_has_begun() -> None:
     async def steps(jobs: Jobs) -> None:
         job = submit(jobs)
@@ -202,5 +217,7 @@ def test_the_end_of_the_endpoint_ends_every_job() -> None:
         assert running.status == waiting.status == "CANCELLED"
         assert await jobs.next_stops(WORKER, 5) == [running.id]
         assert await take(jobs) == []
+        with pytest.raises(Full, match="is ending"):
+            submit(jobs)
 
     scenario(steps)
