@@ -198,7 +198,7 @@ class Worker:
         starts = self._instance.starts
         run = WorkflowRun(job, job_id, self._instance.comfy, self._store, folder, on_message, cancel)
         try:
-            return run.run(self._router)
+            return run.run(self._router, self._instance.server)
         except (Unreachable, Lost, Stuck) as error:
             how = self._instance.restart(error, "a workflow", starts, run.prompt_id)
             raise RenderError(f"{how} Try the job again.") from None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from story_studio.story.recipes import is_link
 from ..cancel import Cancel
 from ..comfy.client import Comfy, Rejected
 from ..comfy.events import Event, Executing, Failed, Progress
+from ..comfy.process import Server
 from ..comfy.prompt import PromptRun, run_prompt
 from ..comfy.queue import Router, diffusion_models
 from ..fetch.allowance import Allowance
@@ -23,7 +23,10 @@ from ..fetch.download import DownloadError
 from ..files import content_name, sha256_of
 from ..rendering.run import RenderError
 from ..storage.store import Store
+from . import policy
+from .leads import Folders
 from .outputs import SavedFile, fetch_saved, store_or_inline
+from .playlists import refuse_playlist
 from .schema import InputImage, WorkflowAnswer, WorkflowJob
 from .sources import fetch_source
 
@@ -71,11 +74,12 @@ class WorkflowRun:
         self._errors: list[str] = []
         self._warnings: list[str] = []
 
-    def run(self, router: Router) -> WorkflowAnswer:
+    def run(self, router: Router, server: Server | None = None) -> WorkflowAnswer:
         """Runs the workflow to its end and returns what it saved, without what it only previews.
 
         Args:
             router: gives turns where several jobs share the server.
+            server: the server's process, if it is ours: then symbolic links in its folders are followed.
 
         Raises:
             Problems: the job or its workflow is wrong; nothing ran.
@@ -84,7 +88,7 @@ class WorkflowRun:
             StorageError: the store fails.
             ComfyError: the server fails.
         """
-        self._check()
+        self._check(Folders.of(server))
         self._place_images()
         needed = diffusion_models(self._nodes.values(), self._comfy)
         with router.turn(self.prompt_id, needed, needed, self._cancel):
@@ -101,21 +105,18 @@ class WorkflowRun:
             response.errors = self._errors[:MOST_PROBLEMS]
         return response
 
-    def _check(self) -> None:
-        """Finds what ComfyUI would report only for the first node, or not in plain words."""
+    def _check(self, folders: Folders | None) -> None:
+        """Finds what a job may not do, and what ComfyUI would report only for the first node or not well."""
         known = self._comfy.object_info()
         unknown: dict[str, list[str]] = {}
         problems = []
         for node_id, node in self._nodes.items():
-            if node["class_type"] not in known:
+            if node["class_type"] not in known and not policy.is_service(node["class_type"]):
                 unknown.setdefault(node["class_type"], []).append(node_id)
             for name, value in node["inputs"].items():
                 where = f"workflow.{node_id}.inputs.{name}"
                 if is_link(value) and value[0] not in self._nodes:
                     problems.append(Problem(where, f"is linked to node {value[0]}, which does not exist."))
-                # ComfyUI's loaders read any file that the server's user can read.
-                if isinstance(value, str) and node["class_type"].startswith("Load") and _leads_out(value):
-                    problems.append(Problem(where, "leads out of ComfyUI's folders: use the file's name."))
         for name, (first, *more) in unknown.items():
             # All known names would be hundreds.
             close = difflib.get_close_matches(name, known, n=1)
@@ -123,6 +124,8 @@ class WorkflowRun:
             others = f" (and of {len(more)} more)" if more else ""
             what = f"the class {name!r}{others} is not installed, {hint}"
             problems.append(Problem(f"workflow.{first}.class_type", what))
+        sent = {image.name for image in self._job.images or []}
+        problems += policy.problems_in(self._nodes, policy.Job(known, sent, bool(self._api_key), folders))
         if problems:
             raise Problems(problems[:MOST_PROBLEMS])
 
@@ -158,6 +161,7 @@ class WorkflowRun:
             folder.mkdir()
             try:
                 path = fetch_source(_source(image.image), folder, self._store, allowance, self._cancel.check)
+                refuse_playlist(path)
                 paths.append(path)
             except (ValueError, DownloadError) as error:
                 problems.append(Problem(f"images[{number}].image", str(error)))
@@ -251,10 +255,6 @@ def _source(image: str) -> str:
     """The source of an image, which worker-comfyui also takes as bare base64."""
     # No base64 has a dot or a colon in it, and each address and each key of the store has.
     return image if {".", ":"} & set(image) else f"data:;base64,{image}"
-
-
-def _leads_out(name: str) -> bool:
-    return name.startswith(("/", "\\", "~")) or ".." in re.split(r"[/\\]", name)
 
 
 def _texts(outputs: dict[str, dict[str, Any]]) -> list[str]:

@@ -38,8 +38,9 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def run(studio: Studio, store: Store, tmp_path: Path) -> Run:
-    """Runs a workflow job on a worker without a bucket."""
+def run(studio: Studio, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a workflow job on a worker without a bucket, which may use the node that fails."""
+    monkeypatch.setenv("WORKFLOW_ALLOW_NODES", "tiny_pack")
     worker = Worker(ComfyInstance(studio.comfy), store, tmp_path / "output")
 
     def run(nodes: Any, job_id: str = "job-1", images: Any = None, **more: Any) -> dict[str, Any]:
@@ -232,7 +233,7 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
     ({"1": GONE, "2": save()}, ["workflow.1.inputs.image: LoadImage", "Invalid image file: gone.png"]),
     (
         {"1": node("LoadImage", image="/etc/x.png"), "2": node("LoadAudio", audio="a/../../x"), "3": save()},
-        ["workflow.1.inputs.image: leads out of", "workflow.2.inputs.audio: leads out of"],
+        ["workflow.1.inputs.image: LoadImage: leads out", "workflow.2.inputs.audio: LoadAudio: leads out"],
     ),
     (
         {"1": NO_MODEL, "2": node("PreviewAny", source=["1", 0])},
@@ -347,6 +348,7 @@ def test_a_comfy_org_key_reaches_the_server_only(
 
     key, other = f"comfyui-key-{source}", "comfyui-key-of-the-worker"
     monkeypatch.setenv("COMFY_ORG_API_KEY", other if source == "by the job" else key)
+    monkeypatch.setenv("WORKFLOW_ALLOW_NODES", "TestRaise")
     # The node's error contains the key, as that of a node that calls a service might.
     job: dict[str, Any] = {"workflow": {**fails(f"the service refuses {key}"), "3": save(images="2")}}
     job["comfy_org_api_key"] = key if source == "by the job" else None
