@@ -17,6 +17,7 @@ from ..endpoint.serve import LocalEndpoint, Settings
 from ..endpoint.worker_process import HANDLER, WorkerFailed
 from ..fetch.guard import is_loopback
 from ..runpod.client import KEY
+from ..storage import LOCAL_STORE
 from ..terminal import FAILED, OK
 from ..worker import log
 from .arguments import add_output, add_server, check_writable, models_folder
@@ -114,7 +115,7 @@ def _worker_environment(options: argparse.Namespace) -> dict[str, str]:
         environment["COMFY_FLAGS"] = shlex.join(options.flags)
     if is_loopback(options.host):
         # The clients are on this machine, too, and can read its files.
-        environment["STORY_STUDIO_LOCAL_STORE"] = "1"
+        environment[LOCAL_STORE] = "1"
     if inspect_machine().gpu is None:
         environment["STORY_STUDIO_CPU"] = "1"
     return environment

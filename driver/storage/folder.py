@@ -9,10 +9,15 @@ from .store import Store, Stored, checked, is_key, measured, replacing
 
 
 class FolderStore(Store):
-    """Files in a folder, which is created if necessary. Their SHA-256 sums are in its subfolder `.sha256`."""
+    """Files in a folder, which is created if necessary. Their SHA-256 sums are in its subfolder `.sha256`.
 
-    def __init__(self, folder: Path):
-        self._folder = folder.resolve()
+    Args:
+        folder: the folder.
+        reachable: whether the clients are on this machine.
+    """
+
+    def __init__(self, folder: Path, *, reachable: bool = True):
+        self._folder, self.reachable = folder.resolve(), reachable
 
     def __str__(self) -> str:
         return "the local folder"

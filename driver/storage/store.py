@@ -35,7 +35,13 @@ class Stored(NamedTuple):
 
 
 class Store(ABC):
-    """Files by keys: names separated by `/`, none empty or starting with a dot. Thread-safe."""
+    """Files by keys: names separated by `/`, none empty or starting with a dot. Thread-safe.
+
+    Attributes:
+        reachable: whether the clients of the endpoint can read what `url` names.
+    """
+
+    reachable: bool = True
 
     def upload(self, path: Path, key: str, *, lasting: bool = False) -> Stored:
         """Stores a file, replacing the one with this key, and verifies what was stored.

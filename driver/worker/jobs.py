@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import itertools
 import logging
+import re
 import tempfile
 import threading
 import time
-import zlib
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 from story_studio.story.problems import Problem, Problems, without_folders
 from story_studio.story.recipes import load_profile
@@ -26,23 +26,34 @@ from ..comfy.instance import ComfyInstance
 from ..comfy.queue import Router
 from ..fetch.allowance import Allowance
 from ..rendering.inputs import Inputs, gather_each, sources_of
+from ..rendering.manifest import Manifest
 from ..rendering.prepare import RenderPlan
 from ..rendering.render import ComfyRenderer
-from ..rendering.run import RenderError
+from ..rendering.run import OnResult, RenderError
+from ..rendering.settings import UsedSettings, used_settings
 from ..storage.store import StorageError, Store
 from ..version import version
 from . import log, responses
+from .identity import identity_of, path_name
 from .log import OnMessage
-from .responses import Response
+from .responses import Files, Response
 from .restore import restore
-from .schema import BatchAnswer, BatchJob, Failure, ImageJob, WorkflowAnswer, WorkflowJob, parse
+from .schema import BatchAnswer, BatchJob, Failure, ImageJob, VideoJob, WorkflowAnswer, WorkflowJob, parse
+from .settings import WorkerSettings
 from .sources import fetch_source
-from .stories import StoryJob, store_key, story_of
-from .uploads import Uploads
-from .workflow import WorkflowRun
+from .stories import StoryJob, folder_name, store_key, story_of
+from .uploads import TooLarge, Uploads
+from .volume import volume_report
+from .workflow import NodesFailed, WorkflowRun
 
 _MAX_OUT_OF_MEMORY = 2
 """How often in a row memory may run out until the worker asks to be replaced."""
+_SETTINGS = re.compile("^(image|video)_settings[.]")
+_NO_PROMPT = "prompt is empty: the image shows what the model makes of no text."
+_NO_STORYBOARD = (
+    "The storyboard is not stored, because it shows the prompts and the bucket's addresses are public: "
+    "HIDE_PROMPTS=0 on the endpoint stores it."
+)
 _OWN_PHASES = ("inputs", "restoring", "waiting", "uploads")
 """Phases of a job in which ComfyUI works on another one, or on none."""
 
@@ -56,16 +67,20 @@ class Worker:
         instance: the server.
         store: where the finished files go, and where keys in jobs are looked up.
         output: the server's output folder, for what is being made.
+        earlier: where else finished stills and clips may be: what was kept while there was no bucket.
 
     Attributes:
         rendering: the id of the job that ComfyUI is working on; empty if there is none.
     """
 
-    def __init__(self, instance: ComfyInstance, store: Store, output: Path):
+    def __init__(self, instance: ComfyInstance, store: Store, output: Path, earlier: Store | None = None):
         self._instance, self._store, self._output = instance, store, output
+        self._stores = [store, earlier] if earlier else [store]
+        self._settings = WorkerSettings.from_environment()
         self._router = Router()
         self._renderer = ComfyRenderer(instance, self._router)
-        self._projects: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._running: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
+        self._starting = threading.Lock()
         self._out_of_memory = 0
         self.rendering = ""
 
@@ -111,9 +126,11 @@ class Worker:
         if isinstance(response, Failure | BatchAnswer) and response.error:
             # ComfyUI's messages may name files of this machine.
             response.error = without_folders(response.error)
+            for detail in response.details:
+                detail.what = without_folders(detail.what)
         response.generation_time = _since(began)
         response.version = version()
-        refresh = refresh or self._out_of_memory >= _MAX_OUT_OF_MEMORY
+        refresh = refresh or self._out_of_memory >= _MAX_OUT_OF_MEMORY or self._settings.refresh_worker
         self._log_end(job_id, response, refresh)
         return response.model_dump(exclude_unset=True) | ({"refresh_worker": True} if refresh else {})
 
@@ -124,22 +141,27 @@ class Worker:
         try:
             job = parse(job_input)
             self._instance.ensure_running()
+            if self._settings.volume_debug:
+                self._report_volume(job_id)
             with tempfile.TemporaryDirectory(prefix="story-studio-") as folder:
                 if isinstance(job, WorkflowJob):
                     return self._run_workflow(job_id, job, Path(folder), on_message, cancel), False
                 return self._render(job_id, job, Path(folder), on_message, cancel), False
         except Cancelled:
             raise
-        except (Problems, RenderError, StorageError) as error:
-            return _failure(str(error)), False
+        except (Problems, NodesFailed) as error:
+            return responses.failure(str(error), error.problems), False
+        except (RenderError, StorageError, TooLarge) as error:
+            return responses.failure(str(error)), False
         except ServerError:
             logger.exception("Job %s: ComfyUI does not stay alive", job_id)
-            return _failure("ComfyUI does not stay alive on this worker: try the job again."), True
+            what = "ComfyUI does not stay alive on this worker: try the job again."
+            return responses.failure(what), True
         except Exception:
             # The SDK would answer with the traceback.
             logger.exception("Job %s failed", job_id)
             what = "The worker failed, not the job: try it again. What is finished is kept."
-            return _failure(what), False
+            return responses.failure(what), False
 
     def _log_end(self, job_id: str, response: Response | WorkflowAnswer, refresh: bool) -> None:
         seconds, error = response.generation_time, getattr(response, "error", None)
@@ -153,60 +175,92 @@ class Worker:
         self, job_id: str, job: StoryJob, folder: Path, on_message: OnMessage, cancel: Cancel
     ) -> Response:
         on_message(_phase("inputs"))
-        story = story_of(job, job_id)
+        identity = identity_of(job, job_id)
+        story = story_of(job, identity)
         inputs, failed = self._gather(story, job, folder, on_message, cancel)
         clips = not isinstance(job, ImageJob)
         plan = RenderPlan.of(story, load_profile(story.profile), inputs, failed=failed, clips=clips)
-        stamp = time.strftime("%Y%m%d_%H%M%S") + f"_{zlib.crc32(job_id.encode()):08x}"
-        with self._alone(story.project_id, cancel), Uploads(self._store) as uploads:
+        name = path_name(identity)
+        own = folder_name(job, name)
+        uploads = Uploads(self._store, folder, self._settings.hide_prompts)
+        uploads.expect(sum(plan.seconds.values()), isinstance(job, BatchJob) and job.film is not None)
+        with self._alone(own, cancel), uploads:
             on_message(_phase("restoring"))
-            restore(plan, self._store, self._output, cancel.check)
+            restore(plan, self._stores, self._output, cancel.check)
             on_message(_phase("waiting"))
-
-            def keep(path: Path, result_key: str) -> None:
-                if key := store_key(job, story, path, stamp):
-                    # A film is put together again from its clips.
-                    shared = path.name not in (Kind.FILM.project_file(), Kind.SHEET.project_file())
-                    lasting = not isinstance(job, BatchJob)
-                    uploads.add(path, key, result_key if shared else "", lasting)
-
             try:
                 (manifest,) = self._renderer.render(
                     [plan],
                     self._output,
                     lambda status: on_message(responses.progress(status)),
-                    on_result=keep,
+                    names=[own],
+                    on_result=self._upload_to(uploads, job, name),
                     cancel=cancel,
                 )
             finally:
-                if isinstance(job, BatchJob):
-                    keep(self._output / story.project_id / MANIFEST, "")
+                path = self._output / own / MANIFEST
+                if isinstance(job, BatchJob) and (key := store_key(job, name, path)):
+                    uploads.add_manifest(path, key)
             log.rendered(manifest, job_id)
             out_of_memory = manifest.out_of_memory
             self._out_of_memory = self._out_of_memory + out_of_memory if out_of_memory else 0
             on_message({**_phase("uploads"), "percent": 99.0})
-            urls = uploads.finish()
+            files = uploads.finish()
+        return self._answer(job, manifest, used_settings(plan), files)
+
+    def _upload_to(self, uploads: Uploads, job: StoryJob, name: str) -> OnResult:
+        """Uploads what a job of this name has asked for."""
+
+        def upload(path: Path, result_key: str) -> None:
+            if (key := store_key(job, name, path)) and not self._is_secret(path):
+                # A film is put together again from its clips.
+                shared = path.name not in (Kind.FILM.project_file(), Kind.SHEET.project_file())
+                # The same idempotency key may come with another body.
+                lasting = not isinstance(job, BatchJob) and job.idempotency_key is None
+                uploads.add(path, key, result_key if shared else "", lasting)
+
+        return upload
+
+    def _answer(self, job: StoryJob, manifest: Manifest, used: UsedSettings, files: Files) -> Response:
         if isinstance(job, BatchJob):
-            return responses.of_batch(manifest, urls)
-        if isinstance(job, ImageJob):
-            return responses.of_image(job, manifest, urls)
-        return responses.of_video(job, manifest, urls)
+            if manifest.storyboard and self._is_secret(Path(manifest.storyboard.file)):
+                manifest.warnings = [*manifest.warnings, _NO_STORYBOARD]
+            return responses.of_batch(job, manifest, used, files)
+        # A job of one scene has its fields at the top.
+        manifest.warnings = [_SETTINGS.sub("", warning) for warning in manifest.warnings]
+        if isinstance(job, VideoJob):
+            return responses.of_video(job, manifest, used, files)
+        if not job.prompt:
+            manifest.warnings = [_NO_PROMPT, *manifest.warnings]
+        return responses.of_image(job, manifest, used, files)
+
+    def _is_secret(self, path: Path) -> bool:
+        """Whether a file of a story shows its prompts, and is to show none."""
+        return self._settings.hide_prompts and path.name == Kind.SHEET.project_file()
 
     def _run_workflow(
         self, job_id: str, job: WorkflowJob, folder: Path, on_message: OnMessage, cancel: Cancel
     ) -> WorkflowAnswer:
         starts = self._instance.starts
-        run = WorkflowRun(job, job_id, self._instance.comfy, self._store, folder, on_message, cancel)
+        name = path_name(identity_of(job, job_id))
+        comfy, hide_prompts = self._instance.comfy, self._settings.hide_prompts
+        run = WorkflowRun(job, name, comfy, self._store, folder, on_message, cancel, hide_prompts)
         try:
             return run.run(self._router, self._instance.server)
         except (Unreachable, Lost, Stuck) as error:
             how = self._instance.restart(error, "a workflow", starts, run.prompt_id)
             raise RenderError(f"{how} Try the job again.") from None
 
+    def _report_volume(self, job_id: str) -> None:
+        server = self._instance.server
+        for line in volume_report(server.models if server else None, self._instance.comfy):
+            log.event("volume", line, job_id)
+
     @contextmanager
-    def _alone(self, project: str, cancel: Cancel) -> Iterator[None]:
-        """Lets one job at a time write to a project's folder: shards of one story may meet on one worker."""
-        lock = self._projects[project]
+    def _alone(self, folder: str, cancel: Cancel) -> Iterator[None]:
+        """Lets one job at a time write to a folder: a job that RunPod retries may meet itself on a worker."""
+        with self._starting:
+            lock = self._running.setdefault(folder, threading.Lock())
         while not lock.acquire(timeout=1):
             cancel.check()
         try:
@@ -253,7 +307,3 @@ def _since(began: float) -> float:
 
 def _phase(phase: str, **more: Any) -> dict[str, Any]:
     return {"phase": phase, "scene": "", "percent": 0.0, "seconds_left": None, **more}
-
-
-def _failure(error: str) -> Failure:
-    return Failure(error=error, generation_time=0.0)

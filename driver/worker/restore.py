@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -22,12 +22,12 @@ def stored_key(kind: Kind, key: str) -> str:
     return f"checkpoints/{kind.folder}/{key}{kind.suffix}"
 
 
-def restore(plan: RenderPlan, store: Store, output: Path, check: Callable[[], None]) -> int:
-    """Fetches the stills and clips of a story that the store has and this machine has not.
+def restore(plan: RenderPlan, stores: Sequence[Store], output: Path, check: Callable[[], None]) -> int:
+    """Fetches the stills and clips of a story that a store has and this machine has not.
 
     Args:
         plan: the story.
-        store: asked for each of them, so that a store that does not work is noticed before the render.
+        stores: asked for each of them, so that a store that does not work is noticed before the render.
         output: the output folder of the server.
         check: called before each of them; what it raises ends this.
 
@@ -39,7 +39,8 @@ def restore(plan: RenderPlan, store: Store, output: Path, check: Callable[[], No
     """
 
     def exists(kind: Kind, key: str) -> bool:
-        return any(find_results(output, kind, key)) or store.find(stored_key(kind, key)) is not None
+        name = stored_key(kind, key)
+        return any(find_results(output, kind, key)) or any(store.find(name) for store in stores)
 
     graph = build([plan], frozenset(SceneId(0, scene) for scene in plan.failed))
     keys = choose_keys(graph, possible_keys(graph, plan.contents), exists)
@@ -52,10 +53,11 @@ def restore(plan: RenderPlan, store: Store, output: Path, check: Callable[[], No
 
     def fetch(place: tuple[str, Path]) -> bool:
         check()
-        # A damaged one is as good as none: it is made again.
-        with suppress(NotStored):
-            store.download(*place)
-            return True
+        for store in stores:
+            # A damaged one is as good as none: it is made again.
+            with suppress(NotStored):
+                store.download(*place)
+                return True
         return False
 
     with ThreadPoolExecutor(8) as pool:

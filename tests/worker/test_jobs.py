@@ -193,8 +193,9 @@ def test_an_invalid_job_is_answered_with_a_readable_error(
     worker: Worker, job: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     answer = worker.run("job-5", job)
-    assert answer.keys() == {"error", "generation_time", "version"}
+    assert answer.keys() == {"error", "details", "generation_time", "version"}
     assert message in answer["error"]
+    assert "\n".join(f"{part['where']}: {part['what']}" for part in answer["details"]) == answer["error"]
     assert "Traceback" not in answer["error"] and str(tmp_path) not in answer["error"]
     assert "root:" not in answer["error"]
 
