@@ -71,7 +71,8 @@ class WorkerProcess:
             served = self.state != "initializing"
             failed = 0 if served else failed + 1
             reason = "replaced" if self._replaced else "died"
-            self._on_gone(self.id, f"{reason} ({_ending(status)})")
+            how = f"{'was ' * self._replaced}{reason} ({_ending(status)})"
+            self._on_gone(self.id, how)
             # A first start that fails is a matter of the set-up, and another one would fail as well.
             if failed and (self._starts == 1 or failed >= _MAX_FAILED_STARTS):
                 raise WorkerFailed(
@@ -79,7 +80,7 @@ class WorkerProcess:
                     f"{self._log.tail()}"
                 )
             self.restarts[reason] += 1
-            logger.warning("The worker %s %s (%s); starting another", self.id, reason, _ending(status))
+            logger.warning("The worker %s %s; starting another", self.id, how)
             await asyncio.sleep(1)
 
     def asked(self, worker: str) -> bool:

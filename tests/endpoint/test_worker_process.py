@@ -87,7 +87,7 @@ def test_a_worker_that_asks_for_it_is_replaced_and_takes_no_more_jobs(
         process.replace("local-1")
         assert not process.asked("local-1")
         await observed.wait_for(lambda: observed.lines == ["here", "here"])
-        assert observed.gone == [("local-1", "replaced (killed by SIGTERM)")]
+        assert observed.gone == [("local-1", "was replaced (killed by SIGTERM)")]
         assert process.asked("local-2") and process.restarts == {"died": 0, "replaced": 1}
         # The log of the one before is kept beside the new one.
         assert (tmp_path / "worker.log.1").read_text() == "here\n"
