@@ -204,7 +204,7 @@ class Worker:
             log.rendered(manifest, job_id)
             out_of_memory = manifest.out_of_memory
             self._out_of_memory = self._out_of_memory + out_of_memory if out_of_memory else 0
-            on_message({**_phase("uploads"), "percent": 99.0})
+            on_message({**_phase("uploads"), "percent": 100.0})
             files = uploads.finish()
         return self._answer(job, manifest, used_settings(plan), files)
 
