@@ -16,6 +16,7 @@ from driver.environment import switch
 from driver.paths import ROOT
 from driver.version import version
 from driver.worker import log
+from driver.worker.retention import Limits
 from driver.worker.settings import comfy_flags
 from story_studio.story.problems import Problem, Problems
 
@@ -47,7 +48,7 @@ def main() -> None:
         if "RUNPOD_WEBHOOK_GET_JOB" not in os.environ and switch("SERVE_API_LOCALLY"):
             sys.exit(serve_locally())
         log.set_up()
-        if problems := [*_check_jobs_at_once(), *_check_gpu()]:
+        if problems := [*_check_jobs_at_once(), *_check_retention(), *_check_gpu()]:
             raise Problems(problems)
         models = VOLUME if VOLUME.is_dir() else None
         flags = comfy_flags()
@@ -86,8 +87,10 @@ def serve(server: Server, began: float) -> None:
     from driver.comfy.instance import ComfyInstance
     from driver.storage import from_environment
     from driver.storage.folder import FolderStore
+    from driver.worker.disk import Disk
     from driver.worker.handler import Handler
     from driver.worker.jobs import Worker
+    from driver.worker.sweep import Sweeper
     from story_studio.story.results import STORE
 
     async def send(job: dict[str, Any], progress: dict[str, Any]) -> None:
@@ -101,8 +104,11 @@ def serve(server: Server, began: float) -> None:
     store = from_environment(folder)
     # What was finished while there was no bucket is not made again.
     earlier = FolderStore(folder) if folder.is_dir() and not isinstance(store, FolderStore) else None
-    comfy = Comfy(server.url, server.alive)
-    worker = Worker(ComfyInstance(comfy, server, _log_restart), store, server.output, earlier)
+    own = store.folder if isinstance(store, FolderStore) else None
+    sweeper = Sweeper(Limits.from_environment(), Disk(server.workspace, server.output, own), store)
+    comfy = Comfy(server.url, server.alive, forget=True, touch=sweeper.touch_input)
+    instance = ComfyInstance(comfy, server, _log_restart)
+    worker = Worker(instance, store, server.output, earlier, sweeper)
     handler = Handler(worker, send)
     server.on_log = lambda line: log.comfyui(line, worker.rendering)
     server.wait()
@@ -124,6 +130,14 @@ def _check_jobs_at_once() -> list[Problem]:
     if _JOBS_AT_ONCE.isdecimal() and 1 <= int(_JOBS_AT_ONCE) <= 100:
         return []
     return [Problem("JOBS_AT_ONCE", f"{_JOBS_AT_ONCE!r} is not a number of jobs: set 1 to 100, or unset it.")]
+
+
+def _check_retention() -> list[Problem]:
+    try:
+        Limits.from_environment()
+    except Problems as error:
+        return error.problems
+    return []
 
 
 def _check_gpu() -> list[Problem]:

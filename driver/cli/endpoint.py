@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import sys
+from pathlib import Path
 
 from story_studio.story.problems import Problem, Problems
 
@@ -20,7 +21,8 @@ from ..runpod.client import KEY
 from ..storage import LOCAL_STORE
 from ..terminal import FAILED, OK
 from ..worker import log
-from .arguments import add_output, add_server, check_writable, models_folder
+from ..worker.retention import DAYS, GB
+from .arguments import add_server, check_writable, models_folder
 
 LOG = "worker.log"
 
@@ -38,7 +40,13 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "--port", type=int, default=8000, help="port to listen on (8000); 0 for any free one"
     )
     command.add_argument("--id", default="local", help="the endpoint's id in the addresses (local)")
-    add_output(command)
+    command.add_argument(
+        "--output",
+        type=Path,
+        default=Path("output") / "endpoint",
+        help="folder of the results, for the endpoint alone (output/endpoint): what was not used for longest "
+        "is removed from it when the disk is full, and as RETENTION_DAYS and RETENTION_GB say if set",
+    )
     add_server(command)
 
 
@@ -111,6 +119,8 @@ def _worker_environment(options: argparse.Namespace) -> dict[str, str]:
         "OUTPUT_DIR": str(options.output.absolute()),
         "MODEL_CACHE_DIR": str(models_folder(options).absolute()),
     }
+    # RunPod's disks are the worker's alone, and this one is a person's: what is old stays.
+    environment |= {name: "0" for name in (DAYS, GB) if not os.environ.get(name)}
     if options.flags:
         environment["COMFY_FLAGS"] = shlex.join(options.flags)
     if is_loopback(options.host):

@@ -42,7 +42,7 @@ def fetch_saved(
     comfy: Comfy,
     folder: Path,
     cancel: Cancel,
-    on_error: Callable[[str, str], None],
+    on_error: Callable[[str, ComfyError], None],
 ) -> tuple[list[SavedFile], int]:
     """Gets each file that was saved, once.
 
@@ -78,7 +78,7 @@ def fetch_saved(
             except Unreachable:
                 raise
             except ComfyError as error:
-                on_error(node_id, str(error))
+                on_error(node_id, error)
                 continue
             content_type = media_type(place[0])
             saved.append(SavedFile(kind_of(key, output, content_type), place[0], content_type, path))

@@ -24,12 +24,22 @@ from .schema import (
     Settings,
     VideoAnswer,
     VideoJob,
+    WorkflowAnswer,
 )
 from .uploads import Delivered
 
 Response = ImageAnswer | VideoAnswer | BatchAnswer | Failure
 Files = Mapping[str, Delivered]
 """What the client gets, by the files' names."""
+
+
+def errors_in(response: Response | WorkflowAnswer) -> list[str]:
+    """Every error in a response, also those of parts of the job."""
+    if isinstance(response, WorkflowAnswer):
+        return response.errors or []
+    errors = [response.error] if isinstance(response, Failure | BatchAnswer) else []
+    errors += [scene.error for scene in response.scenes] if isinstance(response, BatchAnswer) else []
+    return [error for error in errors if error]
 
 
 def of_image(job: ImageJob, manifest: Manifest, used: UsedSettings, files: Files) -> ImageAnswer | Failure:

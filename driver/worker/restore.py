@@ -15,14 +15,23 @@ from ..rendering.keys import choose_keys, possible_keys
 from ..rendering.prepare import RenderPlan
 from ..storage.store import NotStored, Store
 
+SHARED = "checkpoints"
+"""The store's folder of results that all workers share. It keeps its first name, so that results of earlier
+versions are found."""
+
 
 def stored_key(kind: Kind, key: str) -> str:
     """Where the store has the result of this kind and key."""
-    # The store's folders keep their first name, so that results of earlier versions are found.
-    return f"checkpoints/{kind.folder}/{key}{kind.suffix}"
+    return f"{SHARED}/{kind.folder}/{key}{kind.suffix}"
 
 
-def restore(plan: RenderPlan, stores: Sequence[Store], output: Path, check: Callable[[], None]) -> int:
+def restore(
+    plan: RenderPlan,
+    stores: Sequence[Store],
+    output: Path,
+    check: Callable[[], None],
+    touch: Callable[[Path], bool] = Path.exists,
+) -> int:
     """Fetches the stills and clips of a story that a store has and this machine has not.
 
     Args:
@@ -30,6 +39,7 @@ def restore(plan: RenderPlan, stores: Sequence[Store], output: Path, check: Call
         stores: asked for each of them, so that a store that does not work is noticed before the render.
         output: the output folder of the server.
         check: called before each of them; what it raises ends this.
+        touch: called with each result that this machine has; False if it is gone by now.
 
     Returns:
         How many were fetched.
@@ -47,7 +57,7 @@ def restore(plan: RenderPlan, stores: Sequence[Store], output: Path, check: Call
     missing: list[tuple[str, Path]] = []
     for kind, nodes in ((Kind.STILL, graph.stills), (Kind.CLIP, graph.clips)):
         for scene, node in nodes.items():
-            if not any(find_results(output, kind, keys[node])):
+            if not any(map(touch, find_results(output, kind, keys[node]))):
                 name = f"{plan.story.project_id}_{scene.scene}.{keys[node]}{kind.suffix}"
                 missing.append((stored_key(kind, keys[node]), output / STORE / kind.folder / name))
 

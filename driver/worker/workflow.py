@@ -13,7 +13,7 @@ from story_studio.story.problems import Problem, Problems, nearest, without_fold
 from story_studio.story.recipes import is_link
 
 from ..cancel import Cancel
-from ..comfy.client import Comfy, Rejected
+from ..comfy.client import Comfy, ComfyError, Gone, Rejected
 from ..comfy.events import Event, Executing, Failed, Progress
 from ..comfy.process import Server
 from ..comfy.prompt import PromptRun, run_prompt
@@ -61,6 +61,7 @@ class WorkflowRun:
 
     Attributes:
         prompt_id: of the workflow on the server.
+        outdated: whether ComfyUI had outputs in memory whose files are gone.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class WorkflowRun:
         own_key = job.comfy_org_api_key.get_secret_value() if job.comfy_org_api_key else ""
         self._api_key = own_key or os.environ.get(API_KEY, "").strip()
         self.prompt_id = str(uuid.uuid4())
+        self.outdated = False
         self._errors: list[Problem] = []
         self._warnings = job.unused_keys()
 
@@ -204,6 +206,7 @@ class WorkflowRun:
         except Rejected as error:
             raise Problems(self._rejections(error)) from None
         if run.failed:
+            self.outdated = bool(run.cached) and run.failed.is_missing_file
             self._errors.append(Problem(f"workflow.{run.failed.node}", self._sentence(run.failed)))
         elif run.status != "success":
             self._cancel.check()
@@ -219,8 +222,9 @@ class WorkflowRun:
     def _fetch(self, outputs: dict[str, dict[str, Any]]) -> list[SavedFile]:
         """Every file that was saved."""
 
-        def on_error(node: str, text: str) -> None:
-            what = self._plain(f"{self._title(node)}: {text}")
+        def on_error(node: str, error: ComfyError) -> None:
+            self.outdated = self.outdated or isinstance(error, Gone)
+            what = self._plain(f"{self._title(node)}: {error}")
             self._errors.append(Problem(f"workflow.{node}", what))
 
         saved, previews = fetch_saved(outputs, self._comfy, self._folder / "saved", self._cancel, on_error)
