@@ -13,6 +13,7 @@ from typing import Any
 from driver.comfy.flags import ServerError
 from driver.comfy.machine import inspect_machine, torch_build
 from driver.comfy.process import Server
+from driver.environment import switch
 from driver.paths import ROOT
 from driver.storage.bucket import Bucket
 from driver.version import version
@@ -23,9 +24,14 @@ from driver.worker.settings import WorkerSettings, comfy_flags
 from story_studio.story.problems import Problem, Problems
 
 VOLUME = Path(os.environ.get("MODEL_CACHE_DIR", ROOT / "workspace"))
-"""Models and, without a bucket, finished stills and clips: other workers find them there too."""
+"""Models and, on RunPod without a bucket, finished stills and clips: other workers find them there too."""
 WORK = Path(os.environ.get("WORK_DIR", ROOT))
 """What is being made, and ComfyUI's own folders: this worker's alone."""
+WORKSPACE = Path(os.environ.get("WORKSPACE_DIR", WORK / "workspace"))
+OUTPUT = Path(os.environ.get("OUTPUT_DIR", WORK / "output"))
+"""`story-studio endpoint` sets both: its user may choose them."""
+LASTING = OUTPUT if "OUTPUT_DIR" in os.environ else VOLUME
+"""What is finished, without a bucket."""
 _LOCAL_FLAGS = {"--test_input", "--rp_serve_api"}
 """The SDK's flags with which a person runs the worker on their own machine."""
 _JOBS_AT_ONCE = os.environ.get("JOBS_AT_ONCE", "1")
@@ -40,13 +46,16 @@ def main() -> None:
     """Starts ComfyUI and takes jobs until RunPod stops the worker."""
     if _LOCAL_FLAGS & {word.partition("=")[0] for word in sys.argv[1:]}:
         os.environ.setdefault("STORY_STUDIO_LOCAL_STORE", "1")
-    log.set_up()
     try:
+        # worker-comfyui's variable for the image on one's own machine. A worker of that endpoint has both.
+        if "RUNPOD_WEBHOOK_GET_JOB" not in os.environ and switch("SERVE_API_LOCALLY"):
+            sys.exit(serve_locally())
+        log.set_up()
         if problems := [*_check_settings(), *_check_gpu()]:
             raise Problems(problems)
         models = VOLUME if VOLUME.is_dir() else None
-        folders = (WORK / "workspace", WORK / "output")
-        server = Server(*folders, models=models, extra_flags=comfy_flags(), confined=True)
+        flags = comfy_flags()
+        server = Server(WORKSPACE, OUTPUT, models=models, extra_flags=flags, confined=True)
         began = time.monotonic()
         server.start()
         try:
@@ -56,6 +65,17 @@ def main() -> None:
             server.stop()
     except (Problems, ServerError) as error:
         raise SystemExit(str(error)) from None
+
+
+def serve_locally() -> int:
+    """Serves RunPod's API to other machines, as `story-studio endpoint` does; the exit status."""
+    from driver.cli import main as story_studio
+
+    places = ["--workspace", str(WORKSPACE), "--output", str(OUTPUT)]
+    if VOLUME.is_dir():
+        # A container's own disk goes with it.
+        places = ["--workspace", str(WORKSPACE), "--output", str(VOLUME / "output"), "--models", str(VOLUME)]
+    return story_studio(["endpoint", "--host", "0.0.0.0", *places])
 
 
 def serve(server: Server, began: float) -> None:
@@ -84,7 +104,7 @@ def serve(server: Server, began: float) -> None:
             async with AsyncClientSession() as session:
                 await send_result(session, {"status": "IN_PROGRESS", "output": progress}, job)
 
-    folder = (VOLUME if VOLUME.is_dir() else server.output) / STORE / "store"
+    folder = (LASTING if LASTING.is_dir() else server.output) / STORE / "store"
     store = from_environment(folder)
     # What was finished while there was no bucket is not made again.
     earlier = FolderStore(folder) if folder.is_dir() and not isinstance(store, FolderStore) else None

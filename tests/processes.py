@@ -15,6 +15,7 @@ LONGEST_FIRST = (
     WEB,
     "tests/rendering/test_recovery.py",
     "tests/worker/test_handler.py",
+    "tests/endpoint/test_local.py",
     "tests/runpod/test_submit.py",
     STORAGE,
     "tests/nodes/test_talking_video.py",

@@ -1,28 +1,33 @@
-"""A platform of one endpoint, on loopback, that speaks RunPod's protocols to workers and to clients."""
+"""A platform of one endpoint, on loopback: the local endpoint's own API and jobs, without its worker.
+
+It records what is asked and posted, fails on demand, and has RunPod's REST API of the endpoint's limits.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
-import re
-import select
-import socket
-import sys
 import threading
 import time
-import uuid
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, NamedTuple
-from urllib.parse import parse_qs, urlsplit
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from typing import Any, NamedTuple, TypeVar
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from driver.endpoint.access import Access, json_error
+from driver.endpoint.client_api import ClientApi
+from driver.endpoint.jobs import Job, Jobs
+from driver.endpoint.protocol import FINAL, JobRequest, JobStatus, WorkerCounts, parse_request
+from driver.endpoint.worker_api import WorkerApi
+
+__all__ = ["ENDPOINT", "FINAL", "KEY", "Platform", "PlatformJob", "Post"]
 
 ENDPOINT, KEY, WORKER_KEY = "studio1endpoint", "test-client-key", "test-worker-key"
-FINAL = ("COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT")
-_RUN_BYTES = 10 * 2**20
+PlatformJob = Job
 _DROPPED, _LOST, _HALF = 0, 1, 2
-_POLL = 20.0
-"""Seconds that a worker's question for jobs or for stops is held open."""
+_T = TypeVar("_T")
 
 
 class Post(NamedTuple):
@@ -38,36 +43,13 @@ class Post(NamedTuple):
         return self.body.get("status") == "IN_PROGRESS"
 
 
-@dataclass
-class PlatformJob:
-    """A job and its state: `body` is that of /run, `attempt` counts the times that a worker took it."""
-
-    id: str
-    body: dict[str, Any]
-    status: str = "IN_QUEUE"
-    worker: str = ""
-    attempt: int = 0
-    queued: float = field(default_factory=time.monotonic)
-    taken: float = 0.0
-    ended: float = 0.0
-    answer: dict[str, Any] = field(default_factory=dict)
-
-    def shown(self) -> dict[str, Any]:
-        """The job as the API shows it."""
-        data: dict[str, Any] = {"id": self.id, "status": self.status}
-        if self.taken:
-            data |= {"workerId": self.worker, "delayTime": round((self.taken - self.queued) * 1000)}
-        if self.taken and self.ended:
-            data["executionTime"] = round((self.ended - self.taken) * 1000)
-        return data | self.answer
-
-
-class Platform(ThreadingHTTPServer):
-    """One endpoint. Use it as a context manager.
+class Platform:
+    """One endpoint. Use it as a context manager. Its methods may be called from any thread.
 
     Attributes:
         url: its address.
         jobs: every job by its id, in order.
+        bodies: the body of each job's /run, by its id.
         posts: everything that workers posted, in order.
         late: what was posted for a job after its result.
         asked: method and path of each request of clients.
@@ -77,50 +59,50 @@ class Platform(ThreadingHTTPServer):
         retry_after: the header of that name in what `fail_next` answers, if it is not empty.
     """
 
-    daemon_threads = True
-    request_queue_size = 64
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.url = f"http://127.0.0.1:{self.server_port}"
         self.changed = threading.Condition()
-        self.jobs: dict[str, PlatformJob] = {}
         self.posts: list[Post] = []
         self.late: list[Post] = []
         self.asked: list[str] = []
         self.endpoint: dict[str, Any] = {"id": ENDPOINT, "workers": {"min": 0, "max": 3, "idleTimeout": 5}}
         self.scales: list[int] = []
         self.workers: set[str] = set()
-        self.stops: dict[str, list[str]] = {}
-        self.closed = False
         self.retry_after = ""
         self._faults: list[int] = []
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._runners: list[web.AppRunner] = []
 
     def __enter__(self) -> Platform:
-        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        self._thread.start()
+        self._await(self._serve())
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self.changed:
-            self.closed = True
-            self.changed.notify_all()
-        self.shutdown()
-        self.server_close()
+        self._await(self._stop_serving())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    @property
+    def jobs(self) -> dict[str, Job]:
+        return self._queue.all
+
+    @property
+    def bodies(self) -> dict[str, dict[str, Any]]:
+        return self._queue.bodies
+
+    @property
+    def stops(self) -> dict[str, list[str]]:
+        """The jobs that each worker is to stop and has not yet asked about."""
+        return self._queue.stops
 
     def worker_environment(self, worker_id: str = "worker-1") -> dict[str, str]:
         """The variables that a worker of this endpoint is started with."""
-        api = f"{self.url}/v2/{ENDPOINT}"
-        return {
-            "RUNPOD_ENDPOINT_ID": ENDPOINT,
-            "RUNPOD_POD_ID": worker_id,
-            "RUNPOD_AI_API_KEY": WORKER_KEY,
-            "RUNPOD_WEBHOOK_GET_JOB": f"{api}/job-take/$ID?gpu=none",
-            "RUNPOD_WEBHOOK_POST_OUTPUT": f"{api}/job-done/$RUNPOD_POD_ID/$ID?gpu=none",
-            "RUNPOD_WEBHOOK_POST_STREAM": f"{api}/job-stream/$RUNPOD_POD_ID/$ID?gpu=none",
-            "RUNPOD_WEBHOOK_PING": f"{api}/ping/$RUNPOD_POD_ID",
-            "RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true",
-            "RUNPOD_SKIP_GPU_CHECK": "true",
-        }
+        # RunPod has its workers send heartbeats, with a key.
+        ping = f"{self._worker_url}/ping/$RUNPOD_POD_ID"
+        own = {"RUNPOD_AI_API_KEY": WORKER_KEY, "RUNPOD_WEBHOOK_PING": ping}
+        return self._worker_api.environment(self._worker_url, ENDPOINT, worker_id) | own
 
     def client_environment(self) -> dict[str, str]:
         """The variables with which a client finds this platform."""
@@ -147,67 +129,32 @@ class Platform(ThreadingHTTPServer):
             self.changed.notify_all()
             return self._faults.pop(0) if self._faults else None
 
-    def submit(self, body: dict[str, Any]) -> PlatformJob:
+    def submit(self, body: dict[str, Any]) -> Job:
         """Queues the job of a client's /run."""
-        job = PlatformJob(f"{uuid.uuid4()}-u1", body)
-        with self.changed:
-            self.jobs[job.id] = job
-            self.changed.notify_all()
-        self._limit(job, body.get("policy", {}).get("ttl", 86_400_000))
-        return job
+        request = parse_request(json.dumps(body).encode())
+        return self._call(lambda: self._queue.submit(request, "unknown"))
 
     def take(self, worker: str, count: int, alive: Callable[[], bool]) -> list[dict[str, Any]]:
         """Gives a worker up to `count` jobs, as soon as there is one, if it still listens then."""
-        self.workers.add(worker)
-        with self.changed:
-            self.changed.wait_for(lambda: self.closed or self._queue(), _POLL)
-            taken = self._queue()[:count] if alive() and not self.closed else []
-            for job in taken:
-                job.status, job.worker, job.taken = "IN_PROGRESS", worker, time.monotonic()
-                job.attempt += 1
-            self.changed.notify_all()
-        for job in taken:
-            self._limit(job, job.body.get("policy", {}).get("executionTimeout", 600_000))
-        return [{"id": job.id, "input": job.body["input"]} for job in taken]
-
-    def next_stops(self, worker: str) -> list[str]:
-        """The jobs that a worker is to stop, as soon as there is one."""
-        with self.changed:
-            self.changed.wait_for(lambda: self.closed or self.stops.get(worker), _POLL)
-            return self.stops.pop(worker, [])
+        taken = self._await(self._queue.take(worker, count, 20.0, alive))
+        return [{"id": job.id, "input": json.loads(job.input)} for job in taken]
 
     def post(self, worker: str, job_id: str, body: dict[str, Any]) -> None:
         """Takes progress or a result; has no effect if the job is no longer with this worker."""
-        post = Post(time.monotonic(), worker, job_id, body)
-        with self.changed:
-            answered = any(earlier.job == job_id and not earlier.progress for earlier in self.posts)
-            (self.late if answered else self.posts).append(post)
-            job = self.jobs.get(job_id)
-            if job and not answered and job.status == "IN_PROGRESS" and job.worker == worker:
-                if post.progress:
-                    job.answer = {"output": body.get("output")}
-                else:
-                    job.answer = {name: body[name] for name in ("output", "error") if name in body}
-                    self._end(job, "FAILED" if "error" in body else "COMPLETED")
-            self.changed.notify_all()
+        if body.get("status") == "IN_PROGRESS":
+            self._call(lambda: self._queue.progressed(worker, job_id, body.get("output")))
+        else:
+            self._call(lambda: self._queue.finished(worker, job_id, body, len(json.dumps(body))))
 
-    def stop(self, job: PlatformJob, status: str) -> None:
+    def stop(self, job: Job, status: JobStatus) -> None:
         """Ends a job that is not finished, and notifies its worker."""
-        with self.changed:
-            if job.status in FINAL:
-                return
-            if job.status == "IN_PROGRESS":
-                self.stops.setdefault(job.worker, []).append(job.id)
-            job.answer = {}
-            self._end(job, status)
+        self._call(lambda: self._queue.stop(job, status))
 
     def requeue(self, job_id: str) -> None:
         """Requeues a job whose worker vanished, or that is retried, and drops its answer."""
         with self.changed:
-            job = self.jobs[job_id]
-            job.status, job.answer, job.ended, job.worker = "IN_QUEUE", {}, 0.0, ""
             self.posts = [post for post in self.posts if post.job != job_id or post.progress]
-            self.changed.notify_all()
+        self._call(lambda: self._queue.requeue(self.jobs[job_id]))
 
     def wait_for(self, condition: Callable[[], Any], seconds: float = 120.0) -> Any:
         """Waits until a condition on the platform holds, and returns its value."""
@@ -218,147 +165,167 @@ class Platform(ThreadingHTTPServer):
 
     def wait(self, job_id: str, seconds: float = 120.0) -> dict[str, Any]:
         """Waits until a job has ended, and returns it as the API shows it."""
-        self.wait_for(lambda: self.jobs[job_id].status in FINAL, seconds)
+        self.wait_for(lambda: self.jobs[job_id].final, seconds)
         return self.jobs[job_id].shown()
 
     def progress(self, job_id: str) -> list[Any]:
         """The progress messages of a job, in order."""
         return [post.body.get("output") for post in self.posts if post.job == job_id and post.progress]
 
-    def health(self) -> dict[str, Any]:
-        """Counts of jobs and workers."""
-        counts = Counter(job.status for job in self.jobs.values())
-        running = {job.worker for job in self.jobs.values() if job.status == "IN_PROGRESS"}
-        names = {"completed": "COMPLETED", "failed": "FAILED", "inProgress": "IN_PROGRESS"}
-        jobs = {name: counts[status] for name, status in {**names, "inQueue": "IN_QUEUE"}.items()}
-        idle = len(self.workers - running)
-        workers = {"idle": idle, "ready": idle, "running": len(running), "initializing": 0, "throttled": 0}
-        return {"jobs": {**jobs, "retried": 0}, "workers": workers}
+    def record(self, worker: str, job_id: str, body: dict[str, Any]) -> None:
+        """Keeps what a worker posted."""
+        post = Post(time.monotonic(), worker, job_id, body)
+        with self.changed:
+            answered = any(earlier.job == job_id and not earlier.progress for earlier in self.posts)
+            (self.late if answered else self.posts).append(post)
+            self.changed.notify_all()
 
-    def _queue(self) -> list[PlatformJob]:
-        return [job for job in self.jobs.values() if job.status == "IN_QUEUE"]
+    def seen(self, worker: str) -> bool:
+        """Notes a worker that asks for jobs."""
+        with self.changed:
+            self.workers.add(worker)
+            self.changed.notify_all()
+        return True
 
-    def _end(self, job: PlatformJob, status: str) -> None:
-        job.status, job.ended = status, time.monotonic()
-        self.changed.notify_all()
+    async def _serve(self) -> None:
+        self._queue = _Queue(self)
+        self._worker_api = WorkerApi(self._queue, "worker", self.seen, lambda _: None)
+        client_app = ClientApi(ENDPOINT, self._queue, self._count_workers).app(Access("127.0.0.1", KEY))
+        client_app.middlewares.insert(0, self._fail)
+        client_app.router.add_route("*", "/rest/v2/serverless/{id}", self._serve_rest)
+        worker_app = self._worker_api.app()
+        worker_app.middlewares.insert(0, _with_worker_key)
+        worker_app.router.add_get("/ping/{worker}", _pong)
+        self.url, self._worker_url = await self._listen(client_app), await self._listen(worker_app)
 
-    def _limit(self, job: PlatformJob, milliseconds: int) -> None:
-        attempt, state = job.attempt, job.status
+    async def _listen(self, app: web.Application) -> str:
+        runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self._runners.append(runner)
+        return f"http://127.0.0.1:{runner.addresses[0][1]}"
 
-        def end() -> None:
-            if (job.attempt, job.status) == (attempt, state):
-                self.stop(job, "TIMED_OUT")
+    async def _stop_serving(self) -> None:
+        self._queue.close()
+        for runner in self._runners:
+            await runner.cleanup()
 
-        timer = threading.Timer(milliseconds / 1000, end)
-        timer.daemon = True
-        timer.start()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        # A killed worker or client leaves connections behind.
-        if not isinstance(sys.exc_info()[1], OSError):
-            super().handle_error(request, client_address)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Platform
-    _mute = _half = False
-
-    def _serve(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        parts = urlsplit(self.path)
-        version, *path = parts.path.strip("/").split("/")
-        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        if version == "v2" and len(path) >= 2 and re.match("job-|ping", path[1]):
-            return self._serve_worker(path[1], path[2:], query, body)
-        fault = self.server.next_fault(f"{self.command} {parts.path}")
-        self._mute, self._half = fault == _LOST, fault == _HALF
-        if fault == _DROPPED:
-            self.close_connection = True
-        elif fault and fault not in (_LOST, _HALF):
-            self._answer(fault, {"error": "injected by the test"})
-        elif self.headers.get("Authorization") != f"Bearer {KEY}":
-            self._answer(401, {"error": "Unauthorized"})
-        elif version == "rest":
-            self._serve_rest(path, body)
-        else:
-            self._serve_client(path, query, body)
-
-    def _serve_worker(self, verb: str, path: list[str], query: dict[str, str], body: bytes) -> None:
-        platform, worker = self.server, path[0]
-        if self.headers.get("Authorization") != WORKER_KEY:
-            return self._answer(401, None)
-        if verb in ("job-take", "job-take-batch"):
-            jobs = platform.take(worker, int(query.get("batch_size", 1)), self._listens)
-            return self._answer(
-                200 if jobs else 204, jobs if verb == "job-take-batch" else next(iter(jobs), None)
-            )
-        if verb == "job-stop":
-            return self._answer(200, {"jobsToStop": platform.next_stops(worker)})
-        if verb == "job-done":
-            platform.post(worker, path[1], json.loads(body))
-        return self._answer(200, {})
-
-    def _serve_rest(self, path: list[str], body: bytes) -> None:
-        platform = self.server
-        if path != ["v2", "serverless", ENDPOINT]:
-            return self._answer(404, {"error": "endpoint not found"})
-        if self.command == "PATCH":
-            workers = platform.endpoint["workers"] | json.loads(body)["workers"]
+    async def _serve_rest(self, request: web.Request) -> web.Response:
+        if request.match_info["id"] != ENDPOINT:
+            return json_error(404, "endpoint not found")
+        if request.method == "PATCH":
+            workers = self.endpoint["workers"] | (await request.json())["workers"]
             if not 0 <= workers["min"] <= workers["max"]:
-                return self._answer(422, {"error": "workers.min must not be above workers.max"})
-            platform.endpoint["workers"] = workers
-            platform.scales.append(workers["min"])
-        return self._answer(200, platform.endpoint)
+                return json_error(422, "workers.min must not be above workers.max")
+            self.endpoint["workers"] = workers
+            self.scales.append(workers["min"])
+        return web.json_response(self.endpoint)
 
-    def _serve_client(self, path: list[str], query: dict[str, str], body: bytes) -> None:
-        platform, verb = self.server, f"{self.command} {'/'.join(path[1:2])}"
-        if path[0] != ENDPOINT:
-            return self._answer(404, {"error": "endpoint not found"})
-        if verb == "GET health":
-            return self._answer(200, platform.health())
-        if verb in ("POST run", "POST runsync"):
-            if len(body) > _RUN_BYTES * (1 + (verb == "POST runsync")):
-                return self._answer(400, {"error": "request body too large"})
-            job = platform.submit(json.loads(body))
-            if verb == "POST runsync":
-                with platform.changed:
-                    seconds = int(query.get("wait", 90_000)) / 1000
-                    platform.changed.wait_for(lambda: job.status in FINAL, seconds)
-            return self._answer(200, job.shown())
-        job = platform.jobs.get(path[2]) if len(path) == 3 else None
-        if job is None:
-            return self._answer(404, {"error": "job not found"})
-        if verb == "POST cancel":
-            platform.stop(job, "CANCELLED")
-        elif verb == "POST retry":
-            platform.requeue(job.id)
-        elif verb != "GET status":
-            return self._answer(404, {"error": "no such operation"})
-        return self._answer(200, job.shown())
+    def _count_workers(self) -> WorkerCounts:
+        running = {job.worker for job in self.jobs.values() if job.status == "IN_PROGRESS"}
+        idle = len(self.workers - running)
+        return WorkerCounts(
+            idle=idle, ready=idle, running=len(running), initializing=0, throttled=0, unhealthy=0
+        )
 
-    def _listens(self) -> bool:
-        """Whether the client is still connected."""
-        readable, _, _ = select.select([self.connection], [], [], 0)
-        return not readable or bool(self.connection.recv(1, socket.MSG_PEEK))
+    @property
+    def _fail(self):
+        @web.middleware
+        async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+            fault = self.next_fault(f"{request.method} {request.path}")
+            assert request.transport
+            if fault == _DROPPED:
+                request.transport.close()
+                return web.Response()
+            if fault and fault not in (_LOST, _HALF):
+                response = json_error(fault, "injected by the test")
+                if self.retry_after:
+                    response.headers["Retry-After"] = self.retry_after
+                return response
+            response = await handler(request)
+            if fault == _LOST:
+                request.transport.close()
+            if fault == _HALF and isinstance(response, web.Response):
+                return await _break_off(request, response)
+            return response
 
-    def _answer(self, status: int, data: Any) -> None:
-        if self._mute:
-            self.close_connection, self._mute = True, False
-            return
-        text = b"" if status == 204 else json.dumps(data).encode()
-        self.send_response(status)
-        if status >= 400 and self.server.retry_after:
-            self.send_header("Retry-After", self.server.retry_after)
-        if status != 204:
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        if self._half:
-            text, self.close_connection, self._half = text[:-1], True, False
-        self.wfile.write(text)
+        return middleware
 
-    do_GET = do_POST = do_PATCH = _serve
+    def _await(self, work: Coroutine[Any, Any, _T]) -> _T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+    def _call(self, work: Callable[[], _T]) -> _T:
+        """Runs it in the endpoint's loop, where its jobs live."""
+        done: Future[_T] = Future()
+
+        def run() -> None:
+            try:
+                done.set_result(work())
+            except BaseException as error:
+                done.set_exception(error)
+
+        self._loop.call_soon_threadsafe(run)
+        return done.result()
+
+
+class _Queue(Jobs):
+    """The endpoint's jobs, for tests that look into them."""
+
+    def __init__(self, platform: Platform):
+        super().__init__()
+        self._platform = platform
+        self.bodies: dict[str, dict[str, Any]] = {}
+
+    @property
+    def all(self) -> dict[str, Job]:
+        return self._jobs
+
+    @property
+    def stops(self) -> dict[str, list[str]]:
+        return self._stops
+
+    def submit(self, request: JobRequest, task: str, sync: bool = False) -> Job:
+        body = request.model_dump(exclude_unset=True)
+        job = super().submit(request, task, sync)
+        self.bodies[job.id] = body
+        return job
+
+    def progressed(self, worker: str, job_id: str, output: Any) -> None:
+        self._platform.record(worker, job_id, {"status": "IN_PROGRESS", "output": output})
+        super().progressed(worker, job_id, output)
+
+    def finished(self, worker: str, job_id: str, result: dict[str, Any], size: int) -> None:
+        # First, so that whoever waits for the job's end finds it.
+        self._platform.record(worker, job_id, result)
+        super().finished(worker, job_id, result, size)
+
+    def requeue(self, job: Job) -> None:
+        self._requeue(job)
+
+    def _notify(self) -> None:
+        super()._notify()
+        with self._platform.changed:
+            self._platform.changed.notify_all()
+
+
+@web.middleware
+async def _with_worker_key(request: web.Request, handler: Handler) -> web.StreamResponse:
+    if request.headers.get("Authorization") != WORKER_KEY:
+        return json_error(401, "Unauthorized")
+    return await handler(request)
+
+
+async def _pong(_: web.Request) -> web.Response:
+    return web.json_response({})
+
+
+async def _break_off(request: web.Request, response: web.Response) -> web.StreamResponse:
+    """Sends all of a response but its last byte."""
+    body = response.body
+    assert isinstance(body, bytes) and request.transport
+    half = web.StreamResponse(status=response.status, headers={"Content-Type": "application/json"})
+    half.content_length = len(body)
+    await half.prepare(request)
+    await half.write(body[:-1])
+    request.transport.close()
+    return half

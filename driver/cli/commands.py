@@ -20,6 +20,7 @@ _COMMANDS = {
     "graph": "print the graph of stories, for ComfyUI's /prompt",
     "plan": "estimate what stories would take and cost on RunPod",
     "submit": "render a story on a RunPod endpoint",
+    "endpoint": "serve RunPod's API on this machine",
     "serve": "run the headless ComfyUI server alone",
     "takes": "list the stills, clips and films that are kept",
     "models": "the model files",
@@ -56,9 +57,10 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="story-studio",
         description="Turns stories, scenes with a prompt and a voice each, into films.",
-        epilog="What stands after -- goes to the ComfyUI server that render and serve start: serve -- "
-        "--lowvram. Flags that the driver would choose give way to them; --no-disable-comfy-compiler leaves "
-        "out --disable-comfy-compiler, and likewise for each switch that it chooses.",
+        epilog="What stands after -- goes to the ComfyUI server that render, serve and endpoint start: "
+        "serve -- --lowvram. Flags that the driver would choose give way to them; "
+        "--no-disable-comfy-compiler leaves out --disable-comfy-compiler, and likewise for each switch that "
+        "it chooses.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     chosen = next((word for word in words if not word.startswith("-")), "")

@@ -170,3 +170,11 @@ def is_public(address: str) -> bool:
     if parsed.version == 6 and (parsed not in _UNICAST or parsed in _6TO4):
         return False
     return parsed.is_global and not parsed.is_multicast
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address or name reaches this machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"

@@ -1,4 +1,7 @@
-"""A client of one RunPod endpoint: jobs that survive lost connections, workers that are released again."""
+"""A client of one endpoint: jobs that survive lost connections, workers that are released again.
+
+The README beside this file has an example. The endpoint is one of RunPod's, or `story-studio endpoint`.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, NamedTuple, NoReturn
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -20,6 +24,7 @@ from urllib3.exceptions import ConnectTimeoutError
 
 from story_studio.story.problems import Problem, Problems
 
+from ..fetch.guard import is_loopback
 from .transport import RETRY_ONCE, TIMEOUT, repeat_broken, session
 
 KEY = "RUNPOD_API_KEY"
@@ -54,7 +59,8 @@ class JobState(NamedTuple):
     Attributes:
         id: the platform's id of the job.
         status: IN_QUEUE, IN_PROGRESS, or one of those that `ended` lists.
-        output: its last progress message while it runs, and its result once it has ended; or None.
+        output: its last progress message while it runs, and its result once it has ended; or None. The
+            platform keeps a result for 30 minutes; the manifest that it names stays in the bucket.
         error: why it failed, or "".
         worker: the id of its worker, or "".
     """
@@ -79,12 +85,21 @@ class Workers(NamedTuple):
 
 
 class Endpoint:
-    """One endpoint. The key comes from RUNPOD_API_KEY.
+    """One endpoint, and the jobs on it. The key comes from RUNPOD_API_KEY.
 
-    RUNPOD_ENDPOINT_BASE_URL and RUNPOD_REST_URL replace the addresses of RunPod itself.
+    RUNPOD_ENDPOINT_BASE_URL replaces the address of RunPod itself, for another endpoint with the same API;
+    RUNPOD_REST_URL the one at which its workers are set, if that is not the same.
+
+    Requests that cannot have had an effect, or have the same effect twice, are repeated for a minute and a
+    half while the platform is overloaded or cannot be reached. Its methods may be called from several
+    threads, except that only the main thread is interrupted by signals in `raised`.
 
     Args:
         endpoint_id: the platform's id of it, letters and digits.
+
+    Attributes:
+        id: as given.
+        local: whether it is on this machine, so that files it names are files here.
 
     Raises:
         Problems: the key or the id is missing or wrong.
@@ -102,8 +117,11 @@ class Endpoint:
         if problems:
             raise Problems(problems)
         self.id = endpoint_id
-        base = os.environ.get("RUNPOD_ENDPOINT_BASE_URL") or "https://api.runpod.ai/v2"
-        rest = os.environ.get("RUNPOD_REST_URL") or "https://api.runpod.io/v2"
+        other = os.environ.get("RUNPOD_ENDPOINT_BASE_URL")
+        base = other or "https://api.runpod.ai/v2"
+        # Another place than RunPod has workers of its own.
+        rest = os.environ.get("RUNPOD_REST_URL") or other or "https://api.runpod.io/v2"
+        self.local = is_loopback(urlsplit(base).hostname or "")
         self._jobs = f"{base.rstrip('/')}/{endpoint_id}"
         self._rest = f"{rest.rstrip('/')}/serverless/{endpoint_id}"
         self._session = session()
@@ -114,20 +132,22 @@ class Endpoint:
         """The numbers of `jobs` and `workers` by state. Raises EndpointError."""
         return self._request("GET", f"{self._jobs}/health")
 
-    def submit(self, job_input: dict[str, Any], execution: float, ttl: float) -> str:
+    def submit(self, job_input: dict[str, Any], execution: float, ttl: float, webhook: str = "") -> str:
         """Queues a job and returns its id.
 
         Args:
-            job_input: the job's input.
+            job_input: the job's input: a task with its fields. With an `idempotency_key` in it, the same
+                job may be submitted again, and has the same seed and the same addresses.
             execution: seconds for which it may run.
             ttl: seconds from now until it is ended, even in the queue; at most a week.
+            webhook: the address to which the platform posts the ended job, or empty.
 
         Raises:
             Problems: it is larger than MAX_BYTES.
             EndpointError: it was not queued; or it may have been, as the message then says.
         """
         policy = {"executionTimeout": round(execution * 1000), "ttl": round(ttl * 1000)}
-        job = {"input": job_input, "policy": policy}
+        job = {"input": job_input, "policy": policy} | ({"webhook": webhook} if webhook else {})
         size = len(json.dumps(job).encode())
         if size > MAX_BYTES:
             limit = f"{MAX_BYTES // 10**6} MB"

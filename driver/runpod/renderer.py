@@ -69,7 +69,9 @@ class EndpointRenderer:
             (state,) = self._run([story], limit(alone), on_progress)
         if state.status != "COMPLETED":
             raise EndpointError(_reason(state))
-        manifest = fetch_results(state.output, story, output / story.project_id, on_progress)
+        manifest = fetch_results(
+            state.output, story, output / story.project_id, on_progress, self._endpoint.local
+        )
         for warning in manifest.warnings:
             self._say(f"Warning: {warning}", "yellow")
         return manifest

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import requests
 from pydantic import ValidationError
@@ -20,8 +22,17 @@ from . import transport
 from .client import EndpointError
 
 
-def fetch_results(response: Any, story: Story, folder: Path, on_progress: OnProgress) -> Manifest:
+def fetch_results(
+    response: Any, story: Story, folder: Path, on_progress: OnProgress, local: bool = False
+) -> Manifest:
     """Fetches every result of a story that a response names into `folder`, the manifest last.
+
+    Args:
+        response: the output of the story's job.
+        story: what was rendered.
+        folder: of the story; made if need be.
+        on_progress: called with each file.
+        local: whether the endpoint is on this machine, so that its results may be files here.
 
     Returns:
         What the response says, as a manifest. The one that was fetched may be another job's of the project.
@@ -50,7 +61,8 @@ def fetch_results(response: Any, story: Story, folder: Path, on_progress: OnProg
     with transport.session() as session:
         for number, (name, url, sha256) in enumerate(files):
             on_progress(Status("results", name, number, len(files), 0.0, None, 100.0, None))
-            fetch_file(session, url, folder / name, sha256)
+            if not (local and _copy_file(url, folder / name, sha256)):
+                fetch_file(session, url, folder / name, sha256)
         on_progress(Status("results", "", len(files), len(files), 0.0, None, 100.0, None))
     fetched = read_manifest(folder) or Manifest()
     return _manifest_of(batch, fetched, batch.project_id or story.project_id)
@@ -118,6 +130,19 @@ def fetch_file(session: requests.Session, url: str, target: Path, sha256: str | 
         raise EndpointError(
             f"{target.name} cannot be fetched: {reason}. Run the same command again to fetch what is missing."
         )
+
+
+def _copy_file(url: str, target: Path, sha256: str | None) -> bool:
+    """Copies one result of a worker on this machine; whether `url` is that. Raises as `fetch_file`."""
+    source = Path(unquote(urlsplit(url).path)) if url.startswith("file://") else None
+    if source is None or not source.is_file():
+        return False
+    with written_aside(target) as aside:
+        shutil.copyfile(source, aside)
+        if sha256 not in (None, sha256_of(aside)):
+            what = f"{target.name} is not the file that the job made: run the same command again."
+            raise EndpointError(what)
+    return True
 
 
 def _save_data(url: str, target: Path, sha256: str | None) -> None:

@@ -42,6 +42,9 @@ class Handler:
         except asyncio.CancelledError:
             cancel.set()
             await asyncio.wait([doing], timeout=_STOPPING)
+            if doing.done():
+                # Retrieved, or asyncio would log its traceback.
+                doing.exception()
             raise
         finally:
             messages.end()

@@ -7,7 +7,7 @@ from typing import Any
 
 from story_studio.story.results import MANIFEST
 
-from ..rendering.manifest import Manifest, SceneEntry
+from ..rendering.manifest import Manifest, Result, SceneEntry
 from ..rendering.progress import STAGES, Status
 from ..rendering.settings import UsedSettings
 from .schema import (
@@ -19,6 +19,7 @@ from .schema import (
     ImageAnswer,
     ImageJob,
     JobSettings,
+    ResultCounts,
     SceneAnswer,
     Settings,
     VideoAnswer,
@@ -149,7 +150,20 @@ def _rendered(manifest: Manifest) -> dict[str, Any]:
     return {
         "warnings": manifest.warnings,
         "seconds": manifest.seconds,
+        "made": _counts(manifest, reused=False),
+        "reused": _counts(manifest, reused=True),
         "model_loads": manifest.model_loads,
         "memory": manifest.memory,
         "generation_time": 0.0,
     }
+
+
+def _counts(manifest: Manifest, reused: bool) -> ResultCounts:
+    def count(results: Iterable[Result | None]) -> int:
+        return sum(result is not None and result.reused == reused for result in results)
+
+    return ResultCounts(
+        stills=count(scene.still for scene in manifest.scenes),
+        clips=count(scene.clip for scene in manifest.scenes),
+        films=count([manifest.film]),
+    )

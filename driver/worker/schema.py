@@ -278,10 +278,22 @@ class _Answer(_Response):
     )
 
 
+class ResultCounts(BaseModel):
+    """How many results of each kind."""
+
+    stills: int = 0
+    clips: int = 0
+    films: int = 0
+
+
 class _Rendered(_Answer):
     seconds: dict[str, float] = Field(
         description="Seconds in all (`total`), for `stills`, `clips` and `film`, and from the last still to "
         "the first step of the first clip (`between`)."
+    )
+    made: ResultCounts = Field(default=ResultCounts(), description="Results that this job made.")
+    reused: ResultCounts = Field(
+        default=ResultCounts(), description="Results that were there already, and were not made again."
     )
     model_loads: dict[str, int] = Field(description="How often each model file was loaded.")
     memory: str = Field(

@@ -53,7 +53,7 @@ def min_workers(platform: Platform) -> int:
 
 def test_a_job_has_its_input_and_limits(platform: Platform, endpoint: Endpoint) -> None:
     job = endpoint.submit(JOB, 90.5, 3600)
-    given = platform.jobs[job].body
+    given = platform.bodies[job]
     assert given == {"input": JOB, "policy": {"executionTimeout": 90_500, "ttl": 3_600_000}}
     assert endpoint.status(job).status == "IN_QUEUE"
     assert endpoint.health()["jobs"]["inQueue"] == 1

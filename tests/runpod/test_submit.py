@@ -86,7 +86,7 @@ def submit(
 
 
 def jobs(platform: Platform) -> list[dict[str, Any]]:
-    return [job.body["input"] for job in platform.jobs.values()]
+    return [body["input"] for body in platform.bodies.values()]
 
 
 def results(platform: Platform) -> list[dict[str, Any]]:
@@ -172,9 +172,10 @@ def test_two_workers_share_the_scenes(
         done = submit(busy, story, "--workers", 2, extra=bucket(s3))
     assert done.returncode == 0, done.stderr
     first, second, last = list(busy.jobs.values())[before:]
-    shards = [[scene["id"] for scene in job.body["input"]["scenes"]] for job in (first, second, last)]
+    inputs = [busy.bodies[job.id]["input"] for job in (first, second, last)]
+    shards = [[scene["id"] for scene in job_input["scenes"]] for job_input in inputs]
     assert shards == [["scene_1"], ["scene_2", "scene_3"], ["scene_1", "scene_2", "scene_3"]]
-    assert [bool(job.body["input"]["film"]) for job in (first, second, last)] == [False, False, True]
+    assert [bool(job_input["film"]) for job_input in inputs] == [False, False, True]
     assert {first.worker, second.worker} == {"worker-1", "worker-2"}
     assert busy.scales == [2, 0]
     manifest = json.loads((story.parent / "out" / "shared" / "manifest.json").read_text())
@@ -262,7 +263,7 @@ def test_ctrl_c_cancels_the_job_and_releases_the_workers(
     assert process.returncode == 130, stderr
     assert "the same command resumes" in stderr
     assert platform.jobs[job["id"]].status == "CANCELLED"
-    assert platform.stops == {"hand": [job["id"]]}
+    platform.wait_for(lambda: platform.stops == {"hand": [job["id"]]})
     assert platform.scales == [1, 0]
 
 
@@ -282,7 +283,7 @@ def test_a_job_that_runs_out_of_time_is_reported(platform: Platform, write_story
     assert done.returncode == 1
     assert "did not finish, or begin, within its time" in done.stderr
     assert platform.scales == [1, 0]
-    policy = next(iter(platform.jobs.values())).body["policy"]
+    policy = next(iter(platform.bodies.values()))["policy"]
     # At least an hour, and more in the queue.
     assert 3_600_000 < policy["executionTimeout"] < policy["ttl"] <= 7 * 86_400_000
 
