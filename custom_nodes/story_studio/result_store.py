@@ -8,6 +8,7 @@ included. Files are written under a temporary name and renamed; an existing resu
 from __future__ import annotations
 
 import json
+import os
 import re
 import uuid
 from contextlib import suppress
@@ -49,7 +50,10 @@ def find(kind: Kind, key: str) -> Path | None:
     """The file of the result with this key, whatever its name; None if there is none."""
     if not re.fullmatch(KEY, key):
         return None
-    return min(_folder(kind).glob(f"*.{key}{kind.suffix}"), default=None)
+    folder, ending = _folder(kind), f".{key}{kind.suffix}"
+    # Not with `glob`: Python keeps each of thousands of patterns, and every key is another one.
+    names = os.listdir(folder) if folder.is_dir() else []
+    return min((folder / name for name in names if name.endswith(ending)), default=None)
 
 
 def finished(graph: Graph) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -74,8 +75,10 @@ def forget(forecasts: list[Forecast], output: Path) -> int:
 
 def find_results(output: Path, kind: Kind, key: str) -> Iterator[Path]:
     """The results of this kind and key below an output folder: one, or none."""
-    paths = (output / STORE / kind.folder).glob(f"*.{key}{kind.suffix}")
-    return (path for path in paths if path.name[0] != ".")
+    folder, ending = output / STORE / kind.folder, f".{key}{kind.suffix}"
+    # Not with `glob`: Python keeps each of thousands of patterns, and every key is another one.
+    names = os.listdir(folder) if folder.is_dir() else []
+    return (folder / name for name in names if name.endswith(ending) and name[0] != ".")
 
 
 def shown(value: Any) -> str:
