@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from driver.comfy.flags import ServerError
 from driver.comfy.machine import inspect_machine, torch_build
 from driver.comfy.process import Server
 from driver.paths import ROOT
 from driver.version import version
 from driver.worker import log
 from driver.worker.health import report_file, reporting
+from driver.worker.retention import Limits
+from driver.worker.settings import comfy_flags
 from story_studio.story.problems import Problem, Problems
 
 VOLUME = Path(os.environ.get("MODEL_CACHE_DIR", ROOT / "workspace"))
-"""Models and, without a bucket, what is finished: other workers find it there too."""
+"""Models and, without a bucket, finished stills and clips: other workers find them there too."""
 WORK = Path(os.environ.get("WORK_DIR", ROOT))
 """What is being made, and ComfyUI's own folders: this worker's alone."""
-
+_LOCAL_FLAGS = {"--test_input", "--rp_serve_api"}
+"""The SDK's flags with which a person runs the worker on their own machine."""
 _JOBS_AT_ONCE = os.environ.get("JOBS_AT_ONCE", "1")
 """Jobs that a worker takes at once.
 
@@ -31,12 +36,15 @@ their waiting counts towards their `executionTimeout`, so by default there are n
 
 def main() -> None:
     """Starts ComfyUI and takes jobs until RunPod stops the worker."""
+    if _LOCAL_FLAGS & {word.partition("=")[0] for word in sys.argv[1:]}:
+        os.environ.setdefault("STORY_STUDIO_LOCAL_STORE", "1")
     log.set_up()
     try:
-        if problems := [*_check_jobs_at_once(), *_check_gpu()]:
+        if problems := [*_check_jobs_at_once(), *_check_retention(), *_check_gpu()]:
             raise Problems(problems)
         models = VOLUME if VOLUME.is_dir() else None
-        server = Server(WORK / "workspace", WORK / "output", models=models, confined=True)
+        folders = (WORK / "workspace", WORK / "output")
+        server = Server(*folders, models=models, extra_flags=comfy_flags(), confined=True)
         began = time.monotonic()
         server.start()
         try:
@@ -44,7 +52,7 @@ def main() -> None:
                 serve(server, began)
         finally:
             server.stop()
-    except Problems as error:
+    except (Problems, ServerError) as error:
         raise SystemExit(str(error)) from None
 
 
@@ -60,8 +68,11 @@ def serve(server: Server, began: float) -> None:
     from driver.comfy.client import Comfy
     from driver.comfy.instance import ComfyInstance
     from driver.storage import from_environment
+    from driver.storage.folder import FolderStore
+    from driver.worker.disk import Disk
     from driver.worker.handler import Handler
     from driver.worker.jobs import Worker
+    from driver.worker.sweep import Sweeper
     from story_studio.story.results import STORE
 
     async def send(job: dict[str, Any], progress: dict[str, Any]) -> None:
@@ -71,9 +82,15 @@ def serve(server: Server, began: float) -> None:
             async with AsyncClientSession() as session:
                 await send_result(session, {"status": "IN_PROGRESS", "output": progress}, job)
 
-    store = from_environment((VOLUME if VOLUME.is_dir() else server.output) / STORE / "store")
-    comfy = Comfy(server.url, server.alive)
-    worker = Worker(ComfyInstance(comfy, server, _log_restart), store, server.output)
+    folder = (VOLUME if VOLUME.is_dir() else server.output) / STORE / "store"
+    store = from_environment(folder)
+    # What was finished while there was no bucket is not made again.
+    earlier = FolderStore(folder) if folder.is_dir() and not isinstance(store, FolderStore) else None
+    own = store.folder if isinstance(store, FolderStore) else None
+    sweeper = Sweeper(Limits.from_environment(), Disk(server.workspace, server.output, own), store)
+    comfy = Comfy(server.url, server.alive, forget=True, touch=sweeper.touch_input)
+    instance = ComfyInstance(comfy, server, _log_restart)
+    worker = Worker(instance, store, server.output, earlier, sweeper)
     handler = Handler(worker, send)
     server.on_log = lambda line: log.comfyui(line, worker.rendering)
     server.wait()
@@ -95,6 +112,14 @@ def _check_jobs_at_once() -> list[Problem]:
     if _JOBS_AT_ONCE.isdecimal() and 1 <= int(_JOBS_AT_ONCE) <= 100:
         return []
     return [Problem("JOBS_AT_ONCE", f"{_JOBS_AT_ONCE!r} is not a number of jobs: set 1 to 100, or unset it.")]
+
+
+def _check_retention() -> list[Problem]:
+    try:
+        Limits.from_environment()
+    except Problems as error:
+        return error.problems
+    return []
 
 
 def _check_gpu() -> list[Problem]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def sha256_of(path: Path) -> str:
@@ -20,6 +23,36 @@ def content_name(name: str, sha256: str) -> str:
     """A file name that follows from the content, with the suffix of `name`: same content, same name."""
     suffix = Path(name).suffix.lower()
     return sha256[:24] + (suffix if suffix[1:].isalnum() and len(suffix) <= 6 else "")
+
+
+def is_disk_full(error: BaseException | str | None) -> bool:
+    """Whether an error, or what it came from, says that a disk or a quota is full. A text may be another
+    program's."""
+    if isinstance(error, str):
+        return any(os.strerror(code) in error or f"[Errno {code}]" in error for code in _FULL)
+    while error:
+        if getattr(error, "errno", None) in _FULL or is_disk_full(str(error)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def files_below(folder: Path, leave_out: Path | None = None) -> Iterator[os.DirEntry[str]]:
+    """Everything but folders below a folder, in no order; no symbolic link is followed.
+
+    Args:
+        folder: where to look; it need not exist.
+        leave_out: a folder that is not visited.
+    """
+    pending = [str(folder)]
+    while pending:
+        # Folders may be removed while this looks.
+        with suppress(OSError), os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                if not entry.is_dir(follow_symlinks=False):
+                    yield entry
+                elif entry.path != str(leave_out):
+                    pending.append(entry.path)
 
 
 @contextmanager

@@ -87,7 +87,8 @@ def test_the_documented_variables_of_the_endpoint_exist() -> None:
     documented = set(re.findall(r"`(BUCKET_[A-Z_]+)`", ENDPOINT))
     assert documented == {f"BUCKET_{name.upper()}" for name in Bucket.model_fields}
     offered = {entry["key"] for entry in json.loads((ROOT / ".runpod/hub.json").read_text())["config"]["env"]}
-    assert offered >= documented - {"BUCKET_LINK_SECONDS"} | {"JOBS_AT_ONCE"}
+    own = {"JOBS_AT_ONCE", "RETENTION_DAYS", "RETENTION_GB"}
+    assert offered >= documented - {"BUCKET_LINK_SECONDS"} | own
 
 
 def test_the_handler_runs_as_documented() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -24,6 +25,10 @@ from .events import SHOWN_CHARACTERS, Event, EventReader, EventSocket
 
 class Lost(ComfyError):
     """The prompt is neither in the server's queue nor in its history."""
+
+
+class Gone(ComfyError):
+    """The server no longer has a file that it has reported as an output."""
 
 
 class Stuck(ComfyError):
@@ -65,6 +70,9 @@ class Comfy:
         alive: whether the server's process is running, where that is known: a dead one is not waited for.
         headers: sent with each request, such as a token for the proxy.
         say: called with a sentence for the user if no websocket can be opened, once.
+        forget: removes each prompt from ComfyUI's history once it has ended; ComfyUI itself keeps ten
+            thousand, with their graphs.
+        touch: called with the name of each input that the server has already; False if it is gone by now.
 
     Attributes:
         url: the address, without its login and without a slash at its end.
@@ -79,7 +87,10 @@ class Comfy:
         alive: Callable[[], bool] = lambda: True,
         headers: Mapping[str, str] | None = None,
         say: Callable[[str], None] = lambda _: None,
+        forget: bool = False,
+        touch: Callable[[str], bool] = lambda _: True,
     ):
+        self._forget, self._touch = forget, touch
         self._connection = Connection(url, headers or {}, alive)
         self.url = self._connection.url
         self._say: Callable[[str], None] | None = say
@@ -117,10 +128,12 @@ class Comfy:
         Returns:
             The value for a loader node: `subfolder/name`.
         """
-        if sha256_of(path)[:16] not in name or not self._has_input(name, subfolder, path.stat().st_size):
+        value = f"{subfolder}/{name}" if subfolder else name
+        is_there = sha256_of(path)[:16] in name and self._has_input(name, subfolder, path.stat().st_size)
+        if not is_there or not self._touch(value):
             form = {"overwrite": "true", "type": "input", "subfolder": subfolder}
             self._connection.retrying(lambda: self._upload(path, name, form))
-        return f"{subfolder}/{name}" if subfolder else name
+        return value
 
     def _upload(self, path: Path, name: str, form: dict[str, str]) -> None:
         with path.open("rb") as file:
@@ -195,6 +208,10 @@ class Comfy:
             except Cancelled:
                 self.cancel(prompt_id)
                 raise
+            finally:
+                if self._forget:
+                    with suppress(ComfyError):
+                        self._connection.request("POST", "/history", json={"delete": [prompt_id]})
 
     def follow(
         self,
@@ -251,7 +268,8 @@ class Comfy:
         """Downloads an output file (`filename`, `subfolder`, `type`); `dest` is complete or not there.
 
         Raises:
-            ComfyError: the server no longer has the file, or the connection broke.
+            Gone: the server no longer has the file.
+            ComfyError: the connection broke.
         """
         self._connection.retrying(lambda: self._fetch(item, dest))
         return dest
@@ -265,7 +283,7 @@ class Comfy:
             response = self._connection.request("GET", "/view", params=query, stream=True, headers=plain)
             with response, written_aside(dest) as part, part.open("wb") as file:
                 if response.status_code == 404:
-                    raise ComfyError(f"ComfyUI no longer has the file {query['filename']}: render it again.")
+                    raise Gone(f"ComfyUI no longer has the file {query['filename']}: render it again.")
                 self._connection.check(response)
                 for block in response.iter_content(2**20):
                     file.write(block)

@@ -63,6 +63,11 @@ class Failed(NamedTuple):
             "out of memory" in text or "can't allocate memory" in text
         )
 
+    @property
+    def is_missing_file(self) -> bool:
+        """Whether it read a file that does not exist."""
+        return self.type.endswith("FileNotFoundError")
+
 
 class Finished(NamedTuple):
     """The prompt has ended; `outputs` by node id, including those from before a failure."""

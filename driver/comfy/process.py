@@ -29,6 +29,7 @@ from ..paths import COMFYUI, IN_IMAGE, NODE_PACKS, SET_UP
 from .care import is_careful
 from .confinement import confine, environment
 from .flags import ServerError, choose_flags, merge_flags, read_core
+from .log_file import LogFile
 from .machine import inspect_machine
 from .model_roots import MODEL_FOLDERS, folder_names, model_roots
 from .models import fits_in_memory, overshadowed
@@ -243,18 +244,14 @@ class Server:
             connection.close()
 
     def _read_log(self, pipe: IO[bytes]) -> None:
-        log = self.workspace / "server.log"
-        # Renamed, not emptied: so a crash's log is kept, and that of another server in this workspace.
-        with suppress(FileNotFoundError):
-            log.replace(log.with_suffix(".log.1"))
-        with pipe, log.open("wb", buffering=0) as file:
+        with pipe, LogFile(self.workspace / "server.log") as file:
             rest = b""
             while block := os.read(pipe.fileno(), 2**16) or (rest and b"\n"):
                 *lines, rest = (rest + block).split(b"\n")
                 # A progress bar rewrites its line with \r: the log gets what would remain on a screen.
                 for line in lines:
                     shown = _COLOUR.sub(b"", line).rstrip(b"\r").rpartition(b"\r")[2]
-                    file.write(shown + b"\n")
+                    file.write(shown)
                     self._log.append(shown.decode(errors="replace"))
                     self.on_log(self._log[-1])
                 rest = rest[-(2**16) :]

@@ -67,12 +67,14 @@ class ComfyRenderer:
         output: Path,
         on_progress: OnProgress,
         *,
+        names: Sequence[str] | None = None,
         on_result: OnResult = lambda *_: None,
         cancel: Cancel | None = None,
     ) -> list[Manifest]:
         """As `Renderer.render`.
 
         Args:
+            names: of the stories' folders; the project ids, if left out.
             on_result: called with each file as soon as it is stored, and its key.
             cancel: ends the render when it is set.
 
@@ -82,7 +84,7 @@ class ComfyRenderer:
             ServerError: our own server dies again and again.
             Cancelled: `cancel` was set.
         """
-        folders = [output / plan.story.project_id for plan in plans]
+        folders = [output / name for name in names or [plan.story.project_id for plan in plans]]
         run = Run(plans, folders, self._instance, self._router, on_progress, on_result, cancel or Cancel())
         began = time.monotonic()
         for plan in plans:

@@ -17,12 +17,12 @@ from story_studio.story.results import Kind
 
 from ..cancel import Cancel
 from ..comfy import models
-from ..comfy.client import Comfy, ComfyError, Lost, Rejected, Stuck, Unreachable
+from ..comfy.client import Comfy, ComfyError, Gone, Lost, Rejected, Stuck, Unreachable
 from ..comfy.events import Event, Executed, Executing, Failed, Finished, Progress
 from ..comfy.instance import ComfyInstance
 from ..comfy.prompt import PromptRun, run_prompt
 from ..comfy.queue import Router, needs
-from ..files import sha256_of
+from ..files import is_disk_full, sha256_of
 from .manifest import Result
 from .prepare import RenderPlan
 from .progress import OnProgress, ProgressTracker
@@ -86,6 +86,7 @@ class Run:
     _graph: Graph = field(default_factory=Graph)
     _since: float = 0.0
     _stills_end: float | None = None
+    _freed: bool = False
 
     def __post_init__(self) -> None:
         seconds: dict[SceneId, float] = {}
@@ -125,6 +126,11 @@ class Run:
             return False
         except (Unreachable, Lost, Stuck) as error:
             self._restart(error, starts, prompt_id)
+            return False
+        except Gone:
+            if self._freed:
+                raise
+            self._forget_cached()
             return False
         if end.failed:
             self._note_failure(end.failed)
@@ -176,7 +182,7 @@ class Run:
 
     def _note_failure(self, failed: Failed) -> None:
         """Gives up the scene that failed; or, if it ran out of memory for the first time, frees memory."""
-        if "[Errno 28]" in failed.message:
+        if is_disk_full(failed.message):
             raise RenderError(
                 f"The disk of ComfyUI's output folder is full ({failed.message}): free some space and run "
                 "the same command again; what is finished is kept."
@@ -195,6 +201,14 @@ class Run:
                 self.instance.comfy.free()
         else:
             self.record.failed[owner.scene] = failed.message
+
+    def _forget_cached(self) -> None:
+        """Lets ComfyUI forget the outputs that it still has, whose files were removed in the meantime."""
+        self._freed = True
+        self.record.events.append(
+            "Results that ComfyUI had in memory were removed from its disk: made again."
+        )
+        self.instance.comfy.free()
 
     def _give_up_rejected(self, error: Rejected) -> None:
         """Gives up the scenes whose nodes ComfyUI does not accept; raises `error` if there are none."""

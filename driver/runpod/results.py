@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from story_studio.story.results import MANIFEST, Kind
 from story_studio.story.schema import Story
 
+from ..fetch.data_uri import decode, is_data_uri
 from ..files import sha256_of, written_aside
 from ..rendering.manifest import Manifest, SceneEntry, VideoResult, read_manifest
 from ..rendering.progress import OnProgress, Status
@@ -51,10 +52,11 @@ def fetch_results(response: Any, story: Story, folder: Path, on_progress: OnProg
             on_progress(Status("results", name, number, len(files), 0.0, None, 100.0, None))
             fetch_file(session, url, folder / name, sha256)
         on_progress(Status("results", "", len(files), len(files), 0.0, None, 100.0, None))
-    return _manifest_of(batch, read_manifest(folder) or Manifest())
+    fetched = read_manifest(folder) or Manifest()
+    return _manifest_of(batch, fetched, batch.project_id or story.project_id)
 
 
-def _manifest_of(batch: BatchAnswer, fetched: Manifest) -> Manifest:
+def _manifest_of(batch: BatchAnswer, fetched: Manifest, project_id: str) -> Manifest:
     clips = {scene.clip.sha256: scene.clip for scene in fetched.scenes if scene.clip}
     scenes = []
     for scene in batch.scenes:
@@ -65,7 +67,7 @@ def _manifest_of(batch: BatchAnswer, fetched: Manifest) -> Manifest:
         scenes.append(SceneEntry(id=scene.id, seed=scene.seed, clip=clip, error=scene.error))
     film = VideoResult(file=Kind.FILM.project_file(), sha256=batch.film_sha256 or "")
     return Manifest(
-        project_id=batch.project_id,
+        project_id=project_id,
         status=batch.status,
         film=film if batch.film_url else None,
         scenes=scenes,
@@ -80,7 +82,7 @@ def fetch_file(session: requests.Session, url: str, target: Path, sha256: str | 
 
     Args:
         session: one of `transport.session`.
-        url: its address; the query may be a signature, and is in no message.
+        url: its address, whose query may be a signature, and is in no message; or a data URI.
         target: replaced once the file is complete.
         sha256: the file's, if the job says so.
 
@@ -88,6 +90,9 @@ def fetch_file(session: requests.Session, url: str, target: Path, sha256: str | 
         EndpointError: it cannot be downloaded, or is not the file that the job made.
         OSError: `target` cannot be written.
     """
+    if is_data_uri(url):
+        _save_data(url, target, sha256)
+        return
     if not url.startswith(("http://", "https://")):
         raise EndpointError(
             "The results are files on the worker, which cannot be read from outside: set the endpoint's "
@@ -113,6 +118,17 @@ def fetch_file(session: requests.Session, url: str, target: Path, sha256: str | 
         raise EndpointError(
             f"{target.name} cannot be fetched: {reason}. Run the same command again to fetch what is missing."
         )
+
+
+def _save_data(url: str, target: Path, sha256: str | None) -> None:
+    """What an endpoint without a bucket sends in its response."""
+    with written_aside(target) as aside:
+        try:
+            aside.write_bytes(decode(url)[1])
+        except ValueError as error:
+            raise EndpointError(f"{target.name} cannot be read: the response {error}") from None
+        if sha256 not in (None, sha256_of(aside)):
+            raise EndpointError(f"{target.name} is not the file that the job made: run the command again.")
 
 
 def _save(response: requests.Response, target: Path, sha256: str | None) -> None:

@@ -27,7 +27,7 @@ class Bucket(BaseModel, frozen=True, hide_input_in_errors=True):
     """
 
     endpoint_url: str = _setting(..., "the server's address, like https://host", pattern=_ADDRESS)
-    access_key_id: str = _setting(..., "a key that may read, write and list the bucket")
+    access_key_id: str = _setting(..., "a key that may read, write and list the bucket, and delete from it")
     secret_access_key: SecretStr = _setting(..., "the key's secret")
     name: str = _setting(..., "the bucket, if the server's address names none", pattern=r"^[\w.-]{3,63}$")
     region: str = _setting("us-east-1", "where the bucket is, like eu-central-1", pattern=r"^[a-z0-9-]+$")

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import random
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,7 +20,7 @@ from s3transfer.exceptions import RetriesExceededError, S3CopyFailedError, S3Dow
 
 from ..media_types import media_type
 from .bucket import Bucket
-from .store import NotStored, StorageError, Store, Stored, checked, is_key
+from .store import Entry, NotStored, StorageError, Store, Stored, checked, is_key
 
 ATTEMPTS = 12
 """Requests until a 503 counts as a failure: more than a minute on average."""
@@ -30,13 +30,16 @@ _PASSING = frozenset({429, 500, 502, 503, 504})
 _REPLACED = (S3CopyFailedError, S3DownloadFailedError)
 _FAILURES = (Boto3Error, BotoCoreError, ClientError, RetriesExceededError, *_REPLACED)
 _PART = 16 * 2**20
+_DELETED_AT_ONCE = 1000
+"""The most that S3 takes in a request."""
 # The classic client, because awscrt's, which boto3 prefers where it is installed, has settings of its own.
 _TRANSFER = TransferConfig(_PART, 4, _PART, preferred_transfer_client="classic")
 _REASONS = {
     "InvalidAccessKeyId": "BUCKET_ACCESS_KEY_ID is not known there: check it.",
     "SignatureDoesNotMatch": "BUCKET_SECRET_ACCESS_KEY is wrong: check it.",
     "Unauthorized": "the access key is wrong: check BUCKET_ACCESS_KEY_ID and BUCKET_SECRET_ACCESS_KEY.",
-    "AccessDenied": "the access key may not do that: allow it to read, write and list the bucket.",
+    "AccessDenied": "the access key may not do that: allow it to read, write and list the bucket, and to "
+    "delete from it.",
     "NoSuchBucket": "there is no such bucket: create it, or check BUCKET_NAME.",
     "NoSuchKey": "it is no longer there.",
     "AuthorizationHeaderMalformed": "the region is wrong: check BUCKET_REGION.",
@@ -92,13 +95,28 @@ class S3Store(Store):
         return Stored(key, head["ContentLength"], head["Metadata"].get("sha256"))
 
     def keys(self, below: str = "") -> list[str]:
+        return sorted(entry.key for entry in self.entries(below))
+
+    def entries(self, below: str = "") -> Iterator[Entry]:
         root = self._bucket.prefix and f"{self._bucket.prefix}/"
         start = f"{self._name(below)}/" if below else root
         with self._failing("The files cannot be listed in"):
             listing = self._client.get_paginator("list_objects_v2")
-            pages = listing.paginate(Bucket=self._bucket.name, Prefix=start)
-            keys = [item["Key"].removeprefix(root) for page in pages for item in page.get("Contents", [])]
-        return sorted(key for key in keys if is_key(key))
+            for page in listing.paginate(Bucket=self._bucket.name, Prefix=start):
+                for item in page.get("Contents", []):
+                    if is_key(key := item["Key"].removeprefix(root)):
+                        yield Entry(key, item["Size"], item["LastModified"].timestamp())
+
+    def delete(self, keys: Sequence[str]) -> None:
+        for start in range(0, len(keys), _DELETED_AT_ONCE):
+            names = [{"Key": self._name(key)} for key in keys[start : start + _DELETED_AT_ONCE]]
+            with self._failing(f"{len(names)} files cannot be deleted from"):
+                answer = self._client.delete_objects(
+                    Bucket=self._bucket.name, Delete={"Objects": names, "Quiet": True}
+                )
+            for error in answer.get("Errors", []):
+                reason = _REASONS.get(error.get("Code", ""), f"it answers {error.get('Code')}.")
+                raise StorageError(f"A file cannot be deleted from {self}: {reason}")
 
     def url(self, key: str) -> str:
         if self._bucket.public_url:

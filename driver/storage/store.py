@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..files import sha256_of, written_aside
+from ..files import is_disk_full, sha256_of, written_aside
 
 
 class StorageError(Exception):
@@ -34,8 +33,28 @@ class Stored(NamedTuple):
     sha256: str | None
 
 
+class Entry(NamedTuple):
+    """A file in a listing of the store.
+
+    Attributes:
+        key: its name.
+        bytes: the space that it takes.
+        used: when it was last stored, or used as far as the store keeps that; seconds since 1970.
+    """
+
+    key: str
+    bytes: int
+    used: float
+
+
 class Store(ABC):
-    """Files by keys: names separated by `/`, none empty or starting with a dot. Thread-safe."""
+    """Files by keys: names separated by `/`, none empty or starting with a dot. Thread-safe.
+
+    Attributes:
+        reachable: whether the clients of the endpoint can read what `url` names.
+    """
+
+    reachable: bool = True
 
     def upload(self, path: Path, key: str, *, lasting: bool = False) -> Stored:
         """Stores a file, replacing the one with this key, and verifies what was stored.
@@ -101,6 +120,14 @@ class Store(ABC):
         """All keys, or those below a folder of the store, sorted. Raises StorageError."""
 
     @abstractmethod
+    def entries(self, below: str = "") -> Iterator[Entry]:
+        """As `keys`, with sizes and ages, in no order and never all in memory. Raises StorageError."""
+
+    @abstractmethod
+    def delete(self, keys: Sequence[str]) -> None:
+        """Deletes files; one that is not there is no error. Raises StorageError if any remains."""
+
+    @abstractmethod
     def url(self, key: str) -> str:
         """The address of the file with this key, whether or not there is one."""
 
@@ -142,6 +169,6 @@ def replacing(target: Path) -> Iterator[Path]:
         with written_aside(target) as aside:
             yield aside
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        full = is_disk_full(error)
         reason = "the disk is full. Free some space and try again." if full else f"{error.strerror}."
         raise StorageError(f"{target.name} cannot be written: {reason}") from None

@@ -2,49 +2,46 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
-import tempfile
-import threading
 import time
-import zlib
-from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from story_studio.story.problems import Problem, Problems, without_folders
-from story_studio.story.recipes import load_profile
-from story_studio.story.results import MANIFEST, Kind
-from story_studio.story.schema import Story
+from story_studio.story.problems import Problems, without_folders
 
 from ..cancel import Cancel, Cancelled
-from ..comfy.client import Lost, Stuck, Unreachable
+from ..comfy.client import ComfyError, Lost, Stuck, Unreachable
 from ..comfy.flags import ServerError
 from ..comfy.instance import ComfyInstance
 from ..comfy.queue import Router
-from ..fetch.allowance import Allowance
-from ..rendering.inputs import Inputs, gather_each, sources_of
-from ..rendering.prepare import RenderPlan
+from ..files import is_disk_full
 from ..rendering.render import ComfyRenderer
 from ..rendering.run import RenderError
 from ..storage.store import StorageError, Store
 from ..version import version
 from . import log, responses
+from .disk import job_folder
+from .identity import identity_of, path_name
 from .log import OnMessage
+from .projects import ProjectLocks
 from .responses import Response
-from .restore import restore
-from .schema import BatchAnswer, BatchJob, Failure, ImageJob, WorkflowAnswer, WorkflowJob, parse
-from .sources import fetch_source
-from .stories import StoryJob, store_key, story_of
-from .uploads import Uploads
-from .workflow import WorkflowRun
+from .schema import BatchAnswer, Failure, WorkflowAnswer, WorkflowJob, parse
+from .settings import WorkerSettings
+from .story_run import StoryRun, Workplace
+from .sweep import Sweeper
+from .uploads import TooLarge
+from .volume import volume_report
+from .workflow import NodesFailed, WorkflowRun
 
 _MAX_OUT_OF_MEMORY = 2
 """How often in a row memory may run out until the worker asks to be replaced."""
 _OWN_PHASES = ("inputs", "restoring", "waiting", "uploads")
 """Phases of a job in which ComfyUI works on another one, or on none."""
+DISK_FULL = (
+    "The disk of this worker is full, and nothing more can be removed from it: send the job again. Another "
+    "worker takes it, because this one is replaced; what is finished is kept."
+)
 
 logger = logging.getLogger(__name__)
 
@@ -56,16 +53,33 @@ class Worker:
         instance: the server.
         store: where the finished files go, and where keys in jobs are looked up.
         output: the server's output folder, for what is being made.
+        earlier: where else finished stills and clips may be: what was kept while there was no bucket.
+        sweeper: keeps the disk and the store within bounds; None where everything is kept.
 
     Attributes:
         rendering: the id of the job that ComfyUI is working on; empty if there is none.
     """
 
-    def __init__(self, instance: ComfyInstance, store: Store, output: Path):
-        self._instance, self._store, self._output = instance, store, output
+    def __init__(
+        self,
+        instance: ComfyInstance,
+        store: Store,
+        output: Path,
+        earlier: Store | None = None,
+        sweeper: Sweeper | None = None,
+    ):
+        self._instance, self._store, self._sweeper = instance, store, sweeper
+        self._settings = WorkerSettings.from_environment()
         self._router = Router()
-        self._renderer = ComfyRenderer(instance, self._router)
-        self._projects: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._workplace = Workplace(
+            ComfyRenderer(instance, self._router),
+            output,
+            store,
+            earlier,
+            sweeper.touch if sweeper else Path.exists,
+            self._settings.hide_prompts,
+            ProjectLocks(),
+        )
         self._out_of_memory = 0
         self.rendering = ""
 
@@ -101,7 +115,8 @@ class Worker:
             phases(message)
 
         try:
-            response, refresh = self._respond(job_id, job_input, report, cancel or Cancel())
+            with self._sweeper.job() if self._sweeper else nullcontext():
+                response, refresh = self._respond(job_id, job_input, report, cancel or Cancel())
         except Cancelled:
             log.event("cancelled", "Cancelled", job_id, seconds=_since(began))
             raise
@@ -111,9 +126,11 @@ class Worker:
         if isinstance(response, Failure | BatchAnswer) and response.error:
             # ComfyUI's messages may name files of this machine.
             response.error = without_folders(response.error)
+            for detail in response.details:
+                detail.what = without_folders(detail.what)
         response.generation_time = _since(began)
         response.version = version()
-        refresh = refresh or self._out_of_memory >= _MAX_OUT_OF_MEMORY
+        refresh = refresh or self._out_of_memory >= _MAX_OUT_OF_MEMORY or self._settings.refresh_worker
         self._log_end(job_id, response, refresh)
         return response.model_dump(exclude_unset=True) | ({"refresh_worker": True} if refresh else {})
 
@@ -121,25 +138,87 @@ class Worker:
         self, job_id: str, job_input: Any, on_message: OnMessage, cancel: Cancel
     ) -> tuple[Response | WorkflowAnswer, bool]:
         """The response, and whether this machine should be replaced."""
-        try:
-            job = parse(job_input)
-            self._instance.ensure_running()
-            with tempfile.TemporaryDirectory(prefix="story-studio-") as folder:
-                if isinstance(job, WorkflowJob):
-                    return self._run_workflow(job_id, job, Path(folder), on_message, cancel), False
-                return self._render(job_id, job, Path(folder), on_message, cancel), False
-        except Cancelled:
-            raise
-        except (Problems, RenderError, StorageError) as error:
-            return _failure(str(error)), False
-        except ServerError:
-            logger.exception("Job %s: ComfyUI does not stay alive", job_id)
-            return _failure("ComfyUI does not stay alive on this worker: try the job again."), True
-        except Exception:
-            # The SDK would answer with the traceback.
-            logger.exception("Job %s failed", job_id)
-            what = "The worker failed, not the job: try it again. What is finished is kept."
-            return _failure(what), False
+        # A message may repeat what the client wrote.
+        quoted = is_disk_full(str(job_input))
+        for is_last in (False, True):
+            try:
+                with job_folder() as folder:
+                    response = self._do(job_id, job_input, folder, on_message, cancel)
+                store_is_full = False
+                if quoted or not any(map(is_disk_full, responses.errors_in(response))):
+                    return response, False
+            except Cancelled:
+                raise
+            except Exception as error:
+                if quoted or not self._is_disk_full(error):
+                    return self._explain(job_id, error)
+                store_is_full = isinstance(error, StorageError)
+            text = "The disk is full, again" if is_last else "The disk is full: making room"
+            log.event("disk_full", text, job_id, logging.WARNING)
+            if not is_last and self._sweeper:
+                self._sweeper.make_room(store_is_full)
+        return responses.failure(DISK_FULL), True
+
+    def _do(
+        self, job_id: str, job_input: Any, folder: Path, on_message: OnMessage, cancel: Cancel
+    ) -> Response | WorkflowAnswer:
+        job = parse(job_input)
+        self._instance.ensure_running()
+        if self._settings.volume_debug:
+            self._report_volume(job_id)
+        if isinstance(job, WorkflowJob):
+            return self._run_workflow(job_id, job, folder, on_message, cancel)
+        run = StoryRun(job, job_id, self._workplace, folder, on_message, cancel)
+        response = run.run()
+        self._out_of_memory = self._out_of_memory + run.out_of_memory if run.out_of_memory else 0
+        return response
+
+    def _is_disk_full(self, error: Exception) -> bool:
+        # ComfyUI does not say why it cannot take an upload.
+        refused = isinstance(error, ComfyError) and self._sweeper is not None and self._sweeper.is_low()
+        return refused or is_disk_full(error)
+
+    def _explain(self, job_id: str, error: Exception) -> tuple[Failure, bool]:
+        """The response to a job that failed as a whole, and whether this machine should be replaced."""
+        if isinstance(error, Problems | NodesFailed):
+            return responses.failure(str(error), error.problems), False
+        if isinstance(error, RenderError | StorageError | TooLarge):
+            return responses.failure(str(error)), False
+        if isinstance(error, ServerError):
+            logger.error("Job %s: ComfyUI does not stay alive", job_id, exc_info=error)
+            what = "ComfyUI does not stay alive on this worker: try the job again."
+            return responses.failure(what), True
+        # The SDK would answer with the traceback.
+        logger.error("Job %s failed", job_id, exc_info=error)
+        what = "The worker failed, not the job: try it again. What is finished is kept."
+        return responses.failure(what), False
+
+    def _run_workflow(
+        self, job_id: str, job: WorkflowJob, folder: Path, on_message: OnMessage, cancel: Cancel
+    ) -> WorkflowAnswer:
+        name, hide_prompts = path_name(identity_of(job, job_id)), self._settings.hide_prompts
+        comfy, starts = self._instance.comfy, self._instance.starts
+        for attempt in ("first", "last"):
+            (own := folder / attempt).mkdir()
+            run = WorkflowRun(job, name, comfy, self._store, own, on_message, cancel, hide_prompts)
+            try:
+                answer = run.run(self._router, self._instance.server)
+            except (Unreachable, Lost, Stuck) as error:
+                how = self._instance.restart(error, "a workflow", starts, run.prompt_id)
+                raise RenderError(f"{how} Try the job again.") from None
+            except NodesFailed:
+                if not run.outdated or attempt == "last":
+                    raise
+            else:
+                if not run.outdated or attempt == "last":
+                    return answer
+            comfy.free()
+        raise AssertionError
+
+    def _report_volume(self, job_id: str) -> None:
+        server = self._instance.server
+        for line in volume_report(server.models if server else None, self._instance.comfy):
+            log.event("volume", line, job_id)
 
     def _log_end(self, job_id: str, response: Response | WorkflowAnswer, refresh: bool) -> None:
         seconds, error = response.generation_time, getattr(response, "error", None)
@@ -149,111 +228,6 @@ class Worker:
         else:
             log.event("finished", f"Finished in {seconds} s", job_id, **about)
 
-    def _render(
-        self, job_id: str, job: StoryJob, folder: Path, on_message: OnMessage, cancel: Cancel
-    ) -> Response:
-        on_message(_phase("inputs"))
-        story = story_of(job, job_id)
-        inputs, failed = self._gather(story, job, folder, on_message, cancel)
-        clips = not isinstance(job, ImageJob)
-        plan = RenderPlan.of(story, load_profile(story.profile), inputs, failed=failed, clips=clips)
-        stamp = time.strftime("%Y%m%d_%H%M%S") + f"_{zlib.crc32(job_id.encode()):08x}"
-        with self._alone(story.project_id, cancel), Uploads(self._store) as uploads:
-            on_message(_phase("restoring"))
-            restore(plan, self._store, self._output, cancel.check)
-            on_message(_phase("waiting"))
-
-            def keep(path: Path, result_key: str) -> None:
-                if key := store_key(job, story, path, stamp):
-                    # A film is put together again from its clips.
-                    shared = path.name not in (Kind.FILM.project_file(), Kind.SHEET.project_file())
-                    lasting = not isinstance(job, BatchJob)
-                    uploads.add(path, key, result_key if shared else "", lasting)
-
-            try:
-                (manifest,) = self._renderer.render(
-                    [plan],
-                    self._output,
-                    lambda status: on_message(responses.progress(status)),
-                    on_result=keep,
-                    cancel=cancel,
-                )
-            finally:
-                if isinstance(job, BatchJob):
-                    keep(self._output / story.project_id / MANIFEST, "")
-            log.rendered(manifest, job_id)
-            out_of_memory = manifest.out_of_memory
-            self._out_of_memory = self._out_of_memory + out_of_memory if out_of_memory else 0
-            on_message({**_phase("uploads"), "percent": 99.0})
-            urls = uploads.finish()
-        if isinstance(job, BatchJob):
-            return responses.of_batch(manifest, urls)
-        if isinstance(job, ImageJob):
-            return responses.of_image(job, manifest, urls)
-        return responses.of_video(job, manifest, urls)
-
-    def _run_workflow(
-        self, job_id: str, job: WorkflowJob, folder: Path, on_message: OnMessage, cancel: Cancel
-    ) -> WorkflowAnswer:
-        starts = self._instance.starts
-        run = WorkflowRun(job, job_id, self._instance.comfy, self._store, folder, on_message, cancel)
-        try:
-            return run.run(self._router, self._instance.server)
-        except (Unreachable, Lost, Stuck) as error:
-            how = self._instance.restart(error, "a workflow", starts, run.prompt_id)
-            raise RenderError(f"{how} Try the job again.") from None
-
-    @contextmanager
-    def _alone(self, project: str, cancel: Cancel) -> Iterator[None]:
-        """Lets one job at a time write to a project's folder: shards of one story may meet on one worker."""
-        lock = self._projects[project]
-        while not lock.acquire(timeout=1):
-            cancel.check()
-        try:
-            yield
-        finally:
-            lock.release()
-
-    def _gather(
-        self, story: Story, job: StoryJob, folder: Path, on_message: OnMessage, cancel: Cancel
-    ) -> tuple[dict[str, Inputs], dict[str, str]]:
-        """The inputs by scene, and why scenes of a batch cannot be made.
-
-        Raises:
-            Problems: nothing can be made.
-        """
-        if isinstance(job, ImageJob):
-            return {}, {}
-        problems = [
-            Problem(f"{kind}.workflow", "names a local file, which a job cannot have: leave it out.")
-            for kind in ("image_settings", "video_settings")
-            if getattr(story, kind).workflow
-        ]
-        allowance = Allowance("scenes" if isinstance(job, BatchJob) else "input")
-        total, done = len(sources_of(story)), itertools.count(1)
-
-        def fetch(source: str, place: Path) -> Path:
-            path = fetch_source(source, place, self._store, allowance, cancel.check)
-            on_message(_phase("inputs", done=next(done), total=total))
-            return path
-
-        inputs, bad = gather_each(story, folder, fetch)
-        if problems or not inputs:
-            wrong = [problem for of_scene in bad.values() for problem in of_scene]
-            if not isinstance(job, BatchJob):
-                # A job of one scene has its fields at the top.
-                wrong = [Problem(where.rpartition(".")[2], what) for where, what in wrong]
-            raise Problems([*problems, *wrong])
-        return inputs, {scene: "; ".join(map(str, of_scene)) for scene, of_scene in bad.items()}
-
 
 def _since(began: float) -> float:
     return round(time.monotonic() - began, 2)
-
-
-def _phase(phase: str, **more: Any) -> dict[str, Any]:
-    return {"phase": phase, "scene": "", "percent": 0.0, "seconds_left": None, **more}
-
-
-def _failure(error: str) -> Failure:
-    return Failure(error=error, generation_time=0.0)

@@ -47,6 +47,11 @@ def comfyui(line: str, job: str) -> None:
         logging.getLogger("comfyui").info(line, extra={"fields": about})
 
 
+def phase(name: str, percent: float = 0.0, **more: Any) -> dict[str, Any]:
+    """A progress message of a phase in which ComfyUI does not work on the job."""
+    return {"phase": name, "scene": "", "percent": percent, "seconds_left": None, **more}
+
+
 class Phases:
     """Passes a job's progress messages on, and logs each new phase with the seconds of the one before."""
 

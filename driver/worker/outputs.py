@@ -1,7 +1,7 @@
 """The files that a workflow saved, in the response to its job.
 
 They come back as `images`, `videos` (also animated images), `audio` and `files` (all else), each with its
-content while all of it is small and there is no bucket, and else with its address in the store.
+content while all of it is small and there is no bucket, and else with its address in the bucket.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import base64
 import hashlib
 import json
 import re
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -20,11 +19,13 @@ from ..comfy.client import Comfy, ComfyError, Unreachable
 from ..media_types import media_type
 from ..storage.folder import FolderStore
 from ..storage.store import Store
+from .redact import without_prompts
 from .schema import OutputFile, WorkflowAnswer
+from .uploads import MAX_INLINE, NEEDS_BUCKET, TooLarge, inline_size
 
 MediaKind = Literal["images", "videos", "audio", "files"]
-MAX_INLINE = 1_000_000
-"""Characters of base64 and text that a response may hold in all; RunPod drops responses that are too long."""
+_MAX_TEXT = 100_000
+"""Characters of text in a response; longer text is a file."""
 
 
 class SavedFile(NamedTuple):
@@ -41,7 +42,7 @@ def fetch_saved(
     comfy: Comfy,
     folder: Path,
     cancel: Cancel,
-    on_error: Callable[[str, str], None],
+    on_error: Callable[[str, ComfyError], None],
 ) -> tuple[list[SavedFile], int]:
     """Gets each file that was saved, once.
 
@@ -77,7 +78,7 @@ def fetch_saved(
             except Unreachable:
                 raise
             except ComfyError as error:
-                on_error(node_id, str(error))
+                on_error(node_id, error)
                 continue
             content_type = media_type(place[0])
             saved.append(SavedFile(kind_of(key, output, content_type), place[0], content_type, path))
@@ -95,29 +96,55 @@ def kind_of(key: str, output: dict[str, Any], content_type: str) -> MediaKind:
 
 
 def store_or_inline(
-    saved: list[SavedFile], texts: list[str], store: Store, job_id: str, folder: Path, cancel: Cancel
+    saved: list[SavedFile],
+    texts: list[str],
+    store: Store,
+    job_name: str,
+    folder: Path,
+    cancel: Cancel,
+    hide_prompts: bool,
 ) -> WorkflowAnswer:
     """The response with these files and texts; the files here are removed on the way.
 
+    Args:
+        saved: the files.
+        texts: what the workflow showed.
+        store: where files go if it is a bucket, or they are too many for a response.
+        job_name: the folder in the store.
+        folder: for files of this function.
+        cancel: ends this when it is set.
+        hide_prompts: whether files are stored without prompts and workflows.
+
     Raises:
         StorageError: the store fails.
+        TooLarge: the clients cannot read the store, and the files do not fit into a response.
         Cancelled: `cancel` was set.
     """
     warnings = []
-    if len(json.dumps(texts)) > MAX_INLINE // 10:
+    if len(json.dumps(texts)) > _MAX_TEXT:
         path = folder / "text.json"
         path.write_text(json.dumps(texts), encoding="utf-8")
         saved, texts = [*saved, SavedFile("files", path.name, "application/json", path)], []
         warnings.append(f"The text is too long for a response: it is in {path.name}.")
-    inline_size = sum((file.path.stat().st_size + 2) // 3 * 4 for file in saved) + len(json.dumps(texts))
-    inline = isinstance(store, FolderStore) and inline_size <= MAX_INLINE
+    size = sum(inline_size(file.path.stat().st_size) for file in saved) + len(json.dumps(texts))
+    inline = isinstance(store, FolderStore) and size <= MAX_INLINE
+    if not inline and not store.reachable:
+        raise TooLarge(
+            f"The files take {size / 1e6:.1f} MB, and without a bucket an answer holds "
+            f"{MAX_INLINE / 1e6:.0f} MB: {NEEDS_BUCKET}; or save fewer or smaller files."
+        )
     files: dict[MediaKind, list[OutputFile]] = {"images": [], "videos": [], "audio": []}
     taken: set[str] = set()
     for file in saved:
         cancel.check()
-        files.setdefault(file.kind, []).append(
-            _inline(file) if inline else _stored(file, store, _store_key(job_id, file.name, taken))
-        )
+        if inline:
+            entry = _inline(file)
+        else:
+            if hide_prompts:
+                path = without_prompts(file.path, file.path.with_name(f"open-{file.path.name}"))
+                file = file._replace(path=path)
+            entry = _stored(file, store, _store_key(job_name, file.name, taken))
+        files.setdefault(file.kind, []).append(entry)
         file.path.unlink()
     response = WorkflowAnswer(
         images=files["images"],
@@ -166,16 +193,12 @@ def _stored(file: SavedFile, store: Store, key: str) -> OutputFile:
     )
 
 
-def _store_key(job_id: str, name: str, taken: set[str]) -> str:
+def _store_key(job_name: str, name: str, taken: set[str]) -> str:
     """Where a file goes in the store; another one of its name, from another subfolder, gets a number."""
-    job = re.sub(r"[^A-Za-z0-9_.-]+", "-", job_id).lstrip(".")[:64]
-    if job != job_id:
-        # Or two jobs could get the same folder.
-        job = f"job-{job}-{zlib.crc32(job_id.encode()):08x}"
     path = Path(re.sub(r"[^A-Za-z0-9_.-]+", "-", name).lstrip(".-")[-100:] or "file")
     safe, number = path.name, 1
     while safe.lower() in taken:
         number += 1
         safe = f"{path.stem}-{number}{path.suffix}"
     taken.add(safe.lower())
-    return f"StoryStudio/workflow/{job}/{safe}"
+    return f"StoryStudio/workflow/{job_name}/{safe}"

@@ -2,71 +2,105 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from story_studio.story.results import MANIFEST
 
 from ..rendering.manifest import Manifest, SceneEntry
 from ..rendering.progress import STAGES, Status
-from .schema import BatchAnswer, Failure, ImageAnswer, ImageJob, SceneAnswer, VideoAnswer, VideoJob
+from ..rendering.settings import UsedSettings
+from .schema import (
+    BatchAnswer,
+    BatchJob,
+    BatchSettings,
+    Detail,
+    Failure,
+    ImageAnswer,
+    ImageJob,
+    JobSettings,
+    SceneAnswer,
+    Settings,
+    VideoAnswer,
+    VideoJob,
+    WorkflowAnswer,
+)
+from .uploads import Delivered
 
 Response = ImageAnswer | VideoAnswer | BatchAnswer | Failure
+Files = Mapping[str, Delivered]
+"""What the client gets, by the files' names."""
 
 
-def of_image(job: ImageJob, manifest: Manifest, urls: Mapping[str, str]) -> ImageAnswer | Failure:
-    """The response to an image job; `urls` are addresses by file names."""
+def errors_in(response: Response | WorkflowAnswer) -> list[str]:
+    """Every error in a response, also those of parts of the job."""
+    if isinstance(response, WorkflowAnswer):
+        return response.errors or []
+    errors = [response.error] if isinstance(response, Failure | BatchAnswer) else []
+    errors += [scene.error for scene in response.scenes] if isinstance(response, BatchAnswer) else []
+    return [error for error in errors if error]
+
+
+def of_image(job: ImageJob, manifest: Manifest, used: UsedSettings, files: Files) -> ImageAnswer | Failure:
+    """The response to an image job."""
     (scene,) = manifest.scenes
     if scene.still is None:
         return _failure(scene)
-    still = scene.still
+    still = files[scene.still.file]
     return ImageAnswer(
-        image_url=urls[still.file],
+        image_url=still.url,
         seed=scene.seed,
         sha256=still.sha256,
         bytes=still.bytes,
         width=job.width,
         height=job.height,
+        settings=JobSettings(profile=job.profile, **used.still or {}),
         **_rendered(manifest),
     )
 
 
-def of_video(job: VideoJob, manifest: Manifest, urls: Mapping[str, str]) -> VideoAnswer | Failure:
-    """The response to a video job; `urls` are addresses by file names."""
+def of_video(job: VideoJob, manifest: Manifest, used: UsedSettings, files: Files) -> VideoAnswer | Failure:
+    """The response to a video job."""
     (scene,) = manifest.scenes
     if scene.clip is None:
         return _failure(scene)
-    clip = scene.clip
+    clip, file = scene.clip, files[scene.clip.file]
     return VideoAnswer(
-        video_url=urls[clip.file],
+        video_url=file.url,
         seed=scene.seed,
-        sha256=clip.sha256,
-        bytes=clip.bytes,
+        sha256=file.sha256,
+        bytes=file.bytes,
         width=clip.width,
         height=clip.height,
         duration=clip.seconds,
         resolution=job.resolution,
+        settings=JobSettings(profile=job.profile, **used.clip or {}),
         **_rendered(manifest),
     )
 
 
-def of_batch(manifest: Manifest, urls: Mapping[str, str]) -> BatchAnswer:
+def of_batch(job: BatchJob, manifest: Manifest, used: UsedSettings, files: Files) -> BatchAnswer:
     """The response to a batch; it has an error if not one scene was finished."""
+    image, video = (Settings(**part) if part is not None else None for part in (used.still, used.clip))
     response = BatchAnswer(
-        project_id=manifest.project_id,
+        project_id=job.project_id if "project_id" in job.model_fields_set else None,
         status=manifest.status,
-        scenes=[_of_scene(scene, urls) for scene in manifest.scenes],
-        manifest_url=urls[MANIFEST],
+        scenes=[_of_scene(scene, files) for scene in manifest.scenes],
+        settings=BatchSettings(profile=job.profile, image=image, video=video),
+        manifest_url=files[MANIFEST].url,
         total_time=manifest.seconds["total"],
         images_time=manifest.seconds["stills"],
         videos_time=manifest.seconds["clips"],
         **_rendered(manifest),
     )
-    if film := manifest.film:
-        response.film_url, response.film_sha256 = urls[film.file], film.sha256
-    if sheet := manifest.storyboard:
-        response.storyboard_url, response.storyboard_sha256 = urls[sheet.file], sheet.sha256
+    if manifest.film and (film := files.get(manifest.film.file)):
+        response.film_url, response.film_sha256 = film.url, film.sha256
+    if manifest.storyboard and (sheet := files.get(manifest.storyboard.file)):
+        response.storyboard_url, response.storyboard_sha256 = sheet.url, sheet.sha256
     if manifest.status == "failed":
+        response.details = [
+            Detail(where=scene.id, what=scene.error) for scene in manifest.scenes if scene.error
+        ]
         reasons = "; ".join(f"{scene.id}: {scene.error}" for scene in manifest.scenes if scene.error)
         response.error = f"No scene was finished. {reasons}"
     return response
@@ -85,20 +119,29 @@ def progress(status: Status) -> dict[str, Any]:
     }
 
 
-def _of_scene(scene: SceneEntry, urls: Mapping[str, str]) -> SceneAnswer:
+def _of_scene(scene: SceneEntry, files: Files) -> SceneAnswer:
     response = SceneAnswer(id=scene.id, seed=scene.seed)
-    if still := scene.still:
-        response.image_url, response.image_sha256 = urls[still.file], still.sha256
+    if scene.still:
+        still = files[scene.still.file]
+        response.image_url, response.image_sha256 = still.url, still.sha256
     if clip := scene.clip:
-        response.video_url, response.video_sha256 = urls[clip.file], clip.sha256
+        response.video_url, response.video_sha256 = files[clip.file].url, files[clip.file].sha256
         response.duration, response.width, response.height = clip.seconds, clip.width, clip.height
     if scene.error is not None:
         response.error = scene.error
     return response
 
 
+def failure(error: str, details: Iterable[tuple[str, str]] = ()) -> Failure:
+    """The response to a job that failed; `details` are places and what is wrong there."""
+    pairs = list(details) or [("", error)]
+    return Failure(
+        error=error, details=[Detail(where=where, what=what) for where, what in pairs], generation_time=0.0
+    )
+
+
 def _failure(scene: SceneEntry) -> Failure:
-    return Failure(error=scene.error or "It was not finished: try the job again.", generation_time=0.0)
+    return failure(scene.error or "It was not finished: try the job again.")
 
 
 def _rendered(manifest: Manifest) -> dict[str, Any]:

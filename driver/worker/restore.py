@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -15,21 +15,31 @@ from ..rendering.keys import choose_keys, possible_keys
 from ..rendering.prepare import RenderPlan
 from ..storage.store import NotStored, Store
 
+SHARED = "checkpoints"
+"""The store's folder of results that all workers share. It keeps its first name, so that results of earlier
+versions are found."""
+
 
 def stored_key(kind: Kind, key: str) -> str:
     """Where the store has the result of this kind and key."""
-    # The store's folders keep their first name, so that results of earlier versions are found.
-    return f"checkpoints/{kind.folder}/{key}{kind.suffix}"
+    return f"{SHARED}/{kind.folder}/{key}{kind.suffix}"
 
 
-def restore(plan: RenderPlan, store: Store, output: Path, check: Callable[[], None]) -> int:
-    """Fetches the stills and clips of a story that the store has and this machine has not.
+def restore(
+    plan: RenderPlan,
+    stores: Sequence[Store],
+    output: Path,
+    check: Callable[[], None],
+    touch: Callable[[Path], bool] = Path.exists,
+) -> int:
+    """Fetches the stills and clips of a story that a store has and this machine has not.
 
     Args:
         plan: the story.
-        store: asked for each of them, so that a store that does not work is noticed before the render.
+        stores: asked for each of them, so that a store that does not work is noticed before the render.
         output: the output folder of the server.
         check: called before each of them; what it raises ends this.
+        touch: called with each result that this machine has; False if it is gone by now.
 
     Returns:
         How many were fetched.
@@ -39,23 +49,25 @@ def restore(plan: RenderPlan, store: Store, output: Path, check: Callable[[], No
     """
 
     def exists(kind: Kind, key: str) -> bool:
-        return any(find_results(output, kind, key)) or store.find(stored_key(kind, key)) is not None
+        name = stored_key(kind, key)
+        return any(find_results(output, kind, key)) or any(store.find(name) for store in stores)
 
     graph = build([plan], frozenset(SceneId(0, scene) for scene in plan.failed))
     keys = choose_keys(graph, possible_keys(graph, plan.contents), exists)
     missing: list[tuple[str, Path]] = []
     for kind, nodes in ((Kind.STILL, graph.stills), (Kind.CLIP, graph.clips)):
         for scene, node in nodes.items():
-            if not any(find_results(output, kind, keys[node])):
+            if not any(map(touch, find_results(output, kind, keys[node]))):
                 name = f"{plan.story.project_id}_{scene.scene}.{keys[node]}{kind.suffix}"
                 missing.append((stored_key(kind, keys[node]), output / STORE / kind.folder / name))
 
     def fetch(place: tuple[str, Path]) -> bool:
         check()
-        # A damaged one is as good as none: it is made again.
-        with suppress(NotStored):
-            store.download(*place)
-            return True
+        for store in stores:
+            # A damaged one is as good as none: it is made again.
+            with suppress(NotStored):
+                store.download(*place)
+                return True
         return False
 
     with ThreadPoolExecutor(8) as pool:

@@ -12,13 +12,22 @@ import sys
 import zlib
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from story_studio.story.messages import problems_of
 from story_studio.story.problems import Problem, Problems, nearest
 from story_studio.story.schema import (
     DEFAULT_VIDEO_PROMPT,
+    ID_PATTERN,
     Id,
     Part,
     Prompt,
@@ -36,6 +45,8 @@ Source = Annotated[
     ),
 ]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+_OTHER_KEY = "api_key_comfy_org"
+_URL = "Its address; without a bucket a data URI with the content."
 _PROFILE = "draft, turbo, standard or quality."
 _MAX_WORKFLOW = 20_000_000
 """Characters of a workflow as JSON: what RunPod takes for a whole job."""
@@ -45,9 +56,21 @@ def _example(given: dict[str, Any]) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": [given]})
 
 
+def _idempotency_key() -> Any:
+    return Field(
+        default=None,
+        pattern=ID_PATTERN,
+        description="Jobs with the same key are the same job: the same seed and the same addresses, whatever "
+        "their ids on RunPod. Use each key for one body; another body replaces the first one's files.",
+    )
+
+
 class _Job(Part):
     profile: str = Field(default="standard", description=_PROFILE)
-    seed: Seed | None = Field(default=None, description="Without it one that follows from the job's id.")
+    seed: Seed | None = Field(
+        default=None, description="Without it one that follows from `idempotency_key`, or the job's id."
+    )
+    idempotency_key: str | None = _idempotency_key()
 
 
 class ImageJob(_Job):
@@ -64,7 +87,7 @@ class ImageJob(_Job):
         }
     )
     task: Literal["image"]
-    prompt: Prompt = Field(min_length=1, description="What the image shows.")
+    prompt: Prompt = Field(default="", description="What the image shows.")
     negative_prompt: Prompt | None = Field(default=None, description="What it should not show.")
     width: int = Field(default=832, ge=64, le=2048, multiple_of=16, description="Pixels.")
     height: int = Field(default=480, ge=64, le=2048, multiple_of=16, description="Pixels.")
@@ -88,11 +111,23 @@ class VideoJob(_Job):
     task: Literal["video"] = "video"
     image: Source
     audio: Source
+    other_names = {"image_url": "image", "audio_url": "audio"}
     prompt: Prompt = Field(default=DEFAULT_VIDEO_PROMPT, description="What happens in the video.")
     negative_prompt: Prompt | None = Field(default=None, description="What should not happen.")
     resolution: Resolution = "480p"
     sample_steps: int | None = Field(default=None, ge=1, le=200, description="Sampling steps.")
     cfg: float | None = Field(default=None, ge=1, le=30, description="Guidance.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_names_of_scenes(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        names = {name: cls.other_names.get(name, name) for name in value}
+        if len({*names.values()}) < len(names):
+            # Both names are there: the one that is not the field's is reported.
+            return value
+        return {names[name]: value[name] for name in value}
 
 
 class BatchJob(Story):
@@ -120,11 +155,13 @@ class BatchJob(Story):
     )
     task: Literal["batch"]
     project_id: Id = "story"
+    idempotency_key: str | None = _idempotency_key()
 
 
 class InputImage(Part):
     """An image, or another file, for the nodes of a workflow that load it by this name."""
 
+    model_config = ConfigDict(extra="allow")
     name: str = Field(min_length=1, max_length=255, description="As the nodes of the workflow name it.")
     image: Source = Field(description="Base64, a data URI, an http(s) address, or a key of the store.")
 
@@ -138,9 +175,12 @@ class Node(BaseModel):
 
 
 class WorkflowJob(Part):
-    """Any ComfyUI workflow, in API format: the input of worker-comfyui as it stands."""
+    """Any ComfyUI workflow, in API format: the input of worker-comfyui as it stands.
 
-    model_config = _example(
+    Unknown keys are warnings in the answer, because worker-comfyui ignores them.
+    """
+
+    model_config = ConfigDict(extra="allow") | _example(
         {
             "task": "workflow",
             "workflow": {
@@ -163,6 +203,24 @@ class WorkflowJob(Part):
     comfy_org_api_key: SecretStr | None = Field(
         default=None, description="A key for ComfyUI's nodes that call paid services."
     )
+    idempotency_key: str | None = _idempotency_key()
+
+    def unused_keys(self) -> list[str]:
+        """The keys that mean nothing here, a sentence each."""
+        images = [(f"images[{number}].", image) for number, image in enumerate(self.images or [])]
+        return [
+            f"{prefix}{key[:80]} is not used: unknown key, {nearest(key[:80], type(part).model_fields)}"
+            for prefix, part in [("", self), *images]
+            for key in part.model_extra or {}
+        ]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_the_key_s_other_name(cls, value: Any) -> Any:
+        # It is the name in worker-comfyui's list of variables.
+        if isinstance(value, dict) and "comfy_org_api_key" not in value and _OTHER_KEY in value:
+            return {"comfy_org_api_key" if key == _OTHER_KEY else key: value[key] for key in value}
+        return value
 
     @field_validator("workflow", mode="before")
     @classmethod
@@ -200,6 +258,15 @@ class WorkflowJob(Part):
         return value
 
 
+class Detail(BaseModel):
+    """One problem of a job that failed."""
+
+    where: str = Field(
+        description="Its field, node or scene, like `scenes[1].audio`; empty if none is known."
+    )
+    what: str = Field(description="What is wrong and what to do.")
+
+
 class _Response(BaseModel):
     generation_time: float = Field(description="Seconds that the job took.")
     version: str = Field(default="", description="The worker's version of Story Studio.")
@@ -224,7 +291,35 @@ class _Rendered(_Answer):
     )
 
 
+class Settings(BaseModel):
+    """What was used, whether the job, the profile or the recipe chose it. What does not apply is left out."""
+
+    steps: int | None = Field(default=None, description="Sampling steps.")
+    cfg: float | None = Field(default=None, description="Guidance.")
+    sampler: str | None = None
+    scheduler: str | None = None
+    width: int | None = Field(default=None, description="Pixels that were asked for.")
+    height: int | None = Field(default=None, description="Pixels that were asked for.")
+    models: list[str] = Field(default=[], description="Names of the model files.")
+
+
+class JobSettings(Settings):
+    """What an image or a video was made with."""
+
+    profile: str = Field(description=_PROFILE)
+
+
+class BatchSettings(BaseModel):
+    """What a batch was made with."""
+
+    profile: str = Field(description=_PROFILE)
+    image: Settings | None = Field(default=None, description="Of the images; none if all were sent.")
+    video: Settings | None = Field(default=None, description="Of the videos.")
+
+
 class _Media(_Rendered):
+    # Answers of earlier versions have none.
+    settings: JobSettings | None = None
     seed: int
     sha256: Sha256
     bytes: int
@@ -235,13 +330,13 @@ class _Media(_Rendered):
 class ImageAnswer(_Media):
     """The response to an image job."""
 
-    image_url: str
+    image_url: str = Field(description=_URL)
 
 
 class VideoAnswer(_Media):
     """The response to a video job."""
 
-    video_url: str
+    video_url: str = Field(description=_URL)
     resolution: str
     duration: float = Field(description="Seconds.")
 
@@ -264,8 +359,9 @@ class SceneAnswer(BaseModel):
 class BatchAnswer(_Rendered):
     """The response to a batch. If not one scene was finished, it has an `error` too, and the job failed."""
 
-    project_id: str
+    project_id: str | None = Field(description="As it was sent; null if none was.")
     status: Literal["complete", "partial", "failed"]
+    settings: BatchSettings | None = None
     scenes: list[SceneAnswer]
     film_url: str | None = None
     film_sha256: Sha256 | None = None
@@ -276,6 +372,7 @@ class BatchAnswer(_Rendered):
     images_time: float = Field(description="Seconds.")
     videos_time: float = Field(description="Seconds.")
     error: str | None = None
+    details: list[Detail] = Field(default=[], description="Beside `error`: why each scene failed.")
 
 
 class OutputFile(BaseModel):
@@ -305,6 +402,7 @@ class Failure(_Response):
     """The response to any job that failed."""
 
     error: str = Field(description="What is wrong and what to do; a line for each problem.")
+    details: list[Detail] = Field(default=[], description="Each problem.")
 
 
 Job = ImageJob | VideoJob | BatchJob | WorkflowJob
@@ -314,10 +412,13 @@ _JOBS: dict[str, type[Job]] = {
     "batch": BatchJob,
     "workflow": WorkflowJob,
 }
+_SIGNS = {"workflow": "workflow", "scenes": "batch"}
+"""The keys by which a job without a `task` is recognized."""
 
 
 def parse(given: Any) -> Job:
-    """The job in RunPod's `input`. Without a `task` it is a workflow if it has one, else a video.
+    """The job in RunPod's `input`. Without a `task` it is a workflow if it has one, a batch if it has scenes,
+    and else a video.
 
     Raises:
         Problems: everything that is wrong with it, each with the path of its field.
@@ -328,12 +429,12 @@ def parse(given: Any) -> Job:
             given = json.loads(given)
     if not isinstance(given, dict):
         raise Problems([Problem("input", "a job is an object with a `task` and its fields.")])
-    task = given.get("task", "workflow" if "workflow" in given else "video")
+    task = given.get("task", next((task for key, task in _SIGNS.items() if key in given), "video"))
     if not isinstance(task, str) or task not in _JOBS:
         raise Problems([Problem("task", f"unknown task {str(task)[:80]!r}, {nearest(str(task), _JOBS)}")])
-    if "task" not in given and "scenes" in given and "workflow" not in given:
-        what = 'is missing, and a job without one is a video: for `scenes` add "task": "batch".'
-        raise Problems([Problem("task", what)])
+    if task == "batch" and given.get("project_id", "") is None:
+        # As the response has it if none is sent.
+        given = {key: value for key, value in given.items() if key != "project_id"}
     # A batch makes a film only if it is asked for.
     optional = {"film": False} if task == "batch" else {}
     try:
@@ -342,9 +443,9 @@ def parse(given: Any) -> Job:
         raise Problems(problems_of(error, _JOBS[task])) from None
 
 
-def seed_of(job: ImageJob | VideoJob, job_id: str) -> int:
-    """The job's seed, or one from its id, so that a job that RunPod retries finds its results."""
-    return zlib.crc32(job_id.encode()) if job.seed is None else job.seed
+def seed_of(job: ImageJob | VideoJob, identity: str) -> int:
+    """The job's seed, or one from its identity, so that a job that RunPod retries finds its results."""
+    return zlib.crc32(identity.encode()) if job.seed is None else job.seed
 
 
 class _Untitled(GenerateJsonSchema):
@@ -363,8 +464,10 @@ def schema() -> dict[str, Any]:
     )
     parts = found["$defs"]
     _accept_api_names(parts["Scene"])
-    film = parts["BatchJob"]["properties"]["film"]
-    film |= {"anyOf": [*film["anyOf"], {"type": "boolean"}], "default": False}
+    batch = parts["BatchJob"]["properties"]
+    batch["film"] |= {"anyOf": [*batch["film"]["anyOf"], {"type": "boolean"}], "default": False}
+    batch["project_id"] = {"anyOf": [batch["project_id"], {"type": "null"}]}
+    _accept_names_of_scenes(parts["VideoJob"])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Story Studio's endpoint",
@@ -372,6 +475,20 @@ def schema() -> dict[str, Any]:
         "anyOf": [{"$ref": f"#/$defs/{job.__name__}"} for job in jobs],
         "$defs": parts,
     }
+
+
+def _accept_names_of_scenes(video: dict[str, Any]) -> None:
+    """Adds what VideoJob's validator accepts besides its fields."""
+    for name, field in VideoJob.other_names.items():
+        video["properties"][name] = {
+            **video["properties"][field],
+            "description": f"Another name for `{field}`.",
+        }
+        video["required"].remove(field)
+    video["allOf"] = [
+        {"oneOf": [{"required": [field]}, {"required": [name]}]}
+        for name, field in VideoJob.other_names.items()
+    ]
 
 
 def _accept_api_names(scene: dict[str, Any]) -> None:

@@ -2,39 +2,49 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from story_studio.story.schema import ImageSettings, Scene, Story, VideoSettings
 
+from .identity import path_name
 from .schema import BatchJob, ImageJob, VideoJob, seed_of
 
 StoryJob = ImageJob | VideoJob | BatchJob
 
 
-def story_of(job: StoryJob, job_id: str) -> Story:
-    """The story of a job; `job_id` is RunPod's."""
+def story_of(job: StoryJob, identity: str) -> Story:
+    """The story of a job; `identity` is that of `identity_of`."""
     if isinstance(job, BatchJob):
         return job
-    name = "job-" + re.sub(r"[^A-Za-z0-9_.-]+", "-", job_id)[:59]
-    seed = seed_of(job, job_id)
-    common = {"project_id": name, "profile": job.profile, "seed": seed, "film": None}
+    seed = seed_of(job, identity)
+    common = {
+        "project_id": f"job-{path_name(identity)}"[:64],
+        "profile": job.profile,
+        "seed": seed,
+        "film": None,
+    }
     guidance = {"cfg": job.cfg, "negative_prompt": job.negative_prompt}
     if isinstance(job, VideoJob):
         parts = {"audio": job.audio, "image": job.image, "video_prompt": job.prompt}
         scene = Scene.model_validate({"id": "video", "seed": seed, **parts})
         settings = VideoSettings(resolution=job.resolution, sample_steps=job.sample_steps, **guidance)
         return Story(**common, scenes=[scene], video_settings=settings)
-    # It has no voice, which a scene of a story needs.
-    scene = Scene.model_construct(id="image", prompt=job.prompt, audio="", seed=seed)
     settings = ImageSettings(width=job.width, height=job.height, steps=job.steps, **guidance)
-    return Story(**common, scenes=[scene], image_settings=settings)
+    # It has no voice, and maybe no prompt, which a scene of a story needs.
+    scene = Scene.model_validate({"id": "image", "prompt": "-", "audio": "-", "seed": seed})
+    story = Story(**common, scenes=[scene], image_settings=settings)
+    return story.model_copy(update={"scenes": [scene.model_copy(update={"prompt": job.prompt, "audio": ""})]})
 
 
-def store_key(job: StoryJob, story: Story, path: Path, stamp: str) -> str | None:
+def folder_name(job: StoryJob, name: str) -> str:
+    """The folder of a job's files below the output folder; `name` is the job's, as in `path_name`."""
+    return f"{job.project_id}.{name}" if isinstance(job, BatchJob) else f"job-{name}"
+
+
+def store_key(job: StoryJob, name: str, path: Path) -> str | None:
     """Where a finished file goes in the store; None for what was not asked for."""
     if isinstance(job, BatchJob):
-        return f"StoryStudio/{story.project_id}/{path.name}"
+        return f"StoryStudio/{job.project_id}/{name}/{path.name}"
     if isinstance(job, ImageJob):
-        return f"StoryStudio/img_{stamp}.png" if path.name == "image_img.png" else None
-    return f"VideoGen/{stamp}_s2v_{job.resolution}.mp4" if path.suffix == ".mp4" else None
+        return f"StoryStudio/img_{name}.png" if path.name == "image_img.png" else None
+    return f"VideoGen/{name}_s2v_{job.resolution}.mp4" if path.suffix == ".mp4" else None

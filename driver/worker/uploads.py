@@ -1,31 +1,88 @@
-"""Finished files on their way into the store, while the render goes on."""
+"""Finished files on their way into the store, while the render goes on; or into the answer itself."""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 from story_studio.story.results import Kind
 
+from ..files import sha256_of
+from ..media_types import media_type
 from ..storage.store import StorageError, Store
+from .redact import manifest_without_prompts, without_prompts
 from .restore import stored_key
+
+MAX_INLINE = 8_000_000
+"""Characters of base64 and text that a response may hold in all; RunPod drops responses above 10 MB."""
+_SOUND = 12_000
+"""Bytes that a second of a voice takes in a video at least; in ours it was 18,000."""
+NEEDS_BUCKET = "set the endpoint's BUCKET_ variables, and answers have addresses instead"
+
+
+class TooLarge(Exception):
+    """The files do not fit into a response, and there is no bucket. The message says what to do."""
+
+
+class Delivered(NamedTuple):
+    """A file as the client gets it: its address, which may be a data URI, and its SHA-256 and size."""
+
+    url: str
+    sha256: str
+    bytes: int
+
+
+class _Upload(NamedTuple):
+    """A file on its way: where it is, its key, its SHA-256, its size, and what stores it."""
+
+    path: Path
+    key: str
+    sha256: str
+    bytes: int
+    store: Callable[[], None]
+    future: Future[None]
 
 
 class Uploads:
-    """Puts files into the store while the render goes on; leaving its block waits for all of them."""
+    """Puts files into the store while the render goes on; leaving its block waits for all of them.
 
-    def __init__(self, store: Store):
-        self._store = store
+    Args:
+        store: where they go. If the clients cannot read it, only what other workers need goes there.
+        folder: an existing folder for copies.
+        hide_prompts: whether files are stored without prompts and workflows.
+    """
+
+    def __init__(self, store: Store, folder: Path, hide_prompts: bool):
+        self._store, self._folder, self._hide_prompts = store, folder, hide_prompts
         self._pool = ThreadPoolExecutor(2)
-        self._uploads: dict[str, tuple[Future[None], Callable[[], None]]] = {}
-        self._keys: dict[str, str] = {}
+        self._uploads: dict[str, _Upload] = {}
 
     def __enter__(self) -> Uploads:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown()
+
+    def expect(self, seconds: float, film: bool) -> None:
+        """To be called before the render: refuses recordings whose sound alone is too much for a response.
+
+        Args:
+            seconds: how long all recordings last.
+            film: whether there is a film, which has the sound once more.
+
+        Raises:
+            TooLarge: the videos will not fit into a response.
+        """
+        size = inline_size(int(seconds * _SOUND * (1 + film)))
+        if not self._store.reachable and size > MAX_INLINE:
+            raise TooLarge(
+                f"The recordings last {seconds:.0f} s: videos of that length take more than the "
+                f"{_megabytes(MAX_INLINE)} that an answer holds without a bucket: {NEEDS_BUCKET}. "
+                "Nothing was rendered."
+            )
 
     def add(self, path: Path, key: str, result_key: str, lasting: bool) -> None:
         """Uploads a file.
@@ -36,25 +93,71 @@ class Uploads:
             result_key: the key by which other workers may find a still or clip, or empty.
             lasting: as in `Store.upload`.
         """
+        source = without_prompts(path, self._folder / f"open-{path.name}") if self._hide_prompts else path
         kind = next((kind for kind in (Kind.STILL, Kind.CLIP) if kind.suffix == path.suffix), None)
+        shared = stored_key(kind, result_key) if result_key and kind else ""
 
-        def upload() -> None:
-            self._store.upload(path, key, lasting=lasting)
-            if result_key and kind:
-                self._store.copy(key, stored_key(kind, result_key))
+        def store() -> None:
+            if self._store.reachable:
+                self._store.upload(source, key, lasting=lasting)
+                if shared:
+                    self._store.copy(key, shared)
+            elif shared and self._store.find(shared) is None:
+                self._store.upload(source, shared, lasting=True)
 
-        self._uploads[path.name] = self._pool.submit(upload), upload
-        self._keys[path.name] = key
+        about = (key, sha256_of(source), source.stat().st_size)
+        self._uploads[path.name] = _Upload(source, *about, store, self._pool.submit(store))
 
-    def finish(self) -> dict[str, str]:
-        """The addresses of all files by their names, once they are stored. A failed upload is retried once.
+    def add_manifest(self, path: Path, key: str) -> None:
+        """Uploads a manifest, if there is one, after all that it names has been added."""
+        if not path.is_file():
+            return
+        if self._hide_prompts:
+            sums = {name: (upload.sha256, upload.bytes) for name, upload in self._uploads.items()}
+            path = manifest_without_prompts(path.parent, sums, self._folder / "open")
+        self.add(path, key, "", lasting=False)
+
+    def finish(self) -> dict[str, Delivered]:
+        """What the client gets, by the files' names, once all is stored. A failed upload is retried once.
 
         Raises:
             StorageError: a file is not stored.
+            TooLarge: the files do not fit into a response.
         """
-        for future, upload in self._uploads.values():
-            if isinstance(future.exception(), StorageError):
-                upload()
+        for upload in self._uploads.values():
+            if isinstance(upload.future.exception(), StorageError):
+                upload.store()
             else:
-                future.result()
-        return {name: self._store.url(key) for name, key in self._keys.items()}
+                upload.future.result()
+        address = self._address if self._store.reachable else self._data_uri
+        if not self._store.reachable:
+            self._check_size()
+        return {
+            name: Delivered(address(upload), upload.sha256, upload.bytes)
+            for name, upload in self._uploads.items()
+        }
+
+    def _check_size(self) -> None:
+        size = sum(inline_size(upload.bytes) for upload in self._uploads.values())
+        if size > MAX_INLINE:
+            raise TooLarge(
+                f"The results take {_megabytes(size)}, and without a bucket an answer holds "
+                f"{_megabytes(MAX_INLINE)}: {NEEDS_BUCKET}. "
+                "What is finished is kept on the worker's volume, if it has one: the same job finds it there."
+            )
+
+    def _address(self, upload: _Upload) -> str:
+        return self._store.url(upload.key)
+
+    def _data_uri(self, upload: _Upload) -> str:
+        content = base64.b64encode(upload.path.read_bytes()).decode()
+        return f"data:{media_type(upload.key)};base64,{content}"
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.3g} MB"
+
+
+def inline_size(count: int) -> int:
+    """Characters of base64 that so many bytes take."""
+    return (count + 2) // 3 * 4

@@ -13,7 +13,7 @@ from story_studio.story.problems import Problem, Problems, nearest, without_fold
 from story_studio.story.recipes import is_link
 
 from ..cancel import Cancel
-from ..comfy.client import Comfy, Rejected
+from ..comfy.client import Comfy, ComfyError, Gone, Rejected
 from ..comfy.events import Event, Executing, Failed, Progress
 from ..comfy.process import Server
 from ..comfy.prompt import PromptRun, run_prompt
@@ -28,12 +28,22 @@ from .leads import Folders
 from .outputs import SavedFile, fetch_saved, store_or_inline
 from .playlists import refuse_playlist
 from .schema import InputImage, WorkflowAnswer, WorkflowJob
+from .settings import API_KEY
 from .sources import fetch_source
 
 MAX_INPUT = 2**30
 """Bytes of all images of a job together."""
 MOST_PROBLEMS = 50
 _SHOWN_CHARACTERS = 500
+_SHORTEST_KEY = 8
+
+
+class NodesFailed(Exception):
+    """Nodes of a workflow failed. The message has a sentence for each of `problems`."""
+
+    def __init__(self, problems: list[Problem]):
+        self.problems = problems
+        super().__init__(" ".join(problem.what for problem in problems))
 
 
 class WorkflowRun:
@@ -41,38 +51,42 @@ class WorkflowRun:
 
     Args:
         job: the workflow and its images.
-        job_id: RunPod's; the files' folder in the store is named after it.
+        name: the job's, as in `path_name`; the files' folder in the store is called so.
         comfy: the server.
         store: where the files go, if there are too many bytes for a response or it is a bucket.
         folder: an existing folder for this job alone.
         on_message: called with `phase`, `node`, `percent` and `seconds_left` at every step.
         cancel: ends the job when it is set.
+        hide_prompts: as in `store_or_inline`.
 
     Attributes:
         prompt_id: of the workflow on the server.
+        outdated: whether ComfyUI had outputs in memory whose files are gone.
     """
 
     def __init__(
         self,
         job: WorkflowJob,
-        job_id: str,
+        name: str,
         comfy: Comfy,
         store: Store,
         folder: Path,
         on_message: Callable[[dict[str, Any]], None],
         cancel: Cancel,
+        hide_prompts: bool = False,
     ):
-        self._job, self._job_id, self._comfy, self._store = job, job_id, comfy, store
+        self._job, self._name, self._comfy, self._store = job, name, comfy, store
         self._folder, self._on_message, self._cancel = folder, on_message, cancel
+        self._hide_prompts = hide_prompts
         self._nodes = {node_id: node.model_dump() for node_id, node in job.workflow.items()}
         # The images' names on the server, by the names that the job has for them.
         self._server_names: dict[str, str] = {}
         own_key = job.comfy_org_api_key.get_secret_value() if job.comfy_org_api_key else ""
-        # worker-comfyui's variable for jobs that send none.
-        self._api_key = own_key or os.environ.get("COMFY_ORG_API_KEY", "").strip()
+        self._api_key = own_key or os.environ.get(API_KEY, "").strip()
         self.prompt_id = str(uuid.uuid4())
-        self._errors: list[str] = []
-        self._warnings: list[str] = []
+        self.outdated = False
+        self._errors: list[Problem] = []
+        self._warnings = job.unused_keys()
 
     def run(self, router: Router, server: Server | None = None) -> WorkflowAnswer:
         """Runs the workflow to its end and returns what it saved, without what it only previews.
@@ -83,9 +97,11 @@ class WorkflowRun:
 
         Raises:
             Problems: the job or its workflow is wrong; nothing ran.
-            RenderError: a node failed before anything was saved, or the workflow was stopped from elsewhere.
+            NodesFailed: a node failed before anything was saved.
+            RenderError: the workflow was stopped from elsewhere.
             Cancelled: the job was cancelled.
             StorageError: the store fails.
+            TooLarge: there is no bucket, and the files do not fit into a response.
             ComfyError: the server fails.
         """
         self._check(Folders.of(server))
@@ -96,13 +112,19 @@ class WorkflowRun:
             # Still in its turn: the next job may write files of the same names.
             saved = self._fetch(outputs)
         if self._errors and not saved:
-            raise RenderError(" ".join(self._errors[:MOST_PROBLEMS]))
+            raise NodesFailed(self._errors[:MOST_PROBLEMS])
         response = store_or_inline(
-            saved, _texts(outputs), self._store, self._job_id, self._folder, self._cancel
+            saved,
+            _texts(outputs),
+            self._store,
+            self._name,
+            self._folder,
+            self._cancel,
+            self._hide_prompts,
         )
         response.warnings = self._warnings + response.warnings
         if self._errors:
-            response.errors = self._errors[:MOST_PROBLEMS]
+            response.errors = [error.what for error in self._errors[:MOST_PROBLEMS]]
         return response
 
     def _check(self, folders: Folders | None) -> None:
@@ -184,7 +206,8 @@ class WorkflowRun:
         except Rejected as error:
             raise Problems(self._rejections(error)) from None
         if run.failed:
-            self._errors.append(self._sentence(run.failed))
+            self.outdated = bool(run.cached) and run.failed.is_missing_file
+            self._errors.append(Problem(f"workflow.{run.failed.node}", self._sentence(run.failed)))
         elif run.status != "success":
             self._cancel.check()
             raise RenderError(f"ComfyUI ended the workflow ({run.status}): run the job again.")
@@ -199,8 +222,10 @@ class WorkflowRun:
     def _fetch(self, outputs: dict[str, dict[str, Any]]) -> list[SavedFile]:
         """Every file that was saved."""
 
-        def on_error(node: str, text: str) -> None:
-            self._errors.append(self._plain(f"{self._title(node)}: {text}"))
+        def on_error(node: str, error: ComfyError) -> None:
+            self.outdated = self.outdated or isinstance(error, Gone)
+            what = self._plain(f"{self._title(node)}: {error}")
+            self._errors.append(Problem(f"workflow.{node}", what))
 
         saved, previews = fetch_saved(outputs, self._comfy, self._folder / "saved", self._cancel, on_error)
         if previews and not saved and not self._errors:
@@ -243,7 +268,8 @@ class WorkflowRun:
 
     def _plain(self, text: str) -> str:
         """A message of ComfyUI in one line: with the user's file names, without secrets and folders."""
-        if self._api_key:
+        # What is shorter is no key, and may be a part of any word.
+        if len(self._api_key) >= _SHORTEST_KEY:
             text = text.replace(self._api_key, "***")
         for name, server_name in self._server_names.items():
             text = text.replace(server_name, name)

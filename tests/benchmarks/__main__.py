@@ -16,6 +16,7 @@ BENCHMARKS = {
     "story_size": "stories of 10 to 500 scenes: what a scene costs until the first still, in memory, in all",
     "gpu": "steps, chunks, stills, loading and memory on this machine's GPU, with models of true size",
     "image": "the worker's image, built with buildah: layers, what an edit builds again, a job in it",
+    "worker_life": "a thousand jobs on one worker: memory, descriptors, threads, files on disk",
     "startup": "a worker from its start to its first job, against ComfyUI alone",
 }
 """Modules of this package with a function `run(quick) -> Report`, and what they measure."""

@@ -261,6 +261,32 @@ def test_uploads_a_name_with_a_hash_once_and_replaces_a_damaged_file(comfy, tmp_
     assert uploaded.read_bytes() == b"sound" * 1000
 
 
+def test_an_input_that_is_there_is_marked_and_sent_again_if_it_is_gone(comfy, tmp_path, server):
+    (tmp_path / "voice.wav").write_bytes(b"noise" * 1000)
+    name = f"{hashlib.sha256(b'noise' * 1000).hexdigest()[:16]}.wav"
+    marked = []
+
+    def touch(value: str) -> bool:
+        marked.append(value)
+        uploaded.unlink()
+        return False
+
+    client = Comfy(comfy.url, touch=touch)
+    uploaded = server.workspace / "input" / client.upload(tmp_path / "voice.wav", name)
+    assert not marked
+    assert client.upload(tmp_path / "voice.wav", name) == marked[0] == f"story_studio/{name}"
+    assert uploaded.read_bytes() == b"noise" * 1000
+
+
+def test_a_worker_s_server_forgets_prompts_that_have_ended(comfy):
+    prompts = [str(uuid.uuid4()) for _ in range(2)]
+    for client, prompt_id in zip((comfy, Comfy(comfy.url, forget=True)), prompts, strict=True):
+        *_, end = client.run(image_graph(), prompt_id=prompt_id)
+        assert isinstance(end, Finished) and end.status == "success"
+    history = requests.get(f"{comfy.url}/history").json()
+    assert [prompt_id in history for prompt_id in prompts] == [True, False]
+
+
 def test_fetch_of_a_lost_file_leaves_nothing(comfy, tmp_path):
     with pytest.raises(ComfyError, match="no longer has"):
         comfy.fetch({"filename": "gone.png", "subfolder": "", "type": "output"}, tmp_path / "gone.png")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
 import tracemalloc
 import uuid
 from pathlib import Path
@@ -15,7 +16,7 @@ import requests
 
 from driver.storage import s3
 from driver.storage.store import NotStored, StorageError, Store
-from tests.s3_server import BUCKET, S3Server
+from tests.s3_server import BUCKET, READER_KEY, READER_SECRET, S3Server
 from tests.storage.tools import KEY, LARGE, make, sha256
 
 
@@ -188,3 +189,40 @@ def test_memory_does_not_grow_with_the_file(store: Store, tmp_path: Path) -> Non
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 64 * 2**20
+
+
+def test_files_are_listed_with_size_and_age_and_deleted(store: Store, tmp_path: Path) -> None:
+    began = time.time()
+    for number in range(3):
+        store.upload(make(tmp_path / "a", 1000 + number), f"checkpoints/stills/{number}.png")
+    entries = {entry.key: entry for entry in store.entries("checkpoints")}
+    assert sorted(entries) == store.keys()
+    # Servers round to seconds, and folders to blocks.
+    assert all(abs(entry.used - began) < 60 for entry in entries.values())
+    assert all(1000 <= entry.bytes <= 2**16 for entry in entries.values())
+    store.delete(["checkpoints/stills/0.png", "checkpoints/stills/2.png", "checkpoints/stills/never.png"])
+    assert store.keys() == ["checkpoints/stills/1.png"]
+    assert store.find("checkpoints/stills/0.png") is None
+    store.delete(["checkpoints/stills/1.png"])
+    assert not [path for path in (tmp_path / "kept").rglob("*") if path.is_file()]
+    store.upload(tmp_path / "a", "checkpoints/stills/1.png")
+
+
+def test_more_files_than_a_request_takes_are_deleted(
+    server: S3Server, open_store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3, "_DELETED_AT_ONCE", 2)
+    store = open_store(server.url)
+    for number in range(5):
+        server.client.put_object(Bucket=BUCKET, Key=f"{tmp_path.name}/{number}", Body=b"")
+    store.delete(store.keys())
+    assert store.keys() == []
+
+
+def test_a_key_that_may_not_delete_is_reported(
+    store: Store, server: S3Server, open_store, tmp_path: Path
+) -> None:
+    store.upload(make(tmp_path / "a"), KEY)
+    reader = open_store(server.url, access_key_id=READER_KEY, secret_access_key=READER_SECRET)
+    with pytest.raises(StorageError, match="the access key may not do that"):
+        reader.delete([KEY])

@@ -11,6 +11,7 @@ models are in memory then.
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import json
 import os
@@ -229,7 +230,8 @@ def _wait_until_sent() -> None:
 class TestRaise:
     """Fails in the way that `when` names: fail, starve (of memory), die, hang.
 
-    With `once` in it, and a file's name as `message`, only until that file exists.
+    With `once` in it, and a file's name as `message`, only until that file exists; and with `no space`, as a
+    full disk, only as long as it does.
     """
 
     __test__ = False  # otherwise pytest collects it because of its name
@@ -250,6 +252,8 @@ class TestRaise:
             if Path(message).exists():
                 return (image,)
             Path(message).touch()
+        if "no space" in when and Path(message).exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), message)
         if "fail" in when:
             raise RuntimeError(message)
         if "starve" in when:

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
 
 import psutil
 import pytest
@@ -54,6 +53,9 @@ NODE_CLASS_MAPPINGS = {}
 """
 
 
+FLAGS = {"COMFY_LOG_LEVEL": "INFO", "COMFY_FLAGS": "--preview-method latent2rgb"}
+
+
 class Endpoint(NamedTuple):
     """A platform with one worker, and the ComfyUI of that worker."""
 
@@ -74,7 +76,7 @@ class Endpoint(NamedTuple):
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     folder = tmp_path_factory.mktemp("endpoint")
     (folder / "volume").mkdir()
-    settings = {"MODEL_CACHE_DIR": str(folder / "volume"), "JOBS_AT_ONCE": "4"}
+    settings = {"MODEL_CACHE_DIR": str(folder / "volume"), "JOBS_AT_ONCE": "4", **FLAGS}
     slow = install_slow_pack(folder / "worker-1.disk")
     with (
         Platform() as platform,
@@ -152,11 +154,19 @@ def test_what_a_client_sees_of_a_batch(endpoint: Endpoint, voices: list[str]) ->
     assert not platform.late
 
 
+def test_the_variables_of_comfyui_s_flags_reach_it(endpoint: Endpoint) -> None:
+    words = " ".join(endpoint.comfy.stats()["system"]["argv"])
+    assert "--verbose INFO" in words and "--preview-method latent2rgb" in words
+    # A job may bring its own key for nodes that call services.
+    assert endpoint.comfy.object_info()["OpenAIDalle3"]["api_node"]
+
+
 def test_a_failed_job_has_a_reason(endpoint: Endpoint) -> None:
-    job = endpoint.platform.submit({"input": {"task": "image", "prompt": "", "steps": 0}})
+    job = endpoint.platform.submit({"input": {"task": "image", "width": 1, "steps": 0}})
     ended = endpoint.platform.wait(job.id)
     assert ended["status"] == "FAILED"
-    assert "prompt" in ended["error"] and "steps" in ended["error"]
+    assert "width" in ended["error"] and "steps" in ended["error"]
+    assert [part["where"] for part in ended["output"]["details"]] == ["width", "steps"]
 
 
 def test_the_log_has_a_line_for_each_event(endpoint: Endpoint) -> None:
@@ -237,8 +247,9 @@ def test_results_of_a_cancelled_job_are_reused_by_the_next(endpoint: Endpoint, v
             threading.Event().wait(0.05)
         stop(endpoint, job)
     assert job.status == "CANCELLED"
-    assert platform.wait(platform.submit(body).id)["status"] == "COMPLETED"
-    manifest = json.loads((endpoint.disk / "output/cancelled/manifest.json").read_text())
+    again = platform.submit(body)
+    assert platform.wait(again.id)["status"] == "COMPLETED"
+    manifest = json.loads((endpoint.disk / f"output/cancelled.{again.id}/manifest.json").read_text())
     assert manifest["scenes"][0]["clip"]["reused"]
 
 
@@ -275,8 +286,8 @@ def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[dic
 
 
 def read(url: str) -> bytes:
-    if url.startswith("file:"):
-        return Path(unquote(urlsplit(url).path)).read_bytes()
+    if url.startswith("data:"):
+        return base64.b64decode(url.partition(",")[2])
     return requests.get(url, timeout=30).content
 
 

@@ -9,6 +9,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,13 +29,18 @@ from driver.storage import from_environment
 from driver.storage.bucket import Bucket
 from driver.storage.folder import FolderStore
 from driver.storage.s3 import S3Store
-from driver.worker import jobs
-from driver.worker.jobs import Worker
+from driver.worker import story_run, sweep
+from driver.worker.disk import Disk
+from driver.worker.jobs import DISK_FULL, Worker
+from driver.worker.retention import Limits
+from driver.worker.sweep import Sweeper
 from story_studio.media.probe import probe
 from story_studio.story import recipes
+from story_studio.story.results import STORE
 from tests.s3_server import ACCESS_KEY, BUCKET, READER_KEY, READER_SECRET, SECRET_KEY, s3_server
-from tests.studio import Studio
+from tests.studio import CPU_FLAGS, Studio
 from tests.voices import write_voice
+from tests.worker.tools import empty_image, node, save
 
 
 def data_uri(path: Path, kind: str) -> str:
@@ -193,8 +200,9 @@ def test_an_invalid_job_is_answered_with_a_readable_error(
     worker: Worker, job: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     answer = worker.run("job-5", job)
-    assert answer.keys() == {"error", "generation_time", "version"}
+    assert answer.keys() == {"error", "details", "generation_time", "version"}
     assert message in answer["error"]
+    assert "\n".join(f"{part['where']}: {part['what']}" for part in answer["details"]) == answer["error"]
     assert "Traceback" not in answer["error"] and str(tmp_path) not in answer["error"]
     assert "root:" not in answer["error"]
 
@@ -219,6 +227,156 @@ def test_running_out_of_memory_twice_asks_for_another_worker(
     assert twice["refresh_worker"] and "Allocation on device" in twice["error"]
     # A job that succeeds shows that the machine is fine.
     assert "refresh_worker" not in worker.run("job-8", {**job, "prompt": "a calm sea"})
+
+
+class Vanishing(FolderStore):
+    """A folder from which another worker removes each file between this one's look-up and its use."""
+
+    vanished = 0
+
+    def _get(self, key: str, aside: Path) -> None:
+        self.delete([key])
+        self.vanished += 1
+        super()._get(key, aside)
+
+
+def test_results_that_vanish_are_made_again(studio: Studio, media: dict[str, str], tmp_path: Path) -> None:
+    """As when sweeps remove them here, where ComfyUI still has them in memory, and in the store."""
+    store = Vanishing(tmp_path / "store")
+    worker = Worker(ComfyInstance(studio.comfy), store, tmp_path / "output")
+    image = {"task": "image", "profile": "draft", "prompt": "vanishing", "width": 64, "height": 64}
+    batch = {"task": "batch", "project_id": "vanish", "profile": "draft", "film": True}
+    batch["scenes"] = [{"id": "one", "prompt": "vanishing too", "audio": media["audio"]}]
+    nodes = {"1": empty_image(size=64), "2": save("vanish/picture")}
+    video = {"1": empty_image(size=64), "2": node("LoadAudio", audio="voice.wav")}
+    video["3"] = node("StoryStudio_Animatic", image=["1", 0], audio=["2", 0], width=64, height=64, seed=1)
+    video["4"] = node("SaveVideo", video=["3", 0], filename_prefix="a", format="auto", codec="auto")
+    other = {**video, "4": node("SaveVideo", **{**video["4"]["inputs"], "filename_prefix": "b"})}
+    voice = [{"name": "voice.wav", "image": media["audio"]}]
+    for job, similar in (
+        ({"workflow": nodes}, {"workflow": nodes}),
+        # ComfyUI still has the video, but not its temporary file.
+        ({"workflow": video, "images": voice}, {"workflow": other, "images": voice}),
+        (image, image),
+        (batch, batch),
+    ):
+        first = worker.run("job-v", job)
+        for folder in (studio.server.output, studio.server.workspace / "temp"):
+            for path in folder.rglob("*.*"):
+                if path.suffix in (".png", ".mp4", ".jpg"):
+                    path.unlink()
+        again = worker.run("job-v", similar)
+        for answer in (first, again):
+            assert not answer.get("error") and not answer.get("errors"), answer
+            assert answer.get("status") in (None, "complete"), answer
+    # The image, and the batch's still and clip.
+    assert store.vanished == 3
+
+
+def without_space(folder: Path, monkeypatch: pytest.MonkeyPatch, while_exists: Path) -> None:
+    """Lets the draft's own recipe for stills fail as on a full disk while a file exists."""
+    shutil.copytree(recipes.FOLDER, folder / "workflows")
+    path = folder / "workflows" / "title_card_still.json"
+    recipe = json.loads(path.read_text())
+    inputs = {"image": ["6", 0], "message": str(while_exists), "when": "no space"}
+    recipe["90"] = {"class_type": "TestRaise", "inputs": inputs}
+    recipe["7"]["inputs"]["images"] = ["90", 0]
+    path.write_text(json.dumps(recipe))
+    monkeypatch.setattr(recipes, "FOLDER", folder / "workflows")
+
+
+@pytest.mark.parametrize("removable", [True, False])
+def test_a_full_disk_makes_room_or_asks_for_another_worker(
+    studio: Studio, media: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, removable: bool
+) -> None:
+    output, store = tmp_path / "output", FolderStore(tmp_path / "store")
+    sweeper = Sweeper(Limits(), Disk(tmp_path / "workspace", output, store.folder), store)
+    worker = Worker(ComfyInstance(studio.comfy), store, output, sweeper=sweeper)
+    old = (output if removable else tmp_path) / "old.png"
+    without_space(tmp_path, monkeypatch, old)
+    scenes = [{"id": "one", "prompt": "A full disk", "audio": media["audio"]}]
+    for number, job in enumerate(
+        (
+            {"task": "image", "profile": "draft", "prompt": "A full disk", "width": 64, "height": 64},
+            {"task": "batch", "profile": "draft", "project_id": "full", "scenes": scenes},
+        )
+    ):
+        old.parent.mkdir(exist_ok=True)
+        old.write_bytes(b"x")
+        os.utime(old, (1, 1))
+        answer = worker.run(f"job-full-{number}-{removable}", job)
+        assert old.exists() != removable
+        if removable:
+            assert not answer.get("error") and not answer.get("errors"), answer
+            assert "refresh_worker" not in answer
+        else:
+            assert (answer["error"], answer["refresh_worker"]) == (DISK_FULL, True)
+
+
+def test_a_client_that_quotes_the_message_of_a_full_disk_has_no_effect(
+    studio: Studio, tmp_path: Path
+) -> None:
+    output, store = tmp_path / "output", FolderStore(tmp_path / "store")
+    sweeper = Sweeper(Limits(), Disk(tmp_path / "workspace", output, store.folder), store)
+    worker = Worker(ComfyInstance(studio.comfy), store, output, sweeper=sweeper)
+    output.mkdir()
+    (output / "old.png").write_bytes(b"x")
+    answer = worker.run("job-quote", {"task": "[Errno 28] No space left on device"})
+    assert "unknown task" in answer["error"] and "refresh_worker" not in answer
+    assert (output / "old.png").exists()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 32 MB, where this user may mount one."""
+    (folder := tmp_path / "small").mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(folder)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("this user may not mount a file system")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(path: Path, left: int) -> Path:
+    """A file that leaves so many bytes of its file system free."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(path.parent).free - left)
+    os.utime(path, (1, 1))
+    return path
+
+
+def test_a_disk_that_is_really_full(
+    small_disk: Path, media: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that the worker writes is on it, and its reserve is not noticed before the job."""
+    monkeypatch.setattr(sweep, "_RESERVE_SHARE", 0)
+    monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
+    monkeypatch.setenv("TMPDIR", str(small_disk))
+    output, store = small_disk / "output", FolderStore(small_disk / "store")
+    with Server(small_disk / "workspace", output, extra_flags=CPU_FLAGS) as server:
+        sweeper = Sweeper(Limits(), Disk(server.workspace, output, store.folder), store)
+        comfy = Comfy(server.url, server.alive, forget=True, touch=sweeper.touch_input)
+        worker = Worker(ComfyInstance(comfy, server), store, output, sweeper=sweeper)
+        scenes = [{"id": "one", "prompt": "A full disk", "audio": media["audio"], "image": media["image"]}]
+        batch = {"task": "batch", "profile": "draft", "project_id": "full", "scenes": scenes, "film": True}
+        workflow = {"1": empty_image(size=512), "2": save("full")}
+        # Each amount is used up elsewhere: by an input, ComfyUI's results, the finished files, the store.
+        for number, left in enumerate((0, 4096, 16384, 32768, 65536, 98304)):
+            for kind, job in (("b", {**batch, "seed": number}), ("w", {"workflow": workflow})):
+                old = fill(output / STORE / "stills" / f"s.{number:024x}.png", left)
+                answer = worker.run(f"job-{kind}-{number}", job)
+                assert not answer.get("error") and not answer.get("errors"), (left, answer)
+                assert "refresh_worker" not in answer
+                old.unlink(missing_ok=True)
+        fill(small_disk / "filler", 4096)
+        sweeper.make_room(False)
+        fill(small_disk / "more", 4096)
+        answer = worker.run("job-last", {**batch, "seed": 99})
+        assert (answer["error"], answer["refresh_worker"]) == (DISK_FULL, True)
+        assert server.alive()
+        (small_disk / "filler").unlink()
+        assert worker.run("job-last", {**batch, "seed": 99})["status"] == "complete"
 
 
 def test_a_store_that_refuses_temporarily_and_then_permanently(
@@ -270,10 +428,10 @@ def test_the_inputs_of_a_job_are_counted_and_bounded_together(
     # The image is used twice, and fetched once.
     counts = [message for message in messages if message["phase"] == "inputs" and "done" in message]
     assert sorted((message["done"], message["total"]) for message in counts) == [(1, 3), (2, 3), (3, 3)]
-    monkeypatch.setattr(jobs, "Allowance", partial(Allowance, max_bytes=20_000))
+    monkeypatch.setattr(story_run, "Allowance", partial(Allowance, max_bytes=20_000))
     said = "scenes: name more than 0 MB together: send less in one job."
     assert worker.run("too-much", job)["error"] == said
-    monkeypatch.setattr(jobs, "Allowance", partial(Allowance, max_seconds=-1))
+    monkeypatch.setattr(story_run, "Allowance", partial(Allowance, max_seconds=-1))
     said = "scenes: take longer than -1 s to fetch: use a faster server, or send less."
     assert worker.run("too-slow", job)["error"] == said
 
@@ -298,12 +456,15 @@ def test_the_handler_runs_in_runpod_s_own_loop(media: dict[str, str], tmp_path: 
 
 def test_a_worker_does_not_start_without_a_gpu_or_with_wrong_settings(tmp_path: Path) -> None:
     own = {"WORK_DIR": str(tmp_path), "CUDA_VISIBLE_DEVICES": "", "JOBS_AT_ONCE": "many"}
+    own |= {"RETENTION_DAYS": "a week", "RETENTION_GB": "-1"}
     environment = {name: value for name, value in os.environ.items() if name != "STORY_STUDIO_CPU"} | own
     done = subprocess.run(
         [sys.executable, "runpod_handler.py"], cwd=ROOT, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 1
-    jobs, gpu = done.stderr.splitlines()
+    jobs, days, size, gpu = done.stderr.splitlines()
     assert jobs == "JOBS_AT_ONCE: 'many' is not a number of jobs: set 1 to 100, or unset it."
+    assert days.startswith("RETENTION_DAYS: 'a week' is not a number of days: set it to 0.01 to 3650, ")
+    assert size.startswith("RETENTION_GB: '-1' is not a number of GB: set it to 0.01 to 100000, ")
     assert gpu.startswith("GPU: there is none, ") and gpu.endswith("set STORY_STUDIO_CPU=1 to render drafts.")
     assert not list(tmp_path.iterdir())

@@ -90,7 +90,11 @@ def test_a_retried_job_has_the_same_seed() -> None:
         (None, ["input: a job is an object"]),
         ({"task": "imagine", "prompt": "x"}, ["task: unknown task 'imagine', did you mean 'image'?"]),
         ({"task": ["image"]}, ["task: unknown task \"['image']\""]),
-        ({"task": "image"}, ["prompt: is missing: What the image shows."]),
+        ({"task": "image", "idempotency_key": "a/b"}, ["idempotency_key: 'a/b' is not a valid id"]),
+        (
+            {"image": "x", "image_url": "x", "audio_url": "x"},
+            ["image_url: is another name of `image`, which is there too: keep one of them."],
+        ),
         (
             {**IMAGE, "widht": 8, "height": 481},
             ["widht: unknown key, did you mean 'width'?", "height: '481' is not valid"],
@@ -149,7 +153,10 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
-FIELDS = sorted({*IMAGE, *VIDEO, *BATCH, *WORKFLOW, "film", "seed", "profile", "id", "comfy_org_api_key"})
+FIELDS = sorted(
+    {*IMAGE, *VIDEO, *BATCH, *WORKFLOW, "film", "seed", "profile", "id"}
+    | {"comfy_org_api_key", "idempotency_key", "image_url"}
+)
 
 
 @settings(max_examples=500)
@@ -165,10 +172,30 @@ def test_any_input_is_a_job_or_raises_problems(request_: dict[str, Any], wrong: 
         assert all(problem.what and "Traceback" not in problem.what for problem in error.problems)
 
 
-def test_scenes_without_a_task_are_recognized() -> None:
+def test_an_image_needs_no_more_than_its_task() -> None:
+    job = schema.parse({"task": "image"})
+    assert isinstance(job, schema.ImageJob)
+    assert (job.prompt, job.width, job.height) == ("", 832, 480)
+
+
+def test_a_job_without_a_task_is_what_its_keys_say() -> None:
     scene = {"scene": 1, "prompt": "A hero", "audio_url": "https://example.com/a.mp3"}
-    with pytest.raises(Problems) as caught:
-        schema.parse({"project_id": "story_123", "scenes": [scene]})
-    assert str(caught.value) == (
-        'task: is missing, and a job without one is a video: for `scenes` add "task": "batch".'
-    )
+    batch = schema.parse({"project_id": "story_123", "scenes": [scene]})
+    assert isinstance(batch, schema.BatchJob) and batch.scenes[0].id == "scene_1"
+    assert isinstance(schema.parse(WORKFLOW), schema.WorkflowJob)
+    assert isinstance(schema.parse({"image_url": "a", "audio_url": "b"}), schema.VideoJob)
+
+
+def test_unknown_keys_of_a_workflow_job_are_warnings_without_their_values() -> None:
+    image = {**WORKFLOW["images"][0], "type": "png"}
+    job = schema.parse({**WORKFLOW, "images": [image], "comfy_org_key": "secret", "webhook": "x"})
+    assert isinstance(job, schema.WorkflowJob)
+    assert [text.partition(" is not used: unknown key, ")[::2] for text in job.unused_keys()] == [
+        ("comfy_org_key", "did you mean 'comfy_org_api_key'?"),
+        ("webhook", "known: comfy_org_api_key, idempotency_key, images, task, workflow."),
+        ("images[0].type", "known: image, name."),
+    ]
+    assert "secret" not in "".join(job.unused_keys())
+    documented = schema.parse({**WORKFLOW, "api_key_comfy_org": "secret"})
+    assert isinstance(documented, schema.WorkflowJob) and documented.comfy_org_api_key
+    assert documented.comfy_org_api_key.get_secret_value() == "secret" and not documented.unused_keys()

@@ -1,0 +1,33 @@
+"""The server's log on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from driver.comfy import log_file
+from driver.comfy.log_file import LogFile
+
+
+def test_a_long_log_becomes_the_earlier_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_file, "MAX_BYTES", 100)
+    path = tmp_path / "server.log"
+    path.write_text("of the last server")
+    with LogFile(path) as log:
+        assert path.with_suffix(".log.1").read_text() == "of the last server"
+        for number in range(1000):
+            log.write(b"line %d" % number)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["server.log", "server.log.1"]
+    assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 300
+    lines = (path.with_suffix(".log.1").read_text() + path.read_text()).splitlines()
+    assert lines == [f"line {number}" for number in range(1000 - len(lines), 1000)]
+
+
+def test_a_full_disk_does_not_end_the_reading_of_what_the_server_prints(tmp_path: Path) -> None:
+    with LogFile(tmp_path / "server.log") as log, Path("/dev/full").open("wb", buffering=0) as full:
+        log._file, file = full, log._file
+        log.write(b"lost")
+        log._file = file
+        log.write(b"kept")
+    assert (tmp_path / "server.log").read_bytes() == b"kept\n"
