@@ -22,7 +22,8 @@ RUN apt-get update \
         ca-certificates fontconfig fonts-dejavu-core fonts-noto-core fonts-wqy-microhei libfribidi0 python3 \
         python3-venv tini \
         ${COMFYUI:+git} \
-    && rm -rf /var/lib/apt/lists/*
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --system --no-create-home comfyui
 
 WORKDIR /opt/story-studio
 
@@ -77,8 +78,9 @@ RUN PIP_NO_INDEX=1 ./install.sh \
     && mkdir -m 1777 output workspace \
     && story-studio doctor
 
-# No USER: RunPod mounts the volume as root's and maps no users, and a worker keeps its checkpoints and models there. The
-# image needs root for nothing else: where the volume is another user's, `docker run --user` works.
+# No USER: RunPod mounts the volume as root's and maps no users, and a worker keeps its results and models there. ComfyUI,
+# which runs strangers' workflows, runs as the user comfyui. The image needs root for nothing else: where the volume is
+# another user's, `docker run --user` works, and ComfyUI runs as that one.
 
 # Whether the worker lives and its ComfyUI with it, from what the worker writes down every few seconds.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=5m CMD ["python", "-m", "driver.worker.health"]
