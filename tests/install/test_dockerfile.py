@@ -25,7 +25,7 @@ from driver.rendering.recordings import read_recording
 from driver.storage import from_environment
 from driver.storage.bucket import Bucket
 from driver.storage.folder import FolderStore
-from driver.worker import policy, schema
+from driver.worker import policy, retention, schema
 from driver.worker.settings import VARIABLES, WorkerSettings, comfy_flags
 from tests.benchmarks.image import CHILD
 from tests.install.tools import (
@@ -319,7 +319,8 @@ def test_the_hub_finds_every_field() -> None:
 def test_the_hub_asks_for_settings_that_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {entry["key"]: entry["input"] for entry in HUB["config"]["env"]}
     bucket = {f"BUCKET_{name.upper()}" for name in Bucket.model_fields}
-    assert set(settings) <= bucket | {ALLOW_PRIVATE, "JOBS_AT_ONCE", policy.VARIABLE, *VARIABLES}
+    kept = {retention.DAYS, retention.GB}
+    assert set(settings) <= bucket | kept | {ALLOW_PRIVATE, "JOBS_AT_ONCE", policy.VARIABLE, *VARIABLES}
     for preset in HUB["config"]["presets"]:
         assert set(preset["defaults"]) <= set(settings)
     # Without input the defaults become variables: then there is no bucket, and nothing is invalid.
