@@ -19,6 +19,7 @@ import pytest
 import tomllib
 from dockerfile_parse import DockerfileParser
 
+from driver.comfy import confinement
 from driver.fetch.guard import ALLOW_PRIVATE
 from driver.rendering.images import read_image
 from driver.rendering.recordings import read_recording
@@ -275,12 +276,15 @@ def test_git_is_in_the_image_where_it_is_needed(
 ) -> None:
     assert STEPS.index(("ARG", "COMFYUI=")) < [name for name, _ in STEPS].index("RUN")
     step = next(value for value in values("RUN") if "apt-get" in value)
-    write(tmp_path / "apt-get", f'#!/bin/sh\necho "$@" >>"{tmp_path}/said"\n', 0o755)
+    # Nothing is installed on this machine, and no user is added to it.
+    for program in ("apt-get", "useradd"):
+        write(tmp_path / program, f'#!/bin/sh\necho "$@" >>"{tmp_path}/{program}.said"\n', 0o755)
     # This would delete this machine's package lists instead of the image's.
     step = step.replace("rm -rf /var/lib/apt/lists/*", "true")
     path = f"{tmp_path}:{os.environ['PATH']}"
     subprocess.run(["sh", "-c", step], env={"PATH": path, **build_arguments}, check=True, timeout=60)
-    assert ("git" in (tmp_path / "said").read_text().split()) is installed
+    assert ("git" in (tmp_path / "apt-get.said").read_text().split()) is installed
+    assert (tmp_path / "useradd.said").read_text().split()[-1] == confinement.USER
 
 
 def test_it_has_what_a_worker_needs_and_nothing_else(image: Path) -> None:
