@@ -6,6 +6,7 @@ import datetime
 import ipaddress
 import logging
 import ssl
+import sys
 import threading
 import traceback
 from http.server import ThreadingHTTPServer
@@ -165,6 +166,16 @@ def test_a_login_in_the_address_is_for_its_host_only(pages: Site, tmp_path: Path
         ("/a", True),
         ("/voice.mp3", False),
     ]
+
+
+def test_every_module_of_the_http_library_keeps_its_addresses_to_itself() -> None:
+    # Importing it lowers the level of the whole package.
+    import runpod  # noqa: F401
+
+    modules = [name for name in sys.modules if name.startswith("urllib3.")]
+    loggers = {name for name in modules if hasattr(sys.modules[name], "log")}
+    assert "urllib3.connection" in loggers
+    assert {name for name in loggers if logging.getLogger(name).isEnabledFor(logging.WARNING)} == set()
 
 
 @pytest.mark.parametrize(
