@@ -40,7 +40,10 @@ class Folders(NamedTuple):
 
 def file_problem(name: str, folders: Folders | None) -> str:
     """What is wrong with a name that a node opens in ComfyUI's input folder; empty if nothing is."""
-    name, annotation = _without_annotation(name)
+    annotation = ""
+    # Some nodes pass what they opened to another one, which takes the next annotation for its own.
+    while annotation not in _OF_OTHERS and (stripped := _without_annotation(name)) != (name, ""):
+        name, annotation = stripped
     if annotation in _OF_OTHERS:
         return f"names a file in ComfyUI's {annotation[1:-1]} folder, where other jobs have theirs: {_SEND}."
     if _SCHEME.match(name):

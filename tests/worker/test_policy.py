@@ -72,6 +72,7 @@ FILE_TRICKS: dict[str, tuple[str, Callable[[str], tuple[Any, Nodes]]]] = {
     "above": ("../../private.png", written),
     "above from a folder": ("3d/../../private.png", written),
     "annotated": ("../private.png [input]", written),
+    "annotated twice": (f"{ANOTHER_JOB_S} [output] [input]", written),
     "annotated without a blank": ("/abs/pathX[input]", written),
     "backslashes": ("..\\..\\private.png", written),
     "a drive": ("C:\\private.png", written),
@@ -90,6 +91,7 @@ FILE_TRICKS: dict[str, tuple[str, Callable[[str], tuple[Any, Nodes]]]] = {
     "another job's file, spelled otherwise": (f"./story_studio//{ANOTHER_JOB_S} [input]", written),
     "a wrapped text": (OUTSIDE, lambda text: ({"__value__": text}, {})),
     "a list": (OUTSIDE, lambda text: ([[text]], {})),
+    "a key": (OUTSIDE, lambda text: ({"a": {text: 1}}, {})),
     "an object": (OUTSIDE, lambda text: ({"recording": text, "camera_info": {}}, {})),
     "linked": (OUTSIDE, linked(value="TEXT")),
     "linked lines": (OUTSIDE, linked("PrimitiveStringMultiline", value="TEXT")),
@@ -148,6 +150,7 @@ PREFIX_TRICKS: dict[str, tuple[str, Callable[[str], tuple[Any, Nodes]]]] = {
         lambda text: ({"__value__": ["9", 0]}, {"9": node("PrimitiveString", value=text)}),
     ),
     "in a list": ("../x", lambda text: ([text], {})),
+    "a key, which becomes a part of a text": ("/../story_studio/x", lambda text: ({text: 1}, {})),
 }
 
 
