@@ -22,6 +22,7 @@ _PROTOCOL = re.compile(
     re.IGNORECASE,
 )
 """What FFmpeg opens other than as a file; prose may well hold a colon."""
+_CONTROL = re.compile(r"[\0-\x1f\x7f]")
 _SEND = "send the file with the job, as one of its `images`"
 _USE_NAME = "use a name without folders that lead elsewhere"
 
@@ -59,6 +60,8 @@ def file_problem(name: str, folders: Folders | None) -> str:
 
 def prefix_problem(prefix: str, folders: Folders | None) -> str:
     """What is wrong with the start of the name of a file that a node saves in ComfyUI's output folder."""
+    if has_control_characters(prefix):
+        return "has a line break or another control character, and names of files have none: leave it out."
     if _leads_out(prefix):
         return f"leads out of ComfyUI's output folder: {_USE_NAME}."
     folder = posixpath.dirname(posixpath.normpath(prefix.replace("\\", "/")))
@@ -83,6 +86,11 @@ def text_problem(text: str, folders: Folders | None) -> str:
     if folders and len(lines) == 1 and not all(_is_within(folder, lines[0]) for folder in folders):
         return "may be opened as a file, and is below a symbolic link that leads elsewhere: use another."
     return ""
+
+
+def has_control_characters(name: str) -> bool:
+    """Whether ComfyUI cannot send a file of this name: it stands in a header of the response."""
+    return bool(_CONTROL.search(name))
 
 
 def choice_problem(text: str) -> str:

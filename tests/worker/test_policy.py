@@ -138,6 +138,7 @@ PREFIX_TRICKS: dict[str, tuple[str, Callable[[str], tuple[Any, Nodes]]]] = {
     "home": ("~root/x", written),
     "a drive": ("D:/x", written),
     "NUL": ("x\0", written),
+    "a line break, which no header may have": ("x\ny", written),
     "only dots": ("..", written),
     "finished stories": ("story_studio/stills/x", written),
     "finished stories, spelled otherwise": ("./a/.././Story_Studio/store/x", written),
