@@ -141,10 +141,10 @@ class WorkflowRun:
                     problems.append(Problem(where, f"is linked to node {value[0]}, which does not exist."))
         for name, (first, *more) in unknown.items():
             # All known names would be hundreds.
-            close = difflib.get_close_matches(name, known, n=1)
+            close = difflib.get_close_matches(name[:80], known, n=1)
             hint = nearest(name, close) if close else "install its node pack on the worker."
             others = f" (and of {len(more)} more)" if more else ""
-            what = f"the class {name!r}{others} is not installed, {hint}"
+            what = f"the class {name[:80]!r}{others} is not installed, {hint}"
             problems.append(Problem(f"workflow.{first}.class_type", what))
         sent = {image.name for image in self._job.images or []}
         problems += policy.problems_in(self._nodes, policy.Job(known, sent, bool(self._api_key), folders))
