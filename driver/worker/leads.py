@@ -22,6 +22,8 @@ _PROTOCOL = re.compile(
     re.IGNORECASE,
 )
 """What FFmpeg opens other than as a file; prose may well hold a colon."""
+_SEQUENCE = re.compile(r"%\d*d")
+"""FFmpeg opens all files that such a name stands for, one after the other."""
 _CONTROL = re.compile(r"[\0-\x1f\x7f]")
 _SEND = "send the file with the job, as one of its `images`"
 _USE_NAME = "use a name without folders that lead elsewhere"
@@ -51,6 +53,8 @@ def file_problem(name: str, folders: Folders | None) -> str:
         return f"is an address and not the name of a file: {_SEND}."
     if _leads_out(name):
         return f"leads out of ComfyUI's input folder: {_USE_NAME}."
+    if _SEQUENCE.search(name):
+        return f"stands for all files that differ in a number: {_SEND}."
     if _is_sent(name):
         return f"names a file that another job sent: {_SEND}."
     if folders and not _is_within(folders.input, name):

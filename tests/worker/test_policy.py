@@ -87,6 +87,7 @@ FILE_TRICKS: dict[str, tuple[str, Callable[[str], tuple[Any, Nodes]]]] = {
     "another job's preview": ("ComfyUI_temp_abcde_00001_.png[temp]", written),
     "a finished story": ("story_studio/stills/still.0123456789ab0123456789ab.png [output]", written),
     "another job's file": (ANOTHER_JOB_S, written),
+    "FFmpeg's numbered images": (ANOTHER_JOB_S.replace("7", "%d"), written),
     "another story's file": (f"story_studio/{ANOTHER_JOB_S}", written),
     "another job's file, spelled otherwise": (f"./story_studio//{ANOTHER_JOB_S} [input]", written),
     "a wrapped text": (OUTSIDE, lambda text: ({"__value__": text}, {})),
