@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Annotated, Any, Literal, NoReturn
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from story_studio.story.messages import problems_of
 from story_studio.story.problems import Problem, Problems
@@ -18,6 +19,7 @@ MAX_WAIT, DEFAULT_WAIT = 300_000, 90_000
 _MAX_DEPTH = 200
 """The worker's JSON parser fails at a few hundred levels more."""
 _WEEK = 7 * 24 * 3600 * 1000
+_ADDRESS = "^https?://"
 
 JobStatus = Literal["IN_QUEUE", "IN_PROGRESS", "COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"]
 FINAL = frozenset[JobStatus](("COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"))
@@ -42,10 +44,17 @@ class JobRequest(BaseModel):
     """The body of /run and /runsync."""
 
     input: Any = Field(description="The job; one of the schemas of jobs.")
-    webhook: Annotated[str, Field(max_length=2048, pattern="^https?://")] | None = Field(
+    webhook: Annotated[str, Field(max_length=2048, json_schema_extra={"pattern": _ADDRESS})] | None = Field(
         default=None, description="Gets the finished job by POST; tried three times."
     )
     policy: Policy = Policy()
+
+    @field_validator("webhook")
+    @classmethod
+    def _is_address(cls, webhook: str | None) -> str | None:
+        if webhook is not None and not re.match(_ADDRESS, webhook):
+            raise ValueError("is not an http or https address: begin it with https://.")
+        return webhook
 
 
 class Progress(BaseModel):

@@ -22,6 +22,9 @@ _PROTOCOL = re.compile(
     re.IGNORECASE,
 )
 """What FFmpeg opens other than as a file; prose may well hold a colon."""
+_SEQUENCE = re.compile(r"%\d*d")
+"""FFmpeg opens all files that such a name stands for, one after the other."""
+_CONTROL = re.compile(r"[\0-\x1f\x7f]")
 _SEND = "send the file with the job, as one of its `images`"
 _USE_NAME = "use a name without folders that lead elsewhere"
 
@@ -40,13 +43,18 @@ class Folders(NamedTuple):
 
 def file_problem(name: str, folders: Folders | None) -> str:
     """What is wrong with a name that a node opens in ComfyUI's input folder; empty if nothing is."""
-    name, annotation = _without_annotation(name)
+    annotation = ""
+    # Some nodes pass what they opened to another one, which takes the next annotation for its own.
+    while annotation not in _OF_OTHERS and (stripped := _without_annotation(name)) != (name, ""):
+        name, annotation = stripped
     if annotation in _OF_OTHERS:
         return f"names a file in ComfyUI's {annotation[1:-1]} folder, where other jobs have theirs: {_SEND}."
     if _SCHEME.match(name):
         return f"is an address and not the name of a file: {_SEND}."
     if _leads_out(name):
         return f"leads out of ComfyUI's input folder: {_USE_NAME}."
+    if _SEQUENCE.search(name):
+        return f"stands for all files that differ in a number: {_SEND}."
     if _is_sent(name):
         return f"names a file that another job sent: {_SEND}."
     if folders and not _is_within(folders.input, name):
@@ -56,6 +64,8 @@ def file_problem(name: str, folders: Folders | None) -> str:
 
 def prefix_problem(prefix: str, folders: Folders | None) -> str:
     """What is wrong with the start of the name of a file that a node saves in ComfyUI's output folder."""
+    if has_control_characters(prefix):
+        return "has a line break or another control character, and names of files have none: leave it out."
     if _leads_out(prefix):
         return f"leads out of ComfyUI's output folder: {_USE_NAME}."
     folder = posixpath.dirname(posixpath.normpath(prefix.replace("\\", "/")))
@@ -80,6 +90,11 @@ def text_problem(text: str, folders: Folders | None) -> str:
     if folders and len(lines) == 1 and not all(_is_within(folder, lines[0]) for folder in folders):
         return "may be opened as a file, and is below a symbolic link that leads elsewhere: use another."
     return ""
+
+
+def has_control_characters(name: str) -> bool:
+    """Whether ComfyUI cannot send a file of this name: it stands in a header of the response."""
+    return bool(_CONTROL.search(name))
 
 
 def choice_problem(text: str) -> str:

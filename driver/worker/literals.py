@@ -49,7 +49,7 @@ def literals_of(value: Any, nodes: Mapping[str, Any], classes: Mapping[str, Any]
             # ComfyUI unpacks it before it looks for links.
             value = value["__value__"]
         if not is_link(value):
-            literals += [Literal(text, by_itself, "") for text in strings_in(value)]
+            literals += [Literal(text, by_itself, "") for text in (*strings_in(value), *keys_in(value))]
         elif (node := nodes.get(value[0])) is not None and value[0] not in seen:
             seen.add(value[0])
             name = node["class_type"]
@@ -64,6 +64,11 @@ def literals_of(value: Any, nodes: Mapping[str, Any], classes: Mapping[str, Any]
 def strings_in(value: Any) -> Iterator[str]:
     """Every text in a value, at any depth."""
     return (item for item in _all_in(value) if isinstance(item, str))
+
+
+def keys_in(value: Any) -> Iterator[str]:
+    """Every key in a value, at any depth: ComfyUI turns an object into text for an input that takes text."""
+    return (key for item in _all_in(value) if isinstance(item, dict) for key in item)
 
 
 def describes_file(value: Any) -> bool:

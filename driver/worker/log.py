@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 OnMessage = Callable[[dict[str, Any]], None]
 
+_MOST = 10_000
+"""Characters of a message. What a job names can be megabytes, and readers of logs break long lines."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -106,7 +109,7 @@ class _Json(logging.Formatter):
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
             + f".{record.msecs:03.0f}Z",
             "level": record.levelname,
-            "message": record.getMessage(),
+            "message": record.getMessage()[:_MOST],
             **getattr(record, "fields", {"event": "log"}),
         }
         if record.exc_info:

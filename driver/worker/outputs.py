@@ -19,6 +19,7 @@ from ..comfy.client import Comfy, ComfyError, Unreachable
 from ..media_types import media_type
 from ..storage.folder import FolderStore
 from ..storage.store import Store
+from .leads import has_control_characters
 from .redact import without_prompts
 from .schema import OutputFile, WorkflowAnswer
 from .uploads import MAX_INLINE, NEEDS_BUCKET, TooLarge, inline_size
@@ -73,6 +74,11 @@ def fetch_saved(
                 previews += 1
                 continue
             cancel.check()
+            if has_control_characters(place[0]):
+                # Without an answer to this request ComfyUI would be taken for hung, and restarted.
+                what = f"the name {place[0][:80]!r} has a control character: save it under another name."
+                on_error(node_id, ComfyError(what))
+                continue
             try:
                 path = comfy.fetch(item, folder / str(len(seen)))
             except Unreachable:

@@ -66,6 +66,11 @@ def is_reviewed(name: str, module: str) -> bool:
     return ours and (name in _ALLOWED or name in _SERVICES or name in _REFUSED)
 
 
+def saves_workflow(name: str, module: str) -> bool:
+    """Whether a class, which was reviewed, writes the whole workflow into the files that it saves."""
+    return is_reviewed(name, module) and "prefix" in _PATHS.get(name, {}).values()
+
+
 def problems_in(nodes: Nodes, job: Job) -> list[Problem]:
     """Everything in a workflow that a job may not do; links to nodes that do not exist are not reported."""
     problems: list[Problem] = []

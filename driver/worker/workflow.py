@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 import os
 import uuid
 from collections.abc import Callable
@@ -36,6 +38,7 @@ MAX_INPUT = 2**30
 MOST_PROBLEMS = 50
 _SHOWN_CHARACTERS = 500
 _SHORTEST_KEY = 8
+_WORKFLOW_INPUT = "workflow_digest"
 
 
 class NodesFailed(Exception):
@@ -106,6 +109,7 @@ class WorkflowRun:
         """
         self._check(Folders.of(server))
         self._place_images()
+        self._keep_files_apart()
         needed = diffusion_models(self._nodes.values(), self._comfy)
         with router.turn(self.prompt_id, needed, needed, self._cancel):
             outputs = self._execute()
@@ -141,10 +145,10 @@ class WorkflowRun:
                     problems.append(Problem(where, f"is linked to node {value[0]}, which does not exist."))
         for name, (first, *more) in unknown.items():
             # All known names would be hundreds.
-            close = difflib.get_close_matches(name, known, n=1)
+            close = difflib.get_close_matches(name[:80], known, n=1)
             hint = nearest(name, close) if close else "install its node pack on the worker."
             others = f" (and of {len(more)} more)" if more else ""
-            what = f"the class {name!r}{others} is not installed, {hint}"
+            what = f"the class {name[:80]!r}{others} is not installed, {hint}"
             problems.append(Problem(f"workflow.{first}.class_type", what))
         sent = {image.name for image in self._job.images or []}
         problems += policy.problems_in(self._nodes, policy.Job(known, sent, bool(self._api_key), folders))
@@ -172,6 +176,19 @@ class WorkflowRun:
             for number, image in enumerate(images)
             if image.name not in used
         ]
+
+    def _keep_files_apart(self) -> None:
+        """Makes ComfyUI save a file again for any other workflow, though it has its images in memory.
+
+        The file that it has holds the workflow, with all prompts, that another job sent.
+        """
+        known = self._comfy.object_info()
+        digest = hashlib.sha256(json.dumps(self._nodes, sort_keys=True).encode()).hexdigest()[:24]
+        for node in self._nodes.values():
+            module = str(known.get(node["class_type"], {}).get("python_module", ""))
+            if policy.saves_workflow(node["class_type"], module):
+                # What a class does not declare never reaches it, but counts where ComfyUI looks for results.
+                node["inputs"][_WORKFLOW_INPUT] = digest
 
     def _fetch_images(self, images: list[InputImage]) -> list[Path]:
         problems = []

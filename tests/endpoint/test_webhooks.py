@@ -15,6 +15,7 @@ from driver.endpoint import webhooks
 from driver.endpoint.jobs import Jobs
 from driver.endpoint.protocol import parse_request
 from driver.fetch.guard import ALLOW_PRIVATE
+from story_studio.story.problems import Problems
 
 
 class Receiver(ThreadingHTTPServer):
@@ -84,3 +85,10 @@ def test_it_is_tried_three_times(
     receiver.statuses = [500] * 9
     end_a_job(f"http://127.0.0.1:{receiver.server_port}/")
     assert len(receiver.bodies) == 6 and "given up" in caplog.text
+
+
+@pytest.mark.parametrize("webhook", ["", "ftp://host/x", "file:///etc/passwd", "host/x", "x\nhttp://host"])
+def test_what_is_no_address_is_refused_as_such(webhook: str) -> None:
+    body = json.dumps({"input": {}, "webhook": webhook}).encode()
+    with pytest.raises(Problems, match="webhook: is not an http or https address: begin it with https://"):
+        parse_request(body)

@@ -72,6 +72,7 @@ FILE_TRICKS: dict[str, tuple[str, Callable[[str], tuple[Any, Nodes]]]] = {
     "above": ("../../private.png", written),
     "above from a folder": ("3d/../../private.png", written),
     "annotated": ("../private.png [input]", written),
+    "annotated twice": (f"{ANOTHER_JOB_S} [output] [input]", written),
     "annotated without a blank": ("/abs/pathX[input]", written),
     "backslashes": ("..\\..\\private.png", written),
     "a drive": ("C:\\private.png", written),
@@ -86,10 +87,12 @@ FILE_TRICKS: dict[str, tuple[str, Callable[[str], tuple[Any, Nodes]]]] = {
     "another job's preview": ("ComfyUI_temp_abcde_00001_.png[temp]", written),
     "a finished story": ("story_studio/stills/still.0123456789ab0123456789ab.png [output]", written),
     "another job's file": (ANOTHER_JOB_S, written),
+    "FFmpeg's numbered images": (ANOTHER_JOB_S.replace("7", "%d"), written),
     "another story's file": (f"story_studio/{ANOTHER_JOB_S}", written),
     "another job's file, spelled otherwise": (f"./story_studio//{ANOTHER_JOB_S} [input]", written),
     "a wrapped text": (OUTSIDE, lambda text: ({"__value__": text}, {})),
     "a list": (OUTSIDE, lambda text: ([[text]], {})),
+    "a key": (OUTSIDE, lambda text: ({"a": {text: 1}}, {})),
     "an object": (OUTSIDE, lambda text: ({"recording": text, "camera_info": {}}, {})),
     "linked": (OUTSIDE, linked(value="TEXT")),
     "linked lines": (OUTSIDE, linked("PrimitiveStringMultiline", value="TEXT")),
@@ -136,6 +139,7 @@ PREFIX_TRICKS: dict[str, tuple[str, Callable[[str], tuple[Any, Nodes]]]] = {
     "home": ("~root/x", written),
     "a drive": ("D:/x", written),
     "NUL": ("x\0", written),
+    "a line break, which no header may have": ("x\ny", written),
     "only dots": ("..", written),
     "finished stories": ("story_studio/stills/x", written),
     "finished stories, spelled otherwise": ("./a/.././Story_Studio/store/x", written),
@@ -148,6 +152,7 @@ PREFIX_TRICKS: dict[str, tuple[str, Callable[[str], tuple[Any, Nodes]]]] = {
         lambda text: ({"__value__": ["9", 0]}, {"9": node("PrimitiveString", value=text)}),
     ),
     "in a list": ("../x", lambda text: ([text], {})),
+    "a key, which becomes a part of a text": ("/../story_studio/x", lambda text: ({text: 1}, {})),
 }
 
 

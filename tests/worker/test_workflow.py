@@ -137,6 +137,25 @@ def test_images_of_one_name_in_jobs_at_once_stay_separate(run: Run, store: Store
     assert [color(answer["images"][0]) for answer in answers] == [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
 
 
+def test_files_hold_no_prompts_of_another_job(run: Run) -> None:
+    """ComfyUI has the images of the first job in memory, and the files too, which hold its whole workflow."""
+    saved = {
+        "1": empty_image(0x123456, 64),
+        "2": save("apart"),
+        "3": node("CreateVideo", images=["1", 0], fps=8.0),
+        "4": save_video("SaveVideo", video=["3", 0], format="mp4", codec="h264"),
+    }
+    secret = {"9": {**node("PreviewAny", source="a private prompt"), "_meta": {"title": "a private title"}}}
+    first, second, again = (run(nodes) for nodes in ({**saved, **secret}, saved, saved))
+    for kind in ("images", "videos"):
+        (theirs,), (mine,), (same,) = (answer[kind] for answer in (first, second, again))
+        assert b"a private prompt" in content(theirs) and b"a private title" in content(theirs)
+        assert b"private" not in content(mine)
+        # The same workflow is still answered from memory.
+        assert same["filename"] == mine["filename"]
+        assert same["sha256"] == mine["sha256"]
+
+
 def test_an_image_that_no_node_names_is_a_warning(run: Run) -> None:
     answer = run({"1": empty_image(), "2": save()}, images=[{"name": "other.png", "image": png("red")}])
     assert answer["warnings"] == ["images[0] is not used: no node of the workflow names 'other.png'."]
