@@ -172,6 +172,8 @@ class Server:
     def ending(self) -> str:
         """How the process ended, in a few words."""
         status = self._process.wait(GRACE_SECONDS) if self._process else 0
+        # Of the supervisor itself, if it was killed.
+        status = 128 - status if status < 0 else status
         if status > 128 and status - 128 in [*signal.Signals]:
             return f"killed by {signal.Signals(status - 128).name}"
         return f"exit status {status}"

@@ -48,6 +48,8 @@ Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 _OTHER_KEY = "api_key_comfy_org"
 _URL = "Its address; without a bucket a data URI with the content."
 _PROFILE = "draft, turbo, standard or quality."
+_MAX_NODE_ID = 200
+"""Characters. ComfyUI's are numbers, joined by colons where subgraphs are nested."""
 _MAX_WORKFLOW = 20_000_000
 """Characters of a workflow as JSON: what RunPod takes for a whole job."""
 
@@ -231,6 +233,8 @@ class WorkflowJob(Part):
             raise ValueError(
                 "is in the format of ComfyUI's interface: export it with Workflow > Export (API)."
             )
+        if any(isinstance(node_id, str) and len(node_id) > _MAX_NODE_ID for node_id in value):
+            raise ValueError(f"has a node id of more than {_MAX_NODE_ID} characters: use a shorter one.")
         try:
             size = len(json.dumps(value, allow_nan=False))
         except (ValueError, TypeError, RecursionError):

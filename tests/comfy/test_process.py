@@ -386,7 +386,7 @@ def test_comfyui_dies_with_a_supervisor_that_is_killed(tmp_path):
     supervisor, *_ = [one for one in processes_of(workspace) if one.ppid() == os.getpid()]
     supervisor.kill()
     assert gone(workspace, 3)
-    assert not server.alive()
+    assert not server.alive() and server.ending() == "killed by SIGKILL"
     server.stop()
 
 
