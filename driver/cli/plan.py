@@ -158,7 +158,8 @@ def _price(options: argparse.Namespace) -> Iterator[str]:
     if gpu.price == gpu.list_price:
         yield f"price: RunPod's list price of {LIST_DATE}."
     else:
-        yield f"price: as in the original estimates; RunPod's list price of {LIST_DATE} is ${gpu.list_price:.2f}."
+        listed = f"RunPod's list price of {LIST_DATE} is ${gpu.list_price:.2f}"
+        yield f"price: as in the original estimates; {listed}."
 
 
 def _vram(profile: str, gpu: str) -> Iterator[str]:
@@ -191,7 +192,10 @@ def _sources(figures: Figures, gpu: str) -> Iterator[str]:
         yield f"derived: {gpus()[gpu].about}."
     if figures.clip.source in (SEED, DERIVED):
         yield "the estimate for clips is low: published times of the model are 3.6 times as long."
-    yield "warm: workers that are already running and hold the clips' models; the cost of keeping them warm is not included."
+    yield (
+        "warm: workers that are already running and hold the clips' models; the cost of keeping them warm is "
+        "not included."
+    )
 
 
 def _example(profile: str) -> Plan:
