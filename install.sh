@@ -736,6 +736,8 @@ case $command in
         shift
         (set_up test)
         cd -- "$ROOT"
+        # The tests start ComfyUI often, and without bytecode each start compiles all of it.
+        unset PYTHONDONTWRITEBYTECODE
         exec .venv/bin/python -m pytest "$@"
         ;;
     --into) link_into "$2" ;;

@@ -7,7 +7,6 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,7 +60,7 @@ def confine(workspace: Path, output: Path, models: Path, programs: list[Path]) -
     # Without other processes, whose environment root may read.
     proc = [path for path in Path("/proc").glob("*") if not path.name.isdecimal()]
     read = [*_SYSTEM, _RESOLVER, *proc, *python, COMFYUI.resolve(), *programs, *packs, workspace, *beside]
-    user = _user()
+    user = _user([Path(sys.executable), Path(sys.executable).resolve(), COMFYUI, *programs, *packs, *own])
     if user:
         for folder in own:
             _give(folder, user)
@@ -80,15 +79,28 @@ def environment(variables: Mapping[str, str], workspace: Path, temp: Path) -> di
     return {**needed, "HOME": str(workspace / "user"), "TMPDIR": str(temp)}
 
 
-def _user() -> tuple[int, int] | None:
+def _user(needed: list[Path]) -> tuple[int, int] | None:
+    """The ids of ComfyUI's own user, if there is one, and it reaches what ComfyUI needs."""
     if os.name != "posix" or os.geteuid() != 0:
         return None
     import pwd  # Windows has none.
 
-    with suppress(KeyError):
+    try:
         entry = pwd.getpwnam(USER)
-        return entry.pw_uid, entry.pw_gid
-    return None
+    except KeyError:
+        return None
+    ids = entry.pw_uid, entry.pw_gid
+    folders = dict.fromkeys(folder for path in needed for folder in path.absolute().parents)
+    if closed := [folder for folder in folders if not _may_enter(folder, ids)]:
+        logger.warning("ComfyUI does not run as %s, who may not enter %s.", USER, closed[0])
+        return None
+    return ids
+
+
+def _may_enter(folder: Path, user: tuple[int, int]) -> bool:
+    about = folder.stat()
+    mine = 0o100 if about.st_uid == user[0] else 0o010 if about.st_gid == user[1] else 0o001
+    return bool(about.st_mode & mine)
 
 
 def _give(folder: Path, user: tuple[int, int]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import signal
 import subprocess
 import sys
@@ -44,6 +45,7 @@ NODE_CLASS_MAPPINGS = {}
 """
 SPY = """
 import os
+import pwd
 from pathlib import Path
 def attempt(what, act):
     try:
@@ -386,3 +388,23 @@ def test_comfyui_dies_with_a_supervisor_that_is_killed(tmp_path):
     assert gone(workspace, 3)
     assert not server.alive()
     server.stop()
+
+
+@pytest.mark.skipif(
+    os.name != "posix" or os.geteuid() != 0, reason="only root starts processes as another user"
+)
+def test_a_confined_comfyui_runs_as_a_user_that_reaches_its_files(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(confinement, "USER", "nobody")
+    for folder in ("workspace/custom_nodes", "workspace/models", "out"):
+        (tmp_path / folder).mkdir(parents=True)
+    tmp_path.chmod(0o700)
+    confined = confinement.confine(
+        tmp_path / "workspace", tmp_path / "out", tmp_path / "workspace/models", []
+    )
+    assert confined.user is None
+    assert "ComfyUI does not run as nobody, who may not enter " in caplog.text
+    assert (tmp_path / "out").stat().st_uid == 0
+    nobody = pwd.getpwnam("nobody")
+    assert confinement._user([Path("/bin/sh")]) == (nobody.pw_uid, nobody.pw_gid)
+    monkeypatch.setattr(confinement, "USER", "there is no such user")
+    assert confinement._user([Path("/bin/sh")]) is None
