@@ -144,7 +144,7 @@ def _gpu_table() -> Iterator[str]:
     for title, field in (("RAM that holds all models", "all"), ("RAM, at least", "part")):
         sizes = (f"{getattr(need, field):.0f} GB" for need in needs)
         yield f"{title:<39}{''.join(f'{size:>12}' for size in sizes)}"
-    yield f"list price: a flexible worker's in RunPod's documentation, {LIST_DATE}; --price sets another."
+    yield f"list price: of a flex worker, in RunPod's documentation of {LIST_DATE}; --price sets another."
     yield (
         "whole: the largest model and its work, estimated at 6 GB, fit into the GPU's memory; in parts: "
         "ComfyUI keeps some of the weights in the machine's memory, which is slower."
@@ -158,7 +158,8 @@ def _price(options: argparse.Namespace) -> Iterator[str]:
     if gpu.price == gpu.list_price:
         yield f"price: RunPod's list price of {LIST_DATE}."
     else:
-        yield f"price: the seed's; RunPod's list price of {LIST_DATE} is ${gpu.list_price:.2f}."
+        listed = f"RunPod's list price of {LIST_DATE} is ${gpu.list_price:.2f}"
+        yield f"price: as in the original estimates; {listed}."
 
 
 def _vram(profile: str, gpu: str) -> Iterator[str]:
@@ -191,7 +192,10 @@ def _sources(figures: Figures, gpu: str) -> Iterator[str]:
         yield f"derived: {gpus()[gpu].about}."
     if figures.clip.source in (SEED, DERIVED):
         yield "the estimate for clips is low: published times of the model are 3.6 times as long."
-    yield "warm: workers that run already and hold the clips' models; keeping them so is not in the cost."
+    yield (
+        "warm: workers that are already running and hold the clips' models; the cost of keeping them warm is "
+        "not included."
+    )
 
 
 def _example(profile: str) -> Plan:

@@ -51,7 +51,8 @@ def check(graph: Graph, comfy: Comfy) -> None:
         for name in sorted(classes - set(known))
         if (hint := nearest(name, known) if not name.startswith("StoryStudio_") else "then restart it.")
     ]
-    problems += [Problem("models", str(file)) for file in models.missing(graph.nodes, comfy)]
+    lacking = models.missing(graph.nodes, comfy)
+    problems += [Problem("models", f"a file is missing: {file}") for file in lacking]
     if problems:
         raise Problems(problems)
 

@@ -281,7 +281,8 @@ class Endpoint:
             response = send() if once else repeat_broken(send, requests.exceptions.ChunkedEncodingError)
         except requests.RequestException as error:
             # Without the exception itself, which says nothing that a user could act on.
-            message = f"{host} cannot be reached, or the connection broke."
+            todo = "check the network, and RUNPOD_ENDPOINT_BASE_URL if it is set."
+            message = f"{host} cannot be reached, or the connection broke: {todo}"
             raise NoAnswer(message, _may_have_arrived(error)) from None
         if not response.ok or response.is_redirect:
             self._refuse(response, host)

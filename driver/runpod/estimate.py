@@ -40,8 +40,8 @@ from ..rendering.manifest import Manifest, read_manifest, scene_settings
 from ..rendering.prepare import RenderPlan
 from .gpus import gpus
 
-SEED, OWN, MEASURED = "the seed's estimates", "own estimates", "measured"
-DERIVED = "derived from the seed's, never measured"
+SEED, OWN, MEASURED = "original estimates", "our estimates", "measured"
+DERIVED = "derived from the original estimates, never measured"
 _SOURCES = {"seed": SEED, "derived": DERIVED, "measured": MEASURED}
 _PIXELS = 832 * 480
 _STILL_RUNS, _CLIP_RUNS = 20, 40

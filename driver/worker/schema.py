@@ -417,8 +417,12 @@ class WorkflowAnswer(_Answer):
 class Failure(_Response):
     """The response to any job that failed."""
 
-    error: str = Field(description="What is wrong and what to do; a line for each problem.")
-    details: list[Detail] = Field(default=[], description="Each problem.")
+    error: str = Field(
+        default="",
+        description="What is wrong and what to do; a line for each problem. RunPod's API shows it as the "
+        "job's own `error`, beside the output.",
+    )
+    details: list[Detail] = Field(description="Each problem.")
 
 
 Job = ImageJob | VideoJob | BatchJob | WorkflowJob

@@ -148,7 +148,7 @@ class WorkflowRun:
             close = difflib.get_close_matches(name[:80], known, n=1)
             hint = nearest(name, close) if close else "install its node pack on the worker."
             others = f" (and of {len(more)} more)" if more else ""
-            what = f"the class {name[:80]!r}{others} is not installed, {hint}"
+            what = f"the class {name[:80]!r}{others} is not installed{', ' if close else ': '}{hint}"
             problems.append(Problem(f"workflow.{first}.class_type", what))
         sent = {image.name for image in self._job.images or []}
         problems += policy.problems_in(self._nodes, policy.Job(known, sent, bool(self._api_key), folders))

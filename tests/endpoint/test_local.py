@@ -394,6 +394,8 @@ def test_answers_are_as_the_document_says(local: Local, voice: str) -> None:
 
     job = local.post("runsync", {"input": batch("documented", voice, 1)})
     assert is_valid(job, "JobState") and is_valid(job["output"], "BatchAnswer")
+    failed = local.post("runsync", {"input": {"task": "image", "witdh": 832}})
+    assert is_valid(failed, "JobState") and is_valid(failed["output"], "Failure") and failed["error"]
     assert is_valid(local.get("health"), "Health")
     assert is_valid(local.get("status/unknown"), "Refusal") and not is_valid(job, "Refusal")
 

@@ -323,8 +323,8 @@ def test_the_hub_finds_every_field() -> None:
 def test_the_hub_asks_for_settings_that_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {entry["key"]: entry["input"] for entry in HUB["config"]["env"]}
     bucket = {f"BUCKET_{name.upper()}" for name in Bucket.model_fields}
-    kept = {retention.DAYS, retention.GB}
-    assert set(settings) <= bucket | kept | {ALLOW_PRIVATE, "JOBS_AT_ONCE", policy.VARIABLE, *VARIABLES}
+    own = {retention.DAYS, retention.GB, policy.VARIABLE, confinement.WRITABLE, *VARIABLES}
+    assert set(settings) <= bucket | own | {ALLOW_PRIVATE, "JOBS_AT_ONCE"}
     for preset in HUB["config"]["presets"]:
         assert set(preset["defaults"]) <= set(settings)
     # Without input the defaults become variables: then there is no bucket, and nothing is invalid.

@@ -231,7 +231,7 @@ def test_measured_figures_replace_the_estimates() -> None:
     assert figures.load_clips == (140, "measured")
     assert figures.film.seconds == pytest.approx(3 / (4 * CHUNK))
     assert (figures.start, figures.load_stills) == (first.start, first.load_stills)
-    assert first.clip == (120, "the seed's estimates")
+    assert first.clip == (120, "original estimates")
 
 
 def test_measured_figures_are_scaled_to_the_settings() -> None:
@@ -264,7 +264,7 @@ def test_clips_with_an_unknown_wait_for_their_models_do_not_count() -> None:
         specified_story(1), {"total": 400.0, "stills": 0.1, "clips": 300.0, "films": 1.0}, LOADED
     )
     cold["scenes"][0]["still"]["reused"] = True
-    assert figures_from(cold).clip.source == "the seed's estimates"
+    assert figures_from(cold).clip.source == "original estimates"
 
 
 def test_stories_rendered_together_count_their_time_once() -> None:
@@ -315,7 +315,7 @@ def test_the_command_prints_a_line_for_each_option(
     assert main(["plan", str(story), "--workers", "2", "--price", "3.6"]) == 0
     stdout = capsys.readouterr().out
     assert "tale: 3 scenes, 2.2 s of voice, standard, A100 80GB at $3.6 an hour" in stdout
-    assert "the seed's estimates: cold start 530 s" in stdout
+    assert "original estimates: cold start 530 s" in stdout
     assert "memory of a worker: 48 GB hold all models; with 27 GB those of stills are freed before" in stdout
     assert [row[:2] for row in rows(stdout)] == [["cold", "1"], ["cold", "2"], ["warm", "1"], ["warm", "2"]]
     # 2 * 250 s for models, 3 * 120 for clips, 2.8 for stills of 832x448, 0.6 for the film; $0.001 a second.
@@ -344,7 +344,7 @@ def test_a_derived_figure_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "--gpu", "H100 80GB", "--profile", "turbo", "--price", "3"]) == 0
     stdout = capsys.readouterr().out
     assert "turbo, 832x480, turbo's own steps, up to 5 s of voice a video, H100 80GB at $3 an hour" in stdout
-    assert "derived from the seed's, never measured: a still (832x480, 20 steps) 4.16 s" in stdout
+    assert "derived from the original estimates, never measured: a still (832x480, 20 steps) 4.16 s" in stdout
     assert "0.416 times as long as on an A100, as published for Wan2.2 A14B" in stdout
     assert "RunPod's list price" not in stdout
 

@@ -203,4 +203,4 @@ def test_unknown_keys_of_a_workflow_job_are_warnings_without_their_values() -> N
 
 def test_a_node_id_of_any_length_is_not_repeated_in_every_problem() -> None:
     with pytest.raises(Problems, match="^workflow: has a node id of more than 200 characters"):
-        parse({"workflow": {"x" * 201: {"class_type": "SaveImage", "inputs": {}}}})
+        schema.parse({"workflow": {"x" * 201: {"class_type": "SaveImage", "inputs": {}}}})

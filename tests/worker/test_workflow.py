@@ -233,7 +233,7 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
         {"1": node("EmtpyImage"), "2": node("Zzyzx"), "3": node("Zzyzx"), "4": save()},
         [
             "workflow.1.class_type: the class 'EmtpyImage' is not installed, did you mean 'EmptyImage'?",
-            "workflow.2.class_type: the class 'Zzyzx' (and of 1 more) is not installed, install its",
+            "workflow.2.class_type: the class 'Zzyzx' (and of 1 more) is not installed: install its",
         ],
     ),
     (

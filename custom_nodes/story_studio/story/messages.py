@@ -64,6 +64,8 @@ def _what(detail: Any, root: type[BaseModel], text: str) -> str:
         return "is missing: " + ((field.description if field else None) or "add it.")
     if kind == "string_pattern_mismatch" and str(location[-1]).endswith("_take"):
         return f"{shown} is not a take: use the 24 digits that `story-studio takes` lists."
+    if kind == "string_pattern_mismatch" and detail["ctx"]["pattern"].startswith("^http"):
+        return f"{shown} is not a web address: use one that begins with http:// or https://."
     if kind == "string_pattern_mismatch":
         return f"{shown} is not a valid id: use letters, digits, `_`, `.` and `-`, 64 at most."
     if kind == "value_error":
