@@ -50,7 +50,8 @@ def run(options: argparse.Namespace) -> int:
             plans = prepare(options.stories, options.profile, Path(downloads))
             check_writable(options.output)
             # A wrong key or id is reported before anything is sent.
-            endpoint.health()
+            with terminal.waiting("Asking the endpoint"):
+                endpoint.health()
             renderer = EndpointRenderer(
                 endpoint, options.workers, options.max_cost, options.gpu, terminal.say
             )

@@ -142,11 +142,9 @@ class _Board:
         if state.status == "IN_QUEUE":
             self._say(f"The job {state.id} waits for a worker.", "")
         message = state.output if isinstance(state.output, dict) and not state.ended else {}
-        # Before its first still a job reads its inputs and waits for others.
-        phases: dict[Any, Phase] = {name: phase for phase, name in PHASES.items()}
-        phase, percent = phases.get(message.get("phase"), "still"), message.get("percent", 0.0)
-        step = (phase, str(message.get("scene", "")), message.get("done", 0), 0, 0.0, None, percent)
-        self._running[state.id] = Status(*step, message.get("seconds_left"))
+        # While the last results are stored, the film stays the job's phase.
+        if message.get("phase") != "uploads":
+            self._running[state.id] = _status(message)
         if state.ended:
             del self._running[state.id]
         if self._running:
@@ -175,6 +173,15 @@ class _Board:
         total = sum(counts.values())
         at = ", ".join(filter(None, names))
         self._on_progress(Status(phase, at, done, total, 0.0, None, percent, seconds))
+
+
+def _status(message: dict[str, Any]) -> Status:
+    """A job's status by its message; before its first still it fetches its inputs and waits for others."""
+    phases: dict[Any, Phase] = {name: phase for phase, name in PHASES.items()}
+    phase = phases.get(message.get("phase"))
+    done = message.get("done", 0) if phase else 0
+    step = (phase or "still", str(message.get("scene", "")), done, 0, 0.0, None, message.get("percent", 0.0))
+    return Status(*step, message.get("seconds_left"))
 
 
 def _reason(state: JobState) -> str:

@@ -17,6 +17,9 @@ import pytest
 import yaml
 
 from driver.paths import ROOT
+from driver.rendering.progress import Status
+from driver.runpod import renderer
+from driver.runpod.client import JobState
 from driver.storage import from_environment
 from tests.runpod_platform import ENDPOINT, KEY, Platform
 from tests.runpod_worker import worker
@@ -360,3 +363,18 @@ class FileServer:
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.wait()
+
+
+def test_inputs_and_uploads_do_not_count_as_stills() -> None:
+    shown: list[Status] = []
+    board = renderer._Board(shown.append, lambda *_: None)
+    board.add("job", 2)
+    for message in (
+        {"phase": "inputs", "done": 5, "total": 6, "percent": 0.0},
+        {"phase": "stills", "scene": "one", "done": 1, "total": 2, "percent": 40.0},
+        {"phase": "film", "done": 0, "total": 1, "percent": 98.0},
+        {"phase": "uploads", "percent": 100.0},
+    ):
+        board.update(JobState("job", "IN_PROGRESS", message, "", "worker"))
+    states = [(status.phase, status.done, status.total, status.percent) for status in shown]
+    assert states == [("still", 0, 2, 0.0), ("still", 1, 2, 40.0), *[("film", 0, 1, 98.0)] * 2]
