@@ -7,11 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from driver.storage import from_environment
+from driver.storage import from_environment, s3
 from driver.storage.bucket import Bucket
 from driver.storage.folder import FolderStore
 from driver.storage.store import Store
 from tests.s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, Proxy, S3Server, s3_server
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pauses between two requests are as many, but short."""
+    monkeypatch.setattr(s3, "BACKOFF_SECONDS", 0.01)
 
 
 @pytest.fixture(scope="session")
