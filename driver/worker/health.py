@@ -23,7 +23,7 @@ State = Literal["running", "starting", "ended"]
 _EVERY = 3.0
 _STALE = 30.0
 """Seconds since the last report, after which a worker counts as dead: a machine may be very busy."""
-_PATIENCE: dict[State, float] = {"running": float("inf"), "starting": 300.0, "ended": 60.0}
+_LIMITS: dict[State, float] = {"running": float("inf"), "starting": 300.0, "ended": 60.0}
 """Seconds that ComfyUI may be in a state. A worker restarts a ComfyUI that ended, and takes some for that."""
 _WORDS: dict[State, str] = {
     "running": "answers",
@@ -87,13 +87,13 @@ def check(file: Path, now: float) -> tuple[bool, str]:
     try:
         report = json.loads(file.read_text(encoding="utf-8"))
         age, state = now - report["time"], report["comfyui"]
-        lasted, patience = now - report["since"], _PATIENCE[state]
+        lasted, limit = now - report["since"], _LIMITS[state]
     except (OSError, ValueError, KeyError, TypeError):
         return False, f"The worker does not report in {file}: it has not started yet, or it has ended."
     # One from before the machine was restarted may be in the future.
     if not 0 <= age <= _STALE:
         return False, f"The worker hangs or is dead: its last report in {file} is {age:.0f} s old."
-    if lasted > patience:
+    if lasted > limit:
         what = "ended and was not restarted" if state == "ended" else "does not answer"
         return False, f"ComfyUI {what}, {lasted:.0f} s so far: see server.log and server.log.1 beside {file}."
     return True, f"The worker is running, and its ComfyUI {_WORDS[state]}."

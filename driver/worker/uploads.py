@@ -1,4 +1,4 @@
-"""Finished files on their way into the store, while the render goes on; or into the answer itself."""
+"""Finished files on their way into the store, while the render is running; or into the answer itself."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class _Upload(NamedTuple):
 
 
 class Uploads:
-    """Puts files into the store while the render goes on; leaving its block waits for all of them.
+    """Puts files into the store while the render is running; leaving its block waits for all of them.
 
     Args:
         store: where they go. If the clients cannot read it, only what other workers need goes there.
