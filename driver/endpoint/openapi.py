@@ -51,7 +51,9 @@ def _server(base: str, about: str, endpoint_id: str) -> dict[str, Any]:
 def _paths() -> dict[str, Any]:
     wait = {"type": "integer", "minimum": 1000, "maximum": MAX_WAIT, "default": DEFAULT_WAIT}
     parameter = {"name": "wait", "in": "query", "schema": wait}
-    parameter["description"] = "Milliseconds; a job that takes longer keeps running, and its id is in the answer."
+    parameter["description"] = (
+        "Milliseconds; a job that takes longer keeps running, and its id is in the answer."
+    )
     submit = {"requestBody": _body(), "responses": _responses(JobState, 400, 401, 415, 429)}
     return {
         "/run": {"post": _operation("run", "Queues a job.") | submit},
