@@ -6,7 +6,6 @@ group outlives it. If it is killed itself, the kernel kills ComfyUI. Run by its 
 library alone, it starts in a few milliseconds.
 """
 
-import ctypes
 import json
 import os
 import signal
@@ -17,8 +16,7 @@ from typing import Any
 # Last, so that queue.py beside this does not hide Python's own.
 sys.path.append(os.path.dirname(__file__))
 import landlock  # pyright: ignore[reportMissingImports]
-
-_PR_SET_PDEATHSIG = 1
+import lifetime  # pyright: ignore[reportMissingImports]
 
 
 def supervise(driver: int, confinement: list[Any] | None, command: list[str]) -> int:
@@ -32,14 +30,10 @@ def supervise(driver: int, confinement: list[Any] | None, command: list[str]) ->
     for number in (signal.SIGTERM, signal.SIGUSR1):
         # A function, because SIG_IGN would be inherited by ComfyUI.
         signal.signal(number, lambda *_: None)
-    supervisor = os.getpid()
+    end_with_us = lifetime.ends_with_this_process()
 
     def prepare() -> None:
-        # After the change of user, which would undo it.
-        if sys.platform == "linux":
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != supervisor:
-            os.kill(os.getpid(), signal.SIGKILL)
+        end_with_us()
         if confinement:
             landlock.restrict(read, write)
 

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from story_studio.story.problems import Problems
 
+from ..worker.schema import task_of
 from .access import Access, guarded, json_error
 from .jobs import Full, Job, Jobs
 from .protocol import (
@@ -22,7 +23,6 @@ from .protocol import (
     WorkerCounts,
     parse_request,
 )
-from .tasks import task_of
 
 _BODY_SECONDS = 60.0
 """How long a client may take to send its request."""

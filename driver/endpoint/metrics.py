@@ -18,9 +18,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from ..version import version
+from ..worker.schema import TASKS
 from .jobs import Job, Jobs
 from .protocol import FINAL, WorkerCounts
-from .tasks import TASKS
 
 _JOB_SECONDS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400)
 _WAITING_SECONDS = (0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 1800, 3600)

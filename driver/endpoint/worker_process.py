@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import logging
 import os
 import signal
@@ -13,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+from ..comfy.lifetime import ends_with_this_process
 from ..paths import ROOT
 
 HANDLER = ROOT / "runpod_handler.py"
@@ -22,7 +22,6 @@ _LEAVING_SECONDS = 60.0
 """The same where the worker has asked to be replaced, and may still finish other jobs."""
 _MAX_FAILED_STARTS = 3
 _LOG_BYTES = 16 * 2**20
-_PR_SET_PDEATHSIG = 1
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +122,7 @@ class WorkerProcess:
             stderr=asyncio.subprocess.STDOUT,
             # Ctrl-C in a terminal is for the endpoint, which ends the worker's jobs first.
             start_new_session=True,
-            preexec_fn=_die_with_parent() if sys.platform == "linux" else None,
+            preexec_fn=ends_with_this_process(),
         )
         assert process.stdout
         reading = asyncio.create_task(self._log.read(process.stdout))
@@ -188,19 +187,6 @@ class _Log:
                 text = line.decode(errors="replace")
                 self._last.append(text)
                 self._on_line(text)
-
-
-def _die_with_parent() -> Callable[[], None]:
-    """What the child does first, so that it does not outlive an endpoint that is killed."""
-    # Loaded here, because little is safe in the child of a process with threads.
-    prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
-
-    def prepare() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return prepare
 
 
 def _ending(status: int) -> str:

@@ -138,19 +138,18 @@ class Worker:
         self, job_id: str, job_input: Any, on_message: OnMessage, cancel: Cancel
     ) -> tuple[Response | WorkflowAnswer, bool]:
         """The response, and whether this machine should be replaced."""
-        # A message may repeat what the client wrote.
-        quoted = is_disk_full(str(job_input))
         for is_last in (False, True):
             try:
                 with job_folder() as folder:
                     response = self._do(job_id, job_input, folder, on_message, cancel)
                 store_is_full = False
-                if quoted or not any(map(is_disk_full, responses.errors_in(response))):
+                full = any(map(is_disk_full, responses.errors_in(response)))
+                if not full or _quotes_full_disk(job_input):
                     return response, False
             except Cancelled:
                 raise
             except Exception as error:
-                if quoted or not self._is_disk_full(error):
+                if not self._is_disk_full(error) or _quotes_full_disk(job_input):
                     return self._explain(job_id, error)
                 store_is_full = isinstance(error, StorageError)
             text = "The disk is full, again" if is_last else "The disk is full: making room"
@@ -227,6 +226,11 @@ class Worker:
             log.event("failed", f"Failed: {error}", job_id, logging.WARNING, **about)
         else:
             log.event("finished", f"Finished in {seconds} s", job_id, **about)
+
+
+def _quotes_full_disk(job_input: Any) -> bool:
+    """Whether a message about a full disk may only repeat what the client wrote."""
+    return is_disk_full(str(job_input))
 
 
 def _since(began: float) -> float:

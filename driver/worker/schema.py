@@ -432,8 +432,20 @@ _JOBS: dict[str, type[Job]] = {
     "batch": BatchJob,
     "workflow": WorkflowJob,
 }
+UNKNOWN = "unknown"
+TASKS = (*_JOBS, UNKNOWN)
 _SIGNS = {"workflow": "workflow", "scenes": "batch"}
 """The keys by which a job without a `task` is recognized."""
+
+
+def _default_task(given: dict[str, Any]) -> str:
+    return next((task for key, task in _SIGNS.items() if key in given), "video")
+
+
+def task_of(given: Any) -> str:
+    """The task of RunPod's `input`, even if the worker will refuse it; "unknown" if it names none."""
+    task = given.get("task", _default_task(given)) if isinstance(given, dict) else None
+    return task if isinstance(task, str) and task in _JOBS else UNKNOWN
 
 
 def parse(given: Any) -> Job:
@@ -449,7 +461,7 @@ def parse(given: Any) -> Job:
             given = json.loads(given)
     if not isinstance(given, dict):
         raise Problems([Problem("input", "a job is an object with a `task` and its fields.")])
-    task = given.get("task", next((task for key, task in _SIGNS.items() if key in given), "video"))
+    task = given.get("task", _default_task(given))
     if not isinstance(task, str) or task not in _JOBS:
         raise Problems([Problem("task", f"unknown task {str(task)[:80]!r}, {nearest(str(task), _JOBS)}")])
     if task == "batch" and given.get("project_id", "") is None:
