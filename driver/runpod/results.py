@@ -17,7 +17,7 @@ from ..fetch.data_uri import decode, is_data_uri
 from ..files import sha256_of, written_aside
 from ..rendering.manifest import Manifest, SceneEntry, VideoResult, read_manifest
 from ..rendering.progress import OnProgress, Status
-from ..worker.schema import BatchAnswer
+from ..worker.answers import BatchAnswer
 from . import transport
 from .client import EndpointError
 

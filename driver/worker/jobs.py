@@ -21,12 +21,13 @@ from ..rendering.run import RenderError
 from ..storage.store import StorageError, Store
 from ..version import version
 from . import log, responses
+from .answers import BatchAnswer, Failure, WorkflowAnswer
 from .disk import job_folder
 from .identity import identity_of, path_name
 from .log import OnMessage
 from .projects import ProjectLocks
 from .responses import Response
-from .schema import BatchAnswer, Failure, WorkflowAnswer, WorkflowJob, parse
+from .schema import WorkflowJob, parse
 from .settings import WorkerSettings
 from .story_run import StoryRun, Workplace
 from .sweep import Sweeper

@@ -19,9 +19,9 @@ from ..comfy.client import Comfy, ComfyError, Unreachable
 from ..media_types import media_type
 from ..storage.folder import FolderStore
 from ..storage.store import Store
+from .answers import OutputFile, WorkflowAnswer
 from .leads import has_control_characters
 from .redact import without_prompts
-from .schema import OutputFile, WorkflowAnswer
 from .uploads import MAX_INLINE, NEEDS_BUCKET, TooLarge, inline_size
 
 MediaKind = Literal["images", "videos", "audio", "files"]

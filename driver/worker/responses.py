@@ -10,22 +10,20 @@ from story_studio.story.results import MANIFEST
 from ..rendering.manifest import Manifest, Result, SceneEntry
 from ..rendering.progress import STAGES, Status
 from ..rendering.settings import UsedSettings
-from .schema import (
+from .answers import (
     BatchAnswer,
-    BatchJob,
     BatchSettings,
     Detail,
     Failure,
     ImageAnswer,
-    ImageJob,
     JobSettings,
     ResultCounts,
     SceneAnswer,
     Settings,
     VideoAnswer,
-    VideoJob,
     WorkflowAnswer,
 )
+from .schema import BatchJob, ImageJob, VideoJob
 from .uploads import Delivered
 
 Response = ImageAnswer | VideoAnswer | BatchAnswer | Failure

@@ -26,10 +26,11 @@ from ..files import content_name, sha256_of
 from ..rendering.run import RenderError
 from ..storage.store import Store
 from . import policy
+from .answers import WorkflowAnswer
 from .leads import Folders
 from .outputs import SavedFile, fetch_saved, store_or_inline
 from .playlists import refuse_playlist
-from .schema import InputImage, WorkflowAnswer, WorkflowJob
+from .schema import InputImage, WorkflowJob
 from .settings import API_KEY
 from .sources import fetch_source
 

@@ -22,7 +22,7 @@ from driver.comfy.instance import ComfyInstance
 from driver.storage import from_environment
 from driver.storage.folder import FolderStore
 from driver.storage.store import Store
-from driver.worker import outputs, schema, uploads
+from driver.worker import answers, outputs, uploads
 from driver.worker.jobs import Worker
 from tests.s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, s3_server
 from tests.studio import Studio
@@ -45,7 +45,7 @@ def run(studio: Studio, store: Store, tmp_path: Path, monkeypatch: pytest.Monkey
 
     def run(nodes: Any, job_id: str = "job-1", images: Any = None, **more: Any) -> dict[str, Any]:
         answer = worker.run(job_id, {"workflow": nodes, "images": images}, **more)
-        model = schema.Failure if "error" in answer else schema.WorkflowAnswer
+        model = answers.Failure if "error" in answer else answers.WorkflowAnswer
         model.model_validate(answer, extra="forbid")
         assert len(json.dumps(answer)) < 8_400_000
         return answer
@@ -387,9 +387,9 @@ def test_the_other_tasks_answer_as_the_contract_says(studio: Studio, store: Stor
     media = {"audio": f"data:audio/wav;base64,{voice}", "image": f"data:image/png;base64,{png('red', 64)}"}
     small, scene = {"resolution": "64x64"}, {"id": "one", **media}
     for model, job in (
-        (schema.ImageAnswer, {"task": "image", "prompt": "a lamp", "width": 64, "height": 64}),
-        (schema.VideoAnswer, {**media, **small}),
-        (schema.BatchAnswer, {"task": "batch", "scenes": [scene], "film": True, "video_settings": small}),
+        (answers.ImageAnswer, {"task": "image", "prompt": "a lamp", "width": 64, "height": 64}),
+        (answers.VideoAnswer, {**media, **small}),
+        (answers.BatchAnswer, {"task": "batch", "scenes": [scene], "film": True, "video_settings": small}),
     ):
         worker = Worker(ComfyInstance(studio.comfy), store, tmp_path / "output")
         answer = worker.run(f"job-{model.__name__}", {"profile": "draft", **job})
