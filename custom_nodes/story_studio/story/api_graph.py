@@ -34,7 +34,7 @@ class Graph:
     Attributes:
         nodes: the workflow as ComfyUI's /prompt expects it.
         owners: what each node belongs to.
-        stills, clips: the Still and Clip node of each scene.
+        stills, clips, masters: the Still, Clip and Master node of each scene; few have a Master.
         sheets, films: the Contact Sheet and Film node of each story; a story can be without a film.
     """
 
@@ -42,6 +42,7 @@ class Graph:
     owners: dict[str, Owner] = field(default_factory=dict)
     stills: dict[SceneId, str] = field(default_factory=dict)
     clips: dict[SceneId, str] = field(default_factory=dict)
+    masters: dict[SceneId, str] = field(default_factory=dict)
     sheets: dict[int, str] = field(default_factory=dict)
     films: dict[int, str] = field(default_factory=dict)
     _known: dict[str, str] = field(default_factory=dict, repr=False)
