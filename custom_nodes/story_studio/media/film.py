@@ -17,7 +17,7 @@ from ..files import written_aside
 from .ahead import ahead
 from .audio_track import AudioTrack
 from .canvas import Canvas, canvas_of, delivered, differs
-from .cards.film_cards import Cards, paint_credits, paint_opening
+from .cards.film_cards import NO_CARDS, Cards, paint_credits, paint_opening
 from .cut import Part, Span, Transition, lay_out
 from .decoder import decode_frames, first_image
 from .delivery import AS_CLIPS, Codec, Delivery
@@ -77,7 +77,7 @@ class Finish:
     """
 
     delivery: Delivery = AS_CLIPS
-    cards: Cards = Cards()
+    cards: Cards = NO_CARDS
     language: str = ""
     pause_after: float = 0.0
 
@@ -93,7 +93,7 @@ def assemble(
     title: str = "",
     size: tuple[int, int] | None = None,
     footage: Sequence[Footage] | None = None,
-    finish: Finish = Finish(),
+    finish: Finish | None = None,
     metadata: dict[str, str] | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> None:
@@ -125,6 +125,7 @@ def assemble(
     """
     if not shots:
         raise ValueError("A film needs at least one shot: add a scene.")
+    finish = finish or Finish()
     film = _plan(shots, footage or footage_of(shots), size, join, crossfade_seconds, finish)
     report = progress or (lambda done: None)
     with (

@@ -47,6 +47,10 @@ class Cards:
         return [self.opening, self.credits, self.card_seconds if self.shows_any else 0, self.fade_seconds]
 
 
+NO_CARDS = Cards()
+"""Neither cards nor fades."""
+
+
 def paint_opening(title: str, size: tuple[int, int], scene: Image.Image) -> Image.Image:
     """The title over a scene; RGB, of `size` pixels, width and height."""
     width, height = size
