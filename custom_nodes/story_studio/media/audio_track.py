@@ -38,7 +38,7 @@ class AudioTrack:
         """Samples `start` to `end`: float32 [2, end - start], silent before and after the audio."""
         first, last = (min(max(at, 0), self.samples) for at in (start, end))
         found = np.fromfile(self.path, _TYPE, 2 * (last - first), offset=first * _FRAME_BYTES)
-        block = found.reshape(-1, 2).T.astype(np.float32, copy=False)
+        block = np.ascontiguousarray(found.reshape(-1, 2).T, np.float32)
         if block.shape[1] == end - start:
             return block
         before = min(max(-start, 0), end - start)
