@@ -9,6 +9,7 @@ from functools import partial
 from itertools import repeat
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import av
 from PIL import Image
@@ -30,6 +31,7 @@ from .mux import add_chapters_and_captions
 from .probe import Progress
 from .sequence import Source, frames_of
 from .shot_audio import Envelope, Place, write_shots
+from .sound import Sound, SoundReport, Voice, mix
 from .splice import can_splice, packets
 from .text import clean, is_visible
 
@@ -37,8 +39,8 @@ _CRF = {"h264": 16, "h265": 19, "av1": 24}
 """Of each codec, what is visually lossless at the settings of `encoder.py`."""
 _CHAPTER_BYTES = 255
 """What the title of a chapter can take in an MP4; ffmpeg cuts longer ones within a letter."""
-_SOUND_SHARE, _ENCODING_SHARE = 0.05, 0.97
-"""The progress when the sound is ready, and before chapters and captions are added."""
+_VOICES_SHARE, _SOUND_SHARE, _ENCODING_SHARE = 0.02, 0.15, 0.97
+"""The progress when the sound is ready, as recorded or mixed, and before chapters and captions are added."""
 _FRAMES_AHEAD = 8
 
 
@@ -74,12 +76,14 @@ class Finish:
         cards: an opening title and end credits, and fades at both ends.
         language: of the shots' texts, a language tag; empty if it is unknown.
         pause_after: seconds between two shots.
+        sound: what is done to the sound; None leaves it as it is.
     """
 
     delivery: Delivery = AS_CLIPS
     cards: Cards = NO_CARDS
     language: str = ""
     pause_after: float = 0.0
+    sound: Sound | None = None
 
 
 def assemble(
@@ -128,18 +132,19 @@ def assemble(
     finish = finish or Finish()
     film = _plan(shots, footage or footage_of(shots), size, join, crossfade_seconds, finish)
     report = progress or (lambda done: None)
+    sound_share = _SOUND_SHARE if finish.sound else _VOICES_SHARE
     with (
         written_aside(path) as aside,
         TemporaryDirectory(prefix=f".{aside.stem}-", dir=aside.parent) as folder,
     ):
         reel = Path(folder, "reel.mp4")
-        track = write_shots(
-            film.places(), film.sample(film.frames), reel.with_suffix(".f32"), _part(report, 0, _SOUND_SHARE)
-        )
-        cues = caption_tracks(film.spoken(), finish.language, track) if captions else {}
+        sound = _sound(film, Path(folder), finish.sound, _part(report, 0, sound_share))
+        cues = caption_tracks(film.spoken(), finish.language, sound.voices) if captions else {}
         tags = ({"title": clean(title)} if is_visible(title) else {}) | (metadata or {})
-        tags[TAG] = film.report(cues, finish.delivery.codec)
-        _record(film, reel, track, finish.delivery.codec, tags, _part(report, _SOUND_SHARE, _ENCODING_SHARE))
+        tags[TAG] = film.report(cues, finish.delivery.codec, sound.report)
+        _record(
+            film, reel, sound.track, finish.delivery.codec, tags, _part(report, sound_share, _ENCODING_SHARE)
+        )
         spans = film.chapters() if chapters else []
         if spans or cues:
             add_chapters_and_captions(
@@ -236,7 +241,7 @@ class _Film:
             for item, part in zip(self.items, self.parts, strict=True)
         ]
 
-    def report(self, cues: Tracks, codec: str) -> str:
+    def report(self, cues: Tracks, codec: str, sound: SoundReport | None) -> str:
         shots = [
             {
                 "kind": "scene" if item.shot else "card",
@@ -245,7 +250,7 @@ class _Film:
             }
             for item in self.items
         ]
-        return film_report(self.canvas, codec, self.parts, shots, cues, None)
+        return film_report(self.canvas, codec, self.parts, shots, cues, sound and sound.json())
 
 
 def _plan(
@@ -316,6 +321,29 @@ def _shown_title(title: str) -> str:
 def _part(progress: Progress, start: float, end: float) -> Progress:
     """The progress of work that takes part of the whole."""
     return lambda done: progress(start + done * (end - start))
+
+
+class _Sound(NamedTuple):
+    """The film's sound, its voices alone, and what was measured; None if nothing was done to it."""
+
+    track: AudioTrack
+    voices: AudioTrack
+    report: SoundReport | None = None
+
+
+def _sound(film: _Film, folder: Path, sound: Sound | None, progress: Progress) -> _Sound:
+    samples, places = film.sample(film.frames), film.places()
+    share = 1 if sound is None else 0.25
+    part = _part(progress, 0, share)
+    voices = write_shots(places, samples, folder / "voices", part, joints_fade=sound is None)
+    if sound is None:
+        return _Sound(voices, voices)
+    spoken = [
+        Voice(place.start, place.end - place.start, partial(voices.read, place.start, place.end), shot.music)
+        for place, (shot, _) in zip(places, film.shots(), strict=True)
+    ]
+    report = mix(spoken, samples, sound, folder / "mixed", _part(progress, share, 1))
+    return _Sound(AudioTrack(folder / "mixed"), voices, report)
 
 
 def _record(

@@ -27,20 +27,24 @@ class Place(NamedTuple):
     end: int
 
 
-def write_shots(places: Sequence[Place], samples: int, path: Path, progress: Progress) -> AudioTrack:
+def write_shots(
+    places: Sequence[Place], samples: int, path: Path, progress: Progress, joints_fade: bool = True
+) -> AudioTrack:
     """Writes the audio of all clips, in order and `samples` long, with silence between them.
 
-    Audio that exceeds full scale is lowered to it, clip by clip. It fades over a few milliseconds wherever it
-    does not start or end with the film.
+    Audio that exceeds full scale is lowered to it, clip by clip. If `joints_fade`, it fades over a few
+    milliseconds wherever it does not start or end with the film.
     """
-    return write(path, _all(places, samples, progress))
+    return write(path, _all(places, samples, progress, joints_fade))
 
 
-def _all(places: Sequence[Place], samples: int, progress: Progress) -> Iterator[np.ndarray]:
+def _all(
+    places: Sequence[Place], samples: int, progress: Progress, joints_fade: bool
+) -> Iterator[np.ndarray]:
     now = 0
     for place in places:
         yield from _silence(place.start - now)
-        for block in _shot(place, place.start > 0, place.end < samples):
+        for block in _shot(place, joints_fade and place.start > 0, joints_fade and place.end < samples):
             yield block
             now += block.shape[1]
             progress(now / samples)

@@ -15,12 +15,14 @@ from ..media.cards.film_cards import NO_CARDS, Cards
 from ..media.cut import Transition
 from ..media.delivery import AS_CLIPS, Delivery
 from ..media.footage import Footage
+from ..media.sound import Sound
 from ..story.keys import hash_parts
 from ..story.results import Kind
 from .common import CATEGORY, HIDDEN, name_input, progress_bar, result_ui, warn_on_running_node
 from .film_cards import CardsType
 from .film_delivery import DeliveryType
 
+SoundType = io.Custom("STORY_STUDIO_SOUND")
 FilmType = io.Custom("STORY_STUDIO_FILM")
 
 
@@ -98,6 +100,7 @@ class Film(io.ComfyNode):
         cards: Cards = NO_CARDS,
         language: str = "",
         pause_after: float = 0.0,
+        sound: Sound | None = None,
     ) -> io.NodeOutput:
         """Returns the film, backed by its file."""
         settings = {"join": join, "chapters": chapters, "captions": captions, "title": title}
@@ -105,7 +108,7 @@ class Film(io.ComfyNode):
         if transitions != {"cut"} or cards.shows_any:
             settings["crossfade_seconds"] = crossfade_seconds
         size = (width, height) if width and height else None
-        finish = assembly.Finish(delivery, cards, language.strip(), pause_after)
+        finish = assembly.Finish(delivery, cards, language.strip(), pause_after, sound)
         footage = assembly.footage_of(film)
         key = _key(film, footage, size, settings, finish)
         path = result_store.find(Kind.FILM, key)
@@ -132,6 +135,12 @@ def _further_inputs() -> list[io.Input]:
         ),
         CardsType.Input(
             "cards", optional=True, tooltip="From a Film Cards: opening title, end credits and fades."
+        ),
+        SoundType.Input(
+            "sound",
+            optional=True,
+            tooltip="From a Film Sound: loudness, room tone and music. Without it, the voices stay as they "
+            "are.",
         ),
         io.String.Input(
             "language",
@@ -166,6 +175,7 @@ def _key(
         "cards": finish.cards.parts(),
         "language": finish.language,
         "pause_after": finish.pause_after,
+        "sound": finish.sound.parts() if finish.sound else None,
     }
     shots = [[_file_hash(shot), shot.title, shot.text, *_further_parts(shot)] for shot in film]
     return hash_parts(json.dumps([{**settings, **_set(further)}, shots]))
