@@ -9,8 +9,11 @@ from ..routes import graph, memory, progress, scenes, story, takes
 from ..story import order
 from .animatic import Animatic
 from .clip import Clip
+from .clip_frames import ClipFrames
 from .film import Film, FilmScene
 from .in_order import InOrder
+from .master import Master
+from .master_windows import MasterWindow, MasterWindows
 from .s2v_models import S2VModels
 from .still import Still
 from .storyboard import ContactSheet, Storyboard
@@ -40,4 +43,8 @@ class StoryStudio(ComfyExtension):
             TitleCard,
             Animatic,
             InOrder,
+            ClipFrames,
+            Master,
+            MasterWindow,
+            MasterWindows,
         ]
