@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from . import captions
 from .audio_track import AudioTrack
+from .captions import Cue
 from .encoder import SAMPLE_RATE
 from .text import is_visible
 
-Cue = tuple[float, float, str]
 Tracks = dict[str, list[Cue]]
 """Captions by language tag; that of the shots' texts comes first."""
 
@@ -43,5 +43,5 @@ def caption_tracks(shots: Sequence[Spoken], language: str, audio: AudioTrack) ->
         speech = captions.speech_spans(audio.read(start, end), SAMPLE_RATE)
         for tag, text in texts.items():
             cues = captions.cues(text, shot.end - shot.start, speech)
-            tracks[tag] += [(shot.start + first, shot.start + last, shown) for first, last, shown in cues]
+            tracks[tag] += [Cue(shot.start + first, shot.start + last, shown) for first, last, shown in cues]
     return {tag: cues for tag, cues in tracks.items() if cues}
