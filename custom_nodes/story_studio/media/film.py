@@ -251,4 +251,4 @@ def _cues(film: _Film, index: int, audio: np.ndarray) -> list[tuple[float, float
     start, end = film.span(index)
     speech = captioning.speech_spans(audio, SAMPLE_RATE)
     cues = captioning.cues(film.shots[index].text, end - start, speech)
-    return [(start + first, start + last, text) for first, last, text in cues]
+    return [(start + cue.start, start + cue.end, cue.text) for cue in cues]
