@@ -45,6 +45,12 @@ def report_cached(node_ids: Iterable[str]) -> None:
             pending.add_node(node_id)
 
 
+def is_cached(node_id: str) -> bool:
+    """Whether the running prompt has the outputs of a node. Call it within a node."""
+    pending = _running("execution_list", ExecutionList)
+    return bool(pending and pending.is_cached(node_id))
+
+
 def _running(name: str, cls: type) -> Any:
     """A variable of the function that runs the prompt's nodes; None if there is none of this class."""
     frame = sys._getframe()

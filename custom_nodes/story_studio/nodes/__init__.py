@@ -20,6 +20,7 @@ from .storyboard import ContactSheet, Storyboard
 from .talking_video import TalkingVideo
 from .text_encoder import TextEncoder
 from .title_card import TitleCard
+from .word_times import WordTimesNode
 
 
 class StoryStudio(ComfyExtension):
@@ -45,4 +46,5 @@ class StoryStudio(ComfyExtension):
             TitleCard,
             Animatic,
             InOrder,
+            WordTimesNode,
         ]
