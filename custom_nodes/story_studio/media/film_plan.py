@@ -13,6 +13,7 @@ from PIL import Image
 
 from .burned import CaptionStyle
 from .canvas import Canvas, canvas_of, delivered, differs
+from .captions import Word
 from .cards.film_cards import NO_CARDS, Cards, paint_credits, paint_opening
 from .cut import Part, Span, Transition, lay_out
 from .decoder import decode_frames, first_image
@@ -44,6 +45,7 @@ class Shot:
         pause_after: seconds in which its last frame is held before the next shot; None as in the film.
         music: whether the film's music plays.
         translations: the text in other languages, by language tag.
+        words: when the words of the text are said, in seconds of the clip; none if it is not known.
     """
 
     path: Path
@@ -53,6 +55,7 @@ class Shot:
     pause_after: float | None = None
     music: bool = True
     translations: tuple[tuple[str, str], ...] = ()
+    words: tuple[Word, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -164,6 +167,7 @@ class FilmPlan:
         return [
             Spoken(
                 shot.text,
+                shot.words,
                 dict(shot.translations),
                 self.seconds(part.start),
                 self.seconds(part.start + part.clip_frames),

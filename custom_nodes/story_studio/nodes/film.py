@@ -200,6 +200,7 @@ def _further_parts(shot: assembly.Shot) -> list[dict[str, Any]]:
         "pause_after": None if shot.pause_after is None else [shot.pause_after],
         "no_music": not shot.music,
         "translations": shot.translations,
+        "words": shot.words,
     }
     return [parts] if (parts := _set(further)) else []
 
