@@ -18,6 +18,8 @@ from story_studio.story.schema import Scene
 from ..files import written_aside
 
 Settings = dict[str, Any]
+_EARLIER = {"join", "crossfade_seconds", "chapters", "captions", "loudness"}
+"""Settings of a film that a manifest names even at their defaults."""
 
 
 class _Part(BaseModel):
@@ -162,13 +164,26 @@ def scene_settings(plan: Plan, scene: Scene) -> SceneSettings:
 
 def film_settings(plan: Plan) -> Settings:
     """What a film is made with, besides its clips."""
-    story = plan.story
+    story, settings = plan.story, {}
+    if story.film:
+        settings = story.film.model_dump(include=_EARLIER)
+        settings |= story.film.model_dump(exclude={"partial"}, exclude_defaults=True)
+    settings |= plan.profile.film_settings
+    # Its name has the hash of its content.
+    settings |= {"music file": plan.music} if plan.music else {}
+    of_scenes = {
+        "transitions": [scene.transition for scene in story.scenes],
+        "pauses": [scene.pause_after for scene in story.scenes],
+        "scenes without music": [scene.id for scene in story.scenes if not scene.music],
+        "translations": [scene.translations for scene in story.scenes],
+    }
     return {
-        **(story.film.model_dump(exclude={"partial"}) if story.film else {}),
+        **settings,
         "title": story.title,
         "scenes": [scene.id for scene in story.scenes],
         "chapter titles": [scene.title for scene in story.scenes],
         "texts": [scene.text for scene in story.scenes],
+        **{name: values for name, values in of_scenes.items() if any(values)},
     }
 
 

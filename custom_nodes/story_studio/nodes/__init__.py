@@ -9,7 +9,10 @@ from ..routes import graph, memory, progress, scenes, story, takes
 from ..story import order
 from .animatic import Animatic
 from .clip import Clip
-from .film import Film, FilmScene
+from .film import Film
+from .film_cards import FilmCards
+from .film_delivery import FilmDelivery
+from .film_scene import FilmScene
 from .in_order import InOrder
 from .s2v_models import S2VModels
 from .still import Still
@@ -37,6 +40,8 @@ class StoryStudio(ComfyExtension):
             Storyboard,
             ContactSheet,
             FilmScene,
+            FilmDelivery,
+            FilmCards,
             Film,
             TitleCard,
             Animatic,

@@ -67,13 +67,21 @@ class Recipe:
 
 
 class Profile(NamedTuple):
-    """A profile: a description, the recipes for stills and clips, and their default settings."""
+    """A profile: a description, the recipes for stills and clips, and their default settings.
+
+    Attributes:
+        film_settings: settings that films of this profile have, whatever their stories say.
+        interpolation, upscale: the frames recipes of films that use some.
+    """
 
     about: str
     still: Recipe
     clip: Recipe
     still_settings: dict[str, Any]
     clip_settings: dict[str, Any]
+    film_settings: dict[str, Any]
+    interpolation: Recipe | None = None
+    upscale: Recipe | None = None
 
 
 def is_link(value: Any) -> bool:
@@ -110,7 +118,9 @@ def load_profile(name: str) -> Profile:
         )
     data = _profiles()[name]
     still, clip = (load_recipe(FOLDER / f"{data[kind]}.json", kind) for kind in ("still", "clip"))
-    return Profile(data["about"], still, clip, data["still_settings"], data["clip_settings"])
+    return Profile(
+        data["about"], still, clip, data["still_settings"], data["clip_settings"], data["film_settings"]
+    )
 
 
 def load_recipe(path: Path, kind: str) -> Recipe:
