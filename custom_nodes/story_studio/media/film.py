@@ -96,7 +96,10 @@ def assemble(
         reel = Path(folder, "reel.mp4")
         cues = _record(film, reel, captions, tags, lambda done: report(done * _ENCODING_SHARE))
         if chapter_spans or cues:
-            add_chapters_and_captions(reel, aside, chapter_spans, cues, tags, lambda: report(_ENCODING_SHARE))
+            tracks = [("", cues)] if cues else []
+            add_chapters_and_captions(
+                reel, aside, chapter_spans, tracks, tags, lambda: report(_ENCODING_SHARE)
+            )
         else:
             reel.replace(aside)
         report(1.0)
@@ -176,7 +179,7 @@ def _chapter_title(shot: Shot, index: int) -> str:
 
 def _record(
     film: _Film, reel: Path, captions: bool, tags: dict[str, str], progress: Progress
-) -> list[tuple[float, float, str]]:
+) -> list[captioning.Cue]:
     """Writes all frames and audio; returns the captions."""
     canvas, cues, audio = film.canvas, [], np.zeros((2, 0), np.float32)
     splice = not any(film.fades) and film.is_plain and can_splice([shot.path for shot in film.shots])
@@ -247,8 +250,8 @@ def _audio(film: _Film, index: int) -> np.ndarray:
     return audio
 
 
-def _cues(film: _Film, index: int, audio: np.ndarray) -> list[tuple[float, float, str]]:
+def _cues(film: _Film, index: int, audio: np.ndarray) -> list[captioning.Cue]:
     start, end = film.span(index)
     speech = captioning.speech_spans(audio, SAMPLE_RATE)
     cues = captioning.cues(film.shots[index].text, end - start, speech)
-    return [(start + first, start + last, text) for first, last, text in cues]
+    return [captioning.Cue(start + first, start + last, text) for first, last, text in cues]
