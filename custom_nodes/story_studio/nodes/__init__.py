@@ -8,6 +8,7 @@ from ..core import queueing
 from ..routes import graph, memory, progress, scenes, story, takes
 from ..story import order
 from .animatic import Animatic
+from .burned_captions import BurnedCaptions
 from .clip import Clip
 from .film import Film, FilmScene
 from .in_order import InOrder
@@ -37,6 +38,7 @@ class StoryStudio(ComfyExtension):
             ContactSheet,
             FilmScene,
             Film,
+            BurnedCaptions,
             TitleCard,
             Animatic,
             InOrder,
