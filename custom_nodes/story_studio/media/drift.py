@@ -21,8 +21,8 @@ import numpy as np
 from .clip_frames import Scaler
 
 NOTICED = 2.3
-"""The CIE 1976 colour difference from which people notice one (Mahy et al., 1994). A clip none of whose chunks
-drifts by as much is not corrected."""
+"""The CIE 1976 colour difference from which people notice one (Mahy et al., 1994). A clip none of whose
+chunks drifts by as much is not corrected."""
 _SIDE = 96
 """The longer side of the small copy."""
 _BLOCK = 8
@@ -33,8 +33,8 @@ _REFERENCE = 16
 _SAME = 0.25
 """The part of the pixels that have to show the same thing for a comparison to count."""
 _JOINED = 0.5
-"""A jump of the correction between chunks by less than this, a colour difference, is evened out: it is noise of the
-measurement. A larger one undoes a jump of the clip."""
+"""A jump of the correction between chunks by less than this, a colour difference, is noise of the measurement
+and is evened out. A larger one undoes a jump of the clip."""
 
 Map = np.ndarray
 """An affine map of RGB from 0 to 1, float64 [3, 4]: three columns for the colour and one that is added."""
@@ -251,7 +251,7 @@ _TO_XYZ = np.array(
 
 
 def _line(blocks: Sequence[tuple[float, Map]], start: int, end: int) -> tuple[Map, Map]:
-    """The maps at the first and the last frame of a chunk, on the line of Theil and Sen through its blocks."""
+    """The maps at the first and the last frame of a chunk, on the Theil-Sen line through its blocks."""
     inside = [(centre, change) for centre, change in blocks if start <= centre < end]
     if not inside:
         nearest = min(blocks, key=lambda block: abs(block[0] - (start + end) / 2))[1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,6 +15,7 @@ import numpy as np
 from ..files import written_aside
 from .clip_frames import Scaler, frame_count, yuv_frames
 from .decoder import decode_audio
+from .drift import Drift, corrected, measure
 from .encoder import SAMPLE_RATE, Encoder, pad_or_cut
 from .footage import Footage
 from .probe import Progress, to_seconds
@@ -41,9 +42,7 @@ class Target:
     interpolation: str = "motion"
 
 
-def target_of(
-    footage: Footage, width: int, height: int, fps: Fraction | None, interpolation: str
-) -> Target:
+def target_of(footage: Footage, width: int, height: int, fps: Fraction | None, interpolation: str) -> Target:
     """What the master of a clip is like.
 
     Args:
@@ -56,6 +55,24 @@ def target_of(
     size = footage.fit(width, height) if width and height else footage.size
     fps = fps or footage.fps
     return Target(*size, fps, frame_count(footage, fps), interpolation)
+
+
+def source_frames(clip: Path, footage: Footage, drift: Drift | None) -> Iterator[av.VideoFrame]:
+    """All frames of a clip at its own rate, yuv420p BT.709; or rgb24, if a drift of its colours is undone."""
+    frames = yuv_frames(clip, footage)
+    return corrected(frames, drift) if drift else frames
+
+
+def measure_drift(clip: Path, footage: Footage, starts: Sequence[int], progress: Progress) -> Drift:
+    """The drift of a clip; see `drift.measure`."""
+
+    def frames() -> Iterator[av.VideoFrame]:
+        total = frame_count(footage, footage.fps)
+        for done, frame in enumerate(yuv_frames(clip, footage), start=1):
+            yield frame
+            progress(done / total)
+
+    return measure(frames(), starts)
 
 
 class MasterWriter:
@@ -128,7 +145,9 @@ class MasterWriter:
     def _encode(self, frame: av.VideoFrame) -> None:
         self._encoder.frame(self._scale(frame))
         self._written += 1
-        self._audio.write(self._encoder, self._written / self._target.fps, self._written == self._target.frames)
+        self._audio.write(
+            self._encoder, self._written / self._target.fps, self._written == self._target.frames
+        )
 
 
 def write_master(
@@ -136,6 +155,7 @@ def write_master(
     clip: Path,
     footage: Footage,
     target: Target,
+    drift: Drift | None = None,
     metadata: dict[str, str] | None = None,
     progress: Progress = lambda done: None,
 ) -> None:
@@ -146,11 +166,12 @@ def write_master(
         clip: the clip.
         footage: what is in it.
         target: what the master is like.
+        drift: which of its colours is undone, if anybody would notice it.
         metadata: tags of the file.
         progress: see `Progress`.
     """
     with MasterWriter(path, clip, target, metadata) as writer:
-        for frame in yuv_frames(clip, footage):
+        for frame in source_frames(clip, footage, drift):
             writer.write(frame, footage.fps)
             progress(writer.done)
 
@@ -169,7 +190,9 @@ class _Audio:
     def __enter__(self) -> _Audio:
         self._file = av.open(str(self._clip))
         audio, video = next(iter(self._file.streams.audio), None), self._file.streams.video[0]
-        is_aac = audio is not None and audio.codec_context.name == "aac" and bool(audio.codec_context.extradata)
+        is_aac = (
+            audio is not None and audio.codec_context.name == "aac" and bool(audio.codec_context.extradata)
+        )
         self.stream = audio if is_aac else None
         self.channels = 2 if audio and not is_aac else 0
         self._start = to_seconds(video.start_time, video.time_base)
