@@ -32,6 +32,8 @@ _REFERENCE = 16
 """Frames that the others are compared with."""
 _SAME = 0.25
 """The part of the pixels that have to show the same thing for a comparison to count."""
+_NEAR = (10.0, 5.0, 5.0)
+"""The colour difference, in each step, up to which two pixels show the same thing once drift is undone."""
 _JOINED = 0.5
 """A jump of the correction between chunks by less than this, a colour difference, is noise of the measurement
 and is evened out. A larger one undoes a jump of the clip."""
@@ -193,11 +195,10 @@ def _small_size(frame: av.VideoFrame) -> tuple[int, int]:
 def _map(pixels: np.ndarray, reference: np.ndarray) -> Map:
     """The map of some pixels to those of the reference, from where both show the same."""
     change, expected = _IDENTITY, _lab(reference)
-    for _ in range(4):
+    for near in _NEAR:
         difference = _lab(_apply(pixels, change)) - expected
-        # The first time by their common shift, whatever it is.
-        distance = np.linalg.norm(difference - np.median(difference, axis=0), axis=1)
-        same = distance <= max(NOTICED, 1.5 * float(np.median(distance)))
+        # Apart from the shift that most have in common, which is drift.
+        same = np.linalg.norm(difference - np.median(difference, axis=0), axis=1) <= near
         if same.mean() < _SAME:
             return _IDENTITY
         change = _transfer(pixels[same], reference[same])

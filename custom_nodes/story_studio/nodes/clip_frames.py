@@ -33,7 +33,7 @@ class ClipFrames(io.ComfyNode):
             display_name="Clip Frames",
             category=CATEGORY,
             description="The frames of a clip, for nodes that interpolate or upscale them. Link what becomes "
-            "of them to a Master, which runs these nodes for a few frames at a time, however long the clip is.",
+            "of them to a Master, which runs these nodes for a few frames at a time, whatever its length.",
             inputs=[
                 io.Video.Input("clip", tooltip="The clip whose frames are changed."),
                 io.Combo.Input(
