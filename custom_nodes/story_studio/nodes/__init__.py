@@ -10,7 +10,10 @@ from ..story import order
 from .animatic import Animatic
 from .clip import Clip
 from .clip_frames import ClipFrames
-from .film import Film, FilmScene
+from .film import Film
+from .film_cards import FilmCards
+from .film_delivery import FilmDelivery
+from .film_scene import FilmScene
 from .in_order import InOrder
 from .master import Master
 from .master_windows import MasterWindow, MasterWindows
@@ -20,6 +23,7 @@ from .storyboard import ContactSheet, Storyboard
 from .talking_video import TalkingVideo
 from .text_encoder import TextEncoder
 from .title_card import TitleCard
+from .word_times import WordTimesNode
 
 
 class StoryStudio(ComfyExtension):
@@ -39,6 +43,8 @@ class StoryStudio(ComfyExtension):
             Storyboard,
             ContactSheet,
             FilmScene,
+            FilmDelivery,
+            FilmCards,
             Film,
             TitleCard,
             Animatic,
@@ -47,4 +53,5 @@ class StoryStudio(ComfyExtension):
             Master,
             MasterWindow,
             MasterWindows,
+            WordTimesNode,
         ]

@@ -3,8 +3,8 @@ marked by node titles.
 
 A parameter is a node titled `$name`, a stock primitive or loader. Its value is set, or links to it are
 redirected to another node. The result is the output linked to the node titled `$still` or `$clip`, usually a
-stock Save node, so that the recipe can be run on its own. A recipe for frames has two nodes titled `$frames`: the
-loader that is the parameter, and the end.
+stock Save node, so that the recipe can be run on its own. A recipe for frames has two nodes titled `$frames`:
+the loader that is the parameter, and the end.
 """
 
 from __future__ import annotations
@@ -75,13 +75,21 @@ class Recipe:
 
 
 class Profile(NamedTuple):
-    """A profile: a description, the recipes for stills and clips, and their default settings."""
+    """A profile: a description, the recipes for stills and clips, and their default settings.
+
+    Attributes:
+        film_settings: settings that films of this profile have, whatever their stories say.
+        interpolation, upscale: the frames recipes of films that use some.
+    """
 
     about: str
     still: Recipe
     clip: Recipe
     still_settings: dict[str, Any]
     clip_settings: dict[str, Any]
+    film_settings: dict[str, Any]
+    interpolation: Recipe | None = None
+    upscale: Recipe | None = None
 
 
 def is_link(value: Any) -> bool:
@@ -118,7 +126,9 @@ def load_profile(name: str) -> Profile:
         )
     data = _profiles()[name]
     still, clip = (load_recipe(FOLDER / f"{data[kind]}.json", kind) for kind in ("still", "clip"))
-    return Profile(data["about"], still, clip, data["still_settings"], data["clip_settings"])
+    return Profile(
+        data["about"], still, clip, data["still_settings"], data["clip_settings"], data["film_settings"]
+    )
 
 
 def load_recipe(path: Path, kind: str) -> Recipe:
