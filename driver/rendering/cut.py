@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
+import av
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+
+_TAG = "story_studio"
 
 
 class Word(NamedTuple):
@@ -87,6 +91,16 @@ class Cut(BaseModel):
                 return False
             position += shot.frames
         return position == self.frames > 0 and self.rate > 0
+
+
+def read_cut(film: Path) -> Cut | None:
+    """What a film's file says about its cut; None of a film of an earlier version."""
+    with av.open(str(film)) as container:
+        text = container.metadata.get(_TAG, "")
+    try:
+        return Cut.model_validate_json(text)
+    except ValidationError:
+        return None
 
 
 def _or_none(value: Any, validate: ValidatorFunctionWrapHandler) -> Cut | None:

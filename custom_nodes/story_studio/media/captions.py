@@ -7,6 +7,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import NamedTuple
 from unicodedata import east_asian_width
 
 import numpy as np
@@ -17,6 +18,24 @@ from .linebreak import clusters, parts, shown_line
 from .text import clean, closed, is_visible
 
 Span = tuple[float, float]
+
+
+class Word(NamedTuple):
+    """A word of a caption, and when it is spoken, in seconds."""
+
+    start: float
+    end: float
+    text: str
+
+
+class Cue(NamedTuple):
+    """A caption: when it is shown, in seconds, its lines joined by line breaks, and its words in order."""
+
+    start: float
+    end: float
+    text: str
+    words: tuple[Word, ...] = ()
+
 
 _LINE, _CAPTION, _SHORT = 42, 84, 16
 """Columns of a full line, of a full caption, and below which a caption is too short to be read calmly."""

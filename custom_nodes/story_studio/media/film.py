@@ -3,139 +3,156 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import accumulate
+from functools import partial
+from itertools import repeat
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import NamedTuple
 
 import av
-import numpy as np
+from PIL import Image
 
 from ..files import written_aside
-from . import captions as captioning
-from .canvas import Canvas, canvas_of, differs
-from .decoder import decode_audio, decode_frames
-from .encoder import SAMPLE_RATE, Encoder, pad_or_cut
+from .ahead import ahead
+from .audio_track import AudioTrack
+from .canvas import Canvas, canvas_of, delivered, differs
+from .cards.film_cards import NO_CARDS, Cards, paint_credits, paint_opening
+from .cut import Part, Span, Transition, lay_out
+from .decoder import decode_frames, first_image
+from .delivery import AS_CLIPS, Codec, Delivery
+from .encoder import SAMPLE_RATE, Encoder, yuv_converter
+from .film_captions import Spoken, Tracks, caption_tracks
+from .film_report import TAG, film_report
 from .footage import Footage, read_footage
 from .linebreak import shortened
 from .mux import add_chapters_and_captions
 from .probe import Progress
+from .sequence import Source, frames_of
+from .shot_audio import Envelope, Place, write_shots
+from .sound import Sound, SoundReport, Voice, mix
 from .splice import can_splice, packets
 from .text import clean, is_visible
 
-_CRF = 16
-_JOINT_FADE = round(0.004 * SAMPLE_RATE)
-"""Samples over which audio fades at a joint, against clicks."""
+_CRF = {"h264": 16, "h265": 19, "av1": 24}
+"""Of each codec, what is visually lossless at the settings of `encoder.py`."""
 _CHAPTER_BYTES = 255
 """What the title of a chapter can take in an MP4; ffmpeg cuts longer ones within a letter."""
-_ENCODING_SHARE = 0.97
-"""The part of the progress before chapters and captions are added."""
+_VOICES_SHARE, _SOUND_SHARE, _ENCODING_SHARE = 0.02, 0.15, 0.97
+"""The progress when the sound is ready, as recorded or mixed, and before chapters and captions are added."""
+_FRAMES_AHEAD = 8
 
 
 @dataclass(frozen=True)
 class Shot:
-    """One clip of a film: its file, the title of its chapter, and the spoken text for captions."""
+    """One clip of a film.
+
+    Attributes:
+        path: its file.
+        title: of its chapter.
+        text: what is spoken, for captions.
+        transition: how the next shot follows; None as in the film.
+        pause_after: seconds in which its last frame is held before the next shot; None as in the film.
+        music: whether the film's music plays.
+        translations: the text in other languages, by language tag.
+    """
 
     path: Path
     title: str = ""
     text: str = ""
+    transition: Transition | None = None
+    pause_after: float | None = None
+    music: bool = True
+    translations: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Finish:
+    """What a film has beyond its shots; as it is by default, a film has nothing of it.
+
+    Attributes:
+        delivery: size, frame rate, fit and codec.
+        cards: an opening title and end credits, and fades at both ends.
+        language: of the shots' texts, a language tag; empty if it is unknown.
+        pause_after: seconds between two shots.
+        sound: what is done to the sound; None leaves it as it is.
+    """
+
+    delivery: Delivery = AS_CLIPS
+    cards: Cards = NO_CARDS
+    language: str = ""
+    pause_after: float = 0.0
+    sound: Sound | None = None
 
 
 def assemble(
     shots: Sequence[Shot],
     path: Path,
     *,
-    join: Literal["cut", "crossfade"] = "cut",
+    join: Transition = "cut",
     crossfade_seconds: float = 0.5,
     chapters: bool = True,
     captions: bool = True,
     title: str = "",
     size: tuple[int, int] | None = None,
     footage: Sequence[Footage] | None = None,
+    finish: Finish | None = None,
     metadata: dict[str, str] | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> None:
     """Joins shots to a film, an MP4 file.
 
-    Shots of another size than the film's (see `canvas_of`) are scaled and letterboxed, those of another frame
-    rate repeat or leave out frames. The film is as long as its shots together, and the audio of each shot is
-    as long as its video. Plain cuts of clips with the same encoding are copied bit by bit; everything else is
-    re-encoded.
+    Shots of another size than the film's (see `canvas_of`) are scaled and fitted, those of another frame
+    rate repeat or leave out frames. The film is as long as its shots, pauses and cards together, and the
+    audio of each shot is as long as its video. Plain cuts of clips with the film's encoding are copied bit by
+    bit; everything else is re-encoded.
 
     Args:
         shots: the clips in order.
         path: the film; an existing file is replaced at the end.
-        join: `crossfade` blends each shot with the held first or last frame of its neighbour, centred on the
-            cut and over at most half a shot; audio does not overlap.
-        crossfade_seconds: duration of a crossfade.
+        join: how shots follow each other. A `crossfade` blends each with the held first or last frame of its
+            neighbour, a `dip` goes through black; both as `lay_out` places them. Audio does not overlap.
+        crossfade_seconds: duration of a crossfade or dip.
         chapters: whether each shot is a chapter.
-        captions: whether shots with text have captions, as a subtitle track that is off by default.
+        captions: whether shots with text have captions, as subtitle tracks that are off by default.
         title: title of the film.
         size: width and height of the story's clips, which the film has if its shots differ in size.
         footage: what is in the shots, if it is known.
+        finish: what it has beyond its shots.
         metadata: further tags of the file.
         progress: called with the fraction done, 0 to 1. It may raise to cancel; `path` is then unchanged.
 
     Raises:
-        ValueError: there are no shots, or one has no video.
+        ValueError: there are no shots, one has no video, or there is no encoder for the codec.
         FileNotFoundError: a clip is missing.
     """
     if not shots:
         raise ValueError("A film needs at least one shot: add a scene.")
-    film = _plan(shots, footage or footage_of(shots), size, crossfade_seconds if join == "crossfade" else 0)
-    tags = ({"title": clean(title)} if is_visible(title) else {}) | (metadata or {})
+    finish = finish or Finish()
+    film = _plan(shots, footage or footage_of(shots), size, join, crossfade_seconds, finish)
     report = progress or (lambda done: None)
-    chapter_spans = (
-        [(*film.span(i), _chapter_title(shot, i)) for i, shot in enumerate(shots)] if chapters else []
-    )
+    sound_share = _SOUND_SHARE if finish.sound else _VOICES_SHARE
     with (
         written_aside(path) as aside,
         TemporaryDirectory(prefix=f".{aside.stem}-", dir=aside.parent) as folder,
     ):
         reel = Path(folder, "reel.mp4")
-        cues = _record(film, reel, captions, tags, lambda done: report(done * _ENCODING_SHARE))
-        if chapter_spans or cues:
-            add_chapters_and_captions(reel, aside, chapter_spans, cues, tags, lambda: report(_ENCODING_SHARE))
+        sound = _sound(film, Path(folder), finish.sound, _part(report, 0, sound_share))
+        cues = caption_tracks(film.spoken(), finish.language, sound.voices) if captions else {}
+        tags = ({"title": clean(title)} if is_visible(title) else {}) | (metadata or {})
+        tags[TAG] = film.report(cues, finish.delivery.codec, sound.report)
+        _record(
+            film, reel, sound.track, finish.delivery.codec, tags, _part(report, sound_share, _ENCODING_SHARE)
+        )
+        spans = film.chapters() if chapters else []
+        if spans or cues:
+            add_chapters_and_captions(
+                reel, aside, spans, next(iter(cues.values()), []), tags, lambda: report(_ENCODING_SHARE)
+            )
         else:
             reel.replace(aside)
         report(1.0)
-
-
-@dataclass(frozen=True)
-class _Film:
-    """The timeline of a film.
-
-    Attributes:
-        shots: the clips in order.
-        footage: what is in each of them.
-        canvas: size and frame rate.
-        starts: first frame of each shot, and the number of frames of the film.
-        fades: frames in half the crossfade at each of these boundaries.
-    """
-
-    shots: tuple[Shot, ...]
-    footage: tuple[Footage, ...]
-    canvas: Canvas
-    starts: tuple[int, ...]
-    fades: tuple[int, ...]
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether every shot is shown as it is stored."""
-        return all(shot.is_plain for shot in self.footage)
-
-    def length(self, index: int) -> int:
-        return self.starts[index + 1] - self.starts[index]
-
-    def span(self, index: int) -> tuple[float, float]:
-        return float(self.starts[index] / self.canvas.fps), float(self.starts[index + 1] / self.canvas.fps)
-
-    def sample(self, frame: int) -> int:
-        return round(frame * SAMPLE_RATE / self.canvas.fps)
-
-    def decode(self, index: int) -> Iterator[av.VideoFrame]:
-        return decode_frames(self.shots[index].path, self.footage[index], self.canvas, self.length(index))
 
 
 def footage_of(shots: Sequence[Shot]) -> tuple[Footage, ...]:
@@ -159,96 +176,206 @@ def canvas_key(footage: Sequence[Footage], size: tuple[int, int] | None) -> str:
     return str(canvas) if differs(canvas, footage) else ""
 
 
+@dataclass(frozen=True)
+class _Item:
+    """A shot or a card of a film.
+
+    Attributes:
+        title: of its chapter.
+        span: what it asks of the cut.
+        frames: its frames.
+        shot: the shot; None for a card.
+    """
+
+    title: str
+    span: Span
+    frames: Source
+    shot: Shot | None = None
+
+
+@dataclass(frozen=True)
+class _Film:
+    """A film as it is planned: its parts in order, and where they are."""
+
+    items: tuple[_Item, ...]
+    parts: tuple[Part, ...]
+    canvas: Canvas
+    fade: int
+    can_splice: bool
+
+    @property
+    def frames(self) -> int:
+        return self.parts[-1].end
+
+    def seconds(self, frame: int) -> float:
+        return float(frame / self.canvas.fps)
+
+    def sample(self, frame: int) -> int:
+        return round(frame * SAMPLE_RATE / self.canvas.fps)
+
+    def shots(self) -> Iterator[tuple[Shot, Part]]:
+        return ((item.shot, part) for item, part in zip(self.items, self.parts, strict=True) if item.shot)
+
+    def places(self) -> list[Place]:
+        """Where the audio of each shot is."""
+        return [
+            Place(shot.path, self.sample(part.start), self.sample(part.start + part.clip_frames))
+            for shot, part in self.shots()
+        ]
+
+    def spoken(self) -> list[Spoken]:
+        """What is spoken where."""
+        return [
+            Spoken(
+                shot.text,
+                dict(shot.translations),
+                self.seconds(part.start),
+                self.seconds(part.start + part.clip_frames),
+            )
+            for shot, part in self.shots()
+        ]
+
+    def chapters(self) -> list[tuple[float, float, str]]:
+        return [
+            (self.seconds(part.start), self.seconds(part.end), item.title)
+            for item, part in zip(self.items, self.parts, strict=True)
+        ]
+
+    def report(self, cues: Tracks, codec: str, sound: SoundReport | None) -> str:
+        shots = [
+            {
+                "kind": "scene" if item.shot else "card",
+                "title": item.title,
+                "music": item.shot is None or item.shot.music,
+            }
+            for item in self.items
+        ]
+        return film_report(self.canvas, codec, self.parts, shots, cues, sound and sound.json())
+
+
 def _plan(
-    shots: Sequence[Shot], footage: Sequence[Footage], size: tuple[int, int] | None, crossfade_seconds: float
+    shots: Sequence[Shot],
+    footage: Sequence[Footage],
+    size: tuple[int, int] | None,
+    join: Transition,
+    crossfade_seconds: float,
+    finish: Finish,
 ) -> _Film:
-    canvas = canvas_of(footage, size)
-    lengths = [max(1, round(shot.info.video_seconds * canvas.fps)) for shot in footage]
-    half = max(0, round(crossfade_seconds * canvas.fps / 2))
-    fades = [min(half, before // 2, after // 2) for before, after in zip(lengths, lengths[1:], strict=False)]
-    return _Film(tuple(shots), tuple(footage), canvas, tuple(accumulate(lengths, initial=0)), (0, *fades, 0))
+    delivery, cards = finish.delivery, finish.cards
+    canvas = delivered(canvas_of(footage, size), delivery)
+    frame_size = canvas.width, canvas.height
+    # A card is not cut hard against a scene unless the scene says so.
+    soft = "dip" if join == "cut" else join
+    items = []
+    for i, (shot, clip) in enumerate(zip(shots, footage, strict=True)):
+        is_last = i == len(shots) - 1
+        pause = shot.pause_after if shot.pause_after is not None else 0 if is_last else finish.pause_after
+        transition = shot.transition or (soft if is_last else join)
+        span = Span(clip.info.video_seconds, pause, transition)
+        frames = partial(decode_frames, shot.path, clip, canvas, delivery)
+        items.append(_Item(_chapter_title(shot, i), span, frames, shot))
+    if is_visible(cards.opening):
+        still = paint_opening(cards.opening, frame_size, first_image(shots[0].path, footage[0]))
+        items.insert(0, _card(cards.opening, still, Span(cards.card_seconds, 0, soft)))
+    if is_visible(cards.credits):
+        still = paint_credits(cards.credits, frame_size, first_image(shots[-1].path, footage[-1]))
+        items.append(_card("Credits", still, Span(cards.card_seconds)))
+    parts = lay_out([item.span for item in items], canvas.fps, crossfade_seconds)
+    fade = min(round(cards.fade_seconds * canvas.fps), parts[-1].end // 2)
+    plain = not fade and len(items) == len(shots) and _is_spliceable(shots, footage, parts, canvas, delivery)
+    return _Film(tuple(items), parts, canvas, fade, plain)
+
+
+def _is_spliceable(
+    shots: Sequence[Shot],
+    footage: Sequence[Footage],
+    parts: Sequence[Part],
+    canvas: Canvas,
+    delivery: Delivery,
+) -> bool:
+    """Whether the film is its clips, one after the other, as they are stored."""
+    if delivery.codec != "h264" or any(part.before or part.frames != part.clip_frames for part in parts):
+        return False
+    size = (canvas.width, canvas.height)
+    resized = delivery.width and any((clip.info.width, clip.info.height) != size for clip in footage)
+    retimed = delivery.fps and any(clip.fps != canvas.fps for clip in footage)
+    plain = all(clip.is_plain for clip in footage)
+    return plain and not resized and not retimed and can_splice([shot.path for shot in shots])
+
+
+def _card(title: str, image: Image.Image, span: Span) -> _Item:
+    converter = yuv_converter(*image.size)
+    converter.vpush(av.VideoFrame.from_image(image))
+    frame = converter.vpull()
+    return _Item(_shown_title(title), span, partial(repeat, frame))
 
 
 def _chapter_title(shot: Shot, index: int) -> str:
-    title = clean(shot.title) if is_visible(shot.title) else f"Scene {index + 1}"
-    return shortened(title, _CHAPTER_BYTES)
+    return _shown_title(shot.title if is_visible(shot.title) else f"Scene {index + 1}")
+
+
+def _shown_title(title: str) -> str:
+    return shortened(clean(title), _CHAPTER_BYTES)
+
+
+def _part(progress: Progress, start: float, end: float) -> Progress:
+    """The progress of work that takes part of the whole."""
+    return lambda done: progress(start + done * (end - start))
+
+
+class _Sound(NamedTuple):
+    """The film's sound, its voices alone, and what was measured; None if nothing was done to it."""
+
+    track: AudioTrack
+    voices: AudioTrack
+    report: SoundReport | None = None
+
+
+def _sound(film: _Film, folder: Path, sound: Sound | None, progress: Progress) -> _Sound:
+    samples, places = film.sample(film.frames), film.places()
+    share = 1 if sound is None else 0.25
+    part = _part(progress, 0, share)
+    voices = write_shots(places, samples, folder / "voices", part, joints_fade=sound is None)
+    if sound is None:
+        return _Sound(voices, voices)
+    spoken = [
+        Voice(place.start, place.end - place.start, partial(voices.read, place.start, place.end), shot.music)
+        for place, (shot, _) in zip(places, film.shots(), strict=True)
+    ]
+    report = mix(spoken, samples, sound, folder / "mixed", _part(progress, share, 1))
+    return _Sound(AudioTrack(folder / "mixed"), voices, report)
 
 
 def _record(
-    film: _Film, reel: Path, captions: bool, tags: dict[str, str], progress: Progress
-) -> list[tuple[float, float, str]]:
-    """Writes all frames and audio; returns the captions."""
-    canvas, cues, audio = film.canvas, [], np.zeros((2, 0), np.float32)
-    splice = not any(film.fades) and film.is_plain and can_splice([shot.path for shot in film.shots])
-    with av.open(str(film.shots[0].path)) as first:
-        template = first.streams.video[0] if splice else None
-        encoder = Encoder(reel, canvas.width, canvas.height, canvas.fps, 2, _CRF, tags, template)
-    with encoder:
-        for index, position, frame in _spliced(film) if splice else _joined(film):
-            first_frame = film.starts[index]
-            if position == 0:
-                audio = _audio(film, index)
-                if captions:
-                    cues += _cues(film, index, audio)
+    film: _Film, reel: Path, track: AudioTrack, codec: Codec, tags: dict[str, str], progress: Progress
+) -> None:
+    """Writes all frames and audio."""
+    canvas = film.canvas
+    starts = {part.start for part in film.parts}
+    ends = Envelope.linear(track.samples, *[film.sample(film.fade)] * 2)
+    with ExitStack() as stack:
+        template = None
+        if film.can_splice:
+            first = stack.enter_context(av.open(str(next(film.shots())[0].path)))
+            template = first.streams.video[0]
+        size = canvas.width, canvas.height
+        encoder = stack.enter_context(Encoder(reel, *size, canvas.fps, 2, _CRF[codec], tags, template, codec))
+        frames = _spliced(film) if film.can_splice else _joined(film)
+        for number, frame in enumerate(stack.enter_context(ahead(frames, _FRAMES_AHEAD))):
             if isinstance(frame, av.Packet):
                 encoder.packet(frame)
             else:
-                encoder.frame(frame, keyframe=position == 0)
-            current = first_frame + position
-            origin, start, end = (film.sample(number) for number in (first_frame, current, current + 1))
-            encoder.audio(audio[:, start - origin : end - origin])
-            progress((current + 1) / film.starts[-1])
-    return cues
+                encoder.frame(frame, keyframe=number in starts)
+            start, end = film.sample(number), film.sample(number + 1)
+            encoder.audio(ends.applied(track.read(start, end), start))
+            progress((number + 1) / film.frames)
 
 
-def _spliced(film: _Film) -> Iterator[tuple[int, int, av.Packet]]:
-    """All frames of the film, still encoded, with the index of the shot and the position in it."""
-    for index, shot in enumerate(film.shots):
-        for position, packet in enumerate(packets(shot.path, film.starts[index] / film.canvas.fps)):
-            yield index, position, packet
+def _spliced(film: _Film) -> Iterator[av.Packet]:
+    """All frames of the film, still encoded."""
+    for shot, part in film.shots():
+        yield from packets(shot.path, part.start / film.canvas.fps)
 
 
-def _joined(film: _Film) -> Iterator[tuple[int, int, av.VideoFrame]]:
-    """All frames of the film, with the index of the shot and the position in it."""
-    last_frame = np.empty(0)
-    for index in range(len(film.shots)):
-        length, fade_in, fade_out = film.length(index), film.fades[index], film.fades[index + 1]
-        next_frame = next(film.decode(index + 1)).to_ndarray() if fade_out else last_frame
-        for position, frame in enumerate(film.decode(index)):
-            blended = frame
-            if position < fade_in:
-                weight = (fade_in + position + 0.5) / (2 * fade_in)
-                blended = _blend(last_frame, frame.to_ndarray(), weight)
-            elif position >= length - fade_out:
-                weight = (position - length + fade_out + 0.5) / (2 * fade_out)
-                blended = _blend(frame.to_ndarray(), next_frame, weight)
-            yield index, position, blended
-        if fade_out:
-            last_frame = frame.to_ndarray()
-
-
-def _blend(old: np.ndarray, new: np.ndarray, weight: float) -> av.VideoFrame:
-    """Two yuv420p frames mixed in fixed point; `weight` is that of `new`, 0 to 1."""
-    scaled = round(weight * 256)
-    mixed = (old.astype(np.uint16) * (256 - scaled) + new.astype(np.uint16) * scaled + 128) >> 8
-    return av.VideoFrame.from_ndarray(mixed.astype(np.uint8), format="yuv420p")
-
-
-def _audio(film: _Film, index: int) -> np.ndarray:
-    """The audio of a shot, float32 [2, samples], as long as its video, and faded at the joints."""
-    start, end = (film.sample(film.starts[i]) for i in (index, index + 1))
-    audio = pad_or_cut(decode_audio(film.shots[index].path), end - start)
-    fade = min(_JOINT_FADE, audio.shape[1] // 2)
-    ramp = (np.arange(fade, dtype=np.float32) + 0.5) / fade
-    if index > 0:
-        audio[:, :fade] *= ramp
-    if index < len(film.shots) - 1:
-        audio[:, -fade:] *= ramp[::-1]
-    return audio
-
-
-def _cues(film: _Film, index: int, audio: np.ndarray) -> list[tuple[float, float, str]]:
-    start, end = film.span(index)
-    speech = captioning.speech_spans(audio, SAMPLE_RATE)
-    cues = captioning.cues(film.shots[index].text, end - start, speech)
-    return [(start + first, start + last, text) for first, last, text in cues]
+def _joined(film: _Film) -> Iterator[av.VideoFrame]:
+    return frames_of(film.parts, [item.frames for item in film.items], fade=film.fade)

@@ -9,8 +9,14 @@ from ..routes import graph, memory, progress, scenes, story, takes
 from ..story import order
 from .animatic import Animatic
 from .clip import Clip
-from .film import Film, FilmScene
+from .clip_frames import ClipFrames
+from .film import Film
+from .film_cards import FilmCards
+from .film_delivery import FilmDelivery
+from .film_scene import FilmScene
 from .in_order import InOrder
+from .master import Master
+from .master_windows import MasterWindow, MasterWindows
 from .s2v_models import S2VModels
 from .still import Still
 from .storyboard import ContactSheet, Storyboard
@@ -36,8 +42,14 @@ class StoryStudio(ComfyExtension):
             Storyboard,
             ContactSheet,
             FilmScene,
+            FilmDelivery,
+            FilmCards,
             Film,
             TitleCard,
             Animatic,
             InOrder,
+            ClipFrames,
+            Master,
+            MasterWindow,
+            MasterWindows,
         ]
