@@ -28,9 +28,7 @@ def write_poster(film: Path, cut: Cut, target: Path) -> None:
     """
     shot = next((shot for shot in cut.shots if shot.kind == "scene"), cut.shots[0])
     # Transitions and fades touch the ends.
-    numbers = [
-        shot.start + shot.clip_frames * (step + 2) // (_CANDIDATES + 3) for step in range(_CANDIDATES)
-    ]
+    numbers = [shot.start + shot.clip_frames * (step + 2) // (_CANDIDATES + 3) for step in range(_CANDIDATES)]
     frames = [_frame(film, number, cut.rate) for number in numbers]
     best = max(frames, key=_fitness)
     best.to_image().save(target, quality=92)
@@ -82,7 +80,5 @@ def _frame(film: Path, number: int, rate: Fraction) -> av.VideoFrame:
 
 def _fitness(frame: av.VideoFrame) -> tuple[bool, float]:
     luma = frame.to_ndarray(format="gray").astype(np.float32)
-    laplacian = (
-        luma[1:-1, :-2] + luma[1:-1, 2:] + luma[:-2, 1:-1] + luma[2:, 1:-1] - 4 * luma[1:-1, 1:-1]
-    )
+    laplacian = luma[1:-1, :-2] + luma[1:-1, 2:] + luma[:-2, 1:-1] + luma[2:, 1:-1] - 4 * luma[1:-1, 1:-1]
     return bool(_DARK < luma.mean() < _BRIGHT), float(laplacian.var())

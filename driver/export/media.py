@@ -66,7 +66,7 @@ class Collector:
             height=cut.height,
             frames=cut.frames,
             clips=clips,
-            joins=tuple(Join(shot.transition, shot.transition_frames) for shot in cut.shots[:-1]),
+            joins=tuple(map(_join, cut.shots[:-1])),
             fade=max(0, min(fade, *(shot.frames - 1 for shot in (cut.shots[0], cut.shots[-1])))),
             voices=voices,
             music=music,
@@ -91,8 +91,9 @@ class Collector:
     def _picture(self, index: int) -> Clip:
         """A shot's file: the clip itself where the film shows it as it is, or a copy with held frames."""
         cut = self.rendered.cut
-        shot, before = cut.shots[index], cut.shots[index - 1] if index else Shot()
-        head, tail = (_held(join) for join in (before, shot if shot is not cut.shots[-1] else Shot()))
+        shot, is_last = cut.shots[index], index == len(cut.shots) - 1
+        head = _join(cut.shots[index - 1]).early if index else 0
+        tail = 0 if is_last else _join(shot).late
         is_card = shot.kind == "card"
         name = f"_card_{index + 1}.mp4" if is_card else f"{shot.scene}_video.mp4"
         target = self.folder / MEDIA / name
@@ -187,9 +188,9 @@ def title_of(shot: Shot, shots: Sequence[Shot]) -> str:
     return f"Scene {number}"
 
 
-def _held(join: Shot) -> int:
-    """For how many frames a crossfade holds a shot beyond its end."""
-    return join.transition_frames // 2 if join.transition == "crossfade" else 0
+def _join(shot: Shot) -> Join:
+    before = shot.transition_before
+    return Join(shot.transition, before, shot.transition_frames - before)
 
 
 def _gains(sound: dict[str, Any] | None, count: int) -> list[float]:

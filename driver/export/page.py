@@ -28,7 +28,8 @@ class Scene(NamedTuple):
 
 
 class Track(NamedTuple):
-    """Captions: their language, empty if unknown, and the WebVTT as an address, which a page on a disk can read."""
+    """Captions: their language, empty if unknown, and an address that holds them, as no page on a disk may
+    read another file."""
 
     language: str
     address: str
