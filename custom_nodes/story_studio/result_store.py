@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from .core import execution, folders, server
 from .story import order
-from .story.keys import ORDER, PASSING, UNDECLARED, Keys
+from .story.keys import ORDER, PASSING, UNDECLARED, Keys, hash_parts
 from .story.recipes import is_link
 from .story.results import KEY, STORE, Kind, key_in
 
@@ -44,6 +44,12 @@ def key_of(graph: Graph, node_id: str) -> str:
     )
     kind = next(kind for kind in Kind if kind.node == graph.get_node(node_id)["class_type"])
     return earlier if earlier != key and not find(kind, key) and find(kind, earlier) else key
+
+
+def source_key(graph: Graph, link: list[Any]) -> str:
+    """24 hexadecimal digits for what an input is linked to, such as the content of a file."""
+    keys = Keys(graph.get_node, _default_of, _fingerprint)
+    return hash_parts(keys.of(link[0]), str(link[1]))
 
 
 def find(kind: Kind, key: str) -> Path | None:

@@ -71,6 +71,12 @@ def show_on(node_id: str, output: dict[str, Any]) -> None:
     server.send_executed(node_id, output)
 
 
+def is_cached(node_id: str) -> bool:
+    """Whether the running prompt has the outputs of a node. Call it within a node."""
+    pending = _running("execution_list", ExecutionList)
+    return bool(pending and pending.is_cached(node_id))
+
+
 def _running(name: str, cls: type) -> Any:
     """A variable of the function that runs the prompt's nodes; None if there is none of this class."""
     frame = sys._getframe()

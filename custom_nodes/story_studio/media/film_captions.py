@@ -7,18 +7,25 @@ from typing import NamedTuple
 
 from . import captions
 from .audio_track import AudioTrack
+from .captions import Cue, Word
 from .encoder import SAMPLE_RATE
 from .text import is_visible
 
-Cue = tuple[float, float, str]
 Tracks = dict[str, list[Cue]]
 """Captions by language tag; that of the shots' texts comes first."""
 
 
 class Spoken(NamedTuple):
-    """What is spoken between two times of the film, in seconds, and translations by language tag."""
+    """What is spoken between two times of the film, in seconds.
+
+    Attributes:
+        text: its text.
+        words: when they are said, in seconds from `start`; none if it is not known.
+        translations: of the text, by language tag.
+    """
 
     text: str
+    words: Sequence[Word]
     translations: Mapping[str, str]
     start: float
     end: float
@@ -42,6 +49,12 @@ def caption_tracks(shots: Sequence[Spoken], language: str, audio: AudioTrack) ->
         start, end = (round(seconds * SAMPLE_RATE) for seconds in (shot.start, shot.end))
         speech = captions.speech_spans(audio.read(start, end), SAMPLE_RATE)
         for tag, text in texts.items():
-            cues = captions.cues(text, shot.end - shot.start, speech)
-            tracks[tag] += [(shot.start + first, shot.start + last, shown) for first, last, shown in cues]
+            words = shot.words if tag == language else ()
+            cues = captions.cues(text, shot.end - shot.start, speech, words or None)
+            tracks[tag] += [_delayed(cue, shot.start) for cue in cues]
     return {tag: cues for tag, cues in tracks.items() if cues}
+
+
+def _delayed(cue: Cue, seconds: float) -> Cue:
+    words = (Word(seconds + word.start, seconds + word.end, word.text) for word in cue.words)
+    return Cue(seconds + cue.start, seconds + cue.end, cue.text, tuple(words))

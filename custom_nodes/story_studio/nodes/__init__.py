@@ -23,6 +23,7 @@ from .storyboard import ContactSheet, Storyboard
 from .talking_video import TalkingVideo
 from .text_encoder import TextEncoder
 from .title_card import TitleCard
+from .word_times import WordTimesNode
 
 
 class StoryStudio(ComfyExtension):
@@ -52,4 +53,5 @@ class StoryStudio(ComfyExtension):
             Master,
             MasterWindow,
             MasterWindows,
+            WordTimesNode,
         ]

@@ -104,7 +104,9 @@ def source_of(
     """What Clip Frames with these inputs gives to nodes that lead to a Master of this rate."""
     target = footage.fps if fps == AS_RENDERED else Fraction(fps)
     if interpolation == _MODEL:
-        multiplier = master_run.multiplier(footage.fps, target if fps != AS_RENDERED else master_fps or target)
+        multiplier = master_run.multiplier(
+            footage.fps, target if fps != AS_RENDERED else master_fps or target
+        )
         return master_run.Source(path, footage, footage.fps, "repeat", context, multiplier)
     multiplier = master_run.multiplier(target, master_fps or target)
     return master_run.Source(path, footage, target, interpolation, context, multiplier)

@@ -11,6 +11,7 @@ from comfy_api.latest import InputImpl, io
 
 from .. import result_store
 from ..media import film as assembly
+from ..media.burned import CaptionStyle
 from ..media.cards.film_cards import NO_CARDS, Cards
 from ..media.cut import Transition
 from ..media.delivery import AS_CLIPS, Delivery
@@ -22,6 +23,7 @@ from .common import CATEGORY, HIDDEN, name_input, progress_bar, result_ui, warn_
 from .film_cards import CardsType
 from .film_delivery import DeliveryType
 
+BurnedCaptionsType = io.Custom("STORY_STUDIO_BURNED_CAPTIONS")
 SoundType = io.Custom("STORY_STUDIO_SOUND")
 FilmType = io.Custom("STORY_STUDIO_FILM")
 
@@ -101,6 +103,7 @@ class Film(io.ComfyNode):
         language: str = "",
         pause_after: float = 0.0,
         sound: Sound | None = None,
+        burned_captions: CaptionStyle | None = None,
     ) -> io.NodeOutput:
         """Returns the film, backed by its file."""
         settings = {"join": join, "chapters": chapters, "captions": captions, "title": title}
@@ -108,18 +111,20 @@ class Film(io.ComfyNode):
         if transitions != {"cut"} or cards.shows_any:
             settings["crossfade_seconds"] = crossfade_seconds
         size = (width, height) if width and height else None
-        finish = assembly.Finish(delivery, cards, language.strip(), pause_after, sound)
+        language = language.strip()
+        finish = assembly.Finish(delivery, cards, language, pause_after, sound, burned_captions)
         footage = assembly.footage_of(film)
         key = _key(film, footage, size, settings, finish)
         path = result_store.find(Kind.FILM, key)
         reused = path is not None
+        warnings = [*_without_effect(film, captions, finish)]
         if path is None:
             path = result_store.place(Kind.FILM, name, key)
             hidden = cls.hidden
             tags = result_store.workflow_tags(hidden.dynprompt, hidden.unique_id, hidden.extra_pnginfo)
             media = {"size": size, "footage": footage, "metadata": tags, "finish": finish}
-            assembly.assemble(film, path, **settings, **media, progress=progress_bar())
-        if warnings := [*_without_effect(film, captions, cards)]:
+            warnings += assembly.assemble(film, path, **settings, **media, progress=progress_bar())
+        if warnings:
             warn_on_running_node(" ".join(warnings))
         ui = result_ui(path, key, reused, animated=True)
         return io.NodeOutput(InputImpl.VideoFromFile(str(path)), ui=ui)
@@ -141,6 +146,12 @@ def _further_inputs() -> list[io.Input]:
             optional=True,
             tooltip="From a Film Sound: loudness, room tone and music. Without it, the voices stay as they "
             "are.",
+        ),
+        BurnedCaptionsType.Input(
+            "burned_captions",
+            optional=True,
+            tooltip="From a Burned Captions: draws captions into the frames, for players that show no "
+            "others.",
         ),
         io.String.Input(
             "language",
@@ -176,6 +187,7 @@ def _key(
         "language": finish.language,
         "pause_after": finish.pause_after,
         "sound": finish.sound.parts() if finish.sound else None,
+        "burned_captions": finish.burned.parts() if finish.burned else None,
     }
     shots = [[_file_hash(shot), shot.title, shot.text, *_further_parts(shot)] for shot in film]
     return hash_parts(json.dumps([{**settings, **_set(further)}, shots]))
@@ -188,6 +200,7 @@ def _further_parts(shot: assembly.Shot) -> list[dict[str, Any]]:
         "pause_after": None if shot.pause_after is None else [shot.pause_after],
         "no_music": not shot.music,
         "translations": shot.translations,
+        "words": shot.words,
     }
     return [parts] if (parts := _set(further)) else []
 
@@ -196,12 +209,26 @@ def _set(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value}
 
 
-def _without_effect(film: Sequence[assembly.Shot], captions: bool, cards: Cards) -> Iterator[str]:
-    """What is set and changes nothing in this film."""
-    if not captions and any(shot.translations for shot in film):
+def _without_effect(film: Sequence[assembly.Shot], captions: bool, finish: assembly.Finish) -> Iterator[str]:
+    """What is set and changes nothing in this film, or not what one expects."""
+    burned = finish.burned
+    if not captions and not burned and any(shot.translations for shot in film):
         yield "The scenes' translations are not used, because captions are off."
-    if film and film[-1].transition and not cards.credits:
+    if film and film[-1].transition and not finish.cards.credits:
         yield "The last scene's transition has no effect: nothing follows it."
+    if (finish.sound is None or finish.sound.music is None) and not all(shot.music for shot in film):
+        yield "Scenes without music make no difference: the film has none."
+    if burned and burned.language not in ("", finish.language):
+        missing = [shot.title or str(i) for i, shot in enumerate(film, 1) if not _has(shot, burned.language)]
+        if missing:
+            yield (
+                f"No captions are burned in where there is no translation to {burned.language}: "
+                f"{', '.join(missing)}."
+            )
+
+
+def _has(shot: assembly.Shot, language: str) -> bool:
+    return not shot.text or any(tag == language and text for tag, text in shot.translations)
 
 
 def _file_hash(shot: assembly.Shot) -> str:

@@ -9,8 +9,10 @@ from comfy_api.latest import InputImpl, io
 
 from ..media.cut import Transition
 from ..media.film import Shot
+from ..media.word_times import WordTimes
 from .common import CATEGORY, video_path
 from .film import FilmType
+from .word_times import WordTimesType
 
 _AS_FILM = "film's join"
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
@@ -66,11 +68,13 @@ class FilmScene(io.ComfyNode):
         pause_after: float = -1.0,
         music: bool = True,
         translations: str = "",
+        words: WordTimes | None = None,
     ) -> io.NodeOutput:
         """Returns the film with one more shot."""
         follows = None if transition == "film's join" else transition
         pause = pause_after if pause_after >= 0 else None
-        shot = Shot(video_path(clip), title, text, follows, pause, music, _read(translations))
+        times = words.words if words else ()
+        shot = Shot(video_path(clip), title, text, follows, pause, music, _read(translations), times)
         return io.NodeOutput((*film, shot))
 
 
@@ -106,6 +110,12 @@ def _further_inputs() -> list[io.Input]:
             multiline=True,
             optional=True,
             tooltip="The text in other languages, a line each, for further captions: de: Guten Tag.",
+        ),
+        WordTimesType.Input(
+            "words",
+            optional=True,
+            tooltip="From a Word Times: when each word of the text is said. Without it, captions are timed "
+            "by the pauses in the voice.",
         ),
     ]
 

@@ -129,7 +129,9 @@ class Master(io.ComfyNode):
         frames = source_of(clip, footage, given["fps"], given["interpolation"], context, target.fps)
 
         def finish() -> None:
-            master_run.output_cache.show_on(node_id, result_ui(path, key, False, animated=True, node_id=node_id))
+            master_run.output_cache.show_on(
+                node_id, result_ui(path, key, False, animated=True, node_id=node_id)
+            )
 
         run = master_run.Run(graph, repeat, frames, path, target, tags, finish)
         nodes, link = run.begin()

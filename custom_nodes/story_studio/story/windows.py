@@ -85,9 +85,7 @@ def repeated(get_node: Callable[[str], Node], end: Link) -> Repeated:
             "frames to the nodes that change them, and those to the Master."
         )
     inner = tuple(node for node, depends in order.items() if depends)
-    links = (
-        Link(*value) for node in inner for value in get_node(node)["inputs"].values() if is_link(value)
-    )
+    links = (Link(*value) for node in inner for value in get_node(node)["inputs"].values() if is_link(value))
     shared = dict.fromkeys(link for link in links if link.node not in sources and not order[link.node])
     return Repeated(next(iter(sources)), inner, end, tuple(shared))
 
