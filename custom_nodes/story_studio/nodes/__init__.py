@@ -8,6 +8,7 @@ from ..core import queueing
 from ..routes import graph, memory, progress, scenes, story, takes
 from ..story import order
 from .animatic import Animatic
+from .burned_captions import BurnedCaptions
 from .clip import Clip
 from .clip_frames import ClipFrames
 from .film import Film
@@ -46,6 +47,7 @@ class StoryStudio(ComfyExtension):
             FilmDelivery,
             FilmCards,
             Film,
+            BurnedCaptions,
             TitleCard,
             Animatic,
             InOrder,
