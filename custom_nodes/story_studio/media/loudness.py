@@ -15,9 +15,9 @@ from av.filter.context import FilterContext
 from .audio_track import BLOCK
 from .encoder import SAMPLE_RATE
 
-MOST_BOOST = 30.0
+_MOST_BOOST = 30.0
 """dB. What needs more than this was not recorded, only its noise was."""
-NO_VOICE = -55.0
+_NO_VOICE = -55.0
 """LUFS, after the gates. Below are the noises of an empty room and of the recorder."""
 _QUIET = -40.0
 """LUFS. Below, what does not vary in level is taken for noise, not for a voice."""
@@ -135,27 +135,22 @@ def audio_frame(block: np.ndarray, position: int) -> av.AudioFrame:
     return frame
 
 
-def voice_gain(voice: np.ndarray, loudness: float | None, target: float) -> float:
-    """The gain in dB that brings a voice to a target.
+def is_voice(audio: np.ndarray, loudness: float | None) -> bool:
+    """Whether audio, float32 [2, samples] at 48 kHz, is more than silence, noise, or the shortest of sounds.
 
-    A voice is raised by at most 30 dB; silence and noise are not raised at all.
-
-    Args:
-        voice: float32 [2, samples] at 48 kHz.
-        loudness: LUFS of the voice; None if it is silent.
-        target: LUFS.
+    `loudness` is what was measured of it, in LUFS.
     """
-    if loudness is None or loudness < NO_VOICE:
-        return 0.0
-    gain = min(target - loudness, MOST_BOOST)
-    return min(gain, 0.0) if loudness < _QUIET and _is_steady(voice) else gain
-
-
-def _is_steady(voice: np.ndarray) -> bool:
-    count = voice.shape[1] // _WINDOW
-    if count < 2:
+    count = audio.shape[1] // _WINDOW
+    if loudness is None or loudness < _NO_VOICE or count < 2:
+        return False
+    if loudness >= _QUIET:
         return True
-    windows = voice[:, : count * _WINDOW].reshape(2, count, _WINDOW)
+    windows = audio[:, : count * _WINDOW].reshape(2, count, _WINDOW)
     powers = np.square(windows, dtype=np.float64).mean(axis=(0, 2)) + 1e-12
-    quiet, loud = 10 * np.log10(np.percentile(powers, (10, 90)))
-    return loud - quiet < _STEADY
+    soft, loud = 10 * np.log10(np.percentile(powers, (10, 90)))
+    return bool(loud - soft >= _STEADY)
+
+
+def voice_gain(loudness: float, target: float) -> float:
+    """The gain in dB that brings a voice of one loudness to another, both in LUFS; at most 30 dB."""
+    return min(target - loudness, _MOST_BOOST)

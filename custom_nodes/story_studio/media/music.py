@@ -16,6 +16,8 @@ from .audio_track import AudioTrack, write
 from .encoder import SAMPLE_RATE, resample_in_parts
 from .loudness import Meter, audio_frame, audio_input
 
+SHORTEST = SAMPLE_RATE
+"""Samples. A loop of less would be a buzz."""
 _LOOP_FADE = SAMPLE_RATE
 """Samples over which the end of the music is blended with its start, at most; a quarter of short music."""
 _AUDIBLE = 10 ** (-60 / 20)
@@ -70,14 +72,14 @@ class Bed:
     """Music that is long enough for any film.
 
     Attributes:
-        is_silent: whether there is nothing to hear.
+        is_silent: whether there is nothing to hear, or less than a second of it.
     """
 
     def __init__(self, music: Music, path: Path, loudness: float) -> None:
         """Writes the music at 48 kHz to `path`, to be read at `loudness`, in LUFS."""
         self._track = write(path, _stereo(music))
         first, last, measured = _examined(self._track)
-        self.is_silent = measured is None
+        self.is_silent = measured is None or last - first < SHORTEST
         self._first, self._length = first, last - first
         self._gain = np.float32(10 ** ((loudness - (measured or 0)) / 20))
         self._fade = min(_LOOP_FADE, self._length // 4)
