@@ -12,6 +12,7 @@ import torch
 from av.video.frame import PictureType
 
 SAMPLE_RATE = 48_000
+AAC_BIT_RATE = 192_000
 MUXING = {
     "movflags": "+faststart+use_metadata_tags",
     "fflags": "+bitexact",
@@ -95,7 +96,7 @@ class Encoder:
         else:
             self._video_stream = self._add_video(width, height, crf)
         self._audio_stream = self._file.add_stream("aac", rate=SAMPLE_RATE, layout=self._layout)
-        self._audio_stream.bit_rate = 192_000
+        self._audio_stream.bit_rate = AAC_BIT_RATE
 
     def _add_video(self, width: int, height: int, crf: float) -> av.VideoStream:
         # A fixed number of threads, because x264's output depends on it.
