@@ -10,6 +10,7 @@ from ..story import order
 from .animatic import Animatic
 from .clip import Clip
 from .film import Film, FilmScene
+from .film_sound import FilmSound
 from .in_order import InOrder
 from .s2v_models import S2VModels
 from .still import Still
@@ -37,6 +38,7 @@ class StoryStudio(ComfyExtension):
             ContactSheet,
             FilmScene,
             Film,
+            FilmSound,
             TitleCard,
             Animatic,
             InOrder,
