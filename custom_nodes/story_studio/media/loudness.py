@@ -19,11 +19,12 @@ _MOST_BOOST = 30.0
 """dB. What needs more than this was not recorded, only its noise was."""
 _NO_VOICE = -55.0
 """LUFS, after the gates. Below are the noises of an empty room and of the recorder."""
-_QUIET = -40.0
-"""LUFS. Below, what does not vary in level is taken for noise, not for a voice."""
 _STEADY = 6.0
-"""dB between the loud and the quiet tenths of a second of steady noise, at most; a voice varies by more."""
-_WINDOW = SAMPLE_RATE // 10
+"""dB between the loud and the soft moments of steady noise, at most; a voice varies by more."""
+_WINDOW, _FEWEST = round(0.05 * SAMPLE_RATE), 4
+"""Samples in such a moment, and how many make a voice."""
+_REPORT = SAMPLE_RATE // 10
+"""Samples after which ebur128 reports."""
 _SHORTEST = round(0.5 * SAMPLE_RATE)
 """Samples that fill a gating block of 0.4 s; shorter audio is measured with silence after it."""
 _TAIL_BYTES = 4096
@@ -76,8 +77,7 @@ class Meter:
 
     def result(self) -> Loudness:
         """The loudness of what was added. Nothing can be added after."""
-        # ebur128 reports after each whole tenth of a second.
-        short = max(_SHORTEST - self._samples, _WINDOW - self._samples % _WINDOW)
+        short = max(_SHORTEST - self._samples, _REPORT - self._samples % _REPORT)
         self.add(np.zeros((2, short), np.float32))
         self._graph.push(None)
         self._discard()
@@ -141,16 +141,15 @@ def is_voice(audio: np.ndarray, loudness: float | None) -> bool:
     `loudness` is what was measured of it, in LUFS.
     """
     count = audio.shape[1] // _WINDOW
-    if loudness is None or loudness < _NO_VOICE or count < 2:
+    if loudness is None or loudness < _NO_VOICE or count < _FEWEST:
         return False
-    if loudness >= _QUIET:
-        return True
     windows = audio[:, : count * _WINDOW].reshape(2, count, _WINDOW)
-    powers = np.square(windows, dtype=np.float64).mean(axis=(0, 2)) + 1e-12
+    # Not the squares, because a constant offset is no sound.
+    powers = windows.var(axis=2, dtype=np.float64).mean(axis=0) + 1e-12
     soft, loud = 10 * np.log10(np.percentile(powers, (10, 90)))
     return bool(loud - soft >= _STEADY)
 
 
-def voice_gain(loudness: float, target: float) -> float:
-    """The gain in dB that brings a voice of one loudness to another, both in LUFS; at most 30 dB."""
-    return min(target - loudness, _MOST_BOOST)
+def gain_of(loudness: float, target: float, is_voice: bool) -> float:
+    """The gain in dB from one loudness to another, both in LUFS: at most 30 dB, 0 for what is no voice."""
+    return min(target - loudness, _MOST_BOOST if is_voice else 0.0)

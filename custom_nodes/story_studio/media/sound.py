@@ -13,7 +13,7 @@ import numpy as np
 from ..story.levels import measure as measure_levels
 from ..story.levels import peak_of, repaired
 from .audio_track import AudioTrack, write
-from .loudness import is_voice, measure, voice_gain
+from .loudness import gain_of, is_voice, measure
 from .mastering import Mastered, master, measured, protect
 from .music import Bed, Music, blocks_of
 from .probe import Progress
@@ -174,10 +174,10 @@ def _lay(voices: Sequence[Voice], samples: int, sound: Sound, path: Path, progre
         audio = repaired(voice.read()[:, : voice.samples])
         loudness = measure(audio).integrated
         laid.before.append(loudness)
-        if loudness is not None and is_voice(audio, loudness):
-            laid.heard = True
-            if sound.loudness is not None:
-                audio = _levelled(audio, voice_gain(loudness, sound.loudness))
+        heard = is_voice(audio, loudness)
+        laid.heard |= heard
+        if loudness is not None and sound.loudness is not None:
+            audio = _levelled(audio, gain_of(loudness, sound.loudness, heard))
         laid.track.add(voice.start, _faded(audio, voice, samples))
         if sound.room_tone and peak_of(audio) > _INAUDIBLE:
             own = tone_of(audio)

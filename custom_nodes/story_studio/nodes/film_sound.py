@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from comfy_api.latest import io
 
-from ..media.encoder import SAMPLE_RATE
-from ..media.music import SHORTEST, Music
+from ..media.music import Music, checked
 from ..media.sound import Sound
-from ..story import levels
 from .common import CATEGORY, warn
 
 SoundType = io.Custom("STORY_STUDIO_SOUND")
@@ -50,7 +47,8 @@ class FilmSound(io.ComfyNode):
         """Returns a `Sound`."""
         bed = None
         if music is not None:
-            samples, rate, warnings = read_music(music)
+            waveform = music["waveform"].detach().to("cpu", torch.float32).numpy()
+            samples, warnings = checked(waveform, rate := int(music["sample_rate"]))
             for text in warnings:
                 warn(cls.hidden.unique_id, text)
             bed = Music(samples, rate, music_level, music_fade, duck)
@@ -112,32 +110,3 @@ def _music_inputs() -> list[io.Input]:
             tooltip="Plays beneath the whole film: a shorter piece is repeated, a longer one is faded out.",
         ),
     ]
-
-
-def read_music(audio: dict[str, Any]) -> tuple[np.ndarray, int, list[str]]:
-    """Validates a ComfyUI AUDIO.
-
-    Returns:
-        float32 [channels, samples], the sample rate in Hz, and what the user should know, a sentence each.
-
-    Raises:
-        ValueError: it is shorter than a second, or most of its samples are damaged.
-    """
-    waveform, rate = audio["waveform"], int(audio["sample_rate"])
-    seconds = waveform.shape[-1] / rate if waveform.numel() and rate > 0 else 0.0
-    if seconds < SHORTEST / SAMPLE_RATE:
-        raise ValueError(f"The music lasts {seconds:.3f} s: link at least a second of it.")
-    samples = waveform[0].detach().to("cpu", torch.float32).numpy()
-    measured, warnings = levels.measure(samples), []
-    if measured.is_lost:
-        raise ValueError("Most samples of the music are not numbers: export it again as WAV or MP3.")
-    if len(waveform) > 1:
-        warnings.append(f"Only the first of {len(waveform)} pieces of music is used.")
-    if measured.peak < levels.SILENCE_PEAK:
-        warnings.append("The music is silent: check that it is the right file.")
-    if measured.damaged:
-        warnings.append(
-            f"{measured.damaged / rate:.3f} s of the music are not numbers and were replaced by silence: "
-            "export it again."
-        )
-    return levels.repaired(samples), rate, warnings
