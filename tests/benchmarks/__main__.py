@@ -17,6 +17,7 @@ BENCHMARKS = {
     "gpu": "steps, chunks, stills, loading and memory on this machine's GPU, with models of true size",
     "worker_life": "a thousand jobs on one worker: memory, descriptors, threads, files on disk",
     "image": "the worker's image, built with buildah: layers, what an edit builds again, a job in it",
+    "loudness": "ten recordings of different microphones as one film: LUFS, peaks, ducking, memory",
     "startup": "a worker from its start to its first job, against ComfyUI alone",
 }
 """Modules of this package with a function `run(quick) -> Report`, and what they measure."""

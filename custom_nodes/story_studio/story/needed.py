@@ -14,6 +14,7 @@ from .memory import Phase
 from .model_files import named_files
 from .recipes import is_link
 from .results import Kind
+from .word_times import AUDIO_ENCODER, WORD_TIMES
 
 TALKING_VIDEO = "StoryStudio_TalkingVideo"
 TALKING_VIDEO_MODELS = ("model", "positive", "negative", "vae", "audio_encoder")
@@ -90,6 +91,9 @@ def needed_nodes(
         needed.nodes[phase].add(node_id)
         passed = PASSING.get(cls)
         skipped = passed if passed and node_id in finished else None
+        if cls == WORD_TIMES:
+            # It takes the encoder from a loader that has run, and runs none.
+            skipped = AUDIO_ENCODER
         for name, value in _links(node).items():
             # A link to a node that does not exist is in a branch that ComfyUI does not run.
             if name != skipped and value[0] in node_ids:

@@ -16,6 +16,7 @@ from .keys import ORDER
 from .needed import TALKING_VIDEO
 from .recipes import Link, Nodes, is_link
 from .results import Kind
+from .word_times import WORD_TIMES
 
 IN_ORDER = "StoryStudio_InOrder"
 QUEUED = "queued"
@@ -188,8 +189,12 @@ class _Rewriting:
             for_results.update(_sources(self.nodes, node))
             inputs = self.nodes[node]["inputs"]
             after = inputs.get(ORDER)
-            if self._class(node).startswith(_OURS) and is_link(after) and after[0] in ordered:
+            if self._waits_for_results(node) and is_link(after) and after[0] in ordered:
                 del inputs[ORDER]
+
+    def _waits_for_results(self, node: str) -> bool:
+        # A Word Times is no result, and uses the encoder that the clip it waits for has loaded.
+        return self._class(node).startswith(_OURS) and self._class(node) != WORD_TIMES
 
     def _replace_chains(self) -> None:
         """Makes the nodes of chains independent, and joins them for the nodes that use the end of a chain."""

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from . import graph
 from .problems import Problem, Problems
-from .read_settings import film_settings, image_settings, nearest_profile, video_settings
+from .read_film import film_settings, scene_settings
+from .read_settings import image_settings, nearest_profile, video_settings
 from .recipes import Nodes, Profile, load_profile
 from .results import STORE, Kind
 from .scenes import CanvasScene, Workflow, read_scenes, source_of
@@ -98,7 +99,7 @@ def read_graph(nodes: Nodes, keys: Mapping[str, str] | None = None) -> StoryFile
         "video_settings": of_video,
     }
     data = {name: value for name, value in data.items() if value not in ("", 0, {})}
-    if (of_film := film_settings(workflow, film)) != {}:
+    if (of_film := film_settings(workflow, film, data.get("title") or project)) != {}:
         data["film"] = of_film
     data["scenes"] = [
         _scene(workflow, *one, seed, keys or {}) for one in zip(scenes, prompts, seeds, strict=True)
@@ -262,6 +263,7 @@ def _scene(
         "clip_take": workflow.text(one.clip.get("take")),
     }
     data = {"id": one.id} | {name: text for name, text in texts.items() if text not in (None, "")}
+    data |= scene_settings(workflow, one.film)
     video_prompt = workflow.prompt(one.video.get("positive"))
     if video_prompt not in (None, DEFAULT_VIDEO_PROMPT):
         data["video_prompt"] = video_prompt

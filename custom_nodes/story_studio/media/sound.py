@@ -1,0 +1,255 @@
+"""The sound of a film: its voices at one loudness, room tone between them, and music beneath."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+
+import numpy as np
+
+from ..story.levels import measure as measure_levels
+from ..story.levels import peak_of, repaired
+from .audio_track import AudioTrack, write
+from .loudness import NO_VOICE, measure, voice_gain
+from .mastering import Mastered, master, measured, protect
+from .music import Bed, Music, blocks_of
+from .probe import Progress
+from .room_tone import JOINT_FADE, SOFT, RoomTone, fill, tone_of
+
+__all__ = ["AudioTrack", "Music", "Sound", "SoundReport", "Voice", "mix"]
+
+_INAUDIBLE = 10 ** (-80 / 20)
+_MOST_LIFT = 6.0
+"""dB by which a whole film is raised, at most: its voices have been brought to their level before."""
+_DEFAULT_LOUDNESS = -16.0
+"""LUFS that music relates to where no voice can be measured."""
+_LAYING, _MIXING = 0.4, 0.6
+"""The progress when the voices have been laid, and when all has been mixed."""
+
+
+@dataclass(frozen=True)
+class Sound:
+    """What is done to the sound of a film. At its defaults, nothing.
+
+    Attributes:
+        loudness: of each voice and of the film, in LUFS, -30 to -10; None leaves the voices as they are.
+        room_tone: whether soft noise fills the time between voices.
+        music: the music bed.
+    """
+
+    loudness: float | None = None
+    room_tone: bool = False
+    music: Music | None = None
+
+    def parts(self) -> list[Any]:
+        """What the film's key holds of it, for JSON."""
+        return [self.loudness, self.room_tone, self.music.parts() if self.music else None]
+
+
+@dataclass(frozen=True)
+class Voice:
+    """The audio of one shot.
+
+    Attributes:
+        start: sample of the film at which it starts.
+        samples: its span in the film, at 48 kHz; longer audio is cut, shorter audio is followed by silence.
+        read: returns it, float32 [2, samples] or shorter.
+        music: whether the bed plays under it.
+    """
+
+    start: int
+    samples: int
+    read: Callable[[], np.ndarray]
+    music: bool = True
+
+
+@dataclass
+class SoundReport:
+    """What was measured of the finished track.
+
+    Attributes:
+        loudness: integrated loudness in LUFS; None if the film is silent.
+        true_peak: in dBTP; None if the film is silent.
+        range: loudness range in LU.
+        mode: `as recorded`: the loudness was not to be changed. `linear`: by gain alone. `dynamic`: peaks
+            were limited.
+        target: LUFS; None if the loudness was not to be changed.
+        voices: LUFS of each voice before; None for one that is silent.
+    """
+
+    loudness: float | None
+    true_peak: float | None
+    range: float
+    mode: Literal["linear", "dynamic", "as recorded"]
+    target: float | None
+    voices: list[float | None] = field(default_factory=list)
+
+    def json(self) -> dict[str, Any]:
+        """The report for JSON, rounded to 0.01."""
+        return {
+            "loudness": _rounded(self.loudness),
+            "true_peak": _rounded(self.true_peak),
+            "range": _rounded(self.range),
+            "mode": self.mode,
+            "target": self.target,
+            "voices": [_rounded(voice) for voice in self.voices],
+        }
+
+
+def mix(
+    voices: Sequence[Voice], samples: int, sound: Sound, path: Path, progress: Progress = lambda done: None
+) -> SoundReport:
+    """Writes the sound of a film to `path`, for `AudioTrack`, whatever its length in the same memory.
+
+    A voice starts at its very sample, whatever is done to it. With a loudness, each voice gets a gain that
+    brings it there, then the whole gets one, measured again after its peaks were limited. ffmpeg's `loudnorm`
+    is not used: where the peaks leave it no room, it falls back to an automatic gain which raises the room
+    between words.
+
+    Args:
+        voices: in order, without overlap.
+        samples: length of the film at 48 kHz.
+        sound: what is done.
+        path: an existing file is replaced at the end. Beside it, up to twice the space of the film's audio
+            (23 MB a minute) is used meanwhile.
+        progress: called with the fraction done, 0 to 1. It may raise to cancel; `path` is then unchanged.
+
+    Raises:
+        ValueError: voices overlap, start before the film, or end after it; or the loudness is out of range.
+    """
+    _check(voices, samples, sound)
+    with TemporaryDirectory(prefix=f".{path.stem}-", dir=path.parent) as folder:
+        work = Path(folder)
+        laid = _lay(voices, samples, sound, work / "voices", lambda done: progress(done * _LAYING))
+        track = _mixed(voices, laid, sound, work, lambda done: progress(_LAYING + done * (_MIXING - _LAYING)))
+        finished = _finished(
+            track, laid, sound, work / "finished", lambda done: progress(_MIXING + done * (1 - _MIXING))
+        )
+        finished.track.path.replace(path)
+    progress(1.0)
+    loudness = finished.loudness
+    measured = loudness.integrated, loudness.true_peak, loudness.range
+    return SoundReport(*measured, finished.mode, sound.loudness, laid.before)
+
+
+def _check(voices: Sequence[Voice], samples: int, sound: Sound) -> None:
+    if sound.loudness is not None and not -30 <= sound.loudness <= -10:
+        raise ValueError(f"The loudness of a film is -30 to -10 LUFS, not {sound.loudness:g}.")
+    ends = [0, *(voice.start + voice.samples for voice in voices)]
+    for index, (voice, free) in enumerate(zip(voices, ends, strict=False)):
+        if voice.start < free or voice.samples < 0 or ends[index + 1] > samples:
+            raise ValueError(
+                f"Voice {index + 1} is at samples {voice.start} to {ends[index + 1]}, but only {free} to "
+                f"{samples} of the film are free."
+            )
+
+
+@dataclass
+class _Laid:
+    """The voices where they belong.
+
+    Attributes:
+        track: the voices, as loud as they are wanted.
+        before: LUFS of each; None for one that is silent.
+        gaps: where nothing is heard, with the room tones of the voices before and after.
+        heard: whether any was loud enough to be taken for a voice.
+        has_music: whether music has been added.
+    """
+
+    track: AudioTrack
+    before: list[float | None]
+    gaps: list[tuple[int, int, RoomTone, RoomTone]]
+    heard: bool = False
+    has_music: bool = False
+
+
+def _lay(voices: Sequence[Voice], samples: int, sound: Sound, path: Path, progress: Progress) -> _Laid:
+    laid = _Laid(AudioTrack.silent(path, samples), [], [])
+    end, tone = 0, None
+    for index, voice in enumerate(voices):
+        progress(index / len(voices))
+        audio = repaired(voice.read()[:, : voice.samples])
+        loudness = measure(audio).integrated
+        laid.before.append(loudness)
+        laid.heard |= loudness is not None and loudness >= NO_VOICE
+        if sound.loudness is not None:
+            audio = _levelled(audio, loudness, sound.loudness)
+        faded = _faded(audio, voice, samples)
+        laid.track.add(voice.start, faded)
+        if sound.room_tone and peak_of(audio) > _INAUDIBLE:
+            own = tone_of(audio)
+            laid.gaps.append((end, voice.start, tone or own, own))
+            end, tone = voice.start + audio.shape[1], own
+    laid.gaps.append((end, samples, tone or SOFT, tone or SOFT))
+    progress(1.0)
+    return laid
+
+
+def _levelled(audio: np.ndarray, loudness: float | None, target: float) -> np.ndarray:
+    gain = np.float32(10 ** (voice_gain(audio, loudness, target) / 20))
+    offsets = measure_levels(audio).offsets if audio.size else np.zeros(2)
+    return (audio - offsets.astype(np.float32)[:, None]) * gain
+
+
+def _faded(audio: np.ndarray, voice: Voice, samples: int) -> np.ndarray:
+    """A voice without steps where it starts and ends, except at the ends of the film."""
+    audio = audio.astype(np.float32)
+    fade = min(JOINT_FADE, audio.shape[1] // 2)
+    ramp = (np.arange(fade, dtype=np.float32) + 0.5) / fade if fade else np.zeros(0, np.float32)
+    if voice.start > 0:
+        audio[:, :fade] *= ramp
+    if fade and voice.start + audio.shape[1] < samples:
+        audio[:, -fade:] *= ramp[::-1]
+    return audio
+
+
+def _mixed(voices: Sequence[Voice], laid: _Laid, sound: Sound, work: Path, progress: Progress) -> AudioTrack:
+    """The voices with music and room tone."""
+    track = laid.track
+    if sound.music is not None and track.samples:
+        loudness, level = _reference(laid, sound), sound.music.level if laid.heard else 0.0
+        bed = Bed(sound.music, work / "music", loudness + level)
+        if not bed.is_silent:
+            off = [(voice.start, voice.start + voice.samples) for voice in voices if not voice.music]
+            music = blocks_of(bed, sound.music, track, loudness, off)
+            track = write(work / "mixed", _sums(track, music, progress))
+            laid.track.path.unlink()
+            laid.has_music = True
+        (work / "music").unlink()
+    if sound.room_tone:
+        for index, gap in enumerate(laid.gaps):
+            fill(track, *gap, index)
+            progress(1.0)
+    return track
+
+
+def _reference(laid: _Laid, sound: Sound) -> float:
+    """LUFS of the voices, to which music relates."""
+    if sound.loudness is not None:
+        return sound.loudness
+    loudness = measured(laid.track, lambda done: None).integrated if laid.heard else None
+    return _DEFAULT_LOUDNESS if loudness is None else loudness
+
+
+def _sums(track: AudioTrack, music: Iterator[np.ndarray], progress: Progress) -> Iterator[np.ndarray]:
+    for (start, end), block in zip(track.blocks(), music, strict=True):
+        yield track.read(start, end) + block
+        progress(end / track.samples)
+
+
+def _finished(track: AudioTrack, laid: _Laid, sound: Sound, path: Path, progress: Progress) -> Mastered:
+    if sound.loudness is not None:
+        # Where there is neither a voice nor music, no noise is raised.
+        # Where there is neither a voice nor music, no noise is raised.
+        lift = _MOST_LIFT if laid.heard or laid.has_music else 0.0
+        return master(track, sound.loudness, lift, path, progress)
+    if not laid.has_music and not sound.room_tone:
+        return Mastered(track, measured(track, progress, peaks=True), "as recorded")
+    return protect(track, path, progress)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)
