@@ -47,7 +47,7 @@ def write_held(
     total = held.head + held.frames + held.tail
     with av.open(str(source)) as container, av.open(str(target), "w", format="mp4", options=_MUXING) as file:
         stream = container.streams.video[0]
-        output = file.add_stream("libx264", rate=fps, options={"crf": _CRF, "preset": "fast"})
+        output = file.add_stream("libx264", rate=fps, options={"crf": _CRF, "preset": "veryfast"})
         output.width, output.height, output.pix_fmt = stream.width, stream.height, "yuv420p"
         # Editors scrub, so that keyframes are close.
         output.codec_context.gop_size = max(1, round(fps / 2))

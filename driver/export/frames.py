@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def thumbnail(film: Path, shot: Shot, rate: Fraction) -> Image.Image:
     return image
 
 
-def write_storyboard(images: Sequence[Image.Image], target: Path, progress: Callable[[float], None]) -> None:
+def write_storyboard(images: Sequence[Image.Image], target: Path) -> None:
     """Writes numbered images on one sheet, in rows, as JPEG."""
     columns = min(len(images), _COLUMNS)
     width = (_SHEET - _GAP * (columns + 1)) // columns
@@ -55,7 +55,6 @@ def write_storyboard(images: Sequence[Image.Image], target: Path, progress: Call
         top = _GAP + index // columns * (height + label + _GAP)
         sheet.paste(image.resize((width, heights[index]), Image.Resampling.LANCZOS), (left, top))
         draw.text((left, top + heights[index] + 10), str(index + 1), _INK, font)
-        progress((index + 1) / len(images))
     sheet.save(target, quality=90)
 
 
