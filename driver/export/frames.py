@@ -29,14 +29,14 @@ def write_poster(film: Path, cut: Cut, target: Path) -> None:
     shot = next((shot for shot in cut.shots if shot.kind == "scene"), cut.shots[0])
     # Transitions and fades touch the ends.
     numbers = [shot.start + shot.clip_frames * (step + 2) // (_CANDIDATES + 3) for step in range(_CANDIDATES)]
-    frames = [_frame(film, number, cut.rate) for number in numbers]
+    frames = [frame_at(film, number, cut.rate) for number in numbers]
     best = max(frames, key=_fitness)
     best.to_image().save(target, quality=92)
 
 
 def thumbnail(film: Path, shot: Shot, rate: Fraction) -> Image.Image:
     """The middle frame of a shot, at most 640 pixels large."""
-    image = _frame(film, shot.start + shot.clip_frames // 2, rate).to_image()
+    image = frame_at(film, shot.start + shot.clip_frames // 2, rate).to_image()
     image.thumbnail(_THUMBNAIL, Image.Resampling.LANCZOS)
     return image
 
@@ -58,7 +58,7 @@ def write_storyboard(images: Sequence[Image.Image], target: Path) -> None:
     sheet.save(target, quality=90)
 
 
-def _frame(film: Path, number: int, rate: Fraction) -> av.VideoFrame:
+def frame_at(film: Path, number: int, rate: Fraction) -> av.VideoFrame:
     """The frame of this number, or the last one before it. Raises ValueError if there is none."""
     with av.open(str(film)) as container:
         stream = container.streams.video[0]
