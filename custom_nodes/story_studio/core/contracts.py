@@ -280,7 +280,6 @@ CONTRACTS = (
         "Masters that a recipe makes fail",
         {
             "execution.py": ("PromptExecutor.execute", "PromptExecutor.execute_async"),
-            "comfy_api/latest/_io.py": ("NodeOutput.expand", "Schema.enable_expand"),
             "comfy_execution/graph.py": ("DynamicPrompt.get_node",),
             "nodes.py": ("NODE_CLASS_MAPPINGS",),
         },

@@ -47,15 +47,15 @@ def report_cached(node_ids: Iterable[str]) -> None:
 
 
 def forget(node_ids: Collection[str]) -> None:
-    """Removes the outputs of nodes, which need not be in the prompt that was queued. Call it within a node."""
+    """Removes the outputs of nodes, also of those that others expanded into. Call it within a node."""
     caches = _running("caches", execution.CacheSet)
     pending: list[Any] = [caches.outputs] if caches else []
     while pending:
         cache = pending.pop()
         # Without a cache (--cache-none) there is nothing to remove.
-        outputs, keys = getattr(cache, "cache", {}), getattr(cache, "cache_key_set", None)
-        for node_id in node_ids if keys and outputs else ():
-            outputs.pop(keys.get_data_key(node_id), None)
+        if outputs := getattr(cache, "cache", {}):
+            for node_id in node_ids:
+                outputs.pop(cache.cache_key_set.get_data_key(node_id), None)
         pending += getattr(cache, "subcaches", {}).values()
 
 

@@ -10,6 +10,7 @@ from .formats import AS_RENDERED
 from .plan import Plan
 from .recipes import Link
 from .schema import Scene, Story
+from .word_times import WORD_TIMES, encoder_of
 
 _FILM = Owner("film", None)
 
@@ -27,7 +28,7 @@ def add_film(graph: Graph, number: int, plan: Plan, after: Link | None) -> None:
     for scene in plan.story.scenes:
         scene_id = SceneId(number, scene.id)
         if scene_id in graph.clips:
-            film = _add_scene(graph, scene_id, scene, film)
+            film = _add_scene(graph, scene_id, plan, scene, film)
     settings = plan.story.film
     complete = all(SceneId(number, scene.id) in graph.clips for scene in plan.story.scenes)
     if settings is None or film is None or not (complete or settings.partial):
@@ -55,7 +56,7 @@ def add_film(graph: Graph, number: int, plan: Plan, after: Link | None) -> None:
     graph.films[number] = end.node
 
 
-def _add_scene(graph: Graph, scene_id: SceneId, scene: Scene, film: Link | None) -> Link:
+def _add_scene(graph: Graph, scene_id: SceneId, plan: Plan, scene: Scene, film: Link | None) -> Link:
     translations = (f"{language}: {' '.join(text.split())}" for language, text in scene.translations.items())
     return graph.add(
         Owner("film", scene_id),
@@ -69,7 +70,22 @@ def _add_scene(graph: Graph, scene_id: SceneId, scene: Scene, film: Link | None)
         pause_after=scene.pause_after,
         music=None if scene.music else False,
         translations="\n".join(translations) or None,
+        words=_words(graph, scene_id, plan, scene),
     )
+
+
+def _words(graph: Graph, scene_id: SceneId, plan: Plan, scene: Scene) -> Link | None:
+    """When the words of a scene are said, found with the audio encoder that its clip needs anyway.
+
+    None without captions, or in a draft: without an encoder the film estimates it.
+    """
+    film = plan.story.film
+    encoder = encoder_of(graph.nodes, graph.clips[scene_id])
+    if not scene.text or encoder is None or film is None or not (film.captions or film.burned_captions):
+        return None
+    owner = Owner("film", scene_id)
+    audio = graph.add(owner, "audio", "LoadAudio", audio=plan.files[scene.id].audio)
+    return graph.add(owner, "word times", WORD_TIMES, audio=audio, text=scene.text, audio_encoder=encoder)
 
 
 def _delivery(graph: Graph, film: FilmSettings) -> Link | None:
