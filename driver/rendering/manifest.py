@@ -16,6 +16,7 @@ from story_studio.story.results import MANIFEST, Kind
 from story_studio.story.schema import Scene
 
 from ..files import written_aside
+from .cut import AnyCut
 
 Settings = dict[str, Any]
 _EARLIER = {"join", "crossfade_seconds", "chapters", "captions", "loudness"}
@@ -45,12 +46,13 @@ class Result(_Part):
 
 
 class VideoResult(Result):
-    """A finished clip or film: its length in seconds and size in pixels. A film has its settings too."""
+    """A finished clip or film: its length in seconds, size in pixels; of a film its settings and cut."""
 
     seconds: float = 0.0
     width: int = 0
     height: int = 0
     settings: Settings | None = None
+    cut: AnyCut = None
 
 
 class SceneSettings(_Part):
@@ -61,12 +63,17 @@ class SceneSettings(_Part):
 
 
 class SceneEntry(_Part):
-    """A scene: its results, or why it was given up, and how many seconds ComfyUI worked for it."""
+    """A scene: its results, or why it was given up, and how many seconds ComfyUI worked for it.
+
+    Attributes:
+        master: the clip at the film's frame rate and size, where the clip itself is changed for the film.
+    """
 
     id: str = ""
     seed: int = 0
     still: Result | None = None
     clip: VideoResult | None = None
+    master: VideoResult | None = None
     error: str | None = None
     settings: SceneSettings = SceneSettings()
     seconds: float = 0.0

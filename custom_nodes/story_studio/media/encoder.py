@@ -117,6 +117,7 @@ class Encoder:
         metadata: dict[str, str],
         spliced: av.VideoStream | None = None,
         codec: Codec = "h264",
+        copied_audio: av.AudioStream | None = None,
     ) -> None:
         if width % 2 or height % 2 or width < 2 or height < 2:
             raise ValueError(
@@ -125,6 +126,7 @@ class Encoder:
         self._file = av.open(str(path), "w", format="mp4", options=MUXING)
         self._file.metadata.update(metadata)
         self._encodes = spliced is None
+        self._encodes_audio = copied_audio is None and channels > 0
         self._layout = "mono" if channels == 1 else "stereo"
         self._fps = fps
         self._frames = self._samples = 0
@@ -133,8 +135,16 @@ class Encoder:
             self._video_stream = self._file.add_stream_from_template(spliced)
         else:
             self._video_stream = self._add_video(width, height, codec, _options(codec, crf))
-        self._audio_stream = self._file.add_stream("aac", rate=SAMPLE_RATE, layout=self._layout)
-        self._audio_stream.bit_rate = 192_000
+        self._audio_stream = self._add_audio(channels, copied_audio)
+
+    def _add_audio(self, channels: int, copied: av.AudioStream | None) -> av.AudioStream | None:
+        if copied:
+            return self._file.add_stream_from_template(copied)
+        if not channels:
+            return None
+        stream = self._file.add_stream("aac", rate=SAMPLE_RATE, layout=self._layout)
+        stream.bit_rate = 192_000
+        return stream
 
     def _add_video(self, width: int, height: int, codec: Codec, options: dict[str, str]) -> av.VideoStream:
         try:
@@ -167,6 +177,12 @@ class Encoder:
         packet.stream = self._video_stream
         self._file.mux(packet)
 
+    def audio_packet(self, packet: av.Packet) -> None:
+        """Adds encoded audio at its own time stamp."""
+        assert self._audio_stream
+        packet.stream = self._audio_stream
+        self._file.mux(packet)
+
     def audio(self, samples: np.ndarray) -> None:
         """Adds any number of samples, float32 [channels, samples] at 48 kHz."""
         self._pending_audio = np.concatenate([self._pending_audio, samples], axis=1)
@@ -181,6 +197,7 @@ class Encoder:
         frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=self._layout)
         frame.sample_rate, frame.pts, frame.time_base = SAMPLE_RATE, self._samples, Fraction(1, SAMPLE_RATE)
         self._samples += count
+        assert self._audio_stream
         self._file.mux(self._audio_stream.encode(frame))
 
     def __enter__(self) -> Encoder:
@@ -192,4 +209,5 @@ class Encoder:
                 self._encode_audio(self._pending_audio.shape[1])
                 if self._encodes:
                     self._file.mux(self._video_stream.encode(None))
-                self._file.mux(self._audio_stream.encode(None))
+                if self._encodes_audio and self._audio_stream:
+                    self._file.mux(self._audio_stream.encode(None))

@@ -9,11 +9,14 @@ from ..routes import graph, memory, progress, scenes, story, takes
 from ..story import order
 from .animatic import Animatic
 from .clip import Clip
+from .clip_frames import ClipFrames
 from .film import Film
 from .film_cards import FilmCards
 from .film_delivery import FilmDelivery
 from .film_scene import FilmScene
 from .in_order import InOrder
+from .master import Master
+from .master_windows import MasterWindow, MasterWindows
 from .s2v_models import S2VModels
 from .still import Still
 from .storyboard import ContactSheet, Storyboard
@@ -47,4 +50,8 @@ class StoryStudio(ComfyExtension):
             Animatic,
             InOrder,
             WordTimesNode,
+            ClipFrames,
+            Master,
+            MasterWindow,
+            MasterWindows,
         ]

@@ -1,0 +1,2 @@
+def write(rendered, folder, on_step):
+    return []

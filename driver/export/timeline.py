@@ -1,0 +1,143 @@
+"""A film as editors see it: clips with their media, voices, music, captions and chapters, at film frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Literal
+
+from ..rendering.cut import Cue
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A piece of a media file on a track.
+
+    Attributes:
+        name: what an editor shows.
+        file: the media file, relative to the timeline's folder, with slashes.
+        start: first frame on the track.
+        frames: how many are shown.
+        source_start: the frame of the file that the first one is.
+        available: frames that the file has.
+        width, height: of the media in pixels; 0 for audio.
+        channels: of the file's audio; 0 for none.
+    """
+
+    name: str
+    file: str
+    start: int
+    frames: int
+    source_start: int
+    available: int
+    width: int = 0
+    height: int = 0
+    channels: int = 0
+
+    @property
+    def end(self) -> int:
+        """The frame after the last one on the track."""
+        return self.start + self.frames
+
+    def trimmed(self, first: int, last: int) -> Clip:
+        """The clip without its first and its last frames; less than none are handles that become visible."""
+        return replace(
+            self,
+            start=self.start + first,
+            frames=self.frames - first - last,
+            source_start=self.source_start + first,
+        )
+
+
+@dataclass(frozen=True)
+class Transition:
+    """A dissolve between two neighbours of a track, or from or to black at an end of it.
+
+    Attributes:
+        before: frames of it before the cut.
+        after: frames after it.
+    """
+
+    name: str
+    before: int
+    after: int
+
+
+@dataclass(frozen=True)
+class Black:
+    """Frames of nothing."""
+
+    start: int
+    frames: int
+
+
+Item = Clip | Transition | Black
+
+
+@dataclass(frozen=True)
+class Join:
+    """How a shot is joined to the next one: over how many frames, centred on the cut."""
+
+    kind: Literal["cut", "crossfade", "dip"]
+    frames: int
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """A film's cut with its media.
+
+    Attributes:
+        name: the project's id, for file names.
+        title: what people see.
+        fps: frames in a second.
+        frames: of the whole.
+        clips: the picture, shot after shot without gaps.
+        joins: between those, one less.
+        fade: frames of the fade from black at the beginning and to black at the end.
+        voices, music: the audio.
+        chapters: first frame, number of frames and title of each.
+        captions: by language, in seconds.
+    """
+
+    name: str
+    title: str
+    fps: Fraction
+    width: int
+    height: int
+    frames: int
+    clips: tuple[Clip, ...]
+    joins: tuple[Join, ...]
+    fade: int
+    voices: tuple[Clip, ...]
+    music: tuple[Clip, ...]
+    chapters: tuple[tuple[int, int, str], ...]
+    captions: dict[str, list[Cue]]
+
+    def picture(self) -> list[Item]:
+        """The picture track.
+
+        A dip to black is two dissolves around some black, and not an effect of its own, which no two editors
+        call the same: the frames are those of a fade out and a fade in that meet at the cut.
+        """
+        heads, tails = [0] * len(self.clips), [0] * len(self.clips)
+        between: list[list[Item]] = []
+        for index, join in enumerate(self.joins):
+            cut, half = self.clips[index].end, join.frames // 2
+            items: list[Item] = []
+            if join.kind == "crossfade" and half:
+                items = [Transition("Cross dissolve", half, half)]
+            elif join.kind == "dip" and half:
+                early = half // 2
+                tails[index], heads[index + 1] = half - early, early
+                black = Black(cut - half + early, half)
+                items = [
+                    Transition("Fade to black", early, half - early),
+                    black,
+                    Transition("Fade from black", early, half - early),
+                ]
+            between.append(items)
+        track: list[Item] = [Transition("Fade from black", 0, self.fade)] if self.fade else []
+        for index, clip in enumerate(self.clips):
+            track.append(clip.trimmed(heads[index], tails[index]))
+            track += between[index] if index < len(between) else []
+        return track + ([Transition("Fade to black", self.fade, 0)] if self.fade else [])

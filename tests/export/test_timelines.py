@@ -1,0 +1,230 @@
+"""Timelines, read back by OpenTimelineIO and compared with the film frame by frame."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote
+from xml.etree import ElementTree
+
+import numpy as np
+import opentimelineio as otio
+
+from driver.cli import main
+from tests.export.projects import FRAMES, SCENES, Project, frames_of
+
+CODEC_LEVELS = 2.0
+"""Mean difference in grey levels that encoding held frames again may make."""
+
+
+def export(project: Project, to: str, *more: str) -> Path:
+    words = ["export", str(project.story), "--to", to, "--output", str(project.output), *more]
+    assert main(words) == 0
+    return project.folder / "export" / f"tale-{to}"
+
+
+def play(track: otio.schema.Track, folder: Path) -> np.ndarray:
+    """The frames that a picture track shows: dissolves mix its neighbours, and no neighbour is black."""
+    spans, position = [], 0
+    for item in track:
+        if isinstance(item, otio.schema.Transition):
+            continue
+        frames = int(item.trimmed_range().duration.value)
+        spans.append((item, position, frames))
+        position += frames
+    film = [_frame(spans, number, folder) for number in range(position)]
+    position = 0
+    for item in track:
+        if not isinstance(item, otio.schema.Transition):
+            position += int(item.trimmed_range().duration.value)
+            continue
+        before, after = int(item.in_offset.value), int(item.out_offset.value)
+        left, right = track.neighbors_of(item)
+        for step in range(before + after):
+            number, weight = position - before + step, (step + 0.5) / (before + after)
+            old, new = (_shown(side, spans, number, folder) for side in (left, right))
+            film[number] = (1 - weight) * old + weight * new
+    return np.stack(film)
+
+
+def _frame(spans: list, number: int, folder: Path) -> np.ndarray:
+    item = next(item for item, start, frames in spans if start <= number < start + frames)
+    return _shown(item, spans, number, folder)
+
+
+def _shown(item: object, spans: list, number: int, folder: Path) -> np.ndarray:
+    """What an item shows at a frame of the film, also beyond its ends."""
+    if not isinstance(item, otio.schema.Clip):
+        black = np.full_like(_media(folder / "media" / "one_video.mp4")[0], 128, float)
+        black[: black.shape[0] * 2 // 3] = 16
+        return black
+    start = next(start for other, start, _ in spans if other is item)
+    media = _media(folder / unquote(item.media_reference.target_url))
+    source = int(item.source_range.start_time.value) + number - start
+    assert 0 <= source < item.media_reference.available_range.duration.value <= len(media)
+    return media[source].astype(float)
+
+
+def _media(path: Path, cache: dict[Path, np.ndarray] = {}) -> np.ndarray:  # noqa: B006
+    if path not in cache:
+        cache[path] = frames_of(path)
+    return cache[path]
+
+
+def test_otio_shows_the_film_bit_by_bit(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    cut = project.set_cut()
+    folder = export(project, "otio")
+    timeline = otio.adapters.read_from_file(str(folder / "tale.otio"))
+    picture, voices = timeline.tracks
+    assert np.array_equal(play(picture, folder), frames_of(project.folder / "film.mp4"))
+    for track in (picture, voices):
+        assert [int(item.trimmed_range().duration.value) for item in track] == list(FRAMES)
+        for item in track:
+            url = item.media_reference.target_url
+            assert not Path(url).is_absolute() and (folder / unquote(url)).is_file()
+    assert [marker.name for marker in timeline.tracks.markers] == [shot.title for shot in cut.shots]
+    assert [marker.name for item in voices for marker in item.markers] == ["Said in one.", "Said in two."]
+    assert voices[1].markers[0].marked_range.start_time.value == 24 - FRAMES[0]
+    assert "Said in\ntwo." in (folder / "tale.en.srt").read_text()
+
+
+def test_crossfades_are_dissolves_over_held_frames(tmp_path: Path) -> None:
+    project = Project(tmp_path, join="crossfade")
+    folder = export(project, "otio")
+    picture = otio.adapters.read_from_file(str(folder / "tale.otio")).tracks[0]
+    dissolves = [item for item in picture if isinstance(item, otio.schema.Transition)]
+    assert [item.in_offset.value for item in dissolves] == [6, 6]
+    film = frames_of(project.folder / "film.mp4").astype(float)
+    difference = np.abs(play(picture, folder) - film).mean(axis=(1, 2))
+    assert difference.max() < CODEC_LEVELS
+
+
+def _with_everything(project: Project) -> None:
+    """A cut with a card, a pause, a dip and a crossfade; the file of the film does not show it."""
+    shots = [
+        {"kind": "card", "title": "A tale", "frames": 12, "clip_frames": 12},
+        {"scene": "one", "title": "1", "frames": 26, "clip_frames": 20, "transition": "dip"},
+        {"scene": "two", "title": "2", "frames": 17, "clip_frames": 17, "transition": "crossfade"},
+        {"scene": "three", "title": "3", "frames": 24, "clip_frames": 24},
+    ]
+    start = 0
+    for shot in shots:
+        shot["start"], shot["transition_frames"] = start, 10 if "transition" in shot else 0
+        start += int(shot["frames"])
+    project.set_cut(shots=shots, frames=start)
+    project.change(lambda manifest: manifest.film.settings.update(fade_seconds=0.25))
+
+
+def test_pauses_dips_cards_and_fades_look_as_in_the_film(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    _with_everything(project)
+    folder = export(project, "otio")
+    timeline = otio.adapters.read_from_file(str(folder / "tale.otio"))
+    shown = play(timeline.tracks[0], folder)
+    assert len(shown) == 79
+    one = _media(project.folder / "one_video.mp4").astype(float)
+    black = _shown(None, [], 0, folder)
+    assert np.abs(shown[12 + 25 - 5] - one[-1]).mean() < CODEC_LEVELS, "the held pause"
+    for number in (0, 37, 38, 78):
+        assert np.abs(shown[number] - black).mean() < 12, f"frame {number} is nearly black"
+    assert np.abs(shown[33] - black).mean() > 12, "the dip is five frames long on each side"
+    starts = [timeline.tracks[1].range_of_child_at_index(i).start_time.value for i in (1, 3, 4)]
+    assert starts == [12, 38, 55]
+
+
+def test_one_file_of_otio_is_an_otioz(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    folder = export(project, "otio", "--zip").parent
+    first = (folder / "tale.otioz").read_bytes()
+    export(project, "otio", "--zip", "--force")
+    assert (folder / "tale.otioz").read_bytes() == first
+    (tmp_path / "there").mkdir()
+    otio.adapters.read_from_file(str(folder / "tale.otioz"), extract_to_directory=str(tmp_path / "there"))
+    timeline = otio.adapters.read_from_file(str(tmp_path / "there" / "content.otio"))
+    assert np.array_equal(
+        play(timeline.tracks[0], tmp_path / "there"), frames_of(project.folder / "film.mp4")
+    )
+
+
+def test_fcp7_xml_and_fcpxml_show_the_film_bit_by_bit(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    cut = project.set_cut()
+    folder = export(project, "fcpxml")
+    timeline = otio.adapters.read_from_file(str(folder / "tale.xml"), "fcp_xml")
+    film = frames_of(project.folder / "film.mp4")
+    assert np.array_equal(play(timeline.tracks[0], folder), film)
+    assert [marker.name for marker in timeline.tracks.markers] == [shot.title for shot in cut.shots]
+    sample = ElementTree.parse(folder / "tale.xml").find(
+        ".//sequence/media/video/format/samplecharacteristics"
+    )
+    assert sample is not None and (sample.findtext("width"), sample.findtext("height")) == ("64", "48")
+    assert np.array_equal(_play_fcpxml(folder / "tale.fcpxml"), film)
+    root = ElementTree.parse(folder / "tale.fcpxml").getroot()
+    assert [marker.get("value") for marker in root.iter("chapter-marker")] == [
+        shot.title for shot in cut.shots
+    ]
+    assert [caption.findtext("text") for caption in root.iter("caption")] == ["Said in one.", "Said in\ntwo."]
+
+
+def _play_fcpxml(path: Path) -> np.ndarray:
+    root = ElementTree.parse(path).getroot()
+    files = {asset.get("id"): asset[0].get("src", "") for asset in root.iter("asset")}
+    frames = []
+    for clip in root.iterfind(".//spine/asset-clip"):
+        start, length, offset = (_frames(clip.get(name, "")) for name in ("start", "duration", "offset"))
+        assert offset == len(frames)
+        frames += list(_media(path.parent / unquote(files[clip.get("ref")]))[start : start + length])
+        for voice in clip.iterfind("asset-clip"):
+            assert (_frames(voice.get("offset", "")), voice.get("lane")) == (start, "-1")
+            assert (path.parent / unquote(files[voice.get("ref")])).is_file()
+    return np.stack(frames)
+
+
+def _frames(seconds: str) -> int:
+    """Frames of 1/24 s."""
+    whole, _, part = seconds.removesuffix("s").partition("/")
+    return int(whole) * 24 // int(part or 1)
+
+
+def test_everything_in_fcpxml_lies_on_the_timeline(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    _with_everything(project)
+    folder = export(project, "fcpxml")
+    spine = ElementTree.parse(folder / "tale.fcpxml").find(".//spine")
+    assert spine is not None
+    position, transitions = 0, []
+    for item in spine:
+        offset, frames = (_frames(item.get(name, "")) for name in ("offset", "duration"))
+        if item.tag == "transition":
+            transitions.append((offset, frames))
+        else:
+            assert offset == position
+            position += frames
+    assert position == 79
+    assert transitions == [(0, 6), (33, 5), (38, 5), (50, 10), (73, 6)]
+    timeline = otio.adapters.read_from_file(str(folder / "tale.xml"), "fcp_xml")
+    assert timeline.tracks[0].trimmed_range().duration.value >= 73
+
+
+def test_edl_shows_the_film_bit_by_bit(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.set_cut()
+    folder = export(project, "edl")
+    text = (folder / "tale.edl").read_text()
+    timeline = otio.adapters.read_from_string(text, "cmx_3600", rate=24)
+    frames = []
+    for clip in timeline.tracks[0]:
+        span = clip.source_range
+        start, length = int(span.start_time.value), int(span.duration.value)
+        frames += list(_media(folder / "media" / clip.name)[start : start + length])
+    assert np.array_equal(np.stack(frames), frames_of(project.folder / "film.mp4"))
+    reels = [line.split()[1] for line in text.splitlines() if line[:3].isdigit()]
+    assert len(set(reels)) == len(SCENES)
+
+
+def test_dissolves_of_an_edl_are_read_back(tmp_path: Path) -> None:
+    project = Project(tmp_path, join="crossfade")
+    folder = export(project, "edl")
+    timeline = otio.adapters.read_from_file(str(folder / "tale.edl"), rate=24)
+    assert timeline.tracks[0].trimmed_range().duration.value == sum(FRAMES)
+    assert sum(isinstance(item, otio.schema.Transition) for item in timeline.tracks[0]) == 2
