@@ -55,7 +55,10 @@ def _upright(stream: av.VideoStream, footage: Footage) -> Graph:
     steps = (
         ("fps", f"fps={footage.fps}:start_time=0"),
         *((name, options or None) for name, options in turns),
-        ("scale", f"{footage.width}:{footage.height}:out_color_matrix=bt709:out_range=tv:flags=bicubic+{_EXACT}"),
+        (
+            "scale",
+            f"{footage.width}:{footage.height}:out_color_matrix=bt709:out_range=tv:flags=bicubic+{_EXACT}",
+        ),
         ("format", "yuv420p"),
         ("setsar", "1"),
         ("buffersink", None),

@@ -41,9 +41,7 @@ class Target:
     interpolation: str = "motion"
 
 
-def target_of(
-    footage: Footage, width: int, height: int, fps: Fraction | None, interpolation: str
-) -> Target:
+def target_of(footage: Footage, width: int, height: int, fps: Fraction | None, interpolation: str) -> Target:
     """What the master of a clip is like.
 
     Args:
@@ -128,7 +126,9 @@ class MasterWriter:
     def _encode(self, frame: av.VideoFrame) -> None:
         self._encoder.frame(self._scale(frame))
         self._written += 1
-        self._audio.write(self._encoder, self._written / self._target.fps, self._written == self._target.frames)
+        self._audio.write(
+            self._encoder, self._written / self._target.fps, self._written == self._target.frames
+        )
 
 
 def write_master(
@@ -169,7 +169,9 @@ class _Audio:
     def __enter__(self) -> _Audio:
         self._file = av.open(str(self._clip))
         audio, video = next(iter(self._file.streams.audio), None), self._file.streams.video[0]
-        is_aac = audio is not None and audio.codec_context.name == "aac" and bool(audio.codec_context.extradata)
+        is_aac = (
+            audio is not None and audio.codec_context.name == "aac" and bool(audio.codec_context.extradata)
+        )
         self.stream = audio if is_aac else None
         self.channels = 2 if audio and not is_aac else 0
         self._start = to_seconds(video.start_time, video.time_base)
