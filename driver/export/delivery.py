@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -13,21 +12,14 @@ import imageio_ffmpeg
 
 from ..files import sha256_of
 from ..rendering.cut import Cut
+from ..rendering.subtitles import write_subtitles
 from .folder import plain
 from .frames import thumbnail, write_poster, write_storyboard
 from .media import OnStep, title_of
-from .page import Scene, render_page
+from .page import FILM, Scene, captions_name, render_page
 from .rendered import Rendered
-from .subtitles import write_captions
 
-FILM, POSTER, STORYBOARD, PAGE, CONTENTS = (
-    "film.mp4",
-    "poster.jpg",
-    "storyboard.jpg",
-    "index.html",
-    "manifest.json",
-)
-_LANGUAGE = re.compile(r"[A-Za-z0-9-]{1,35}")
+POSTER, STORYBOARD, PAGE, CONTENTS = "poster.jpg", "storyboard.jpg", "index.html", "manifest.json"
 _MUXING = ("-movflags", "+faststart", "-fflags", "+bitexact", "-movie_timescale", "48000")
 
 
@@ -43,7 +35,7 @@ def write(rendered: Rendered, folder: Path, on_step: OnStep) -> list[str]:
     """
     cut, story = rendered.cut, rendered.story
     title = " ".join(plain(story.title).split()) or story.project_id
-    on_step(FILM, 0.0)
+    on_step(FILM.name, 0.0)
     _copy_film(rendered.film_path, folder / FILM, title)
     on_step(POSTER, 0.3)
     write_poster(rendered.film_path, cut, folder / POSTER)
@@ -78,34 +70,32 @@ def _scenes(rendered: Rendered, folder: Path, on_step: OnStep) -> list[Scene]:
     scenes: list[Scene] = []
     images = []
     for index, shot in enumerate(cut.shots):
-        on_step(STORYBOARD, 0.4 + 0.5 * index / len(cut.shots))
-        file = f"scenes/{index + 1:03}.jpg"
-        images.append(thumbnail(rendered.film_path, shot, cut.rate))
-        images[-1].save(folder / file, quality=86)
+        number, file = 0, ""
+        if shot.kind == "scene":
+            on_step(STORYBOARD, 0.4 + 0.5 * index / len(cut.shots))
+            images.append(thumbnail(rendered.film_path, shot, cut.rate))
+            number, file = len(images), f"scenes/{len(images):03}.jpg"
+            images[-1].save(folder / file, quality=86)
         seconds = float(shot.start / cut.rate), float(shot.frames / cut.rate)
         text = " ".join(plain(texts.get(shot.scene, "")).split())
-        scenes.append(Scene(title_of(shot, cut.shots), text, *seconds, file))
-    write_storyboard(images, folder / STORYBOARD, lambda done: on_step(STORYBOARD, 0.9 + 0.05 * done))
+        scenes.append(Scene(number, title_of(shot, cut.shots), text, *seconds, file))
+    write_storyboard(images, folder / STORYBOARD)
     return scenes
 
 
 def _captions(cut: Cut, folder: Path) -> dict[str, str]:
     """Writes the captions of each language; returns them as WebVTT."""
-    tracks: dict[str, str] = {}
-    for language, cues in cut.captions.items():
-        if not cues or (language and not _LANGUAGE.fullmatch(language)):
-            continue
-        cues = [cue._replace(text=plain(cue.text)) for cue in cues]
-        for kind in ("srt", "vtt"):
-            text = write_captions(cues, kind)
-            (folder / captions_name(language, kind)).write_text(text, encoding="utf-8")
-        tracks[language] = write_captions(cues, "vtt")
-    return tracks
-
-
-def captions_name(language: str, kind: str) -> str:
-    """The name of a file of captions: film.srt, or film.de.srt where the language is known."""
-    return ".".join(filter(None, ("film", language, kind)))
+    captions = {
+        language: [(cue.start, cue.end, plain(cue.text)) for cue in cues]
+        for language, cues in cut.captions.items()
+    }
+    names = {path.name for path in write_subtitles(captions, folder, FILM.stem)}
+    tracks = {language: captions_name(language, "vtt") for language in captions}
+    return {
+        language: (folder / name).read_text(encoding="utf-8")
+        for language, name in tracks.items()
+        if name in names
+    }
 
 
 def _contents(title: str, rendered: Rendered, scenes: list[Scene], folder: Path) -> dict[str, Any]:
@@ -123,6 +113,7 @@ def _contents(title: str, rendered: Rendered, scenes: list[Scene], folder: Path)
         "scenes": [
             {"title": scene.title, "start": round(scene.start, 3), "seconds": round(scene.seconds, 3)}
             for scene in scenes
+            if scene.number
         ],
         "files": [
             {

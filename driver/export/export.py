@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from story_studio.story.problems import Problem, Problems
 
+from ..rendering.subtitles import write_subtitles
 from . import capcut, delivery, fcpxml, otio
 from .folder import folder_aside, write_zip
 from .media import Collector, OnStep
 from .rendered import Rendered, read_rendered
-from .subtitles import write_captions
 from .timeline import Timeline
 
 FORMATS = {
@@ -105,9 +105,7 @@ def _fill(
     files = _otioz(timeline) if to == "otio" and as_zip else _WRITERS[to](timeline)
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
-    for language, cues in timeline.captions.items():
-        name = ".".join(filter(None, (timeline.name, language, "srt")))
-        (folder / name).write_text(write_captions(cues, "srt"), encoding="utf-8")
+    write_subtitles(timeline.captions, folder, timeline.name)
     return collector.warnings
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -29,19 +29,19 @@ def write_poster(film: Path, cut: Cut, target: Path) -> None:
     shot = next((shot for shot in cut.shots if shot.kind == "scene"), cut.shots[0])
     # Transitions and fades touch the ends.
     numbers = [shot.start + shot.clip_frames * (step + 2) // (_CANDIDATES + 3) for step in range(_CANDIDATES)]
-    frames = [_frame(film, number, cut.rate) for number in numbers]
+    frames = [frame_at(film, number, cut.rate) for number in numbers]
     best = max(frames, key=_fitness)
     best.to_image().save(target, quality=92)
 
 
 def thumbnail(film: Path, shot: Shot, rate: Fraction) -> Image.Image:
     """The middle frame of a shot, at most 640 pixels large."""
-    image = _frame(film, shot.start + shot.clip_frames // 2, rate).to_image()
+    image = frame_at(film, shot.start + shot.clip_frames // 2, rate).to_image()
     image.thumbnail(_THUMBNAIL, Image.Resampling.LANCZOS)
     return image
 
 
-def write_storyboard(images: Sequence[Image.Image], target: Path, progress: Callable[[float], None]) -> None:
+def write_storyboard(images: Sequence[Image.Image], target: Path) -> None:
     """Writes numbered images on one sheet, in rows, as JPEG."""
     columns = min(len(images), _COLUMNS)
     width = (_SHEET - _GAP * (columns + 1)) // columns
@@ -55,11 +55,10 @@ def write_storyboard(images: Sequence[Image.Image], target: Path, progress: Call
         top = _GAP + index // columns * (height + label + _GAP)
         sheet.paste(image.resize((width, heights[index]), Image.Resampling.LANCZOS), (left, top))
         draw.text((left, top + heights[index] + 10), str(index + 1), _INK, font)
-        progress((index + 1) / len(images))
     sheet.save(target, quality=90)
 
 
-def _frame(film: Path, number: int, rate: Fraction) -> av.VideoFrame:
+def frame_at(film: Path, number: int, rate: Fraction) -> av.VideoFrame:
     """The frame of this number, or the last one before it. Raises ValueError if there is none."""
     with av.open(str(film)) as container:
         stream = container.streams.video[0]

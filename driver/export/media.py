@@ -18,7 +18,8 @@ from ..rendering.cut import Shot
 from ..rendering.inputs import Gathered, gather_each
 from .audio import RATE, loudness_of, write_wav
 from .folder import plain
-from .footage import Held, write_held
+from .footage import Held, write_held, write_still
+from .frames import frame_at
 from .probe import probe
 from .rendered import Rendered
 from .timeline import Clip, Join, Timeline
@@ -105,12 +106,14 @@ class Collector:
             shutil.copyfile(source, target)
             available = video.frames
         else:
-            held = Held(0, head, shot.clip_frames, shot.frames - shot.clip_frames + tail)
+            held = Held(head, shot.clip_frames, shot.frames - shot.clip_frames + tail)
+            available = held.total
             if is_card:
                 # Its middle, which no fade or transition covers.
-                held = Held(shot.start + shot.frames // 2, head, 1, shot.frames - 1 + tail)
-            write_held(source, target, cut.rate, held, partial(self._step, name))
-            available = head + shot.frames + tail
+                still = frame_at(source, shot.start + shot.frames // 2, cut.rate)
+                write_still(still, target, cut.rate, available, partial(self._step, name))
+            else:
+                write_held(source, target, cut.rate, held, partial(self._step, name))
         self._finish()
         title = title_of(shot, cut.shots)
         place = shot.start, shot.frames, head, available

@@ -13,13 +13,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..rendering.cut import Cut
 
+FILM = Path("film.mp4")
 _TEMPLATE = "page.html"
 _SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
 class Scene(NamedTuple):
-    """A scene on the page: its title, what is said, start and length in seconds, and its image."""
+    """A shot on the page: its number (0: a card), title, what is said, start and seconds, and its image."""
 
+    number: int
     title: str
     text: str
     start: float
@@ -83,6 +85,11 @@ def render_page(
     )
 
 
+def captions_name(language: str, kind: str) -> str:
+    """The name of a file of captions: film.srt, or film.de.srt where the language is known."""
+    return ".".join(filter(None, (FILM.stem, language, kind)))
+
+
 def clock(seconds: float) -> str:
     """Seconds as a player shows them: 0:07, 12:30, 1:02:03."""
     minutes, rest = divmod(int(seconds), 60)
@@ -91,7 +98,7 @@ def clock(seconds: float) -> str:
 
 
 def _facts(cut: Cut, scenes: Sequence[Scene]) -> list[str]:
-    count = sum(shot.kind == "scene" for shot in cut.shots)
+    count = sum(bool(scene.number) for scene in scenes)
     return [
         clock(float(cut.frames / cut.rate)),
         f"{count} scene{'s' * (count != 1)}",
@@ -101,11 +108,11 @@ def _facts(cut: Cut, scenes: Sequence[Scene]) -> list[str]:
 
 
 def _downloads(captions: Mapping[str, str], folder: Path) -> list[Download]:
-    offered = [("film.mp4", "Film")]
+    offered = [(FILM.name, "Film")]
     for language in captions:
         for kind in ("srt", "vtt"):
-            name = ".".join(filter(None, ("film", language, kind)))
-            offered.append((name, f"Captions {language or ''} .{kind}".replace("  ", " ")))
+            label = " ".join(filter(None, ("Captions", language)))
+            offered.append((captions_name(language, kind), f"{label}, {kind.upper()}"))
     offered += [("storyboard.jpg", "Storyboard"), ("poster.jpg", "Poster")]
     return [Download(name, label, _size((folder / name).stat().st_size)) for name, label in offered]
 
