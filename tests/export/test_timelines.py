@@ -193,7 +193,10 @@ def test_everything_in_fcpxml_lies_on_the_timeline(project: Project) -> None:
     assert position == 79
     assert transitions == [(0, 6), (33, 5), (38, 5), (50, 10), (73, 6)]
     timeline = otio.adapters.read_from_file(str(folder / "tale.xml"), "fcp_xml")
-    assert timeline.tracks[0].trimmed_range().duration.value >= 73
+    picture = timeline.tracks[0]
+    assert picture.trimmed_range().duration.value == 79
+    clips = [item for item in picture if isinstance(item, otio.schema.Clip)]
+    assert [picture.range_of_child(clip).start_time.value for clip in clips] == [0, 12, 38, 55]
 
 
 def test_edl_shows_the_film_bit_by_bit(project: Project) -> None:
