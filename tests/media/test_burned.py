@@ -92,16 +92,17 @@ def test_a_frame_without_a_caption_is_untouched_and_one_with_it_is_a_copy():
 
 
 def test_colours_are_those_of_the_design():
-    size = 0.15
+    # Large letters, as thin strokes share their colour samples with the background.
+    canvas, size = Canvas(640, 360, FPS), 0.15
     cue = spoken("MMM WWW", 0, 1)
-    (clean,) = drawn([cue], WIDE, CaptionStyle("clean", size=size), 0)
+    (clean,) = drawn([cue], canvas, CaptionStyle("clean", size=size), 0)
     assert clean.max(axis=-1).max() >= 252
     assert (np.ptp(clean.astype(int), axis=-1) <= 8).all()
-    (words,) = drawn([cue], WIDE, CaptionStyle("words", size=size), 0)
+    (words,) = drawn([cue], canvas, CaptionStyle("words", size=size), 0)
     red, green, blue = np.moveaxis(words.astype(int), -1, 0)
     yellow = words[(red > 240) & (green > 190) & (blue < 110)]
     assert np.median(yellow, axis=0) == pytest.approx([0xFF, 0xD8, 0x3D], abs=10)
-    (boxed,) = drawn([cue], WIDE, CaptionStyle("boxed", size=size), 0)
+    (boxed,) = drawn([cue], canvas, CaptionStyle("boxed", size=size), 0)
     left, top, right, bottom = ink(boxed)
     # Black that lets a quarter of the grey through.
     inside = boxed[(top + bottom) // 2, left + 4].astype(int)
@@ -239,10 +240,11 @@ def test_states_that_are_passed_over_are_not_shown():
 
 
 def test_a_letter_that_no_font_has_is_named():
-    with CaptionOverlay([Cue(0, 1, "a\u0378")], WIDE, CaptionStyle()) as overlay:
+    with CaptionOverlay([Cue(0, 1, "a\u0378 \U0001fafc")], WIDE, CaptionStyle()) as overlay:
         overlay.draw(0, grey(WIDE))
     (warning,) = overlay.warnings
-    assert "\u0378" in warning and "apt install fonts-noto-core" in warning
+    assert ": \u0378 \U0001fafc. " in warning
+    assert "apt install fonts-noto-core fonts-symbola" in warning
 
 
 def test_a_failing_ffmpeg_is_an_error_that_says_what_to_do(monkeypatch):

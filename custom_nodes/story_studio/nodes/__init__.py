@@ -15,6 +15,7 @@ from .film import Film
 from .film_cards import FilmCards
 from .film_delivery import FilmDelivery
 from .film_scene import FilmScene
+from .film_sound import FilmSound
 from .in_order import InOrder
 from .master import Master
 from .master_windows import MasterWindow, MasterWindows
@@ -48,6 +49,7 @@ class StoryStudio(ComfyExtension):
             FilmCards,
             Film,
             BurnedCaptions,
+            FilmSound,
             TitleCard,
             Animatic,
             InOrder,

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from .api_graph import Graph, Owner, SceneId
 from .film_settings import FilmSettings, Music
 from .formats import AS_RENDERED
-from .plan import Plan
+from .masters import Mastering, add_master
+from .plan import Plan, film_setting
 from .recipes import Link
 from .schema import Scene, Story
 from .word_times import WORD_TIMES, encoder_of
@@ -15,19 +16,17 @@ from .word_times import WORD_TIMES, encoder_of
 _FILM = Owner("film", None)
 
 
-def add_film(graph: Graph, number: int, plan: Plan, after: Link | None) -> None:
-    """Adds the film of a story whose clips are in the graph; none if a clip is missing that it needs.
-
-    Args:
-        graph: to add to.
-        number: of the story.
-        plan: the story.
-        after: the last clip of all stories.
-    """
+def add_film(graph: Graph, number: int, plan: Plan) -> None:
+    """Adds the film of the story of this number, whose clips are in the graph; none if it lacks a clip."""
     film: Link | None = None
+    mastering = mastering_of(plan)
     for scene in plan.story.scenes:
         scene_id = SceneId(number, scene.id)
         if scene_id in graph.clips:
+            if mastering.is_needed():
+                clip, name = Link(graph.clips[scene_id]), f"{plan.story.project_id}_{scene.id}"
+                master = add_master(graph, Owner("film", scene_id), clip, mastering, name)
+                graph.masters[scene_id] = master.node
             film = _add_scene(graph, scene_id, plan, scene, film)
     settings = plan.story.film
     complete = all(SceneId(number, scene.id) in graph.clips for scene in plan.story.scenes)
@@ -56,6 +55,22 @@ def add_film(graph: Graph, number: int, plan: Plan, after: Link | None) -> None:
     graph.films[number] = end.node
 
 
+def mastering_of(plan: Plan) -> Mastering:
+    """What the masters of a story are made with; nothing without a film."""
+    film, profile = plan.story.film, plan.profile
+    if film is None:
+        return Mastering()
+    width, height = film.size or (0, 0)
+    return Mastering(
+        width,
+        height,
+        film.fps,
+        profile.interpolation or film_setting(plan.story, profile, "interpolation"),
+        profile.upscale,
+        film_setting(plan.story, profile, "match_color"),
+    )
+
+
 def _add_scene(graph: Graph, scene_id: SceneId, plan: Plan, scene: Scene, film: Link | None) -> Link:
     translations = (f"{language}: {' '.join(text.split())}" for language, text in scene.translations.items())
     return graph.add(
@@ -63,7 +78,7 @@ def _add_scene(graph: Graph, scene_id: SceneId, plan: Plan, scene: Scene, film: 
         "film scene",
         "StoryStudio_FilmScene",
         film=film,
-        clip=Link(graph.clips[scene_id]),
+        clip=Link(graph.masters.get(scene_id, graph.clips[scene_id])),
         title=scene.title or scene.id,
         text=scene.text,
         transition=scene.transition,
@@ -85,7 +100,15 @@ def _words(graph: Graph, scene_id: SceneId, plan: Plan, scene: Scene) -> Link | 
         return None
     owner = Owner("film", scene_id)
     audio = graph.add(owner, "audio", "LoadAudio", audio=plan.files[scene.id].audio)
-    return graph.add(owner, "word times", WORD_TIMES, audio=audio, text=scene.text, audio_encoder=encoder)
+    return graph.add(
+        owner,
+        "word times",
+        WORD_TIMES,
+        audio=audio,
+        text=scene.text,
+        audio_encoder=encoder,
+        after=Link(graph.clips[scene_id]),
+    )
 
 
 def _delivery(graph: Graph, film: FilmSettings) -> Link | None:
