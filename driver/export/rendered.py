@@ -86,9 +86,9 @@ def read_rendered(path: Path, output: Path, rates: Sequence[int] = ()) -> Render
         )
         raise Problems([Problem(str(path), f"{what} with --output.")])
     problems = [Problem(str(path), what) for what in _unfinished(story, manifest)]
-    problems += [Problem(str(path), what) for what in _changed(story, manifest)]
     film = manifest.film
     if film:
+        problems += [Problem(str(path), what) for what in _changed(story, manifest, film)]
         problems += [Problem(str(folder / name), what) for name, what in _broken(folder, manifest)]
     cut = _cut(folder, manifest, film) if film else None
     if cut and rates and cut.rate not in rates:
@@ -118,9 +118,9 @@ def _unfinished(story: Story, manifest: Manifest) -> Iterator[str]:
         yield f"has no film yet, its last render is {manifest.status}{scenes}: {AGAIN}."
 
 
-def _changed(story: Story, manifest: Manifest) -> Iterator[str]:
+def _changed(story: Story, manifest: Manifest, film: VideoResult) -> Iterator[str]:
     """What of a story's file the film does not show."""
-    before = (manifest.film.settings if manifest.film else None) or {}
+    before = film.settings or {}
     # In a manifest they are JSON.
     now = json.loads(
         json.dumps(film_settings(Plan(story, load_profile(manifest.profile or story.profile), {})))
