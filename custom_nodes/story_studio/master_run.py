@@ -86,6 +86,7 @@ class Run:
     """One master that is being made.
 
     Args:
+        node_id: the Master.
         graph: ComfyUI's graph, in which the nodes are.
         repeat: the nodes that are repeated for each window.
         source: the frames that they get.
@@ -97,6 +98,7 @@ class Run:
 
     def __init__(
         self,
+        node_id: str,
         graph: Any,
         repeat: windows.Repeated,
         source: Source,
@@ -106,7 +108,7 @@ class Run:
         finish: Callable[[], None],
     ):
         self.id = f"master_{next(_numbers)}"
-        self.path = path
+        self.node_id, self.path = node_id, path
         self._graph, self._repeat, self._source, self._finish = graph, repeat, source, finish
         self._writer = MasterWriter(path, source.path, target, tags)
         self._reader = WindowReader(source.decode())

@@ -236,7 +236,7 @@ CONTRACTS = (
                 "PromptServer.client_id",
             ),
             "comfy_execution/utils.py": ("get_executing_context",),
-            "comfy/utils.py": ("ProgressBar.update_absolute",),
+            "comfy/utils.py": ("ProgressBar.__init__(node_id)", "ProgressBar.update_absolute"),
             "comfy/model_management.py": ("throw_exception_if_processing_interrupted",),
             "comfy/cli_args.py": ("args",),
         },

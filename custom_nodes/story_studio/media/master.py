@@ -198,18 +198,20 @@ class _Audio:
         self._start = to_seconds(video.start_time, video.time_base)
         self._packets: Iterator[av.Packet] = self._file.demux(audio) if is_aac else iter(())
         self._next = next(self._packets, None)
-        self._samples = decode_audio(self._clip) if self.channels else np.zeros((2, 0), np.float32)
+        self._blocks = decode_audio(self._clip) if self.channels else iter(())
+        self._pending = np.zeros((2, 0), np.float32)
         self._sent = 0
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._blocks = iter(())
         self._file.close()
 
     def write(self, encoder: Encoder, until: Fraction, is_end: bool) -> None:
         """Gives the encoder what is heard until a time in seconds; at the end, all that is copied."""
         if self.channels:
             end = round(until * SAMPLE_RATE)
-            encoder.audio(pad_or_cut(self._samples[:, self._sent : end], end - self._sent))
+            encoder.audio(self._decoded(end - self._sent))
             self._sent = end
         while (packet := self._next) is not None:
             if packet.dts is None:
@@ -220,3 +222,10 @@ class _Audio:
                 packet.pts, packet.dts = (packet.pts or 0) - shift, packet.dts - shift
             encoder.audio_packet(packet)
             self._next = next(self._packets, None)
+
+    def _decoded(self, samples: int) -> np.ndarray:
+        """The next samples, lowered to full scale where they exceed it, and silence after the last."""
+        while self._pending.shape[1] < samples and (block := next(self._blocks, None)) is not None:
+            self._pending = np.concatenate([self._pending, block.clip(-1, 1)], axis=1)
+        block, self._pending = pad_or_cut(self._pending, samples), self._pending[:, samples:]
+        return block

@@ -166,7 +166,7 @@ class Master(io.ComfyNode):
         def finish() -> None:
             output_cache.show_on(node_id, _ui(path, key, False, node_id))
 
-        run = master_run.Run(graph, repeat, frames, path, target, tags, finish)
+        run = master_run.Run(node_id, graph, repeat, frames, path, target, tags, finish)
         nodes, link = run.begin()
         return io.NodeOutput(list(link), expand=nodes)
 

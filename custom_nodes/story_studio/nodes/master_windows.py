@@ -43,7 +43,7 @@ class MasterWindow(io.ComfyNode):
         if frames is None:
             return io.NodeOutput(as_floats(run_of(run).read(index)))
         done = run_of(run).add(index, frames)
-        server.progress_bar(_STEPS)(round(done * _STEPS), None)
+        server.progress_bar(_STEPS, run_of(run).node_id)(round(done * _STEPS), None)
         return io.NodeOutput(True)
 
 

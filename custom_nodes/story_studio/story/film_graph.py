@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .api_graph import Graph, Owner, SceneId
-from .film_settings import FilmSettings, Music
+from .film_settings import LOUDNESS, FilmSettings, Music
 from .formats import AS_RENDERED
 from .masters import Mastering, add_master
 from .plan import Plan, film_setting
@@ -136,7 +136,8 @@ def _sound(graph: Graph, film: FilmSettings, file: str | None, pauses: Iterable[
         _FILM,
         "sound",
         "StoryStudio_FilmSound",
-        loudness=film.loudness or 0.0,
+        normalize=film.loudness is not False,
+        loudness=film.loudness or LOUDNESS,
         room_tone=film.room_tone,
         music=graph.add(_FILM, "music", "LoadAudio", audio=file) if film.music and file else None,
         music_level=music.level,

@@ -138,7 +138,8 @@ def _sound(workflow: Workflow, film: Inputs) -> dict[str, Any]:
     names = {"level": "music_level", "fade_seconds": "music_fade", "duck": "duck"}
     music = {name: workflow.constant(inputs.get(theirs)) for name, theirs in names.items()}
     return {
-        "loudness": workflow.constant(inputs.get("loudness")) or False,
+        "loudness": workflow.constant(inputs.get("normalize")) is not False
+        and workflow.constant(inputs.get("loudness")),
         "room_tone": workflow.constant(inputs.get("room_tone")),
         "music": _short({"file": file, **music}, "file", Music(file="-")) if file else None,
     }
