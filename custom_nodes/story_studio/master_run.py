@@ -20,9 +20,10 @@ import av
 import numpy as np
 
 from .core import expansion, output_cache
-from .media.clip_frames import frame_count, rgb_pixels, yuv_frames
+from .media.clip_frames import frame_count, rgb_pixels
+from .media.drift import Drift
 from .media.footage import Footage
-from .media.master import MasterWriter, Target
+from .media.master import MasterWriter, Target, source_frames
 from .media.retime import retimed
 from .media.windows import Window, WindowReader, added, first_window, later_windows, multiplier_of
 from .story import windows
@@ -46,6 +47,7 @@ class Source:
         interpolation: how they get it, see `media/retime.py`.
         context: frames before and after each window.
         multiplier: by how much the nodes are asked to multiply them.
+        drift: of the clip's colours, which is undone.
     """
 
     path: Path
@@ -54,6 +56,7 @@ class Source:
     interpolation: str
     context: int
     multiplier: int
+    drift: Drift | None = None
 
     @property
     def frames(self) -> int:
@@ -66,7 +69,7 @@ class Source:
 
     def decode(self) -> Iterator[np.ndarray]:
         """All of them, RGB, uint8 [height, width, 3] each."""
-        frames = yuv_frames(self.path, self.footage)
+        frames = source_frames(self.path, self.footage, self.drift)
         if self.fps != self.footage.fps:
             frames = retimed(frames, self.footage.fps, self.fps, self.interpolation, self.frames)
         return rgb_pixels(frames)
@@ -83,6 +86,7 @@ class Run:
     """One master that is being made.
 
     Args:
+        node_id: the Master.
         graph: ComfyUI's graph, in which the nodes are.
         repeat: the nodes that are repeated for each window.
         source: the frames that they get.
@@ -94,6 +98,7 @@ class Run:
 
     def __init__(
         self,
+        node_id: str,
         graph: Any,
         repeat: windows.Repeated,
         source: Source,
@@ -103,7 +108,7 @@ class Run:
         finish: Callable[[], None],
     ):
         self.id = f"master_{next(_numbers)}"
-        self.path = path
+        self.node_id, self.path = node_id, path
         self._graph, self._repeat, self._source, self._finish = graph, repeat, source, finish
         self._writer = MasterWriter(path, source.path, target, tags)
         self._reader = WindowReader(source.decode())

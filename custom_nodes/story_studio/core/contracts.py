@@ -236,7 +236,7 @@ CONTRACTS = (
                 "PromptServer.client_id",
             ),
             "comfy_execution/utils.py": ("get_executing_context",),
-            "comfy/utils.py": ("ProgressBar.update_absolute",),
+            "comfy/utils.py": ("ProgressBar.__init__(node_id)", "ProgressBar.update_absolute"),
             "comfy/model_management.py": ("throw_exception_if_processing_interrupted",),
             "comfy/cli_args.py": ("args",),
         },
@@ -280,7 +280,6 @@ CONTRACTS = (
         "Masters that a recipe makes fail",
         {
             "execution.py": ("PromptExecutor.execute", "PromptExecutor.execute_async"),
-            "comfy_api/latest/_io.py": ("NodeOutput.expand", "Schema.enable_expand"),
             "comfy_execution/graph.py": ("DynamicPrompt.get_node",),
             "nodes.py": ("NODE_CLASS_MAPPINGS",),
         },

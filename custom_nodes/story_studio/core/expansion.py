@@ -24,7 +24,7 @@ def when_prompt_ends(close: Callable[[], None]) -> None:
 
 
 def clear_inputs(graph: DynamicPrompt, node_ids: Iterable[str]) -> None:
-    """Removes the inputs of nodes that have run: ComfyUI keeps them, models included, until the next prompt."""
+    """Removes the inputs of nodes that have run; ComfyUI keeps them, with models, until the next prompt."""
     for node_id in node_ids:
         graph.get_node(node_id)["inputs"] = {}
 

@@ -46,22 +46,16 @@ def report_cached(node_ids: Iterable[str]) -> None:
             pending.add_node(node_id)
 
 
-def is_cached(node_id: str) -> bool:
-    """Whether the running prompt has the outputs of a node. Call it within a node."""
-    pending = _running("execution_list", ExecutionList)
-    return bool(pending and pending.is_cached(node_id))
-
-
 def forget(node_ids: Collection[str]) -> None:
-    """Removes the outputs of nodes, which need not be in the prompt that was queued. Call it within a node."""
+    """Removes the outputs of nodes, also of those that others expanded into. Call it within a node."""
     caches = _running("caches", execution.CacheSet)
     pending: list[Any] = [caches.outputs] if caches else []
     while pending:
         cache = pending.pop()
         # Without a cache (--cache-none) there is nothing to remove.
-        outputs, keys = getattr(cache, "cache", {}), getattr(cache, "cache_key_set", None)
-        for node_id in node_ids if keys and outputs else ():
-            outputs.pop(keys.get_data_key(node_id), None)
+        if outputs := getattr(cache, "cache", {}):
+            for node_id in node_ids:
+                outputs.pop(cache.cache_key_set.get_data_key(node_id), None)
         pending += getattr(cache, "subcaches", {}).values()
 
 
@@ -75,6 +69,12 @@ def show_on(node_id: str, output: dict[str, Any]) -> None:
     if shown is not None:
         shown[node_id] = {"meta": about, "output": output}
     server.send_executed(node_id, output)
+
+
+def is_cached(node_id: str) -> bool:
+    """Whether the running prompt has the outputs of a node. Call it within a node."""
+    pending = _running("execution_list", ExecutionList)
+    return bool(pending and pending.is_cached(node_id))
 
 
 def _running(name: str, cls: type) -> Any:

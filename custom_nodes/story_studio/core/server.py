@@ -37,9 +37,10 @@ def send_executed(node_id: str, output: dict[str, Any]) -> None:
         instance.send_sync("executed", data, instance.client_id)
 
 
-def progress_bar(total: int) -> Callable[[int, Any], None]:
-    """Sets the running node's progress bar; call it with the steps done, and a preview or None."""
-    bar = comfy.utils.ProgressBar(total)
+def progress_bar(total: int, node_id: str | None = None) -> Callable[[int, Any], None]:
+    """Sets the progress bar of a node, or of the running one; call it with the steps done, and a preview or
+    None."""
+    bar = comfy.utils.ProgressBar(total, node_id)
     return lambda done, preview: bar.update_absolute(done, total, preview)
 
 

@@ -72,7 +72,7 @@ def _pulled(graph: Graph) -> Iterator[av.VideoFrame]:
     while True:
         try:
             frame = graph.vpull()
-        except (av.BlockingIOError, av.EOFError):
+        except (BlockingIOError, EOFError):
             return
         assert isinstance(frame, av.VideoFrame)
         yield frame

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,6 +15,7 @@ import numpy as np
 from ..files import written_aside
 from .clip_frames import Scaler, frame_count, yuv_frames
 from .decoder import decode_audio
+from .drift import Drift, corrected, measure
 from .encoder import SAMPLE_RATE, Encoder, pad_or_cut
 from .footage import Footage
 from .probe import Progress, to_seconds
@@ -54,6 +55,24 @@ def target_of(footage: Footage, width: int, height: int, fps: Fraction | None, i
     size = footage.fit(width, height) if width and height else footage.size
     fps = fps or footage.fps
     return Target(*size, fps, frame_count(footage, fps), interpolation)
+
+
+def source_frames(clip: Path, footage: Footage, drift: Drift | None) -> Iterator[av.VideoFrame]:
+    """All frames of a clip at its own rate, yuv420p BT.709; or rgb24, if a drift of its colours is undone."""
+    frames = yuv_frames(clip, footage)
+    return corrected(frames, drift) if drift else frames
+
+
+def measure_drift(clip: Path, footage: Footage, starts: Sequence[int], progress: Progress) -> Drift:
+    """The drift of a clip; see `drift.measure`."""
+
+    def frames() -> Iterator[av.VideoFrame]:
+        total = frame_count(footage, footage.fps)
+        for done, frame in enumerate(yuv_frames(clip, footage), start=1):
+            yield frame
+            progress(done / total)
+
+    return measure(frames(), starts)
 
 
 class MasterWriter:
@@ -136,6 +155,7 @@ def write_master(
     clip: Path,
     footage: Footage,
     target: Target,
+    drift: Drift | None = None,
     metadata: dict[str, str] | None = None,
     progress: Progress = lambda done: None,
 ) -> None:
@@ -146,11 +166,12 @@ def write_master(
         clip: the clip.
         footage: what is in it.
         target: what the master is like.
+        drift: which of its colours is undone, if anybody would notice it.
         metadata: tags of the file.
         progress: see `Progress`.
     """
     with MasterWriter(path, clip, target, metadata) as writer:
-        for frame in yuv_frames(clip, footage):
+        for frame in source_frames(clip, footage, drift):
             writer.write(frame, footage.fps)
             progress(writer.done)
 
@@ -177,18 +198,20 @@ class _Audio:
         self._start = to_seconds(video.start_time, video.time_base)
         self._packets: Iterator[av.Packet] = self._file.demux(audio) if is_aac else iter(())
         self._next = next(self._packets, None)
-        self._samples = decode_audio(self._clip) if self.channels else np.zeros((2, 0), np.float32)
+        self._blocks = decode_audio(self._clip) if self.channels else iter(())
+        self._pending = np.zeros((2, 0), np.float32)
         self._sent = 0
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._blocks = iter(())
         self._file.close()
 
     def write(self, encoder: Encoder, until: Fraction, is_end: bool) -> None:
         """Gives the encoder what is heard until a time in seconds; at the end, all that is copied."""
         if self.channels:
             end = round(until * SAMPLE_RATE)
-            encoder.audio(pad_or_cut(self._samples[:, self._sent : end], end - self._sent))
+            encoder.audio(self._decoded(end - self._sent))
             self._sent = end
         while (packet := self._next) is not None:
             if packet.dts is None:
@@ -199,3 +222,10 @@ class _Audio:
                 packet.pts, packet.dts = (packet.pts or 0) - shift, packet.dts - shift
             encoder.audio_packet(packet)
             self._next = next(self._packets, None)
+
+    def _decoded(self, samples: int) -> np.ndarray:
+        """The next samples, lowered to full scale where they exceed it, and silence after the last."""
+        while self._pending.shape[1] < samples and (block := next(self._blocks, None)) is not None:
+            self._pending = np.concatenate([self._pending, block.clip(-1, 1)], axis=1)
+        block, self._pending = pad_or_cut(self._pending, samples), self._pending[:, samples:]
+        return block

@@ -14,7 +14,7 @@ Interpolation = Literal["motion", "blend", "repeat"]
 INTERPOLATIONS: tuple[str, ...] = get_args(Interpolation)
 
 _MODES = {
-    # On talking clips ffmpeg's slower searches gain nothing. A clip has no cuts that `scd` would have to find.
+    # On talking clips ffmpeg's slower searches gain nothing. A clip has no cuts for `scd` to find.
     "motion": "mi_mode=mci:scd=none",
     "blend": "mi_mode=blend:scd=none",
 }
@@ -109,7 +109,7 @@ class Retimer:
         while True:
             try:
                 frame = self._graph.vpull()
-            except (av.BlockingIOError, av.EOFError):
+            except (BlockingIOError, EOFError):
                 return
             assert isinstance(frame, av.VideoFrame) and frame.pts is not None and frame.time_base
             if frame.pts * frame.time_base >= 0 and self._out < self._count:

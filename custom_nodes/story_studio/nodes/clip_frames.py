@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from fractions import Fraction
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import torch
 from comfy_api.latest import InputImpl, io
 
 from .. import master_run
+from ..media.drift import Drift
 from ..media.footage import Footage, read_footage
 from ..media.retime import INTERPOLATIONS
 from ..story.windows import CLIP_FRAMES
@@ -30,8 +32,8 @@ class ClipFrames(io.ComfyNode):
             node_id=CLIP_FRAMES,
             display_name="Clip Frames",
             category=CATEGORY,
-            description="The frames of a clip, for nodes that interpolate or upscale them. Link what becomes of "
-            "them to a Master, which runs these nodes for a few frames at a time, however long the clip is.",
+            description="The frames of a clip, for nodes that interpolate or upscale them. Link what becomes "
+            "of them to a Master, which runs these nodes for a few frames at a time, whatever its length.",
             inputs=[
                 io.Video.Input("clip", tooltip="The clip whose frames are changed."),
                 io.Combo.Input(
@@ -54,8 +56,8 @@ class ClipFrames(io.ComfyNode):
                         min=0,
                         max=64,
                         optional=True,
-                        tooltip="Frames before and after that each window repeats. 1 is enough for nodes that "
-                        "look at two frames; for those that look at more, as many as they look at.",
+                        tooltip="Frames before and after that each window repeats. 1 is enough for nodes "
+                        "that look at two frames; for those that look at more, as many as they look at.",
                     )
                 ),
             ],
@@ -94,17 +96,20 @@ def as_floats(frames: np.ndarray) -> torch.Tensor:
 
 
 def source_of(
-    path: master_run.Path,
+    path: Path,
     footage: Footage,
     fps: str,
     interpolation: str,
     context: int,
     master_fps: Fraction | None = None,
+    drift: Drift | None = None,
 ) -> master_run.Source:
     """What Clip Frames with these inputs gives to nodes that lead to a Master of this rate."""
     target = footage.fps if fps == AS_RENDERED else Fraction(fps)
     if interpolation == _MODEL:
-        multiplier = master_run.multiplier(footage.fps, target if fps != AS_RENDERED else master_fps or target)
-        return master_run.Source(path, footage, footage.fps, "repeat", context, multiplier)
+        multiplier = master_run.multiplier(
+            footage.fps, target if fps != AS_RENDERED else master_fps or target
+        )
+        return master_run.Source(path, footage, footage.fps, "repeat", context, multiplier, drift)
     multiplier = master_run.multiplier(target, master_fps or target)
-    return master_run.Source(path, footage, target, interpolation, context, multiplier)
+    return master_run.Source(path, footage, target, interpolation, context, multiplier, drift)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -9,15 +11,25 @@ from typing import Any
 from comfy_api.latest import InputImpl, io
 
 from .. import master_run, result_store
+from ..core import output_cache
+from ..media.clip_frames import frame_count
+from ..media.drift import Drift
 from ..media.footage import Footage, read_footage
-from ..media.master import Target, target_of, write_master
+from ..media.master import Target, measure_drift, target_of, write_master
+from ..media.probe import probe
 from ..media.retime import INTERPOLATIONS
+from ..s2v import timeline
 from ..story import windows
-from ..story.keys import constant
+from ..story.keys import Node, constant
 from ..story.recipes import Link, is_link
 from ..story.results import Kind
 from .clip_frames import AS_RENDERED, RATES, source_of
 from .common import CATEGORY, HIDDEN, name_input, progress_bar, result_ui, video_path
+
+TAG = "story_studio"
+"""The tag of the file that has the drift, as JSON."""
+_MEASURING = 0.2
+"""The part of the progress in which the drift is measured."""
 
 
 class Master(io.ComfyNode):
@@ -55,11 +67,17 @@ class Master(io.ComfyNode):
                     tooltip="How frames are made for another rate, where no nodes do: along the motion, "
                     "blended, or repeated.",
                 ),
+                io.Boolean.Input(
+                    "match_color",
+                    default=False,
+                    tooltip="Measures how the colours drift from chunk to chunk of a long clip, and gives "
+                    "all chunks those of its first second where they drift noticeably.",
+                ),
                 io.Image.Input(
                     "frames",
                     optional=True,
                     lazy=True,
-                    tooltip="The clip's frames as other nodes have changed them, which have to start at a Clip "
+                    tooltip="The clip's frames as other nodes have changed them, which start at a Clip "
                     "Frames. They run for a few frames at a time, however long the clip is.",
                 ),
                 name_input("master"),
@@ -84,57 +102,95 @@ class Master(io.ComfyNode):
         height: int,
         fps: str,
         interpolation: str,
+        match_color: bool,
         name: str,
         clip: InputImpl.VideoFromFile | None = None,
         frames: Any = None,
     ) -> io.NodeOutput:
         """Returns the master, backed by its file; or expands into the nodes that make it."""
         key, hidden = cls._key(), cls.hidden
-        path = result_store.find(Kind.MASTER, key)
-        if path is not None:
-            ui = result_ui(path, key, True, animated=True)
-            return io.NodeOutput(InputImpl.VideoFromFile(str(path)), ui=ui)
+        if path := result_store.find(Kind.MASTER, key):
+            return cls._shown(path, key, reused=True)
         if clip is None:
             raise RuntimeError("The master's file was removed while it was being read: run the graph again.")
         path, source = result_store.place(Kind.MASTER, name, key), video_path(clip)
-        footage = read_footage(source)
-        rate = None if fps == AS_RENDERED else Fraction(fps)
-        target = target_of(footage, width, height, rate, interpolation)
+        footage, progress = read_footage(source), progress_bar()
+        target = target_of(
+            footage, width, height, None if fps == AS_RENDERED else Fraction(fps), interpolation
+        )
         tags = result_store.workflow_tags(hidden.dynprompt, hidden.unique_id, hidden.extra_pnginfo)
+        drift = None
+        if match_color:
+            starts = cls._chunk_starts(footage)
+            drift = measure_drift(source, footage, starts, lambda done: progress(done * _MEASURING))
+            tags[TAG] = json.dumps(drift.json())
         if is_link(hidden.dynprompt.get_node(hidden.unique_id)["inputs"].get("frames")):
-            return cls._expanded(source, footage, path, target, tags, key)
-        write_master(path, source, footage, target, tags, progress_bar())
-        ui = result_ui(path, key, False, animated=True)
-        return io.NodeOutput(InputImpl.VideoFromFile(str(path)), ui=ui)
+            return cls._expanded(source, footage, path, target, tags, key, drift)
+        rest = _MEASURING if drift else 0
+        write_master(
+            path, source, footage, target, drift, tags, lambda done: progress(rest + done * (1 - rest))
+        )
+        return cls._shown(path, key, reused=False)
+
+    @classmethod
+    def _chunk_starts(cls, footage: Footage) -> list[int]:
+        with_image = result_store.starts_with_image(cls.hidden.dynprompt, cls.hidden.unique_id)
+        lead_in = timeline.START_IMAGE_LEAD_IN_FRAMES if with_image else timeline.LEAD_IN_FRAMES
+        return timeline.chunk_starts(frame_count(footage, footage.fps), footage.fps, lead_in)
+
+    @classmethod
+    def _shown(cls, path: Path, key: str, reused: bool) -> io.NodeOutput:
+        return io.NodeOutput(
+            InputImpl.VideoFromFile(str(path)), ui=_ui(path, key, reused, cls.hidden.unique_id)
+        )
 
     @classmethod
     def _expanded(
-        cls, clip: Path, footage: Footage, path: Path, target: Target, tags: dict[str, str], key: str
+        cls,
+        clip: Path,
+        footage: Footage,
+        path: Path,
+        target: Target,
+        tags: dict[str, str],
+        key: str,
+        drift: Drift | None,
     ) -> io.NodeOutput:
         graph, node_id = cls.hidden.dynprompt, cls.hidden.unique_id
         inputs = graph.get_node(node_id)["inputs"]
         repeat = windows.repeated(graph.get_node, Link(*inputs["frames"]))
-        source = graph.get_node(repeat.source)["inputs"]
-        if source.get("clip") != inputs.get("clip"):
-            raise ValueError(
-                "Master and Clip Frames have different clips: link the same clip to both, whose audio then "
-                "belongs to the frames."
-            )
-        given = {name: constant(graph.get_node, source.get(name)) for name in ("fps", "interpolation")}
-        context = constant(graph.get_node, source.get("context", 1))
-        if any(map(is_link, (*given.values(), context))):
-            raise ValueError("Enter the settings of Clip Frames as constants: they are read before it runs.")
+        settings = _frames_settings(graph.get_node, repeat.source, inputs.get("clip"))
         if repeat.is_frame_by_frame(graph.get_node):
-            context = 0
-        frames = source_of(clip, footage, given["fps"], given["interpolation"], context, target.fps)
+            settings["context"] = 0
+        frames = source_of(clip, footage, **settings, master_fps=target.fps, drift=drift)
 
         def finish() -> None:
-            master_run.output_cache.show_on(node_id, result_ui(path, key, False, animated=True, node_id=node_id))
+            output_cache.show_on(node_id, _ui(path, key, False, node_id))
 
-        run = master_run.Run(graph, repeat, frames, path, target, tags, finish)
+        run = master_run.Run(node_id, graph, repeat, frames, path, target, tags, finish)
         nodes, link = run.begin()
         return io.NodeOutput(list(link), expand=nodes)
 
     @classmethod
     def _key(cls) -> str:
         return result_store.key_of(cls.hidden.dynprompt, cls.hidden.unique_id)
+
+
+def _frames_settings(get_node: Callable[[str], Node], node_id: str, clip: Any) -> dict[str, Any]:
+    """The settings of a Clip Frames node, which does not run; `clip` is what the Master has for its clip."""
+    inputs = get_node(node_id)["inputs"]
+    if inputs.get("clip") != clip:
+        raise ValueError(
+            "Master and Clip Frames have different clips: link the same clip to both, so that its audio "
+            "belongs to its frames."
+        )
+    settings = {name: constant(get_node, inputs.get(name, 1)) for name in ("fps", "interpolation", "context")}
+    if any(map(is_link, settings.values())):
+        raise ValueError("The settings of Clip Frames have to be constants: they are read before it runs.")
+    return settings
+
+
+def _ui(path: Path, key: str, reused: bool, node_id: str) -> dict[str, Any]:
+    """What the node shows, with the drift that is noted in the file."""
+    ui = result_ui(path, key, reused, animated=True, node_id=node_id)
+    drift = probe(path).metadata.get(TAG)
+    return ui | ({"drift": [json.loads(drift)]} if drift else {})

@@ -9,7 +9,7 @@ from comfy_api.latest import InputImpl, io
 from ..core import progress, server
 from ..master_run import run_of
 from ..story.recipes import is_link
-from ..story.windows import INPUTS, VALUES, WINDOW, WINDOWS
+from ..story.windows import INPUTS, VALUE, WINDOW, WINDOWS
 from .clip_frames import as_floats
 from .common import CATEGORY, HIDDEN
 
@@ -39,11 +39,11 @@ class MasterWindow(io.ComfyNode):
 
     @classmethod
     def execute(cls, run: str, index: int, frames: Any = None) -> io.NodeOutput:
-        """Returns the frames that were read, float [n, height, width, 3], or nothing of those that were added."""
+        """Returns the frames that were read, float [n, height, width, 3]; or only that some were added."""
         if frames is None:
             return io.NodeOutput(as_floats(run_of(run).read(index)))
         done = run_of(run).add(index, frames)
-        server.progress_bar(_STEPS)(round(done * _STEPS), None)
+        server.progress_bar(_STEPS, run_of(run).node_id)(round(done * _STEPS), None)
         return io.NodeOutput(True)
 
 
@@ -72,10 +72,6 @@ class MasterWindows(io.ComfyNode):
                     )
                     for name in INPUTS
                 ),
-                *(
-                    io.AnyType.Input(name, optional=True, tooltip="Shared by all windows, such as a model.")
-                    for name in VALUES
-                ),
             ],
             outputs=[io.Video.Output(tooltip="The master, when it is complete.")],
             hidden=HIDDEN,
@@ -97,10 +93,13 @@ class MasterWindows(io.ComfyNode):
             return io.NodeOutput(True)
         if step == "end":
             return io.NodeOutput(InputImpl.VideoFromFile(str(run_of(run).end())))
-        linked = cls.hidden.dynprompt.get_node(cls.hidden.unique_id)["inputs"]
-        values = [inputs[name] for name in VALUES if name in linked]
-        more = run_of(run).share(values) if step == "begin" else run_of(run).rest()
+        shared = sorted((name for name in inputs if name.startswith(VALUE)), key=_number)
+        more = run_of(run).share([inputs[name] for name in shared]) if step == "begin" else run_of(run).rest()
         if more is None:
             return io.NodeOutput(InputImpl.VideoFromFile(str(run_of(run).end())))
         nodes, link = more
         return io.NodeOutput(list(link), expand=nodes)
+
+
+def _number(name: str) -> int:
+    return int(name.removeprefix(VALUE))

@@ -1,4 +1,4 @@
-"""The nodes that change a clip's frames, between Clip Frames and Master, repeated for each window of the clip.
+"""The nodes between Clip Frames and Master, repeated for each window of the clip.
 
 Pure functions over plain data.
 """
@@ -17,8 +17,8 @@ WINDOW = "StoryStudio_MasterWindow"
 WINDOWS = "StoryStudio_MasterWindows"
 INPUTS = tuple(f"window_{number}" for number in range(1, 17))
 """The inputs of a Master Windows node that it requests one after the other."""
-VALUES = tuple(f"value_{number}" for number in range(1, 33))
-"""The inputs by which a Master Windows node gets what all windows share, such as models."""
+VALUE = "value_"
+"""The start of the undeclared inputs by which a Master Windows node gets what all windows share."""
 FRAMES, FPS, MULTIPLIER = 0, 1, 2
 """The outputs of Clip Frames."""
 _FRAME_BY_FRAME = frozenset(
@@ -81,13 +81,11 @@ def repeated(get_node: Callable[[str], Node], end: Link) -> Repeated:
 
     if not visit(end.node) or len(sources) != 1:
         raise ValueError(
-            "The frames of a Master have to come from one Clip Frames node: link the clip to Clip Frames, its "
-            "frames to the nodes that change them, and those to the Master."
+            "The frames of a Master have to come from one Clip Frames node: link the clip to Clip Frames, "
+            "its frames to the nodes that change them, and those to the Master."
         )
     inner = tuple(node for node, depends in order.items() if depends)
-    links = (
-        Link(*value) for node in inner for value in get_node(node)["inputs"].values() if is_link(value)
-    )
+    links = (Link(*value) for node in inner for value in get_node(node)["inputs"].values() if is_link(value))
     shared = dict.fromkeys(link for link in links if link.node not in sources and not order[link.node])
     return Repeated(next(iter(sources)), inner, end, tuple(shared))
 
@@ -122,7 +120,7 @@ def window_nodes(
             return value
         link = Link(*value)
         if link.node == repeat.source:
-            return numbers[link.output] if link.output in numbers else [read, 0]
+            return numbers.get(link.output, [read, 0])
         return values[link] if link in values else [prefix + link.node, link.output]
 
     nodes: Nodes = {read: _node(WINDOW, run=run, index=index)}
@@ -157,17 +155,8 @@ def _windows_node(nodes: Nodes, run: str, links: Iterable[Link], name: str) -> L
 
 
 def begin_node(run: str, repeat: Repeated) -> tuple[Nodes, Link]:
-    """The node that a Master expands into: it gets what the windows share.
-
-    Raises:
-        ValueError: they share more than a node has inputs.
-    """
-    if len(repeat.shared) > len(VALUES):
-        raise ValueError(
-            f"The nodes between Clip Frames and Master use {len(repeat.shared)} outputs of other nodes, of "
-            f"which at most {len(VALUES)} are possible: enter constants where you can."
-        )
-    inputs = {name: list(link) for name, link in zip(VALUES, repeat.shared, strict=False)}
+    """The node that a Master expands into: it gets what the windows share."""
+    inputs = {f"{VALUE}{number}": list(link) for number, link in enumerate(repeat.shared)}
     return {f"{run}.begin": _node(WINDOWS, run=run, step="begin", **inputs)}, Link(f"{run}.begin")
 
 
