@@ -64,10 +64,10 @@ def find(kind: Kind, key: str) -> Path | None:
 
 
 def finished(graph: Graph) -> set[str]:
-    """The Stills and Clips whose results exist, with one look at the folders, however many there are."""
+    """The Stills, Clips and Masters whose results exist, with one look at the folders, however many there are."""
     existing = {
         kind.node: {key_in(path.name) for path in _folder(kind).glob(f"[!.]*{kind.suffix}")}
-        for kind in (Kind.STILL, Kind.CLIP)
+        for kind in (Kind.STILL, Kind.CLIP, Kind.MASTER)
     }
     formulas = [Keys(graph.get_node, _default_of, _fingerprint, as_written) for as_written in (False, True)]
     found = set()

@@ -1,8 +1,8 @@
 """Timelines as drafts of CapCut and JianYing.
 
-The format is not published. What is written are the fields that its users have found to be needed, as recorded
-in the issues of pyCapCut and capcut-cli; those libraries are not used, because the first states no licence and
-the second is not Python. Transitions are cuts: CapCut's are items of its online library.
+The format is not published. What is written are the fields that its users have found to be needed, as the
+issues of pyCapCut and capcut-cli record them; those libraries are not used, because the first states no
+licence and the second is not Python. Transitions are cuts: CapCut's are items of its online library.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ _DRAFT_FOLDER = "##_draftpath_placeholder_0E685133-18CE-45ED-8CB8-2904A212EC80_#
 _VERSION, _NEW_VERSION = 360_000, "110.0.0"
 _APP = {"app_id": 359289, "app_source": "cc", "app_version": "5.4.0", "os": "windows"}
 _MATERIALS = (
-    "ai_translates audio_balances audio_effects audio_fades audio_track_indexes audios beats canvases chromas "
-    "color_curves common_mask digital_humans drafts effects flowers green_screens handwrites hsl images "
-    "log_color_wheels loudnesses manual_deformations masks material_animations material_colors "
-    "multi_language_refs placeholders plugin_effects primary_color_wheels realtime_denoises shapes smart_crops "
-    "smart_relights sound_channel_mappings speeds stickers tail_leaders text_templates texts time_marks "
-    "transitions video_effects video_trackings videos vocal_beautifys vocal_separations"
+    "ai_translates audio_balances audio_effects audio_fades audio_track_indexes audios beats "
+    "canvases chromas color_curves common_mask digital_humans drafts effects flowers green_screens "
+    "handwrites hsl images log_color_wheels loudnesses manual_deformations masks material_animations "
+    "material_colors multi_language_refs placeholders plugin_effects primary_color_wheels "
+    "realtime_denoises shapes smart_crops smart_relights sound_channel_mappings speeds stickers "
+    "tail_leaders text_templates texts time_marks transitions video_effects video_trackings videos "
+    "vocal_beautifys vocal_separations"
 )
 """The lists of a draft's materials, most of them empty."""
 _KEYFRAMES = ("adjusts", "audios", "effects", "filters", "handwrites", "stickers", "texts", "videos")

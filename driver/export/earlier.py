@@ -42,6 +42,7 @@ def plain_cut(folder: Path, manifest: Manifest, film: VideoResult) -> Cut | None
             clip_frames=frames,
             transition="crossfade" if fade else "cut",
             transition_frames=2 * fade,
+            transition_before=fade,
         )
         for scene, start, frames, fade in zip(entries, starts, lengths, [*fades, 0], strict=False)
     ]

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
 from story_studio.story.problems import Problem, Problems
 
+from ..rendering.subtitles import write_subtitles
 from . import capcut, delivery, fcpxml, otio
 from .folder import folder_aside, write_zip
 from .media import Collector, OnStep
 from .rendered import Rendered, read_rendered
-from .subtitles import write_captions
 from .timeline import Timeline
 
 FORMATS = {
@@ -24,7 +23,7 @@ FORMATS = {
     "capcut": "a draft of CapCut or JianYing",
     "delivery": "the film with captions, poster and a page that plays it",
 }
-_RATES = (Fraction(24), Fraction(25), Fraction(30))
+_RATES = (24, 25, 30)
 _OF_ANY_RATE = ("otio", "delivery")
 _COLLECTING = 0.8
 """The part of the progress before a ZIP is written."""
@@ -64,14 +63,11 @@ def export(
         Problems: everything that is in the way.
         OSError: something cannot be read or written.
     """
-    rendered = read_rendered(story, output)
+    rendered = read_rendered(story, output, () if to in _OF_ANY_RATE else _RATES)
     target = _target(rendered, to, into or rendered.folder / "export", as_zip)
-    problems = [*_rate_problems(rendered, to)]
     if target.exists() and not force:
         what = "exists already, perhaps with your changes: move it away, or replace it with --force."
-        problems.append(Problem(str(target), what))
-    if problems:
-        raise Problems(problems)
+        raise Problems([Problem(str(target), what)])
     share = _COLLECTING if as_zip else 1.0
 
     def fill(folder: Path) -> list[str]:
@@ -99,15 +95,6 @@ def _target(rendered: Rendered, to: str, into: Path, as_zip: bool) -> Path:
     return into / (f"{rendered.story.project_id}.otioz" if to == "otio" else f"{name}.zip")
 
 
-def _rate_problems(rendered: Rendered, to: str) -> list[Problem]:
-    rate = rendered.cut.rate
-    if to in _OF_ANY_RATE or rate in _RATES:
-        return []
-    shown = f"{float(rate):g}"
-    what = f"the film has {shown} frames per second, and {to} takes 24, 25 or 30: write `film: {{fps: 24}}`"
-    return [Problem(str(rendered.path), f"{what} in the story and render it again, or export to otio.")]
-
-
 def _fill(
     rendered: Rendered, to: str, as_zip: bool, folder: Path, downloads: Path, on_step: OnStep
 ) -> list[str]:
@@ -118,9 +105,7 @@ def _fill(
     files = _otioz(timeline) if to == "otio" and as_zip else _WRITERS[to](timeline)
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
-    for language, cues in timeline.captions.items():
-        name = ".".join(filter(None, (timeline.name, language, "srt")))
-        (folder / name).write_text(write_captions(cues, "srt"), encoding="utf-8")
+    write_subtitles(timeline.captions, folder, timeline.name)
     return collector.warnings
 
 

@@ -1,7 +1,7 @@
 """Timelines as FCPXML 1.9, which Final Cut Pro 10.4.9 and newer and DaVinci Resolve import.
 
-Written here because OpenTimelineIO's adapter for it leaves out transitions and calls ffprobe. The elements are
-those of Apple's "FCPXML Reference", developer.apple.com/documentation/professional-video-applications.
+Written here because OpenTimelineIO's adapter for it leaves out transitions and calls ffprobe. The elements
+are Apple's: developer.apple.com/documentation/professional-video-applications/fcpxml-reference.
 """
 
 from __future__ import annotations

@@ -35,6 +35,8 @@ def folder_aside(target: Path) -> Iterator[Path]:
         if target.exists():
             target.rename(replaced)
         aside.rename(target)
+        if replaced.is_file():
+            replaced.unlink()
         shutil.rmtree(replaced, ignore_errors=True)
     finally:
         shutil.rmtree(aside, ignore_errors=True)

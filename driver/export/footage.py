@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 
 import av
@@ -13,8 +13,10 @@ from av.container import InputContainer
 from av.filter import Graph
 from av.video.frame import PictureType
 
-_CRF = "12"
-"""Of what is encoded again: finer than the film, because an editor encodes it once more."""
+Progress = Callable[[float], None]
+_ENCODING = {"crf": "12", "preset": "veryfast"}
+"""Finer than the film, because an editor encodes it once more."""
+_MUXING = {"movflags": "+faststart", "fflags": "+bitexact"}
 _COLOUR = ("color_range", "colorspace", "color_primaries", "color_trc")
 
 
@@ -23,56 +25,71 @@ class Held:
     """The frames of a file to be written, at its new frame rate.
 
     Attributes:
-        skip: frames of the source that are left out at its beginning.
         head: how often the first frame is repeated in front.
         frames: how many follow; where the source ends earlier, its last frame is held.
         tail: how often the last one is repeated at the end.
     """
 
-    skip: int
     head: int
     frames: int
     tail: int
 
+    @property
+    def total(self) -> int:
+        """How many frames that are."""
+        return self.head + self.frames + self.tail
 
-def write_held(
-    source: Path, target: Path, fps: Fraction, held: Held, progress: Callable[[float], None]
-) -> None:
+
+def write_held(source: Path, target: Path, fps: Fraction, held: Held, progress: Progress) -> None:
     """Writes a video without audio, H.264 at high quality, with the frames that a film of this rate shows.
 
     Raises:
         OSError: a file cannot be read or written.
         ValueError: no frame can be decoded.
     """
-    total = held.head + held.frames + held.tail
-    with av.open(str(source)) as container, av.open(str(target), "w", format="mp4", options=_MUXING) as file:
+    with av.open(str(source)) as container:
         stream = container.streams.video[0]
-        output = file.add_stream("libx264", rate=fps, options={"crf": _CRF, "preset": "fast"})
-        output.width, output.height, output.pix_fmt = stream.width, stream.height, "yuv420p"
+        frames = _held(container, stream, fps, held)
+        _encode(frames, target, fps, held.total, stream.codec_context, progress)
+
+
+def write_still(frame: av.VideoFrame, target: Path, fps: Fraction, count: int, progress: Progress) -> None:
+    """Writes a video of one frame of yuv420p that is shown `count` times. Raises OSError."""
+    _encode(repeat(frame, count), target, fps, count, frame, progress)
+
+
+def _encode(
+    frames: Iterable[av.VideoFrame],
+    target: Path,
+    fps: Fraction,
+    count: int,
+    like: av.VideoCodecContext | av.VideoFrame,
+    progress: Progress,
+) -> None:
+    with av.open(str(target), "w", format="mp4", options=_MUXING) as file:
+        output = file.add_stream("libx264", rate=fps, options=_ENCODING)
+        output.width, output.height, output.pix_fmt = like.width, like.height, "yuv420p"
         # Editors scrub, so that keyframes are close.
         output.codec_context.gop_size = max(1, round(fps / 2))
         for name in _COLOUR:
-            setattr(output.codec_context, name, getattr(stream.codec_context, name))
-        for number, frame in enumerate(_frames(container, stream, fps, held)):
+            setattr(output.codec_context, name, getattr(like, name))
+        for number, frame in enumerate(frames):
             frame.pts, frame.time_base, frame.pict_type = number, 1 / fps, PictureType.NONE
             file.mux(output.encode(frame))
-            progress((number + 1) / total)
+            progress((number + 1) / count)
         file.mux(output.encode(None))
 
 
-_MUXING = {"movflags": "+faststart", "fflags": "+bitexact"}
-
-
-def _frames(
+def _held(
     container: InputContainer, stream: av.VideoStream, fps: Fraction, held: Held
 ) -> Iterator[av.VideoFrame]:
     frame, shown = None, 0
-    for frame in islice(_at_rate(container, stream, fps), held.skip, held.skip + held.frames):
+    for frame in islice(_at_rate(container, stream, fps), held.frames):
         for _ in range(1 if shown else held.head + 1):
             yield frame
         shown += 1
     if frame is None:
-        raise ValueError(f"No frame of {container.name} can be decoded: render the scene again.")
+        raise ValueError(f"no frame of {container.name} can be decoded; render the scene again.")
     for _ in range(held.frames - shown + held.tail):
         yield frame
 

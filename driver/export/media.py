@@ -11,15 +11,15 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from story_studio.story.schema import FilmSettings
+from story_studio.story.film_settings import LOUDNESS
 
-from ..fetch.download import DownloadError
 from ..fetch.local import fetch_for_story
 from ..rendering.cut import Shot
-from ..rendering.inputs import gather_each
+from ..rendering.inputs import Gathered, gather_each
 from .audio import RATE, loudness_of, write_wav
 from .folder import plain
-from .footage import Held, write_held
+from .footage import Held, write_held, write_still
+from .frames import frame_at
 from .probe import probe
 from .rendered import Rendered
 from .timeline import Clip, Join, Timeline
@@ -29,7 +29,6 @@ OnStep = Callable[[str, float], None]
 MEDIA = "media"
 _DRIFT_SECONDS = 0.5
 """How much longer or shorter a recording may be than its clip, which ends with a whole chunk."""
-_MUSIC_LEVEL = -18.0
 
 
 @dataclass
@@ -56,8 +55,8 @@ class Collector:
         (self.folder / MEDIA).mkdir()
         cut, story = self.rendered.cut, self.rendered.story
         clips = tuple(self._picture(index) for index in range(len(cut.shots)))
-        voices = self._voices()
-        music = self._music()
+        found = self._gather()
+        voices, music = self._voices(found), self._music(found)
         settings = (self.rendered.film.settings or {}) if self.rendered.film else {}
         fade = round(float(settings.get("fade_seconds") or 0) * cut.rate)
         return Timeline(
@@ -68,7 +67,7 @@ class Collector:
             height=cut.height,
             frames=cut.frames,
             clips=clips,
-            joins=tuple(Join(shot.transition, shot.transition_frames) for shot in cut.shots[:-1]),
+            joins=tuple(map(_join, cut.shots[:-1])),
             fade=max(0, min(fade, *(shot.frames - 1 for shot in (cut.shots[0], cut.shots[-1])))),
             voices=voices,
             music=music,
@@ -93,8 +92,9 @@ class Collector:
     def _picture(self, index: int) -> Clip:
         """A shot's file: the clip itself where the film shows it as it is, or a copy with held frames."""
         cut = self.rendered.cut
-        shot, before = cut.shots[index], cut.shots[index - 1] if index else Shot()
-        head, tail = (_held(join) for join in (before, shot if shot is not cut.shots[-1] else Shot()))
+        shot, is_last = cut.shots[index], index == len(cut.shots) - 1
+        head = _join(cut.shots[index - 1]).early if index else 0
+        tail = 0 if is_last else _join(shot).late
         is_card = shot.kind == "card"
         name = f"_card_{index + 1}.mp4" if is_card else f"{shot.scene}_video.mp4"
         target = self.folder / MEDIA / name
@@ -106,24 +106,30 @@ class Collector:
             shutil.copyfile(source, target)
             available = video.frames
         else:
-            held = Held(0, head, shot.clip_frames, shot.frames - shot.clip_frames + tail)
+            held = Held(head, shot.clip_frames, shot.frames - shot.clip_frames + tail)
+            available = held.total
             if is_card:
                 # Its middle, which no fade or transition covers.
-                held = Held(shot.start + shot.frames // 2, head, 1, shot.frames - 1 + tail)
-            write_held(source, target, cut.rate, held, partial(self._step, name))
-            available = head + shot.frames + tail
+                still = frame_at(source, shot.start + shot.frames // 2, cut.rate)
+                write_still(still, target, cut.rate, available, partial(self._step, name))
+            else:
+                write_held(source, target, cut.rate, held, partial(self._step, name))
         self._finish()
         title = title_of(shot, cut.shots)
         place = shot.start, shot.frames, head, available
         channels = video.channels if as_it_is else 0
         return Clip(title, f"{MEDIA}/{name}", *place, video.width, video.height, channels)
 
-    def _voices(self) -> tuple[Clip, ...]:
+    def _gather(self) -> Gathered:
+        """The recordings and the music of the story, which may have changed or gone since."""
+        story, base = self.rendered.story, self.rendered.path.parent
+        scenes = [scene.model_copy(update={"image": None}) for scene in story.scenes]
+        story = story.model_copy(update={"scenes": scenes})
+        return gather_each(story, self.downloads, partial(fetch_for_story, base))
+
+    def _voices(self, found: Gathered) -> tuple[Clip, ...]:
         """The recordings of the scenes, as loud as in the film."""
         cut, rendered = self.rendered.cut, self.rendered
-        scenes = [scene.model_copy(update={"image": None}) for scene in rendered.story.scenes]
-        story = rendered.story.model_copy(update={"scenes": scenes})
-        inputs, problems = gather_each(story, self.downloads, partial(fetch_for_story, rendered.path.parent))
         gains = _gains(cut.sound, len(self._scenes))
         clips: list[Clip] = []
         for (_, shot), gain in zip(self._scenes, gains, strict=True):
@@ -131,10 +137,10 @@ class Collector:
             self._step(name, 0)
             samples = ceil(shot.clip_frames * RATE / cut.rate)
             source, why = rendered.footage(shot.scene), ""
-            if shot.scene in problems:
-                why = problems[shot.scene][0].what
-            elif shot.scene in inputs:
-                recording = inputs[shot.scene].recording
+            if shot.scene in found.problems:
+                why = found.problems[shot.scene][0].what
+            elif shot.scene in found.scenes:
+                recording = found.scenes[shot.scene].recording
                 if abs(recording.seconds - shot.clip_frames / cut.rate) > _DRIFT_SECONDS:
                     why = f"{recording.path.name} is not as long as its clip any more."
                 else:
@@ -148,25 +154,20 @@ class Collector:
             self._finish()
         return tuple(clips)
 
-    def _music(self) -> tuple[Clip, ...]:
+    def _music(self, found: Gathered) -> tuple[Clip, ...]:
         """The music where it plays, repeated to the film's length; ducking is left to the editor."""
         cut, film = self.rendered.cut, self.rendered.story.film
-        found = music_of(film) if film and cut.sound else None
-        if not found or not cut.sound:
+        if not (film and film.music and cut.sound):
             return ()
-        name, level = found
-        self._step("music", 0)
-        folder = self.downloads / "music"
-        folder.mkdir()
-        try:
-            source = fetch_for_story(self.rendered.path.parent, name, folder)
-        except (ValueError, DownloadError) as error:
-            self.warnings.append(f"music: {error} It is left out.")
+        if found.music is None:
+            why = found.film_problems[0].what if found.film_problems else "The music is missing."
+            self.warnings.append(f"{why} The timeline has no music.")
             return ()
-        voices = cut.sound.get("target") or cut.sound.get("loudness") or -16.0
-        written = write_wav(
-            source, self.folder / MEDIA / "_music.wav", 0, float(voices) + level - loudness_of(source)
-        )
+        name = "_music.wav"
+        self._step(name, 0)
+        voices = cut.sound.get("target") or cut.sound.get("loudness") or LOUDNESS
+        gain = float(voices) + film.music.level - loudness_of(found.music.path)
+        written = write_wav(found.music.path, self.folder / MEDIA / name, 0, gain)
         length = max(1, int(written.samples * cut.rate / RATE))
         clips: list[Clip] = []
         for plays, shots in groupby(cut.shots, key=lambda shot: shot.music):
@@ -174,11 +175,9 @@ class Collector:
             position, end = span[0].start, span[-1].start + span[-1].frames
             while plays and position < end:
                 source_start = position % length
-                frames = min(end - position, length - source_start)
-                place = position, frames, source_start, length
-                clip = Clip("Music", f"{MEDIA}/_music.wav", *place, channels=written.channels)
-                clips.append(clip)
-                position += frames
+                place = position, min(end - position, length - source_start), source_start, length
+                clips.append(Clip("Music", f"{MEDIA}/{name}", *place, channels=written.channels))
+                position = clips[-1].end
         self._finish()
         return tuple(clips)
 
@@ -192,19 +191,9 @@ def title_of(shot: Shot, shots: Sequence[Shot]) -> str:
     return f"Scene {number}"
 
 
-def music_of(film: FilmSettings) -> tuple[str, float] | None:
-    """The file or address of a film's music and its level in dB below the voices, if it has some."""
-    music: Any = getattr(film, "music", None)
-    if not music:
-        return None
-    if isinstance(music, str):
-        return music, _MUSIC_LEVEL
-    return music.file, float(music.level)
-
-
-def _held(join: Shot) -> int:
-    """For how many frames a crossfade holds a shot beyond its end."""
-    return join.transition_frames // 2 if join.transition == "crossfade" else 0
+def _join(shot: Shot) -> Join:
+    before = shot.transition_before
+    return Join(shot.transition, before, shot.transition_frames - before)
 
 
 def _gains(sound: dict[str, Any] | None, count: int) -> list[float]:

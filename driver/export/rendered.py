@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,11 +51,17 @@ class Rendered:
         return self.folder / result.file
 
 
-def read_rendered(path: Path, output: Path) -> Rendered:
+def read_rendered(path: Path, output: Path, rates: Sequence[int] = ()) -> Rendered:
     """A story's file and its results below a folder.
 
+    Args:
+        path: the story's file.
+        output: the folder of the results.
+        rates: the frames a second that the film may have; without any, it may have any.
+
     Raises:
-        Problems: the story is wrong, was not rendered or only in part, or it or its files have changed since.
+        Problems: the story is wrong, was not rendered or only in part, it or its files have changed since, or
+            the film has another rate.
     """
     story = load(path)
     folder = output / story.project_id
@@ -71,13 +77,23 @@ def read_rendered(path: Path, output: Path) -> Rendered:
     film = manifest.film
     if film:
         problems += [Problem(str(folder / name), what) for name, what in _broken(folder, manifest)]
+    cut = _cut(folder, manifest, film) if film else None
+    if cut and rates and cut.rate not in rates:
+        problems.append(Problem(str(path), _other_rate(cut, rates)))
     if problems or not film:
         raise Problems(problems)
-    cut = _cut(folder, manifest, film)
     if cut is None:
         what = f"does not say where its shots are, as films of earlier versions: {AGAIN}."
         raise Problems([Problem(str(folder / film.file), what)])
     return Rendered(story, path, folder, manifest, film, cut)
+
+
+def _other_rate(cut: Cut, rates: Sequence[int]) -> str:
+    *others, last = map(str, rates)
+    return (
+        f"the film has {float(cut.rate):g} frames per second, and this format takes {', '.join(others)} or "
+        f"{last}: write `film: {{fps: {rates[0]}}}` in the story and {AGAIN}, or export it to otio."
+    )
 
 
 def _unfinished(story: Story, manifest: Manifest) -> Iterator[str]:

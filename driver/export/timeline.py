@@ -76,10 +76,32 @@ Item = Clip | Transition | Black
 
 @dataclass(frozen=True)
 class Join:
-    """How a shot is joined to the next one: over how many frames, centred on the cut."""
+    """How a shot is joined to the next one.
 
-    kind: Literal["cut", "crossfade", "dip"]
-    frames: int
+    Attributes:
+        before, after: how many frames that takes before and after the cut.
+    """
+
+    kind: Literal["cut", "crossfade", "dip"] = "cut"
+    before: int = 0
+    after: int = 0
+
+    @property
+    def frames(self) -> int:
+        """How long it takes."""
+        return self.before + self.after
+
+    @property
+    def early(self) -> int:
+        """Frames by which the next shot is seen before its first one, held."""
+        if self.kind == "dip":
+            return max(0, self.before - self.frames // 2)
+        return self.before if self.kind == "crossfade" else 0
+
+    @property
+    def late(self) -> int:
+        """Frames for which this shot is seen after its last one, held."""
+        return self.after if self.kind == "crossfade" else 0
 
 
 @dataclass(frozen=True)
@@ -117,24 +139,21 @@ class Timeline:
         """The picture track.
 
         A dip to black is two dissolves around some black, and not an effect of its own, which no two editors
-        call the same: the frames are those of a fade out and a fade in that meet at the cut.
+        call the same: the frames are those of a fade out and a fade in that meet in its middle.
         """
         heads, tails = [0] * len(self.clips), [0] * len(self.clips)
         between: list[list[Item]] = []
         for index, join in enumerate(self.joins):
             cut, half = self.clips[index].end, join.frames // 2
             items: list[Item] = []
-            if join.kind == "crossfade" and half:
-                items = [Transition("Cross dissolve", half, half)]
+            if join.kind == "crossfade" and join.frames:
+                items = [Transition("Cross dissolve", join.before, join.after)]
             elif join.kind == "dip" and half:
-                early = half // 2
-                tails[index], heads[index + 1] = half - early, early
-                black = Black(cut - half + early, half)
-                items = [
-                    Transition("Fade to black", early, half - early),
-                    black,
-                    Transition("Fade from black", early, half - early),
-                ]
+                middle, quarter = cut - join.before + half, half // 2
+                black = Black(middle - half + quarter, half)
+                tails[index], heads[index + 1] = cut - black.start, black.start + half - cut
+                sides = quarter, half - quarter
+                items = [Transition("Fade to black", *sides), black, Transition("Fade from black", *sides)]
             between.append(items)
         track: list[Item] = [Transition("Fade from black", 0, self.fade)] if self.fade else []
         for index, clip in enumerate(self.clips):

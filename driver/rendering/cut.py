@@ -37,8 +37,10 @@ class Shot(BaseModel):
         start: the first frame.
         frames: how long it is shown, with a held pause after the clip.
         clip_frames: how long without that pause.
-        transition: to the next shot, centred on the cut.
-        transition_frames: how long that lasts; at a crossfade each shot is held for half of it.
+        transition: to the next shot. A crossfade shows each shot beyond the cut by its held last or first
+            frame; a dip is black in its middle.
+        transition_frames: how long that lasts.
+        transition_before: how much of that lies before the cut.
         music: whether the music plays.
     """
 
@@ -51,6 +53,7 @@ class Shot(BaseModel):
     clip_frames: int = 0
     transition: Literal["cut", "crossfade", "dip"] = "cut"
     transition_frames: int = 0
+    transition_before: int = 0
     music: bool = True
 
 

@@ -30,7 +30,8 @@ CHILD = """
 import sys
 from tests.benchmarks.loudness import long_film
 def status(name):
-    return next(int(line.split()[1]) * 1024 / 1e6 for line in open("/proc/self/status") if line.startswith(name))
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(name))
 open("/proc/self/clear_refs", "w").write("5")
 before = status("VmRSS")
 long_film(float(sys.argv[1]), sys.argv[2])
@@ -69,7 +70,7 @@ def run(quick: bool) -> Report:
             Section("Length", lengths),
         ],
         [
-            "Before and after: integrated loudness by EBU R128. decoded: from AAC at 192 kb/s; peaks in dBTP.",
+            "Voices: integrated loudness by EBU R128. decoded: from AAC at 192 kb/s. Peaks are in dBTP.",
             "Music: steady noise at -18 dB, ducked, in windows of 50 ms around a voice of 3 s.",
             "Length: voices, room tone and ducked music at -16 LUFS; memory at its peak, beyond imports.",
         ],

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import av
 import numpy as np
 import yaml
 
+from driver.cli import main
+from driver.export.probe import probe
 from driver.files import sha256_of
 from driver.rendering.cut import Cue, Cut, Shot
 from driver.rendering.manifest import Manifest, Result, SceneEntry, VideoResult
+from story_studio.media.cut import Transition
 from story_studio.media.encoder import Encoder
 from story_studio.media.film import Shot as FilmShot
 from story_studio.media.film import assemble
@@ -46,18 +48,15 @@ class Project:
         folder: that of the story's own.
     """
 
-    def __init__(
-        self,
-        base: Path,
-        fps: int = 24,
-        join: Literal["cut", "crossfade"] = "cut",
-        title: str = "A tale",
-        **film: Any,
-    ):
+    def __init__(self, base: Path):
         self.story, self.output = base / "tale.yaml", base / "output"
         self.folder = self.output / "tale"
-        self.folder.mkdir(parents=True)
-        self._join, self._fps, self._title = join, fps, title
+
+    @classmethod
+    def render(cls, base: Path, fps: int, join: Transition, title: str) -> Project:
+        """Writes the story and its results below an empty folder."""
+        project = cls(base)
+        project.folder.mkdir(parents=True)
         scenes = [
             {
                 "id": scene,
@@ -67,28 +66,22 @@ class Project:
             }
             for scene, frames in zip(SCENES, FRAMES, strict=True)
         ]
-        settings = {"join": join, "crossfade_seconds": 0.5, **film}
         story = {"project_id": "tale", "title": title, "profile": "draft", "scenes": scenes}
-        self.story.write_text(yaml.safe_dump({**story, "film": {"join": join}}, sort_keys=False))
-        self._write_results(scenes, settings)
-
-    def _write_results(self, scenes: Sequence[dict[str, str]], settings: dict[str, Any]) -> None:
-        levels = (40, 120, 200)
-        for scene, frames, level in zip(SCENES, FRAMES, levels, strict=True):
-            write_clip(self.folder / f"{scene}_video.mp4", frames, self._fps, level)
+        project.story.write_text(yaml.safe_dump({**story, "film": {"join": join}}, sort_keys=False))
+        for scene, frames, level in zip(SCENES, FRAMES, (40, 120, 200), strict=True):
+            write_clip(project.folder / f"{scene}_video.mp4", frames, fps, level)
             still = np.full((SIZE[1], SIZE[0], 3), level, np.uint8)
-            still[:, ::2] = 255 - level
-            av.VideoFrame.from_ndarray(still, "rgb24").to_image().save(self.folder / f"{scene}_img.png")
-        shots = [FilmShot(self.folder / f"{scene}_video.mp4", text=f"Said in {scene}.") for scene in SCENES]
-        assemble(shots, self.folder / "film.mp4", join=self._join, title=self._title)
+            av.VideoFrame.from_ndarray(still, "rgb24").to_image().save(project.folder / f"{scene}_img.png")
+        shots = [FilmShot(project.folder / f"{scene}_video.mp4") for scene in SCENES]
+        tags = {"prompt": "secret prompt, the graph"}
+        assemble(shots, project.folder / "film.mp4", join=join, title=title, metadata=tags)
+        settings = {"join": join, "crossfade_seconds": 0.5, "title": title, "scenes": list(SCENES)}
+        project._write_manifest({**settings, "texts": [scene["text"] for scene in scenes]}, title)
+        return project
+
+    def _write_manifest(self, settings: dict[str, Any], title: str) -> None:
         film = self._result("film.mp4", VideoResult)
-        film.settings = {
-            **settings,
-            "title": self._title,
-            "scenes": list(SCENES),
-            "chapter titles": [""] * 3,
-            "texts": [scene["text"] for scene in scenes],
-        }
+        film.settings = settings
         entries = [
             SceneEntry(
                 id=scene,
@@ -97,13 +90,23 @@ class Project:
             )
             for scene in SCENES
         ]
-        Manifest(project_id="tale", title=self._title, status="complete", film=film, scenes=entries).write(
-            self.folder
-        )
+        manifest = Manifest(project_id="tale", title=title, status="complete", film=film, scenes=entries)
+        manifest.write(self.folder)
+
+    @property
+    def film(self) -> np.ndarray:
+        """The frames of the film."""
+        return frames_of(self.folder / "film.mp4")
+
+    def export(self, to: str, *more: str) -> Path:
+        """Runs the command; returns the folder that it writes without `--zip`."""
+        words = ["export", str(self.story), "--to", to, "--output", str(self.output), *more]
+        assert main(words) == 0
+        return self.folder / "export" / f"tale-{to}"
 
     def _result(self, name: str, kind: type[AnyResult]) -> AnyResult:
         path = self.folder / name
-        return kind(file=name, sha256=sha256_of(path), bytes=path.stat().st_size, seconds=1.0)
+        return kind(file=name, sha256=sha256_of(path), bytes=path.stat().st_size)
 
     def set_cut(self, **changes: Any) -> Cut:
         """Writes the cut that a film of this version says into the manifest."""
@@ -113,8 +116,9 @@ class Project:
             for scene, start, frames in zip(SCENES, starts, FRAMES, strict=False)
         ]
         captions = {"en": [Cue(0.1, 0.6, "Said in one."), Cue(1.0, 1.4, "Said in\ntwo.")]}
-        values = {"shots": shots, "frames": starts[-1], "captions": captions, **changes}
-        cut = Cut(**{"width": SIZE[0], "height": SIZE[1], "fps": str(self._fps), **values})
+        fps = str(probe(self.folder / "film.mp4").fps)
+        values = {"shots": shots, "frames": starts[-1], "captions": captions, "fps": fps, **changes}
+        cut = Cut(**{"width": SIZE[0], "height": SIZE[1], **values})
         self.change(lambda manifest: setattr(manifest.film, "cut", cut))
         return cut
 

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import numpy as np
 import opentimelineio as otio
 
-from driver.cli import main
+from tests.export.conftest import MakeProject
 from tests.export.projects import FRAMES, SCENES, Project, frames_of
 
 CODEC_LEVELS = 2.0
 """Mean difference in grey levels that encoding held frames again may make."""
-
-
-def export(project: Project, to: str, *more: str) -> Path:
-    words = ["export", str(project.story), "--to", to, "--output", str(project.output), *more]
-    assert main(words) == 0
-    return project.folder / "export" / f"tale-{to}"
 
 
 def play(track: otio.schema.Track, folder: Path) -> np.ndarray:
@@ -51,7 +46,7 @@ def _frame(spans: list, number: int, folder: Path) -> np.ndarray:
     return _shown(item, spans, number, folder)
 
 
-def _shown(item: object, spans: list, number: int, folder: Path) -> np.ndarray:
+def _shown(item: Any, spans: list, number: int, folder: Path) -> np.ndarray:
     """What an item shows at a frame of the film, also beyond its ends."""
     if not isinstance(item, otio.schema.Clip):
         black = np.full_like(_media(folder / "media" / "one_video.mp4")[0], 128, float)
@@ -70,13 +65,12 @@ def _media(path: Path, cache: dict[Path, np.ndarray] = {}) -> np.ndarray:  # noq
     return cache[path]
 
 
-def test_otio_shows_the_film_bit_by_bit(tmp_path: Path) -> None:
-    project = Project(tmp_path)
+def test_otio_shows_the_film_bit_by_bit(project: Project) -> None:
     cut = project.set_cut()
-    folder = export(project, "otio")
+    folder = project.export("otio")
     timeline = otio.adapters.read_from_file(str(folder / "tale.otio"))
     picture, voices = timeline.tracks
-    assert np.array_equal(play(picture, folder), frames_of(project.folder / "film.mp4"))
+    assert np.array_equal(play(picture, folder), project.film)
     for track in (picture, voices):
         assert [int(item.trimmed_range().duration.value) for item in track] == list(FRAMES)
         for item in track:
@@ -88,13 +82,13 @@ def test_otio_shows_the_film_bit_by_bit(tmp_path: Path) -> None:
     assert "Said in\ntwo." in (folder / "tale.en.srt").read_text()
 
 
-def test_crossfades_are_dissolves_over_held_frames(tmp_path: Path) -> None:
-    project = Project(tmp_path, join="crossfade")
-    folder = export(project, "otio")
+def test_crossfades_are_dissolves_over_held_frames(make_project: MakeProject) -> None:
+    project = make_project(join="crossfade")
+    folder = project.export("otio")
     picture = otio.adapters.read_from_file(str(folder / "tale.otio")).tracks[0]
     dissolves = [item for item in picture if isinstance(item, otio.schema.Transition)]
     assert [item.in_offset.value for item in dissolves] == [6, 6]
-    film = frames_of(project.folder / "film.mp4").astype(float)
+    film = project.film.astype(float)
     difference = np.abs(play(picture, folder) - film).mean(axis=(1, 2))
     assert difference.max() < CODEC_LEVELS
 
@@ -109,16 +103,17 @@ def _with_everything(project: Project) -> None:
     ]
     start = 0
     for shot in shots:
-        shot["start"], shot["transition_frames"] = start, 10 if "transition" in shot else 0
+        shot["start"] = start
+        if "transition" in shot:
+            shot |= {"transition_frames": 10, "transition_before": 5}
         start += int(shot["frames"])
     project.set_cut(shots=shots, frames=start)
     project.change(lambda manifest: manifest.film.settings.update(fade_seconds=0.25))
 
 
-def test_pauses_dips_cards_and_fades_look_as_in_the_film(tmp_path: Path) -> None:
-    project = Project(tmp_path)
+def test_pauses_dips_cards_and_fades_look_as_in_the_film(project: Project) -> None:
     _with_everything(project)
-    folder = export(project, "otio")
+    folder = project.export("otio")
     timeline = otio.adapters.read_from_file(str(folder / "tale.otio"))
     shown = play(timeline.tracks[0], folder)
     assert len(shown) == 79
@@ -132,26 +127,22 @@ def test_pauses_dips_cards_and_fades_look_as_in_the_film(tmp_path: Path) -> None
     assert starts == [12, 38, 55]
 
 
-def test_one_file_of_otio_is_an_otioz(tmp_path: Path) -> None:
-    project = Project(tmp_path)
-    folder = export(project, "otio", "--zip").parent
+def test_one_file_of_otio_is_an_otioz(project: Project, tmp_path: Path) -> None:
+    folder = project.export("otio", "--zip").parent
     first = (folder / "tale.otioz").read_bytes()
-    export(project, "otio", "--zip", "--force")
+    project.export("otio", "--zip", "--force")
     assert (folder / "tale.otioz").read_bytes() == first
     (tmp_path / "there").mkdir()
     otio.adapters.read_from_file(str(folder / "tale.otioz"), extract_to_directory=str(tmp_path / "there"))
     timeline = otio.adapters.read_from_file(str(tmp_path / "there" / "content.otio"))
-    assert np.array_equal(
-        play(timeline.tracks[0], tmp_path / "there"), frames_of(project.folder / "film.mp4")
-    )
+    assert np.array_equal(play(timeline.tracks[0], tmp_path / "there"), project.film)
 
 
-def test_fcp7_xml_and_fcpxml_show_the_film_bit_by_bit(tmp_path: Path) -> None:
-    project = Project(tmp_path)
+def test_fcp7_xml_and_fcpxml_show_the_film_bit_by_bit(project: Project) -> None:
     cut = project.set_cut()
-    folder = export(project, "fcpxml")
+    folder = project.export("fcpxml")
     timeline = otio.adapters.read_from_file(str(folder / "tale.xml"), "fcp_xml")
-    film = frames_of(project.folder / "film.mp4")
+    film = project.film
     assert np.array_equal(play(timeline.tracks[0], folder), film)
     assert [marker.name for marker in timeline.tracks.markers] == [shot.title for shot in cut.shots]
     sample = ElementTree.parse(folder / "tale.xml").find(
@@ -186,10 +177,9 @@ def _frames(seconds: str) -> int:
     return int(whole) * 24 // int(part or 1)
 
 
-def test_everything_in_fcpxml_lies_on_the_timeline(tmp_path: Path) -> None:
-    project = Project(tmp_path)
+def test_everything_in_fcpxml_lies_on_the_timeline(project: Project) -> None:
     _with_everything(project)
-    folder = export(project, "fcpxml")
+    folder = project.export("fcpxml")
     spine = ElementTree.parse(folder / "tale.fcpxml").find(".//spine")
     assert spine is not None
     position, transitions = 0, []
@@ -206,10 +196,9 @@ def test_everything_in_fcpxml_lies_on_the_timeline(tmp_path: Path) -> None:
     assert timeline.tracks[0].trimmed_range().duration.value >= 73
 
 
-def test_edl_shows_the_film_bit_by_bit(tmp_path: Path) -> None:
-    project = Project(tmp_path)
+def test_edl_shows_the_film_bit_by_bit(project: Project) -> None:
     project.set_cut()
-    folder = export(project, "edl")
+    folder = project.export("edl")
     text = (folder / "tale.edl").read_text()
     timeline = otio.adapters.read_from_string(text, "cmx_3600", rate=24)
     frames = []
@@ -217,14 +206,14 @@ def test_edl_shows_the_film_bit_by_bit(tmp_path: Path) -> None:
         span = clip.source_range
         start, length = int(span.start_time.value), int(span.duration.value)
         frames += list(_media(folder / "media" / clip.name)[start : start + length])
-    assert np.array_equal(np.stack(frames), frames_of(project.folder / "film.mp4"))
+    assert np.array_equal(np.stack(frames), project.film)
     reels = [line.split()[1] for line in text.splitlines() if line[:3].isdigit()]
     assert len(set(reels)) == len(SCENES)
 
 
-def test_dissolves_of_an_edl_are_read_back(tmp_path: Path) -> None:
-    project = Project(tmp_path, join="crossfade")
-    folder = export(project, "edl")
+def test_dissolves_of_an_edl_are_read_back(make_project: MakeProject) -> None:
+    project = make_project(join="crossfade")
+    folder = project.export("edl")
     timeline = otio.adapters.read_from_file(str(folder / "tale.edl"), rate=24)
     assert timeline.tracks[0].trimmed_range().duration.value == sum(FRAMES)
     assert sum(isinstance(item, otio.schema.Transition) for item in timeline.tracks[0]) == 2

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from story_studio.media.burned import CaptionStyle
+from story_studio.media.captions import Word
 from story_studio.media.cards.film_cards import Cards
 from story_studio.media.delivery import Codec, Delivery
 from story_studio.media.film import Finish, Shot, assemble
@@ -157,3 +158,18 @@ def test_burned_captions_are_in_the_frames_of_their_time(clips: list[Shot], tmp_
     assert seen[german][20:28].all() and not seen[german][:16].any()
     assert list(report_of(burned)["captions"]) == ["en", "de"]
     assert probe(german).subtitles == 0
+
+
+def test_captions_in_two_languages_are_two_tracks(clips: list[Shot], tmp_path: Path) -> None:
+    shots = [changed(clips[0], text="Hello."), changed(clips[1], translations=(("de", "Hallo."),))]
+    assemble(shots, film := tmp_path / "film.mp4", finish=Finish(language="en"))
+    with av.open(str(film)) as container:
+        assert [stream.language for stream in container.streams.subtitles] == ["eng", "deu"]
+
+
+def test_captions_follow_the_times_of_words(clips: list[Shot], tmp_path: Path) -> None:
+    words = (Word(0.5, 0.625, "Good"), Word(0.625, 0.75, "day."))
+    assemble([clips[0], changed(clips[1], text="Good day.", words=words)], film := tmp_path / "film.mp4")
+    ((start, end, text, times),) = report_of(film)["captions"][""]
+    assert (start, text) == (1.5, "Good day.") and 1.75 <= end <= 2
+    assert times == [[1.5, 1.625, "Good"], [1.625, 1.75, "day."]]

@@ -87,6 +87,12 @@ def films(draw: st.DrawFn) -> dict[str, Any]:
         "fit": draw(st.sampled_from(["letterbox", "blur"])),
         "codec": draw(st.sampled_from(["h264", "h265", "av1"])),
     }
+    masters = {
+        "fps": 24,
+        "interpolation": draw(st.sampled_from(["motion", "blend", "repeat", "model"])),
+        "upscale": draw(st.sampled_from(["lanczos", "model"])),
+        "match_color": draw(st.booleans()),
+    }
     sides = draw(st.sampled_from([{}, {"width": 640, "height": 360}]))
     cards = {
         "opening": draw(TEXTS.filter(bool) | st.just(True)),
@@ -106,7 +112,7 @@ def films(draw: st.DrawFn) -> dict[str, Any]:
         "position": draw(st.sampled_from(["bottom", "top"])),
         "language": draw(st.sampled_from([None, "de"])),
     }
-    parts = [delivery | sides, cards, ends, sound | {"loudness": -14}, {"burned_captions": burned}]
+    parts = [delivery | sides, masters, cards, ends, sound | {"loudness": -14}, {"burned_captions": burned}]
     chosen = draw(st.lists(st.sampled_from(parts), max_size=3))
     film = {
         "join": draw(st.sampled_from(["cut", "crossfade", "dip"])),
@@ -122,7 +128,7 @@ def films(draw: st.DrawFn) -> dict[str, Any]:
 def plan(story: schema.Story) -> graph.Plan:
     files = {scene.id: graph.Files(scene.audio, scene.image) for scene in story.scenes}
     music = story.film.music.file if story.film and story.film.music else None
-    return graph.Plan(story, recipes.load_profile(story.profile), files, music=music)
+    return graph.Plan(story, graph.profile_of(story), files, music=music)
 
 
 def graph_of(story: schema.Story) -> graph.Graph:
@@ -156,7 +162,7 @@ def effective_values(story: schema.Story) -> dict[str, Any]:
         "style": story.style if drawn and "prompt" in still else None,
         "image_settings": [effective("image", values) for values in images],
         "video_settings": effective("video", video),
-        "film": story.film.model_dump(exclude={"partial", "opening"}) if story.film else None,
+        "film": _effective_film(story, planned.profile) if story.film else None,
         "scenes": [
             scene.model_dump(exclude={"seed", "title", "video_prompt"})
             | {"seed": story.seed_of(scene), "title": scene.title or scene.id}
@@ -164,6 +170,12 @@ def effective_values(story: schema.Story) -> dict[str, Any]:
             for scene in story.scenes
         ],
     }
+
+
+def _effective_film(story: schema.Story, profile: recipes.Profile) -> dict[str, Any]:
+    assert story.film
+    film = story.film.model_dump(exclude={"partial", "opening"}) | profile.film_settings
+    return film if film["fps"] else film | {"interpolation": None}
 
 
 @settings(max_examples=300)

@@ -59,15 +59,15 @@ def letters_of(word: str, vocabulary: str) -> list[int]:
             found.append(vocabulary.index(letter))
         elif kind == "N":
             found += [-1] * _UNKNOWN_PER_DIGIT
-        elif kind in "LS":
+        elif kind == "L" or spoken.seconds(letter):
             found.append(-1)
     return found or [-1]
 
 
 def can_read(words: Sequence[str], vocabulary: str) -> bool:
-    """Whether most words have a letter of the vocabulary."""
+    """Whether half of the words or more have a letter of the vocabulary."""
     letters = [found for word in words if (found := letters_of(word, vocabulary))]
-    return sum(max(found) >= 0 for found in letters) * 2 > len(letters)
+    return sum(max(found) >= 0 for found in letters) * 2 >= len(letters)
 
 
 def align(words: Sequence[str], log_probabilities: np.ndarray, vocabulary: str) -> Aligned | None:
@@ -82,40 +82,42 @@ def align(words: Sequence[str], log_probabilities: np.ndarray, vocabulary: str) 
         None if the recording has too few frames for the text.
     """
     scores = _with_joint_tokens(log_probabilities)
-    unknown, joint = scores.shape[1] - 2, scores.shape[1] - 1
-    labels: list[int] = []
-    owners: list[int] = []
-    for number, word in enumerate(words):
-        letters = [unknown if letter < 0 else letter for letter in letters_of(word, vocabulary)]
-        if letters and labels:
-            labels.append(joint)
-            owners.append(-1)
-        labels += letters
-        owners += [number] * len(letters)
-    if not labels:
+    unknown = scores.shape[1] - 2
+    letters = [letters_of(word, vocabulary) for word in words]
+    owners = np.repeat(np.arange(len(words)), list(map(len, letters)))
+    labels = np.array([unknown if letter < 0 else letter for word in letters for letter in word], np.int64)
+    if not len(labels):
         return Aligned([None] * len(words), 0.0)
-    path = _path(scores, np.array(labels))
+    path = _path(scores, labels, owners)
     return None if path is None else _read(path, scores, labels, owners, len(words))
 
 
 def _with_joint_tokens(log_probabilities: np.ndarray) -> np.ndarray:
-    """The same with two more tokens: any letter; and the joint of two words, a space or nothing."""
+    """The same with two more tokens: any letter; and what is between two words, a space or nothing."""
     letters = log_probabilities[:, _SPACE + 1 :].max(axis=1)
     joint = np.logaddexp(log_probabilities[:, _BLANK], log_probabilities[:, _SPACE])
     return np.column_stack([log_probabilities, letters, joint])
 
 
-def _path(scores: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
-    """The state of the likeliest path at each frame: 2n + 1 for the nth label, even ones for the blanks."""
+def _path(scores: np.ndarray, labels: np.ndarray, owners: np.ndarray) -> np.ndarray | None:
+    """The state of the likeliest path at each frame: 2n + 1 for the nth label, even ones for what is between.
+
+    Args:
+        scores: [frames, tokens], of which the last two are any letter and the joint of two words.
+        labels: the tokens of the letters of all words.
+        owners: the word of each label.
+    """
+    any_letter, joint = scores.shape[1] - 2, scores.shape[1] - 1
     states = np.full(2 * len(labels) + 1, _BLANK)
     states[1::2] = labels
+    states[::2][np.diff(owners, prepend=-1, append=-1) != 0] = joint
     frames, count = len(scores), len(states)
     width = min(_BAND, count)
-    if 2 * frames < count:
+    if frames < len(labels):
         return None
     # A label may follow another one without a blank between them unless they are the same.
     skips = np.zeros(count, bool)
-    skips[3::2] = labels[1:] != labels[:-1]
+    skips[3::2] = (labels[1:] != labels[:-1]) | (labels[1:] == any_letter)
     offsets = np.zeros(frames, np.int64)
     packed = np.zeros((frames, 2, (width + 7) // 8), np.uint8)
     best = np.full(width, -np.inf, np.float64)
@@ -161,18 +163,17 @@ def _walk_back(packed: np.ndarray, offsets: np.ndarray, state: int) -> np.ndarra
 
 
 def _read(
-    path: np.ndarray, scores: np.ndarray, labels: Sequence[int], owners: Sequence[int], count: int
+    path: np.ndarray, scores: np.ndarray, labels: np.ndarray, owners: np.ndarray, count: int
 ) -> Aligned:
     """The words' frames, and how likely their letters are: each at the frame where it is likeliest."""
     frames = np.flatnonzero(path % 2)
     at = path[frames] // 2
     found = np.full(len(labels), -np.inf)
-    np.maximum.at(found, at, scores[frames, np.array(labels)[at]])
+    np.maximum.at(found, at, scores[frames, labels[at]])
     spans: list[tuple[int, int] | None] = [None] * count
-    for frame, label in zip(frames.tolist(), at.tolist(), strict=True):
-        if (owner := owners[label]) >= 0:
-            span = spans[owner]
-            spans[owner] = (span[0] if span else frame, frame + 1)
-    # The joints and the letters of any kind are likely in any recording.
-    known = found[np.array(labels) < scores.shape[1] - 2]
+    for frame, owner in zip(frames.tolist(), owners[at].tolist(), strict=True):
+        span = spans[owner]
+        spans[owner] = (span[0] if span else frame, frame + 1)
+    # Any letter is likely in any recording.
+    known = found[labels < scores.shape[1] - 2]
     return Aligned(spans, float(np.exp(known.mean())) if len(known) else 0.0)

@@ -35,8 +35,8 @@ class CaptionStyle:
     """How captions are burned in.
 
     Attributes:
-        style: `clean` is white with a soft shadow, `boxed` has a dark box behind each line, `words` is as clean
-            and highlights the spoken word where the times of words are known.
+        style: `clean` is white with a soft shadow, `boxed` has a dark box behind each line, and `words`
+            highlights the spoken word where the times of words are known.
         font: a font family of this machine; empty chooses one.
         size: of the letters, as a fraction of the frame's shorter side, up to 0.15; 0 chooses one.
         position: where in the part of the frame that players and apps leave free.
@@ -55,8 +55,8 @@ class CaptionStyle:
     def __post_init__(self) -> None:
         if not 0 <= self.size <= LARGEST:
             raise ValueError(
-                f"The size of burned-in captions is a fraction of the frame's shorter side up to {LARGEST}, or "
-                f"0 for one that suits the film, not {self.size}."
+                f"The size of burned-in captions is {self.size}: enter a part of the frame's shorter side, "
+                f"up to {LARGEST}, or 0 for a size that suits the film."
             )
 
     def parts(self) -> list[str | float]:

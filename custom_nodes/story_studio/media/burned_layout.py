@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import groupby, pairwise
+from itertools import accumulate, groupby, pairwise
 from typing import Literal, NamedTuple
 
 from .captions import Cue, Word
@@ -254,14 +254,13 @@ def _lines(tokens: list[_Token], room: float) -> list[_Span]:
 
 def _even_cut(tokens: Sequence[_Token], room: float = math.inf) -> int:
     """Where to cut for parts of similar width, that fit if possible, and rather at the end of a clause."""
-    whole = sum(token.width for token in tokens)
+    ends = [0.0, *accumulate(token.width for token in tokens)]
+    whole = ends[-2] + tokens[-1].tight
 
     def cost(cut: int) -> float:
-        left = sum(token.width for token in tokens[:cut])
-        longer = max(left, whole - left)
+        longer = max(ends[cut - 1] + tokens[cut - 1].tight, whole - ends[cut])
         bonus = 0.12 * whole if tokens[cut - 1].ends_clause else 0.0
-        tight = max(left - tokens[cut - 1].width + tokens[cut - 1].tight, whole - left)
-        return longer - bonus + (1e6 * (tight - room) if tight > room else 0.0)
+        return longer - bonus + 1e6 * max(0.0, longer - room)
 
     return min(range(1, len(tokens)), key=cost)
 

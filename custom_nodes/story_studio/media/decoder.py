@@ -12,7 +12,7 @@ from av.container import InputContainer
 from av.filter import Graph
 from PIL import Image
 
-from ..story.levels import repaired
+from ..story.levels import peak_of, repaired
 from .canvas import Canvas
 from .conform import conform_graph
 from .delivery import AS_CLIPS, Delivery
@@ -69,12 +69,18 @@ def _pull_all(graph: Graph) -> Iterator[av.VideoFrame]:
             return
 
 
-def decode_audio(path: Path) -> Iterator[np.ndarray]:
-    """Decodes audio to blocks of float32 [2, samples] at 48 kHz, starting at the first video frame.
+def decode_audio(path: Path) -> np.ndarray:
+    """Decodes audio to float32 [2, samples] at 48 kHz, starting at the first video frame.
 
-    A file without audio gives none. Samples that are not numbers are silence; a mix of many channels can
-    exceed full scale.
+    A file without audio gives no samples. Samples that are not numbers are silence, and what
+    exceeds full scale, as a mix of many channels can, is lowered to it.
     """
+    waveform = np.concatenate([np.zeros((2, 0), np.float32), *audio_blocks(path)], axis=1)
+    return waveform * np.float32(1 / max(1.0, peak_of(waveform)))
+
+
+def audio_blocks(path: Path) -> Iterator[np.ndarray]:
+    """Like `decode_audio`, in blocks of about a second, and not lowered to full scale."""
     with av.open(str(path)) as container:
         if not container.streams.audio:
             return

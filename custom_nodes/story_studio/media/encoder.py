@@ -17,6 +17,7 @@ from av.video.frame import PictureType
 from .delivery import Codec
 
 SAMPLE_RATE = 48_000
+AAC_BIT_RATE = 192_000
 MUXING = {
     "movflags": "+faststart+use_metadata_tags",
     "fflags": "+bitexact",
@@ -143,7 +144,7 @@ class Encoder:
         if not channels:
             return None
         stream = self._file.add_stream("aac", rate=SAMPLE_RATE, layout=self._layout)
-        stream.bit_rate = 192_000
+        stream.bit_rate = AAC_BIT_RATE
         return stream
 
     def _add_video(self, width: int, height: int, codec: Codec, options: dict[str, str]) -> av.VideoStream:

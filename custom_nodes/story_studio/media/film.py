@@ -99,7 +99,7 @@ def assemble(
         with _burning(film, cues) as overlay:
             _record(film, reel, sound.track, tags, overlay, show)
         spans = film.chapters() if chapters else []
-        soft = [cue[:3] for cue in next(iter(cues.values()), [])] if captions else []
+        soft = [*cues.items()] if captions else []
         if spans or soft:
             add_chapters_and_captions(reel, aside, spans, soft, tags, lambda: report(_ENCODING_SHARE))
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import sys
+import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import groupby
@@ -126,7 +127,17 @@ def width_of(text: str, face: Face) -> float:
 @lru_cache(maxsize=8192)
 def _face_of(letter: str, face: Face) -> Face:
     shown = frozenset(c for c in letter if not c.isspace() and not is_ignorable(c))
-    return face_for(shown) if face.lacks(shown) else face
+    if not face.lacks(shown):
+        return face
+    # Looking for a font takes long, and the letters of a script are in the same one.
+    script = unicodedata.name(letter[0], "").split(" ")[0]
+    if script not in _FACES:
+        _FACES[script] = face_for(shown)
+    return _FACES[script]
+
+
+_FACES: dict[str, Face] = {}
+"""The fonts found for scripts, which are called as the names of their letters start."""
 
 
 class Metrics(NamedTuple):

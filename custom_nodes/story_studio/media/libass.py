@@ -20,6 +20,7 @@ from .text import is_ignorable
 _MISSING = re.compile(rb"failed to find any fallback with glyph 0x([0-9A-Fa-f]+)")
 _NOISE = re.compile(r"libass|fontselect|Glyph 0x|Shaper|font provider|subtitle file|fontconfig", re.I)
 _CJK = re.compile("[\u1100-\u11ff\u2e80-\u9fff\uac00-\ud7ff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
+_SYMBOL = re.compile("[\u2600-\u27bf\U0001f000-\U0001faff]")
 
 
 def escaped(text: str) -> str:
@@ -125,5 +126,17 @@ class Drawing:
 
 
 def packages_for(letters: Iterable[str]) -> list[str]:
-    """Debian's packages with fonts for these letters."""
-    return sorted({"fonts-noto-cjk" if _CJK.match(letter) else "fonts-noto-core" for letter in letters})
+    """Debian's packages with fonts for these letters.
+
+    Emoji come from a font of outlines, as libass draws no images and no colours of a font.
+    """
+    return sorted(
+        {
+            "fonts-noto-cjk"
+            if _CJK.match(letter)
+            else "fonts-symbola"
+            if _SYMBOL.match(letter)
+            else "fonts-noto-core"
+            for letter in letters
+        }
+    )

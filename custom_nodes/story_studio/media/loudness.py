@@ -15,15 +15,16 @@ from av.filter.context import FilterContext
 from .audio_track import BLOCK
 from .encoder import SAMPLE_RATE
 
-MOST_BOOST = 30.0
+_MOST_BOOST = 30.0
 """dB. What needs more than this was not recorded, only its noise was."""
-NO_VOICE = -55.0
+_NO_VOICE = -55.0
 """LUFS, after the gates. Below are the noises of an empty room and of the recorder."""
-_QUIET = -40.0
-"""LUFS. Below, what does not vary in level is taken for noise, not for a voice."""
 _STEADY = 6.0
-"""dB between the loud and the quiet tenths of a second of steady noise, at most; a voice varies by more."""
-_WINDOW = SAMPLE_RATE // 10
+"""dB between the loud and the soft moments of steady noise, at most; a voice varies by more."""
+_WINDOW, _FEWEST = round(0.05 * SAMPLE_RATE), 4
+"""Samples in such a moment, and how many make a voice."""
+_REPORT = SAMPLE_RATE // 10
+"""Samples after which ebur128 reports."""
 _SHORTEST = round(0.5 * SAMPLE_RATE)
 """Samples that fill a gating block of 0.4 s; shorter audio is measured with silence after it."""
 _TAIL_BYTES = 4096
@@ -76,8 +77,7 @@ class Meter:
 
     def result(self) -> Loudness:
         """The loudness of what was added. Nothing can be added after."""
-        # ebur128 reports after each whole tenth of a second.
-        short = max(_SHORTEST - self._samples, _WINDOW - self._samples % _WINDOW)
+        short = max(_SHORTEST - self._samples, _REPORT - self._samples % _REPORT)
         self.add(np.zeros((2, short), np.float32))
         self._graph.push(None)
         self._discard()
@@ -135,27 +135,21 @@ def audio_frame(block: np.ndarray, position: int) -> av.AudioFrame:
     return frame
 
 
-def voice_gain(voice: np.ndarray, loudness: float | None, target: float) -> float:
-    """The gain in dB that brings a voice to a target.
+def is_voice(audio: np.ndarray, loudness: float | None) -> bool:
+    """Whether audio, float32 [2, samples] at 48 kHz, is more than silence, noise, or the shortest of sounds.
 
-    A voice is raised by at most 30 dB; silence and noise are not raised at all.
-
-    Args:
-        voice: float32 [2, samples] at 48 kHz.
-        loudness: LUFS of the voice; None if it is silent.
-        target: LUFS.
+    `loudness` is what was measured of it, in LUFS.
     """
-    if loudness is None or loudness < NO_VOICE:
-        return 0.0
-    gain = min(target - loudness, MOST_BOOST)
-    return min(gain, 0.0) if loudness < _QUIET and _is_steady(voice) else gain
+    count = audio.shape[1] // _WINDOW
+    if loudness is None or loudness < _NO_VOICE or count < _FEWEST:
+        return False
+    windows = audio[:, : count * _WINDOW].reshape(2, count, _WINDOW)
+    # Not the squares, because a constant offset is no sound.
+    powers = windows.var(axis=2, dtype=np.float64).mean(axis=0) + 1e-12
+    soft, loud = 10 * np.log10(np.percentile(powers, (10, 90)))
+    return bool(loud - soft >= _STEADY)
 
 
-def _is_steady(voice: np.ndarray) -> bool:
-    count = voice.shape[1] // _WINDOW
-    if count < 2:
-        return True
-    windows = voice[:, : count * _WINDOW].reshape(2, count, _WINDOW)
-    powers = np.square(windows, dtype=np.float64).mean(axis=(0, 2)) + 1e-12
-    quiet, loud = 10 * np.log10(np.percentile(powers, (10, 90)))
-    return loud - quiet < _STEADY
+def gain_of(loudness: float, target: float, is_voice: bool) -> float:
+    """The gain in dB from one loudness to another, both in LUFS: at most 30 dB, 0 for what is no voice."""
+    return min(target - loudness, _MOST_BOOST if is_voice else 0.0)

@@ -9,18 +9,25 @@ from typing import Literal
 
 import numpy as np
 
-from .audio_track import AudioTrack, write
+from ..story.levels import peak_of
+from .audio_track import BLOCK, AudioTrack, write
+from .encoded import encoded_peak
 from .limiter import Limiter
 from .loudness import Loudness, Meter
 from .probe import Progress
 
-_CEILING = -2.0
-"""dBTP before the film is encoded. AAC adds up to 1 dB, and the film is to stay below -1 dBTP."""
+_HIGHEST_PEAK = -1.0
+"""dBTP of the finished film, after it was encoded."""
+_CEILING = -1.5
+"""dBTP before. AAC adds 0.1 to 0.3 dB to speech, but up to 3 dB to bursts of noise: it is measured."""
+_NEVER_TOO_HIGH = -5.0
+"""dBTP before, from which no encoding leads above the highest."""
 _FULL_SCALE = 0.0
 """dBTP to which a mix is limited whose loudness is as recorded."""
 _TOLERANCE = 0.1
 """LU by which the loudness may miss its target."""
-_PASSES = 4
+_PASSES, _CORRECTIONS = 6, 3
+"""How often a film is limited, at most, and in how many of the first of them its gain may still change."""
 _MOST_DRIVE = 6.0
 """dB that are added, at most, for what limiting takes. With more, speech would be audibly distorted."""
 _LEAST_SLOPE = 0.4
@@ -47,34 +54,37 @@ def protect(track: AudioTrack, path: Path, progress: Progress) -> Mastered:
     before = measured(track, lambda done: progress(done / 2), peaks=True)
     if before.true_peak is None or before.true_peak <= _FULL_SCALE:
         return Mastered(track, before, "as recorded")
-    after = _limited(track, Limiter(0.0, _FULL_SCALE), path, lambda done: progress(0.5 + done / 2))
-    return Mastered(AudioTrack(path), after, "dynamic")
+    limited = _limited(track, Limiter(0.0, _FULL_SCALE), path, lambda done: progress(0.5 + done / 2))
+    return Mastered(limited.track, limited.loudness, "dynamic")
 
 
 def master(track: AudioTrack, target: float, lift: float, path: Path, progress: Progress) -> Mastered:
-    """Brings a track to a target in LUFS and below -2 dBTP, in `path`.
+    """Brings a track to a target in LUFS and its peaks below -1 dBTP after encoding, in `path`.
 
     It is raised by at most `lift` dB. Where the peaks leave no room, they are limited, and the gain is
     corrected by what that took, until the target is met or 6 dB have been added.
     """
-    loudness = measured(track, lambda done: progress(done / (1 + _PASSES))).integrated
+    loudness = measured(track, _part(progress, 0)).integrated
     wanted = 0.0 if loudness is None else min(target - loudness, lift)
-    gain, slope = wanted, 1.0
+    gain, ceiling, slope = wanted, _CEILING, 1.0
     for number in range(1, 1 + _PASSES):
-        limiter = Limiter(gain, _CEILING)
-        after = _limited(track, limiter, path, _part(progress, number / (1 + _PASSES)))
-        missing = 0.0 if loudness is None else loudness + wanted - (after.integrated or loudness)
-        more = min(gain + missing / slope, wanted + _MOST_DRIVE) - gain
-        if not limiter.reduction or abs(missing) <= _TOLERANCE or abs(more) <= _TOLERANCE / 2:
+        limited = _limited(track, Limiter(gain, ceiling), path, _part(progress, number))
+        reached = limited.loudness.integrated
+        missing = 0.0 if loudness is None or reached is None else loudness + wanted - reached
+        more = min(missing / slope, wanted + _MOST_DRIVE - gain) if limited.is_dynamic else 0.0
+        if number <= _CORRECTIONS and abs(missing) > _TOLERANCE and abs(more) > _TOLERANCE / 2:
+            # What a dB adds, estimated from what limiting took of the gain so far.
+            slope = max(slope * 0.8, _LEAST_SLOPE)
+            gain += more
+        elif (excess := limited.highest_peak() - _HIGHEST_PEAK) > 0:
+            ceiling -= excess + _TOLERANCE
+        else:
             break
-        # What a dB adds, estimated from what limiting took of the gain so far.
-        slope = max(slope * 0.8, _LEAST_SLOPE)
-        gain += more
-    return Mastered(AudioTrack(path), after, "dynamic" if limiter.reduction else "linear")
+    return Mastered(limited.track, limited.loudness, "dynamic" if limited.is_dynamic else "linear")
 
 
-def _part(progress: Progress, start: float) -> Progress:
-    return lambda done: progress(start + done / (1 + _PASSES))
+def _part(progress: Progress, number: int) -> Progress:
+    return lambda done: progress((number + done) / (1 + _PASSES))
 
 
 def measured(track: AudioTrack, progress: Progress, peaks: bool = False) -> Loudness:
@@ -86,17 +96,32 @@ def measured(track: AudioTrack, progress: Progress, peaks: bool = False) -> Loud
         return meter.result()
 
 
-def _limited(track: AudioTrack, limiter: Limiter, path: Path, progress: Progress) -> Loudness:
-    """Writes a track limited; returns its loudness."""
+@dataclass(frozen=True)
+class _Limited:
+    """A track after a limiter: its loudness, the peak of each block, whether any was lowered."""
+
+    track: AudioTrack
+    loudness: Loudness
+    peaks: list[float]
+    is_dynamic: bool
+
+    def highest_peak(self) -> float:
+        """dBTP, also after encoding where that can matter."""
+        if self.loudness.true_peak is None or self.loudness.true_peak < _NEVER_TOO_HIGH:
+            return _NEVER_TOO_HIGH
+        return max(self.loudness.true_peak, encoded_peak(self.track, self.peaks))
+
+
+def _limited(track: AudioTrack, limiter: Limiter, path: Path, progress: Progress) -> _Limited:
+    peaks: list[float] = []
+
+    def blocks() -> Iterator[np.ndarray]:
+        for block in limiter.limit(track):
+            meter.add(block)
+            peaks.append(peak_of(block))
+            yield block
+            progress(len(peaks) * BLOCK / max(track.samples, len(peaks) * BLOCK))
+
     with Meter(peaks=True) as meter:
-        write(path, _metered(track, limiter, meter, progress))
-        return meter.result()
-
-
-def _metered(track: AudioTrack, limiter: Limiter, meter: Meter, progress: Progress) -> Iterator[np.ndarray]:
-    done = 0
-    for block in limiter.limit(track):
-        meter.add(block)
-        yield block
-        done += block.shape[1]
-        progress(done / track.samples)
+        written = write(path, blocks())
+        return _Limited(written, meter.result(), peaks, limiter.reduction > 0)

@@ -11,15 +11,17 @@ import av
 import numpy as np
 from av.filter import Graph
 
-from ..story.levels import repaired
+from ..story import levels
 from .audio_track import AudioTrack, write
 from .encoder import SAMPLE_RATE, resample_in_parts
 from .loudness import Meter, audio_frame, audio_input
 
+SHORTEST = SAMPLE_RATE
+"""Samples. Less, repeated, would be a buzz."""
 _LOOP_FADE = SAMPLE_RATE
 """Samples over which the end of the music is blended with its start, at most; a quarter of short music."""
 _AUDIBLE = 10 ** (-60 / 20)
-"""Music is looped without what is softer at its start and end."""
+"""Of its peak. Music is looped without what is softer at its start and end."""
 _OFF_FADE = SAMPLE_RATE // 2
 """Samples over which the bed fades before and after voices that are to be heard without it."""
 _INTERLUDE = 4 * SAMPLE_RATE
@@ -66,18 +68,45 @@ class Music:
         ]
 
 
+def checked(waveform: np.ndarray, sample_rate: int) -> tuple[np.ndarray, list[str]]:
+    """Validates music, float32 [pieces, channels, samples].
+
+    Returns:
+        float32 [channels, samples] of the first piece, and what the user should know, a sentence each.
+
+    Raises:
+        ValueError: it is shorter than a second, or most of its samples are damaged.
+    """
+    seconds = waveform.shape[-1] / sample_rate if waveform.size and sample_rate > 0 else 0.0
+    if seconds * SAMPLE_RATE < SHORTEST:
+        raise ValueError(f"The music lasts {seconds:.3f} s: link at least a second of it.")
+    measured, warnings = levels.measure(waveform[0]), []
+    if measured.is_lost:
+        raise ValueError("Most samples of the music are not numbers: export it again as WAV or MP3.")
+    if len(waveform) > 1:
+        warnings.append(f"Only the first of {len(waveform)} pieces of music is used.")
+    if measured.peak < levels.SILENCE_PEAK:
+        warnings.append("The music is silent: check that it is the right file.")
+    if measured.damaged:
+        warnings.append(
+            f"{measured.damaged / sample_rate:.3f} s of the music are not numbers and were replaced by "
+            "silence: export it again."
+        )
+    return levels.repaired(waveform[0]), warnings
+
+
 class Bed:
     """Music that is long enough for any film.
 
     Attributes:
-        is_silent: whether there is nothing to hear.
+        is_silent: whether there is nothing to hear, or less than a second of it.
     """
 
     def __init__(self, music: Music, path: Path, loudness: float) -> None:
         """Writes the music at 48 kHz to `path`, to be read at `loudness`, in LUFS."""
         self._track = write(path, _stereo(music))
         first, last, measured = _examined(self._track)
-        self.is_silent = measured is None
+        self.is_silent = measured is None or last - first < SHORTEST
         self._first, self._length = first, last - first
         self._gain = np.float32(10 ** ((loudness - (measured or 0)) / 20))
         self._fade = min(_LOOP_FADE, self._length // 4)
@@ -103,21 +132,24 @@ class Bed:
 
 
 def _stereo(music: Music) -> Iterator[np.ndarray]:
-    for part in resample_in_parts(repaired(music.waveform), music.sample_rate):
+    for part in resample_in_parts(levels.repaired(music.waveform), music.sample_rate):
         yield np.repeat(part, 2, axis=0) if len(part) == 1 else part
 
 
 def _examined(track: AudioTrack) -> tuple[int, int, float | None]:
     """Where the music starts and ends, and its loudness in LUFS; None if it is silent."""
-    first, last = track.samples, 0
+    peak = 0.0
     with Meter() as meter:
         for start, end in track.blocks():
             block = track.read(start, end)
-            audible = np.flatnonzero(np.maximum(*np.abs(block)) > _AUDIBLE)
-            if audible.size:
-                first, last = min(first, start + int(audible[0])), start + int(audible[-1]) + 1
+            peak = max(peak, levels.peak_of(block))
             meter.add(block)
         loudness = meter.result().integrated
+    first, last = track.samples, 0
+    for start, end in track.blocks():
+        audible = np.flatnonzero(np.maximum(*np.abs(track.read(start, end))) > peak * _AUDIBLE)
+        if audible.size:
+            first, last = min(first, start + int(audible[0])), start + int(audible[-1]) + 1
     return (first, last, loudness) if last > first else (0, 0, None)
 
 

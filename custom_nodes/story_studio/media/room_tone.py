@@ -46,13 +46,16 @@ class RoomTone:
     def blocks(self, seed: int) -> Iterator[np.ndarray]:
         """Endless noise in blocks, float32 [2, n]; the same for the same seed."""
         random = np.random.default_rng(seed)
-        rest = np.zeros((2, _HOP))
+        rest = self._frame(random)[:, _HOP:]
         while True:
-            real, imaginary = random.standard_normal((2, len(_HZ), 2, 1))
-            spectrum = (self.mix @ (real + 1j * imaginary))[:, :, 0].T
-            frame = np.fft.irfft(spectrum, _FRAME) * _WINDOW
+            frame = self._frame(random)
             yield (rest + frame[:, :_HOP]).astype(np.float32)
             rest = frame[:, _HOP:]
+
+    def _frame(self, random: np.random.Generator) -> np.ndarray:
+        real, imaginary = random.standard_normal((2, len(_HZ), 2, 1))
+        spectrum = (self.mix @ (real + 1j * imaginary))[:, :, 0].T
+        return np.fft.irfft(spectrum, _FRAME) * _WINDOW
 
 
 def tone_of(voice: np.ndarray) -> RoomTone:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..story.levels import peak_of
 from .audio_track import BLOCK, AudioTrack, write
-from .decoder import decode_audio
+from .decoder import audio_blocks
 from .encoder import SAMPLE_RATE
 from .probe import Progress
 
@@ -55,11 +55,11 @@ def _all(
 def _shot(place: Place, fades_in: bool, fades_out: bool) -> Iterator[np.ndarray]:
     """Exactly as many samples as the place has."""
     length = place.end - place.start
-    gain = np.float32(1 / max(1.0, max(map(peak_of, decode_audio(place.path)), default=0.0)))
+    gain = np.float32(1 / max(1.0, max(map(peak_of, audio_blocks(place.path)), default=0.0)))
     fade = min(_JOINT_FADE, length // 2)
     envelope = Envelope.linear(length, fade if fades_in else 0, fade if fades_out else 0)
     now = 0
-    for block in decode_audio(place.path):
+    for block in audio_blocks(place.path):
         block = block[:, : length - now]
         if not block.size:
             return

@@ -13,7 +13,7 @@ import numpy as np
 from ..story.levels import measure as measure_levels
 from ..story.levels import peak_of, repaired
 from .audio_track import AudioTrack, write
-from .loudness import NO_VOICE, measure, voice_gain
+from .loudness import gain_of, is_voice, measure
 from .mastering import Mastered, master, measured, protect
 from .music import Bed, Music, blocks_of
 from .probe import Progress
@@ -128,8 +128,8 @@ def mix(
         finished = _finished(
             track, laid, sound, work / "finished", lambda done: progress(_MIXING + done * (1 - _MIXING))
         )
+        progress(1.0)
         finished.track.path.replace(path)
-    progress(1.0)
     loudness = finished.loudness
     measured = loudness.integrated, loudness.true_peak, loudness.range
     return SoundReport(*measured, finished.mode, sound.loudness, laid.before)
@@ -174,11 +174,11 @@ def _lay(voices: Sequence[Voice], samples: int, sound: Sound, path: Path, progre
         audio = repaired(voice.read()[:, : voice.samples])
         loudness = measure(audio).integrated
         laid.before.append(loudness)
-        laid.heard |= loudness is not None and loudness >= NO_VOICE
-        if sound.loudness is not None:
-            audio = _levelled(audio, loudness, sound.loudness)
-        faded = _faded(audio, voice, samples)
-        laid.track.add(voice.start, faded)
+        heard = is_voice(audio, loudness)
+        laid.heard |= heard
+        if loudness is not None and sound.loudness is not None:
+            audio = _levelled(audio, gain_of(loudness, sound.loudness, heard))
+        laid.track.add(voice.start, _faded(audio, voice, samples))
         if sound.room_tone and peak_of(audio) > _INAUDIBLE:
             own = tone_of(audio)
             laid.gaps.append((end, voice.start, tone or own, own))
@@ -188,21 +188,21 @@ def _lay(voices: Sequence[Voice], samples: int, sound: Sound, path: Path, progre
     return laid
 
 
-def _levelled(audio: np.ndarray, loudness: float | None, target: float) -> np.ndarray:
-    gain = np.float32(10 ** (voice_gain(audio, loudness, target) / 20))
-    offsets = measure_levels(audio).offsets if audio.size else np.zeros(2)
-    return (audio - offsets.astype(np.float32)[:, None]) * gain
+def _levelled(audio: np.ndarray, gain: float) -> np.ndarray:
+    """A voice with a gain in dB, without a constant offset, which would take from its headroom."""
+    offsets = measure_levels(audio).offsets.astype(np.float32)
+    return (audio - offsets[:, None]) * np.float32(10 ** (gain / 20))
 
 
 def _faded(audio: np.ndarray, voice: Voice, samples: int) -> np.ndarray:
     """A voice without steps where it starts and ends, except at the ends of the film."""
     audio = audio.astype(np.float32)
     fade = min(JOINT_FADE, audio.shape[1] // 2)
-    ramp = (np.arange(fade, dtype=np.float32) + 0.5) / fade if fade else np.zeros(0, np.float32)
+    ramp = (np.arange(fade, dtype=np.float32) + 0.5) / max(1, fade)
     if voice.start > 0:
         audio[:, :fade] *= ramp
-    if fade and voice.start + audio.shape[1] < samples:
-        audio[:, -fade:] *= ramp[::-1]
+    if voice.start + audio.shape[1] < samples:
+        audio[:, audio.shape[1] - fade :] *= ramp[::-1]
     return audio
 
 

@@ -8,12 +8,14 @@ from ..core import queueing
 from ..routes import graph, memory, progress, scenes, story, takes
 from ..story import order
 from .animatic import Animatic
+from .burned_captions import BurnedCaptions
 from .clip import Clip
 from .clip_frames import ClipFrames
 from .film import Film
 from .film_cards import FilmCards
 from .film_delivery import FilmDelivery
 from .film_scene import FilmScene
+from .film_sound import FilmSound
 from .in_order import InOrder
 from .master import Master
 from .master_windows import MasterWindow, MasterWindows
@@ -46,6 +48,8 @@ class StoryStudio(ComfyExtension):
             FilmDelivery,
             FilmCards,
             Film,
+            BurnedCaptions,
+            FilmSound,
             TitleCard,
             Animatic,
             InOrder,

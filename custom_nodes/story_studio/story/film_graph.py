@@ -5,29 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .api_graph import Graph, Owner, SceneId
-from .film_settings import FilmSettings, Music
+from .film_settings import LOUDNESS, FilmSettings, Music
 from .formats import AS_RENDERED
-from .plan import Plan
+from .masters import Mastering, add_master
+from .plan import Plan, film_setting
 from .recipes import Link
 from .schema import Scene, Story
+from .word_times import WORD_TIMES, encoder_of
 
 _FILM = Owner("film", None)
 
 
-def add_film(graph: Graph, number: int, plan: Plan, after: Link | None) -> None:
-    """Adds the film of a story whose clips are in the graph; none if a clip is missing that it needs.
-
-    Args:
-        graph: to add to.
-        number: of the story.
-        plan: the story.
-        after: the last clip of all stories.
-    """
+def add_film(graph: Graph, number: int, plan: Plan) -> None:
+    """Adds the film of the story of this number, whose clips are in the graph; none if it lacks a clip."""
     film: Link | None = None
+    mastering = mastering_of(plan)
     for scene in plan.story.scenes:
         scene_id = SceneId(number, scene.id)
         if scene_id in graph.clips:
-            film = _add_scene(graph, scene_id, scene, film)
+            if mastering.is_needed():
+                clip, name = Link(graph.clips[scene_id]), f"{plan.story.project_id}_{scene.id}"
+                master = add_master(graph, Owner("film", scene_id), clip, mastering, name)
+                graph.masters[scene_id] = master.node
+            film = _add_scene(graph, scene_id, plan, scene, film)
     settings = plan.story.film
     complete = all(SceneId(number, scene.id) in graph.clips for scene in plan.story.scenes)
     if settings is None or film is None or not (complete or settings.partial):
@@ -55,20 +55,59 @@ def add_film(graph: Graph, number: int, plan: Plan, after: Link | None) -> None:
     graph.films[number] = end.node
 
 
-def _add_scene(graph: Graph, scene_id: SceneId, scene: Scene, film: Link | None) -> Link:
+def mastering_of(plan: Plan) -> Mastering:
+    """What the masters of a story are made with; nothing without a film."""
+    film, profile = plan.story.film, plan.profile
+    if film is None:
+        return Mastering()
+    width, height = film.size or (0, 0)
+    return Mastering(
+        width,
+        height,
+        film.fps,
+        profile.interpolation or film_setting(plan.story, profile, "interpolation"),
+        profile.upscale,
+        film_setting(plan.story, profile, "match_color"),
+    )
+
+
+def _add_scene(graph: Graph, scene_id: SceneId, plan: Plan, scene: Scene, film: Link | None) -> Link:
     translations = (f"{language}: {' '.join(text.split())}" for language, text in scene.translations.items())
     return graph.add(
         Owner("film", scene_id),
         "film scene",
         "StoryStudio_FilmScene",
         film=film,
-        clip=Link(graph.clips[scene_id]),
+        clip=Link(graph.masters.get(scene_id, graph.clips[scene_id])),
         title=scene.title or scene.id,
         text=scene.text,
         transition=scene.transition,
         pause_after=scene.pause_after,
         music=None if scene.music else False,
         translations="\n".join(translations) or None,
+        words=_words(graph, scene_id, plan, scene),
+    )
+
+
+def _words(graph: Graph, scene_id: SceneId, plan: Plan, scene: Scene) -> Link | None:
+    """When the words of a scene are said, found with the audio encoder that its clip needs anyway.
+
+    None without captions, or in a draft: without an encoder the film estimates it.
+    """
+    film = plan.story.film
+    encoder = encoder_of(graph.nodes, graph.clips[scene_id])
+    if not scene.text or encoder is None or film is None or not (film.captions or film.burned_captions):
+        return None
+    owner = Owner("film", scene_id)
+    audio = graph.add(owner, "audio", "LoadAudio", audio=plan.files[scene.id].audio)
+    return graph.add(
+        owner,
+        "word times",
+        WORD_TIMES,
+        audio=audio,
+        text=scene.text,
+        audio_encoder=encoder,
+        after=Link(graph.clips[scene_id]),
     )
 
 
@@ -97,7 +136,8 @@ def _sound(graph: Graph, film: FilmSettings, file: str | None, pauses: Iterable[
         _FILM,
         "sound",
         "StoryStudio_FilmSound",
-        loudness=film.loudness or 0.0,
+        normalize=film.loudness is not False,
+        loudness=film.loudness or LOUDNESS,
         room_tone=film.room_tone,
         music=graph.add(_FILM, "music", "LoadAudio", audio=file) if film.music and file else None,
         music_level=music.level,

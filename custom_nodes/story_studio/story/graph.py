@@ -39,7 +39,7 @@ def build(plans: Sequence[Plan], without: frozenset[SceneId] = frozenset()) -> G
             last = _add_clips(graph, number, plan, without, last) or last
     for number, plan in enumerate(plans):
         if plan.clips:
-            add_film(graph, number, plan, last)
+            add_film(graph, number, plan)
     return graph
 
 

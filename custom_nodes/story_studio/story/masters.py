@@ -8,19 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .api_graph import Graph, Owner
+from .formats import AS_RENDERED
 from .recipes import FRAMES, Link, Recipe
 from .results import Kind
 from .windows import CLIP_FRAMES, FPS, MULTIPLIER
 
-if TYPE_CHECKING:
-    from .graph import Graph, Owner
-
 CLIP_FPS = Fraction(16)
 """Frames a second of the clips of Wan2.2 S2V and of drafts."""
-INTERPOLATIONS = ("motion", "blend", "repeat")
-_AS_RENDERED = "as rendered"
 
 
 @dataclass(frozen=True)
@@ -30,7 +27,7 @@ class Mastering:
     Attributes:
         width, height: what the frames fit into, in pixels; 0 for their own size.
         fps: frames a second, 24, 25 or 30; None for those of the clips.
-        interpolation: how frames are made for another rate: one of `INTERPOLATIONS`, or a recipe.
+        interpolation: how frames are made for another rate: motion, blend or repeat, or a recipe.
         upscale: the recipe that enlarges frames; None for Lanczos.
         match_color: whether the drift of colours is undone.
     """
@@ -50,7 +47,7 @@ class Mastering:
 
 def add_master(graph: Graph, owner: Owner, clip: Link, wanted: Mastering, name: str) -> Link:
     """Adds the master of a clip, with the nodes of its recipes, and returns its video."""
-    fps = str(wanted.fps) if wanted.fps else _AS_RENDERED
+    fps = str(wanted.fps) if wanted.fps else AS_RENDERED
     by_model = isinstance(wanted.interpolation, Recipe) and wanted.fps is not None
     on_cpu = wanted.interpolation if isinstance(wanted.interpolation, str) else "motion"
     frames: Link | None = None

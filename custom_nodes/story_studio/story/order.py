@@ -135,7 +135,7 @@ class _Rewriting:
         self._known: dict[tuple[Link, ...], str] = {}
 
     def rewrite(self, outputs: Collection[str], queued: str) -> Ordered:
-        wanted = [node for node in self.results if node in outputs]
+        wanted = self._masters_last([node for node in self.results if node in outputs])
         first_clip = next((node for node in wanted if self._class(node) == Kind.CLIP.node), None)
         filmed = self._filmed()
         self._remove_order()
@@ -153,6 +153,14 @@ class _Rewriting:
                 self.nodes[video[0]]["inputs"][ORDER] = list(stills)
                 targets.append(first_clip)
         return Ordered(self.nodes, [root, *targets])
+
+    def _masters_last(self, wanted: Sequence[str]) -> list[str]:
+        """The results, masters and what is made of them at the end: their models are read once for all."""
+        late: set[str] = set()
+        for node in self.sequence:
+            if self._class(node) == Kind.MASTER.node or not late.isdisjoint(_sources(self.nodes, node)):
+                late.add(node)
+        return sorted(wanted, key=lambda node: node in late)
 
     def _request(self, wanted: Sequence[str], queued: str) -> str:
         """Adds the In Order node that requests results one after the other."""

@@ -4,28 +4,41 @@ from __future__ import annotations
 
 from typing import Any
 
-from .film_settings import BurnedCaptions, FilmSettings, Music
+from .film_settings import MODEL, BurnedCaptions, FilmSettings, Music
 from .formats import AS_RENDERED
-from .scenes import Workflow
+from .keys import PRIMITIVES, Node
+from .recipes import Profile
+from .results import Kind
+from .scenes import Workflow, source_of
+from .windows import CLIP_FRAMES
 
 Inputs = dict[str, Any]
 _OWN = ("join", "crossfade_seconds", "chapters", "captions", "pause_after")
 """Inputs of the Film itself."""
+_BY_MODEL = {"interpolation": "FrameInterpolate", "upscale": "ImageUpscaleWithModel"}
+"""The nodes of the shipped frames recipes that do the work."""
+_HELPERS = frozenset(("FrameInterpolationModelLoader", "UpscaleModelLoader", *PRIMITIVES))
+"""The other nodes of those recipes."""
 
 
-def film_settings(workflow: Workflow, film: Inputs | None, title: str) -> dict[str, Any] | bool:
+def film_settings(
+    workflow: Workflow, film: Inputs | None, title: str, profile: Profile
+) -> dict[str, Any] | bool:
     """The settings of the Film with these inputs; False without a film.
 
     Args:
         workflow: the workflow.
         film: the inputs of its Film.
         title: of the story, or its id if it has none.
+        profile: of the story.
     """
     if film is None:
         return False
     found = {name: workflow.constant(film.get(name)) for name in _OWN}
     found |= _delivery(workflow, film) | _cards(workflow, film, title) | _sound(workflow, film)
     found["burned_captions"] = _burned_captions(workflow, film)
+    if not profile.film_settings:
+        found |= _masters(workflow, makes_rate=found["fps"] is not None)
     # Whether a film may lack a scene is not in the graph.
     default = FilmSettings().model_dump(exclude={"partial"})
     return {name: value for name, value in found.items() if value is not None and value != default.get(name)}
@@ -70,6 +83,42 @@ def _delivery(workflow: Workflow, film: Inputs) -> dict[str, Any]:
     return found | sides | {"fps": fps}
 
 
+def has_own_frames(workflow: Workflow) -> bool:
+    """Whether the frames of a master are changed by nodes that no shipped recipe has."""
+    return any(
+        not _classes_between(workflow, workflow.nodes[node]["inputs"]) <= {*_BY_MODEL.values(), *_HELPERS}
+        for node in workflow.of_class(Kind.MASTER.node)
+    )
+
+
+def _masters(workflow: Workflow, makes_rate: bool) -> dict[str, Any]:
+    """How the clips of a film are changed, from the first Master."""
+    master = next(iter(workflow.of_class(Kind.MASTER.node)), None)
+    if master is None:
+        return {"interpolation": "repeat"} if makes_rate else {}
+    inputs = workflow.nodes[master]["inputs"]
+    classes = _classes_between(workflow, inputs)
+    by_model = {way: MODEL for way, cls in _BY_MODEL.items() if cls in classes}
+    return {
+        "interpolation": workflow.constant(inputs.get("interpolation")) if makes_rate else None,
+        "match_color": workflow.constant(inputs.get("match_color")),
+        **by_model,
+    }
+
+
+def _classes_between(workflow: Workflow, master: Inputs) -> set[str]:
+    """The classes of the nodes that make a master's frames, from its Clip Frames on."""
+    last = source_of(master.get("frames"))
+    if last is None:
+        return set()
+
+    def is_inside(node: Node) -> bool:
+        return node["class_type"] != CLIP_FRAMES
+
+    found = workflow.upstream(last, through=is_inside)
+    return {node["class_type"] for _, node in found if is_inside(node)}
+
+
 def _cards(workflow: Workflow, film: Inputs, title: str) -> dict[str, Any]:
     inputs = _inputs(workflow, film, "cards", "FilmCards") or {}
     opening = workflow.text(inputs.get("opening"))
@@ -89,7 +138,8 @@ def _sound(workflow: Workflow, film: Inputs) -> dict[str, Any]:
     names = {"level": "music_level", "fade_seconds": "music_fade", "duck": "duck"}
     music = {name: workflow.constant(inputs.get(theirs)) for name, theirs in names.items()}
     return {
-        "loudness": workflow.constant(inputs.get("loudness")) or False,
+        "loudness": workflow.constant(inputs.get("normalize")) is not False
+        and workflow.constant(inputs.get("loudness")),
         "room_tone": workflow.constant(inputs.get("room_tone")),
         "music": _short({"file": file, **music}, "file", Music(file="-")) if file else None,
     }
