@@ -64,7 +64,7 @@ def find(kind: Kind, key: str) -> Path | None:
 
 
 def finished(graph: Graph) -> set[str]:
-    """The Stills, Clips and Masters whose results exist, with one look at the folders, however many there are."""
+    """The Stills, Clips and Masters whose results exist, with one look at each folder."""
     existing = {
         kind.node: {key_in(path.name) for path in _folder(kind).glob(f"[!.]*{kind.suffix}")}
         for kind in (Kind.STILL, Kind.CLIP, Kind.MASTER)

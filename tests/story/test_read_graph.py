@@ -108,7 +108,7 @@ def films(draw: st.DrawFn) -> dict[str, Any]:
     sound = {"music": draw(st.sampled_from([None, music])), "room_tone": draw(st.booleans())}
     burned = {
         "style": draw(st.sampled_from(["clean", "boxed", "words"])),
-        "size": draw(st.sampled_from([0.05, 0.1])),
+        "size": draw(st.sampled_from([0.0, 0.1])),
         "position": draw(st.sampled_from(["bottom", "top"])),
         "language": draw(st.sampled_from([None, "de"])),
     }

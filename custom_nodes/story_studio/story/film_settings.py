@@ -75,7 +75,10 @@ class BurnedCaptions(Part):
     )
     font: str = Field(default="", max_length=100, description="Name of a font that is installed.")
     size: float = Field(
-        default=0.05, ge=0.02, le=0.2, description="Height of the letters, as a part of the shorter side."
+        default=0.0,
+        ge=0,
+        le=0.15,
+        description="Size of the letters as a part of the shorter side; 0 chooses one for the film's shape.",
     )
     position: Literal["bottom", "middle", "top"] = "bottom"
     language: Language | None = Field(
