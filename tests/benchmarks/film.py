@@ -108,9 +108,9 @@ def _clip(folder: Path, index: int) -> Path:
 def _make_material(folder: Path) -> None:
     x264 = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "16", "-pix_fmt", "yuv420p", "-g", "48"]
     for index in range(_CLIPS):
-        # Soft, slow and with little grain, as clips that are enlarged.
-        soft = f"gradients=s=480x270:r={_FPS}:d={_SECONDS}:n=6:seed={index + 1}:speed=0.02"
-        video = f"{soft},noise=alls=6:allf=t,scale=1920:1080,format=yuv420p"
+        # Moving edges, soft as those of clips that are enlarged.
+        shown = f"testsrc2=s=960x540:r={_FPS}:d={_SECONDS},hue=h={60 * index}"
+        video = f"{shown},scale=1920:1080,format=yuv420p"
         voice = f"aevalsrc=0.2*sin({200 + 40 * index}*2*PI*t)*gt(sin(2*PI*t*0.7)\\,-0.4):s=48000:d={_SECONDS}"
         inputs = ["-f", "lavfi", "-i", video, "-f", "lavfi", "-i", voice]
         _run([*_FFMPEG, *inputs, *x264, "-c:a", "aac", "-shortest", str(_clip(folder, index))])
