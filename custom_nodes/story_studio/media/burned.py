@@ -17,7 +17,7 @@ from .burned_layer import Layer, blended, boxed, layer_of, narrowed
 from .burned_layout import Position, safe_area, states
 from .canvas import Canvas
 from .captions import Cue
-from .fonts import bold_face, family_of, metrics
+from .fonts import bold_face, family_for, family_named, metrics
 from .libass import Drawing, packages_for
 
 LARGEST = 0.15
@@ -83,9 +83,10 @@ class CaptionOverlay:
     def __init__(self, cues: Sequence[Cue], canvas: Canvas, style: CaptionStyle) -> None:
         self.warnings: list[str] = []
         self._canvas, self._design = canvas, DESIGNS[style.style]
-        family = family_of(style.font)
+        text = "".join(cue.text for cue in cues)
+        language = style.language or _language(text)
+        family = family_named(style.font) if style.font else family_for(text, language)
         face = bold_face(family)
-        language = style.language or _language(cues)
         self._letters = Lettering(family, metrics(face), language)
         area = safe_area(canvas.width, canvas.height)
         chosen = _UPRIGHT_SIZE if canvas.height > canvas.width else _LANDSCAPE_SIZE
@@ -153,9 +154,8 @@ class CaptionOverlay:
         return boxed(image, rows, padding, radius, self._design.box_opacity)
 
 
-def _language(cues: Sequence[Cue]) -> str:
-    """The language that the letters of the captions show, if its ideographs have shapes of their own."""
-    text = "".join(cue.text for cue in cues)
+def _language(text: str) -> str:
+    """The language that letters show, if its ideographs have shapes of their own."""
     if re.search("[\u3040-\u30ff]", text):
         return "ja"
     return "ko" if re.search("[\u1100-\u11ff\uac00-\ud7a3]", text) else ""
