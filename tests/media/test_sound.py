@@ -160,7 +160,7 @@ def test_a_voice_starts_at_its_sample(sound, mixed):
         assert np.abs(track[0, impulse - 1000 : impulse + 1000]).argmax() == 1000
 
 
-@pytest.mark.parametrize("level", [-30, -60])
+@pytest.mark.parametrize("level", [-40, -60])
 def test_noise_and_silence_are_not_raised(level, mixed):
     silence = np.zeros((2, S), np.float32)
     _, track = mixed([voice(0, noise(2, level)), voice(2 * S, silence)], 3 * S, Sound(-14))
