@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +16,9 @@ from .rendering.progress import STAGES, OnProgress, Stage, Status
 
 _QUIET_SECONDS = 10.0
 """Longest silence of the plain lines while something is being made."""
+
+_BRIEF_SECONDS = 2.0
+"""What is done sooner shows no bar."""
 
 OK, FAILED, PARTIAL, INTERRUPTED = 0, 1, 3, 130
 """Exit statuses of commands."""
@@ -117,3 +120,33 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+@contextmanager
+def working(what: str) -> Iterator[Callable[[str, float], None]]:
+    """A function that shows a step and the fraction done of all, if that takes longer than two seconds."""
+    began, last = time.monotonic(), 0.0
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=36),
+        TextColumn("{task.percentage:3.0f} %"),
+        TextColumn("{task.fields[now]}", style="dim"),
+        console=console,
+    )
+    task = bar.add_task(what, total=1.0, now="")
+
+    def show(now: str, fraction: float) -> None:
+        nonlocal last
+        moment = time.monotonic()
+        if console.is_terminal:
+            if moment - began > _BRIEF_SECONDS:
+                bar.start()
+            bar.update(task, completed=fraction, now=now)
+        elif moment - max(last, began) > _QUIET_SECONDS:
+            last = moment
+            console.print(f"{what} {100 * fraction:3.0f} %  {now}")
+
+    try:
+        yield show
+    finally:
+        bar.stop()

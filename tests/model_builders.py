@@ -53,6 +53,23 @@ def z_image(*, dim: int, layers: int, heads: int, text_width: int) -> nn.Module:
     )
 
 
+def upscaler(*, filters: int, blocks: int) -> nn.Module:
+    """A Real-ESRGAN, which ComfyUI loads with spandrel."""
+    # Its architectures are in modules with names that only it imports.
+    from spandrel.architectures.ESRGAN import ESRGAN
+
+    return ESRGAN(num_filters=filters, num_blocks=blocks, scale=4)
+
+
+def interpolator(*, head: int, channels: int) -> nn.Module | None:
+    """A RIFE 4.26; None where ComfyUI has no nodes for it, before 0.33."""
+    try:
+        from comfy_extras.frame_interpolation_models.ifnet import IFNet
+    except ImportError:
+        return None
+    return IFNet(head_ch=head, channels=(channels,) * 5, operations=_operations())
+
+
 def s2v(*, dim: int, ffn_dim: int, layers: int, audio_dim: int) -> nn.Module:
     from comfy.ldm.wan.model import WanModel_S2V
 

@@ -27,6 +27,7 @@ PAGES = [
     "CHANGELOG.md",
     "custom_nodes/story_studio/README.md",
     "driver/README.md",
+    "driver/export/README.md",
     "driver/runpod/README.md",
     "tests/README.md",
     "workflows/README.md",

@@ -46,6 +46,13 @@ def make_models(folder: Path) -> None:
     ):
         _save(folder, name, dict(_weights(name, build, dtype)))
 
+    for name, network in (
+        ("upscale_models/RealESRGAN_x4plus", builders.upscaler(filters=8, blocks=1)),
+        ("frame_interpolation/rife_v4.26", builders.interpolator(head=4, channels=8)),
+    ):
+        if network:
+            _save(folder, name, dict(_weights(name, lambda network=network: network, torch.float32)))
+
     # The same model as in bf16.
     s2v = _fp8_weights("diffusion_models/wan2.2_s2v_14B_bf16", _s2v)
     s2v["scaled_fp8"] = torch.zeros(builders.S2V_MARKER, dtype=FP8)

@@ -17,7 +17,8 @@ from typing import Any, Protocol
 
 from .core import execution, folders, server
 from .story import order
-from .story.keys import ORDER, PASSING, UNDECLARED, Keys
+from .story.keys import ORDER, PASSING, UNDECLARED, Keys, constant, hash_parts
+from .story.needed import TALKING_VIDEO
 from .story.recipes import is_link
 from .story.results import KEY, STORE, Kind, key_in
 
@@ -46,6 +47,12 @@ def key_of(graph: Graph, node_id: str) -> str:
     return earlier if earlier != key and not find(kind, key) and find(kind, earlier) else key
 
 
+def source_key(graph: Graph, link: list[Any]) -> str:
+    """24 hexadecimal digits for what an input is linked to, such as the content of a file."""
+    keys = Keys(graph.get_node, _default_of, _fingerprint)
+    return hash_parts(keys.of(link[0]), str(link[1]))
+
+
 def find(kind: Kind, key: str) -> Path | None:
     """The file of the result with this key, whatever its name; None if there is none."""
     if not re.fullmatch(KEY, key):
@@ -57,10 +64,10 @@ def find(kind: Kind, key: str) -> Path | None:
 
 
 def finished(graph: Graph) -> set[str]:
-    """The Stills and Clips whose results exist, with one look at the folders, however many there are."""
+    """The Stills, Clips and Masters whose results exist, with one look at each folder."""
     existing = {
         kind.node: {key_in(path.name) for path in _folder(kind).glob(f"[!.]*{kind.suffix}")}
-        for kind in (Kind.STILL, Kind.CLIP)
+        for kind in (Kind.STILL, Kind.CLIP, Kind.MASTER)
     }
     formulas = [Keys(graph.get_node, _default_of, _fingerprint, as_written) for as_written in (False, True)]
     found = set()
@@ -106,6 +113,15 @@ def upstream(graph: Graph, node_id: str) -> dict[str, dict[str, Any]]:
 def is_draft(graph: Graph, node_id: str) -> bool:
     """Whether the node, or any node upstream of it, is a Title Card or an Animatic."""
     return any(node["class_type"] in _DRAFT_NODES for node in upstream(graph, node_id).values())
+
+
+def starts_with_image(graph: Graph, node_id: str) -> bool:
+    """Whether a Talking Video upstream of the node starts with its image."""
+    return any(
+        node["class_type"] == TALKING_VIDEO
+        and constant(graph.get_node, node["inputs"].get("start_with_image")) is True
+        for node in upstream(graph, node_id).values()
+    )
 
 
 def workflow_tags(graph: Graph, node_id: str, extra_pnginfo: dict[str, Any] | None) -> dict[str, str]:

@@ -17,6 +17,7 @@ from ..terminal import FAILED, INTERRUPTED
 
 _COMMANDS = {
     "render": "render stories into films",
+    "export": "put a rendered story into a folder for an editor or a client",
     "graph": "print the graph of stories, for ComfyUI's /prompt",
     "plan": "estimate what stories would take and cost on RunPod",
     "submit": "render a story on a RunPod endpoint",
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for problem in error.problems:
             terminal.say(str(problem), "red")
         count = len(error.problems)
-        terminal.say(f"{count} problem{'s' * (count > 1)}; nothing was rendered.", "bold red")
+        terminal.say(f"{count} problem{'s' * (count > 1)}; nothing was {options.outcome}.", "bold red")
     except OSError as error:
         full = error.errno == errno.ENOSPC
         hint = ": the disk is full; free some space and run the same command again. What is finished is kept."
@@ -69,5 +70,5 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         if name == chosen:
             module = import_module(f".{name}", __package__)
             module.add_arguments(command)
-            command.set_defaults(run=module.run)
+            command.set_defaults(run=module.run, outcome=getattr(module, "OUTCOME", "rendered"))
     return parser

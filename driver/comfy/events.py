@@ -189,6 +189,7 @@ class EventReader:
         self._node: str | None = None
         self._progress: dict[str, Progress] = {}
         self._reported: list[Event] = []
+        self._inner: set[str] = set()
 
     def ends(self, message: dict[str, Any]) -> bool:
         """Whether the message says that the prompt's history entry has been written."""
@@ -207,15 +208,22 @@ class EventReader:
         kind = message.get("type")
         if kind == "executing" and data.get("node"):
             node = data.get("display_node") or data["node"]
+            if node != data["node"]:
+                # One that another node has expanded into, of which nobody but ComfyUI knows.
+                self._inner.add(data["node"])
             if node != self._node:
                 self._node = node
                 yield Executing(node)
-        elif kind == "progress" and data.get("node"):
+        elif kind == "progress" and data.get("node") and data["node"] not in self._inner:
             yield from self._advance(data["node"], data)
         elif kind == "progress_state":
-            for node_id, state in data.get("nodes", {}).items():
-                if state.get("state") == "running":
-                    yield from self._advance(state.get("display_node_id") or node_id, state)
+            states = data.get("nodes", {})
+            for node_id, state in states.items():
+                shown = state.get("display_node_id") or node_id
+                # The bar of a node that counts the nodes it has expanded into, not the bar of each of them.
+                counts_all = shown != node_id and states.get(shown, {}).get("max", 1) > 1
+                if state.get("state") == "running" and not counts_all:
+                    yield from self._advance(shown, state)
         elif kind == "executed":
             yield from self._once(Executed(data["node"], data["output"]) if data.get("output") else None)
         elif kind in ("execution_cached", "execution_error"):

@@ -37,7 +37,13 @@ class ModelFile(NamedTuple):
 
 @cache
 def known_models() -> tuple[ModelFile, ...]:
-    """The files of models.json."""
+    """The files of models.json that profiles need."""
+    return tuple(model for model in _listed_models() if model.needed_by)
+
+
+@cache
+def _listed_models() -> tuple[ModelFile, ...]:
+    """The files of models.json, also those of recipes that no profile has."""
     data = json.loads(Path(__file__).with_name("models.json").read_text(encoding="utf-8"))
     return tuple(ModelFile(**{**entry, "needed_by": tuple(entry["needed_by"])}) for entry in data)
 
@@ -112,12 +118,12 @@ def warm(models: Path, profile: str) -> tuple[int, float]:
 
 
 def _missing(graph: Mapping[str, Any], classes: Mapping[str, Any]) -> list[ModelFile]:
-    known = {model.file: model for model in known_models()}
+    known = {model.file: model for model in _listed_models()}
     lacking: dict[ModelFile, None] = {}
     for node in graph.values():
         for name, value, options in _named(node, classes):
             if value not in options:
-                folder = folder_of(name)
+                folder = folder_of(name, node["class_type"])
                 file = value.replace("\\", "/").rpartition("/")[2]
                 lacking[known.get(file, ModelFile(value, folder, None, None))] = None
     return list(lacking)

@@ -21,14 +21,34 @@ from .input_file import InputFile
 from .recordings import Recording, read_recording
 
 logger = logging.getLogger(__name__)
-_KINDS = {"audio": ("audio", "WAV, MP3 or FLAC"), "image": ("an image", "PNG or JPEG")}
+_KINDS = {
+    "audio": ("audio", "WAV, MP3 or FLAC"),
+    "music": ("audio", "WAV, MP3 or FLAC"),
+    "image": ("an image", "PNG or JPEG"),
+}
 
 
 class Source(NamedTuple):
-    """An input as the story names it, and the field that does, `audio` or `image`."""
+    """An input as the story names it, and the field that does: `audio`, `image` or `music`."""
 
     field: str
     source: str
+
+
+class Gathered(NamedTuple):
+    """The inputs of a story.
+
+    Attributes:
+        scenes: of the good scenes, by the scene's id.
+        music: of the film; None if it has none.
+        problems: of the other scenes, by the scene's id.
+        film_problems: with the music.
+    """
+
+    scenes: dict[str, Inputs]
+    music: Recording | None
+    problems: dict[str, list[Problem]]
+    film_problems: list[Problem]
 
 
 @dataclass(frozen=True)
@@ -49,8 +69,8 @@ class Inputs:
         return Files(self.recording.server_name, self.image.server_name if self.image else None)
 
 
-def gather(story: Story, base: Path, downloads: Path) -> dict[str, Inputs]:
-    """The inputs of every scene, by the scene's id.
+def gather(story: Story, base: Path, downloads: Path) -> Gathered:
+    """The inputs of every scene and of the film.
 
     Args:
         story: the story.
@@ -60,27 +80,26 @@ def gather(story: Story, base: Path, downloads: Path) -> dict[str, Inputs]:
     Raises:
         Problems: everything that is missing, unreadable, silent, too short or too long.
     """
+    gathered = gather_each(story, downloads, partial(fetch_for_story, base))
+    problems = [problem for of_scene in gathered.problems.values() for problem in of_scene]
+    if problems or gathered.film_problems:
+        raise Problems([*problems, *gathered.film_problems])
+    return gathered
 
-    inputs, problems = gather_each(story, downloads, partial(fetch_for_story, base))
-    if problems:
-        raise Problems(problem for of_scene in problems.values() for problem in of_scene)
-    return inputs
 
-
-def gather_each(
-    story: Story, folder: Path, fetch: Callable[[str, Path], Path]
-) -> tuple[dict[str, Inputs], dict[str, list[Problem]]]:
+def gather_each(story: Story, folder: Path, fetch: Callable[[str, Path], Path]) -> Gathered:
     """Like `gather`, but a problem with one scene affects only that scene.
 
     Args:
         story: the story.
         folder: an existing folder; `fetch` gets a new one below it for each source.
         fetch: makes a file of a source; raises ValueError or DownloadError if it cannot. Called in threads.
-
-    Returns:
-        The inputs of the good scenes and the problems of the others, by the scene's id.
     """
-    decoders = {"audio": read_recording, "image": partial(read_image, size=story.video_settings.size)}
+    decoders = {
+        "audio": read_recording,
+        "music": read_recording,
+        "image": partial(read_image, size=story.video_settings.size),
+    }
     sources = sources_of(story)
 
     def read(number: int) -> InputFile | str:
@@ -103,12 +122,22 @@ def gather_each(
             for field, what in found.items()
             if isinstance(what, str)
         ]
-    return inputs, problems
+    music = results[source] if (source := _music(story)) else None
+    if isinstance(music, str):
+        return Gathered(inputs, None, problems, [Problem("film.music.file", music)])
+    assert music is None or isinstance(music, Recording)
+    return Gathered(inputs, music, problems, [])
 
 
 def sources_of(story: Story) -> list[Source]:
-    """What all scenes bring, each once: a story may use the same image in every scene."""
-    return list(dict.fromkeys(source for scene in story.scenes for source in _sources(scene)))
+    """What the story brings, each once: it may use the same image in every scene."""
+    sources = [source for scene in story.scenes for source in _sources(scene)]
+    return list(dict.fromkeys([*sources, *([music] if (music := _music(story)) else [])]))
+
+
+def _music(story: Story) -> Source | None:
+    music = story.film.music if story.film else None
+    return Source("music", music.file) if music else None
 
 
 def _sources(scene: Scene) -> list[Source]:

@@ -16,8 +16,11 @@ from story_studio.story.results import MANIFEST, Kind
 from story_studio.story.schema import Scene
 
 from ..files import written_aside
+from .cut import AnyCut
 
 Settings = dict[str, Any]
+_EARLIER = {"join", "crossfade_seconds", "chapters", "captions", "loudness"}
+"""Settings of a film that a manifest names even at their defaults."""
 
 
 class _Part(BaseModel):
@@ -43,12 +46,13 @@ class Result(_Part):
 
 
 class VideoResult(Result):
-    """A finished clip or film: its length in seconds and size in pixels. A film has its settings too."""
+    """A finished clip or film: its length in seconds, size in pixels; of a film its settings and cut."""
 
     seconds: float = 0.0
     width: int = 0
     height: int = 0
     settings: Settings | None = None
+    cut: AnyCut = None
 
 
 class SceneSettings(_Part):
@@ -59,12 +63,17 @@ class SceneSettings(_Part):
 
 
 class SceneEntry(_Part):
-    """A scene: its results, or why it was given up, and how many seconds ComfyUI worked for it."""
+    """A scene: its results, or why it was given up, and how many seconds ComfyUI worked for it.
+
+    Attributes:
+        master: the clip at the film's frame rate and size, where the clip itself is changed for the film.
+    """
 
     id: str = ""
     seed: int = 0
     still: Result | None = None
     clip: VideoResult | None = None
+    master: VideoResult | None = None
     error: str | None = None
     settings: SceneSettings = SceneSettings()
     seconds: float = 0.0
@@ -162,13 +171,26 @@ def scene_settings(plan: Plan, scene: Scene) -> SceneSettings:
 
 def film_settings(plan: Plan) -> Settings:
     """What a film is made with, besides its clips."""
-    story = plan.story
+    story, settings = plan.story, {}
+    if story.film:
+        settings = story.film.model_dump(include=_EARLIER)
+        settings |= story.film.model_dump(exclude={"partial"}, exclude_defaults=True)
+    settings |= plan.profile.film_settings
+    # Its name has the hash of its content.
+    settings |= {"music file": plan.music} if plan.music else {}
+    of_scenes = {
+        "transitions": [scene.transition for scene in story.scenes],
+        "pauses": [scene.pause_after for scene in story.scenes],
+        "scenes without music": [scene.id for scene in story.scenes if not scene.music],
+        "translations": [scene.translations for scene in story.scenes],
+    }
     return {
-        **(story.film.model_dump(exclude={"partial"}) if story.film else {}),
+        **settings,
         "title": story.title,
         "scenes": [scene.id for scene in story.scenes],
         "chapter titles": [scene.title for scene in story.scenes],
         "texts": [scene.text for scene in story.scenes],
+        **{name: values for name, values in of_scenes.items() if any(values)},
     }
 
 

@@ -16,7 +16,8 @@ from story_studio.story.schema import Story, load
 from ..comfy.client import Comfy
 from ..fetch.local import spelled
 from .input_file import InputFile
-from .inputs import Inputs, gather
+from .inputs import Gathered, Inputs, gather
+from .recordings import Recording
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,12 @@ class RenderPlan(Plan):
 
     Attributes:
         inputs: of the scenes that are rendered. Stills alone need none.
+        music_file: of the film.
         failed: why scenes are given up before the render begins.
     """
 
     inputs: dict[str, Inputs] = field(default_factory=dict)
+    music_file: Recording | None = None
     failed: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -38,13 +41,15 @@ class RenderPlan(Plan):
         profile: Profile,
         inputs: dict[str, Inputs],
         *,
+        music: Recording | None = None,
         failed: dict[str, str] | None = None,
         clips: bool = True,
     ) -> RenderPlan:
         """The plan of a story with these inputs."""
         files = {scene.id: Files("", None) for scene in story.scenes}
         files |= {scene: scene_inputs.files for scene, scene_inputs in inputs.items()}
-        return cls(story, profile, files, clips, inputs, failed or {})
+        name = music.server_name if music else None
+        return cls(story, profile, files, clips, name, inputs, music, failed or {})
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -65,7 +70,8 @@ class RenderPlan(Plan):
             for file in inputs.all
             for text in file.warnings
         ]
-        return warnings(self) + of_inputs
+        of_music = [f"film.music: {text}" for text in self.music_file.warnings] if self.music_file else []
+        return warnings(self) + of_inputs + of_music
 
     def upload(self, comfy: Comfy) -> None:
         """Gives the server every input file that it does not have."""
@@ -83,6 +89,8 @@ class RenderPlan(Plan):
     def _files(self) -> Iterator[InputFile]:
         for inputs in self.inputs.values():
             yield from inputs.all
+        if self.music_file:
+            yield self.music_file
 
 
 def prepare(paths: Sequence[Path], profile: str | None, downloads: Path) -> list[RenderPlan]:
@@ -111,13 +119,13 @@ def prepare(paths: Sequence[Path], profile: str | None, downloads: Path) -> list
         folder = downloads / str(number)
         folder.mkdir()
         found: Plan | None = None
-        inputs: dict[str, Inputs] | None = None
+        gathered: Gathered | None = None
         with _collecting(problems, path):
             found = _plan(story, path)
         with _collecting(problems, path):
-            inputs = gather(story, path.parent, folder)
-        if found and inputs is not None:
-            plans.append(RenderPlan.of(story, found.profile, inputs))
+            gathered = gather(story, path.parent, folder)
+        if found and gathered:
+            plans.append(RenderPlan.of(story, found.profile, gathered.scenes, music=gathered.music))
     problems += [
         Problem("project_id", f"{name!r} is used by two stories: they would overwrite each other.")
         for name in sorted({name for name in names if names.count(name) > 1})

@@ -14,7 +14,8 @@ PHASES: dict[Phase, str] = {"still": "stills", "clip": "clips", "film": "film"}
 STAGES: dict[Stage, str] = {**PHASES, "results": "results"}
 """What a status may be about: a phase of the render, and the results that are fetched after it."""
 _STILL_COST = 2.0
-_FILM_COST = 2.0
+_MASTER_COST, _FILM_COST = 0.2, 0.05
+"""Of a second of a master and of a film, where a second of a clip costs 1."""
 
 
 class Status(NamedTuple):
@@ -45,7 +46,7 @@ OnProgress = Callable[[Status], None]
 
 @dataclass
 class _Work:
-    """One still, clip or film: its expected cost in units of its phase, and how much of it is done."""
+    """One still, clip, master or film: its expected cost, and how much of it is done."""
 
     phase: Phase
     cost: float
@@ -77,12 +78,18 @@ class ProgressTracker:
         self._graph, self._since = graph, time.monotonic()
         self._work = {node: _Work("still", _STILL_COST) for node in graph.stills.values()}
         self._work |= {node: _Work("clip", self.seconds[scene]) for scene, node in graph.clips.items()}
-        self._work |= {node: _Work("film", _FILM_COST) for node in graph.films.values()}
+        self._work |= {
+            node: _Work("film", _MASTER_COST * self.seconds[scene]) for scene, node in graph.masters.items()
+        }
+        for story, node in graph.films.items():
+            seconds = sum(self.seconds[scene] for scene in graph.clips if scene.story == story)
+            self._work[node] = _Work("film", _FILM_COST * seconds)
 
     def executing(self, node: str) -> None:
         """A node began. A Still or Clip that looks for its result does no work."""
         self._spend()
-        if node in self._graph.stills.values() or node in self._graph.clips.values():
+        work = self._work.get(node)
+        if work and work.phase != "film":
             return
         self._current, self._step = self._graph.owners.get(node, self._current), None
         self._report(self._phase())
@@ -115,7 +122,10 @@ class ProgressTracker:
             return None
         if owner.scene is None:
             return next(iter(self._graph.films.values()), None) if owner.phase == "film" else None
-        return (self._graph.stills if owner.phase == "still" else self._graph.clips).get(owner.scene)
+        graph = self._graph
+        return {"still": graph.stills, "clip": graph.clips, "film": graph.masters}[owner.phase].get(
+            owner.scene
+        )
 
     def _phase(self) -> Phase:
         # The clips' recordings and settings are read while stills are missing; that is not yet their phase.
@@ -149,8 +159,8 @@ class ProgressTracker:
             works = [work for work in self._work.values() if work.phase == phase and not work.reused]
             done = sum(work.cost * work.fraction for work in works)
             missing = sum(work.cost * (1 - work.fraction) for work in works)
-            if missing and phase != "film":
-                if not done:
-                    return None
+            if missing and done:
                 left += missing * self.spent[phase] / done
+            elif missing and phase != "film":
+                return None
         return left

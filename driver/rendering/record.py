@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from story_studio.story.results import Kind
 from story_studio.story.schema import Scene
 
 from ..version import version
+from .cut import read_cut
 from .manifest import (
     Manifest,
     NodeCounts,
@@ -70,7 +72,7 @@ class Record:
             title=story.title,
             status="complete" if complete else "partial" if finished else "failed",
             profile=story.profile,
-            film=_measured(film, folder, settings=film_settings(plan)) if film else None,
+            film=_film(plan, film, folder, scenes) if film else None,
             storyboard=self.results.get((number, Kind.SHEET.project_file())),
             scenes=scenes,
             warnings=plan.warnings + self.events,
@@ -93,10 +95,25 @@ class Record:
             entry["still"] = still
         if clip := self.results.get((number, Kind.CLIP.project_file(scene.id))):
             entry["clip"] = _measured(clip, folder)
+        if master := self.results.get((number, Kind.MASTER.project_file(scene.id))):
+            entry["master"] = _measured(master, folder)
         if reason := self.failed.get(scene_id):
             entry["error"] = reason
         settings, seconds = scene_settings(plan, scene), round(self.seconds[scene_id], 2)
         return SceneEntry(**entry, settings=settings, seconds=seconds)
+
+
+def _film(plan: RenderPlan, film: Result, folder: Path, scenes: Sequence[SceneEntry]) -> VideoResult:
+    """The film, whose shots are those scenes that have a clip, in order."""
+    about: dict[str, Any] = {"settings": film_settings(plan)}
+    if cut := read_cut(folder / film.file):
+        ids = iter([scene.id for scene in scenes if scene.clip])
+        shots = [
+            shot.model_copy(update={"scene": next(ids, "")}) if shot.kind == "scene" else shot
+            for shot in cut.shots
+        ]
+        about["cut"] = cut.model_copy(update={"shots": shots})
+    return _measured(film, folder, **about)
 
 
 def _measured(result: Result, folder: Path, **more: Any) -> VideoResult:

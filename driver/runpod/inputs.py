@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from story_studio.story.part import Part
+from story_studio.story.plan import own_recipes
 from story_studio.story.problems import Problem, Problems
 from story_studio.story.schema import Story
 
@@ -20,14 +22,17 @@ from ..storage import from_environment
 from ..storage.bucket import Bucket
 from .client import MAX_BYTES
 
+_FILM = ""
+"""Stands for the film where scenes are named by their ids, which are not empty."""
 _SPARE_BYTES = 1000
 """Room for what a job has besides its input."""
 
 
 def job_input(story: Story) -> dict[str, Any]:
     """The input of the job that renders a story."""
-    fields = story.model_dump(mode="json", exclude_none=True)
-    return {"task": "batch", **fields, "film": fields.get("film", False)}
+    # An endpoint of another version may lack fields, and have other defaults.
+    fields = story.model_dump(mode="json", exclude_none=True, exclude_unset=True)
+    return {"task": "batch", **fields, "film": fields.get("film", story.film is not None)}
 
 
 def reachable(plan: RenderPlan) -> Story:
@@ -38,10 +43,13 @@ def reachable(plan: RenderPlan) -> Story:
         StorageError: they cannot be put into the bucket.
     """
     story = plan.story
-    if story.image_settings.workflow or story.video_settings.workflow:
-        what = "of the settings is a file of this machine, which an endpoint cannot have: leave it out."
-        raise Problems([Problem("workflow", what)])
+    if own := own_recipes(story):
+        what = "names a file of this machine, which an endpoint cannot have: leave it out."
+        raise Problems(Problem(where, what) for where in own)
     local: dict[tuple[str, str], InputFile] = {}
+    music = story.film.music if story.film else None
+    if plan.music_file and music and not is_address(music.file):
+        local[_FILM, "file"] = plan.music_file
     for scene in story.scenes:
         inputs = plan.inputs[scene.id]
         if not is_address(scene.audio):
@@ -54,9 +62,11 @@ def reachable(plan: RenderPlan) -> Story:
     else:
         sources = _upload(local, story.project_id, size)
     story = story.model_copy(deep=True)
-    scenes = {scene.id: scene for scene in story.scenes}
-    for (scene_id, field), source in sources.items():
-        setattr(scenes[scene_id], field, source)
+    parts: dict[str, Part] = {scene.id: scene for scene in story.scenes}
+    if story.film and story.film.music:
+        parts[_FILM] = story.film.music
+    for (part, field), source in sources.items():
+        setattr(parts[part], field, source)
     return story
 
 

@@ -24,12 +24,12 @@ from pydantic import (
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from story_studio.story.messages import problems_of
+from story_studio.story.part import Part
 from story_studio.story.problems import Problem, Problems, nearest
 from story_studio.story.schema import (
     DEFAULT_VIDEO_PROMPT,
     ID_PATTERN,
     Id,
-    Part,
     Prompt,
     Resolution,
     Seed,

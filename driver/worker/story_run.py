@@ -8,14 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from story_studio.story.graph import profile_of
+from story_studio.story.plan import own_recipes
 from story_studio.story.problems import Problem, Problems
-from story_studio.story.recipes import load_profile
 from story_studio.story.results import MANIFEST, Kind
 from story_studio.story.schema import Story
 
 from ..cancel import Cancel
 from ..fetch.allowance import Allowance
-from ..rendering.inputs import Inputs, gather_each, sources_of
+from ..rendering.inputs import Gathered, gather_each, sources_of
 from ..rendering.manifest import Manifest
 from ..rendering.prepare import RenderPlan
 from ..rendering.render import ComfyRenderer
@@ -107,12 +108,13 @@ class StoryRun:
             ServerError: ComfyUI does not stay alive.
         """
         self._on_message(log.phase("inputs"))
-        inputs, failed = self._gather()
+        gathered = self._gather()
         plan = RenderPlan.of(
             self._story,
-            load_profile(self._story.profile),
-            inputs,
-            failed=failed,
+            profile_of(self._story),
+            gathered.scenes,
+            music=gathered.music,
+            failed={scene: "; ".join(map(str, wrong)) for scene, wrong in gathered.problems.items()},
             clips=not isinstance(self._job, ImageJob),
         )
         place, job = self._workplace, self._job
@@ -175,14 +177,14 @@ class StoryRun:
         """Whether a file of a story shows its prompts, and is to show none."""
         return self._workplace.hide_prompts and path.name == Kind.SHEET.project_file()
 
-    def _gather(self) -> tuple[dict[str, Inputs], dict[str, str]]:
-        """The inputs by scene, and why scenes of a batch cannot be made.
+    def _gather(self) -> Gathered:
+        """The inputs of the story; scenes of a batch may lack theirs.
 
         Raises:
             Problems: nothing can be made.
         """
         if isinstance(self._job, ImageJob):
-            return {}, {}
+            return Gathered({}, None, {}, [])
         is_batch, problems = isinstance(self._job, BatchJob), _local_recipes(self._story)
         allowance = Allowance("scenes" if is_batch else "input")
         total, done = len(sources_of(self._story)), itertools.count(1)
@@ -192,19 +194,19 @@ class StoryRun:
             self._on_message(log.phase("inputs", done=next(done), total=total))
             return path
 
-        inputs, bad = gather_each(self._story, self._folder, fetch)
-        if problems or not inputs:
-            wrong = [problem for of_scene in bad.values() for problem in of_scene]
+        gathered = gather_each(self._story, self._folder, fetch)
+        problems += gathered.film_problems
+        if problems or not gathered.scenes:
+            wrong = [problem for of_scene in gathered.problems.values() for problem in of_scene]
             if not is_batch:
                 # A job of one scene has its fields at the top.
                 wrong = [Problem(where.rpartition(".")[2], what) for where, what in wrong]
             raise Problems([*problems, *wrong])
-        return inputs, {scene: "; ".join(map(str, of_scene)) for scene, of_scene in bad.items()}
+        return gathered
 
 
 def _local_recipes(story: Story) -> list[Problem]:
     return [
-        Problem(f"{kind}.workflow", "names a local file, which a job cannot have: leave it out.")
-        for kind in ("image_settings", "video_settings")
-        if getattr(story, kind).workflow
+        Problem(where, "names a local file, which a job cannot have: leave it out.")
+        for where in own_recipes(story)
     ]

@@ -29,7 +29,7 @@ def columns(text: str) -> int:
 
 
 def captions(text: str) -> list[str]:
-    return [caption for _, _, caption in cues(text, 20, None)]
+    return [cue.text for cue in cues(text, 20, None)]
 
 
 def test_breaks_at_sentences_and_clauses():
@@ -59,13 +59,18 @@ def test_short_sentences_share_a_caption():
 )
 def test_nothing_is_lost_and_nothing_overflows(text, seconds):
     captions = cues(text, seconds, [(0.1 * seconds, 0.4 * seconds), (0.5 * seconds, 0.9 * seconds)])
-    assert "".join("".join(caption.split()) for _, _, caption in captions) == "".join(text.split())
-    for _, _, caption in captions:
-        assert caption.count("\n") <= 1
-        assert columns(caption) <= 86
-    times = [moment for start, end, _ in captions for moment in (start, end)]
+    assert "".join("".join(cue.text.split()) for cue in captions) == "".join(text.split())
+    for cue in captions:
+        assert cue.text.count("\n") <= 1
+        assert columns(cue.text) <= 86
+    times = [moment for cue in captions for moment in (cue.start, cue.end)]
     assert times == sorted(times)
     assert all(0 <= moment <= seconds for moment in times)
+    words = [word for cue in captions for word in cue.words]
+    assert "".join("".join(word.text.split()) for word in words) == "".join(text.split())
+    times = [moment for word in words for moment in (word.start, word.end)]
+    assert times == sorted(times)
+    assert all(cue.start <= word.start <= word.end <= cue.end for cue in captions for word in cue.words)
 
 
 @pytest.mark.parametrize("text", ["", "  \n "])

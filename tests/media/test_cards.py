@@ -190,13 +190,13 @@ def test_drawn_letters_stay_inside_the_block():
 def test_without_a_suitable_font_letters_lose_their_accents(monkeypatch):
     monkeypatch.setattr(lettering, "_SYSTEM_FONTS", ())
     monkeypatch.setattr(lettering.shutil, "which", lambda name: None)
-    lettering._face.cache_clear()
+    lettering.face_for.cache_clear()
     try:
         assert prepared("Café — naïve")[0] == "Cafe - naive"
         assert prepared("海")[0] == "海"
         paint(CHINESE, 128, 96)
     finally:
-        lettering._face.cache_clear()
+        lettering.face_for.cache_clear()
 
 
 def test_a_move_is_smooth_and_stays_inside():

@@ -84,10 +84,10 @@ def test_inputs_belong_to_their_scenes(tmp_path: Path) -> None:
         {"id": "two", "image": "p.png", "audio": "b.wav"},
     ]
     gathered = inputs.gather(schema.parse({"scenes": scenes}), tmp_path, tmp_path)
-    assert gathered["one"].recording.seconds == 0.5
-    assert gathered["one"].image is None
-    assert gathered["two"].recording.seconds == 0.7
-    assert gathered["two"].image and gathered["two"].image.path.name == "p.png"
+    assert gathered.scenes["one"].recording.seconds == 0.5
+    assert gathered.scenes["one"].image is None
+    assert gathered.scenes["two"].recording.seconds == 0.7
+    assert gathered.scenes["two"].image and gathered.scenes["two"].image.path.name == "p.png"
 
 
 def _broken_avif(path: Path) -> Path:
@@ -115,7 +115,7 @@ def test_a_decoder_that_raises_anything_affects_only_its_scenes(tmp_path: Path) 
         return tmp_path / source
 
     (tmp_path / "work").mkdir()
-    good, problems = inputs.gather_each(story, tmp_path / "work", fetch)
+    good, _, problems, _ = inputs.gather_each(story, tmp_path / "work", fetch)
     assert list(good) == ["s0", "s2"]
     assert good["s0"].recording.seconds == 0.5
     assert [problem.where for of_scene in problems.values() for problem in of_scene] == [
@@ -126,6 +126,21 @@ def test_a_decoder_that_raises_anything_affects_only_its_scenes(tmp_path: Path) 
         assert what.startswith("broken.avif cannot be read as an image") and "export it again" in what
     # What several scenes use is fetched and decoded once.
     assert sorted(fetched) == ["a.wav", "broken.avif", "good.png"]
+
+
+def test_music_is_an_input_of_the_film(tmp_path: Path) -> None:
+    write_voice(tmp_path / "a.wav", 0.5)
+    write_voice(tmp_path / "song.wav", 0.9)
+    scenes = [{"id": "one", "prompt": "x", "audio": "a.wav"}]
+    story = schema.parse({"scenes": scenes, "film": {"music": "song.wav"}})
+    music = inputs.gather(story, tmp_path, tmp_path).music
+    assert music and music.seconds == 0.9
+    (tmp_path / "again").mkdir()
+    (tmp_path / "song.wav").write_text("la la la")
+    with pytest.raises(Problems) as caught:
+        inputs.gather(story, tmp_path, tmp_path / "again")
+    (problem,) = caught.value.problems
+    assert problem.where == "film.music.file" and "song.wav cannot be read as audio" in problem.what
 
 
 def test_cancelling_while_inputs_are_fetched_ends_everything(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from driver.rendering.keys import predict
 from story_studio.story import graph, recipes, schema
+from story_studio.story.formats import FORMATS, RATES
 from story_studio.story.problems import Problems
 from story_studio.story.read_graph import read_graph
 from story_studio.story.recipes import Nodes, is_link
@@ -47,6 +48,10 @@ def scenes(draw: st.DrawFn) -> list[dict[str, Any]]:
                 "seed": draw(st.none() | SEEDS),
                 "still_take": draw(TAKES),
                 "clip_take": draw(TAKES),
+                "transition": draw(st.sampled_from([None, "cut", "crossfade", "dip"])),
+                "pause_after": draw(st.sampled_from([None, 0.0, 0.7])),
+                "music": draw(st.booleans()),
+                "translations": draw(st.sampled_from([{}, {"de": "Guten Tag: du", "pt-BR": "Bom dia"}])),
             }
         )
     return entries
@@ -58,12 +63,6 @@ def stories(draw: st.DrawFn) -> schema.Story:
     image = {"width": draw(sides), "height": draw(sides), "steps": draw(STEPS), "cfg": draw(CFG)}
     resolution = draw(st.sampled_from(["480p", "720p", "832x480", "64x64", "4096x4096", "1000x700"]))
     video = {"resolution": resolution, "sample_steps": draw(STEPS), "cfg": draw(CFG)}
-    film = {
-        "join": draw(st.sampled_from(["cut", "crossfade"])),
-        "crossfade_seconds": draw(st.sampled_from([0.1, 0.5, 1.0, 2.5])),
-        "chapters": draw(st.booleans()),
-        "captions": draw(st.booleans()),
-    }
     return schema.parse(
         {
             "project_id": draw(IDS.filter(lambda name: name.lower() != "story_studio")),
@@ -74,14 +73,62 @@ def stories(draw: st.DrawFn) -> schema.Story:
             "scenes": draw(scenes()),
             "image_settings": image | {"negative_prompt": draw(NEGATIVE)},
             "video_settings": video | {"negative_prompt": draw(NEGATIVE)},
-            "film": draw(st.one_of(st.just(film), st.booleans())),
+            "film": draw(st.one_of(films(), st.booleans())),
         }
     )
 
 
+@st.composite
+def films(draw: st.DrawFn) -> dict[str, Any]:
+    """Film settings; those that have no effect without another one come with it."""
+    delivery = {
+        "format": draw(st.sampled_from(["as rendered", *FORMATS])),
+        "fps": draw(st.sampled_from([None, *RATES])),
+        "fit": draw(st.sampled_from(["letterbox", "blur"])),
+        "codec": draw(st.sampled_from(["h264", "h265", "av1"])),
+    }
+    masters = {
+        "fps": 24,
+        "interpolation": draw(st.sampled_from(["motion", "blend", "repeat", "model"])),
+        "upscale": draw(st.sampled_from(["lanczos", "model"])),
+        "match_color": draw(st.booleans()),
+    }
+    sides = draw(st.sampled_from([{}, {"width": 640, "height": 360}]))
+    cards = {
+        "opening": draw(TEXTS.filter(bool) | st.just(True)),
+        "card_seconds": draw(st.sampled_from([2.0, 3.0])),
+    }
+    ends = {"credits": draw(TEXTS.filter(bool)), "fade_seconds": draw(st.sampled_from([0.0, 1.5]))}
+    music = {
+        "file": "song.mp3",
+        "level": draw(st.sampled_from([-18.0, -24.0])),
+        "fade_seconds": draw(st.sampled_from([2.0, 0.0])),
+        "duck": draw(st.booleans()),
+    }
+    sound = {"music": draw(st.sampled_from([None, music])), "room_tone": draw(st.booleans())}
+    burned = {
+        "style": draw(st.sampled_from(["clean", "boxed", "words"])),
+        "size": draw(st.sampled_from([0.0, 0.1])),
+        "position": draw(st.sampled_from(["bottom", "top"])),
+        "language": draw(st.sampled_from([None, "de"])),
+    }
+    parts = [delivery | sides, masters, cards, ends, sound | {"loudness": -14}, {"burned_captions": burned}]
+    chosen = draw(st.lists(st.sampled_from(parts), max_size=3))
+    film = {
+        "join": draw(st.sampled_from(["cut", "crossfade", "dip"])),
+        "crossfade_seconds": draw(st.sampled_from([0.1, 0.5, 1.0, 2.5])),
+        "chapters": draw(st.booleans()),
+        "captions": draw(st.booleans()),
+        "pause_after": draw(st.sampled_from([0.0, 0.4])),
+        "loudness": draw(st.sampled_from([-16, False])),
+    }
+    return {name: value for part in [film, *chosen] for name, value in part.items() if value is not None}
+
+
 def plan(story: schema.Story) -> graph.Plan:
     files = {scene.id: graph.Files(scene.audio, scene.image) for scene in story.scenes}
-    return graph.Plan(story, recipes.load_profile(story.profile), files)
+    music = story.film.music.file if story.film and story.film.music else None
+    return graph.Plan(story, graph.profile_of(story), files, music=music)
 
 
 def graph_of(story: schema.Story) -> graph.Graph:
@@ -115,7 +162,7 @@ def effective_values(story: schema.Story) -> dict[str, Any]:
         "style": story.style if drawn and "prompt" in still else None,
         "image_settings": [effective("image", values) for values in images],
         "video_settings": effective("video", video),
-        "film": story.film.model_dump(exclude={"partial"}) if story.film else None,
+        "film": _effective_film(story, planned.profile) if story.film else None,
         "scenes": [
             scene.model_dump(exclude={"seed", "title", "video_prompt"})
             | {"seed": story.seed_of(scene), "title": scene.title or scene.id}
@@ -123,6 +170,12 @@ def effective_values(story: schema.Story) -> dict[str, Any]:
             for scene in story.scenes
         ],
     }
+
+
+def _effective_film(story: schema.Story, profile: recipes.Profile) -> dict[str, Any]:
+    assert story.film
+    film = story.film.model_dump(exclude={"partial", "opening"}) | profile.film_settings
+    return film if film["fps"] else film | {"interpolation": None}
 
 
 @settings(max_examples=300)

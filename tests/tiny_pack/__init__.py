@@ -33,7 +33,7 @@ import comfy.sd
 import comfy.sd1_clip
 import comfy.supported_models
 import comfy.utils
-from torch import OutOfMemoryError, Tensor
+from torch import OutOfMemoryError, Tensor, cat, stack
 
 Weights = dict[str, Tensor]
 
@@ -266,7 +266,25 @@ class TestRaise:
         return (image,)
 
 
-NODE_CLASS_MAPPINGS = {"TestRaise": TestRaise}
+class TestInterpolate:
+    """Blends frames: `multiplier` - 1 new ones between each two, as many as ComfyUI's own node since 0.33."""
+
+    __test__ = False  # otherwise pytest collects it because of its name
+    CATEGORY = "testing"
+    RETURN_TYPES = ("IMAGE",)
+    FUNCTION = "blend"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"images": ("IMAGE",), "multiplier": ("INT", {"default": 2})}}
+
+    def blend(self, images: Tensor, multiplier: int) -> tuple[Tensor]:
+        first, second = images[:-1], images[1:]
+        parts = [first + (second - first) * (step / multiplier) for step in range(multiplier)]
+        return (cat([stack(parts, 1).flatten(0, 1), images[-1:]]),)
+
+
+NODE_CLASS_MAPPINGS = {"TestRaise": TestRaise, "TestInterpolate": TestInterpolate}
 
 _patch_diffusion_models()
 _patch_text_encoders()

@@ -114,9 +114,14 @@ CONTRACTS = (
         "output_cache",
         "The models of stills stay in memory while clips are rendered, and finished stories end as partial",
         {
-            "execution.py": ("CacheSet.outputs", "execute(caches, execution_list)"),
+            "execution.py": ("CacheSet.outputs", "execute(caches, execution_list, ui_outputs)"),
             "comfy_execution/graph.py": ("ExecutionList.is_cached", "TopologicalSort.add_node"),
-            "comfy_execution/caching.py": ("BasicCache.cache", "CacheKeySet.get_data_key"),
+            "comfy_execution/caching.py": (
+                "BasicCache.cache",
+                "BasicCache.cache_key_set",
+                "BasicCache.subcaches",
+                "CacheKeySet.get_data_key",
+            ),
             "comfy/model_patcher.py": ("ModelPatcher",),
         },
     ),
@@ -224,8 +229,14 @@ CONTRACTS = (
         "server",
         "No node works",
         {
-            "server.py": ("PromptServer.routes", "PromptServer.send_progress_text"),
-            "comfy/utils.py": ("ProgressBar.update_absolute",),
+            "server.py": (
+                "PromptServer.routes",
+                "PromptServer.send_progress_text",
+                "PromptServer.send_sync",
+                "PromptServer.client_id",
+            ),
+            "comfy_execution/utils.py": ("get_executing_context",),
+            "comfy/utils.py": ("ProgressBar.__init__(node_id)", "ProgressBar.update_absolute"),
             "comfy/model_management.py": ("throw_exception_if_processing_interrupted",),
             "comfy/cli_args.py": ("args",),
         },
@@ -263,6 +274,15 @@ CONTRACTS = (
             "comfy/cli_args.py": ("args",),
         },
         drafts=True,
+    ),
+    Contract(
+        "expansion",
+        "Masters that a recipe makes fail",
+        {
+            "execution.py": ("PromptExecutor.execute", "PromptExecutor.execute_async"),
+            "comfy_execution/graph.py": ("DynamicPrompt.get_node",),
+            "nodes.py": ("NODE_CLASS_MAPPINGS",),
+        },
     ),
     Contract(
         "folders",

@@ -36,6 +36,11 @@ def require_talking_video() -> None:
         raise RuntimeError(contracts.describe(_COMFYUI, sentences))
 
 
+def can_encode_audio() -> bool:
+    """Whether an audio encoder can be loaded and run, judging from ComfyUI's source."""
+    return not {"wav2vec2", "loading"} & _broken().keys()
+
+
 def can_stream_decode() -> bool:
     """Whether the VAE can decode latent by latent, judging from its source."""
     return "wan_vae" not in _broken()

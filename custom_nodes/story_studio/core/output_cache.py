@@ -1,4 +1,5 @@
-"""The cache of the running prompt: models are removed from it, and what it has of results is reported.
+"""The cache of the running prompt: models and frames are removed from it, and what it has of results is
+reported.
 
 ComfyUI keeps the outputs of a prompt's nodes until the prompt ends, and in some caches for longer. Without a
 cached output a node runs again if it is needed again: a loader reads its file. ComfyUI passes the cache to no
@@ -15,7 +16,7 @@ import execution
 from comfy.model_patcher import ModelPatcher
 from comfy_execution.graph import ExecutionList
 
-from . import memory
+from . import memory, server
 
 
 def release_models(keep: Collection[str]) -> None:
@@ -43,6 +44,37 @@ def report_cached(node_ids: Iterable[str]) -> None:
     for node_id in node_ids if pending else ():
         if pending.is_cached(node_id):
             pending.add_node(node_id)
+
+
+def forget(node_ids: Collection[str]) -> None:
+    """Removes the outputs of nodes, also of those that others expanded into. Call it within a node."""
+    caches = _running("caches", execution.CacheSet)
+    pending: list[Any] = [caches.outputs] if caches else []
+    while pending:
+        cache = pending.pop()
+        # Without a cache (--cache-none) there is nothing to remove.
+        if outputs := getattr(cache, "cache", {}):
+            for node_id in node_ids:
+                outputs.pop(cache.cache_key_set.get_data_key(node_id), None)
+        pending += getattr(cache, "subcaches", {}).values()
+
+
+def show_on(node_id: str, output: dict[str, Any]) -> None:
+    """Shows what a node of the queued prompt has made, from within a node that it was expanded into.
+
+    ComfyUI would keep and report it under the name of the inner node, which nobody has queued.
+    """
+    shown = _running("ui_outputs", dict)
+    about = {"node_id": node_id, "display_node": node_id, "parent_node": None, "real_node_id": node_id}
+    if shown is not None:
+        shown[node_id] = {"meta": about, "output": output}
+    server.send_executed(node_id, output)
+
+
+def is_cached(node_id: str) -> bool:
+    """Whether the running prompt has the outputs of a node. Call it within a node."""
+    pending = _running("execution_list", ExecutionList)
+    return bool(pending and pending.is_cached(node_id))
 
 
 def _running(name: str, cls: type) -> Any:

@@ -9,6 +9,7 @@ import comfy.model_management
 import comfy.utils
 from aiohttp import web
 from comfy.cli_args import args
+from comfy_execution.utils import get_executing_context
 from server import PromptServer
 
 
@@ -27,9 +28,19 @@ def show_text(node_id: str, text: str) -> None:
     PromptServer.instance.send_progress_text(text, node_id)
 
 
-def progress_bar(total: int) -> Callable[[int, Any], None]:
-    """Sets the running node's progress bar; call it with the steps done, and a preview or None."""
-    bar = comfy.utils.ProgressBar(total)
+def send_executed(node_id: str, output: dict[str, Any]) -> None:
+    """Sends whoever queued the running prompt what a node has made."""
+    instance = PromptServer.instance
+    context = get_executing_context()
+    if instance.client_id is not None and context:
+        data = {"node": node_id, "display_node": node_id, "output": output, "prompt_id": context.prompt_id}
+        instance.send_sync("executed", data, instance.client_id)
+
+
+def progress_bar(total: int, node_id: str | None = None) -> Callable[[int, Any], None]:
+    """Sets the progress bar of a node, or of the running one; call it with the steps done, and a preview or
+    None."""
+    bar = comfy.utils.ProgressBar(total, node_id)
     return lambda done, preview: bar.update_absolute(done, total, preview)
 
 

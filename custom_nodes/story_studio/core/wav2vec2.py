@@ -34,3 +34,11 @@ def hidden_states(encoder: Any, features: torch.Tensor) -> torch.Tensor:
     """The output of all layers, [layers, n, width], for the convolutions' output [1, n, 512]."""
     _, layers = encoder.model.encoder(encoder.model.feature_projection(features))
     return torch.cat(layers)
+
+
+def last_hidden_state(encoder: Any, features: torch.Tensor) -> torch.Tensor:
+    """What a head for letters takes, the normed output of the last layer [n, width], for those [1, n, 512].
+
+    As `last_hidden_state` of transformers' Wav2Vec2Model.
+    """
+    return encoder.model.encoder(encoder.model.feature_projection(features))[0][0]

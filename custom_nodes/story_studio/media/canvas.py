@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeVar
 
+from .delivery import Delivery
 from .footage import Footage
 
 _ROUNDING = 64
@@ -41,6 +42,12 @@ def canvas_of(shots: Sequence[Footage], size: tuple[int, int] | None = None) -> 
     """
     width, height = _size(shots, size)
     return Canvas(width, height, _prevailing(shots, [shot.fps for shot in shots]))
+
+
+def delivered(canvas: Canvas, delivery: Delivery) -> Canvas:
+    """The canvas with the size and frame rate that the delivery asks for."""
+    size = (delivery.width, delivery.height) if delivery.width else (canvas.width, canvas.height)
+    return Canvas(*size, Fraction(delivery.fps) if delivery.fps else canvas.fps)
 
 
 def differs(canvas: Canvas, shots: Sequence[Footage]) -> bool:

@@ -2,49 +2,90 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
+from typing import NamedTuple
 from unicodedata import east_asian_width
 
 import numpy as np
 from wcwidth import wcswidth
 
 from ..story.levels import heard_mono
-from .linebreak import clusters, parts, shown_line
+from . import spoken
+from .linebreak import BREAKS, clusters, parts, shown_line
 from .text import clean, closed, is_visible
 
 Span = tuple[float, float]
 
 _LINE, _CAPTION, _SHORT = 42, 84, 16
 """Columns of a full line, of a full caption, and below which a caption is too short to be read calmly."""
-_SENTENCE_END = re.compile(r"[.!?…。！？]['\"”’»)\]」』）]*$")
-_CLAUSE_END = re.compile(r"[,;:–—，、；：]['\"”’»)\]」』）]*$")
 _WINDOW_SECONDS, _PAUSE_SECONDS, _SPEECH_SECONDS = 0.02, 0.25, 0.1
 _LINGER_SECONDS = 0.4
 
 
-def cues(text: str, seconds: float, speech: Sequence[Span] | None) -> list[tuple[float, float, str]]:
-    """Splits `text` into captions and times them: `(start, end, caption)`, between 0 and `seconds`.
+class Word(NamedTuple):
+    """A word and when it is said, in seconds. Punctuation that stands alone takes no time."""
+
+    start: float
+    end: float
+    text: str
+
+
+class Cue(NamedTuple):
+    """A caption, when it is shown, in seconds, and its words in order.
+
+    `text` has one or two lines. A word that is broken over two captions has a part in each.
+    """
+
+    start: float
+    end: float
+    text: str
+    words: tuple[Word, ...] = ()
+
+
+def cues(
+    text: str, seconds: float, speech: Sequence[Span] | None, words: Sequence[Word] | None = None
+) -> list[Cue]:
+    """Splits `text` into captions and times them between 0 and `seconds`.
 
     A caption has one or two lines and up to about 84 columns (an ideograph takes two), and ends with a
-    sentence or clause where possible. The captions share the `speech` spans, or without any the whole time,
-    in proportion to their length, and change in a nearby pause. Text that cannot be seen has no captions.
+    sentence or clause where possible. Text that cannot be seen has no captions.
+
+    With `words`, a caption is shown from its first word until shortly after its last. Without, or if they are
+    not those of the text, the captions share the `speech` spans, or without any the whole time, in proportion
+    to their length, and change in a nearby pause; so do their words, by how long they take to say.
     """
     if not is_visible(text) or seconds <= 0:
         return []
     captions = _split(clean(text))
-    spans = [(max(start, 0.0), min(end, seconds)) for start, end in speech or () if start < seconds]
+    if words and (timed := _timed(words, captions, seconds)):
+        return [
+            Cue(start, end, _lines(caption), group)
+            for (start, end), caption, group in zip(
+                _shown_times(timed, seconds), captions, timed, strict=True
+            )
+        ]
+    return _in_proportion(spoken.words(text), captions, seconds, speech or ())
+
+
+def _in_proportion(
+    words: Sequence[str], captions: Sequence[list[_Token]], seconds: float, speech: Sequence[Span]
+) -> list[Cue]:
+    spans = [(max(start, 0.0), min(end, seconds)) for start, end in speech if start < seconds]
     spans = spans or [(0.0, seconds)]
-    spoken = [0.0, *accumulate(end - start for start, end in spans)]
-    changes = _changes([_length(caption) for caption in captions], spoken)
-    starts = [_moment(change, spans, spoken, bisect_right) for change in changes[:-1]]
-    ends = [_moment(change, spans, spoken, bisect_left) for change in changes[1:]]
+    said = [0.0, *accumulate(end - start for start, end in spans)]
+    changes = _changes([_length(caption) for caption in captions], said)
+    starts = [_moment(change, spans, said, bisect_right) for change in changes[:-1]]
+    ends = [_moment(change, spans, said, bisect_left) for change in changes[1:]]
     limits = [*starts[1:], seconds]
     shown = [min(end + _LINGER_SECONDS, limit) for end, limit in zip(ends, limits, strict=True)]
-    return list(zip(starts, shown, map(_lines, captions), strict=True))
+    groups = [
+        _spread(group, change, spans, said)
+        for group, change in zip(_grouped(words, captions) or [], pairwise(changes), strict=True)
+    ]
+    return list(map(Cue, starts, shown, map(_lines, captions), groups))
 
 
 def speech_spans(waveform: np.ndarray, sample_rate: int) -> list[Span]:
@@ -105,9 +146,9 @@ def _split_long(word: str) -> list[str]:
 
 def _token(text: str) -> _Token:
     word = text.strip()
-    if _SENTENCE_END.search(word):
+    if spoken.SENTENCE_END.search(word):
         cost = 0.0
-    elif _CLAUSE_END.search(word):
+    elif spoken.CLAUSE_END.search(word):
         cost = 0.6
     # Between ideographs as well as at spaces, but rather not after the hyphen of a word or within an address.
     elif text != word or east_asian_width(word[-1:] or " ") in "WF":
@@ -192,3 +233,83 @@ def _moment(
     """
     index = min(max(side(spoken, change) - 1, 0), len(spans) - 1)
     return spans[index][0] + change - spoken[index]
+
+
+class _Part(NamedTuple):
+    """A word, or a part of one, in a caption: its text, and where it lies in the word, from 0 to 1."""
+
+    word: int
+    text: str
+    first: float = 0.0
+    last: float = 1.0
+
+
+def _grouped(words: Sequence[str], captions: Sequence[Sequence[_Token]]) -> list[list[_Part]] | None:
+    """The words of each caption; None if they are not those of the captions."""
+    letters = [_seen("".join(token.text for token in caption)) for caption in captions]
+    seen = list(map(_seen, words))
+    if "".join(letters) != "".join(seen):
+        return None
+    ends = list(accumulate(map(len, letters)))
+    groups: list[list[_Part]] = [[] for _ in captions]
+    at = caption = 0
+    for number, word in enumerate(seen):
+        done = 0
+        while done < len(word):
+            while ends[caption] <= at:
+                caption += 1
+            taken = min(len(word) - done, ends[caption] - at)
+            share = (done / len(word), (done + taken) / len(word))
+            text = words[number] if taken == len(word) else word[done : done + taken]
+            groups[caption].append(_Part(number, text, *share))
+            done, at = done + taken, at + taken
+    return groups
+
+
+def _seen(text: str) -> str:
+    return "".join(letter for letter in text if not letter.isspace() and letter not in BREAKS)
+
+
+def _timed(
+    words: Sequence[Word], captions: Sequence[Sequence[_Token]], seconds: float
+) -> list[tuple[Word, ...]] | None:
+    """The timed words of each caption, within the time that there is; None if they are of another text."""
+    groups = _grouped([word.text for word in words], captions)
+    if groups is None:
+        return None
+    return [tuple(_part_of(words[part.word], part, seconds) for part in group) for group in groups]
+
+
+def _part_of(word: Word, part: _Part, seconds: float) -> Word:
+    length = word.end - word.start
+    start, end = (min(word.start + share * length, seconds) for share in (part.first, part.last))
+    return Word(start, end, part.text)
+
+
+def _shown_times(groups: Sequence[Sequence[Word]], seconds: float) -> list[Span]:
+    """When captions with these words are shown."""
+    starts = [
+        next((word.start for word in group if word.end > word.start), group[0].start) for group in groups
+    ]
+    starts = list(accumulate(starts, max))
+    limits = [*starts[1:], seconds]
+    return [
+        (start, max(start, min(group[-1].end + _LINGER_SECONDS, limit)))
+        for start, limit, group in zip(starts, limits, groups, strict=True)
+    ]
+
+
+def _spread(
+    group: Sequence[_Part], change: tuple[float, float], spans: list[Span], said: list[float]
+) -> tuple[Word, ...]:
+    """Words that share the speech from one change of captions to the next."""
+    lengths = [spoken.seconds(part.text) for part in group]
+    total = sum(lengths) or 1.0
+    start, end = change
+    edges = [min(start + (end - start) * at / total, end) for at in accumulate(lengths, initial=0.0)]
+    return tuple(
+        Word(_moment(a, spans, said, bisect_right), _moment(b, spans, said, bisect_left), part.text)
+        if b > a
+        else Word(moment := _moment(a, spans, said, bisect_left), moment, part.text)
+        for part, (a, b) in zip(group, pairwise(edges), strict=True)
+    )

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 import av
 import numpy as np
-from av.filter import Graph
 
 from ..files import written_aside
 from ..story.levels import peak_of
-from .encoder import SAMPLE_RATE, Encoder, pad_or_cut, resample_in_parts
+from .encoder import SAMPLE_RATE, Encoder, pad_or_cut, resample_in_parts, yuv_converter
 
 if TYPE_CHECKING:
     import torch
@@ -75,7 +74,7 @@ class ClipWriter:
                 aside, width, height, self._fps, len(self._pending_audio), self._crf, self._metadata
             )
             self._encoder = stack.enter_context(encoder)
-            self._yuv = _yuv_converter(width, height)
+            self._yuv = yuv_converter(width, height)
             self._thread = ThreadPoolExecutor(1, "clip-writer")
             stack.callback(self._thread.shutdown)
             self._opened = stack.pop_all()
@@ -138,16 +137,3 @@ def _as_bytes(frames: np.ndarray | torch.Tensor) -> np.ndarray:
         # In numpy, because PyTorch's threads would compete with those that render the next frames.
         frames = (frames.clip(0, 1) * 255).round().astype(np.uint8)
     return np.ascontiguousarray(frames)
-
-
-def _yuv_converter(width: int, height: int) -> Graph:
-    """Converts RGB to limited-range BT.709; not every version of PyAV's `reformat` rounds exactly."""
-    graph = Graph()
-    source = graph.add_buffer(
-        width=width, height=height, format=av.VideoFormat("rgb24"), time_base=Fraction(1, 16)
-    )
-    scale = graph.add(
-        "scale", "out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_inp+bitexact"
-    )
-    graph.link_nodes(source, scale, graph.add("format", "yuv420p"), graph.add("buffersink")).configure()
-    return graph

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from pathlib import Path
 
 import av
 import numpy as np
 from av.container import InputContainer
 from av.filter import Graph
+from PIL import Image
 
 from ..story.levels import peak_of, repaired
 from .canvas import Canvas
-from .encoder import SAMPLE_RATE, resample
+from .conform import conform_graph
+from .delivery import AS_CLIPS, Delivery
+from .encoder import SAMPLE_RATE, resampled
 from .footage import Footage
 from .probe import to_seconds
 
+_FRAMES_AT_A_TIME = 48
 
-def decode_frames(path: Path, footage: Footage, canvas: Canvas, count: int) -> Iterator[av.VideoFrame]:
-    """Decodes a file to exactly `count` yuv420p BT.709 frames, turned upright and letterboxed to the canvas.
 
-    A longer video is cut; in a shorter one the last frame is repeated. Raises ValueError if no frame can be
-    decoded.
+def decode_frames(
+    path: Path, footage: Footage, canvas: Canvas, delivery: Delivery, count: int
+) -> Iterator[av.VideoFrame]:
+    """Decodes a file to exactly `count` yuv420p BT.709 frames, turned upright and fitted to the canvas.
+
+    A longer video is cut; in a shorter one the last frame is repeated. What the delivery gives a size is
+    enlarged with Lanczos. Raises ValueError if no frame can be decoded.
     """
     frame = None
-    for frame in islice(_conformed(path, footage, canvas), count):
+    for frame in islice(_conformed(path, footage, canvas, delivery), count):
         count -= 1
         yield frame
     if frame is None:
@@ -34,40 +41,24 @@ def decode_frames(path: Path, footage: Footage, canvas: Canvas, count: int) -> I
         yield frame
 
 
-def _conformed(path: Path, footage: Footage, canvas: Canvas) -> Iterator[av.VideoFrame]:
+def first_image(path: Path, footage: Footage) -> Image.Image:
+    """The first frame of a file as it is shown, RGB."""
+    own = Canvas(*footage.size, footage.fps)
+    return next(decode_frames(path, footage, own, AS_CLIPS, 1)).to_image()
+
+
+def _conformed(path: Path, footage: Footage, canvas: Canvas, delivery: Delivery) -> Iterator[av.VideoFrame]:
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         # PyAV frees a decoder while holding the GIL, and its log callback in the decoder's threads waits for
         # the GIL: with threads, abandoning a decoder early can deadlock the process.
         stream.codec_context.thread_count = 1
-        graph = _conform_graph(stream, footage, canvas)
+        graph = conform_graph(stream, footage, canvas, delivery)
         for frame in container.decode(stream):
             graph.vpush(frame)
             yield from _pull_all(graph)
         graph.vpush(None)
         yield from _pull_all(graph)
-
-
-def _conform_graph(stream: av.VideoStream, footage: Footage, canvas: Canvas) -> Graph:
-    graph = Graph()
-    width, height = canvas.width, canvas.height
-    fit = f"{width}:{height}:force_original_aspect_ratio=decrease:force_divisible_by=2"
-    if not footage.is_plain:
-        fit = ":".join(map(str, footage.fit(width, height)))
-    turns = (name.partition("=")[::2] for name in footage.turns)
-    colour = "out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_inp+bitexact"
-    steps = (
-        ("fps", f"fps={canvas.fps}:start_time=0"),
-        *((name, options or None) for name, options in turns),
-        ("scale", f"{fit}:{colour}"),
-        ("format", "yuv420p"),
-        ("pad", f"{width}:{height}:-1:-1"),
-        ("setsar", "1"),
-        ("buffersink", None),
-    )
-    source = graph.add_buffer(template=stream)
-    graph.link_nodes(source, *(graph.add(name, options) for name, options in steps)).configure()
-    return graph
 
 
 def _pull_all(graph: Graph) -> Iterator[av.VideoFrame]:
@@ -84,28 +75,45 @@ def decode_audio(path: Path) -> np.ndarray:
     A file without audio gives no samples. Samples that are not numbers are silence, and what
     exceeds full scale, as a mix of many channels can, is lowered to it.
     """
+    waveform = np.concatenate([np.zeros((2, 0), np.float32), *audio_blocks(path)], axis=1)
+    return waveform * np.float32(1 / max(1.0, peak_of(waveform)))
+
+
+def audio_blocks(path: Path) -> Iterator[np.ndarray]:
+    """Like `decode_audio`, in blocks of about a second, and not lowered to full scale."""
     with av.open(str(path)) as container:
         if not container.streams.audio:
-            return np.zeros((2, 0), np.float32)
+            return
         stream = container.streams.audio[0]
-        # Interleaved, because PyAV crashes on planes of eight channels or more.
-        frames = av.AudioResampler("flt")
-        blocks, start = [], 0
-        for frame in container.decode(stream):
-            start = start if blocks else _audio_delay(container, frame)
-            blocks += [_samples(block) for block in frames.resample(frame)]
-        blocks += [_samples(block) for block in frames.resample(None)]
-        if not blocks:
-            return np.zeros((2, 0), np.float32)
-        waveform = resample(np.concatenate(blocks, axis=1), stream.sample_rate)
-    waveform = waveform * np.float32(1 / max(1.0, peak_of(waveform)))
-    shifted = np.pad(waveform, ((0, 0), (max(start, 0), 0)))[:, max(-start, 0) :]
-    return np.repeat(shifted, 2, axis=0) if len(shifted) == 1 else shifted
+        frames = container.decode(stream)
+        first = next(frames, None)
+        if first is None:
+            return
+        # Silence precedes audio that starts late, and what precedes the first video frame is cut.
+        start = _audio_delay(container, first)
+        if start > 0:
+            yield np.zeros((2, start), np.float32)
+        skip = max(0, -start)
+        for block in resampled(_blocks(_floats(chain([first], frames))), stream.sample_rate):
+            shown, skip = block[:, skip:], max(0, skip - block.shape[1])
+            if shown.size:
+                yield np.repeat(shown, 2, axis=0) if len(shown) == 1 else shown
 
 
-def _samples(block: av.AudioFrame) -> np.ndarray:
-    """Interleaved floats as [channels, samples], with silence for what is no number."""
-    return repaired(block.to_ndarray().reshape(-1, block.layout.nb_channels).T)
+def _floats(frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame]:
+    # Interleaved, because PyAV crashes on planes of eight channels or more.
+    converter = av.AudioResampler("flt")
+    for frame in frames:
+        yield from converter.resample(frame)
+    yield from converter.resample(None)
+
+
+def _blocks(frames: Iterable[av.AudioFrame]) -> Iterator[np.ndarray]:
+    """About a second each of float32 [channels, samples], with silence for what is no number."""
+    iterator = iter(frames)
+    while taken := [*islice(iterator, _FRAMES_AT_A_TIME)]:
+        parts = [frame.to_ndarray().reshape(-1, frame.layout.nb_channels).T for frame in taken]
+        yield repaired(np.concatenate(parts, axis=1))
 
 
 def _audio_delay(container: InputContainer, first: av.AudioFrame) -> int:

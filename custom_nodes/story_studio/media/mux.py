@@ -10,7 +10,7 @@ from pathlib import Path
 import imageio_ffmpeg
 
 from .encoder import MUXING, SAMPLE_RATE
-from .timed_text import write_timed_text
+from .timed_text import Track, write_timed_text
 
 Span = tuple[float, float, str]
 """Start and end in seconds, and a text."""
@@ -22,25 +22,32 @@ def add_chapters_and_captions(
     reel: Path,
     path: Path,
     chapters: Sequence[Span],
-    cues: Sequence[Span],
+    tracks: Sequence[Track],
     metadata: Mapping[str, str],
     while_running: Callable[[], None],
 ) -> None:
-    """Copies the film `reel` to `path` with chapters, soft captions and tags.
+    """Copies the film `reel` to `path` with chapters, soft captions in any number of languages, and tags.
+
+    Players show no captions until a viewer chooses a track. A track whose language is more than MP4's codes
+    can say, such as zh-Hant, has it as its title.
 
     `while_running` is called periodically and may raise to cancel. Raises RuntimeError if ffmpeg fails.
     """
+    tracks = [(language, cues) for language, cues in tracks if cues]
     metadata_file = reel.with_suffix(".ffmeta")
     metadata_file.write_text(_ffmetadata(chapters, metadata), encoding="utf-8")
     # Not all PyAV versions that ComfyUI allows can write chapters and mov_text.
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-y", "-i", str(reel)]
     command += ["-f", "ffmetadata", "-i", str(metadata_file)]
-    if cues:
+    if tracks:
         captions = reel.with_suffix(".captions.mp4")
-        write_timed_text(cues, captions)
+        write_timed_text(tracks, captions)
         command += ["-i", str(captions)]
-    command += ["-map", "0:v", "-map", "0:a", *(["-map", "2:s"] if cues else [])]
+    command += ["-map", "0:v", "-map", "0:a", *(["-map", "2:s"] if tracks else [])]
     command += ["-map_metadata", "1", "-map_chapters", "1", "-c", "copy"]
+    for number, (language, _) in enumerate(tracks):
+        if "-" in language:
+            command += [f"-metadata:s:s:{number}", f"title={language}"]
     for option, value in MUXING.items():
         command += [f"-{option}", value]
     _run([*command, "-f", "mp4", str(path)], while_running)

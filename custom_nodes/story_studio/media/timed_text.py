@@ -11,35 +11,52 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from struct import pack
 
-Cue = tuple[float, float, str]
-"""Start and end in seconds, and the text."""
+import langcodes
+
+from .captions import Cue
+
+Track = tuple[str, Sequence[Cue]]
+"""The language of captions, as BCP 47 or empty, and the captions."""
 
 _MILLISECONDS = 1000
 _LONGEST = 2**16 - 1
+_UNDETERMINED = "und"
+_ENABLED, _IN_MOVIE = 1, 2
 _MATRIX = pack(">9I", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
 _MARKUP = re.compile(r"\\(?=[\\nNh{}])|\{(?=\\)")
 
 
-def write_timed_text(cues: Sequence[Cue], path: Path) -> None:
-    """Writes an MP4 file with only a track of captions."""
-    samples = [*_samples(cues)]
-    data = [_sample(text) for _, text in samples]
+def write_timed_text(tracks: Sequence[Track], path: Path) -> None:
+    """Writes an MP4 file with only tracks of captions."""
+    samples = [[*_samples(cues)] for _, cues in tracks]
+    data = [[_sample(text) for _, text in track] for track in samples]
     kind = _box(b"ftyp", b"isom", pack(">I", 0), b"isom")
-    before = _box(b"mdat", *data)
-    track = _track(samples, data, offset=len(kind) + 8)
-    length = sum(duration for duration, _ in samples)
+    before = _box(b"mdat", *(sample for track in data for sample in track))
+    boxes, offset = [], len(kind) + 8
+    for number, (language, _) in enumerate(tracks):
+        boxes.append(_track(number + 1, language, samples[number], data[number], offset))
+        offset += sum(map(len, data[number]))
+    length = max(sum(duration for duration, _ in track) for track in samples)
     header = _full_box(
         b"mvhd",
         pack(">4I", 0, 0, _MILLISECONDS, length),
-        pack(">IH10x", 1 << 16, 1 << 8) + _MATRIX + pack(">24xI", 2),
+        pack(">IH10x", 1 << 16, 1 << 8) + _MATRIX + pack(">24xI", len(tracks) + 1),
     )
-    path.write_bytes(kind + before + _box(b"moov", header, track))
+    path.write_bytes(kind + before + _box(b"moov", header, *boxes))
+
+
+def language_code(language: str) -> str:
+    """The code of ISO 639-2/T or 639-3 that MP4 has for a language, from BCP 47; `und` if there is none."""
+    try:
+        return langcodes.Language.get(language).to_alpha3() if language else _UNDETERMINED
+    except (LookupError, ValueError):
+        return _UNDETERMINED
 
 
 def _samples(cues: Sequence[Cue]) -> Iterator[tuple[int, str]]:
     """Durations in milliseconds, and texts; between captions stands an empty one."""
     now = 0
-    for start, end, text in cues:
+    for start, end, text, *_ in cues:
         first, last = max(now, round(start * _MILLISECONDS)), round(end * _MILLISECONDS)
         if last > first:
             if first > now:
@@ -56,7 +73,9 @@ def _sample(text: str) -> bytes:
     return pack(">H", len(data)) + data
 
 
-def _track(samples: Sequence[tuple[int, str]], data: Sequence[bytes], offset: int) -> bytes:
+def _track(
+    number: int, language: str, samples: Sequence[tuple[int, str]], data: Sequence[bytes], offset: int
+) -> bytes:
     length = sum(duration for duration, _ in samples)
     sizes = [len(sample) for sample in data]
     table = _box(
@@ -68,14 +87,19 @@ def _track(samples: Sequence[tuple[int, str]], data: Sequence[bytes], offset: in
         _full_box(b"stco", pack(">2I", 1, offset)),
     )
     references = _box(b"dinf", _full_box(b"dref", pack(">I", 1), _full_box(b"url ", flags=1)))
-    undetermined = sum((ord(letter) - 0x60) << shift for letter, shift in zip("und", (10, 5, 0), strict=True))
+    letters = zip(language_code(language), (10, 5, 0), strict=True)
+    code = sum((ord(letter) - 0x60) << shift for letter, shift in letters)
     media = _box(
         b"mdia",
-        _full_box(b"mdhd", pack(">4I2H", 0, 0, _MILLISECONDS, length, undetermined, 0)),
+        _full_box(b"mdhd", pack(">4I2H", 0, 0, _MILLISECONDS, length, code, 0)),
         _full_box(b"hdlr", pack(">I4s12x", 0, b"sbtl"), b"\0"),
         _box(b"minf", _full_box(b"nmhd"), references, table),
     )
-    header = _full_box(b"tkhd", pack(">5I", 0, 0, 1, 0, length), bytes(16) + _MATRIX + bytes(8), flags=3)
+    # Of several tracks, players that turn captions on take the one that is enabled.
+    flags = _ENABLED | _IN_MOVIE if number == 1 else _IN_MOVIE
+    header = _full_box(
+        b"tkhd", pack(">5I", 0, 0, number, 0, length), bytes(16) + _MATRIX + bytes(8), flags=flags
+    )
     return _box(b"trak", header, media)
 
 

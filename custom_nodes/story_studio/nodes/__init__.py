@@ -8,16 +8,24 @@ from ..core import queueing
 from ..routes import graph, memory, progress, scenes, story, takes
 from ..story import order
 from .animatic import Animatic
+from .burned_captions import BurnedCaptions
 from .clip import Clip
-from .film import Film, FilmScene
+from .clip_frames import ClipFrames
+from .film import Film
+from .film_cards import FilmCards
+from .film_delivery import FilmDelivery
+from .film_scene import FilmScene
 from .film_sound import FilmSound
 from .in_order import InOrder
+from .master import Master
+from .master_windows import MasterWindow, MasterWindows
 from .s2v_models import S2VModels
 from .still import Still
 from .storyboard import ContactSheet, Storyboard
 from .talking_video import TalkingVideo
 from .text_encoder import TextEncoder
 from .title_card import TitleCard
+from .word_times import WordTimesNode
 
 
 class StoryStudio(ComfyExtension):
@@ -37,9 +45,17 @@ class StoryStudio(ComfyExtension):
             Storyboard,
             ContactSheet,
             FilmScene,
+            FilmDelivery,
+            FilmCards,
             Film,
+            BurnedCaptions,
             FilmSound,
             TitleCard,
             Animatic,
             InOrder,
+            ClipFrames,
+            Master,
+            MasterWindow,
+            MasterWindows,
+            WordTimesNode,
         ]

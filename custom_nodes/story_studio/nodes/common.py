@@ -101,12 +101,17 @@ def missing_take(kind: Kind, take: str) -> RuntimeError:
     )
 
 
-def result_ui(path: Path, key: str, reused: bool, animated: bool = False) -> dict[str, Any]:
-    """A result for the interface and the driver: its file, its key, and whether it was reused."""
+def result_ui(
+    path: Path, key: str, reused: bool, animated: bool = False, node_id: str | None = None
+) -> dict[str, Any]:
+    """A result for the interface and the driver: its file, its key, and whether it was reused.
+
+    `node_id` is that of the node which shows it, if that is not the running one.
+    """
     # `checkpoint` is an older name for a result, which clients of the API read.
     ui: dict[str, Any] = {"images": [item(path)], "checkpoint": [{"key": key, "reused": reused}]}
     ui |= {"animated": (True,)} if animated else {}
-    finished.note(execution.prompt_id(), execution.node_id(), ui)
+    finished.note(execution.prompt_id(), node_id or execution.node_id(), ui)
     return ui
 
 

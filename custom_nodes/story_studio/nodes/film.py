@@ -1,66 +1,31 @@
-"""Film Scene and Film: the clips of a story, in order, as one finished video."""
+"""Film: the clips of a story, in order, as one finished video."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from comfy_api.latest import InputImpl, io
 
 from .. import result_store
 from ..media import film as assembly
+from ..media.burned import CaptionStyle
+from ..media.cards.film_cards import NO_CARDS, Cards
+from ..media.cut import Transition
+from ..media.delivery import AS_CLIPS, Delivery
+from ..media.footage import Footage
+from ..media.sound import Sound
 from ..story.keys import hash_parts
 from ..story.results import Kind
-from .common import CATEGORY, HIDDEN, name_input, progress_bar, result_ui, video_path
+from .common import CATEGORY, HIDDEN, name_input, progress_bar, result_ui, warn_on_running_node
+from .film_cards import CardsType
+from .film_delivery import DeliveryType
 
+BurnedCaptionsType = io.Custom("STORY_STUDIO_BURNED_CAPTIONS")
+SoundType = io.Custom("STORY_STUDIO_SOUND")
 FilmType = io.Custom("STORY_STUDIO_FILM")
-
-
-class FilmScene(io.ComfyNode):
-    """One link of a chain: adds a clip to the film."""
-
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="StoryStudio_FilmScene",
-            display_name="Film Scene",
-            category=CATEGORY,
-            description="Adds a clip to the film. Chain these nodes in the order of the story, and link the "
-            "last one to a Film.",
-            inputs=[
-                FilmType.Input(
-                    "film",
-                    optional=True,
-                    tooltip="The film so far; for the first scene, that of the Contact Sheet, or none.",
-                ),
-                io.Video.Input("clip", tooltip="The video of the scene, with its audio."),
-                io.String.Input(
-                    "title",
-                    default="",
-                    tooltip="Title of the scene's chapter. Empty: Scene 1, Scene 2 and so on.",
-                ),
-                io.String.Input(
-                    "text",
-                    default="",
-                    multiline=True,
-                    tooltip="What is said in the clip, for the captions. Empty: no captions.",
-                ),
-            ],
-            outputs=[
-                FilmType.Output(
-                    display_name="film",
-                    tooltip="The film with this scene. Link it to the next Film Scene or to a Film.",
-                )
-            ],
-        )
-
-    @classmethod
-    def execute(
-        cls, clip: InputImpl.VideoFromFile, title: str, text: str, film: tuple[assembly.Shot, ...] = ()
-    ) -> io.NodeOutput:
-        """Returns the film with one more shot."""
-        return io.NodeOutput((*film, assembly.Shot(video_path(clip), title, text)))
 
 
 class Film(io.ComfyNode):
@@ -78,10 +43,11 @@ class Film(io.ComfyNode):
                 FilmType.Input("film", tooltip="From the last Film Scene of the chain."),
                 io.Combo.Input(
                     "join",
-                    options=["cut", "crossfade"],
+                    options=["cut", "crossfade", "dip"],
                     default="cut",
                     tooltip="How scenes are joined. A crossfade blends each clip with the held first or last "
-                    "frame of its neighbour, so no word is lost and the film keeps its length.",
+                    "frame of its neighbour, a dip goes through black; no word is lost, and the film keeps "
+                    "its length.",
                 ),
                 io.Float.Input(
                     "crossfade_seconds",
@@ -89,7 +55,7 @@ class Film(io.ComfyNode):
                     min=0.1,
                     max=3.0,
                     step=0.1,
-                    tooltip="Duration of a crossfade; no effect with join cut.",
+                    tooltip="Duration of a crossfade or dip; no effect with cuts only.",
                 ),
                 io.Boolean.Input("chapters", default=True, tooltip="Adds a chapter for each scene."),
                 io.Boolean.Input(
@@ -113,6 +79,7 @@ class Film(io.ComfyNode):
                     )
                     for side in ("width", "height")
                 ),
+                *_further_inputs(),
             ],
             outputs=[io.Video.Output(tooltip="The finished film, backed by its file.")],
             hidden=HIDDEN,
@@ -123,7 +90,7 @@ class Film(io.ComfyNode):
     def execute(
         cls,
         film: tuple[assembly.Shot, ...],
-        join: Literal["cut", "crossfade"],
+        join: Transition,
         crossfade_seconds: float,
         chapters: bool,
         captions: bool,
@@ -131,26 +98,137 @@ class Film(io.ComfyNode):
         name: str,
         width: int = 0,
         height: int = 0,
+        delivery: Delivery = AS_CLIPS,
+        cards: Cards = NO_CARDS,
+        language: str = "",
+        pause_after: float = 0.0,
+        sound: Sound | None = None,
+        burned_captions: CaptionStyle | None = None,
     ) -> io.NodeOutput:
         """Returns the film, backed by its file."""
         settings = {"join": join, "chapters": chapters, "captions": captions, "title": title}
-        if join == "crossfade":
+        transitions = {join, *(shot.transition or join for shot in film)}
+        if transitions != {"cut"} or cards.shows_any:
             settings["crossfade_seconds"] = crossfade_seconds
         size = (width, height) if width and height else None
+        language = language.strip()
+        finish = assembly.Finish(delivery, cards, language, pause_after, sound, burned_captions)
         footage = assembly.footage_of(film)
-        canvas = assembly.canvas_key(footage, size) if footage else ""
-        shots = [[_file_hash(shot), shot.title, shot.text] for shot in film]
-        key = hash_parts(json.dumps([settings | ({"canvas": canvas} if canvas else {}), shots]))
+        key = _key(film, footage, size, settings, finish)
         path = result_store.find(Kind.FILM, key)
         reused = path is not None
+        warnings = [*_without_effect(film, captions, finish)]
         if path is None:
             path = result_store.place(Kind.FILM, name, key)
             hidden = cls.hidden
             tags = result_store.workflow_tags(hidden.dynprompt, hidden.unique_id, hidden.extra_pnginfo)
-            media = {"size": size, "footage": footage, "metadata": tags}
-            assembly.assemble(film, path, **settings, **media, progress=progress_bar())
+            media = {"size": size, "footage": footage, "metadata": tags, "finish": finish}
+            warnings += assembly.assemble(film, path, **settings, **media, progress=progress_bar())
+        if warnings:
+            warn_on_running_node(" ".join(warnings))
         ui = result_ui(path, key, reused, animated=True)
         return io.NodeOutput(InputImpl.VideoFromFile(str(path)), ui=ui)
+
+
+def _further_inputs() -> list[io.Input]:
+    return [
+        DeliveryType.Input(
+            "delivery",
+            optional=True,
+            tooltip="From a Film Delivery: size, frame rate and codec. Without it, the film has those of "
+            "its clips, and is H.264.",
+        ),
+        CardsType.Input(
+            "cards", optional=True, tooltip="From a Film Cards: opening title, end credits and fades."
+        ),
+        SoundType.Input(
+            "sound",
+            optional=True,
+            tooltip="From a Film Sound: loudness, room tone and music. Without it, the voices stay as they "
+            "are.",
+        ),
+        BurnedCaptionsType.Input(
+            "burned_captions",
+            optional=True,
+            tooltip="From a Burned Captions: draws captions into the frames, for players that show no "
+            "others.",
+        ),
+        io.String.Input(
+            "language",
+            default="",
+            optional=True,
+            tooltip="The language of the scenes' texts, as a tag such as en or pt-BR, which players show "
+            "with the captions.",
+        ),
+        io.Float.Input(
+            "pause_after",
+            default=0.0,
+            min=0.0,
+            max=10.0,
+            step=0.1,
+            optional=True,
+            tooltip="Seconds between two scenes, in which the last frame is held and nobody speaks.",
+        ),
+    ]
+
+
+def _key(
+    film: Sequence[assembly.Shot],
+    footage: Sequence[Footage],
+    size: tuple[int, int] | None,
+    settings: Mapping[str, Any],
+    finish: assembly.Finish,
+) -> str:
+    """The key of the film, without what is at its default, so that films of earlier versions are found."""
+    further = {
+        "canvas": assembly.canvas_key(footage, size) if footage else "",
+        "delivery": finish.delivery.parts(),
+        "cards": finish.cards.parts(),
+        "language": finish.language,
+        "pause_after": finish.pause_after,
+        "sound": finish.sound.parts() if finish.sound else None,
+        "burned_captions": finish.burned.parts() if finish.burned else None,
+    }
+    shots = [[_file_hash(shot), shot.title, shot.text, *_further_parts(shot)] for shot in film]
+    return hash_parts(json.dumps([{**settings, **_set(further)}, shots]))
+
+
+def _further_parts(shot: assembly.Shot) -> list[dict[str, Any]]:
+    further = {
+        "transition": shot.transition,
+        # A pause of 0 seconds is another setting than none, which is that of the film.
+        "pause_after": None if shot.pause_after is None else [shot.pause_after],
+        "no_music": not shot.music,
+        "translations": shot.translations,
+        "words": shot.words,
+    }
+    return [parts] if (parts := _set(further)) else []
+
+
+def _set(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value}
+
+
+def _without_effect(film: Sequence[assembly.Shot], captions: bool, finish: assembly.Finish) -> Iterator[str]:
+    """What is set and changes nothing in this film, or not what one expects."""
+    burned = finish.burned
+    if not captions and not burned and any(shot.translations for shot in film):
+        yield "The scenes' translations are not used, because captions are off."
+    if film and film[-1].transition and not finish.cards.credits:
+        yield "The last scene's transition has no effect: nothing follows it."
+    if (finish.sound is None or finish.sound.music is None) and not all(shot.music for shot in film):
+        yield "Scenes without music make no difference: the film has none."
+    if burned and burned.language not in ("", finish.language):
+        missing = [shot.title or str(i) for i, shot in enumerate(film, 1) if not _has(shot, burned.language)]
+        if missing:
+            yield (
+                f"No captions are burned in where there is no translation to {burned.language}: "
+                f"{', '.join(missing)}."
+            )
+
+
+def _has(shot: assembly.Shot, language: str) -> bool:
+    return not shot.text or any(tag == language and text for tag, text in shot.translations)
 
 
 def _file_hash(shot: assembly.Shot) -> str:

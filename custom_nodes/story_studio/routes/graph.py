@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -52,6 +53,8 @@ def graph_of(name: str, text: str, files: Mapping[str, str], workflows: Mapping[
         return read_recipe(found, kind, own)
 
     sources = {source for scene in story.scenes for source in (scene.audio, scene.image) if source}
+    music = story.film.music.file if story.film and story.film.music else None
+    sources |= {music} if music else set()
     named = {source: _find(files, source) for source in sources}
     scenes = {
         scene.id: Files(
@@ -59,7 +62,7 @@ def graph_of(name: str, text: str, files: Mapping[str, str], workflows: Mapping[
         )
         for scene in story.scenes
     }
-    plan = plan_of(story, scenes, load)
+    plan = replace(plan_of(story, scenes, load), music=music and (named[music] or music))
     graph = build([plan])
     return {
         "title": story.title or story.project_id,

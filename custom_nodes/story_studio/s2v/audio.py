@@ -16,11 +16,11 @@ from . import timeline
 
 SAMPLE_RATE = 16_000
 _SAMPLES_PER_FRAME = SAMPLE_RATE // timeline.FPS
-_HOP = 320
+HOP = 320
 """Samples from one wav2vec2 feature to the next."""
-_RECEPTIVE_FIELD = 400
+RECEPTIVE_FIELD = 400
 """Samples that contribute to one wav2vec2 feature."""
-_FEATURE_RATE = SAMPLE_RATE // _HOP
+_FEATURE_RATE = SAMPLE_RATE // HOP
 _RESAMPLED_RATE = 30
 """Features a second in the official code before it picks the nearest for each frame."""
 _WINDOW_FRAMES = 8 * timeline.CHUNK_FRAMES
@@ -94,16 +94,49 @@ def encode_audio(
         float32 [1, layers, dimensions, 80] on the CPU for each chunk.
     """
     total = timeline.chunk_count(frames, lead_in) * timeline.CHUNK_FRAMES
-    mono = _heard(samples)
-    if sample_rate != SAMPLE_RATE:
-        # librosa's resampler, without the seconds that importing librosa takes.
-        mono = soxr.resample(mono, sample_rate, SAMPLE_RATE, quality="HQ")
-    mean, deviation = float(mono.mean()), float(np.sqrt(mono.var() + 1e-7))
+    mono = resampled(samples, sample_rate)
+    mean, deviation = statistics(mono)
     padded = torch.from_numpy(_pad(mono, lead_in, total)).sub_(mean).div_(deviation)
     del mono, samples
     for start in range(0, total, _WINDOW_FRAMES):
         window = _encode_window(encoder, padded, start, min(start + _WINDOW_FRAMES, total))
         yield from window.split(timeline.CHUNK_FRAMES, dim=-1)
+
+
+def resampled(samples: torch.Tensor, sample_rate: int) -> np.ndarray:
+    """What the model hears of float audio [channels, samples], at 16 kHz: float32 [samples]."""
+    mono = _heard(samples)
+    if sample_rate == SAMPLE_RATE:
+        return mono
+    # librosa's resampler, without the seconds that importing librosa takes.
+    return soxr.resample(mono, sample_rate, SAMPLE_RATE, quality="HQ")
+
+
+def statistics(mono: np.ndarray) -> tuple[float, float]:
+    """The mean and the standard deviation that wav2vec2 expects its input to be normalised by."""
+    return float(mono.mean()), float(np.sqrt(mono.var() + 1e-7))
+
+
+def feature_count(samples: int) -> int:
+    """How many features wav2vec2 makes of so many samples at 16 kHz."""
+    return (samples - RECEPTIVE_FIELD) // HOP + 1
+
+
+def convolve(encoder: Any, audio: torch.Tensor) -> torch.Tensor:
+    """The output of the convolutions, [1, features, 512], computed in pieces to bound the memory.
+
+    Each feature depends on 25 ms of audio only, so the pieces are exact.
+
+    Args:
+        encoder: ComfyUI's AUDIO_ENCODER, a wav2vec2 model, loaded onto its device.
+        audio: normalised samples [n] at 16 kHz, on that device.
+    """
+    count = feature_count(len(audio))
+    pieces = [
+        (first, min(first + _CONVOLVED_FEATURES, count)) for first in range(0, count, _CONVOLVED_FEATURES)
+    ]
+    parts = [audio[first * HOP : (end - 1) * HOP + RECEPTIVE_FIELD] for first, end in pieces]
+    return torch.cat([wav2vec2.local_features(encoder, part) for part in parts], dim=1)
 
 
 def _heard(samples: torch.Tensor) -> np.ndarray:
@@ -160,28 +193,11 @@ def _encode_window(encoder: Any, audio: torch.Tensor, start: int, end: int) -> t
     first = max(0, start - _OVERLAP_FRAMES) * _SAMPLES_PER_FRAME
     last = (end + _OVERLAP_FRAMES) * _SAMPLES_PER_FRAME
     features = _hidden_states(encoder, audio[first:last].to(device)).float()
-    return _resample_to_frames(features, first // _HOP, _feature_count(len(audio)), start, end)
-
-
-def _feature_count(samples: int) -> int:
-    return (samples - _RECEPTIVE_FIELD) // _HOP + 1
+    return _resample_to_frames(features, first // HOP, feature_count(len(audio)), start, end)
 
 
 def _hidden_states(encoder: Any, audio: torch.Tensor) -> torch.Tensor:
-    return wav2vec2.hidden_states(encoder, _convolve(encoder, audio))
-
-
-def _convolve(encoder: Any, audio: torch.Tensor) -> torch.Tensor:
-    """The output of the convolutions, [1, features, 512], computed in pieces to bound the memory.
-
-    Each feature depends on 25 ms of audio only, so the pieces are exact.
-    """
-    count = _feature_count(len(audio))
-    pieces = [
-        (first, min(first + _CONVOLVED_FEATURES, count)) for first in range(0, count, _CONVOLVED_FEATURES)
-    ]
-    parts = [audio[first * _HOP : (end - 1) * _HOP + _RECEPTIVE_FIELD] for first, end in pieces]
-    return torch.cat([wav2vec2.local_features(encoder, part) for part in parts], dim=1)
+    return wav2vec2.hidden_states(encoder, convolve(encoder, audio))
 
 
 def _resample_to_frames(

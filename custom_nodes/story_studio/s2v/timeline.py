@@ -80,6 +80,19 @@ def chunks(frames: int, lead_in: int = LEAD_IN_FRAMES) -> Iterator[Chunk]:
         yield Chunk(index, start, -(-(keep + drop) // 4), drop, keep)
 
 
+def chunk_starts(frames: int, fps: Fraction, lead_in: int = LEAD_IN_FRAMES) -> list[int]:
+    """The first frame of each chunk of a clip, from 0 on.
+
+    Args:
+        frames: length of the clip.
+        fps: its rate. At another one than 16, chunks are as long in seconds.
+        lead_in: see `chunks`.
+    """
+    rendered = math.ceil(frames * FPS / fps)
+    starts = (round((chunk.start - lead_in) * fps / FPS) for chunk in chunks(rendered, lead_in))
+    return [0, *(start for start in starts if 0 < start < frames)]
+
+
 def fit_size(width: int, height: int, area: int) -> tuple[int, int]:
     """Width and height of a clip of a `width` x `height` image, all in pixels.
 

@@ -2,131 +2,30 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
-from .keys import STAND_INS
-from .recipes import Link, Nodes, Profile, Recipe, is_link, load_profile, title_of
+from .api_graph import Graph, Owner, Phase, SceneId
+from .film_graph import add_film
+from .plan import Files, Plan, plan_of, profile_of
+from .recipes import Link
 from .schema import Scene, Story
 
-Phase = Literal["still", "clip", "film"]
-_STAND_IN_OF = {stock: ours for ours, stock in STAND_INS.items()}
-
-
-class SceneId(NamedTuple):
-    """A scene among several stories: the index of the story and the id of the scene."""
-
-    story: int
-    scene: str
-
-
-class Files(NamedTuple):
-    """The input files of a scene, as paths in the server's input folder."""
-
-    audio: str
-    image: str | None
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A story with everything its graph needs.
-
-    Attributes:
-        story: the story.
-        profile: its profile, with the story's own recipes in place.
-        files: the input files of each scene, by scene id.
-        clips: whether clips and the film are rendered, or only stills.
-    """
-
-    story: Story
-    profile: Profile
-    files: dict[str, Files]
-    clips: bool = True
-
-
-def plan_of(story: Story, files: dict[str, Files], load: Callable[[str, str], Recipe]) -> Plan:
-    """The plan of a story, with its profile and the recipes that it names itself.
-
-    Args:
-        story: the story.
-        files: the input files of each scene, by scene id.
-        load: returns a recipe for its name in the story and its kind, `still` or `clip`.
-
-    Raises:
-        Problems: the profile does not exist, or from `load`.
-    """
-    profile = load_profile(story.profile)
-    if own := story.image_settings.workflow:
-        profile = profile._replace(still=load(own, "still"), still_settings={})
-    if own := story.video_settings.workflow:
-        profile = profile._replace(clip=load(own, "clip"), clip_settings={})
-    return Plan(story, profile, files)
-
-
-class Owner(NamedTuple):
-    """What a node belongs to; `scene` is None if it serves several."""
-
-    phase: Phase
-    scene: SceneId | None
-
-
-@dataclass
-class Graph:
-    """An API workflow, and what its nodes are for.
-
-    Attributes:
-        nodes: the workflow as ComfyUI's /prompt expects it.
-        owners: what each node belongs to.
-        stills, clips: the Still and Clip node of each scene.
-        sheets, films: the Contact Sheet and Film node of each story; a story can be without a film.
-    """
-
-    nodes: Nodes = field(default_factory=dict)
-    owners: dict[str, Owner] = field(default_factory=dict)
-    stills: dict[SceneId, str] = field(default_factory=dict)
-    clips: dict[SceneId, str] = field(default_factory=dict)
-    sheets: dict[int, str] = field(default_factory=dict)
-    films: dict[int, str] = field(default_factory=dict)
-    _known: dict[str, str] = field(default_factory=dict, repr=False)
-
-    def add(self, owner: Owner, title: str, cls: str, /, **inputs: Any) -> Link:
-        """Adds a node with these inputs, constants or links; an equal node is returned instead."""
-        inputs = {name: list(value) if isinstance(value, Link) else value for name, value in inputs.items()}
-        inputs = {name: value for name, value in inputs.items() if value is not None}
-        key = json.dumps([cls, inputs], sort_keys=True)
-        if key not in self._known:
-            node_id = self._known[key] = str(len(self.nodes) + 1)
-            title = f"{owner.scene.scene}: {title}" if owner.scene else title
-            self.nodes[node_id] = {"class_type": cls, "inputs": inputs, "_meta": {"title": title}}
-            self.owners[node_id] = owner
-        elif self.owners[self._known[key]].scene != owner.scene:
-            node_id = self._known[key]
-            self.nodes[node_id]["_meta"]["title"] = title
-            self.owners[node_id] = Owner(self.owners[node_id].phase, None)
-        return Link(self._known[key])
-
-    def add_recipe(self, owner: Owner, recipe: Recipe, values: dict[str, Any]) -> Link:
-        """Adds a recipe with these parameter values, constants or links, and returns its result."""
-        placed: dict[str, Link] = {}
-        by_node = {node: values[name] for name, node in recipe.parameters.items() if name in values}
-        by_node |= {node: _literal(by_node[node]) for node in recipe.encoded() & set(by_node)}
-        for node_id in recipe.ordered():
-            node, value = recipe.nodes[node_id], by_node.get(node_id)
-            if isinstance(value, Link):
-                placed[node_id] = value
-                continue
-            inputs = {
-                name: Link(placed[old[0]].node, placed[old[0]].output + old[1]) if is_link(old) else old
-                for name, old in node["inputs"].items()
-            }
-            if value is not None:
-                inputs |= value if isinstance(value, dict) else {_value_input(node["inputs"]): value}
-            title = (title_of(node) or node["class_type"]).lstrip("$")
-            cls: str = node["class_type"]
-            placed[node_id] = self.add(owner, title, _STAND_IN_OF.get(cls, cls), **inputs)
-        return Link(placed[recipe.result.node].node, recipe.result.output)
+__all__ = [
+    "Files",
+    "Graph",
+    "Owner",
+    "Phase",
+    "Plan",
+    "SceneId",
+    "build",
+    "clip_values",
+    "plan_of",
+    "profile_of",
+    "still_size",
+    "still_values",
+    "warnings",
+]
 
 
 def build(plans: Sequence[Plan], without: frozenset[SceneId] = frozenset()) -> Graph:
@@ -138,6 +37,9 @@ def build(plans: Sequence[Plan], without: frozenset[SceneId] = frozenset()) -> G
     for number, plan in enumerate(plans):
         if plan.clips:
             last = _add_clips(graph, number, plan, without, last) or last
+    for number, plan in enumerate(plans):
+        if plan.clips:
+            add_film(graph, number, plan)
     return graph
 
 
@@ -253,7 +155,6 @@ def _add_stills(
 def _add_clips(
     graph: Graph, number: int, plan: Plan, without: frozenset[SceneId], after: Link | None
 ) -> Link | None:
-    film: Link | None = None
     for scene in plan.story.scenes:
         scene_id = SceneId(number, scene.id)
         if scene_id in without:
@@ -264,42 +165,5 @@ def _add_clips(
         name = f"{plan.story.project_id}_{scene.id}"
         clip = graph.add(owner, "clip", "StoryStudio_Clip", video=video, name=name, take=scene.clip_take)
         graph.clips[scene_id] = clip.node
-        film = graph.add(
-            Owner("film", scene_id),
-            "film scene",
-            "StoryStudio_FilmScene",
-            film=film,
-            clip=clip,
-            title=scene.title or scene.id,
-            text=scene.text,
-        )
         after = clip
-    settings = plan.story.film
-    complete = all(SceneId(number, scene.id) in graph.clips for scene in plan.story.scenes)
-    if settings and film is not None and (complete or settings.partial):
-        end = graph.add(
-            Owner("film", None),
-            "film",
-            "StoryStudio_Film",
-            film=film,
-            join=settings.join,
-            crossfade_seconds=settings.crossfade_seconds,
-            chapters=settings.chapters,
-            captions=settings.captions,
-            title=plan.story.title,
-            name=plan.story.project_id,
-            width=plan.story.video_settings.size[0],
-            height=plan.story.video_settings.size[1],
-        )
-        graph.films[number] = end.node
     return after
-
-
-def _literal(text: str) -> str:
-    """Escapes parentheses, which CLIPTextEncode would interpret as weights, as in (words:1.5)."""
-    return text.replace("(", "\\(").replace(")", "\\)")
-
-
-def _value_input(inputs: dict[str, Any]) -> str:
-    """The input of a parameter node that holds its value: the first one in stock primitives and loaders."""
-    return next(iter(inputs), "value")

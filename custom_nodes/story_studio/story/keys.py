@@ -1,4 +1,4 @@
-"""Keys of finished stills and clips: a hash of the graph that they are made from.
+"""Keys of finished stills, clips and masters: a hash of the graph that they are made from.
 
 Node ids, names, order (`after`) and inputs that a node's class does not declare are not part of a key, so
 another server or machine finds the results that exist. A constant counts the same whether it is typed or
@@ -18,6 +18,8 @@ from .results import Kind
 
 PASSING = {Kind.STILL.node: "image", Kind.CLIP.node: "video"}
 """The nodes that keep what goes through them, and the input that it comes by."""
+NAMED = frozenset((Kind.MASTER.node,))
+"""The nodes that keep what they make themselves, under a `name` that is not part of it."""
 ORDER = "after"
 """The input that only says what a node waits for."""
 PRIMITIVES = frozenset(
@@ -89,7 +91,7 @@ class Keys:
         parts = []
         for name, written in sorted(node["inputs"].items()):
             value = written if self._as_written else constant(self._get_node, written)
-            if name == ORDER:
+            if name == ORDER or (name == "name" and cls in NAMED):
                 continue
             if not is_link(value):
                 default = self._default_of(cls, name)

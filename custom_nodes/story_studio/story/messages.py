@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from .part import LANGUAGE
 from .places import Date, Location, Place, dotted
 from .problems import Problem, nearest
 
@@ -40,6 +41,8 @@ def _locate(location: Location, root: type[BaseModel], place: Place) -> tuple[Lo
     """The location with the names that the author used, the line, and the text that stands there."""
     written: list[str | int] = []
     line, text, known = place.line if location else 0, "", True
+    # Of a wrong key, pydantic says so after the key.
+    location = tuple(part for part in location if part != "[key]")
     for number, part in enumerate(location):
         other_names = getattr(_model_at(root, location[:number]), "other_names", {})
         names = [part, *(other for other, name in other_names.items() if name == part)]
@@ -64,6 +67,8 @@ def _what(detail: Any, root: type[BaseModel], text: str) -> str:
         return "is missing: " + ((field.description if field else None) or "add it.")
     if kind == "string_pattern_mismatch" and str(location[-1]).endswith("_take"):
         return f"{shown} is not a take: use the 24 digits that `story-studio takes` lists."
+    if kind == "string_pattern_mismatch" and detail["ctx"]["pattern"] == LANGUAGE:
+        return f"{shown} is not a language: use a tag such as en, de or pt-BR."
     if kind == "string_pattern_mismatch" and detail["ctx"]["pattern"].startswith("^http"):
         return f"{shown} is not a web address: use one that begins with http:// or https://."
     if kind == "string_pattern_mismatch":

@@ -21,10 +21,15 @@ _FOLDER_OF_INPUT = {
     "unet": "diffusion_models",
     "vae": "vae",
 }
+_FOLDER_OF_CLASS = {"FrameInterpolationModelLoader": "frame_interpolation"}
+"""Loaders whose input has a name that says nothing of the folder."""
 
 
-def folder_of(input_name: str) -> str | None:
-    """The folder below `models` of the files that an input names, by the input's name; None if unknown."""
+def folder_of(input_name: str, class_type: str = "") -> str | None:
+    """The folder below `models` of the files that an input names, by the input's name and its node's class;
+    None if unknown."""
+    if folder := _FOLDER_OF_CLASS.get(class_type):
+        return folder
     return _FOLDER_OF_INPUT.get(input_name.rstrip("0123456789").removesuffix("_name"))
 
 
@@ -36,5 +41,5 @@ def is_model_file(value: object) -> bool:
 def named_files(node: Node) -> Iterator[tuple[str, str]]:
     """The folder and name of each model file that a node names, where the folder is known."""
     for name, value in node["inputs"].items():
-        if is_model_file(value) and (folder := folder_of(name)):
+        if is_model_file(value) and (folder := folder_of(name, node["class_type"])):
             yield folder, value

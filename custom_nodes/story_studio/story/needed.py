@@ -14,6 +14,7 @@ from .memory import Phase
 from .model_files import named_files
 from .recipes import is_link
 from .results import Kind
+from .word_times import AUDIO_ENCODER, WORD_TIMES
 
 TALKING_VIDEO = "StoryStudio_TalkingVideo"
 TALKING_VIDEO_MODELS = ("model", "positive", "negative", "vae", "audio_encoder")
@@ -70,7 +71,7 @@ def needed_nodes(
     Args:
         node_ids: all nodes of the workflow.
         get_node: a node by its id.
-        finished: the Stills and Clips whose results exist.
+        finished: the Stills, Clips and Masters whose results exist.
     """
     linked = {value[0] for node_id in node_ids for value in _links(get_node(node_id)).values()}
     # What saves a result runs also if nothing needs it, or only something that is finished.
@@ -90,6 +91,11 @@ def needed_nodes(
         needed.nodes[phase].add(node_id)
         passed = PASSING.get(cls)
         skipped = passed if passed and node_id in finished else None
+        if cls == Kind.MASTER.node and node_id in finished:
+            continue
+        if cls == WORD_TIMES:
+            # It takes the encoder from a loader that has run, and runs none.
+            skipped = AUDIO_ENCODER
         for name, value in _links(node).items():
             # A link to a node that does not exist is in a branch that ComfyUI does not run.
             if name != skipped and value[0] in node_ids:
@@ -100,7 +106,12 @@ def needed_nodes(
 
 
 _SAVERS = frozenset(kind.node for kind in Kind)
-_PHASES: Mapping[str, Phase] = {Kind.STILL.node: "still", Kind.CLIP.node: "clip", TALKING_VIDEO: "clip"}
+_PHASES: Mapping[str, Phase] = {
+    Kind.STILL.node: "still",
+    Kind.CLIP.node: "clip",
+    Kind.MASTER.node: "clip",
+    TALKING_VIDEO: "clip",
+}
 
 
 def _links(node: Node) -> dict[str, Any]:

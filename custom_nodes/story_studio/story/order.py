@@ -16,6 +16,7 @@ from .keys import ORDER
 from .needed import TALKING_VIDEO
 from .recipes import Link, Nodes, is_link
 from .results import Kind
+from .word_times import WORD_TIMES
 
 IN_ORDER = "StoryStudio_InOrder"
 QUEUED = "queued"
@@ -134,7 +135,7 @@ class _Rewriting:
         self._known: dict[tuple[Link, ...], str] = {}
 
     def rewrite(self, outputs: Collection[str], queued: str) -> Ordered:
-        wanted = [node for node in self.results if node in outputs]
+        wanted = self._masters_last([node for node in self.results if node in outputs])
         first_clip = next((node for node in wanted if self._class(node) == Kind.CLIP.node), None)
         filmed = self._filmed()
         self._remove_order()
@@ -152,6 +153,14 @@ class _Rewriting:
                 self.nodes[video[0]]["inputs"][ORDER] = list(stills)
                 targets.append(first_clip)
         return Ordered(self.nodes, [root, *targets])
+
+    def _masters_last(self, wanted: Sequence[str]) -> list[str]:
+        """The results, masters and what is made of them at the end: their models are read once for all."""
+        late: set[str] = set()
+        for node in self.sequence:
+            if self._class(node) == Kind.MASTER.node or not late.isdisjoint(_sources(self.nodes, node)):
+                late.add(node)
+        return sorted(wanted, key=lambda node: node in late)
 
     def _request(self, wanted: Sequence[str], queued: str) -> str:
         """Adds the In Order node that requests results one after the other."""
@@ -188,8 +197,12 @@ class _Rewriting:
             for_results.update(_sources(self.nodes, node))
             inputs = self.nodes[node]["inputs"]
             after = inputs.get(ORDER)
-            if self._class(node).startswith(_OURS) and is_link(after) and after[0] in ordered:
+            if self._waits_for_results(node) and is_link(after) and after[0] in ordered:
                 del inputs[ORDER]
+
+    def _waits_for_results(self, node: str) -> bool:
+        # A Word Times is no result, and uses the encoder that the clip it waits for has loaded.
+        return self._class(node).startswith(_OURS) and self._class(node) != WORD_TIMES
 
     def _replace_chains(self) -> None:
         """Makes the nodes of chains independent, and joins them for the nodes that use the end of a chain."""

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from . import graph
 from .problems import Problem, Problems
-from .read_settings import film_settings, image_settings, nearest_profile, video_settings
+from .read_film import film_settings, has_own_frames, scene_settings
+from .read_settings import image_settings, nearest_profile, video_settings
 from .recipes import Nodes, Profile, load_profile
 from .results import STORE, Kind
 from .scenes import CanvasScene, Workflow, read_scenes, source_of
@@ -98,20 +99,25 @@ def read_graph(nodes: Nodes, keys: Mapping[str, str] | None = None) -> StoryFile
         "video_settings": of_video,
     }
     data = {name: value for name, value in data.items() if value not in ("", 0, {})}
-    if (of_film := film_settings(workflow, film)) != {}:
+    if (of_film := film_settings(workflow, film, data.get("title") or project, profile)) != {}:
         data["film"] = of_film
     data["scenes"] = [
         _scene(workflow, *one, seed, keys or {}) for one in zip(scenes, prompts, seeds, strict=True)
     ]
-    return StoryFile(data, _warnings(data, profile, is_exact))
+    return StoryFile(data, _warnings(data, profile, is_exact, has_own_frames(workflow)))
 
 
-def _warnings(data: dict[str, Any], profile: Profile, is_exact: bool) -> list[str]:
+def _warnings(data: dict[str, Any], profile: Profile, is_exact: bool, has_own_frames: bool) -> list[str]:
     found = []
     if not is_exact:
         found.append(
             "No profile has exactly the nodes, models and settings of this workflow: the story file names "
             f"the nearest, {data['profile']!r}, and what is rendered from it will look different."
+        )
+    if has_own_frames:
+        found.append(
+            "The nodes between Clip Frames and Master are not in the story file: export them as a frames "
+            "recipe, and name its file in `film.interpolation` or `film.upscale`."
         )
     try:
         story = parse(data)
@@ -262,6 +268,7 @@ def _scene(
         "clip_take": workflow.text(one.clip.get("take")),
     }
     data = {"id": one.id} | {name: text for name, text in texts.items() if text not in (None, "")}
+    data |= scene_settings(workflow, one.film)
     video_prompt = workflow.prompt(one.video.get("positive"))
     if video_prompt not in (None, DEFAULT_VIDEO_PROMPT):
         data["video_prompt"] = video_prompt

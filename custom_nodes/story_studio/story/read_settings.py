@@ -9,7 +9,7 @@ from . import graph
 from .keys import PRIMITIVES, class_of
 from .recipes import Nodes, Profile, Recipe, load_profile, profile_names
 from .scenes import Workflow
-from .schema import FilmSettings, ImageSettings, Story, VideoSettings
+from .schema import ImageSettings, Story, VideoSettings
 
 _RESOLUTIONS = {"832x480": "480p", "1280x720": "720p"}
 
@@ -60,15 +60,6 @@ def video_settings(workflow: Workflow, profile: Profile, video: dict[str, Any]) 
     found["resolution"] = _unless(found["resolution"], VideoSettings().resolution)
     sampling = _sampling(workflow, video, profile.clip, profile.clip_settings)
     return _set(found | {"sample_steps": sampling.pop("steps")} | sampling)
-
-
-def film_settings(workflow: Workflow, film: dict[str, Any] | None) -> dict[str, Any] | bool:
-    """The settings of the Film with these inputs; False without a film."""
-    if film is None:
-        return False
-    # Whether a film may lack a scene is not in the graph.
-    default = FilmSettings().model_dump(exclude={"partial"})
-    return _set({name: _unless(workflow.constant(film.get(name)), default[name]) for name in default})
 
 
 def _still_size(resolution: str | None) -> tuple[int, int] | tuple[None, None]:

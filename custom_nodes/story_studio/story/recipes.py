@@ -1,8 +1,10 @@
-"""Recipes: API workflows for one still or one clip, with parameters and a result marked by node titles.
+"""Recipes: API workflows for one still or one clip, or for the frames of a clip, with parameters and a result
+marked by node titles.
 
 A parameter is a node titled `$name`, a stock primitive or loader. Its value is set, or links to it are
 redirected to another node. The result is the output linked to the node titled `$still` or `$clip`, usually a
-stock Save node, so that the recipe can be run on its own.
+stock Save node, so that the recipe can be run on its own. A recipe for frames has two nodes titled `$frames`:
+the loader that is the parameter, and the end.
 """
 
 from __future__ import annotations
@@ -16,6 +18,12 @@ from typing import Any, NamedTuple
 from .problems import Problem, Problems, nearest
 
 FOLDER = Path(__file__).resolve().parent.parent / "recipes"
+
+
+FRAMES = "frames"
+"""The kind of a recipe that changes the frames of a clip."""
+_END = "$"
+"""In place of a parameter's name: the node at the end. No title gives a parameter this name."""
 
 
 class Link(NamedTuple):
@@ -67,13 +75,21 @@ class Recipe:
 
 
 class Profile(NamedTuple):
-    """A profile: a description, the recipes for stills and clips, and their default settings."""
+    """A profile: a description, the recipes for stills and clips, and their default settings.
+
+    Attributes:
+        film_settings: settings that films of this profile have, whatever their stories say.
+        interpolation, upscale: the frames recipes of films that use some.
+    """
 
     about: str
     still: Recipe
     clip: Recipe
     still_settings: dict[str, Any]
     clip_settings: dict[str, Any]
+    film_settings: dict[str, Any]
+    interpolation: Recipe | None = None
+    upscale: Recipe | None = None
 
 
 def is_link(value: Any) -> bool:
@@ -110,11 +126,13 @@ def load_profile(name: str) -> Profile:
         )
     data = _profiles()[name]
     still, clip = (load_recipe(FOLDER / f"{data[kind]}.json", kind) for kind in ("still", "clip"))
-    return Profile(data["about"], still, clip, data["still_settings"], data["clip_settings"])
+    return Profile(
+        data["about"], still, clip, data["still_settings"], data["clip_settings"], data["film_settings"]
+    )
 
 
 def load_recipe(path: Path, kind: str) -> Recipe:
-    """Reads a recipe from an API workflow file; `kind` is `still` or `clip`.
+    """Reads a recipe from an API workflow file; `kind` is `still`, `clip` or `frames`.
 
     Raises:
         Problems: the file cannot be read or is not a recipe of this kind.
@@ -153,16 +171,18 @@ def read_recipe(text: str, kind: str, name: str) -> Recipe:
     for node_id, node in nodes.items():
         title = title_of(node)
         if title.startswith("$"):
-            if title[1:] in parameters:
+            is_end = title == f"${kind}" and (kind != FRAMES or any(map(is_link, node["inputs"].values())))
+            role = _END if is_end else title[1:]
+            if role in parameters:
                 raise wrong(f"has two nodes titled {title}: keep one of them.")
-            parameters[title[1:]] = node_id
+            parameters[role] = node_id
         for input_name, value in node["inputs"].items():
             if is_link(value) and value[0] not in nodes:
                 raise wrong(
                     f"input {input_name} of node {node_id} is linked to node {value[0]}, which does not "
                     "exist: export the workflow again."
                 )
-    end = parameters.pop(kind, None)
+    end = parameters.pop(_END, None)
     links = [] if end is None else [value for value in nodes[end]["inputs"].values() if is_link(value)]
     if len(links) != 1:
         raise wrong(f"needs one node titled ${kind} with one linked input, the rendered {kind}.")
@@ -172,6 +192,11 @@ def read_recipe(text: str, kind: str, name: str) -> Recipe:
     except RecursionError:
         raise wrong("has links that form a loop: remove one of them.") from None
     used = {name: node for name, node in parameters.items() if node in upstream}
+    if kind == FRAMES and FRAMES not in used:
+        raise wrong(
+            "needs a second node titled $frames, without links and upstream of the first: the loader whose "
+            "place the frames of the clip take."
+        )
     return Recipe(nodes, used, recipe.result)
 
 

@@ -1,4 +1,4 @@
-"""Results: the finished stills, clips, films and contact sheets, and how their files are named."""
+"""Results: the finished stills, clips, masters, films and contact sheets, and how their files are named."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ class Kind(Enum):
 
     STILL = "still", ".png", "StoryStudio_Still"
     CLIP = "clip", ".mp4", "StoryStudio_Clip"
+    MASTER = "master", ".mp4", "StoryStudio_Master"
     SHEET = "sheet", ".jpg", "StoryStudio_ContactSheet"
     FILM = "film", ".mp4", "StoryStudio_Film"
 
@@ -37,11 +38,12 @@ class Kind(Enum):
         return f"{safe}.{key}{self.suffix}"
 
     def project_file(self, scene: str = "") -> str:
-        """The name of its file in the folder of a project: of a scene's still or clip, or of the project's
-        only film or contact sheet."""
+        """The name of its file in the folder of a project: of a scene's still, clip or master, or of the
+        project's only film or contact sheet."""
         return {
             Kind.STILL: f"{scene}_img.png",
             Kind.CLIP: f"{scene}_video.mp4",
+            Kind.MASTER: f"{scene}_master.mp4",
             Kind.SHEET: "storyboard.jpg",
             Kind.FILM: "film.mp4",
         }[self]

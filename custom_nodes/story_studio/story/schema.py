@@ -5,21 +5,14 @@ from __future__ import annotations
 import re
 import zlib
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from .file_text import MAX_BYTES, decode
+from .film_settings import FilmSettings, Join, Language
 from .messages import problems_of
+from .part import Part
 from .places import Document, Place, TooLarge, Unreadable
 from .problems import Problem, Problems
 from .read_json import read_json
@@ -49,23 +42,6 @@ Resolution = Annotated[
     AfterValidator(_check_resolution),
     Field(description="480p, 720p or WIDTHxHEIGHT; the product limits the pixels of a frame."),
 ]
-
-
-class Part(BaseModel):
-    """A part of a story file or request; unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
-    other_names: ClassVar[dict[str, str]] = {}
-    """Further names of fields, by which the endpoint's first clients know them."""
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_bool_as_number(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, bool):
-            annotation = cls.model_fields[str(info.field_name)].annotation
-            if {int, float} & {annotation, *get_args(annotation)}:
-                raise ValueError("must be a number, and is yes or no: write a number, or leave it out.")
-        return value
 
 
 class ImageSettings(Part):
@@ -102,22 +78,6 @@ class VideoSettings(Part):
         return _size(self.resolution)
 
 
-class FilmSettings(Part):
-    """How the clips are joined to a film."""
-
-    join: Literal["cut", "crossfade"] = Field(default="cut", description="How scenes are joined.")
-    crossfade_seconds: float = Field(
-        default=0.5, ge=0.1, le=3, description="Duration of a crossfade in seconds."
-    )
-    chapters: bool = Field(default=True, description="A chapter for each scene.")
-    captions: bool = Field(
-        default=True, description="Captions from the scenes' `text`; viewers turn them on in the player."
-    )
-    partial: bool = Field(
-        default=False, description="Render the film without failed scenes, instead of not at all."
-    )
-
-
 class Scene(Part):
     """One scene: a prompt, or your own image, and a voice recording."""
 
@@ -129,7 +89,17 @@ class Scene(Part):
     image: str | None = Field(None, description="Your own image instead of a rendered one: a path or a URL.")
     video_prompt: Prompt = Field(default=DEFAULT_VIDEO_PROMPT, description="What happens in the clip.")
     text: Prompt = Field(default="", description="What is said, for captions.")
+    translations: dict[Language, Prompt] = Field(
+        default={}, description="What is said in further languages, by their tags, for more captions."
+    )
     title: str = Field(default="", max_length=200, description="Title of the scene's chapter.")
+    transition: Join | None = Field(
+        default=None, description="How the next scene follows: cut, crossfade or dip; else as in the film."
+    )
+    pause_after: float | None = Field(
+        default=None, ge=0, le=10, description="Seconds until the next scene; else as in the film."
+    )
+    music: bool = Field(default=True, description="Whether the film's music plays in this scene.")
     seed: Seed | None = None
     still_take: Take | None = Field(None, description="The key of an earlier still to use.")
     clip_take: Take | None = Field(None, description="The key of an earlier clip to use.")
@@ -169,6 +139,7 @@ class Story(Part):
     profile: str = Field(default="standard", description="draft, turbo, standard or quality.")
     style: Prompt = Field(default="", description="Appended to the prompt of every scene.")
     seed: Seed = 0
+    language: Language | None = Field(default=None, description="The language of the scenes' `text`.")
     scenes: list[Scene] = Field(min_length=1, max_length=500, description="The scenes in order.")
     image_settings: ImageSettings = Field(default_factory=ImageSettings)
     video_settings: VideoSettings = Field(default_factory=VideoSettings)

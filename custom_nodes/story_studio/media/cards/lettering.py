@@ -80,8 +80,8 @@ def _drawn(face: Face, letter: str) -> bytes:
 
 
 @lru_cache(maxsize=8192)
-def _width(face: Face, text: str) -> float:
-    """In font sizes."""
+def advance(text: str, face: Face) -> float:
+    """The width of a text in one font, in font sizes."""
     return face.at(_MEASURE).getlength(text) / _MEASURE
 
 
@@ -121,7 +121,7 @@ class Block:
 
     def _line_width(self, line: str) -> float:
         letters = self._spaced_letters(line)
-        return self.size * (_width(self.face, line) + self.tracking * max(0, len(letters) - 1))
+        return self.size * (advance(line, self.face) + self.tracking * max(0, len(letters) - 1))
 
     def _spaced_letters(self, line: str) -> tuple[str, ...]:
         """What is drawn with space between: the letters of a line, or all of it as one."""
@@ -177,7 +177,7 @@ def prepared(text: str) -> tuple[str, Face]:
     """
     text = unicodedata.normalize("NFC", clean(text))
     letters = frozenset(letter for letter in text if not letter.isspace() and not is_ignorable(letter))
-    face = _face(letters)
+    face = face_for(letters)
     missing = face.lacks(letters)
     text = "".join(_plain(c, face) if c in missing else c for c in text)
     if not face.shapes:
@@ -193,7 +193,8 @@ def _plain(letter: str, face: Face) -> str:
 
 
 @lru_cache(maxsize=256)
-def _face(letters: frozenset[str]) -> Face:
+def face_for(letters: frozenset[str]) -> Face:
+    """The font of this machine that has all of `letters`, or the most of them."""
     best, missing = Face(), Face().lacks(letters)
     if not missing:
         return best
@@ -274,7 +275,7 @@ _Piece = tuple[str, float, float]
 
 
 def _measured(text: str, face: Face) -> list[_Piece]:
-    return [(part, 1.01 * _width(face, part.rstrip()), 1.01 * _width(face, part)) for part in parts(text)]
+    return [(part, 1.01 * advance(part.rstrip(), face), 1.01 * advance(part, face)) for part in parts(text)]
 
 
 def _wrapped(pieces: Sequence[_Piece], face: Face, width: float) -> list[str]:
@@ -287,7 +288,7 @@ def _wrapped(pieces: Sequence[_Piece], face: Face, width: float) -> list[str]:
             *broken, text = _broken(text.rstrip(), face, 0.9 * width)
             lines += broken
             # The space after the word stands at the end of the line, where it takes none.
-            wide = 1.01 * _width(face, text) + wide - tight
+            wide = 1.01 * advance(text, face) + wide - tight
             text += " "
         line, used = line + text, used + wide
     return [shown for line in [*lines, line] if (shown := shown_line(line))]
@@ -299,7 +300,7 @@ def _broken(word: str, face: Face, width: float) -> list[str]:
     while letters:
 
         def wide(count: int, letters: tuple[str, ...] = letters) -> float:
-            return 1.01 * _width(face, "".join(letters[:count]))
+            return 1.01 * advance("".join(letters[:count]), face)
 
         count = max(1, bisect_right(range(1, len(letters) + 1), width, key=wide))
         pieces.append("".join(letters[:count]))
@@ -322,6 +323,6 @@ def _balanced(pieces: Sequence[_Piece], face: Face, lines: list[str], width: flo
 
 def _cut(line: str, face: Face, width: float) -> str:
     letters = clusters(line)
-    while letters and 1.01 * _width(face, "".join(letters) + _ELLIPSIS) > width:
+    while letters and 1.01 * advance("".join(letters) + _ELLIPSIS, face) > width:
         letters = letters[:-1]
     return "".join(letters).rstrip(" ,;:.-") + _ELLIPSIS

@@ -1,0 +1,30 @@
+"""The formats of films, by name."""
+
+from __future__ import annotations
+
+AS_RENDERED = "as rendered"
+FORMATS: dict[str, tuple[int, int]] = {
+    "landscape 720p": (1280, 720),
+    "landscape 1080p": (1920, 1080),
+    "landscape 4K": (3840, 2160),
+    "portrait 1080x1920": (1080, 1920),
+    "square 1080": (1080, 1080),
+}
+"""Width and height in pixels. `AS_RENDERED` is the size of the clips."""
+RATES = (24, 25, 30)
+"""Frames a second that a film can have, other than those of its clips."""
+
+
+def format_of(name: str) -> str:
+    """The format that a name means: any case, without its size, or by its size alone.
+
+    Raises:
+        ValueError: there is no such format.
+    """
+    wanted = " ".join(name.lower().split())
+    for known in (AS_RENDERED, *FORMATS):
+        shape, _, size = known.lower().partition(" ")
+        if wanted in (known.lower(), size) or (wanted == shape and shape in ("portrait", "square")):
+            return known
+    names = ", ".join((AS_RENDERED, *FORMATS))
+    raise ValueError(f"{name!r} is not a format: use one of {names}; or give `width` and `height`.")

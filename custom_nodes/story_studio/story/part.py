@@ -1,0 +1,28 @@
+"""What all parts of a story file or request have in common."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+
+LANGUAGE = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
+"""A language tag (BCP 47), as a regular expression."""
+
+
+class Part(BaseModel):
+    """A part of a story file or request; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+    other_names: ClassVar[dict[str, str]] = {}
+    """Further names of fields, by which the endpoint's first clients know them."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_bool_as_number(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool):
+            annotation = cls.model_fields[str(info.field_name)].annotation
+            choices = {annotation, *get_args(annotation)}
+            if {int, float} & choices and Literal[False] not in choices:
+                raise ValueError("must be a number, and is yes or no: write a number, or leave it out.")
+        return value

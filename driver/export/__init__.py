@@ -1,0 +1,1 @@
+"""A rendered story for elsewhere: editors' timelines with their media, and a folder for a client."""

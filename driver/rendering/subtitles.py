@@ -1,0 +1,85 @@
+"""Captions as files beside a film: SubRip (.srt) and WebVTT (.vtt)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pysubs2 import SSAEvent, SSAFile, make_time
+
+from ..files import written_aside
+
+_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
+_JOINER = "\u2060"
+"""Has no width; it parts letters that a player or the library would take for markup."""
+_SRT_MARKUP = re.compile(r"[{\\]|<(?=[A-Za-z/!])|--(?=>)")
+
+
+def write_subtitles(
+    captions: Mapping[str, Sequence[Sequence[Any]]], folder: Path, stem: str = "film"
+) -> list[Path]:
+    """Writes a film's captions beside it: `film.srt`, `film.vtt`, and `film.de.srt` in further languages.
+
+    Files of languages that have no captions any more are removed. Texts are shown as they are written; only
+    what stands in braces is hidden in .srt files by players that take it for markup, as that has no escape.
+
+    Args:
+        captions: by language (BCP 47; empty if the story's is unknown) a list of captions, each a list that
+            starts with start and end in seconds and the text.
+        folder: the film's folder.
+        stem: the film's name without suffix.
+
+    Returns:
+        The files, sorted.
+
+    Raises:
+        ValueError: a language is not one, as BCP 47 writes it.
+        OSError: a file cannot be written or removed.
+    """
+    written: list[Path] = []
+    for language, cues in captions.items():
+        shown = [cue for cue in cues if _lines(cue[2])]
+        for suffix, escape in (("srt", _for_srt), ("vtt", _for_vtt)) if shown else ():
+            path = folder / f"{stem}{_infix(language)}.{suffix}"
+            subtitles = SSAFile()
+            subtitles.events = [_event(cue, escape) for cue in shown]
+            with written_aside(path) as aside:
+                text = subtitles.to_string(suffix, keep_ssa_tags=True)
+                aside.write_text(text, encoding="utf-8", newline="\n")
+            written.append(path)
+    for path in _earlier(folder, stem):
+        if path not in written:
+            path.unlink(missing_ok=True)
+    return sorted(written)
+
+
+def _infix(language: str) -> str:
+    if language and not _LANGUAGE.fullmatch(language):
+        raise ValueError(f"{language!r} is not a language: write it as BCP 47 has it, such as de or pt-BR.")
+    return f".{language}" if language else ""
+
+
+def _earlier(folder: Path, stem: str) -> list[Path]:
+    own = re.compile(rf"{re.escape(stem)}(\.{_LANGUAGE.pattern})?\.(srt|vtt)")
+    return [path for path in folder.iterdir() if own.fullmatch(path.name)] if folder.is_dir() else []
+
+
+def _event(cue: Sequence[Any], escape: Callable[[str], str]) -> SSAEvent:
+    start, end, text = cue[:3]
+    return SSAEvent(make_time(s=start), make_time(s=end), "\n".join(map(escape, _lines(text))))
+
+
+def _lines(text: str) -> list[str]:
+    # An empty line would end the caption.
+    return [stripped for line in text.splitlines() if (stripped := line.strip())]
+
+
+def _for_srt(line: str) -> str:
+    return _SRT_MARKUP.sub(rf"\g<0>{_JOINER}", line)
+
+
+def _for_vtt(line: str) -> str:
+    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return line.replace("\\", f"\\{_JOINER}")
