@@ -188,6 +188,14 @@ def test_room_tone_is_like_the_rooms_on_both_sides(mixed):
     assert decibels(track[:, 9 * S + 20 : 9 * S + FADE]) > -54
 
 
+def test_room_tone_begins_where_the_voice_ends_not_its_clip(mixed):
+    clip = np.pad(speech(3, floor=-50), ((0, 0), (9600, 9600)))
+    _, track = mixed([voice(0, clip), voice(clip.shape[1] + S, clip)], 3 * clip.shape[1], Sound(None, True))
+    end = clip.shape[1] - 9600
+    for at in (end + FADE, end + 2000, clip.shape[1] + S + 4000):
+        assert decibels(track[:, at : at + 1500]) == pytest.approx(-50, abs=1.5)
+
+
 def test_without_a_room_there_is_soft_noise_and_no_click(mixed):
     _, track = mixed([voice(S, speech(2))], 5 * S, Sound(None, True))
     assert -64 < decibels(track[:, 4 * S : 5 * S - S // 2]) < -55
