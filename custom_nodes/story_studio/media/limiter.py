@@ -27,7 +27,7 @@ class Limiter:
 
     Both channels have the same gain: the lowest that any peak within 5 ms requires, smoothed over as much by
     a Hann window, which cannot exceed it at the peak itself. ffmpeg's `alimiter` looks at samples, not
-    between them, so that it would have to run at 192 kHz, and it delays the audio by its attack.
+    between them, so that it would have to run at 192 kHz, and resampling there and back changes all samples.
 
     Attributes:
         reduction: the most that the gain was lowered so far, in dB.

@@ -46,7 +46,7 @@ class Music:
         sample_rate: in Hz.
         level: its loudness where nobody speaks, in dB relative to the voices.
         fade_seconds: of the fades at the start and the end of the film, each over at most half of it.
-        duck: whether it is lowered while somebody speaks, by 8 to 11 dB.
+        duck: whether it is lowered while somebody speaks, by 9 to 12 dB.
     """
 
     waveform: np.ndarray
@@ -193,9 +193,9 @@ def _without_interludes(off: Sequence[Span]) -> list[Span]:
 class Ducker:
     """Lowers music while voices are heard, with ffmpeg's `sidechaincompress`.
 
-    Of what a voice exceeds the threshold by, two thirds are taken from the music: 8 to 11 dB in speech. It
-    falls within 30 ms, which begins 80 ms before the voice, and returns within 400 ms, slowly enough not to
-    pump between words.
+    Of what a voice exceeds the threshold by, three fifths are taken from the music: 9 to 12 dB in speech. It
+    falls with an attack of 30 ms, which begins 80 ms before the voice, and returns with a release of 400 ms,
+    slowly enough not to pump between words.
     """
 
     def __init__(self, voices: AudioTrack, loudness: float) -> None:
