@@ -18,6 +18,7 @@ BENCHMARKS = {
     "worker_life": "a thousand jobs on one worker: memory, descriptors, threads, files on disk",
     "image": "the worker's image, built with buildah: layers, what an edit builds again, a job in it",
     "loudness": "ten recordings of different microphones as one film: LUFS, peaks, ducking, memory",
+    "word_times": "words timed without a speech model, against synthesised voices whose times are known",
     "startup": "a worker from its start to its first job, against ComfyUI alone",
 }
 """Modules of this package with a function `run(quick) -> Report`, and what they measure."""
