@@ -14,6 +14,8 @@ for _suffix, _type in {
     ".mkv": "video/x-matroska",
     ".ogg": "audio/ogg",
     ".opus": "audio/opus",
+    ".srt": "application/x-subrip",
+    ".vtt": "text/vtt",
     ".wav": "audio/wav",
     ".webp": "image/webp",
 }.items():

@@ -41,7 +41,7 @@ def write(rendered: Rendered, folder: Path, on_step: OnStep) -> list[str]:
     write_poster(rendered.film_path, cut, folder / POSTER)
     scenes = _scenes(rendered, folder, on_step)
     captions = _captions(cut, folder)
-    page = render_page(title, cut, scenes, captions, folder)
+    page = render_page(title, story.language or "", cut, scenes, captions, folder)
     (folder / PAGE).write_text(page, encoding="utf-8")
     contents = _contents(title, rendered, scenes, folder)
     text = json.dumps(contents, indent=2, ensure_ascii=False)

@@ -18,12 +18,17 @@ _REEL = 8
 """Letters of a reel's name in CMX 3600."""
 
 
-def to_otio(timeline: Timeline) -> otio.schema.Timeline:
-    """A timeline: the picture, the voices with captions as markers, the music, and chapters as markers."""
+def to_otio(timeline: Timeline, black: bool = True) -> otio.schema.Timeline:
+    """A timeline: the picture, the voices with captions as markers, the music, and chapters as markers.
+
+    Args:
+        timeline: the film.
+        black: whether a dip has some black between its two dissolves, as OpenTimelineIO needs it.
+    """
     rate = float(timeline.fps)
     result = otio.schema.Timeline(timeline.title, global_start_time=RationalTime(0, rate))
     picture = otio.schema.Track("Picture", kind=otio.schema.TrackKind.Video)
-    picture.extend([_item(item, rate) for item in timeline.picture()])
+    picture.extend([_item(item, rate) for item in timeline.picture(black)])
     result.tracks.append(picture)
     for name, clips in (("Voices", timeline.voices), ("Music", timeline.music)):
         if clips:
@@ -40,7 +45,8 @@ def to_otio(timeline: Timeline) -> otio.schema.Timeline:
 
 def to_fcp7(timeline: Timeline) -> str:
     """The timeline as FCP 7 XML (xmeml 4), which Premiere Pro imports. Its rate is an integer."""
-    result = to_otio(timeline)
+    # The format has dissolves of one side, and the adapter loses black that dissolves cover.
+    result = to_otio(timeline, black=False)
     rate = {"timebase": str(int(timeline.fps)), "ntsc": "FALSE"}
     sample = {
         "rate": rate,

@@ -46,12 +46,18 @@ class Download(NamedTuple):
 
 
 def render_page(
-    title: str, cut: Cut, scenes: Sequence[Scene], captions: Mapping[str, str], folder: Path
+    title: str,
+    language: str,
+    cut: Cut,
+    scenes: Sequence[Scene],
+    captions: Mapping[str, str],
+    folder: Path,
 ) -> str:
     """The page's HTML. Every text of the story is escaped, and only the page's own script may run.
 
     Args:
         title: of the film.
+        language: of its texts, as in BCP 47; empty if it is not known.
         cut: its size and rate.
         scenes: in order.
         captions: WebVTT by language.
@@ -71,6 +77,7 @@ def render_page(
     digest = hashlib.sha256(script[1].encode()).digest()
     return template.render(
         title=title,
+        language=language,
         width=cut.width,
         height=cut.height,
         facts=_facts(cut, scenes),

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from story_studio.story.plan import Plan
 from story_studio.story.problems import Problem, Problems
+from story_studio.story.recipes import load_profile
 from story_studio.story.results import MANIFEST
 from story_studio.story.schema import Story, load
 
 from ..files import sha256_of
 from ..rendering.cut import Cut
-from ..rendering.manifest import Manifest, Result, SceneEntry, VideoResult, read_manifest
+from ..rendering.manifest import (
+    Manifest,
+    Result,
+    SceneEntry,
+    VideoResult,
+    film_settings,
+    read_manifest,
+)
+from ..version import version
 from .earlier import plain_cut
 
+_MUSIC = "music file"
+"""A setting that names the music by its content, which an export does not need."""
 AGAIN = "render it again, which makes only what is missing"
 
 
@@ -73,9 +86,9 @@ def read_rendered(path: Path, output: Path, rates: Sequence[int] = ()) -> Render
         )
         raise Problems([Problem(str(path), f"{what} with --output.")])
     problems = [Problem(str(path), what) for what in _unfinished(story, manifest)]
-    problems += [Problem(str(path), what) for what in _changed(story, manifest)]
     film = manifest.film
     if film:
+        problems += [Problem(str(path), what) for what in _changed(story, manifest, film)]
         problems += [Problem(str(folder / name), what) for name, what in _broken(folder, manifest)]
     cut = _cut(folder, manifest, film) if film else None
     if cut and rates and cut.rate not in rates:
@@ -105,16 +118,18 @@ def _unfinished(story: Story, manifest: Manifest) -> Iterator[str]:
         yield f"has no film yet, its last render is {manifest.status}{scenes}: {AGAIN}."
 
 
-def _changed(story: Story, manifest: Manifest) -> Iterator[str]:
+def _changed(story: Story, manifest: Manifest, film: VideoResult) -> Iterator[str]:
     """What of a story's file the film does not show."""
-    settings = (manifest.film.settings if manifest.film else None) or {}
-    now = {
-        "scenes": [scene.id for scene in story.scenes],
-        "title": story.title,
-        "chapter titles": [scene.title for scene in story.scenes],
-        "texts": [scene.text for scene in story.scenes],
-    }
-    changed = [name for name, value in now.items() if name in settings and settings[name] != value]
+    before = film.settings or {}
+    # In a manifest they are JSON.
+    now = json.loads(
+        json.dumps(film_settings(Plan(story, load_profile(manifest.profile or story.profile), {})))
+    )
+    names = now.keys() & before.keys()
+    if manifest.version == version():
+        # Earlier versions state fewer.
+        names = (now.keys() | before.keys()) - {_MUSIC}
+    changed = sorted(name for name in names if now.get(name) != before.get(name))
     if changed:
         yield f"has changed since it was rendered ({', '.join(changed)}): {AGAIN}."
 

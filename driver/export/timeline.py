@@ -135,11 +135,12 @@ class Timeline:
     chapters: tuple[tuple[int, int, str], ...]
     captions: dict[str, list[Cue]]
 
-    def picture(self) -> list[Item]:
+    def picture(self, black: bool = True) -> list[Item]:
         """The picture track.
 
         A dip to black is two dissolves around some black, and not an effect of its own, which no two editors
-        call the same: the frames are those of a fade out and a fade in that meet in its middle.
+        call the same: the frames are those of a fade out and a fade in that meet in its middle. Without
+        `black` it is these two, one-sided and next to each other.
         """
         heads, tails = [0] * len(self.clips), [0] * len(self.clips)
         between: list[list[Item]] = []
@@ -149,11 +150,12 @@ class Timeline:
             if join.kind == "crossfade" and join.frames:
                 items = [Transition("Cross dissolve", join.before, join.after)]
             elif join.kind == "dip" and half:
-                middle, quarter = cut - join.before + half, half // 2
-                black = Black(middle - half + quarter, half)
-                tails[index], heads[index + 1] = cut - black.start, black.start + half - cut
-                sides = quarter, half - quarter
-                items = [Transition("Fade to black", *sides), black, Transition("Fade from black", *sides)]
+                middle = cut - join.before + half
+                lead, trail = (half - half // 2, half // 2) if black else (0, 0)
+                tails[index], heads[index + 1] = cut - middle + lead, middle + trail - cut
+                out = Transition("Fade to black", half - lead, lead)
+                gap = [Black(middle - lead, lead + trail)] if black else []
+                items = [out, *gap, Transition("Fade from black", trail, half - trail)]
             between.append(items)
         track: list[Item] = [Transition("Fade from black", 0, self.fade)] if self.fade else []
         for index, clip in enumerate(self.clips):

@@ -23,10 +23,12 @@ from ..comfy.instance import ComfyInstance
 from ..comfy.prompt import PromptRun, run_prompt
 from ..comfy.queue import Router, needs
 from ..files import is_disk_full, sha256_of
+from .cut import read_cut
 from .manifest import Result
 from .prepare import RenderPlan
 from .progress import OnProgress, ProgressTracker
 from .record import Record
+from .subtitles import write_subtitles
 
 OnResult = Callable[[Path, str], None]
 _HOUR, _A_STILL, _A_SECOND = 3600.0, 600.0, 600.0
@@ -256,6 +258,10 @@ class Run:
         self.instance.finished()
         self.tracker.made(node, reused)
         self.on_result(path, key.get("key", ""))
+        if name == Kind.FILM.project_file():
+            cut = read_cut(path)
+            for subtitles in write_subtitles(cut.captions if cut else {}, path.parent):
+                self.on_result(subtitles, "")
 
     def _target(self, node: str) -> tuple[int, str] | None:
         """The story's number and the file's name of what a node makes."""

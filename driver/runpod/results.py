@@ -15,8 +15,10 @@ from story_studio.story.schema import Story
 
 from ..fetch.data_uri import decode, is_data_uri
 from ..files import sha256_of, written_aside
+from ..rendering.cut import read_cut
 from ..rendering.manifest import Manifest, SceneEntry, VideoResult, read_manifest
 from ..rendering.progress import OnProgress, Status
+from ..rendering.subtitles import write_subtitles
 from ..worker.answers import BatchAnswer
 from . import transport
 from .client import EndpointError
@@ -64,6 +66,8 @@ def fetch_results(
             if not (local and _copy_file(url, folder / name, sha256)):
                 fetch_file(session, url, folder / name, sha256)
         on_progress(Status("results", "", len(files), len(files), 0.0, None, 100.0, None))
+    if batch.film_url and (cut := read_cut(folder / Kind.FILM.project_file())):
+        write_subtitles(cut.captions, folder)
     fetched = read_manifest(folder) or Manifest()
     return _manifest_of(batch, fetched, batch.project_id or story.project_id)
 

@@ -131,6 +131,11 @@ class BatchAnswer(_Rendered):
     scenes: list[SceneAnswer]
     film_url: str | None = None
     film_sha256: Sha256 | None = None
+    captions: dict[str, str] = Field(
+        default={},
+        description="Addresses of the film's captions by their names: `film.srt` and `film.vtt`, and in "
+        "further languages `film.de.srt` and so on.",
+    )
     storyboard_url: str | None = None
     storyboard_sha256: Sha256 | None = None
     manifest_url: str

@@ -94,6 +94,7 @@ def of_batch(job: BatchJob, manifest: Manifest, used: UsedSettings, files: Files
     )
     if manifest.film and (film := files.get(manifest.film.file)):
         response.film_url, response.film_sha256 = film.url, film.sha256
+    response.captions = {name: file.url for name, file in files.items() if name.endswith((".srt", ".vtt"))}
     if manifest.storyboard and (sheet := files.get(manifest.storyboard.file)):
         response.storyboard_url, response.storyboard_sha256 = sheet.url, sheet.sha256
     if manifest.status == "failed":

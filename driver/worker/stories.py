@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from story_studio.story.results import Kind
 from story_studio.story.schema import ImageSettings, Scene, Story, VideoSettings
 
 from .identity import path_name
@@ -44,6 +45,9 @@ def folder_name(job: StoryJob, name: str) -> str:
 def store_key(job: StoryJob, name: str, path: Path) -> str | None:
     """Where a finished file goes in the store; None for what was not asked for."""
     if isinstance(job, BatchJob):
+        # A master is made for the film alone.
+        if path.name.endswith(Kind.MASTER.project_file()):
+            return None
         return f"StoryStudio/{job.project_id}/{name}/{path.name}"
     if isinstance(job, ImageJob):
         return f"StoryStudio/img_{name}.png" if path.name == "image_img.png" else None

@@ -83,9 +83,11 @@ def test_any_prompt_gives_what_the_official_code_gives(clip: Any, text: str) -> 
 
 
 def test_a_long_prompt_is_cut_before_it_is_encoded(clip: Any, load: Callable[[], Any]) -> None:
-    whole = encode(load(), LONG)
+    # Not all of LONG: each head of the encoder has a table of all pairs of tokens.
+    text = LONG[:700]
+    whole = encode(load(), text)
     assert whole.shape[1] > MAX_TOKENS
-    difference = (encode(clip, LONG) - whole[:, :MAX_TOKENS]).norm() / whole[:, :MAX_TOKENS].norm()
+    difference = (encode(clip, text) - whole[:, :MAX_TOKENS]).norm() / whole[:, :MAX_TOKENS].norm()
     assert difference > 0.01
 
 

@@ -39,12 +39,13 @@ def test_all_that_has_changed_and_the_rate_together(
     make_project: MakeProject, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project = make_project(fps=16)
-    project.story.write_text(project.story.read_text().replace("Said in two.", "Never said."))
+    text = project.story.read_text().replace("Said in two.", "Never said.")
+    project.story.write_text(text.replace("join: cut", "join: dip"))
     (project.folder / "one_video.mp4").write_bytes((project.folder / "two_video.mp4").read_bytes())
     (project.folder / "two_img.png").unlink()
     project.set_cut()
     said = refuse(project, capsys, "edl")
-    assert "has changed since it was rendered (texts): render it again" in said
+    assert "has changed since it was rendered (join, texts): render it again" in said
     assert "one_video.mp4: has changed since it was rendered" in said
     assert "two_img.png: is missing" in said
     assert "16 frames per second, and this format takes 24, 25 or 30: write `film: {fps: 24}`" in said

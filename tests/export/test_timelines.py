@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
@@ -11,58 +10,11 @@ import numpy as np
 import opentimelineio as otio
 
 from tests.export.conftest import MakeProject
+from tests.export.player import black_like, play
 from tests.export.projects import FRAMES, SCENES, Project, frames_of
 
 CODEC_LEVELS = 2.0
 """Mean difference in grey levels that encoding held frames again may make."""
-
-
-def play(track: otio.schema.Track, folder: Path) -> np.ndarray:
-    """The frames that a picture track shows: dissolves mix its neighbours, and no neighbour is black."""
-    spans, position = [], 0
-    for item in track:
-        if isinstance(item, otio.schema.Transition):
-            continue
-        frames = int(item.trimmed_range().duration.value)
-        spans.append((item, position, frames))
-        position += frames
-    film = [_frame(spans, number, folder) for number in range(position)]
-    position = 0
-    for item in track:
-        if not isinstance(item, otio.schema.Transition):
-            position += int(item.trimmed_range().duration.value)
-            continue
-        before, after = int(item.in_offset.value), int(item.out_offset.value)
-        left, right = track.neighbors_of(item)
-        for step in range(before + after):
-            number, weight = position - before + step, (step + 0.5) / (before + after)
-            old, new = (_shown(side, spans, number, folder) for side in (left, right))
-            film[number] = (1 - weight) * old + weight * new
-    return np.stack(film)
-
-
-def _frame(spans: list, number: int, folder: Path) -> np.ndarray:
-    item = next(item for item, start, frames in spans if start <= number < start + frames)
-    return _shown(item, spans, number, folder)
-
-
-def _shown(item: Any, spans: list, number: int, folder: Path) -> np.ndarray:
-    """What an item shows at a frame of the film, also beyond its ends."""
-    if not isinstance(item, otio.schema.Clip):
-        black = np.full_like(_media(folder / "media" / "one_video.mp4")[0], 128, float)
-        black[: black.shape[0] * 2 // 3] = 16
-        return black
-    start = next(start for other, start, _ in spans if other is item)
-    media = _media(folder / unquote(item.media_reference.target_url))
-    source = int(item.source_range.start_time.value) + number - start
-    assert 0 <= source < item.media_reference.available_range.duration.value <= len(media)
-    return media[source].astype(float)
-
-
-def _media(path: Path, cache: dict[Path, np.ndarray] = {}) -> np.ndarray:  # noqa: B006
-    if path not in cache:
-        cache[path] = frames_of(path)
-    return cache[path]
 
 
 def test_otio_shows_the_film_bit_by_bit(project: Project) -> None:
@@ -117,8 +69,8 @@ def test_pauses_dips_cards_and_fades_look_as_in_the_film(project: Project) -> No
     timeline = otio.adapters.read_from_file(str(folder / "tale.otio"))
     shown = play(timeline.tracks[0], folder)
     assert len(shown) == 79
-    one = _media(project.folder / "one_video.mp4").astype(float)
-    black = _shown(None, [], 0, folder)
+    one = frames_of(project.folder / "one_video.mp4").astype(float)
+    black = black_like(frames_of(folder / "media" / "one_video.mp4")[0])
     assert np.abs(shown[12 + 25 - 5] - one[-1]).mean() < CODEC_LEVELS, "the held pause"
     for number in (0, 37, 38, 78):
         assert np.abs(shown[number] - black).mean() < 12, f"frame {number} is nearly black"
@@ -164,7 +116,7 @@ def _play_fcpxml(path: Path) -> np.ndarray:
     for clip in root.iterfind(".//spine/asset-clip"):
         start, length, offset = (_frames(clip.get(name, "")) for name in ("start", "duration", "offset"))
         assert offset == len(frames)
-        frames += list(_media(path.parent / unquote(files[clip.get("ref")]))[start : start + length])
+        frames += list(frames_of(path.parent / unquote(files[clip.get("ref")]))[start : start + length])
         for voice in clip.iterfind("asset-clip"):
             assert (_frames(voice.get("offset", "")), voice.get("lane")) == (start, "-1")
             assert (path.parent / unquote(files[voice.get("ref")])).is_file()
@@ -193,7 +145,10 @@ def test_everything_in_fcpxml_lies_on_the_timeline(project: Project) -> None:
     assert position == 79
     assert transitions == [(0, 6), (33, 5), (38, 5), (50, 10), (73, 6)]
     timeline = otio.adapters.read_from_file(str(folder / "tale.xml"), "fcp_xml")
-    assert timeline.tracks[0].trimmed_range().duration.value >= 73
+    picture = timeline.tracks[0]
+    assert picture.trimmed_range().duration.value == 79
+    clips = [item for item in picture if isinstance(item, otio.schema.Clip)]
+    assert [picture.range_of_child(clip).start_time.value for clip in clips] == [0, 12, 38, 55]
 
 
 def test_edl_shows_the_film_bit_by_bit(project: Project) -> None:
@@ -205,7 +160,7 @@ def test_edl_shows_the_film_bit_by_bit(project: Project) -> None:
     for clip in timeline.tracks[0]:
         span = clip.source_range
         start, length = int(span.start_time.value), int(span.duration.value)
-        frames += list(_media(folder / "media" / clip.name)[start : start + length])
+        frames += list(frames_of(folder / "media" / clip.name)[start : start + length])
     assert np.array_equal(np.stack(frames), project.film)
     reels = [line.split()[1] for line in text.splitlines() if line[:3].isdigit()]
     assert len(set(reels)) == len(SCENES)

@@ -17,7 +17,7 @@ from story_studio.media.canvas import Canvas
 from story_studio.media.captions import Cue, Word
 from story_studio.media.captions import cues as captions_of
 from story_studio.media.cards.lettering import Face, face_for
-from story_studio.media.fonts import bold_face, family_of, width_of
+from story_studio.media.fonts import bold_face, family_for, width_of
 from tests.media.sentences import UNSPACED, WORDS, sentence
 
 FPS = Fraction(24)
@@ -151,7 +151,7 @@ def test_text_is_shown_as_it_is_written():
     """What is taken for markup has no width, and neither has a part that is lost."""
     cues = [Cue(number, number + 1, text) for number, text in enumerate(HOSTILE)]
     style = CaptionStyle(size=0.1)
-    face, size = bold_face(family_of("")), 0.1 * WIDE.height
+    face, size = bold_face(family_for("", "")), 0.1 * WIDE.height
     for text, image in zip(HOSTILE, drawn(cues, WIDE, style, *range(0, 24 * len(cues), 24)), strict=True):
         left, top, right, bottom = ink(image)
         assert right - left == pytest.approx(width_of(text, face) * size, rel=0.04, abs=5), text
@@ -182,7 +182,7 @@ def test_a_long_word_is_broken_and_stays_on_the_canvas(text):
 
 @pytest.mark.parametrize("script", WORDS)
 def test_captions_of_any_script_are_broken_again_to_fit_and_lose_nothing(script):
-    rng, face = Random(script), bold_face(family_of(""))
+    rng, face = Random(script), bold_face(family_for("", ""))
     for _ in range(3):
         text = normalize("NFC", sentence(rng, script))
         for room in (10, 24):
@@ -207,7 +207,7 @@ def test_captions_of_any_script_are_broken_again_to_fit_and_lose_nothing(script)
 def test_a_caption_that_is_split_changes_with_its_first_word():
     text = "one two three four five six seven eight"
     cue = spoken(text, 0, 0.5)
-    captions = fitted(cue, 6, bold_face(family_of("")))
+    captions = fitted(cue, 6, bold_face(family_for("", "")))
     assert len(captions) > 1
     for caption in captions:
         first = caption.lines[0].split()[0]
@@ -247,6 +247,14 @@ def test_a_letter_that_no_font_has_is_named():
     assert "apt install fonts-noto-core fonts-symbola" in warning
 
 
+def test_a_film_without_captions_is_a_warning():
+    with CaptionOverlay([], WIDE, CaptionStyle()) as overlay:
+        frame = grey(WIDE)
+        assert overlay.draw(0, frame) is frame
+    (warning,) = overlay.warnings
+    assert "the film has none" in warning
+
+
 def test_a_failing_ffmpeg_is_an_error_that_says_what_to_do(monkeypatch):
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/bin/false")
     with (
@@ -261,6 +269,13 @@ def test_a_font_that_is_not_there_is_an_error_that_lists_those_that_are():
         CaptionOverlay([Cue(0, 1, "a")], WIDE, CaptionStyle(font="Nosuch Sans"))
     (image,) = drawn([Cue(0, 1, "Built in")], WIDE, CaptionStyle(font="aileron"), 0)
     assert image.max() > 240
+
+
+def test_the_font_is_one_of_the_script_that_most_letters_have():
+    usual, letters = family_for("", ""), frozenset("海辺古灯台")
+    assert family_for("The old lighthouse by the sea, 海辺", "") == usual
+    if bold_face(usual).lacks(letters) and not face_for(letters).lacks(letters):
+        assert not bold_face(family_for("海辺の古い灯台 (OK)", "ja")).lacks(letters)
 
 
 @pytest.mark.parametrize("size", [-0.01, 0.2, float("nan")])

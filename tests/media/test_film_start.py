@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from driver.comfy.events import Executing, Failed, Finished
 from story_studio.media.probe import probe
@@ -86,3 +89,37 @@ def test_a_film_without_clips_is_refused(studio: Studio) -> None:
     (failed,) = [event for event in studio.comfy.run(nodes) if isinstance(event, Failed)]
     assert failed.node == "film"
     assert "A film needs at least one shot: add a scene." in failed.message
+
+
+def test_a_film_is_made_again_only_when_a_setting_changes_it(studio: Studio, tmp_path: Path) -> None:
+    graph = boxes(studio, 74)
+    graph["1:film"]["inputs"] |= {"transition": "dip", "translations": "de: Der Wärter"}
+    graph["delivery"] = node(
+        "FilmDelivery", format="as rendered", width=96, height=128, fps="24", fit="blur", codec="h264"
+    )
+    graph["cards"] = node("FilmCards", opening="The Keeper", credits="", card_seconds=0.5, fade_seconds=0.2)
+    graph["film"]["inputs"] |= {"delivery": ["delivery", 0], "cards": ["cards", 0], "pause_after": 0.25}
+    _, first = run(studio, graph)
+    film = studio.comfy.fetch(first.outputs["film"]["images"][0], tmp_path / "film.mp4")
+    info = probe(film)
+    report = json.loads(info.metadata["story_studio"])
+    assert (info.width, info.height, info.fps, info.frames) == (96, 128, 24, report["frames"])
+    assert [shot["kind"] for shot in report["shots"]] == ["card", "scene", "scene", "scene"]
+    assert [shot["transition"] for shot in report["shots"]] == ["dip", "dip", "cut", "cut"]
+    graph["film"]["inputs"] |= {"name": "again", "language": ""}
+    _, again = run(studio, graph)
+    assert again.outputs["film"]["checkpoint"] == [first.outputs["film"]["checkpoint"][0] | {"reused": True}]
+    graph["2:film"]["inputs"]["pause_after"] = 0.0
+    _, other = run(studio, graph)
+    assert other.outputs["film"]["checkpoint"][0]["key"] != first.outputs["film"]["checkpoint"][0]["key"]
+
+
+@pytest.mark.parametrize("translations", ["Guten Tag", "de: Guten Tag\nde: Auf Wiedersehen"])
+def test_translations_say_their_language(studio: Studio, translations: str) -> None:
+    graph = boxes(studio, 73)
+    graph["1:film"]["inputs"]["translations"] = translations
+    (failed,) = [event for event in studio.comfy.run(graph) if isinstance(event, Failed)]
+    assert failed.node == "1:film"
+    assert (
+        "translations: 'de' is given twice" in failed.message or "such as `de: Guten Tag`" in failed.message
+    )

@@ -11,6 +11,7 @@ from typing import Any
 
 import av
 import numpy as np
+import opentimelineio as otio
 import pytest
 import requests
 import yaml
@@ -21,6 +22,8 @@ from driver.comfy.events import Finished
 from driver.terminal import FAILED, OK, PARTIAL
 from story_studio.media.probe import probe
 from story_studio.story.recipes import FOLDER
+from tests.export.player import play
+from tests.export.projects import frames_of
 from tests.recipes import read_titled
 from tests.studio import Studio
 from tests.voices import write_voice
@@ -145,6 +148,15 @@ def test_the_manifest_describes_the_results(first: dict[str, Any]) -> None:
     assert (output / manifest["storyboard"]["file"]).read_bytes()[:2] == b"\xff\xd8"
     phases = manifest["seconds"]
     assert phases["stills"] + phases["clips"] + phases["films"] <= phases["total"] + 0.1
+
+
+def test_the_timeline_of_a_rendered_story_shows_its_film(first: dict[str, Any], tmp_path: Path) -> None:
+    words = ["export", str(first["path"]), "--to", "otio", "--output", str(first["output"].parent)]
+    assert main([*words, "--into", str(tmp_path)]) == OK
+    timeline = otio.adapters.read_from_file(str(tmp_path / "first-otio" / "first.otio"))
+    shown = play(timeline.tracks[0], tmp_path / "first-otio")
+    assert np.array_equal(shown, frames_of(first["output"] / "film.mp4"))
+    assert [clip.name for clip in timeline.tracks[1]] == ["scene_1", "scene_2", "scene_3"]
 
 
 def test_an_unchanged_story_renders_nothing(first: dict[str, Any], studio: Studio) -> None:

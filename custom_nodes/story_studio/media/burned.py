@@ -17,7 +17,7 @@ from .burned_layer import Layer, blended, boxed, layer_of, narrowed
 from .burned_layout import Position, safe_area, states
 from .canvas import Canvas
 from .captions import Cue
-from .fonts import bold_face, family_of, metrics
+from .fonts import bold_face, family_for, family_named, metrics
 from .libass import Drawing, packages_for
 
 LARGEST = 0.15
@@ -26,6 +26,10 @@ _LANDSCAPE_SIZE, _UPRIGHT_SIZE = 0.055, 0.066
 """What is chosen: a phone held upright shows the shorter side smaller than a screen does."""
 _BOX_RADIUS, _BOX_EDGE = 0.24, 0.17
 """Radius of a box's corners, and how far it reaches below the letters, in sizes of the letters."""
+_NONE = (
+    "Captions are to be burned in, but the film has none: enter a text in its scenes or, for captions in "
+    "another language, a translation into it."
+)
 _CAP_CENTRE = 0.36
 """Half the height of a capital letter, in sizes of the letters."""
 
@@ -40,7 +44,7 @@ class CaptionStyle:
         font: a font family of this machine; empty chooses one.
         size: of the letters, as a fraction of the frame's shorter side, up to 0.15; 0 chooses one.
         position: where in the part of the frame that players and apps leave free.
-        language: BCP 47, which chooses the shapes of ideographs; empty goes by the letters.
+        language: of the captions, BCP 47, which has its own shapes of ideographs; empty goes by the letters.
 
     Raises:
         ValueError: the size is out of range.
@@ -83,9 +87,10 @@ class CaptionOverlay:
     def __init__(self, cues: Sequence[Cue], canvas: Canvas, style: CaptionStyle) -> None:
         self.warnings: list[str] = []
         self._canvas, self._design = canvas, DESIGNS[style.style]
-        family = family_of(style.font)
+        text = "".join(cue.text for cue in cues)
+        language = style.language or _language(text)
+        family = family_named(style.font) if style.font else family_for(text, language)
         face = bold_face(family)
-        language = style.language or _language(cues)
         self._letters = Lettering(family, metrics(face), language)
         area = safe_area(canvas.width, canvas.height)
         chosen = _UPRIGHT_SIZE if canvas.height > canvas.width else _LANDSCAPE_SIZE
@@ -112,8 +117,7 @@ class CaptionOverlay:
 
     def __exit__(self, *error: object) -> None:
         self._stack.close()
-        if self._states:
-            self.warnings = _warnings(self._drawing.missing)
+        self.warnings = _warnings(self._drawing.missing) if self._states else [_NONE]
 
     def draw(self, index: int, frame: av.VideoFrame) -> av.VideoFrame:
         """A copy of the frame with the caption of its time, or the frame itself if it has none.
@@ -153,9 +157,8 @@ class CaptionOverlay:
         return boxed(image, rows, padding, radius, self._design.box_opacity)
 
 
-def _language(cues: Sequence[Cue]) -> str:
-    """The language that the letters of the captions show, if its ideographs have shapes of their own."""
-    text = "".join(cue.text for cue in cues)
+def _language(text: str) -> str:
+    """The language that letters show, if its ideographs have shapes of their own."""
     if re.search("[\u3040-\u30ff]", text):
         return "ja"
     return "ko" if re.search("[\u1100-\u11ff\uac00-\ud7a3]", text) else ""

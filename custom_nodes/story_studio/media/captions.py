@@ -12,7 +12,7 @@ from unicodedata import east_asian_width
 import numpy as np
 from wcwidth import wcswidth
 
-from ..story.levels import heard_mono
+from ..story.levels import Levels
 from . import spoken
 from .linebreak import BREAKS, clusters, parts, shown_line
 from .text import clean, closed, is_visible
@@ -23,6 +23,7 @@ _LINE, _CAPTION, _SHORT = 42, 84, 16
 """Columns of a full line, of a full caption, and below which a caption is too short to be read calmly."""
 _WINDOW_SECONDS, _PAUSE_SECONDS, _SPEECH_SECONDS = 0.02, 0.25, 0.1
 _LINGER_SECONDS = 0.4
+_WINDOWS_AT_A_TIME = 1000
 
 
 class Word(NamedTuple):
@@ -93,12 +94,23 @@ def speech_spans(waveform: np.ndarray, sample_rate: int) -> list[Span]:
 
     Speech is what is clearly louder than the quiet parts. Silence has no spans.
     """
+    return speech_spans_in(lambda start, end: waveform[:, start:end], waveform.shape[1], sample_rate)
+
+
+def speech_spans_in(read: Callable[[int, int], np.ndarray], samples: int, sample_rate: int) -> list[Span]:
+    """Like `speech_spans`, in audio of any length: `read` returns the samples from one to before another."""
     window = max(1, round(sample_rate * _WINDOW_SECONDS))
-    count = waveform.shape[1] // window
+    count = samples // window
     if count == 0:
         return []
-    blocks = heard_mono(waveform[:, : count * window]).reshape(count, window)
-    level = 10 * np.log10(np.square(blocks, dtype=np.float64).mean(axis=1) + 1e-12)
+    bounds = [*range(0, count, _WINDOWS_AT_A_TIME), count]
+    pieces = [(start * window, end * window) for start, end in pairwise(bounds)]
+    levels = Levels()
+    for piece in pieces:
+        levels.add(read(*piece))
+    mono = (levels.mono(read(*piece)).reshape(-1, window) for piece in pieces)
+    power = np.concatenate([np.square(blocks, dtype=np.float64).mean(axis=1) for blocks in mono])
+    level = 10 * np.log10(power + 1e-12)
     floor, peak = np.percentile(level, (10, 95))
     if peak < -60:
         return []

@@ -46,13 +46,20 @@ def caption_tracks(shots: Sequence[Spoken], language: str, audio: AudioTrack) ->
         texts = {tag: text for tag, text in texts.items() if is_visible(text)}
         if not texts:
             continue
-        start, end = (round(seconds * SAMPLE_RATE) for seconds in (shot.start, shot.end))
-        speech = captions.speech_spans(audio.read(start, end), SAMPLE_RATE)
+        speech = _speech(shot, audio)
         for tag, text in texts.items():
             words = shot.words if tag == language else ()
             cues = captions.cues(text, shot.end - shot.start, speech, words or None)
             tracks[tag] += [_delayed(cue, shot.start) for cue in cues]
     return {tag: cues for tag, cues in tracks.items() if cues}
+
+
+def _speech(shot: Spoken, audio: AudioTrack) -> list[captions.Span]:
+    """When somebody speaks, in seconds of the shot."""
+    start, end = (round(seconds * SAMPLE_RATE) for seconds in (shot.start, shot.end))
+    return captions.speech_spans_in(
+        lambda first, last: audio.read(start + first, start + last), end - start, SAMPLE_RATE
+    )
 
 
 def _delayed(cue: Cue, seconds: float) -> Cue:

@@ -6,6 +6,7 @@ import os
 import struct
 import sys
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import groupby
@@ -33,6 +34,8 @@ _PREFERRED = (
 )
 _IDEOGRAPHS = {"ja": "JP", "ko": "KR", "zh": "SC", "zh-tw": "TC", "zh-hant": "TC", "zh-hk": "HK"}
 """Which of Noto's fonts has the shapes of ideographs that readers of a language expect."""
+_SAMPLE = 12
+"""Letters by which a font for a script is chosen."""
 _SUFFIXES = frozenset({".ttf", ".otf", ".ttc", ".otc"})
 
 
@@ -83,24 +86,33 @@ def _faces(file: str) -> Iterator[Font]:
             return
 
 
-def family_of(name: str) -> str:
-    """The family that a user means by `name`, in any case; the default one if it is empty.
+def family_named(name: str) -> str:
+    """The family that a user means by `name`, in any case.
 
     Raises:
         ValueError: this machine has no such font.
     """
-    families = {font.family.casefold(): font.family for font in installed()}
-    if not name.strip():
-        return next((family for family in _PREFERRED if family.casefold() in families), BUILT_IN)
-    if name.strip().casefold() == BUILT_IN.casefold():
-        return BUILT_IN
+    families = {family.casefold(): family for family in (BUILT_IN, *(font.family for font in installed()))}
     if found := families.get(name.strip().casefold()):
         return found
-    there = ", ".join(sorted({*families.values(), BUILT_IN})[:40])
+    there = ", ".join(sorted(families.values())[:40])
     raise ValueError(
         f"The font {name.strip()!r} of the captions is not on this machine: install it, leave `font` empty, "
         f"or use one of these: {there}."
     )
+
+
+def family_for(text: str, language: str) -> str:
+    """The family that suits a text: a usual one, or one of its script if that lacks most of the letters."""
+    there = {font.family for font in installed()}
+    usual = next((family for family in _PREFERRED if family in there), BUILT_IN)
+    counts = Counter(letter for letter in text if letter.isalpha())
+    missing = bold_face(usual).lacks(frozenset(counts))
+    if sum(counts[letter] for letter in missing) <= counts.total() / 2:
+        return usual
+    sample = frozenset(sorted(missing, key=lambda letter: (-counts[letter], letter))[:_SAMPLE])
+    others = (family for family in _fallbacks(language) if family in there)
+    return next((family for family in others if not bold_face(family).lacks(sample)), usual)
 
 
 def bold_face(family: str) -> Face:
@@ -138,6 +150,20 @@ def _face_of(letter: str, face: Face) -> Face:
 
 _FACES: dict[str, Face] = {}
 """The fonts found for scripts, which are called as the names of their letters start."""
+
+
+def _fallbacks(language: str) -> list[str]:
+    """Families in the order in which they are asked for letters; not all of them need be installed."""
+    code = language.lower()
+    region = _IDEOGRAPHS.get(code) or _IDEOGRAPHS.get(code.split("-")[0], "SC")
+    order = [
+        "Noto Sans",
+        *(f"Noto Sans CJK {name}" for name in (region, "SC", "JP", "KR")),
+        *sorted({font.family for font in installed() if font.family.startswith("Noto Sans")}),
+        *_PREFERRED,
+        "WenQuanYi Micro Hei",
+    ]
+    return [*dict.fromkeys(order)]
 
 
 class Metrics(NamedTuple):
@@ -181,15 +207,7 @@ def fontconfig(language: str) -> str:
     libass asks it for the fonts whose letters the caption's own lacks. `language` (BCP 47) says which shapes
     ideographs have.
     """
-    code = language.lower()
-    region = _IDEOGRAPHS.get(code) or _IDEOGRAPHS.get(code.split("-")[0], "SC")
-    order = [
-        *_PREFERRED,
-        *(f"Noto Sans CJK {name}" for name in dict.fromkeys((region, "SC", "JP", "KR"))),
-        "WenQuanYi Micro Hei",
-        *sorted({font.family for font in installed() if font.family.startswith("Noto Sans")}),
-    ]
-    prefer = "".join(f"<family>{escape(family)}</family>" for family in dict.fromkeys(order))
+    prefer = "".join(f"<family>{escape(family)}</family>" for family in _fallbacks(language))
     folders = "".join(f"<dir>{escape(str(folder))}</dir>" for folder in font_folders())
     own = os.environ.get("FONTCONFIG_FILE", "/etc/fonts/fonts.conf")
     return (

@@ -11,6 +11,7 @@ from .cut import Part
 
 Source = Callable[[int], Iterator[av.VideoFrame]]
 """Exactly as many yuv420p frames as asked for; the last one may be repeated."""
+_ROWS_AT_A_TIME = 32
 
 
 def frames_of(
@@ -76,5 +77,13 @@ def _black(like: np.ndarray) -> np.ndarray:
 def _blend(old: np.ndarray, new: np.ndarray, weight: float) -> av.VideoFrame:
     """Two yuv420p frames mixed in fixed point; `weight` is that of `new`, 0 to 1."""
     scaled = round(weight * 256)
-    mixed = (old.astype(np.uint16) * (256 - scaled) + new.astype(np.uint16) * scaled + 128) >> 8
-    return av.VideoFrame.from_ndarray(mixed.astype(np.uint8), format="yuv420p")
+    mixed = np.empty_like(old)
+    # In pieces that stay in the processor's cache: several times as fast.
+    for start in range(0, len(old), _ROWS_AT_A_TIME):
+        rows = slice(start, start + _ROWS_AT_A_TIME)
+        total = np.multiply(old[rows], 256 - scaled, dtype=np.uint16)
+        total += np.multiply(new[rows], scaled, dtype=np.uint16)
+        total += 128
+        total >>= 8
+        mixed[rows] = total
+    return av.VideoFrame.from_ndarray(mixed, format="yuv420p")

@@ -7,7 +7,7 @@ from typing import Literal
 from comfy_api.latest import io
 
 from ..media.burned import LARGEST, CaptionStyle
-from ..media.fonts import family_of
+from ..media.fonts import family_named
 from .common import CATEGORY, advanced
 
 BurnedCaptionsType = io.Custom("STORY_STUDIO_BURNED_CAPTIONS")
@@ -58,8 +58,8 @@ class BurnedCaptions(io.ComfyNode):
                     io.String.Input(
                         "language",
                         default="",
-                        tooltip="The language of the captions, for example ja or zh-TW, which decides the "
-                        "shapes of ideographs. Empty: judged by the letters.",
+                        tooltip="Which captions are shown: the language tag of one of the translations of "
+                        "the Film Scenes, for example ja. Empty: the scenes' own texts.",
                     )
                 ),
             ],
@@ -74,7 +74,8 @@ class BurnedCaptions(io.ComfyNode):
     def validate_inputs(cls, font: str | None = None) -> bool | str:
         """Refuses a font that is not there before anything is rendered."""
         try:
-            family_of(font or "")
+            if font and font.strip():
+                family_named(font)
         except ValueError as error:
             return str(error)
         return True

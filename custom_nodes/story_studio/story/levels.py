@@ -84,6 +84,11 @@ class Levels:
         vanishes = peaks[-1] < SILENCE_PEAK <= peaks[loudest]
         return loudest if vanishes or powers[-1] < _CANCELLED * unrelated else None
 
+    def mono(self, block: np.ndarray) -> np.ndarray:
+        """What the model hears of a block [channels, samples], without a constant offset: [samples]."""
+        heard = block.mean(axis=0) if self.heard is None else block[self.heard]
+        return heard - np.float32(self.heard_offset) if self.heard_offset else heard
+
     @property
     def offsets(self) -> np.ndarray:
         """The constant offset of each channel [channels]; 0 where it is too small to matter."""
@@ -134,13 +139,6 @@ def repair(waveform: np.ndarray) -> None:
     """Replaces damaged values of audio [channels, samples] by zeros, in place."""
     for piece in _pieces(waveform):
         piece[:] = repaired(piece)
-
-
-def heard_mono(waveform: np.ndarray) -> np.ndarray:
-    """What the model hears of float32 audio [channels, samples], without a constant offset: [samples]."""
-    levels = measure(waveform)
-    mono = waveform.mean(axis=0) if levels.heard is None else waveform[levels.heard]
-    return mono - np.float32(levels.heard_offset) if levels.heard_offset else mono
 
 
 def _pieces(waveform: np.ndarray) -> Iterator[np.ndarray]:
