@@ -137,3 +137,17 @@ def test_the_loudness_moves_an_aligned_word_only_so_far() -> None:
     level[:5] = level[-5:] = -80
     (word,) = fit(["one"], [(2.0, 2.2)], level, 5.0)
     assert word[:2] == pytest.approx((1.7, 2.5))
+
+
+def test_aligned_words_never_overlap() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        count, length = rng.integers(0, 12), rng.integers(20, 300)
+        level = np.repeat(np.where(rng.random(60) < 0.5, -20, -80), 5).astype(np.float32)[:length]
+        letters = np.sort(rng.integers(0, length // 2 + 1, 2 * count)).reshape(-1, 2) * 0.02 + 0.0125
+        found = fit(
+            ["word"] * count, [(first, last) for first, last in letters.tolist()], level, length / 100
+        )
+        times = [moment for word in found for moment in word[:2]]
+        assert times == sorted(times)
+        assert all(0 <= moment <= length / 100 for moment in times)

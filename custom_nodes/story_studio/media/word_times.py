@@ -106,7 +106,9 @@ def fit(words: Sequence[str], spans: Sequence[Span | None], level: np.ndarray, s
     if known:
         known[0][0] = _edges(0.0, known[0][0], level, quiet)[1]
         known[-1][1] = _edges(known[-1][1], seconds, level, quiet)[0]
-    return _complete(words, [(start, max(start, end)) for start, end in known], seconds)
+    # The levels are 10 ms apart, and letters can be nearer to each other.
+    moments = np.maximum.accumulate(np.array(known).reshape(-1)).reshape(-1, 2)
+    return _complete(words, [(start, end) for start, end in moments.tolist()], seconds)
 
 
 def _edges(end: float, start: float, level: np.ndarray, quiet: np.ndarray) -> Span:
