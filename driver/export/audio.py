@@ -57,12 +57,12 @@ def write_wav(source: Path, target: Path, samples: int, gain: float = 0.0) -> Wr
 
 
 def loudness_of(path: Path) -> float:
-    """The integrated loudness of a file in LUFS (ITU-R BS.1770); -70 or less is silence."""
+    """The integrated loudness in LUFS (ITU-R BS.1770), of mono as two speakers play it; -70 is silence."""
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
         graph = Graph()
         source, sink = graph.add_abuffer(template=stream), graph.add("abuffersink")
-        graph.link_nodes(source, graph.add("ebur128", "metadata=1"), sink).configure()
+        graph.link_nodes(source, graph.add("ebur128", "metadata=1:dualmono=1"), sink).configure()
         measured = -70.0
         for frame in container.decode(stream):
             graph.push(frame)

@@ -17,9 +17,9 @@ from .rendered import Rendered, read_rendered
 from .timeline import Timeline
 
 FORMATS = {
-    "otio": "DaVinci Resolve, Avid, Nuke, Blender",
-    "fcpxml": "Final Cut Pro and DaVinci Resolve, and FCP 7 XML beside it for Premiere Pro",
-    "edl": "a CMX 3600 list of the picture, which everything reads",
+    "otio": "OpenTimelineIO, for DaVinci Resolve and others",
+    "fcpxml": "for Final Cut Pro and DaVinci Resolve, and FCP 7 XML beside it for Premiere Pro",
+    "edl": "a CMX 3600 list of the picture",
     "capcut": "a draft of CapCut or JianYing",
     "delivery": "the film with captions, poster and a page that plays it",
 }

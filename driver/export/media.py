@@ -28,7 +28,7 @@ OnStep = Callable[[str, float], None]
 """Called with what is being written and the fraction of everything that is done."""
 MEDIA = "media"
 _DRIFT_SECONDS = 0.5
-"""How much longer or shorter a recording may be than its clip, which ends with a whole chunk."""
+"""How much longer or shorter a recording may be than its clip, which ends with a whole frame."""
 
 
 @dataclass
@@ -57,8 +57,7 @@ class Collector:
         clips = tuple(self._picture(index) for index in range(len(cut.shots)))
         found = self._gather()
         voices, music = self._voices(found), self._music(found)
-        settings = (self.rendered.film.settings or {}) if self.rendered.film else {}
-        fade = round(float(settings.get("fade_seconds") or 0) * cut.rate)
+        fade = round(float((self.rendered.film.settings or {}).get("fade_seconds", 0)) * cut.rate)
         return Timeline(
             name=story.project_id,
             title=" ".join(plain(story.title).split()) or story.project_id,

@@ -18,6 +18,7 @@ BENCHMARKS = {
     "worker_life": "a thousand jobs on one worker: memory, descriptors, threads, files on disk",
     "image": "the worker's image, built with buildah: layers, what an edit builds again, a job in it",
     "loudness": "ten recordings of different microphones as one film: LUFS, peaks, ducking, memory",
+    "master": "masters of 1 and 10 minutes: time, memory, seams; interpolation without models",
     "film": "finishing a film of one and ten minutes at 1080p against ffmpeg's command line: time, memory",
     "startup": "a worker from its start to its first job, against ComfyUI alone",
 }

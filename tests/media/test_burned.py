@@ -247,6 +247,14 @@ def test_a_letter_that_no_font_has_is_named():
     assert "apt install fonts-noto-core fonts-symbola" in warning
 
 
+def test_a_film_without_captions_is_a_warning():
+    with CaptionOverlay([], WIDE, CaptionStyle()) as overlay:
+        frame = grey(WIDE)
+        assert overlay.draw(0, frame) is frame
+    (warning,) = overlay.warnings
+    assert "the film has none" in warning
+
+
 def test_a_failing_ffmpeg_is_an_error_that_says_what_to_do(monkeypatch):
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/bin/false")
     with (

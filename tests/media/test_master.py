@@ -101,7 +101,7 @@ def test_a_master_has_its_size_rate_and_the_very_same_audio(tmp_path: Path) -> N
     clip = write_clip(tmp_path / "clip.mp4")
     info = probe(master(clip, 320, 320, "24", "motion"))
     assert (info.width, info.height, info.frames, info.fps) == (320, 240, 36, 24)
-    assert np.array_equal(audio(tmp_path / "master.mp4"), audio(clip))
+    assert np.array_equal(decode_audio(tmp_path / "master.mp4"), decode_audio(clip))
     assert audio_packets(tmp_path / "master.mp4") == audio_packets(clip)
 
 
@@ -122,7 +122,7 @@ def test_other_audio_is_encoded_and_none_stays_none(tmp_path: Path, codec: str) 
         for frame in grey([90] * 8):
             file.mux(video.encode(frame.reformat(64, 48)))
         file.mux(video.encode(None))
-        if sound:
+        if isinstance(sound, av.AudioStream):
             tone = (8000 * np.sin(np.arange(24_000) / 15)).astype(np.int16)
             samples = av.AudioFrame.from_ndarray(np.repeat(tone, 2)[None], format="s16", layout="stereo")
             samples.sample_rate = 48_000
@@ -130,7 +130,7 @@ def test_other_audio_is_encoded_and_none_stays_none(tmp_path: Path, codec: str) 
     info: MediaInfo = probe(master(clip, fps="24"))
     assert (info.frames, info.audio_seconds) == (12, pytest.approx(0.5 if codec else 0, abs=0.03))
     if codec:
-        assert np.abs(audio(clip) - audio(tmp_path / "master.mp4")[:, :24_000]).max() < 0.05
+        assert np.abs(decode_audio(clip) - decode_audio(tmp_path / "master.mp4")[:, :24_000]).max() < 0.05
 
 
 def test_what_fails_leaves_no_file(tmp_path: Path) -> None:
@@ -144,10 +144,6 @@ def test_what_fails_leaves_no_file(tmp_path: Path) -> None:
         target = target_of(footage, 0, 0, Fraction(24), "motion")
         write_master(tmp_path / "master.mp4", clip, footage, target, progress=stop)
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
-
-
-def audio(path: Path) -> np.ndarray:
-    return np.concatenate(list(decode_audio(path)), axis=1)
 
 
 def audio_packets(path: Path) -> list[bytes]:

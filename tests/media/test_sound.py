@@ -160,7 +160,7 @@ def test_a_voice_starts_at_its_sample(sound, mixed):
         assert np.abs(track[0, impulse - 1000 : impulse + 1000]).argmax() == 1000
 
 
-@pytest.mark.parametrize("level", [-30, -60])
+@pytest.mark.parametrize("level", [-40, -60])
 def test_noise_and_silence_are_not_raised(level, mixed):
     silence = np.zeros((2, S), np.float32)
     _, track = mixed([voice(0, noise(2, level)), voice(2 * S, silence)], 3 * S, Sound(-14))
@@ -186,6 +186,14 @@ def test_room_tone_is_like_the_rooms_on_both_sides(mixed):
     assert decibels(track[:, 12 * S : 13 * S - S // 2]) == pytest.approx(-50, abs=1)
     # Where two voices meet, the room goes on.
     assert decibels(track[:, 9 * S + 20 : 9 * S + FADE]) > -54
+
+
+def test_room_tone_begins_where_the_voice_ends_not_its_clip(mixed):
+    clip = np.pad(speech(3, floor=-50), ((0, 0), (9600, 9600)))
+    _, track = mixed([voice(0, clip), voice(clip.shape[1] + S, clip)], 3 * clip.shape[1], Sound(None, True))
+    end = clip.shape[1] - 9600
+    for at in (end + FADE, end + 2000, clip.shape[1] + S + 4000):
+        assert decibels(track[:, at : at + 1500]) == pytest.approx(-50, abs=1.5)
 
 
 def test_without_a_room_there_is_soft_noise_and_no_click(mixed):

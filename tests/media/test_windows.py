@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -33,8 +35,9 @@ def neighbours(frames: np.ndarray, _: int) -> np.ndarray:
     size=st.integers(2, 20),
     work=st.sampled_from([repeated, between, neighbours]),
 )
-def test_joined_windows_are_the_whole(frames: int, factor: int, size: int, work: object) -> None:
-    assert callable(work)
+def test_joined_windows_are_the_whole(
+    frames: int, factor: int, size: int, work: Callable[[np.ndarray, int], np.ndarray]
+) -> None:
     clip = np.arange(frames)
     whole = work(clip, factor)
     context = 0 if work is repeated else 1
@@ -56,8 +59,12 @@ def test_joined_windows_are_the_whole(frames: int, factor: int, size: int, work:
 def test_a_window_is_as_large_as_its_frames_allow() -> None:
     (_, second, *_) = windows.later_windows(1000, 1, 4 * 3 * 3840 * 2160)
     assert second.end - second.start == 2
-    (large,) = windows.later_windows(100, 0, 4 * 3 * 64 * 64)
-    assert (large.start, large.end, large.first) == (4, 100, 4)
+    small = windows.later_windows(100, 1, 4 * 3 * 64 * 64)
+    assert [(one.start, one.end, one.first, one.last) for one in small] == [
+        (4, 36, 3, 37),
+        (36, 68, 35, 69),
+        (68, 100, 67, 100),
+    ]
 
 
 @pytest.mark.parametrize(("frames", "changed"), [(5, 7), (5, 0), (5, 4)])

@@ -109,7 +109,7 @@ def test_any_rate_and_number_of_channels_is_read(reader: Reader) -> None:
 
 def test_another_text_is_not_aligned(reader: Reader) -> None:
     samples, _, _ = say(SAID, 5)
-    assert align(reader, ["nasal", "let", "tell", "ten", "lean"], samples) is None
+    assert align(reader, ["buy", "more", "milk", "now"], samples) is None
     assert align(reader, ["海", "边", "灯", "塔"], samples) is None
 
 

@@ -32,6 +32,7 @@ import comfy.samplers
 import comfy.sd
 import comfy.sd1_clip
 import comfy.supported_models
+import comfy.text_encoders.sd3_clip as sd3_clip
 import comfy.utils
 from torch import OutOfMemoryError, Tensor, cat, stack
 
@@ -70,6 +71,7 @@ def _patch_diffusion_models() -> None:
 
 def _patch_text_encoders() -> None:
     load, detect = comfy.sd.load_text_encoder_state_dicts, comfy.sd.detect_te_model
+    detect_t5 = comfy.sd.t5xxl_detect
 
     @wraps(detect)
     def detect_tiny(weights: Weights) -> Any:
@@ -77,6 +79,12 @@ def _patch_text_encoders() -> None:
         kinds = {"qwen3_4b_model_config": "QWEN3_4B", "umt5xxl_model_config": "T5_XXL"}
         types = [getattr(comfy.sd.TEModel, kinds[name]) for name in _text_configs(weights)]
         return types[0] if types else detect(weights)
+
+    @wraps(detect_t5)
+    def detect_tiny_t5(state_dicts: list[Weights]) -> dict[str, Any]:
+        # ComfyUI knows the precision of this encoder only if it has a 24th block.
+        tiny = [weights for weights in state_dicts if "umt5xxl_model_config" in _text_configs(weights)]
+        return sd3_clip.t5_xxl_detect(tiny[0]) if tiny else detect_t5(state_dicts)
 
     @wraps(load)
     def load_tiny(
@@ -93,6 +101,7 @@ def _patch_text_encoders() -> None:
 
     comfy.sd.load_text_encoder_state_dicts = load_tiny
     comfy.sd.detect_te_model = detect_tiny
+    comfy.sd.t5xxl_detect = detect_tiny_t5
 
 
 def _text_configs(weights: Weights) -> dict[str, dict[str, int]]:
@@ -117,6 +126,7 @@ def _text_configs(weights: Weights) -> dict[str, dict[str, int]]:
                 "d_ff": rows(f"{block}.1.DenseReluDense.wi_0.weight"),
                 "d_kv": rows(f"{block}.0.SelfAttention.q.weight") // heads,
                 "num_heads": heads,
+                "num_layers": model_detection.count_blocks(weights, "encoder.block.{}."),
                 "vocab_size": rows("shared.weight"),
             }
         }

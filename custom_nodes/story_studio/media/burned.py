@@ -26,6 +26,10 @@ _LANDSCAPE_SIZE, _UPRIGHT_SIZE = 0.055, 0.066
 """What is chosen: a phone held upright shows the shorter side smaller than a screen does."""
 _BOX_RADIUS, _BOX_EDGE = 0.24, 0.17
 """Radius of a box's corners, and how far it reaches below the letters, in sizes of the letters."""
+_NONE = (
+    "Captions are to be burned in, but the film has none: enter a text in its scenes or, for captions in "
+    "another language, a translation into it."
+)
 _CAP_CENTRE = 0.36
 """Half the height of a capital letter, in sizes of the letters."""
 
@@ -40,7 +44,7 @@ class CaptionStyle:
         font: a font family of this machine; empty chooses one.
         size: of the letters, as a fraction of the frame's shorter side, up to 0.15; 0 chooses one.
         position: where in the part of the frame that players and apps leave free.
-        language: BCP 47, which chooses the shapes of ideographs; empty goes by the letters.
+        language: of the captions, BCP 47, which has its own shapes of ideographs; empty goes by the letters.
 
     Raises:
         ValueError: the size is out of range.
@@ -113,8 +117,7 @@ class CaptionOverlay:
 
     def __exit__(self, *error: object) -> None:
         self._stack.close()
-        if self._states:
-            self.warnings = _warnings(self._drawing.missing)
+        self.warnings = _warnings(self._drawing.missing) if self._states else [_NONE]
 
     def draw(self, index: int, frame: av.VideoFrame) -> av.VideoFrame:
         """A copy of the frame with the caption of its time, or the frame itself if it has none.

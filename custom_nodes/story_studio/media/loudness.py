@@ -19,6 +19,8 @@ _MOST_BOOST = 30.0
 """dB. What needs more than this was not recorded, only its noise was."""
 _NO_VOICE = -55.0
 """LUFS, after the gates. Below are the noises of an empty room and of the recorder."""
+_NO_NOISE = -30.0
+"""LUFS. What is louder was meant to be heard, however steady it is."""
 _STEADY = 6.0
 """dB between the loud and the soft moments of steady noise, at most; a voice varies by more."""
 _WINDOW, _FEWEST = round(0.05 * SAMPLE_RATE), 4
@@ -143,6 +145,8 @@ def is_voice(audio: np.ndarray, loudness: float | None) -> bool:
     count = audio.shape[1] // _WINDOW
     if loudness is None or loudness < _NO_VOICE or count < _FEWEST:
         return False
+    if loudness >= _NO_NOISE:
+        return True
     windows = audio[:, : count * _WINDOW].reshape(2, count, _WINDOW)
     # Not the squares, because a constant offset is no sound.
     powers = windows.var(axis=2, dtype=np.float64).mean(axis=0) + 1e-12

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..files import written_aside
 from .clip_frames import Scaler, frame_count, yuv_frames
-from .decoder import decode_audio
+from .decoder import audio_blocks
 from .drift import Drift, corrected, measure
 from .encoder import SAMPLE_RATE, Encoder, pad_or_cut
 from .footage import Footage
@@ -29,7 +29,7 @@ class Target:
     """What a master is like.
 
     Attributes:
-        width, height: in pixels, even.
+        width, height: in pixels, even; 0 for the size of the frames that are written.
         fps: frames a second.
         frames: how many.
         interpolation: what is between two frames where the rates differ, see `retime`.
@@ -92,7 +92,6 @@ class MasterWriter:
         self._path, self._clip, self._target, self._metadata = path, clip, target, metadata or {}
         self._retimer: Retimer | None = None
         self._to_yuv = Scaler("yuv420p")
-        self._scale = Scaler("yuv420p", (target.width, target.height))
         self._written = 0
 
     @property
@@ -101,22 +100,9 @@ class MasterWriter:
         return self._written / self._target.frames
 
     def __enter__(self) -> MasterWriter:
-        target = self._target
         with ExitStack() as stack:
-            aside = stack.enter_context(written_aside(self._path))
+            self._aside = stack.enter_context(written_aside(self._path))
             self._audio = stack.enter_context(_Audio(self._clip))
-            size = (target.width, target.height)
-            self._encoder = stack.enter_context(
-                Encoder(
-                    aside,
-                    *size,
-                    target.fps,
-                    self._audio.channels,
-                    _CRF,
-                    self._metadata,
-                    copied_audio=self._audio.stream,
-                )
-            )
             self._opened = stack.pop_all()
         return self
 
@@ -135,12 +121,29 @@ class MasterWriter:
     def write(self, frame: av.VideoFrame, rate: Fraction) -> None:
         """Adds a frame, rgb24 or yuv420p BT.709; all are of one size and of this rate, frames a second."""
         if self._retimer is None:
+            self._encoder = self._open(frame)
             target = self._target
             self._retimer = Retimer(rate, target.fps, target.interpolation, target.frames)
         if self._retimer.is_filtered:
             frame = self._to_yuv(frame)
         for retimed in self._retimer.push(frame):
             self._encode(retimed)
+
+    def _open(self, frame: av.VideoFrame) -> Encoder:
+        target, audio = self._target, self._audio
+        even = (frame.width + frame.width % 2, frame.height + frame.height % 2)
+        size = (target.width, target.height) if target.width and target.height else even
+        self._scale = Scaler("yuv420p", size)
+        encoder = Encoder(
+            self._aside,
+            *size,
+            target.fps,
+            audio.channels,
+            _CRF,
+            self._metadata,
+            copied_audio=audio.stream,
+        )
+        return self._opened.enter_context(encoder)
 
     def _encode(self, frame: av.VideoFrame) -> None:
         self._encoder.frame(self._scale(frame))
@@ -198,7 +201,7 @@ class _Audio:
         self._start = to_seconds(video.start_time, video.time_base)
         self._packets: Iterator[av.Packet] = self._file.demux(audio) if is_aac else iter(())
         self._next = next(self._packets, None)
-        self._blocks = decode_audio(self._clip) if self.channels else iter(())
+        self._blocks = audio_blocks(self._clip) if self.channels else iter(())
         self._pending = np.zeros((2, 0), np.float32)
         self._sent = 0
         return self

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..story.levels import measure as measure_levels
-from ..story.levels import peak_of, repaired
+from ..story.levels import repaired
 from .audio_track import AudioTrack, write
 from .loudness import gain_of, is_voice, measure
 from .mastering import Mastered, master, measured, protect
@@ -22,6 +22,7 @@ from .room_tone import JOINT_FADE, SOFT, RoomTone, fill, tone_of
 __all__ = ["AudioTrack", "Music", "Sound", "SoundReport", "Voice", "mix"]
 
 _INAUDIBLE = 10 ** (-80 / 20)
+"""Room tone begins where a voice has become softer than this, and ends where the next one is louder."""
 _MOST_LIFT = 6.0
 """dB by which a whole film is raised, at most: its voices have been brought to their level before."""
 _DEFAULT_LOUDNESS = -16.0
@@ -179,10 +180,13 @@ def _lay(voices: Sequence[Voice], samples: int, sound: Sound, path: Path, progre
         if loudness is not None and sound.loudness is not None:
             audio = _levelled(audio, gain_of(loudness, sound.loudness, heard))
         laid.track.add(voice.start, _faded(audio, voice, samples))
-        if sound.room_tone and peak_of(audio) > _INAUDIBLE:
-            own = tone_of(audio)
-            laid.gaps.append((end, voice.start, tone or own, own))
-            end, tone = voice.start + audio.shape[1], own
+        # A clip is as long as its frames, and the voice in it may start later or end sooner.
+        audible = np.flatnonzero(np.maximum(*np.abs(audio)) > _INAUDIBLE) if sound.room_tone else []
+        if len(audible):
+            first, last = int(audible[0]), int(audible[-1]) + 1
+            own = tone_of(audio[:, first:last])
+            laid.gaps.append((end, voice.start + first, tone or own, own))
+            end, tone = voice.start + last, own
     laid.gaps.append((end, samples, tone or SOFT, tone or SOFT))
     progress(1.0)
     return laid

@@ -58,8 +58,8 @@ class BurnedCaptions(io.ComfyNode):
                     io.String.Input(
                         "language",
                         default="",
-                        tooltip="The language of the captions, for example ja or zh-TW, which decides the "
-                        "shapes of ideographs. Empty: judged by the letters.",
+                        tooltip="Which captions are shown: the language tag of one of the translations of "
+                        "the Film Scenes, for example ja. Empty: the scenes' own texts.",
                     )
                 ),
             ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,7 @@ class Master(io.ComfyNode):
             drift = measure_drift(source, footage, starts, lambda done: progress(done * _MEASURING))
             tags[TAG] = json.dumps(drift.json())
         if is_link(hidden.dynprompt.get_node(hidden.unique_id)["inputs"].get("frames")):
+            target = target if width and height else replace(target, width=0, height=0)
             return cls._expanded(source, footage, path, target, tags, key, drift)
         rest = _MEASURING if drift else 0
         write_master(
