@@ -22,7 +22,14 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         "start_with_image": False,
         "crf": 16.0,
     },
-    "StoryStudio_Film": {"width": 0, "height": 0},
+    "StoryStudio_ClipFrames": {"context": 1},
+    "StoryStudio_FilmScene": {
+        "transition": "film's join",
+        "pause_after": -1.0,
+        "music": True,
+        "translations": "",
+    },
+    "StoryStudio_Film": {"width": 0, "height": 0, "language": "", "pause_after": 0.0},
 }
 """Optional inputs that are not in a key at these values."""
 

@@ -23,7 +23,7 @@ import numpy as np
 from story_studio.media.burned import CaptionStyle
 from story_studio.media.decoder import decode_audio
 from story_studio.media.film import Finish, Shot, assemble
-from story_studio.media.fonts import family_of
+from story_studio.media.fonts import family_for
 from story_studio.media.probe import probe
 from story_studio.media.sound import Music, Sound
 
@@ -114,6 +114,10 @@ def _clip(folder: Path, index: int) -> Path:
 
 def _make_material(folder: Path) -> None:
     x264 = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "16", "-pix_fmt", "yuv420p", "-g", "48"]
+    # As the clips of the pack say it: otherwise their colours would be converted.
+    for name in ("colorspace", "color_primaries", "color_trc"):
+        x264 += [f"-{name}", "bt709"]
+    x264 += ["-color_range", "tv"]
     for index in range(_CLIPS):
         # Moving edges, soft as those of clips that are enlarged.
         shown = f"testsrc2=s=960x540:r={_FPS}:d={_SECONDS},hue=h={60 * index}"
@@ -132,7 +136,7 @@ def _command_lines(folder: Path, shots: int) -> list[list[str]]:
     captions = folder / "captions.ass"
     ends = ((i * _SECONDS, (i + 1) * _SECONDS - 0.5) for i in range(shots))
     lines = (f"Dialogue: 0,{_time(start)},{_time(end)},Default,{_TEXT}\n" for start, end in ends)
-    captions.write_text(_HEAD.format(font=family_of("")) + "".join(lines))
+    captions.write_text(_HEAD.format(font=family_for(_TEXT, "en")) + "".join(lines))
     first = [
         *_FFMPEG,
         *inputs,
