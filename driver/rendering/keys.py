@@ -16,6 +16,7 @@ from story_studio.story.results import Kind
 
 _LOADERS = {"LoadImage": "image", "LoadAudio": "audio"}
 _DEFAULTS: dict[str, dict[str, Any]] = {
+    "StoryStudio_ClipFrames": {"context": 1},
     "StoryStudio_TalkingVideo": {
         "preset": "custom",
         "continuity": "reencode",
