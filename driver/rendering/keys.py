@@ -16,14 +16,20 @@ from story_studio.story.results import Kind
 
 _LOADERS = {"LoadImage": "image", "LoadAudio": "audio"}
 _DEFAULTS: dict[str, dict[str, Any]] = {
-    "StoryStudio_ClipFrames": {"context": 1},
     "StoryStudio_TalkingVideo": {
         "preset": "custom",
         "continuity": "reencode",
         "start_with_image": False,
         "crf": 16.0,
     },
-    "StoryStudio_Film": {"width": 0, "height": 0},
+    "StoryStudio_ClipFrames": {"context": 1},
+    "StoryStudio_FilmScene": {
+        "transition": "film's join",
+        "pause_after": -1.0,
+        "music": True,
+        "translations": "",
+    },
+    "StoryStudio_Film": {"width": 0, "height": 0, "language": "", "pause_after": 0.0},
 }
 """Optional inputs that are not in a key at these values."""
 
