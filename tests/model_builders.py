@@ -64,7 +64,7 @@ def upscaler(*, filters: int, blocks: int) -> nn.Module:
 def interpolator(*, head: int, channels: int) -> nn.Module | None:
     """A RIFE 4.26; None where ComfyUI has no nodes for it, before 0.33."""
     try:
-        from comfy_extras.frame_interpolation_models.ifnet import IFNet
+        from comfy_extras.frame_interpolation_models.ifnet import IFNet  # pyright: ignore[reportMissingImports]
     except ImportError:
         return None
     return IFNet(head_ch=head, channels=(channels,) * 5, operations=_operations())

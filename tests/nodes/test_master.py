@@ -127,21 +127,21 @@ def test_interpolated_windows_are_the_whole_clip(
 def test_a_shipped_recipe_enlarges_a_clip(studio: Studio, tmp_path: Path) -> None:
     from spandrel import ModelLoader
 
-    clip = write_clip(tmp_path / "short_clip.mp4", 9)
+    clip = write_clip(tmp_path / "short_clip.mp4", 5)
     graph, owner = Graph(), Owner("film", None)
     load = graph.add(owner, "clip", "LoadVideo", file=studio.comfy.upload(clip, clip.name))
     recipe = load_recipe(FOLDER / "upscale_model_frames.json", "frames")
     end = add_master(graph, owner, load, Mastering(upscale=recipe), "master")
     path = result(studio, run(studio, graph.nodes), tmp_path, end.node)
     info = probe(path)
-    assert (info.width, info.height, info.fps, info.frames) == (512, 384, 16, 9)
+    assert (info.width, info.height, info.fps, info.frames) == (512, 384, 16, 5)
     folder = studio.server.models
     assert folder
     (file,) = (folder / "upscale_models").iterdir()
     model: Any = ModelLoader().load_from_file(file).eval()
     with torch.inference_mode():
         large = torch.cat([model(frame[None].movedim(-1, 1)).movedim(1, -1) for frame in frames_of(clip)])
-    target = Target(512, 384, Fraction(16), 9)
+    target = Target(512, 384, Fraction(16), 5)
     expected = whole(tmp_path / "whole.mp4", clip, large, Fraction(16), target)
     assert np.abs(pixels(path).astype(int) - expected).mean() < 0.1
 
