@@ -67,10 +67,18 @@ def render_on(write_story: WriteStory, tmp_path: Path, capfd: pytest.CaptureFixt
     return render
 
 
+@pytest.fixture(scope="module")
+def first() -> list[Rendered]:
+    """What `rendered` has rendered."""
+    return []
+
+
 @pytest.fixture
-def rendered(careful: Studio, render_on: RenderOn) -> Rendered:
-    """A story on the careful server."""
-    return render_on(careful)
+def rendered(careful: Studio, render_on: RenderOn, first: list[Rendered]) -> Rendered:
+    """A story on the careful server, the same in each test."""
+    if not first:
+        first.append(render_on(careful))
+    return first[0]
 
 
 def test_clips_are_read_after_the_last_still_and_each_file_once(rendered: Rendered) -> None:
