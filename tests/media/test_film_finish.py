@@ -10,6 +10,7 @@ import av
 import numpy as np
 import pytest
 
+from story_studio.media import encoder
 from story_studio.media.burned import CaptionStyle
 from story_studio.media.captions import Word
 from story_studio.media.cards.film_cards import Cards
@@ -134,6 +135,15 @@ def test_other_codecs(codec: Codec, tag: str, clips: list[Shot], tmp_path: Path)
     assert np.abs(frames_of(films[0]) - whole).mean() < 3
     assert films[0].read_bytes() == films[1].read_bytes()
     assert report_of(films[0])["codec"] == codec
+
+
+def test_a_missing_encoder_is_named(
+    clips: list[Shot], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(encoder._ENCODERS, "av1", "an encoder that was left out")
+    with pytest.raises(ValueError, match="no encoder for av1"):
+        assemble(clips[:1], tmp_path / "film.mp4", finish=Finish(Delivery(codec="av1")))
+    assert not list(tmp_path.iterdir())
 
 
 def test_sound_is_mixed_and_reported(clips: list[Shot], tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ class Encoder:
     `frame`s.
 
     Raises:
-        ValueError: the size is odd or empty.
+        ValueError: the size is odd or empty, or this PyAV has no encoder for the codec.
     """
 
     def __init__(
