@@ -16,6 +16,7 @@ from story_studio.media.captions import Word
 from story_studio.media.cards.film_cards import Cards
 from story_studio.media.delivery import Codec, Delivery
 from story_studio.media.film import Finish, Shot, assemble
+from story_studio.media.music import Music
 from story_studio.media.probe import probe
 from story_studio.media.sound import Sound
 from tests.media.test_film import COLOURS, audio_of, click_seconds, frames_of, shot
@@ -93,11 +94,25 @@ def test_cards_and_fades(clips: list[Shot], tmp_path: Path) -> None:
     assert click_seconds(film) == pytest.approx([1.25, 2.25], abs=1e-3)
 
 
-def test_a_fade_is_heard(tmp_path: Path) -> None:
-    loud = shot(tmp_path, 0, 16, click=0.02)
+@pytest.mark.parametrize("click", [0.02, 0.95])
+def test_a_fade_takes_nothing_from_a_voice(click: float, tmp_path: Path) -> None:
+    loud = shot(tmp_path, 0, 16, click=click)
     assemble([loud], film := tmp_path / "film.mp4", finish=Finish(cards=Cards(fade_seconds=0.5)))
     assemble([loud], plain := tmp_path / "plain.mp4")
-    assert np.abs(audio_of(film)).max() < 0.1 < 0.5 < np.abs(audio_of(plain)).max()
+    loudest = [np.abs(audio_of(each)).max() for each in (film, plain)]
+    assert loudest[0] == pytest.approx(loudest[1], rel=0.1) and loudest[1] > 0.5
+    # The last frame is held for it.
+    assert probe(film).frames == 24 and frames_of(film)[-1].max() < 45
+
+
+def test_the_sound_fades_with_cards(tmp_path: Path) -> None:
+    tone = np.sin(np.arange(48_000, dtype=np.float32) * 2 * np.pi * 480 / 48_000)
+    music = Music(0.5 * tone[None], 48_000, 0.0, 0.0, False)
+    cards = Cards("Title", "End", card_seconds=1, fade_seconds=0.5)
+    finish = Finish(cards=cards, sound=Sound(None, False, music))
+    assemble([shot(tmp_path, 0, 16, click=0.5)], film := tmp_path / "film.mp4", finish=finish)
+    levels = [np.abs(part).max() for part in np.array_split(audio_of(film)[0][: 3 * 48_000], 60)]
+    assert levels[0] < levels[3] < levels[7] and levels[-1] < levels[-4] < levels[-8]
 
 
 def test_the_delivery_has_its_size_and_rate(clips: list[Shot], tmp_path: Path) -> None:

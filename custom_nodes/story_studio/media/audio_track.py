@@ -44,6 +44,11 @@ class AudioTrack:
         before = min(max(-start, 0), end - start)
         return np.pad(block, ((0, 0), (before, end - start - before - block.shape[1])))
 
+    def mapped(self, start: int, end: int) -> np.ndarray:
+        """Samples `start` to `end`, within the audio: float32 [2, end - start], read when they are used."""
+        whole = np.memmap(self.path, _TYPE, "r", shape=(self.samples, 2))
+        return whole[start:end].T
+
     def add(self, start: int, block: np.ndarray) -> None:
         """Mixes float [2, n] into the file from sample `start` on; what is outside the audio is left out."""
         block = block[:, max(-start, 0) : max(self.samples - start, 0)]

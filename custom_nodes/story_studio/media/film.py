@@ -162,7 +162,7 @@ def _record(
     """Writes all frames and audio."""
     canvas, codec = film.canvas, film.finish.delivery.codec
     starts = {part.start for part in film.parts}
-    ends = Envelope.linear(track.samples, *[film.sample(film.fade)] * 2)
+    ends = Envelope.linear(track.samples, *film.audio_fades)
     with ExitStack() as stack:
         template = None
         if film.can_splice:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from . import captions
+from . import captions, word_times
 from .audio_track import AudioTrack
 from .captions import Cue, Word
 from .encoder import SAMPLE_RATE
@@ -20,7 +20,7 @@ class Spoken(NamedTuple):
 
     Attributes:
         text: its text.
-        words: when they are said, in seconds from `start`; none if it is not known.
+        words: when they are said, in seconds from `start`; none if that is to be detected.
         translations: of the text, by language tag.
     """
 
@@ -48,8 +48,8 @@ def caption_tracks(shots: Sequence[Spoken], language: str, audio: AudioTrack) ->
             continue
         speech = _speech(shot, audio)
         for tag, text in texts.items():
-            words = shot.words if tag == language else ()
-            cues = captions.cues(text, shot.end - shot.start, speech, words or None)
+            words = (shot.words or _detected(text, shot, audio)) if tag == language else None
+            cues = captions.cues(text, shot.end - shot.start, speech, words)
             tracks[tag] += [_delayed(cue, shot.start) for cue in cues]
     return {tag: cues for tag, cues in tracks.items() if cues}
 
@@ -60,6 +60,12 @@ def _speech(shot: Spoken, audio: AudioTrack) -> list[captions.Span]:
     return captions.speech_spans_in(
         lambda first, last: audio.read(start + first, start + last), end - start, SAMPLE_RATE
     )
+
+
+def _detected(text: str, shot: Spoken, audio: AudioTrack) -> list[Word]:
+    """When the words are said, judging from how loud it is."""
+    start, end = (round(seconds * SAMPLE_RATE) for seconds in (shot.start, shot.end))
+    return word_times.detected(text, audio.mapped(start, min(end, audio.samples)), SAMPLE_RATE)
 
 
 def _delayed(cue: Cue, seconds: float) -> Cue:

@@ -143,6 +143,12 @@ class FilmPlan:
         """How many it has."""
         return self.parts[-1].end
 
+    @property
+    def audio_fades(self) -> tuple[int, int]:
+        """Samples over which the audio fades in and out. A voice that begins a film is not faded in."""
+        fade = self.sample(self.fade)
+        return 0 if self.items[0].shot else fade, fade
+
     def seconds(self, frame: int) -> float:
         """When a frame is shown."""
         return float(frame / self.canvas.fps)
@@ -215,6 +221,9 @@ def plan_film(
     for i, (shot, clip) in enumerate(zip(shots, footage, strict=True)):
         is_last = i == len(shots) - 1
         pause = shot.pause_after if shot.pause_after is not None else 0 if is_last else finish.pause_after
+        if is_last and not is_visible(cards.credits):
+            # Nobody speaks into the fade to black.
+            pause = max(pause, cards.fade_seconds)
         transition = shot.transition or (soft if is_last else join)
         span = Span(clip.info.video_seconds, pause, transition)
         frames = partial(decode_frames, shot.path, clip, canvas, delivery)
