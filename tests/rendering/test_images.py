@@ -371,9 +371,9 @@ def test_larger_clips_have_larger_images(tmp_path: Path) -> None:
 
 def test_decoding_many_large_images_takes_bounded_memory(tmp_path: Path) -> None:
     # Four processes' worth of decoded pixels would be 1.6 GB: 100 megapixels of four bytes each.
-    for number in range(4):
-        image = Image.new("LA", (10_000, 10_000), (number, 255))
-        image.save(tmp_path / f"{number}.png", compress_level=1)
+    Image.new("LA", (10_000, 10_000), (0, 255)).save(tmp_path / "0.png", compress_level=1)
+    for number in range(1, 4):
+        (tmp_path / f"{number}.png").hardlink_to(tmp_path / "0.png")
     program = """
 import resource, sys
 from concurrent.futures import ThreadPoolExecutor
