@@ -106,7 +106,7 @@ def test_a_fade_takes_nothing_from_a_voice(click: float, tmp_path: Path) -> None
 
 
 def test_the_sound_fades_with_cards(tmp_path: Path) -> None:
-    tone = np.sin(np.arange(48_000, dtype=np.float32) * 2 * np.pi * 480 / 48_000)
+    tone = np.sin(np.arange(96_000, dtype=np.float32) * 2 * np.pi * 480 / 48_000)
     music = Music(0.5 * tone[None], 48_000, 0.0, 0.0, False)
     cards = Cards("Title", "End", card_seconds=1, fade_seconds=0.5)
     finish = Finish(cards=cards, sound=Sound(None, False, music))
