@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from driver.paths import ROOT
+from driver.rendering.manifest import read_manifest
 from driver.rendering.recordings import read_recording
 from driver.storage.bucket import Bucket
 from driver.worker import schema
@@ -49,15 +50,24 @@ def test_the_demo(tmp_path: Path) -> None:
     voices = [read_recording(path, tmp_path).seconds for path in recordings]
     info = probe(film)
     assert len(voices) == 3
-    assert 0 <= info.video_seconds - sum(voices) <= 3 / 16
+    # A card at each end, and two pauses.
+    assert 0 <= info.video_seconds - sum(voices) - 2 * 3.0 - 2 * 0.5 <= 3 / 16
     assert abs(info.video_seconds - info.audio_seconds) <= 1 / 16
-    assert (info.width, info.height, info.subtitles, len(info.chapters)) == (832, 448, 1, 3)
+    assert (info.width, info.height, info.subtitles, len(info.chapters)) == (832, 448, 1, 5)
     with av.open(str(film)) as file:
         frames = [frame.to_ndarray(format="gray") for frame in file.decode(video=0)]
-    assert all(frame.mean() > 10 and frame.std() > 10 for frame in frames[::40])
+    assert all(frame.mean() > 10 and frame.std() > 10 for frame in frames[40:-40:40])
     with av.open(str(film)) as file:
         sound = np.concatenate([frame.to_ndarray()[0] for frame in file.decode(audio=0)])
-    assert all(np.abs(part).max() > 0.1 for part in np.array_split(sound, 6))
+    spoken = sound[3 * 48_000 : -3 * 48_000]
+    assert all(np.abs(part).max() > 0.1 for part in np.array_split(spoken, 6))
+    # The music plays beneath the title.
+    assert 0.005 < np.abs(sound[: 3 * 48_000]).max() < 0.1
+    manifest = read_manifest(film.parent)
+    assert manifest and manifest.film and manifest.film.cut and manifest.film.cut.sound
+    assert abs(manifest.film.cut.sound["loudness"] + 16) <= 0.2
+    assert manifest.film.cut.sound["true_peak"] <= -1
+    assert (film.parent / "film.srt").read_text("utf-8").count("-->") == len(manifest.film.cut.captions[""])
 
 
 def test_the_graph_is_posted_as_documented(studio: Studio, tmp_path: Path) -> None:
