@@ -32,8 +32,8 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a render of a story would make; `keys` are those that its stills, clips and masters may have, unless
-    a take is chosen."""
+    """What a render of a story would make, and the keys that its stills, clips and masters may have; those of
+    takes are left out."""
 
     steps: list[Step]
     keys: list[tuple[Kind, str]]

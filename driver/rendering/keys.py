@@ -42,7 +42,7 @@ def predict(graph: Graph, contents: Mapping[str, str]) -> dict[str, str]:
 def choose_keys(
     graph: Graph, possible: Mapping[str, tuple[str, ...]], exists: Callable[[Kind, str], bool]
 ) -> dict[str, str]:
-    """The key of every still, clip and master, by its node. One that only version 0.1.0 made has its key there.
+    """The key of every still, clip and master, by its node. Version 0.1.0 gave some another.
 
     Args:
         graph: the stories.
