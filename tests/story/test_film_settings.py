@@ -63,6 +63,7 @@ def test_short_forms_mean_the_long_ones() -> None:
         ({"loudness": 3}, "film.loudness", "-16 or -14"),
         ({"loudness": "loud"}, "film.loudness", "'loud' is not a loudness"),
         ({"loudness": float("nan")}, "film.loudness", "is not a loudness"),
+        ({"loudness": 10**400}, "film.loudness", "is not a loudness"),
         ({"upscale": "lanzcos"}, "film.upscale", "use lanczos or model"),
         ({"interpolation": ""}, "film.interpolation", "use motion, blend, repeat or model"),
         ({"music": {"level": -3}}, "film.music.file", "is missing"),
