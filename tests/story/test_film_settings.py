@@ -8,6 +8,7 @@ import pytest
 
 from story_studio.story import schema
 from story_studio.story.film_settings import FilmSettings
+from story_studio.story.plan import own_recipes
 from story_studio.story.problems import Problems
 
 SCENE = {"id": "a", "prompt": "x", "audio": "v.wav"}
@@ -77,6 +78,17 @@ def test_a_wrong_setting_is_named(settings: dict[str, Any], where: str, what: st
         film(settings)
     (problem,) = caught.value.problems
     assert problem.where == where and what in problem.what
+
+
+def test_files_of_a_story_s_own_are_told_from_ways_to_make_frames() -> None:
+    story = schema.parse(
+        {
+            "scenes": [SCENE],
+            "image_settings": {"workflow": "motion"},
+            "film": {"interpolation": "blend", "upscale": "mine.json"},
+        }
+    )
+    assert own_recipes(story) == ["image_settings.workflow", "film.upscale"]
 
 
 @pytest.mark.parametrize(
