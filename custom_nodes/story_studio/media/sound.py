@@ -224,7 +224,6 @@ def _sums(track: AudioTrack, music: Iterator[np.ndarray], progress: Progress) ->
 def _finished(track: AudioTrack, laid: _Laid, sound: Sound, path: Path, progress: Progress) -> Mastered:
     if sound.loudness is not None:
         # Where there is neither a voice nor music, no noise is raised.
-        # Where there is neither a voice nor music, no noise is raised.
         lift = _MOST_LIFT if laid.heard or laid.has_music else 0.0
         return master(track, sound.loudness, lift, path, progress)
     if not laid.has_music and not sound.room_tone:
