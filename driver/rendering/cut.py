@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import av
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
-_TAG = "story_studio"
+from story_studio.story.results import REPORT_TAG
 
 
 class Word(NamedTuple):
@@ -99,7 +99,7 @@ class Cut(BaseModel):
 def read_cut(film: Path) -> Cut | None:
     """What a film's file says about its cut; None of a film of an earlier version."""
     with av.open(str(film)) as container:
-        text = container.metadata.get(_TAG, "")
+        text = container.metadata.get(REPORT_TAG, "")
     try:
         return Cut.model_validate_json(text)
     except ValidationError:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import av
 
 from ..files import written_aside
+from ..story.results import REPORT_TAG
 from .ahead import ahead
 from .audio_track import AudioTrack
 from .burned import CaptionOverlay
@@ -20,7 +21,6 @@ from .cut import Transition
 from .encoder import Encoder
 from .film_captions import Tracks, caption_tracks
 from .film_plan import FilmPlan, Finish, Shot, canvas_key, footage_of, plan_film
-from .film_report import TAG
 from .footage import Footage
 from .mux import add_chapters_and_captions
 from .probe import Progress
@@ -93,7 +93,7 @@ def assemble(
         sound = _sound(film, Path(folder), _part(report, 0, sound_share))
         cues = _cues(film, captions, sound)
         tags = ({"title": clean(title)} if is_visible(title) else {}) | (metadata or {})
-        tags[TAG] = film.report(cues, sound.report)
+        tags[REPORT_TAG] = film.report(cues, sound.report)
         reel = Path(folder, "reel.mp4")
         show = _part(report, sound_share, _ENCODING_SHARE)
         with _burning(film, cues) as overlay:

@@ -13,6 +13,7 @@ import av
 import numpy as np
 
 from ..files import written_aside
+from ..story.formats import Interpolation
 from .clip_frames import Scaler, frame_count, yuv_frames
 from .decoder import audio_blocks
 from .drift import Drift, corrected, measure
@@ -39,10 +40,12 @@ class Target:
     height: int
     fps: Fraction
     frames: int
-    interpolation: str = "motion"
+    interpolation: Interpolation = "motion"
 
 
-def target_of(footage: Footage, width: int, height: int, fps: Fraction | None, interpolation: str) -> Target:
+def target_of(
+    footage: Footage, width: int, height: int, fps: Fraction | None, interpolation: Interpolation
+) -> Target:
     """What the master of a clip is like.
 
     Args:
