@@ -17,12 +17,11 @@ from ..story.formats import Interpolation
 from .clip_frames import Scaler, frame_count, yuv_frames
 from .decoder import audio_blocks
 from .drift import Drift, corrected, measure
-from .encoder import SAMPLE_RATE, Encoder, pad_or_cut
+from .encoder import SAMPLE_RATE, VISUALLY_LOSSLESS, Encoder, pad_or_cut
 from .footage import Footage
-from .probe import Progress, to_seconds
+from .probe import to_seconds
+from .progress import Progress
 from .retime import Retimer
-
-_CRF = 16
 
 
 @dataclass(frozen=True)
@@ -142,7 +141,7 @@ class MasterWriter:
             *size,
             target.fps,
             audio.channels,
-            _CRF,
+            VISUALLY_LOSSLESS["h264"],
             self._metadata,
             copied_audio=audio.stream,
         )

@@ -10,6 +10,7 @@ import av
 from av.filter import Graph
 
 from ..story.formats import Interpolation
+from .decoder import pulled
 
 _MODES = {
     # On talking clips ffmpeg's slower searches gain nothing. A clip has no cuts for `scd` to find.
@@ -104,12 +105,8 @@ class Retimer:
 
     def _pulled(self) -> Iterator[av.VideoFrame]:
         assert self._graph
-        while True:
-            try:
-                frame = self._graph.vpull()
-            except (BlockingIOError, EOFError):
-                return
-            assert isinstance(frame, av.VideoFrame) and frame.pts is not None and frame.time_base
+        for frame in pulled(self._graph):
+            assert frame.pts is not None and frame.time_base
             if frame.pts * frame.time_base >= 0 and self._out < self._count:
                 self._out += 1
                 yield frame

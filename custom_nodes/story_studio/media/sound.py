@@ -13,11 +13,12 @@ import numpy as np
 from ..story.levels import measure as measure_levels
 from ..story.levels import repaired
 from .audio_track import AudioTrack, write
+from .envelope import JOINT_FADE, Envelope
 from .loudness import gain_of, is_voice, measure
 from .mastering import Mastered, master, measured, protect
 from .music import Bed, Music, blocks_of
-from .probe import Progress
-from .room_tone import JOINT_FADE, SOFT, RoomTone, fill, tone_of
+from .progress import Progress, part_of
+from .room_tone import SOFT, RoomTone, fill, tone_of
 
 __all__ = ["AudioTrack", "Music", "Sound", "SoundReport", "Voice", "mix"]
 
@@ -124,16 +125,20 @@ def mix(
     _check(voices, samples, sound)
     with TemporaryDirectory(prefix=f".{path.stem}-", dir=path.parent) as folder:
         work = Path(folder)
-        laid = _lay(voices, samples, sound, work / "voices", lambda done: progress(done * _LAYING))
-        track = _mixed(voices, laid, sound, work, lambda done: progress(_LAYING + done * (_MIXING - _LAYING)))
-        finished = _finished(
-            track, laid, sound, work / "finished", lambda done: progress(_MIXING + done * (1 - _MIXING))
-        )
+        laid = _lay(voices, samples, sound, work / "voices", part_of(progress, 0, _LAYING))
+        track = _mixed(voices, laid, sound, work, part_of(progress, _LAYING, _MIXING))
+        finished = _finished(track, laid, sound, work / "finished", part_of(progress, _MIXING, 1))
         progress(1.0)
         finished.track.path.replace(path)
     loudness = finished.loudness
-    measured = loudness.integrated, loudness.true_peak, loudness.range
-    return SoundReport(*measured, finished.mode, sound.loudness, laid.before)
+    return SoundReport(
+        loudness.integrated,
+        loudness.true_peak,
+        loudness.range,
+        finished.mode,
+        sound.loudness,
+        laid.before,
+    )
 
 
 def _check(voices: Sequence[Voice], samples: int, sound: Sound) -> None:
@@ -155,15 +160,15 @@ class _Laid:
     Attributes:
         track: the voices, as loud as they are wanted.
         before: LUFS of each; None for one that is silent.
-        gaps: where nothing is heard, with the room tones of the voices before and after.
-        heard: whether any was loud enough to be taken for a voice.
+        gaps: where nobody speaks, with the room tones of the voices before and after.
+        has_voice: whether any was loud enough to be taken for a voice.
         has_music: whether music has been added.
     """
 
     track: AudioTrack
     before: list[float | None]
     gaps: list[tuple[int, int, RoomTone, RoomTone]]
-    heard: bool = False
+    has_voice: bool = False
     has_music: bool = False
 
 
@@ -175,10 +180,10 @@ def _lay(voices: Sequence[Voice], samples: int, sound: Sound, path: Path, progre
         audio = repaired(voice.read()[:, : voice.samples])
         loudness = measure(audio).integrated
         laid.before.append(loudness)
-        heard = is_voice(audio, loudness)
-        laid.heard |= heard
+        has_voice = is_voice(audio, loudness)
+        laid.has_voice |= has_voice
         if loudness is not None and sound.loudness is not None:
-            audio = _levelled(audio, gain_of(loudness, sound.loudness, heard))
+            audio = _levelled(audio, gain_of(loudness, sound.loudness, has_voice))
         laid.track.add(voice.start, _faded(audio, voice, samples))
         # A clip is as long as its frames, and the voice in it may start later or end sooner.
         audible = np.flatnonzero(np.maximum(*np.abs(audio)) > _INAUDIBLE) if sound.room_tone else []
@@ -200,21 +205,17 @@ def _levelled(audio: np.ndarray, gain: float) -> np.ndarray:
 
 def _faded(audio: np.ndarray, voice: Voice, samples: int) -> np.ndarray:
     """A voice without steps where it starts and ends, except at the ends of the film."""
-    audio = audio.astype(np.float32)
-    fade = min(JOINT_FADE, audio.shape[1] // 2)
-    ramp = (np.arange(fade, dtype=np.float32) + 0.5) / max(1, fade)
-    if voice.start > 0:
-        audio[:, :fade] *= ramp
-    if voice.start + audio.shape[1] < samples:
-        audio[:, audio.shape[1] - fade :] *= ramp[::-1]
-    return audio
+    length = audio.shape[1]
+    fade = min(JOINT_FADE, length // 2)
+    attack, release = fade * (voice.start > 0), fade * (voice.start + length < samples)
+    return Envelope.linear(length, attack, release).applied(audio.astype(np.float32), 0)
 
 
 def _mixed(voices: Sequence[Voice], laid: _Laid, sound: Sound, work: Path, progress: Progress) -> AudioTrack:
     """The voices with music and room tone."""
     track = laid.track
     if sound.music is not None and track.samples:
-        loudness, level = _reference(laid, sound), sound.music.level if laid.heard else 0.0
+        loudness, level = _reference(laid, sound), sound.music.level if laid.has_voice else 0.0
         bed = Bed(sound.music, work / "music", loudness + level)
         if not bed.is_silent:
             off = [(voice.start, voice.start + voice.samples) for voice in voices if not voice.music]
@@ -226,6 +227,7 @@ def _mixed(voices: Sequence[Voice], laid: _Laid, sound: Sound, work: Path, progr
     if sound.room_tone:
         for index, gap in enumerate(laid.gaps):
             fill(track, *gap, index)
+            # Nearly done, but it may be cancelled here, too.
             progress(1.0)
     return track
 
@@ -234,7 +236,7 @@ def _reference(laid: _Laid, sound: Sound) -> float:
     """LUFS of the voices, to which music relates."""
     if sound.loudness is not None:
         return sound.loudness
-    loudness = measured(laid.track, lambda done: None).integrated if laid.heard else None
+    loudness = measured(laid.track, lambda done: None).integrated if laid.has_voice else None
     return _DEFAULT_LOUDNESS if loudness is None else loudness
 
 
@@ -247,8 +249,7 @@ def _sums(track: AudioTrack, music: Iterator[np.ndarray], progress: Progress) ->
 def _finished(track: AudioTrack, laid: _Laid, sound: Sound, path: Path, progress: Progress) -> Mastered:
     if sound.loudness is not None:
         # Where there is neither a voice nor music, no noise is raised.
-        # Where there is neither a voice nor music, no noise is raised.
-        lift = _MOST_LIFT if laid.heard or laid.has_music else 0.0
+        lift = _MOST_LIFT if laid.has_voice or laid.has_music else 0.0
         return master(track, sound.loudness, lift, path, progress)
     if not laid.has_music and not sound.room_tone:
         return Mastered(track, measured(track, progress, peaks=True), "as recorded")

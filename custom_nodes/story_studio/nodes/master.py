@@ -18,6 +18,7 @@ from ..media.drift import Drift
 from ..media.footage import Footage, read_footage
 from ..media.master import Target, measure_drift, target_of, write_master
 from ..media.probe import probe
+from ..media.progress import part_of
 from ..s2v import timeline
 from ..story import windows
 from ..story.formats import AS_RENDERED, INTERPOLATIONS, RATES, Interpolation
@@ -124,15 +125,13 @@ class Master(io.ComfyNode):
         drift = None
         if match_color:
             starts = cls._chunk_starts(footage)
-            drift = measure_drift(source, footage, starts, lambda done: progress(done * _MEASURING))
+            drift = measure_drift(source, footage, starts, part_of(progress, 0, _MEASURING))
             tags[REPORT_TAG] = json.dumps(drift.json())
         if is_link(hidden.dynprompt.get_node(hidden.unique_id)["inputs"].get("frames")):
             target = target if width and height else replace(target, width=0, height=0)
             return cls._expanded(source, footage, path, target, tags, key, drift)
         rest = _MEASURING if drift else 0
-        write_master(
-            path, source, footage, target, drift, tags, lambda done: progress(rest + done * (1 - rest))
-        )
+        write_master(path, source, footage, target, drift, tags, part_of(progress, rest, 1))
         return cls._shown(path, key, reused=False)
 
     @classmethod
