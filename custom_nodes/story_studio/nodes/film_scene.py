@@ -114,8 +114,8 @@ def _further_inputs() -> list[io.Input]:
         WordTimesType.Input(
             "words",
             optional=True,
-            tooltip="From a Word Times: when each word of the text is said. Without it, captions are timed "
-            "by the pauses in the voice.",
+            tooltip="From a Word Times: when each word of the text is said. Without it, the words are timed "
+            "by the loudness of the voice.",
         ),
     ]
 
