@@ -32,6 +32,7 @@ PAGES = [
     "driver/runpod/README.md",
     "tests/README.md",
     "workflows/README.md",
+    "workflows/film.md",
 ]
 LINKS = [
     (page, link)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import av
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from story_studio.story.results import REPORT_TAG
+
+_Report = TypeVar("_Report", bound=BaseModel)
 
 
 class Word(NamedTuple):
@@ -96,12 +98,42 @@ class Cut(BaseModel):
         return position == self.frames > 0 and self.rate > 0
 
 
+class ChunkDrift(BaseModel):
+    """How far a chunk of a clip is from the clip's first second.
+
+    Attributes:
+        chunk: its index.
+        delta_e: of its colours, CIE 1976.
+        sharpness: as a ratio.
+    """
+
+    chunk: int
+    delta_e: float
+    sharpness: float
+
+
+class Drift(BaseModel):
+    """The drift of a clip's colours, and whether its master undoes it."""
+
+    drift: list[ChunkDrift]
+    corrected: bool
+
+
 def read_cut(film: Path) -> Cut | None:
     """What a film's file says about its cut; None of a film of an earlier version."""
-    with av.open(str(film)) as container:
+    return _read(film, Cut)
+
+
+def read_drift(master: Path) -> Drift | None:
+    """What a master's file says about its clip's drift; None if it was not measured."""
+    return _read(master, Drift)
+
+
+def _read(path: Path, model: type[_Report]) -> _Report | None:
+    with av.open(str(path)) as container:
         text = container.metadata.get(REPORT_TAG, "")
     try:
-        return Cut.model_validate_json(text)
+        return model.model_validate_json(text)
     except ValidationError:
         return None
 

@@ -16,7 +16,7 @@ from story_studio.story.results import MANIFEST, Kind
 from story_studio.story.schema import Scene
 
 from ..files import written_aside
-from .cut import AnyCut
+from .cut import AnyCut, ChunkDrift
 
 Settings = dict[str, Any]
 _EARLIER = {"join", "crossfade_seconds", "chapters", "captions", "loudness"}
@@ -46,13 +46,22 @@ class Result(_Part):
 
 
 class VideoResult(Result):
-    """A finished clip or film: its length in seconds, size in pixels; of a film its settings and cut."""
+    """A finished clip, master or film.
+
+    Attributes:
+        seconds, width, height: its length, and its size in pixels.
+        settings, cut: of a film.
+        drift: of a master's clip, where it was measured.
+        corrected: whether the master undoes it.
+    """
 
     seconds: float = 0.0
     width: int = 0
     height: int = 0
     settings: Settings | None = None
     cut: AnyCut = None
+    drift: list[ChunkDrift] | None = None
+    corrected: bool | None = None
 
 
 class SceneSettings(_Part):

@@ -15,7 +15,7 @@ from story_studio.story.results import Kind
 from story_studio.story.schema import Scene
 
 from ..version import version
-from .cut import read_cut
+from .cut import read_cut, read_drift
 from .manifest import (
     Manifest,
     NodeCounts,
@@ -96,7 +96,8 @@ class Record:
         if clip := self.results.get((number, Kind.CLIP.project_file(scene.id))):
             entry["clip"] = _measured(clip, folder)
         if master := self.results.get((number, Kind.MASTER.project_file(scene.id))):
-            entry["master"] = _measured(master, folder)
+            drift = read_drift(folder / master.file)
+            entry["master"] = _measured(master, folder, **(drift.model_dump() if drift else {}))
         if reason := self.failed.get(scene_id):
             entry["error"] = reason
         settings, seconds = scene_settings(plan, scene), round(self.seconds[scene_id], 2)

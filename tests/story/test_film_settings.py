@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
+import yaml
 
+from driver.paths import ROOT
 from story_studio.story import schema
-from story_studio.story.film_settings import FilmSettings
+from story_studio.story.film_settings import BurnedCaptions, FilmSettings, Music
+from story_studio.story.formats import FORMATS
 from story_studio.story.problems import Problems
 
 SCENE = {"id": "a", "prompt": "x", "audio": "v.wav"}
@@ -92,3 +96,14 @@ def test_a_wrong_setting_of_a_scene_is_named(scene: dict[str, Any], where: str, 
         schema.parse({"scenes": [SCENE | scene]})
     (problem,) = caught.value.problems
     assert problem.where == where and what in problem.what
+
+
+def test_the_page_has_every_setting() -> None:
+    page = (ROOT / "workflows" / "film.md").read_text("utf-8")
+    named = set(re.findall(r"`(\w+)`", page))
+    fields = {*FilmSettings.model_fields, *Music.model_fields, *BurnedCaptions.model_fields}
+    assert fields <= named
+    for name in (*FORMATS, "transition", "translations", "language"):
+        assert name in page
+    example = re.search(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert example and film(yaml.safe_load(example[1])["film"]).size == (1920, 1080)

@@ -42,7 +42,8 @@ def batch(tmp_path: Path) -> dict[str, Any]:
         {"scene": number, "prompt": f"{SECRET}, {number}", "audio_url": f"data:audio/wav;base64,{voice}"}
         for number in (1, 2)
     ]
-    small = {"profile": "draft", "video_settings": {"resolution": "64x64"}}
+    scenes[0]["text"] = "It is late."
+    small = {"profile": "draft", "language": "en", "video_settings": {"resolution": "64x64"}}
     return {"task": "batch", "project_id": "tale", "film": True, "scenes": scenes, **small}
 
 
@@ -84,7 +85,7 @@ def test_without_a_bucket_results_are_in_the_answer_and_what_is_too_large_is_kep
         {"task": "image", "profile": "draft", "prompt": "x", "width": 64, "height": 64},
         {**batch["scenes"][0], "image": f"data:image/png;base64,{png('red', 64)}"},
     ):
-        job = {key: job[key] for key in job.keys() - {"scene", "prompt"}} | {"profile": "draft"}
+        job = {key: job[key] for key in job.keys() - {"scene", "prompt", "text"}} | {"profile": "draft"}
         single = worker.run("job-2", job)
         (url,) = (single[key] for key in ("image_url", "video_url") if key in single)
         assert hashlib.sha256(content(url)).hexdigest() == single["sha256"]
@@ -93,6 +94,11 @@ def test_without_a_bucket_results_are_in_the_answer_and_what_is_too_large_is_kep
     manifest = fetch_results(answer, story, tmp_path / "here", lambda _: None)
     assert manifest.status == "complete"
     assert (tmp_path / "here" / "film.mp4").read_bytes() == content(answer["film_url"])
+    # The captions of the film come both ways.
+    assert answer["captions"].keys() == {"film.en.srt", "film.en.vtt"}
+    for name, url in answer["captions"].items():
+        assert "It is late." in content(url).decode()
+        assert (tmp_path / "here" / name).read_bytes() == content(url)
     monkeypatch.setattr(uploads, "MAX_INLINE", 40_000)
     refused = worker.run("job-1", batch)
     hint = "an answer holds 0.04 MB: set the endpoint's BUCKET_ variables, and answers have addresses instead"
