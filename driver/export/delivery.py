@@ -16,10 +16,10 @@ from ..rendering.subtitles import subtitles_name, write_subtitles
 from .folder import plain
 from .frames import thumbnail, write_poster, write_storyboard
 from .media import OnStep, title_of
-from .page import FILM, Scene, render_page
+from .page import FILM, POSTER, STORYBOARD, Scene, render_page
 from .rendered import Rendered
 
-POSTER, STORYBOARD, PAGE, CONTENTS = "poster.jpg", "storyboard.jpg", "index.html", "manifest.json"
+PAGE, CONTENTS = "index.html", "manifest.json"
 _MUXING = ("-movflags", "+faststart", "-fflags", "+bitexact", "-movie_timescale", "48000")
 
 

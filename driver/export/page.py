@@ -15,6 +15,7 @@ from ..rendering.cut import Cut
 from ..rendering.subtitles import subtitles_name
 
 FILM = Path("film.mp4")
+POSTER, STORYBOARD = "poster.jpg", "storyboard.jpg"
 _TEMPLATE = "page.html"
 _SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
@@ -116,7 +117,7 @@ def _downloads(captions: Mapping[str, str], folder: Path) -> list[Download]:
         for kind in ("srt", "vtt"):
             label = " ".join(filter(None, ("Captions", language)))
             offered.append((subtitles_name(FILM.stem, language, kind), f"{label}, {kind.upper()}"))
-    offered += [("storyboard.jpg", "Storyboard"), ("poster.jpg", "Poster")]
+    offered += [(STORYBOARD, "Storyboard"), (POSTER, "Poster")]
     return [Download(name, label, _size((folder / name).stat().st_size)) for name, label in offered]
 
 

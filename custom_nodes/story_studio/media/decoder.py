@@ -120,7 +120,7 @@ def _floats(frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame]:
 
 
 def _blocks(frames: Iterable[av.AudioFrame]) -> Iterator[np.ndarray]:
-    """About a second each of float32 [channels, samples], with silence for what is no number."""
+    """About a second each of float32 [channels, samples], with silence for what is not a number."""
     iterator = iter(frames)
     while taken := [*islice(iterator, _FRAMES_AT_A_TIME)]:
         parts = [frame.to_ndarray().reshape(-1, frame.layout.nb_channels).T for frame in taken]

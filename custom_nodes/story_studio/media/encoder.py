@@ -85,7 +85,7 @@ def pad_or_cut(audio: np.ndarray, samples: int) -> np.ndarray:
 def _options(codec: Codec, crf: float) -> dict[str, str]:
     """The encoder's options, with fixed numbers of threads, on which the output depends."""
     if codec == "av1":
-        # SVT-AV1 says its whole configuration on stderr otherwise.
+        # SVT-AV1 prints its whole configuration on stderr otherwise.
         os.environ.setdefault("SVT_LOG", "1")
         return {"crf": str(round(crf)), "preset": "8", "svtav1-params": "lp=4"}
     if codec == "h265":

@@ -213,7 +213,7 @@ class _Audio:
         self._file.close()
 
     def write(self, encoder: Encoder, until: Fraction, is_end: bool) -> None:
-        """Gives the encoder what is heard until a time in seconds; at the end, all that is copied."""
+        """Adds the audio until a time in seconds to the encoder; at the end, all packets that are left."""
         if self.channels:
             end = round(until * SAMPLE_RATE)
             encoder.audio(self._decoded(end - self._sent))

@@ -16,7 +16,7 @@ import numpy as np
 _BYTES = 2**28
 """What the changed frames of a window may take, as 32-bit floats."""
 _PROBE = 4
-"""Frames of the first window, of which nobody knows what becomes of them."""
+"""Frames of the first window, which shows how large the changed frames are."""
 _MAX = 32
 """Frames of a window at most, so that progress shows and an interruption is not waited for."""
 
