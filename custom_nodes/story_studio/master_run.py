@@ -208,12 +208,12 @@ class Run:
         self._opened.__exit__(InterruptedError, InterruptedError(), None)
 
     def _check(self, window: Window, frames: Any) -> int:
-        given = window.last - window.first
-        factor = multiplier_of(given, len(frames), self._source.multiplier)
+        count = window.last - window.first
+        factor = multiplier_of(count, len(frames), self._source.multiplier)
         shape = tuple(frames.shape[1:])
         if factor is None or factor != (self._multiplier or factor):
             raise ValueError(
-                f"{given} frames became {len(frames)}, but a Master needs as many, the same multiple for all "
+                f"{count} frames became {len(frames)}, but a Master needs as many, the same multiple for all "
                 "windows, or a number of new ones between each two"
             )
         if shape != (self._shape or shape):

@@ -26,7 +26,7 @@ class Envelope(NamedTuple):
         return cls(length, rise, fall)
 
     def applied(self, block: np.ndarray, start: int) -> np.ndarray:
-        """`block`, which is that of sample `start` on, changed in place."""
+        """Applies it in place to a block, float [channels, n], that begins at sample `start`; returns it."""
         end = start + block.shape[1]
         if start < len(self.attack):
             part = self.attack[start:end]

@@ -93,7 +93,7 @@ def multiplier_of(frames: int, changed: int, expected: int) -> int | None:
     """By how much the frames of a window were multiplied; None if there is no such number.
 
     Args:
-        frames: what was given.
+        frames: how many the window has.
         changed: what came back: frames * m, or (frames - 1) * m + 1.
         expected: what m should be; counts where m is not certain, as it can be for less than m frames.
     """
