@@ -119,7 +119,7 @@ def _film(
     """The report, the loudness of each voice in the film, and what was measured of it decoded from AAC."""
     spans, at = [], 0
     for audio in voices.values():
-        spans.append(Voice(at, audio.shape[1], lambda audio=audio: audio))
+        spans.append(Voice(at, audio.shape[1], lambda start, end, audio=audio: audio[:, start:end]))
         at += audio.shape[1] + PAUSE
     began = time.monotonic()
     report = mix(spans, at, Sound(loudness=target), folder / "film")
@@ -152,7 +152,7 @@ def _ducking(folder: Path) -> list[dict[str, Cell]]:
     voice = decode_audio(DEMO / "keeper.mp3")[:, : 3 * SAMPLE_RATE]
     noise = 0.1 * np.random.default_rng(1).standard_normal((2, 60 * SAMPLE_RATE), np.float32)
     start, samples = 4 * SAMPLE_RATE, 11 * SAMPLE_RATE
-    spoken = [Voice(start, voice.shape[1], lambda: voice)]
+    spoken = [Voice(start, voice.shape[1], lambda start, end: voice[:, start:end])]
     tracks = []
     for music in (Music(noise, SAMPLE_RATE, -18, 1), None):
         mix(spoken, samples, Sound(music=music), folder / "duck")
@@ -174,7 +174,10 @@ def long_film(minutes: float, folder: str) -> None:
     """Mixes a film of many voices that are read when they are needed."""
     voice = decode_audio(DEMO / "keeper.mp3")
     span, samples = voice.shape[1] + PAUSE, round(minutes * 60 * SAMPLE_RATE)
-    spoken = [Voice(at, voice.shape[1], voice.copy) for at in range(0, samples - span, span)]
+    spoken = [
+        Voice(at, voice.shape[1], lambda start, end: voice[:, start:end])
+        for at in range(0, samples - span, span)
+    ]
     noise = 0.1 * np.random.default_rng(1).standard_normal((2, 30 * SAMPLE_RATE), np.float32)
     mix(spoken, samples, Sound(-16, True, Music(noise, SAMPLE_RATE)), Path(folder, "long"))
 

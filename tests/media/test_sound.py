@@ -39,8 +39,12 @@ def speech(seconds: float = 2.0, gain: float = 0.0, floor: float | None = None) 
     return audio if floor is None else audio + np.repeat(noise(seconds, floor, 1), 2, axis=0)
 
 
+def _reading(audio: np.ndarray) -> Callable[[int, int], np.ndarray]:
+    return lambda start, end: audio[:, start:end]
+
+
 def voice(start: int, audio: np.ndarray, samples: int | None = None, music: bool = True) -> Voice:
-    return Voice(start, audio.shape[1] if samples is None else samples, audio.copy, music)
+    return Voice(start, audio.shape[1] if samples is None else samples, _reading(audio), music)
 
 
 Mixed = Callable[..., tuple[SoundReport, np.ndarray]]
@@ -322,7 +326,7 @@ def test_music_is_checked_when_it_is_linked():
     ],
 )
 def test_what_is_not_possible_is_refused(spans, sound, message, tmp_path):
-    voices = [Voice(start, samples, lambda: EMPTY) for start, samples in spans]
+    voices = [Voice(start, samples, _reading(EMPTY)) for start, samples in spans]
     with pytest.raises(ValueError, match=message):
         mix(voices, 100, sound, tmp_path / "sound")
     assert not list(tmp_path.iterdir())

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import av
+import numpy as np
 
 from ..files import written_aside
 from ..story.results import REPORT_TAG
@@ -126,11 +127,15 @@ def _sound(film: FilmPlan, folder: Path, progress: Progress) -> _Sound:
     if sound is None:
         return _Sound(voices, voices)
     spoken = [
-        Voice(place.start, place.end - place.start, partial(voices.read, place.start, place.end), shot.music)
+        Voice(place.start, place.end - place.start, partial(_from, voices, place.start), shot.music)
         for place, (shot, _) in zip(places, film.shots(), strict=True)
     ]
     report = mix(spoken, samples, sound, folder / "mixed", part_of(progress, share, 1))
     return _Sound(AudioTrack(folder / "mixed"), voices, report)
+
+
+def _from(track: AudioTrack, origin: int, start: int, end: int) -> np.ndarray:
+    return track.read(origin + start, origin + end)
 
 
 def _cues(film: FilmPlan, captions: bool, sound: _Sound) -> Tracks:

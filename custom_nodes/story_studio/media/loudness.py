@@ -24,7 +24,7 @@ _NO_NOISE = -30.0
 _STEADY = 6.0
 """dB between the loud and the soft moments of steady noise, at most; a voice varies by more."""
 _WINDOW, _FEWEST = round(0.05 * SAMPLE_RATE), 4
-"""Samples in such a moment, and how many make a voice."""
+"""Samples in such a moment, which divide a block, and how many make a voice."""
 _REPORT = SAMPLE_RATE // 10
 """Samples after which ebur128 reports."""
 _SHORTEST = round(0.5 * SAMPLE_RATE)
@@ -137,19 +137,25 @@ def audio_frame(block: np.ndarray, position: int) -> av.AudioFrame:
     return frame
 
 
-def is_voice(audio: np.ndarray, loudness: float | None) -> bool:
-    """Whether audio, float32 [2, samples] at 48 kHz, is more than silence, noise, or the shortest of sounds.
-
-    `loudness` is what was measured of it, in LUFS.
-    """
+def window_powers(audio: np.ndarray) -> np.ndarray:
+    """The powers of the moments of audio, float32 [2, samples] at 48 kHz: float64 [moments]."""
     count = audio.shape[1] // _WINDOW
-    if loudness is None or loudness < _NO_VOICE or count < _FEWEST:
+    windows = audio[:, : count * _WINDOW].reshape(2, count, _WINDOW)
+    # Not the squares, because a constant offset is no sound.
+    return windows.var(axis=2, dtype=np.float64).mean(axis=0) + 1e-12
+
+
+def is_voice(powers: np.ndarray, loudness: float | None) -> bool:
+    """Whether audio is more than silence, noise, or the shortest of sounds.
+
+    Args:
+        powers: of its moments.
+        loudness: what was measured of it, in LUFS.
+    """
+    if loudness is None or loudness < _NO_VOICE or len(powers) < _FEWEST:
         return False
     if loudness >= _NO_NOISE:
         return True
-    windows = audio[:, : count * _WINDOW].reshape(2, count, _WINDOW)
-    # Not the squares, because a constant offset is no sound.
-    powers = windows.var(axis=2, dtype=np.float64).mean(axis=0) + 1e-12
     soft, loud = 10 * np.log10(np.percentile(powers, (10, 90)))
     return bool(loud - soft >= _STEADY)
 

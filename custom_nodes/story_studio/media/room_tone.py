@@ -5,7 +5,7 @@ Noise has no loop that could be noticed, and no breath or syllable can be left i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,8 @@ _BELOW_SPEECH = 15.0
 _QUIET_PART = 0.1
 _FEWEST = 4
 """Quiet frames whose average is a colour; of fewer it is that of what happened in them."""
+_MOST = 256
+"""Quiet frames that are looked at: more do not change their average."""
 _NOTHING = -80.0
 """dBFS, RMS. Below, a quiet part is the digital silence of an editor or of a synthetic voice."""
 
@@ -57,21 +59,27 @@ class RoomTone:
         return np.fft.irfft(spectrum, _FRAME) * _WINDOW
 
 
-def tone_of(voice: np.ndarray) -> RoomTone:
-    """The tone of a voice's quiet parts, float32 [2, samples]; soft noise if it has none.
+def tone_of(read: Callable[[int, int], np.ndarray], first: int, last: int) -> RoomTone:
+    """The tone of a voice's quiet parts; soft noise if it has none.
 
     It is as loud as they are, but not below -66 and not above -40 dBFS RMS.
+
+    Args:
+        read: returns the voice from one sample to before another, float32 [2, n].
+        first, last: where it is heard.
     """
-    levels, starts = _levels(voice)
+    starts = np.arange(first, last - _FRAME + 1, _FRAME)
+    levels = _levels(read, starts)
     if not len(levels):
         return SOFT
     quiet = np.sort(np.argsort(levels, kind="stable")[: max(_FEWEST, round(len(levels) * _QUIET_PART))])
     floor, speech = levels[quiet].max(), np.percentile(levels, 95)
     if len(levels) <= _FEWEST or levels[quiet].min() < _NOTHING or speech - floor < _BELOW_SPEECH:
         return SOFT
-    frames = np.stack([voice[:, at : at + _FRAME] for at in starts[quiet]]).astype(np.float64)
+    chosen = quiet[:: -(-len(quiet) // _MOST)]
+    frames = np.stack([read(at, at + _FRAME) for at in starts[chosen].tolist()]).astype(np.float64)
     spectra = np.fft.rfft(frames * _WINDOW, axis=2)
-    covariance = np.einsum("fci,fdi->icd", spectra, spectra.conj()) / len(quiet)
+    covariance = np.einsum("fci,fdi->icd", spectra, spectra.conj()) / len(chosen)
     # What is constant or below hearing is no sound, but uses up the range.
     covariance[_HZ < 20] = 0
     return _scaled(_root(covariance))
@@ -111,12 +119,10 @@ def _edge(tone: RoomTone, at: int, is_end_of_film: bool, gap: int) -> tuple[int,
     return JOINT_FADE, at - JOINT_FADE
 
 
-def _levels(voice: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The level of each frame of a voice in dBFS RMS, and where it starts."""
-    starts = np.arange(0, voice.shape[1] - _FRAME + 1, _FRAME)
-    frames = voice[:, : len(starts) * _FRAME].reshape(2, len(starts), _FRAME)
-    powers = [np.square(frames[:, i], dtype=np.float64).mean() for i in range(len(starts))]
-    return 10 * np.log10(np.array(powers) + 1e-20), starts
+def _levels(read: Callable[[int, int], np.ndarray], starts: np.ndarray) -> np.ndarray:
+    """The level of each frame of a voice in dBFS RMS."""
+    powers = [np.square(read(at, at + _FRAME), dtype=np.float64).mean() for at in starts.tolist()]
+    return 10 * np.log10(np.array(powers) + 1e-20)
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:

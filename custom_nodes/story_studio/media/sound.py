@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,15 +10,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..story.levels import measure as measure_levels
-from ..story.levels import repaired
 from .audio_track import AudioTrack, write
 from .envelope import JOINT_FADE, Envelope
-from .loudness import gain_of, is_voice, measure
+from .loudness import gain_of
 from .mastering import Mastered, master, measured, protect
 from .music import Bed, Music, blocks_of
 from .progress import Progress, part_of
 from .room_tone import SOFT, RoomTone, fill, tone_of
+from .voice import Read, Voice, audible, blocks, examine
 
 __all__ = ["AudioTrack", "Music", "Sound", "SoundReport", "Voice", "mix"]
 
@@ -49,23 +48,6 @@ class Sound:
     def parts(self) -> list[Any]:
         """What the film's key holds of it, for JSON."""
         return [self.loudness, self.room_tone, self.music.parts() if self.music else None]
-
-
-@dataclass(frozen=True)
-class Voice:
-    """The audio of one shot.
-
-    Attributes:
-        start: sample of the film at which it starts.
-        samples: its span in the film, at 48 kHz; longer audio is cut, shorter audio is followed by silence.
-        read: returns it, float32 [2, samples] or shorter.
-        music: whether the bed plays under it.
-    """
-
-    start: int
-    samples: int
-    read: Callable[[], np.ndarray]
-    music: bool = True
 
 
 @dataclass
@@ -177,38 +159,33 @@ def _lay(voices: Sequence[Voice], samples: int, sound: Sound, path: Path, progre
     end, tone = 0, None
     for index, voice in enumerate(voices):
         progress(index / len(voices))
-        audio = repaired(voice.read()[:, : voice.samples])
-        loudness = measure(audio).integrated
+        examined = examine(voice)
+        loudness = examined.loudness
         laid.before.append(loudness)
-        has_voice = is_voice(audio, loudness)
-        laid.has_voice |= has_voice
+        laid.has_voice |= examined.is_voice
+        gain = None
         if loudness is not None and sound.loudness is not None:
-            audio = _levelled(audio, gain_of(loudness, sound.loudness, has_voice))
-        laid.track.add(voice.start, _faded(audio, voice, samples))
+            gain = gain_of(loudness, sound.loudness, examined.is_voice)
+        read = examined.levelled(voice, gain)
+        _add_faded(laid.track, voice.start, examined.samples, read)
         # A clip is as long as its frames, and the voice in it may start later or end sooner.
-        audible = np.flatnonzero(np.maximum(*np.abs(audio)) > _INAUDIBLE) if sound.room_tone else []
-        if len(audible):
-            first, last = int(audible[0]), int(audible[-1]) + 1
-            own = tone_of(audio[:, first:last])
-            laid.gaps.append((end, voice.start + first, tone or own, own))
-            end, tone = voice.start + last, own
+        span = audible(read, examined.samples, _INAUDIBLE) if sound.room_tone else None
+        if span:
+            own = tone_of(read, *span)
+            laid.gaps.append((end, voice.start + span[0], tone or own, own))
+            end, tone = voice.start + span[1], own
     laid.gaps.append((end, samples, tone or SOFT, tone or SOFT))
     progress(1.0)
     return laid
 
 
-def _levelled(audio: np.ndarray, gain: float) -> np.ndarray:
-    """A voice with a gain in dB, without a constant offset, which would take from its headroom."""
-    offsets = measure_levels(audio).offsets.astype(np.float32)
-    return (audio - offsets[:, None]) * np.float32(10 ** (gain / 20))
-
-
-def _faded(audio: np.ndarray, voice: Voice, samples: int) -> np.ndarray:
-    """A voice without steps where it starts and ends, except at the ends of the film."""
-    length = audio.shape[1]
-    fade = min(JOINT_FADE, length // 2)
-    attack, release = fade * (voice.start > 0), fade * (voice.start + length < samples)
-    return Envelope.linear(length, attack, release).applied(audio.astype(np.float32), 0)
+def _add_faded(track: AudioTrack, start: int, samples: int, read: Read) -> None:
+    """Adds a voice without steps where it starts and ends, except at the ends of the film."""
+    fade = min(JOINT_FADE, samples // 2)
+    attack, release = fade * (start > 0), fade * (start + samples < track.samples)
+    envelope = Envelope.linear(samples, attack, release)
+    for at, block in blocks(read, samples):
+        track.add(start + at, envelope.applied(block.astype(np.float32), at))
 
 
 def _mixed(voices: Sequence[Voice], laid: _Laid, sound: Sound, work: Path, progress: Progress) -> AudioTrack:
