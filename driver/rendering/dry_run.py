@@ -32,8 +32,8 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a render of a story would make; `keys` are those that its stills and clips, unless a take is
-    chosen, may have."""
+    """What a render of a story would make, and the keys that its stills, clips and masters may have; those of
+    takes are left out."""
 
     steps: list[Step]
     keys: list[tuple[Kind, str]]
@@ -64,7 +64,7 @@ def forecast(plans: Sequence[RenderPlan], output: Path, elsewhere: bool = False)
 
 
 def forget(forecasts: list[Forecast], output: Path) -> int:
-    """Deletes the stills and clips that these stories would reuse; returns how many there were."""
+    """Deletes the stills, clips and masters that these stories would reuse; returns their number."""
     doomed = [
         path for story in forecasts for kind, key in story.keys for path in find_results(output, kind, key)
     ]
@@ -103,7 +103,12 @@ class _Forecaster:
         self._nodes = {
             (kind, scene.id): nodes[SceneId(number, scene.id)]
             for scene in plan.story.scenes
-            for kind, nodes in ((Kind.STILL, graph.stills), (Kind.CLIP, graph.clips))
+            for kind, nodes in (
+                (Kind.STILL, graph.stills),
+                (Kind.CLIP, graph.clips),
+                (Kind.MASTER, graph.masters),
+            )
+            if SceneId(number, scene.id) in nodes
         }
         self._keys = {place: chosen[node] for place, node in self._nodes.items()}
 
@@ -111,7 +116,10 @@ class _Forecaster:
         scenes = self._plan.story.scenes
         stills = [self._step(Kind.STILL, scene.id) for scene in scenes]
         clips = [self._step(Kind.CLIP, scene.id) for scene in scenes]
-        film = [self._film_step(clips)] if self._plan.story.film else []
+        masters = [
+            self._step(Kind.MASTER, scene.id) for scene in scenes if (Kind.MASTER, scene.id) in self._nodes
+        ]
+        film = [self._film_step(clips, masters)] if self._plan.story.film else []
         takes = {(Kind.STILL, scene.id) for scene in scenes if scene.still_take}
         takes |= {(Kind.CLIP, scene.id) for scene in scenes if scene.clip_take}
         keys = [
@@ -120,7 +128,7 @@ class _Forecaster:
             if place not in takes
             for key in possible[node]
         ]
-        return Forecast([*stills, *clips, *film], keys)
+        return Forecast([*stills, *clips, *masters, *film], keys)
 
     def _step(self, kind: Kind, scene: str) -> Step:
         reused = self._exists(kind, self._keys[kind, scene])
@@ -132,9 +140,12 @@ class _Forecaster:
             return "the scene is new"
         last = entry.result(kind)
         if last is None:
-            return "it was not finished"
+            return "there is none yet" if kind is Kind.MASTER else "it was not finished"
         if last.key == self._keys[kind, scene]:
             return "its file is gone"
+        if kind is Kind.MASTER:
+            is_new = not entry.clip or entry.clip.key != self._keys[Kind.CLIP, scene]
+            return "its clip changed" if is_new else "the delivery of the film changed"
         reasons = []
         if kind is Kind.CLIP and (not entry.still or entry.still.key != self._keys[Kind.STILL, scene]):
             reasons.append("its still changed")
@@ -148,11 +159,11 @@ class _Forecaster:
         reasons.append(_changes(before or {}, after or {}))
         return "; ".join(filter(None, reasons)) or "its recipe or models changed"
 
-    def _film_step(self, clips: list[Step]) -> Step:
-        made = [step.scene for step in clips if not step.reused]
+    def _film_step(self, clips: list[Step], masters: list[Step]) -> Step:
         film = self._last.film
-        if made:
-            return Step("film", "", False, f"new clips: {', '.join(made)}")
+        for what, steps in (("clips", clips), ("masters", masters)):
+            if made := [step.scene for step in steps if not step.reused]:
+                return Step("film", "", False, f"new {what}: {', '.join(made)}")
         if not film:
             return Step("film", "", False, "there is none yet")
         before = {entry.id: entry.clip.key if entry.clip else None for entry in self._last.scenes}

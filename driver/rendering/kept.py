@@ -45,7 +45,7 @@ def kept(output: Path) -> list[Kept]:
             for key in set(manifest.keys()):
                 users.setdefault(key, []).append(path.parent.name)
     files = []
-    for kind in (Kind.STILL, Kind.CLIP, Kind.FILM, Kind.SHEET):
+    for kind in Kind:
         paths = [path for path in (output / STORE / kind.folder).glob(f"*{kind.suffix}") if path.is_file()]
         for path in sorted(paths, key=lambda path: path.stat().st_mtime):
             if path.name.startswith("."):

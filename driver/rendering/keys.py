@@ -35,14 +35,14 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 
 
 def predict(graph: Graph, contents: Mapping[str, str]) -> dict[str, str]:
-    """The key of every still and clip, by its node; `contents` as in `possible_keys`."""
+    """The key of every still, clip and master, by its node; `contents` as in `possible_keys`."""
     return {node: keys[0] for node, keys in possible_keys(graph, contents).items()}
 
 
 def choose_keys(
     graph: Graph, possible: Mapping[str, tuple[str, ...]], exists: Callable[[Kind, str], bool]
 ) -> dict[str, str]:
-    """The key of every still and clip, by its node. A result that only version 0.1.0 made has its key there.
+    """The key of every still, clip and master, by its node. Version 0.1.0 gave some another.
 
     Args:
         graph: the stories.
@@ -51,6 +51,7 @@ def choose_keys(
     """
     kinds = dict.fromkeys(graph.stills.values(), Kind.STILL)
     kinds |= dict.fromkeys(graph.clips.values(), Kind.CLIP)
+    kinds |= dict.fromkeys(graph.masters.values(), Kind.MASTER)
     chosen: dict[str, str] = {}
     for node, keys in possible.items():
         found = [key for key in keys if exists(kinds[node], key)] if len(keys) > 1 else []
@@ -59,7 +60,7 @@ def choose_keys(
 
 
 def possible_keys(graph: Graph, contents: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """The key of every still and clip, by its node, and the one that version 0.1.0 gave it if that differs.
+    """The key of every still, clip and master, by its node, and that of version 0.1.0 if it differs.
 
     Args:
         graph: the stories.
@@ -74,7 +75,7 @@ def possible_keys(graph: Graph, contents: Mapping[str, str]) -> dict[str, tuple[
     get_node = graph.nodes.__getitem__
     keys = Keys(get_node, _default_of, fingerprint)
     earlier_keys = Keys(get_node, _default_of, fingerprint, as_written=True)
-    nodes = (*graph.stills.values(), *graph.clips.values())
+    nodes = (*graph.stills.values(), *graph.clips.values(), *graph.masters.values())
     return {node: tuple(dict.fromkeys((keys.of(node), earlier_keys.of(node)))) for node in nodes}
 
 

@@ -88,8 +88,8 @@ class SceneEntry(_Part):
     seconds: float = 0.0
 
     def result(self, kind: Kind) -> Result | None:
-        """The scene's result of this kind."""
-        return self.still if kind is Kind.STILL else self.clip
+        """The scene's result of this kind: still, clip or master."""
+        return {Kind.STILL: self.still, Kind.CLIP: self.clip, Kind.MASTER: self.master}[kind]
 
 
 class NodeCounts(_Part):
@@ -131,7 +131,7 @@ class Manifest(_Part):
     def keys(self) -> Iterator[str]:
         """The keys of all results that the render used, or the last complete one before it."""
         results: list[Result | None] = [self.film, self.storyboard]
-        results += [result for scene in self.scenes for result in (scene.still, scene.clip)]
+        results += [result for scene in self.scenes for result in (scene.still, scene.clip, scene.master)]
         yield from (result.key for result in results if result and result.key)
         yield from self.earlier
 

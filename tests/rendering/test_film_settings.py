@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -12,7 +13,9 @@ import numpy as np
 import pytest
 import yaml
 
+from driver.rendering.dry_run import Step, forecast
 from driver.rendering.manifest import Manifest, read_manifest
+from driver.rendering.prepare import prepare
 from driver.terminal import OK
 from story_studio.media.probe import probe
 from story_studio.story.recipes import FOLDER
@@ -41,6 +44,14 @@ def reused(manifest: Manifest) -> dict[str, bool | None]:
     return {kind: result.reused if result else None for kind, result in results.items()}
 
 
+def forecast_of(story: Path, folder: Path) -> list[Step]:
+    """What a render of a story would make after the one in `2`."""
+    (downloads := folder / "downloads").mkdir(exist_ok=True)
+    plans = prepare([story], None, Path(tempfile.mkdtemp(dir=downloads)))
+    (of_story,) = forecast(plans, folder / "2", elsewhere=True)
+    return of_story.steps
+
+
 def test_a_changed_delivery_makes_masters_and_no_clip(
     studio: Studio, write_story: WriteStory, tmp_path: Path
 ) -> None:
@@ -56,12 +67,20 @@ def test_a_changed_delivery_makes_masters_and_no_clip(
         assert info.video_seconds == pytest.approx(scene.clip.seconds, abs=0.5 / 24 + 1e-3)
     again = rendered(studio, write_story([0.8, 0.5], film=settings, **write), tmp_path / "2")
     assert reused(again) == {"clip": True, "master": True, "film": True}
+    assert {scene.master.key for scene in again.scenes if scene.master} < set(again.keys())
+    assert all(step.reused for step in forecast_of(write_story([0.8, 0.5], film=settings, **write), tmp_path))
     boxed = settings | {"burned_captions": "boxed", "pause_after": 0.25}
     finished = rendered(studio, write_story([0.8, 0.5], film=boxed, **write), tmp_path / "3")
     assert reused(finished) == {"clip": True, "master": True, "film": False}
     larger = settings | {"width": 192, "height": 96}
     larger_film = rendered(studio, write_story([0.8, 0.5], film=larger, **write), tmp_path / "4")
     assert reused(larger_film) == {"clip": True, "master": False, "film": False}
+    steps = forecast_of(write_story([0.8, 0.5], film=larger, **write), tmp_path)
+    assert [(step.kind, step.why) for step in steps if not step.reused] == [
+        ("master", "the delivery of the film changed"),
+        ("master", "the delivery of the film changed"),
+        ("film", "new masters: scene_1, scene_2"),
+    ]
     plain = rendered(studio, write_story([0.8, 0.5], film={}, **write), tmp_path / "5")
     assert reused(plain) == {"clip": True, "master": None, "film": False}
 

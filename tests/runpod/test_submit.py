@@ -115,7 +115,7 @@ def test_a_story_is_returned_and_not_rendered_twice(busy: Platform, write_story:
     folder = story.parent / "out" / "tale"
     assert first.stdout.strip() == str(folder / "film.mp4")
     assert "tale is complete" in first.stderr and "Planned: 1 worker" in first.stderr
-    names = {"film.mp4", "manifest.json", "storyboard.jpg"}
+    names = {"film.mp4", "film.srt", "film.vtt", "manifest.json", "storyboard.jpg"}
     names |= {f"scene_{n}_{end}" for n in (1, 2) for end in ("img.png", "video.mp4")}
     assert {path.name for path in folder.iterdir()} == names
     answer = results(busy)[-1]["output"]
