@@ -27,6 +27,7 @@ from .media.master import MasterWriter, Target, source_frames
 from .media.retime import retimed
 from .media.windows import Window, WindowReader, added, first_window, later_windows, multiplier_of
 from .story import windows
+from .story.formats import Interpolation
 from .story.recipes import Link, Nodes
 
 _EXACT_MULTIPLIER = 4
@@ -53,7 +54,7 @@ class Source:
     path: Path
     footage: Footage
     fps: Fraction
-    interpolation: str
+    interpolation: Interpolation
     context: int
     multiplier: int
     drift: Drift | None = None
@@ -195,7 +196,7 @@ class Run:
         return self.path
 
     def close(self) -> None:
-        """Lets go of everything; what is not complete is removed."""
+        """Releases everything, and removes the file if it is incomplete."""
         if _runs.pop(self.id, None) is None:
             return
         if not self.path.exists():
@@ -203,16 +204,16 @@ class Run:
             logging.warning("The master of %s was not finished%s.", self._source.path.name, where)
         expansion.clear_inputs(self._graph, self._nodes)
         self._values, self._nodes = {}, []
-        # Whoever has stopped the prompt has reported why.
+        # What stopped the prompt has been reported already.
         self._opened.__exit__(InterruptedError, InterruptedError(), None)
 
     def _check(self, window: Window, frames: Any) -> int:
-        given = window.last - window.first
-        factor = multiplier_of(given, len(frames), self._source.multiplier)
+        count = window.last - window.first
+        factor = multiplier_of(count, len(frames), self._source.multiplier)
         shape = tuple(frames.shape[1:])
         if factor is None or factor != (self._multiplier or factor):
             raise ValueError(
-                f"{given} frames became {len(frames)}, but a Master needs as many, the same multiple for all "
+                f"{count} frames became {len(frames)}, but a Master needs as many, the same multiple for all "
                 "windows, or a number of new ones between each two"
             )
         if shape != (self._shape or shape):

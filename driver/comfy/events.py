@@ -209,7 +209,7 @@ class EventReader:
         if kind == "executing" and data.get("node"):
             node = data.get("display_node") or data["node"]
             if node != data["node"]:
-                # One that another node has expanded into, of which nobody but ComfyUI knows.
+                # One that another node has expanded into: it is not in the prompt.
                 self._inner.add(data["node"])
             if node != self._node:
                 self._node = node

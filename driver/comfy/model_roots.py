@@ -15,17 +15,8 @@ from ..paths import IN_IMAGE
 MODEL_FOLDERS = (
     *("audio_encoders", "checkpoints", "classifiers", "clip_vision", "configs", "controlnet", "diffusers"),
     *("diffusion_models", "embeddings", "frame_interpolation", "gligen", "hypernetworks"),
-    *(
-        "latent_upscale_models",
-        "loras",
-        "model_patches",
-        "photomaker",
-        "style_models",
-        "text_encoders",
-        "upscale_models",
-        "vae",
-        "vae_approx",
-    ),
+    *("latent_upscale_models", "loras", "model_patches", "photomaker", "style_models", "text_encoders"),
+    *("upscale_models", "vae", "vae_approx"),
 )
 _LEGACY = {"diffusion_models": "unet", "text_encoders": "clip", "controlnet": "t2i_adapter"}
 """Older names of model folders that ComfyUI still reads."""

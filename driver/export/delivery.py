@@ -12,14 +12,14 @@ import imageio_ffmpeg
 
 from ..files import sha256_of
 from ..rendering.cut import Cut
-from ..rendering.subtitles import write_subtitles
+from ..rendering.subtitles import subtitles_name, write_subtitles
 from .folder import plain
 from .frames import thumbnail, write_poster, write_storyboard
 from .media import OnStep, title_of
-from .page import FILM, Scene, captions_name, render_page
+from .page import FILM, POSTER, STORYBOARD, Scene, render_page
 from .rendered import Rendered
 
-POSTER, STORYBOARD, PAGE, CONTENTS = "poster.jpg", "storyboard.jpg", "index.html", "manifest.json"
+PAGE, CONTENTS = "index.html", "manifest.json"
 _MUXING = ("-movflags", "+faststart", "-fflags", "+bitexact", "-movie_timescale", "48000")
 
 
@@ -53,7 +53,7 @@ def write(rendered: Rendered, folder: Path, on_step: OnStep) -> list[str]:
 def _copy_film(source: Path, target: Path, title: str) -> None:
     """Copies the streams and chapters of a film, without its tags."""
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-y", "-i", str(source)]
-    # Chapters of an MP4 are also a data stream, which ffmpeg writes anew.
+    # Chapters of an MP4 are also a data stream, which ffmpeg writes itself.
     command += ["-map", "0:v", "-map", "0:a?", "-map", "0:s?", "-c", "copy", "-map_metadata:g", "-1"]
     command += ["-map_chapters", "0", "-metadata", f"title={title}", *_MUXING, "-f", "mp4", str(target)]
     with tempfile.TemporaryFile() as errors:
@@ -90,7 +90,7 @@ def _captions(cut: Cut, folder: Path) -> dict[str, str]:
         for language, cues in cut.captions.items()
     }
     names = {path.name for path in write_subtitles(captions, folder, FILM.stem)}
-    tracks = {language: captions_name(language, "vtt") for language in captions}
+    tracks = {language: subtitles_name(FILM.stem, language, "vtt") for language in captions}
     return {
         language: (folder / name).read_text(encoding="utf-8")
         for language, name in tracks.items()

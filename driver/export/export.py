@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from story_studio.story.formats import RATES
 from story_studio.story.problems import Problem, Problems
 
 from ..rendering.subtitles import write_subtitles
@@ -23,7 +24,6 @@ FORMATS = {
     "capcut": "a draft of CapCut or JianYing",
     "delivery": "the film with captions, poster and a page that plays it",
 }
-_RATES = (24, 25, 30)
 _OF_ANY_RATE = ("otio", "delivery")
 _COLLECTING = 0.8
 """The part of the progress before a ZIP is written."""
@@ -63,7 +63,7 @@ def export(
         Problems: everything that is in the way.
         OSError: something cannot be read or written.
     """
-    rendered = read_rendered(story, output, () if to in _OF_ANY_RATE else _RATES)
+    rendered = read_rendered(story, output, () if to in _OF_ANY_RATE else RATES)
     into = into or rendered.folder / "export"
     if into.exists() and not into.is_dir():
         raise Problems([Problem(str(into), "is a file: name a folder with --into.")])

@@ -13,7 +13,7 @@ from opentimelineio.opentime import RationalTime, TimeRange
 from .timeline import Black, Clip, Item, Timeline, Transition
 
 _BLACK_START = 86_400
-"""Source frame of black: the EDL adapter moves it to and fro, and refuses times below zero."""
+"""Source frame of black: the EDL adapter adds and subtracts transitions, and refuses times below zero."""
 _REEL = 8
 """Letters of a reel's name in CMX 3600."""
 

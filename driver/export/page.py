@@ -12,8 +12,10 @@ from typing import NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..rendering.cut import Cut
+from ..rendering.subtitles import subtitles_name
 
 FILM = Path("film.mp4")
+POSTER, STORYBOARD = "poster.jpg", "storyboard.jpg"
 _TEMPLATE = "page.html"
 _SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
@@ -92,11 +94,6 @@ def render_page(
     )
 
 
-def captions_name(language: str, kind: str) -> str:
-    """The name of a file of captions: film.srt, or film.de.srt where the language is known."""
-    return ".".join(filter(None, (FILM.stem, language, kind)))
-
-
 def clock(seconds: float) -> str:
     """Seconds as a player shows them: 0:07, 12:30, 1:02:03."""
     minutes, rest = divmod(int(seconds), 60)
@@ -119,8 +116,8 @@ def _downloads(captions: Mapping[str, str], folder: Path) -> list[Download]:
     for language in captions:
         for kind in ("srt", "vtt"):
             label = " ".join(filter(None, ("Captions", language)))
-            offered.append((captions_name(language, kind), f"{label}, {kind.upper()}"))
-    offered += [("storyboard.jpg", "Storyboard"), ("poster.jpg", "Poster")]
+            offered.append((subtitles_name(FILM.stem, language, kind), f"{label}, {kind.upper()}"))
+    offered += [(STORYBOARD, "Storyboard"), (POSTER, "Poster")]
     return [Download(name, label, _size((folder / name).stat().st_size)) for name, label in offered]
 
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 import av
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
-_TAG = "story_studio"
-"""The tag of an MP4 file in which the node pack says what it is."""
+from story_studio.story.results import REPORT_TAG
+
 _Report = TypeVar("_Report", bound=BaseModel)
 
 
@@ -131,7 +131,7 @@ def read_drift(master: Path) -> Drift | None:
 
 def _read(path: Path, model: type[_Report]) -> _Report | None:
     with av.open(str(path)) as container:
-        text = container.metadata.get(_TAG, "")
+        text = container.metadata.get(REPORT_TAG, "")
     try:
         return model.model_validate_json(text)
     except ValidationError:

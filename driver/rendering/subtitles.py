@@ -20,7 +20,7 @@ _SRT_MARKUP = re.compile(r"[{\\]|<(?=[A-Za-z/!])|--(?=>)")
 def write_subtitles(
     captions: Mapping[str, Sequence[Sequence[Any]]], folder: Path, stem: str = "film"
 ) -> list[Path]:
-    """Writes a film's captions beside it: `film.srt`, `film.vtt`, and `film.de.srt` in further languages.
+    """Writes a film's captions beside it, named by `subtitles_name`.
 
     Files of languages that have no captions any more are removed. Texts are shown as they are written; only
     what stands in braces is hidden in .srt files by players that take it for markup, as that has no escape.
@@ -42,7 +42,7 @@ def write_subtitles(
     for language, cues in captions.items():
         shown = [cue for cue in cues if _lines(cue[2])]
         for suffix, escape in (("srt", _for_srt), ("vtt", _for_vtt)) if shown else ():
-            path = folder / f"{stem}{_infix(language)}.{suffix}"
+            path = folder / subtitles_name(stem, language, suffix)
             subtitles = SSAFile()
             subtitles.events = [_event(cue, escape) for cue in shown]
             with written_aside(path) as aside:
@@ -55,10 +55,15 @@ def write_subtitles(
     return sorted(written)
 
 
-def _infix(language: str) -> str:
+def subtitles_name(stem: str, language: str, suffix: str) -> str:
+    """The name of a file of captions: `film.srt`, or `film.de.srt` where their language is known.
+
+    Raises:
+        ValueError: the language is not one, as BCP 47 writes it.
+    """
     if language and not _LANGUAGE.fullmatch(language):
         raise ValueError(f"{language!r} is not a language: write it as BCP 47 has it, such as de or pt-BR.")
-    return f".{language}" if language else ""
+    return ".".join(filter(None, (stem, language, suffix)))
 
 
 def _earlier(folder: Path, stem: str) -> list[Path]:

@@ -133,8 +133,8 @@ class BatchAnswer(_Rendered):
     film_sha256: Sha256 | None = None
     captions: dict[str, str] = Field(
         default={},
-        description="Addresses of the film's captions by their names: `film.srt` and `film.vtt`, or with "
-        "their languages `film.en.srt` and so on.",
+        description="Addresses of the film's captions by their names: `film.srt` and `film.vtt`, or, if "
+        "the story has a `language`, `film.en.srt` and so on; `film.de.srt` for a translation.",
     )
     storyboard_url: str | None = None
     storyboard_sha256: Sha256 | None = None

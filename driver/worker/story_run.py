@@ -8,8 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from story_studio.story.graph import profile_of
-from story_studio.story.plan import own_recipes
+from story_studio.story.plan import own_recipes, profile_of
 from story_studio.story.problems import Problem, Problems
 from story_studio.story.results import MANIFEST, Kind
 from story_studio.story.schema import Story

@@ -19,7 +19,8 @@ from story_studio.media.clip_frames import rgb_pixels, yuv_frames
 from story_studio.media.clip_writer import ClipWriter
 from story_studio.media.footage import read_footage
 from story_studio.media.master import MasterWriter, Target, target_of, write_master
-from story_studio.media.retime import INTERPOLATIONS, retimed
+from story_studio.media.retime import retimed
+from story_studio.story.formats import INTERPOLATIONS
 from tests.studio import CPU_FLAGS, TINY_PACK
 
 from .process import Process

@@ -16,7 +16,8 @@ from story_studio.media.decoder import decode_audio
 from story_studio.media.footage import read_footage
 from story_studio.media.master import target_of, write_master
 from story_studio.media.probe import MediaInfo, probe
-from story_studio.media.retime import INTERPOLATIONS, retimed
+from story_studio.media.retime import retimed
+from story_studio.story.formats import INTERPOLATIONS, Interpolation
 
 WIDTH, HEIGHT = 128, 96
 FPS = 16
@@ -48,7 +49,9 @@ def grey(levels: list[int]) -> Iterator[av.VideoFrame]:
         yield av.VideoFrame.from_ndarray(np.full((48, 32), level, np.uint8), format="yuv420p")
 
 
-def master(clip: Path, width: int = 0, height: int = 0, fps: str = "16", how: str = "repeat") -> Path:
+def master(
+    clip: Path, width: int = 0, height: int = 0, fps: str = "16", how: Interpolation = "repeat"
+) -> Path:
     footage, path = read_footage(clip), clip.with_name("master.mp4")
     write_master(path, clip, footage, target_of(footage, width, height, Fraction(fps), how))
     return path
@@ -60,7 +63,7 @@ def psnr(one: np.ndarray, other: np.ndarray) -> float:
 
 @pytest.mark.parametrize("how", INTERPOLATIONS)
 @pytest.mark.parametrize(("rate", "target"), [("16", "24"), ("16", "25"), ("25", "30"), ("30000/1001", "24")])
-def test_each_frame_shows_its_own_time(rate: str, target: str, how: str) -> None:
+def test_each_frame_shows_its_own_time(rate: str, target: str, how: Interpolation) -> None:
     """Of frames that become lighter at a constant rate, from the first to the last one."""
     source, to, levels = Fraction(rate), Fraction(target), [40 + 6 * step for step in range(20)]
     count = round(20 / source * to)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from driver.rendering.keys import predict
 from story_studio.story import graph, recipes, schema
 from story_studio.story.formats import FORMATS, RATES
+from story_studio.story.plan import profile_of
 from story_studio.story.problems import Problems
 from story_studio.story.read_graph import read_graph
 from story_studio.story.recipes import Nodes, is_link
@@ -128,7 +129,7 @@ def films(draw: st.DrawFn) -> dict[str, Any]:
 def plan(story: schema.Story) -> graph.Plan:
     files = {scene.id: graph.Files(scene.audio, scene.image) for scene in story.scenes}
     music = story.film.music.file if story.film and story.film.music else None
-    return graph.Plan(story, graph.profile_of(story), files, music=music)
+    return graph.Plan(story, profile_of(story), files, music=music)
 
 
 def graph_of(story: schema.Story) -> graph.Graph:

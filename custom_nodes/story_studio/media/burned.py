@@ -40,7 +40,7 @@ class CaptionStyle:
 
     Attributes:
         style: `clean` is white with a soft shadow, `boxed` has a dark box behind each line, and `words`
-            highlights the spoken word where the times of words are known.
+            highlights the spoken word.
         font: a font family of this machine; empty chooses one.
         size: of the letters, as a fraction of the frame's shorter side, up to 0.15; 0 chooses one.
         position: where in the part of the frame that players and apps leave free.

@@ -158,12 +158,12 @@ def fitted(cue: Cue, room: float, face: Face) -> list[Caption]:
     Its own lines stay if they fit. Otherwise the text is broken again, into several captions if it must be,
     each of which has its part of the time: from its first word, or in proportion to its width.
     """
-    given = ["".join(parts(clean(part))) for part in cue.text.split("\n") if is_visible(part)]
-    if not given or cue.end <= cue.start:
+    own_lines = ["".join(parts(clean(part))) for part in cue.text.split("\n") if is_visible(part)]
+    if not own_lines or cue.end <= cue.start:
         return []
-    text, spans = _joined(given)
+    text, spans = _joined(own_lines)
     labels = _labels(text, cue.words)
-    if len(given) <= _LINES and all(width_of(line, face) <= room for line in given):
+    if len(own_lines) <= _LINES and all(width_of(line, face) <= room for line in own_lines):
         groups = [spans]
     else:
         groups = [_lines(tokens, room) for tokens in _split(_tokens(text, room, face), room)]

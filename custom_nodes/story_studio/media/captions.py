@@ -112,13 +112,23 @@ def speech_spans_in(read: Callable[[int, int], np.ndarray], samples: int, sample
     mono = (levels.mono(read(*piece)).reshape(-1, window) for piece in pieces)
     power = np.concatenate([np.square(blocks, dtype=np.float64).mean(axis=1) for blocks in mono])
     level = 10 * np.log10(power + 1e-12)
-    floor, peak = np.percentile(level, (10, 95))
-    if peak < -60:
-        return []
-    loud = level > max(peak - 35, min(floor + 8, peak - 12))
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], loud, [False]]).astype(np.int8)))
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], is_speech(level), [False]]).astype(np.int8)))
     seconds = edges.reshape(-1, 2) * window / sample_rate
     return _without_pauses([(float(start), float(end)) for start, end in seconds])
+
+
+def is_speech(level: np.ndarray) -> np.ndarray:
+    """Which levels of a recording, in dB [n], are speech: bool [n].
+
+    Speech is 8 dB louder than the quietest tenth, or within 12 dB of the peaks where that is less, and at
+    most 35 dB below them. A recording whose peaks are below -60 dB has none.
+    """
+    if not len(level):
+        return np.zeros(0, bool)
+    floor, peak = np.percentile(level, (10, 95))
+    if peak < -60:
+        return np.zeros(len(level), bool)
+    return level > max(peak - 35, min(floor + 8, peak - 12))
 
 
 def _without_pauses(spans: list[Span]) -> list[Span]:

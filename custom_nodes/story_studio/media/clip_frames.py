@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from itertools import islice
 from pathlib import Path
 
 import av
 import numpy as np
 from av.filter import Graph
 
+from .decoder import exact_frames
+from .encoder import TO_BT709
 from .footage import Footage
 
 _EXACT = "accurate_rnd+full_chroma_inp+full_chroma_int+bitexact"
@@ -26,27 +27,7 @@ def yuv_frames(path: Path, footage: Footage) -> Iterator[av.VideoFrame]:
 
     What is too long is cut, and the last frame is held. Raises ValueError if no frame can be decoded.
     """
-    left, frame = frame_count(footage, footage.fps), None
-    for frame in islice(_decoded(path, footage), left):
-        left -= 1
-        yield frame
-    if frame is None:
-        raise ValueError(f"No frame of {path.name} can be decoded: the file is damaged.")
-    for _ in range(left):
-        yield frame
-
-
-def _decoded(path: Path, footage: Footage) -> Iterator[av.VideoFrame]:
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        # See decoder.py for why there is one thread.
-        stream.codec_context.thread_count = 1
-        graph = _upright(stream, footage)
-        for frame in container.decode(stream):
-            graph.vpush(frame)
-            yield from _pulled(graph)
-        graph.vpush(None)
-        yield from _pulled(graph)
+    return exact_frames(path, lambda stream: _upright(stream, footage), frame_count(footage, footage.fps))
 
 
 def _upright(stream: av.VideoStream, footage: Footage) -> Graph:
@@ -57,7 +38,7 @@ def _upright(stream: av.VideoStream, footage: Footage) -> Graph:
         *((name, options or None) for name, options in turns),
         (
             "scale",
-            f"{footage.width}:{footage.height}:out_color_matrix=bt709:out_range=tv:flags=bicubic+{_EXACT}",
+            f"{footage.width}:{footage.height}:{TO_BT709}:flags=bicubic+{_EXACT}",
         ),
         ("format", "yuv420p"),
         ("setsar", "1"),
@@ -66,16 +47,6 @@ def _upright(stream: av.VideoStream, footage: Footage) -> Graph:
     source = graph.add_buffer(template=stream)
     graph.link_nodes(source, *(graph.add(name, options) for name, options in steps)).configure()
     return graph
-
-
-def _pulled(graph: Graph) -> Iterator[av.VideoFrame]:
-    while True:
-        try:
-            frame = graph.vpull()
-        except (BlockingIOError, EOFError):
-            return
-        assert isinstance(frame, av.VideoFrame)
-        yield frame
 
 
 class Scaler:
@@ -110,7 +81,7 @@ class Scaler:
         )
         sides = "" if frame.format.name == "rgb24" else "in_color_matrix=bt709:in_range=tv:"
         if self._format != "rgb24":
-            sides += "out_color_matrix=bt709:out_range=tv:"
+            sides += f"{TO_BT709}:"
         scale = graph.add("scale", f"{width}:{height}:{sides}flags=lanczos+{_EXACT}")
         steps = (scale, graph.add("format", self._format), graph.add("buffersink"))
         graph.link_nodes(source, *steps).configure()

@@ -10,9 +10,9 @@ from av.filter.context import FilterContext
 
 from .canvas import Canvas
 from .delivery import Delivery
+from .encoder import TO_BT709
 from .footage import Footage
 
-_COLOUR = "out_color_matrix=bt709:out_range=tv"
 _EXACT = "accurate_rnd+full_chroma_inp+bitexact"
 _FILL_SHARE = 8
 """The blurred fill is made at this part of the film's size."""
@@ -46,7 +46,7 @@ def _then(graph: Graph, last: FilterContext, name: str, options: str | None) -> 
 
 
 def _scaled(graph: Graph, last: FilterContext, size: str, flags: str) -> FilterContext:
-    last = _then(graph, last, "scale", f"{size}:{_COLOUR}:flags={flags}+{_EXACT}")
+    last = _then(graph, last, "scale", f"{size}:{TO_BT709}:flags={flags}+{_EXACT}")
     return _then(graph, last, "format", "yuv420p")
 
 
@@ -71,10 +71,10 @@ def _filled(
     cover = ":".join(str(-(-side * scale // 2) * 2) for side in footage.size)
     split = _then(graph, last, "split", "2")
     flags = _flags(footage, canvas, delivery)
-    front = graph.add("scale", f"{_fit(footage, canvas)}:{_COLOUR}:flags={flags}+{_EXACT}")
+    front = graph.add("scale", f"{_fit(footage, canvas)}:{TO_BT709}:flags={flags}+{_EXACT}")
     split.link_to(front, 0)
     front = _then(graph, front, "format", "yuv420p")
-    fill = graph.add("scale", f"{cover}:{_COLOUR}:flags=area+{_EXACT}")
+    fill = graph.add("scale", f"{cover}:{TO_BT709}:flags=area+{_EXACT}")
     split.link_to(fill, 1)
     for name, options in (
         ("format", "yuv420p"),

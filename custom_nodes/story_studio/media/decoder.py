@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 
@@ -28,11 +28,21 @@ def decode_frames(
 ) -> Iterator[av.VideoFrame]:
     """Decodes a file to exactly `count` yuv420p BT.709 frames, turned upright and fitted to the canvas.
 
-    A longer video is cut; in a shorter one the last frame is repeated. What the delivery gives a size is
-    enlarged with Lanczos. Raises ValueError if no frame can be decoded.
+    What the delivery gives a size is enlarged with Lanczos; the rest is as in `exact_frames`.
+    """
+    return exact_frames(path, lambda stream: conform_graph(stream, footage, canvas, delivery), count)
+
+
+def exact_frames(
+    path: Path, graph_of: Callable[[av.VideoStream], Graph], count: int
+) -> Iterator[av.VideoFrame]:
+    """Decodes a file through a filter graph to exactly `count` frames.
+
+    A longer video is cut; in a shorter one the last frame is repeated. Raises ValueError if no frame can be
+    decoded.
     """
     frame = None
-    for frame in islice(_conformed(path, footage, canvas, delivery), count):
+    for frame in islice(_filtered(path, graph_of), count):
         count -= 1
         yield frame
     if frame is None:
@@ -47,21 +57,22 @@ def first_image(path: Path, footage: Footage) -> Image.Image:
     return next(decode_frames(path, footage, own, AS_CLIPS, 1)).to_image()
 
 
-def _conformed(path: Path, footage: Footage, canvas: Canvas, delivery: Delivery) -> Iterator[av.VideoFrame]:
+def _filtered(path: Path, graph_of: Callable[[av.VideoStream], Graph]) -> Iterator[av.VideoFrame]:
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         # PyAV frees a decoder while holding the GIL, and its log callback in the decoder's threads waits for
         # the GIL: with threads, abandoning a decoder early can deadlock the process.
         stream.codec_context.thread_count = 1
-        graph = conform_graph(stream, footage, canvas, delivery)
+        graph = graph_of(stream)
         for frame in container.decode(stream):
             graph.vpush(frame)
-            yield from _pull_all(graph)
+            yield from pulled(graph)
         graph.vpush(None)
-        yield from _pull_all(graph)
+        yield from pulled(graph)
 
 
-def _pull_all(graph: Graph) -> Iterator[av.VideoFrame]:
+def pulled(graph: Graph) -> Iterator[av.VideoFrame]:
+    """The frames that a filter graph has ready."""
     while True:
         try:
             yield graph.vpull()
@@ -109,7 +120,7 @@ def _floats(frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame]:
 
 
 def _blocks(frames: Iterable[av.AudioFrame]) -> Iterator[np.ndarray]:
-    """About a second each of float32 [channels, samples], with silence for what is no number."""
+    """About a second each of float32 [channels, samples], with silence for what is not a number."""
     iterator = iter(frames)
     while taken := [*islice(iterator, _FRAMES_AT_A_TIME)]:
         parts = [frame.to_ndarray().reshape(-1, frame.layout.nb_channels).T for frame in taken]

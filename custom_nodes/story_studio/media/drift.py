@@ -91,8 +91,12 @@ class Drift:
     def json(self) -> dict[str, Any]:
         """What the manifest has of it."""
         chunks = [
-            {"chunk": one.chunk, "delta_e": round(one.delta_e, 2), "sharpness": round(one.sharpness, 3)}
-            for one in self.chunks
+            {
+                "chunk": chunk.chunk,
+                "delta_e": round(chunk.delta_e, 2),
+                "sharpness": round(chunk.sharpness, 3),
+            }
+            for chunk in self.chunks
         ]
         return {"drift": chunks, "corrected": self.is_noticed}
 

@@ -29,6 +29,11 @@ _ENCODERS: dict[Codec, str] = {"h264": "libx264", "h265": "libx265", "av1": "lib
 _PART_SAMPLES = 2**18
 """Samples that are resampled at a time."""
 _BT709, _LIMITED_RANGE = 1, 1
+"""libavutil's AVCOL_SPC_BT709 (and AVCOL_PRI_, AVCOL_TRC_), and AVCOL_RANGE_MPEG."""
+TO_BT709 = "out_color_matrix=bt709:out_range=tv"
+"""Options of ffmpeg's `scale` for limited-range BT.709."""
+VISUALLY_LOSSLESS: dict[Codec, int] = {"h264": 16, "h265": 19, "av1": 24}
+"""The CRF of each codec at which nobody sees a difference, with the settings below."""
 
 
 def resample_in_parts(waveform: np.ndarray, sample_rate: int) -> Iterator[np.ndarray]:
@@ -66,9 +71,7 @@ def yuv_converter(width: int, height: int) -> Graph:
     source = graph.add_buffer(
         width=width, height=height, format=av.VideoFormat("rgb24"), time_base=Fraction(1, 16)
     )
-    scale = graph.add(
-        "scale", "out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_inp+bitexact"
-    )
+    scale = graph.add("scale", f"{TO_BT709}:flags=bicubic+accurate_rnd+full_chroma_inp+bitexact")
     graph.link_nodes(source, scale, graph.add("format", "yuv420p"), graph.add("buffersink")).configure()
     return graph
 
@@ -82,7 +85,7 @@ def pad_or_cut(audio: np.ndarray, samples: int) -> np.ndarray:
 def _options(codec: Codec, crf: float) -> dict[str, str]:
     """The encoder's options, with fixed numbers of threads, on which the output depends."""
     if codec == "av1":
-        # SVT-AV1 says its whole configuration on stderr otherwise.
+        # SVT-AV1 prints its whole configuration on stderr otherwise.
         os.environ.setdefault("SVT_LOG", "1")
         return {"crf": str(round(crf)), "preset": "8", "svtav1-params": "lp=4"}
     if codec == "h265":

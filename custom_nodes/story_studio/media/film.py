@@ -14,29 +14,30 @@ import av
 import numpy as np
 
 from ..files import written_aside
+from ..story.results import REPORT_TAG
 from .ahead import ahead
 from .audio_track import AudioTrack
 from .burned import CaptionOverlay
 from .cut import Transition
-from .encoder import Encoder
+from .encoder import VISUALLY_LOSSLESS, Encoder
+from .envelope import Envelope
 from .film_captions import Tracks, caption_tracks
 from .film_plan import FilmPlan, Finish, Shot, canvas_key, footage_of, plan_film
-from .film_report import TAG
 from .footage import Footage
 from .mux import add_chapters_and_captions
-from .probe import Progress
+from .progress import Progress, part_of
 from .sequence import frames_of
-from .shot_audio import Envelope, write_shots
+from .shot_audio import write_shots
 from .sound import SoundReport, Voice, mix
 from .splice import packets
 from .text import clean, is_visible
 
 __all__ = ["Finish", "Shot", "assemble", "canvas_key", "footage_of"]
 
-_CRF = {"h264": 16, "h265": 19, "av1": 24}
-"""Of each codec, what is visually lossless at the settings of `encoder.py`."""
 _VOICES_SHARE, _SOUND_SHARE, _ENCODING_SHARE = 0.02, 0.15, 0.97
 """The progress when the sound is ready, as recorded or mixed, and before chapters and captions are added."""
+_DECODING_SHARE = 0.25
+"""The progress of the sound when all voices are decoded, if they are then mixed."""
 _FRAMES_AHEAD = 8
 
 
@@ -91,12 +92,12 @@ def assemble(
         TemporaryDirectory(prefix=f".{aside.stem}-", dir=aside.parent) as folder,
     ):
         sound_share = _SOUND_SHARE if film.finish.sound else _VOICES_SHARE
-        sound = _sound(film, Path(folder), _part(report, 0, sound_share))
+        sound = _sound(film, Path(folder), part_of(report, 0, sound_share))
         cues = _cues(film, captions, sound)
         tags = ({"title": clean(title)} if is_visible(title) else {}) | (metadata or {})
-        tags[TAG] = film.report(cues, sound.report)
+        tags[REPORT_TAG] = film.report(cues, sound.report)
         reel = Path(folder, "reel.mp4")
-        show = _part(report, sound_share, _ENCODING_SHARE)
+        show = part_of(report, sound_share, _ENCODING_SHARE)
         with _burning(film, cues) as overlay:
             _record(film, reel, sound.track, tags, overlay, show)
         spans = film.chapters() if chapters else []
@@ -120,16 +121,16 @@ class _Sound(NamedTuple):
 def _sound(film: FilmPlan, folder: Path, progress: Progress) -> _Sound:
     sound = film.finish.sound
     samples, places = film.sample(film.frames), film.places()
-    share = 1 if sound is None else 0.25
-    part = _part(progress, 0, share)
-    voices = write_shots(places, samples, folder / "voices", part, joints_fade=sound is None)
+    share = 1 if sound is None else _DECODING_SHARE
+    decoding = part_of(progress, 0, share)
+    voices = write_shots(places, samples, folder / "voices", decoding, joints_fade=sound is None)
     if sound is None:
         return _Sound(voices, voices)
     spoken = [
         Voice(place.start, place.end - place.start, partial(_from, voices, place.start), shot.music)
         for place, (shot, _) in zip(places, film.shots(), strict=True)
     ]
-    report = mix(spoken, samples, sound, folder / "mixed", _part(progress, share, 1))
+    report = mix(spoken, samples, sound, folder / "mixed", part_of(progress, share, 1))
     return _Sound(AudioTrack(folder / "mixed"), voices, report)
 
 
@@ -174,7 +175,9 @@ def _record(
             first = stack.enter_context(av.open(str(next(film.shots())[0].path)))
             template = first.streams.video[0]
         size = canvas.width, canvas.height
-        encoder = stack.enter_context(Encoder(reel, *size, canvas.fps, 2, _CRF[codec], tags, template, codec))
+        encoder = stack.enter_context(
+            Encoder(reel, *size, canvas.fps, 2, VISUALLY_LOSSLESS[codec], tags, template, codec)
+        )
         frames = _spliced(film) if film.can_splice else _joined(film, overlay)
         for number, frame in enumerate(stack.enter_context(ahead(frames, _FRAMES_AHEAD))):
             if isinstance(frame, av.Packet):
@@ -195,8 +198,3 @@ def _spliced(film: FilmPlan) -> Iterator[av.Packet]:
 def _joined(film: FilmPlan, overlay: CaptionOverlay | None) -> Iterator[av.VideoFrame]:
     draw = overlay.draw if overlay else None
     return frames_of(film.parts, [item.frames for item in film.items], draw, film.fade)
-
-
-def _part(progress: Progress, start: float, end: float) -> Progress:
-    """The progress of work that takes part of the whole."""
-    return lambda done: progress(start + done * (end - start))

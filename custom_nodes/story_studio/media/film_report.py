@@ -10,8 +10,6 @@ from .canvas import Canvas
 from .captions import Cue
 from .cut import Part
 
-TAG = "story_studio"
-"""The tag of the MP4 file that holds it, as JSON."""
 _MOST_BYTES = 2_000_000
 
 

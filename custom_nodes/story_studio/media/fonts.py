@@ -37,6 +37,8 @@ _IDEOGRAPHS = {"ja": "JP", "ko": "KR", "zh": "SC", "zh-tw": "TC", "zh-hant": "TC
 _SAMPLE = 12
 """Letters by which a font for a script is chosen."""
 _SUFFIXES = frozenset({".ttf", ".otf", ".ttc", ".otc"})
+_STYLES = ("Bold", "Regular", "Book", "Roman")
+"""Styles that captions can have, the best one first."""
 
 
 class Font(NamedTuple):
@@ -119,14 +121,11 @@ def bold_face(family: str) -> Face:
     """The face of a family that libass takes for bold letters."""
 
     def distance(font: Font) -> int:
-        return ["Bold", "Regular", "Book", "Roman"].index(font.style) if font.style in _PLAIN_STYLES else 9
+        return _STYLES.index(font.style) if font.style in _STYLES else len(_STYLES)
 
     fonts = [font for font in installed() if font.family == family]
     best = min(fonts, key=distance, default=None)
     return Face(best.file, best.index) if best else Face()
-
-
-_PLAIN_STYLES = frozenset({"Bold", "Regular", "Book", "Roman"})
 
 
 @lru_cache(maxsize=8192)

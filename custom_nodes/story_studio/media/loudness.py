@@ -161,5 +161,5 @@ def is_voice(powers: np.ndarray, loudness: float | None) -> bool:
 
 
 def gain_of(loudness: float, target: float, is_voice: bool) -> float:
-    """The gain in dB from one loudness to another, both in LUFS: at most 30 dB, 0 for what is no voice."""
+    """The gain in dB from one loudness to another, both in LUFS: at most 30 dB, 0 for what is not a voice."""
     return min(target - loudness, _MOST_BOOST if is_voice else 0.0)

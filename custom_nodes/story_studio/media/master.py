@@ -13,15 +13,15 @@ import av
 import numpy as np
 
 from ..files import written_aside
+from ..story.formats import Interpolation
 from .clip_frames import Scaler, frame_count, yuv_frames
 from .decoder import audio_blocks
 from .drift import Drift, corrected, measure
-from .encoder import SAMPLE_RATE, Encoder, pad_or_cut
+from .encoder import SAMPLE_RATE, VISUALLY_LOSSLESS, Encoder, pad_or_cut
 from .footage import Footage
-from .probe import Progress, to_seconds
+from .probe import to_seconds
+from .progress import Progress
 from .retime import Retimer
-
-_CRF = 16
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,12 @@ class Target:
     height: int
     fps: Fraction
     frames: int
-    interpolation: str = "motion"
+    interpolation: Interpolation = "motion"
 
 
-def target_of(footage: Footage, width: int, height: int, fps: Fraction | None, interpolation: str) -> Target:
+def target_of(
+    footage: Footage, width: int, height: int, fps: Fraction | None, interpolation: Interpolation
+) -> Target:
     """What the master of a clip is like.
 
     Args:
@@ -139,7 +141,7 @@ class MasterWriter:
             *size,
             target.fps,
             audio.channels,
-            _CRF,
+            VISUALLY_LOSSLESS["h264"],
             self._metadata,
             copied_audio=audio.stream,
         )
@@ -211,7 +213,7 @@ class _Audio:
         self._file.close()
 
     def write(self, encoder: Encoder, until: Fraction, is_end: bool) -> None:
-        """Gives the encoder what is heard until a time in seconds; at the end, all that is copied."""
+        """Adds the audio until a time in seconds to the encoder; at the end, all packets that are left."""
         if self.channels:
             end = round(until * SAMPLE_RATE)
             encoder.audio(self._decoded(end - self._sent))

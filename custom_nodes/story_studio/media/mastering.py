@@ -14,7 +14,7 @@ from .audio_track import BLOCK, AudioTrack, write
 from .encoded import encoded_peak
 from .limiter import Limiter
 from .loudness import Loudness, Meter
-from .probe import Progress
+from .progress import Progress, part_of
 
 _HIGHEST_PEAK = -1.0
 """dBTP of the finished film, after it was encoded."""
@@ -51,10 +51,10 @@ class Mastered:
 
 def protect(track: AudioTrack, path: Path, progress: Progress) -> Mastered:
     """Limits what exceeds full scale, as a mix can; without such peaks the track stays as it is."""
-    before = measured(track, lambda done: progress(done / 2), peaks=True)
+    before = measured(track, part_of(progress, 0, 0.5), peaks=True)
     if before.true_peak is None or before.true_peak <= _FULL_SCALE:
         return Mastered(track, before, "as recorded")
-    limited = _limited(track, Limiter(0.0, _FULL_SCALE), path, lambda done: progress(0.5 + done / 2))
+    limited = _limited(track, Limiter(0.0, _FULL_SCALE), path, part_of(progress, 0.5, 1))
     return Mastered(limited.track, limited.loudness, "dynamic")
 
 
@@ -64,11 +64,11 @@ def master(track: AudioTrack, target: float, lift: float, path: Path, progress: 
     It is raised by at most `lift` dB. Where the peaks leave no room, they are limited, and the gain is
     corrected by what that took, until the target is met or 6 dB have been added.
     """
-    loudness = measured(track, _part(progress, 0)).integrated
+    loudness = measured(track, _pass(progress, 0)).integrated
     wanted = 0.0 if loudness is None else min(target - loudness, lift)
     gain, ceiling, slope = wanted, _CEILING, 1.0
     for number in range(1, 1 + _PASSES):
-        limited = _limited(track, Limiter(gain, ceiling), path, _part(progress, number))
+        limited = _limited(track, Limiter(gain, ceiling), path, _pass(progress, number))
         reached = limited.loudness.integrated
         missing = 0.0 if loudness is None or reached is None else loudness + wanted - reached
         more = min(missing / slope, wanted + _MOST_DRIVE - gain) if limited.is_dynamic else 0.0
@@ -83,8 +83,8 @@ def master(track: AudioTrack, target: float, lift: float, path: Path, progress: 
     return Mastered(limited.track, limited.loudness, "dynamic" if limited.is_dynamic else "linear")
 
 
-def _part(progress: Progress, number: int) -> Progress:
-    return lambda done: progress((number + done) / (1 + _PASSES))
+def _pass(progress: Progress, number: int) -> Progress:
+    return part_of(progress, number / (1 + _PASSES), (number + 1) / (1 + _PASSES))
 
 
 def measured(track: AudioTrack, progress: Progress, peaks: bool = False) -> Loudness:

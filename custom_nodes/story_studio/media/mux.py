@@ -12,8 +12,8 @@ import imageio_ffmpeg
 from .encoder import MUXING, SAMPLE_RATE
 from .timed_text import Track, write_timed_text
 
-Span = tuple[float, float, str]
-"""Start and end in seconds, and a text."""
+Chapter = tuple[float, float, str]
+"""Start and end in seconds, and the title."""
 
 _POLL_SECONDS = 0.1
 
@@ -21,7 +21,7 @@ _POLL_SECONDS = 0.1
 def add_chapters_and_captions(
     reel: Path,
     path: Path,
-    chapters: Sequence[Span],
+    chapters: Sequence[Chapter],
     tracks: Sequence[Track],
     metadata: Mapping[str, str],
     while_running: Callable[[], None],
@@ -53,7 +53,7 @@ def add_chapters_and_captions(
     _run([*command, "-f", "mp4", str(path)], while_running)
 
 
-def _ffmetadata(chapters: Sequence[Span], metadata: Mapping[str, str]) -> str:
+def _ffmetadata(chapters: Sequence[Chapter], metadata: Mapping[str, str]) -> str:
     lines = [";FFMETADATA1", *(f"{_escaped(key)}={_escaped(value)}" for key, value in metadata.items())]
     for start, end, title in chapters:
         # In samples, because a rounded millisecond can fall before the first frame of the chapter.

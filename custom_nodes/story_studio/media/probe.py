@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from os import PathLike
@@ -17,9 +16,6 @@ from av.video.stream import VideoStream
 
 if TYPE_CHECKING:
     from av.container.core import Chapter
-
-Progress = Callable[[float], None]
-"""Receives the progress of long work, 0 to 1. It may raise to cancel the work; partial files are removed."""
 
 
 @dataclass(frozen=True)

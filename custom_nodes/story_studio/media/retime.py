@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 from math import lcm
-from typing import Literal, get_args
 
 import av
 from av.filter import Graph
 
-Interpolation = Literal["motion", "blend", "repeat"]
-INTERPOLATIONS: tuple[str, ...] = get_args(Interpolation)
+from ..story.formats import Interpolation
+from .decoder import pulled
 
 _MODES = {
     # On talking clips ffmpeg's slower searches gain nothing. A clip has no cuts for `scd` to find.
@@ -37,7 +36,7 @@ class Retimer:
         count: how many frames come out, 1 at least.
     """
 
-    def __init__(self, rate: Fraction, target: Fraction, interpolation: str, count: int):
+    def __init__(self, rate: Fraction, target: Fraction, interpolation: Interpolation, count: int):
         self._rate, self._target, self._count = rate, target, count
         self._options = _MODES.get(interpolation) if rate != target else None
         self._graph: Graph | None = None
@@ -106,19 +105,19 @@ class Retimer:
 
     def _pulled(self) -> Iterator[av.VideoFrame]:
         assert self._graph
-        while True:
-            try:
-                frame = self._graph.vpull()
-            except (BlockingIOError, EOFError):
-                return
-            assert isinstance(frame, av.VideoFrame) and frame.pts is not None and frame.time_base
+        for frame in pulled(self._graph):
+            assert frame.pts is not None and frame.time_base
             if frame.pts * frame.time_base >= 0 and self._out < self._count:
                 self._out += 1
                 yield frame
 
 
 def retimed(
-    frames: Iterator[av.VideoFrame], rate: Fraction, target: Fraction, interpolation: str, count: int
+    frames: Iterator[av.VideoFrame],
+    rate: Fraction,
+    target: Fraction,
+    interpolation: Interpolation,
+    count: int,
 ) -> Iterator[av.VideoFrame]:
     """All frames of a `Retimer`, for all frames that it takes."""
     retimer = Retimer(rate, target, interpolation, count)

@@ -12,9 +12,8 @@ import numpy as np
 
 from .audio_track import AudioTrack
 from .encoder import SAMPLE_RATE
+from .envelope import JOINT_FADE
 
-JOINT_FADE = round(0.004 * SAMPLE_RATE)
-"""Samples over which a voice fades at a joint, against clicks."""
 _SOFT_FADE = round(0.25 * SAMPLE_RATE)
 _FRAME = 4096
 _HOP = _FRAME // 2

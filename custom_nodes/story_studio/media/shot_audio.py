@@ -12,11 +12,8 @@ import numpy as np
 from ..story.levels import peak_of
 from .audio_track import BLOCK, AudioTrack, write
 from .decoder import audio_blocks
-from .encoder import SAMPLE_RATE
-from .probe import Progress
-
-_JOINT_FADE = round(0.004 * SAMPLE_RATE)
-"""Samples over which audio fades at a joint, against clicks."""
+from .envelope import JOINT_FADE, Envelope
+from .progress import Progress
 
 
 class Place(NamedTuple):
@@ -56,7 +53,7 @@ def _shot(place: Place, fades_in: bool, fades_out: bool) -> Iterator[np.ndarray]
     """Exactly as many samples as the place has."""
     length = place.end - place.start
     gain = np.float32(1 / max(1.0, max(map(peak_of, audio_blocks(place.path)), default=0.0)))
-    fade = min(_JOINT_FADE, length // 2)
+    fade = min(JOINT_FADE, length // 2)
     envelope = Envelope.linear(length, fade if fades_in else 0, fade if fades_out else 0)
     now = 0
     for block in audio_blocks(place.path):
@@ -66,32 +63,6 @@ def _shot(place: Place, fades_in: bool, fades_out: bool) -> Iterator[np.ndarray]
         yield envelope.applied(block * gain, now)
         now += block.shape[1]
     yield from _silence(length - now)
-
-
-class Envelope(NamedTuple):
-    """Gains at the beginning and, in reverse, at the end of `length` samples."""
-
-    length: int
-    attack: np.ndarray
-    release: np.ndarray
-
-    @classmethod
-    def linear(cls, length: int, attack: int, release: int) -> Envelope:
-        """One that rises over `attack` samples and falls over `release`."""
-        rise, fall = ((np.arange(n, dtype=np.float32) + 0.5) / max(1, n) for n in (attack, release))
-        return cls(length, rise, fall)
-
-    def applied(self, block: np.ndarray, start: int) -> np.ndarray:
-        """`block`, which is that of sample `start` on, changed in place."""
-        end = start + block.shape[1]
-        if start < len(self.attack):
-            part = self.attack[start:end]
-            block[:, : len(part)] *= part
-        first = self.length - len(self.release)
-        if end > first:
-            at = max(start, first)
-            block[:, at - start :] *= self.release[::-1][at - first : end - first]
-        return block
 
 
 def _silence(samples: int) -> Iterator[np.ndarray]:

@@ -11,11 +11,12 @@ from typing import Any, Literal
 import numpy as np
 
 from .audio_track import AudioTrack, write
+from .envelope import JOINT_FADE, Envelope
 from .loudness import gain_of
 from .mastering import Mastered, master, measured, protect
 from .music import Bed, Music, blocks_of
-from .probe import Progress
-from .room_tone import JOINT_FADE, SOFT, RoomTone, fill, tone_of
+from .progress import Progress, part_of
+from .room_tone import SOFT, RoomTone, fill, tone_of
 from .voice import Read, Voice, audible, blocks, examine
 
 __all__ = ["AudioTrack", "Music", "Sound", "SoundReport", "Voice", "mix"]
@@ -106,16 +107,20 @@ def mix(
     _check(voices, samples, sound)
     with TemporaryDirectory(prefix=f".{path.stem}-", dir=path.parent) as folder:
         work = Path(folder)
-        laid = _lay(voices, samples, sound, work / "voices", lambda done: progress(done * _LAYING))
-        track = _mixed(voices, laid, sound, work, lambda done: progress(_LAYING + done * (_MIXING - _LAYING)))
-        finished = _finished(
-            track, laid, sound, work / "finished", lambda done: progress(_MIXING + done * (1 - _MIXING))
-        )
+        laid = _lay(voices, samples, sound, work / "voices", part_of(progress, 0, _LAYING))
+        track = _mixed(voices, laid, sound, work, part_of(progress, _LAYING, _MIXING))
+        finished = _finished(track, laid, sound, work / "finished", part_of(progress, _MIXING, 1))
         progress(1.0)
         finished.track.path.replace(path)
     loudness = finished.loudness
-    measured = loudness.integrated, loudness.true_peak, loudness.range
-    return SoundReport(*measured, finished.mode, sound.loudness, laid.before)
+    return SoundReport(
+        loudness.integrated,
+        loudness.true_peak,
+        loudness.range,
+        finished.mode,
+        sound.loudness,
+        laid.before,
+    )
 
 
 def _check(voices: Sequence[Voice], samples: int, sound: Sound) -> None:
@@ -137,15 +142,15 @@ class _Laid:
     Attributes:
         track: the voices, as loud as they are wanted.
         before: LUFS of each; None for one that is silent.
-        gaps: where nothing is heard, with the room tones of the voices before and after.
-        heard: whether any was loud enough to be taken for a voice.
+        gaps: where nobody speaks, with the room tones of the voices before and after.
+        has_voice: whether any was loud enough to be taken for a voice.
         has_music: whether music has been added.
     """
 
     track: AudioTrack
     before: list[float | None]
     gaps: list[tuple[int, int, RoomTone, RoomTone]]
-    heard: bool = False
+    has_voice: bool = False
     has_music: bool = False
 
 
@@ -157,18 +162,18 @@ def _lay(voices: Sequence[Voice], samples: int, sound: Sound, path: Path, progre
         examined = examine(voice)
         loudness = examined.loudness
         laid.before.append(loudness)
-        laid.heard |= examined.is_voice
+        laid.has_voice |= examined.is_voice
         gain = None
         if loudness is not None and sound.loudness is not None:
             gain = gain_of(loudness, sound.loudness, examined.is_voice)
         read = examined.levelled(voice, gain)
         _add_faded(laid.track, voice.start, examined.samples, read)
         # A clip is as long as its frames, and the voice in it may start later or end sooner.
-        heard = audible(read, examined.samples, _INAUDIBLE) if sound.room_tone else None
-        if heard:
-            own = tone_of(read, *heard)
-            laid.gaps.append((end, voice.start + heard[0], tone or own, own))
-            end, tone = voice.start + heard[1], own
+        span = audible(read, examined.samples, _INAUDIBLE) if sound.room_tone else None
+        if span:
+            own = tone_of(read, *span)
+            laid.gaps.append((end, voice.start + span[0], tone or own, own))
+            end, tone = voice.start + span[1], own
     laid.gaps.append((end, samples, tone or SOFT, tone or SOFT))
     progress(1.0)
     return laid
@@ -177,21 +182,17 @@ def _lay(voices: Sequence[Voice], samples: int, sound: Sound, path: Path, progre
 def _add_faded(track: AudioTrack, start: int, samples: int, read: Read) -> None:
     """Adds a voice without steps where it starts and ends, except at the ends of the film."""
     fade = min(JOINT_FADE, samples // 2)
+    attack, release = fade * (start > 0), fade * (start + samples < track.samples)
+    envelope = Envelope.linear(samples, attack, release)
     for at, block in blocks(read, samples):
-        position = np.arange(at, at + block.shape[1]) + 0.5
-        level = np.ones(block.shape[1])
-        if fade and start > 0:
-            level = np.minimum(level, position / fade)
-        if fade and start + samples < track.samples:
-            level = np.minimum(level, (samples - position) / fade)
-        track.add(start + at, block * level.astype(np.float32))
+        track.add(start + at, envelope.applied(block.astype(np.float32), at))
 
 
 def _mixed(voices: Sequence[Voice], laid: _Laid, sound: Sound, work: Path, progress: Progress) -> AudioTrack:
     """The voices with music and room tone."""
     track = laid.track
     if sound.music is not None and track.samples:
-        loudness, level = _reference(laid, sound), sound.music.level if laid.heard else 0.0
+        loudness, level = _reference(laid, sound), sound.music.level if laid.has_voice else 0.0
         bed = Bed(sound.music, work / "music", loudness + level)
         if not bed.is_silent:
             off = [(voice.start, voice.start + voice.samples) for voice in voices if not voice.music]
@@ -203,6 +204,7 @@ def _mixed(voices: Sequence[Voice], laid: _Laid, sound: Sound, work: Path, progr
     if sound.room_tone:
         for index, gap in enumerate(laid.gaps):
             fill(track, *gap, index)
+            # Nearly done, but it may be cancelled here, too.
             progress(1.0)
     return track
 
@@ -211,7 +213,7 @@ def _reference(laid: _Laid, sound: Sound) -> float:
     """LUFS of the voices, to which music relates."""
     if sound.loudness is not None:
         return sound.loudness
-    loudness = measured(laid.track, lambda done: None).integrated if laid.heard else None
+    loudness = measured(laid.track, lambda done: None).integrated if laid.has_voice else None
     return _DEFAULT_LOUDNESS if loudness is None else loudness
 
 
@@ -224,7 +226,7 @@ def _sums(track: AudioTrack, music: Iterator[np.ndarray], progress: Progress) ->
 def _finished(track: AudioTrack, laid: _Laid, sound: Sound, path: Path, progress: Progress) -> Mastered:
     if sound.loudness is not None:
         # Where there is neither a voice nor music, no noise is raised.
-        lift = _MOST_LIFT if laid.heard or laid.has_music else 0.0
+        lift = _MOST_LIFT if laid.has_voice or laid.has_music else 0.0
         return master(track, sound.loudness, lift, path, progress)
     if not laid.has_music and not sound.room_tone:
         return Mastered(track, measured(track, progress, peaks=True), "as recorded")

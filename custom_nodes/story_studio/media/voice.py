@@ -39,7 +39,7 @@ class Examined:
     Attributes:
         samples: how many it has, within its span.
         loudness: in LUFS; None if it is silent.
-        offsets: a constant in each channel that is no sound, float32 [2, 1].
+        offsets: a constant in each channel, which is not sound, float32 [2, 1].
         is_voice: whether it is more than silence, noise, or the shortest of sounds.
     """
 
@@ -83,7 +83,7 @@ def blocks(read: Read, samples: int) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def audible(read: Read, samples: int, threshold: float) -> tuple[int, int] | None:
-    """From where to where audio is louder than `threshold`, a part of full scale; None if nowhere."""
+    """The first sample louder than `threshold`, 0 to 1, and the one after the last; None without any."""
     first = last = None
     for at, block in blocks(read, samples):
         loud = np.flatnonzero(np.maximum(*np.abs(block)) > threshold)

@@ -16,7 +16,7 @@ import numpy as np
 _BYTES = 2**28
 """What the changed frames of a window may take, as 32-bit floats."""
 _PROBE = 4
-"""Frames of the first window, of which nobody knows what becomes of them."""
+"""Frames of the first window, which shows how large the changed frames are."""
 _MAX = 32
 """Frames of a window at most, so that progress shows and an interruption is not waited for."""
 
@@ -93,7 +93,7 @@ def multiplier_of(frames: int, changed: int, expected: int) -> int | None:
     """By how much the frames of a window were multiplied; None if there is no such number.
 
     Args:
-        frames: what was given.
+        frames: how many the window has.
         changed: what came back: frames * m, or (frames - 1) * m + 1.
         expected: what m should be; counts where m is not certain, as it can be for less than m frames.
     """

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..story import levels
 from . import spoken
-from .captions import Span, Word
+from .captions import Span, Word, is_speech
 from .word_search import Grid, search
 
 
@@ -66,8 +66,7 @@ def level_of(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
     for first in range(0, count, per_piece):
         bounds = edges[first : first + per_piece + 1]
         piece = levels.repaired(waveform[:, bounds[0] : bounds[-1]])
-        mono = piece.mean(axis=0) if measured.heard is None else piece[measured.heard]
-        squares = np.square(mono - np.float32(measured.heard_offset), dtype=np.float64)
+        squares = np.square(measured.mono(piece), dtype=np.float64)
         sums = np.add.reduceat(squares, bounds[:-1] - bounds[0])
         power[first : first + per_piece] = sums / np.diff(bounds)
     return (10 * np.log10(power + 1e-12)).astype(np.float32)
@@ -146,15 +145,9 @@ def _complete(words: Sequence[str], spans: Sequence[Span], seconds: float) -> li
 
 
 def _loud(level: np.ndarray) -> np.ndarray:
-    """Which levels are speech; the thresholds are those of `captions.speech_spans`."""
-    if not len(level):
-        return np.zeros(0, bool)
-    floor, peak = np.percentile(level, (10, 95))
-    if peak < -60:
-        return np.zeros(len(level), bool)
-    loud = level > max(peak - 35, min(floor + 8, peak - 12))
-    # A click of 10 ms is no speech, and 10 ms of silence are no pause.
-    return np.convolve(loud, np.ones(3), "same") >= 2
+    """Which levels are speech, where a click of 10 ms is not, and 10 ms of silence are not a pause."""
+    speech = is_speech(level)
+    return np.convolve(speech, np.ones(3), "same")[: len(level)] >= 2 if len(level) else speech
 
 
 def _aligned(words: Sequence[str], level: np.ndarray, loud: np.ndarray) -> list[Span] | None:

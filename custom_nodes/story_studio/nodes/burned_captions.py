@@ -30,7 +30,7 @@ class BurnedCaptions(io.ComfyNode):
                     options=["clean", "boxed", "words"],
                     default="clean",
                     tooltip="clean: white letters with a soft shadow. boxed: a dark box behind each line. "
-                    "words: the spoken word is highlighted in scenes whose Word Times are known.",
+                    "words: the spoken word is highlighted.",
                 ),
                 io.String.Input(
                     "font",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,13 +14,10 @@ from comfy_api.latest import InputImpl, io
 from .. import master_run
 from ..media.drift import Drift
 from ..media.footage import Footage, read_footage
-from ..media.retime import INTERPOLATIONS
+from ..story.formats import AS_RENDERED, INTERPOLATIONS, RATES, Interpolation
 from ..story.windows import CLIP_FRAMES
 from .common import CATEGORY, HIDDEN, advanced, video_path, warn
 
-AS_RENDERED = "as rendered"
-RATES = [AS_RENDERED, "24", "25", "30"]
-_MODEL = "recipe"
 _PREVIEW_BYTES = 2**30
 
 
@@ -38,14 +36,14 @@ class ClipFrames(io.ComfyNode):
                 io.Video.Input("clip", tooltip="The clip whose frames are changed."),
                 io.Combo.Input(
                     "fps",
-                    options=RATES,
+                    options=[AS_RENDERED, *map(str, RATES)],
                     default=AS_RENDERED,
                     tooltip="Frames a second that the clip is to have.",
                 ),
                 io.Combo.Input(
                     "interpolation",
-                    options=[_MODEL, *INTERPOLATIONS],
-                    default=_MODEL,
+                    options=["recipe", *INTERPOLATIONS],
+                    default="recipe",
                     tooltip="recipe: the frames keep the clip's rate, because the nodes after this one "
                     "interpolate. motion, blend, repeat: they are interpolated here, without a model.",
                 ),
@@ -76,7 +74,11 @@ class ClipFrames(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, clip: InputImpl.VideoFromFile, fps: str, interpolation: str, context: int = 1
+        cls,
+        clip: InputImpl.VideoFromFile,
+        fps: str,
+        interpolation: Interpolation | Literal["recipe"],
+        context: int = 1,
     ) -> io.NodeOutput:
         """Returns as many frames as fit into 1 GiB, their rate and the multiplier."""
         path = video_path(clip)
@@ -99,14 +101,14 @@ def source_of(
     path: Path,
     footage: Footage,
     fps: str,
-    interpolation: str,
+    interpolation: Interpolation | Literal["recipe"],
     context: int,
     master_fps: Fraction | None = None,
     drift: Drift | None = None,
 ) -> master_run.Source:
     """What Clip Frames with these inputs gives to nodes that lead to a Master of this rate."""
     target = footage.fps if fps == AS_RENDERED else Fraction(fps)
-    if interpolation == _MODEL:
+    if interpolation == "recipe":
         multiplier = master_run.multiplier(
             footage.fps, target if fps != AS_RENDERED else master_fps or target
         )

@@ -19,12 +19,12 @@ from ..media.footage import Footage
 from ..media.sound import Sound
 from ..story.keys import hash_parts
 from ..story.results import Kind
+from .burned_captions import BurnedCaptionsType
 from .common import CATEGORY, HIDDEN, name_input, progress_bar, result_ui, warn_on_running_node
 from .film_cards import CardsType
 from .film_delivery import DeliveryType
+from .film_sound import SoundType
 
-BurnedCaptionsType = io.Custom("STORY_STUDIO_BURNED_CAPTIONS")
-SoundType = io.Custom("STORY_STUDIO_SOUND")
 FilmType = io.Custom("STORY_STUDIO_FILM")
 
 

@@ -10,12 +10,12 @@ from comfy_api.latest import InputImpl, io
 from ..media.cut import Transition
 from ..media.film import Shot
 from ..media.word_times import WordTimes
+from ..story.part import LANGUAGE
 from .common import CATEGORY, video_path
 from .film import FilmType
 from .word_times import WordTimesType
 
 _AS_FILM = "film's join"
-_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
 
 class FilmScene(io.ComfyNode):
@@ -114,8 +114,8 @@ def _further_inputs() -> list[io.Input]:
         WordTimesType.Input(
             "words",
             optional=True,
-            tooltip="From a Word Times: when each word of the text is said. Without it, captions are timed "
-            "by the pauses in the voice.",
+            tooltip="From a Word Times: when each word of the text is said. Without it, the words are timed "
+            "by the loudness of the voice.",
         ),
     ]
 
@@ -125,7 +125,7 @@ def _read(translations: str) -> tuple[tuple[str, str], ...]:
     found: dict[str, str] = {}
     for line in filter(str.strip, translations.splitlines()):
         tag, colon, text = line.partition(":")
-        if not colon or not _LANGUAGE.fullmatch(tag.strip()):
+        if not colon or not re.fullmatch(LANGUAGE, tag.strip()):
             raise ValueError(
                 f"translations: {line.strip()[:60]!r} does not start with a language: write a line for "
                 "each, such as `de: Guten Tag`."

@@ -18,17 +18,16 @@ from ..media.drift import Drift
 from ..media.footage import Footage, read_footage
 from ..media.master import Target, measure_drift, target_of, write_master
 from ..media.probe import probe
-from ..media.retime import INTERPOLATIONS
+from ..media.progress import part_of
 from ..s2v import timeline
 from ..story import windows
+from ..story.formats import AS_RENDERED, INTERPOLATIONS, RATES, Interpolation
 from ..story.keys import Node, constant
 from ..story.recipes import Link, is_link
-from ..story.results import Kind
-from .clip_frames import AS_RENDERED, RATES, source_of
+from ..story.results import REPORT_TAG, Kind
+from .clip_frames import source_of
 from .common import CATEGORY, HIDDEN, name_input, progress_bar, result_ui, video_path
 
-TAG = "story_studio"
-"""The tag of the file that has the drift, as JSON."""
 _MEASURING = 0.2
 """The part of the progress in which the drift is measured."""
 
@@ -59,7 +58,10 @@ class Master(io.ComfyNode):
                     for side in ("width", "height")
                 ),
                 io.Combo.Input(
-                    "fps", options=RATES, default=AS_RENDERED, tooltip="Frames a second of the master."
+                    "fps",
+                    options=[AS_RENDERED, *map(str, RATES)],
+                    default=AS_RENDERED,
+                    tooltip="Frames a second of the master.",
                 ),
                 io.Combo.Input(
                     "interpolation",
@@ -102,7 +104,7 @@ class Master(io.ComfyNode):
         width: int,
         height: int,
         fps: str,
-        interpolation: str,
+        interpolation: Interpolation,
         match_color: bool,
         name: str,
         clip: InputImpl.VideoFromFile | None = None,
@@ -123,15 +125,13 @@ class Master(io.ComfyNode):
         drift = None
         if match_color:
             starts = cls._chunk_starts(footage)
-            drift = measure_drift(source, footage, starts, lambda done: progress(done * _MEASURING))
-            tags[TAG] = json.dumps(drift.json())
+            drift = measure_drift(source, footage, starts, part_of(progress, 0, _MEASURING))
+            tags[REPORT_TAG] = json.dumps(drift.json())
         if is_link(hidden.dynprompt.get_node(hidden.unique_id)["inputs"].get("frames")):
             target = target if width and height else replace(target, width=0, height=0)
             return cls._expanded(source, footage, path, target, tags, key, drift)
         rest = _MEASURING if drift else 0
-        write_master(
-            path, source, footage, target, drift, tags, lambda done: progress(rest + done * (1 - rest))
-        )
+        write_master(path, source, footage, target, drift, tags, part_of(progress, rest, 1))
         return cls._shown(path, key, reused=False)
 
     @classmethod
@@ -194,5 +194,5 @@ def _frames_settings(get_node: Callable[[str], Node], node_id: str, clip: Any) -
 def _ui(path: Path, key: str, reused: bool, node_id: str) -> dict[str, Any]:
     """What the node shows, with the drift that is noted in the file."""
     ui = result_ui(path, key, reused, animated=True, node_id=node_id)
-    drift = probe(path).metadata.get(TAG)
+    drift = probe(path).metadata.get(REPORT_TAG)
     return ui | ({"drift": [json.loads(drift)]} if drift else {})

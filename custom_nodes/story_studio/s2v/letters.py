@@ -29,7 +29,7 @@ FRAME_SECONDS = HOP / SAMPLE_RATE
 _CENTRE = RECEPTIVE_FIELD / SAMPLE_RATE / 2
 """The middle of the sound that the first feature is made of, in seconds."""
 _LEAST_CONFIDENCE = 0.05
-"""Below this the text is another one. In simulated readings of English with 30 % of the letters wrong,
+"""Below this, the text is not what is said. In simulated readings of English with 30 % of the letters wrong,
 texts have 0.08 or more, and other texts than what is said 0.02 at most."""
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from .formats import AS_RENDERED, FORMATS, RATES, format_of
+from .formats import AS_RENDERED, FORMATS, INTERPOLATIONS, RATES, format_of
 from .part import LANGUAGE, Part
 
 LOUDNESS = -16.0
@@ -16,7 +16,6 @@ Language = Annotated[
 ]
 Join = Literal["cut", "crossfade", "dip"]
 Side = Annotated[int, Field(ge=64, le=4096, multiple_of=2)]
-INTERPOLATIONS = ("motion", "blend", "repeat")
 UPSCALES = ("lanczos",)
 MODEL = "model"
 """Stands for the shipped recipe with a model."""

@@ -1,6 +1,8 @@
-"""The formats of films, by name."""
+"""What a film can be: its formats by name, its frame rates, and how frames are made for them."""
 
 from __future__ import annotations
+
+from typing import Literal, get_args
 
 AS_RENDERED = "as rendered"
 FORMATS: dict[str, tuple[int, int]] = {
@@ -13,6 +15,9 @@ FORMATS: dict[str, tuple[int, int]] = {
 """Width and height in pixels. `AS_RENDERED` is the size of the clips."""
 RATES = (24, 25, 30)
 """Frames a second that a film can have, other than those of its clips."""
+Interpolation = Literal["motion", "blend", "repeat"]
+"""How frames are made for another rate without a model."""
+INTERPOLATIONS: tuple[Interpolation, ...] = get_args(Interpolation)
 
 
 def format_of(name: str) -> str:

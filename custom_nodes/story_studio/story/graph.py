@@ -7,7 +7,7 @@ from typing import Any
 
 from .api_graph import Graph, Owner, Phase, SceneId
 from .film_graph import add_film
-from .plan import Files, Plan, plan_of, profile_of
+from .plan import Files, Plan, plan_of
 from .recipes import Link
 from .schema import Scene, Story
 
@@ -21,7 +21,6 @@ __all__ = [
     "build",
     "clip_values",
     "plan_of",
-    "profile_of",
     "still_size",
     "still_values",
     "warnings",

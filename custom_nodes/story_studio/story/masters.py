@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 from .api_graph import Graph, Owner
-from .formats import AS_RENDERED
+from .formats import AS_RENDERED, Interpolation
 from .recipes import FRAMES, Link, Recipe
 from .results import Kind
 from .windows import CLIP_FRAMES, FPS, MULTIPLIER
@@ -35,7 +35,7 @@ class Mastering:
     width: int = 0
     height: int = 0
     fps: int | None = None
-    interpolation: str | Recipe = "repeat"
+    interpolation: Interpolation | Recipe = "repeat"
     upscale: Recipe | None = None
     match_color: bool = False
 
@@ -48,21 +48,21 @@ class Mastering:
 def add_master(graph: Graph, owner: Owner, clip: Link, wanted: Mastering, name: str) -> Link:
     """Adds the master of a clip, with the nodes of its recipes, and returns its video."""
     fps = str(wanted.fps) if wanted.fps else AS_RENDERED
-    by_model = isinstance(wanted.interpolation, Recipe) and wanted.fps is not None
-    on_cpu = wanted.interpolation if isinstance(wanted.interpolation, str) else "motion"
+    recipe = wanted.interpolation if isinstance(wanted.interpolation, Recipe) and wanted.fps else None
+    on_cpu = "motion" if isinstance(wanted.interpolation, Recipe) else wanted.interpolation
     frames: Link | None = None
-    if by_model or wanted.upscale:
+    if recipe or wanted.upscale:
         frames = graph.add(
             owner,
             "clip frames",
             CLIP_FRAMES,
             clip=clip,
             fps=fps,
-            interpolation="recipe" if by_model or not wanted.fps else on_cpu,
+            interpolation="recipe" if recipe or not wanted.fps else on_cpu,
         )
         values: dict[str, Any] = {"fps": Link(frames.node, FPS), "multiplier": Link(frames.node, MULTIPLIER)}
-        if by_model and isinstance(wanted.interpolation, Recipe):
-            frames = graph.add_recipe(owner, wanted.interpolation, values | {FRAMES: frames})
+        if recipe:
+            frames = graph.add_recipe(owner, recipe, values | {FRAMES: frames})
         if wanted.upscale:
             frames = graph.add_recipe(owner, wanted.upscale, values | {FRAMES: frames})
     return graph.add(

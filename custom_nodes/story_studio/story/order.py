@@ -201,7 +201,7 @@ class _Rewriting:
                 del inputs[ORDER]
 
     def _waits_for_results(self, node: str) -> bool:
-        # A Word Times is no result, and uses the encoder that the clip it waits for has loaded.
+        # A Word Times is not a result: it uses the encoder that the clip it waits for has loaded.
         return self._class(node).startswith(_OURS) and self._class(node) != WORD_TIMES
 
     def _replace_chains(self) -> None:

@@ -10,6 +10,8 @@ STORE = "story_studio"
 MANIFEST = "manifest.json"
 KEY = "[0-9a-f]{24}"
 """A result's key, as a regular expression."""
+REPORT_TAG = "story_studio"
+"""The tag of an MP4 file that holds what a film or a master says about itself, as JSON."""
 
 
 class Kind(Enum):

@@ -46,7 +46,7 @@ def encoder_of(nodes: Mapping[str, Node], node_id: str) -> Link | None:
 def encoder_file(get_node: Callable[[str], Node], value: Any) -> str | None:
     """The name of the file in `models/audio_encoders` behind a link to an audio encoder.
 
-    None if the value is no link, or leads to a node whose file is not known.
+    None if the value is not a link, or leads to a node whose file is not known.
     """
     if not is_link(value):
         return None
