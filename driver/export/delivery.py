@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import tempfile
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 
 import imageio_ffmpeg
 
-from ..files import sha256_of
+from ..files import is_disk_full, sha256_of
 from ..rendering.cut import Cut
 from ..rendering.subtitles import subtitles_name, write_subtitles
 from .folder import plain
@@ -36,7 +38,7 @@ def write(rendered: Rendered, folder: Path, on_step: OnStep) -> list[str]:
     cut, story = rendered.cut, rendered.story
     title = " ".join(plain(story.title).split()) or story.project_id
     on_step(FILM.name, 0.0)
-    _copy_film(rendered.film_path, folder / FILM, title)
+    copy_film(rendered.film_path, folder / FILM, title)
     on_step(POSTER, 0.3)
     write_poster(rendered.film_path, cut, folder / POSTER)
     scenes = _scenes(rendered, folder, on_step)
@@ -50,8 +52,13 @@ def write(rendered: Rendered, folder: Path, on_step: OnStep) -> list[str]:
     return []
 
 
-def _copy_film(source: Path, target: Path, title: str) -> None:
-    """Copies the streams and chapters of a film, without its tags."""
+def copy_film(source: Path, target: Path, title: str) -> None:
+    """Copies the streams and chapters of a film, without its tags.
+
+    Raises:
+        OSError: the disk is full.
+        ValueError: the film cannot be read.
+    """
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-y", "-i", str(source)]
     # Chapters of an MP4 are also a data stream, which ffmpeg writes itself.
     command += ["-map", "0:v", "-map", "0:a?", "-map", "0:s?", "-c", "copy", "-map_metadata:g", "-1"]
@@ -60,6 +67,8 @@ def _copy_film(source: Path, target: Path, title: str) -> None:
         if subprocess.run(command, stderr=errors, stdin=subprocess.DEVNULL, check=False).returncode:
             errors.seek(0)
             said = errors.read().decode(errors="replace").strip()
+            if is_disk_full(said):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
             raise ValueError(f"ffmpeg cannot copy {source.name} ({said}); render it again.")
 
 

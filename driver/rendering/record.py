@@ -65,7 +65,9 @@ class Record:
         story = plan.story
         scenes = [self._scene(plan, number, scene, folder) for scene in story.scenes]
         film = self.results.get((number, Kind.FILM.project_file()))
-        finished = sum(scene.result(Kind.CLIP if plan.clips else Kind.STILL) is not None for scene in scenes)
+        end = Kind.CLIP if plan.clips else Kind.STILL
+        # A scene of which the film could not use the clip has failed, too.
+        finished = sum(scene.result(end) is not None and scene.error is None for scene in scenes)
         complete = finished == len(scenes) and (film or not story.film or not plan.clips)
         between = {} if self.between is None else {"between": self.between}
         manifest = Manifest(
@@ -107,10 +109,10 @@ class Record:
 
 
 def _film(plan: RenderPlan, film: Result, folder: Path, scenes: Sequence[SceneEntry]) -> VideoResult:
-    """The film, whose shots are those scenes that have a clip, in order."""
+    """The film, whose shots are those scenes that have a clip and did not fail after it, in order."""
     about: dict[str, Any] = {"settings": film_settings(plan)}
     if cut := read_cut(folder / film.file):
-        ids = iter([scene.id for scene in scenes if scene.clip])
+        ids = iter([scene.id for scene in scenes if scene.clip and scene.error is None])
         shots = [
             shot.model_copy(update={"scene": next(ids, "")}) if shot.kind == "scene" else shot
             for shot in cut.shots

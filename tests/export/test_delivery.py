@@ -13,10 +13,12 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pytest
 from PIL import Image
 
+from driver.export.delivery import copy_film
 from driver.export.frames import write_poster
-from driver.files import sha256_of
+from driver.files import is_disk_full, sha256_of
 from driver.rendering.cut import Cut, Shot
 from story_studio.media.encoder import Encoder
 from tests.export.conftest import MakeProject
@@ -89,6 +91,13 @@ def test_a_zip_of_a_delivery_has_one_folder(project: Project) -> None:
     with zipfile.ZipFile(folder.with_suffix(".zip")) as archive:
         assert {name.split("/")[0] for name in archive.namelist()} == {"tale-delivery"}
         assert archive.testzip() is None
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_a_full_disk_is_no_fault_of_the_film(project: Project) -> None:
+    with pytest.raises(OSError) as caught:
+        copy_film(project.folder / "film.mp4", Path("/dev/full"), "A tale")
+    assert is_disk_full(caught.value)
 
 
 def test_the_poster_is_neither_dark_nor_blurred(tmp_path: Path) -> None:

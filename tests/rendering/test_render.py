@@ -360,6 +360,30 @@ def test_a_failure_affects_only_its_scene(
     assert probe(tmp_path / "output" / "tale" / "film.mp4").frames == 8
 
 
+def test_a_film_lacks_a_scene_whose_clip_it_cannot_use(
+    studio: Studio, write_story: WriteStory, tmp_path: Path
+) -> None:
+    """The frames recipe raises for the first clip that comes."""
+    recipe = json.loads((FOLDER / "upscale_model_frames.json").read_text())
+    texts = {"message": str(tmp_path / "raised"), "when": "fail once"}
+    recipe["3"] = {"class_type": "TestRaise", "inputs": {"image": ["1", 0], **texts}}
+    del recipe["2"]
+    (tmp_path / "own.json").write_text(json.dumps(recipe))
+    film = {"upscale": "own.json", "partial": True, "captions": False}
+    path = write_story(
+        [0.3, 0.4],
+        image_settings={"workflow": str(FOLDER / "title_card_still.json")},
+        video_settings={"workflow": str(FOLDER / "animatic_clip.json")},
+        project_id="unused",
+        film=film,
+    )
+    assert studio.render(path, tmp_path / "output") == PARTIAL
+    manifest = json.loads((tmp_path / "output" / "unused" / "manifest.json").read_text())
+    first, second = manifest["scenes"]
+    assert manifest["status"] == "partial" and first["clip"] and "raised" in first["error"]
+    assert second["master"] and [shot["scene"] for shot in manifest["film"]["cut"]["shots"]] == ["scene_2"]
+
+
 def test_missing_nodes_and_models_are_named_before_anything_is_rendered(
     studio: Studio, write_story: WriteStory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
