@@ -64,7 +64,10 @@ def export(
         OSError: something cannot be read or written.
     """
     rendered = read_rendered(story, output, () if to in _OF_ANY_RATE else RATES)
-    target = _target(rendered, to, into or rendered.folder / "export", as_zip)
+    into = into or rendered.folder / "export"
+    if into.exists() and not into.is_dir():
+        raise Problems([Problem(str(into), "is a file: name a folder with --into.")])
+    target = _target(rendered, to, into, as_zip)
     if target.exists() and not force:
         what = "exists already, perhaps with your changes: move it away, or replace it with --force."
         raise Problems([Problem(str(target), what)])

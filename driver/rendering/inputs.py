@@ -18,7 +18,7 @@ from ..fetch.download import DownloadError
 from ..fetch.local import fetch_for_story
 from .images import read_image
 from .input_file import InputFile
-from .recordings import Recording, read_recording
+from .recordings import Recording, read_music, read_recording
 
 logger = logging.getLogger(__name__)
 _KINDS = {
@@ -97,7 +97,7 @@ def gather_each(story: Story, folder: Path, fetch: Callable[[str, Path], Path]) 
     """
     decoders = {
         "audio": read_recording,
-        "music": read_recording,
+        "music": read_music,
         "image": partial(read_image, size=story.video_settings.size),
     }
     sources = sources_of(story)

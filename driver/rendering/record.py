@@ -37,6 +37,7 @@ class Record:
         results: the finished files, by the story's number and the file's name.
         failed: why scenes were given up.
         events: what went wrong and was recovered from, a sentence each.
+        warnings: what the nodes say about results, a sentence each, by the story's number.
         seconds: how long ComfyUI worked for each scene.
         between: seconds from the last still to the end of the first clip's first step; None unless both
             were made.
@@ -50,6 +51,7 @@ class Record:
     results: dict[tuple[int, str], Result] = field(default_factory=dict)
     failed: dict[SceneId, str] = field(default_factory=dict)
     events: list[str] = field(default_factory=list)
+    warnings: defaultdict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
     seconds: defaultdict[SceneId, float] = field(default_factory=lambda: defaultdict(float))
     between: float | None = None
     loads: Counter[str] = field(default_factory=Counter)
@@ -75,7 +77,7 @@ class Record:
             film=_film(plan, film, folder, scenes) if film else None,
             storyboard=self.results.get((number, Kind.SHEET.project_file())),
             scenes=scenes,
-            warnings=plan.warnings + self.events,
+            warnings=plan.warnings + self.warnings[number] + self.events,
             seconds={name: round(spent, 2) for name, spent in {**seconds, **between}.items()},
             model_loads=dict(sorted(self.loads.items())),
             out_of_memory=self.out_of_memory,

@@ -1,4 +1,4 @@
-"""A scene's voice recording: checked by decoding it, before anything is rendered."""
+"""A scene's voice recording, or a film's music: checked by decoding it, before anything is rendered."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from fractions import Fraction
 from itertools import chain, groupby
 from math import floor
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -21,6 +22,8 @@ from .input_file import InputFile, must_exist
 
 MAX_SECONDS = 30 * 60
 MIN_SECONDS = 0.2
+MIN_MUSIC_SECONDS = 1.0
+"""Less, repeated, would be a buzz, which the nodes refuse."""
 _UNREADABLE = {
     "": "{} cannot be read as audio: export it again as WAV, MP3 or FLAC.",
     "empty": "{} cannot be read as audio, because it is empty: copy or export it again.",
@@ -36,9 +39,35 @@ _NOTICED = 0.1
 """Seconds of audio whose loss is noticed: codecs pad the end by less."""
 
 
+class _Role(NamedTuple):
+    """What a recording is for: the least seconds of it, and how messages speak of it."""
+
+    least: float
+    needs: str
+    choose: str
+    if_long: str
+    if_silent: str
+
+
+_VOICE = _Role(
+    MIN_SECONDS,
+    f"a scene needs at least {MIN_SECONDS} s",
+    "choose a voice recording",
+    "split it into scenes of at most 30 min",
+    "record it again, or check that it is the right file",
+)
+_MUSIC = _Role(
+    MIN_MUSIC_SECONDS,
+    "music needs at least a second",
+    "choose a piece of music",
+    "cut it to at most 30 min",
+    "check that it is the right file",
+)
+
+
 @dataclass(frozen=True)
 class Recording(InputFile):
-    """A scene's voice, and its length in seconds."""
+    """A scene's voice or a film's music, and its length in seconds."""
 
     seconds: float
 
@@ -90,17 +119,26 @@ def read_recording(path: Path, folder: Path) -> Recording:
     Raises:
         ValueError: it is missing, not audio, broken, silent, shorter than 0.2 s or longer than 30 min.
     """
+    return _read(path, folder, _VOICE)
+
+
+def read_music(path: Path, folder: Path) -> Recording:
+    """Like `read_recording`, for music, which lasts at least a second."""
+    return _read(path, folder, _MUSIC)
+
+
+def _read(path: Path, folder: Path, role: _Role) -> Recording:
     must_exist(path)
     try:
         measured = _measure(path)
     except NotAudio as error:
         raise ValueError(_UNREADABLE[str(error)].format(path.name)) from None
     except NoAudio:
-        raise ValueError(f"{path.name} has no audio in it: choose a voice recording.") from None
+        raise ValueError(f"{path.name} has no audio in it: {role.choose}.") from None
     # Decoders and PyAV raise anything, and only the scene of this recording may fail.
     except Exception:
         raise ValueError(_UNREADABLE[""].format(path.name)) from None
-    problem = _problem(measured)
+    problem = _problem(measured, role)
     if problem:
         raise ValueError(problem.format(path.name))
     warnings = tuple(f"{path.name} {what}" for what in _warnings(measured))
@@ -123,7 +161,7 @@ def _measure(path: Path, as_mono: bool = False) -> _Measured:
     return measured
 
 
-def _problem(measured: _Measured) -> str | None:
+def _problem(measured: _Measured, role: _Role) -> str | None:
     """What is wrong with a recording, with {} for its name, and what to do; None if it can be used."""
     seconds, levels, findings = measured.seconds, measured.levels, measured.findings
     if not levels.samples:
@@ -133,14 +171,14 @@ def _problem(measured: _Measured) -> str | None:
     if not all(_RATES[0] <= rate <= _RATES[1] for rate in measured.samples):
         rates = " and ".join(map(str, measured.samples))
         return f"{{}} states a sample rate of {rates} Hz, which cannot be right: export it again."
-    if seconds < MIN_SECONDS:
-        return f"{{}} lasts {floor(seconds * 100) / 100} s, and a scene needs at least {MIN_SECONDS} s."
+    if seconds < role.least:
+        return f"{{}} lasts {floor(seconds * 100) / 100} s, and {role.needs}."
     if seconds > MAX_SECONDS:
-        return "{} is longer than 30 min: split it into scenes of at most 30 min."
+        return f"{{}} is longer than 30 min: {role.if_long}."
     if levels.is_lost:
         return "{} is damaged, and most of its samples are not numbers: export it again."
     if levels.is_silent:
-        return "{} is silent: record it again, or check that it is the right file."
+        return f"{{}} is silent: {role.if_silent}."
     return None
 
 

@@ -253,6 +253,9 @@ class Run:
         self.record.results[target] = Result(
             file=name, sha256=sha256_of(path), bytes=path.stat().st_size, reused=reused, **key
         )
+        for warning in output.get("warnings", []):
+            self.record.warnings[number].append(f"{path.stem}: {warning}")
+            self.instance.say(f"Warning: {path.stem}: {warning}")
         if node in self._graph.stills.values() and not reused:
             self._stills_end = time.monotonic()
         self.instance.finished()

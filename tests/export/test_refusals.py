@@ -69,6 +69,10 @@ def test_an_export_is_replaced_only_on_demand(
     project.export("edl", "--into", str(tmp_path / "there"), "--force")
     assert not own.exists()
     assert [path.name for path in (tmp_path / "there").iterdir()] == ["tale-edl"]
+    (tmp_path / "file").touch()
+    assert "file: is a file: name a folder" in refuse(
+        project, capsys, "edl", "--into", str(tmp_path / "file")
+    )
 
 
 def test_a_recording_that_is_gone_is_taken_from_its_clip(

@@ -114,6 +114,10 @@ def test_text_that_cannot_be_seen_has_no_captions(text):
     assert cues(text, 5, [(1, 2)]) == []
 
 
+def test_an_accent_alone_is_shown_all_the_time():
+    assert [(cue.start, cue.end, cue.text) for cue in cues("\u0301", 4, None)] == [(0, 4, "\u0301")]
+
+
 def test_no_line_breaks_inside_a_word_with_an_apostrophe():
     text = "You shouldn’t have opened the door because the storm’s fury wasn’t over and the lamp’s not whole."
     assert " ".join(captions(text)).split() == text.split()

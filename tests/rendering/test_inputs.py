@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from tempfile import mkdtemp
 
 import imageio_ffmpeg
 import numpy as np
@@ -130,17 +131,24 @@ def test_a_decoder_that_raises_anything_affects_only_its_scenes(tmp_path: Path) 
 
 def test_music_is_an_input_of_the_film(tmp_path: Path) -> None:
     write_voice(tmp_path / "a.wav", 0.5)
-    write_voice(tmp_path / "song.wav", 0.9)
+    write_voice(tmp_path / "song.wav", 1.1)
     scenes = [{"id": "one", "prompt": "x", "audio": "a.wav"}]
     story = schema.parse({"scenes": scenes, "film": {"music": "song.wav"}})
     music = inputs.gather(story, tmp_path, tmp_path).music
-    assert music and music.seconds == 0.9
-    (tmp_path / "again").mkdir()
+    assert music and music.seconds == 1.1
+    # What the nodes would refuse only when the clips are rendered.
+    write_voice(tmp_path / "song.wav", 0.9)
+    assert "song.wav lasts 0.9 s, and music needs at least a second" in _problem_with_music(story, tmp_path)
     (tmp_path / "song.wav").write_text("la la la")
+    assert "song.wav cannot be read as audio" in _problem_with_music(story, tmp_path)
+
+
+def _problem_with_music(story: schema.Story, base: Path) -> str:
     with pytest.raises(Problems) as caught:
-        inputs.gather(story, tmp_path, tmp_path / "again")
+        inputs.gather(story, base, Path(mkdtemp(dir=base)))
     (problem,) = caught.value.problems
-    assert problem.where == "film.music.file" and "song.wav cannot be read as audio" in problem.what
+    assert problem.where == "film.music.file"
+    return problem.what
 
 
 def test_cancelling_while_inputs_are_fetched_ends_everything(tmp_path: Path) -> None:

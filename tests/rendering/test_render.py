@@ -311,15 +311,22 @@ def test_a_scene_s_own_image_is_used(studio: Studio, write_story: WriteStory, tm
         assert still.getpixel((5, 5)) == (200, 30, 30)
 
 
-def test_drafts_are_marked_as_drafts(studio: Studio, write_story: WriteStory, tmp_path: Path) -> None:
+def test_drafts_are_marked_as_drafts(
+    studio: Studio, write_story: WriteStory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from PIL import Image
 
-    assert studio.render(write_story([0.5, 0.7], "draft"), tmp_path / "output") == OK
+    path = write_story([0.5, 0.7], "draft", film={"burned_captions": {"language": "de"}})
+    assert studio.render(path, tmp_path / "output") == OK
     folder = tmp_path / "output" / "tale"
     with Image.open(folder / "scene_1_img.png") as still:
         assert still.info["draft"] == "true"
     assert probe(folder / "scene_1_video.mp4").metadata["draft"] == "true"
     assert probe(folder / "film.mp4").metadata["draft"] == "true"
+    # What the Film says on its node is said here, too.
+    untranslated, without = json.loads((folder / "manifest.json").read_text())["warnings"]
+    assert untranslated.startswith("film: No captions are burned in where there is no translation to de")
+    assert "the film has none" in without and without in capsys.readouterr().err
 
 
 def test_a_failure_affects_only_its_scene(

@@ -12,6 +12,7 @@ from driver.paths import ROOT
 from story_studio.story import schema
 from story_studio.story.film_settings import BurnedCaptions, FilmSettings, Music
 from story_studio.story.formats import FORMATS
+from story_studio.story.plan import own_recipes
 from story_studio.story.problems import Problems
 
 SCENE = {"id": "a", "prompt": "x", "audio": "v.wav"}
@@ -67,6 +68,7 @@ def test_short_forms_mean_the_long_ones() -> None:
         ({"loudness": 3}, "film.loudness", "-16 or -14"),
         ({"loudness": "loud"}, "film.loudness", "'loud' is not a loudness"),
         ({"loudness": float("nan")}, "film.loudness", "is not a loudness"),
+        ({"loudness": 10**400}, "film.loudness", "is not a loudness"),
         ({"upscale": "lanzcos"}, "film.upscale", "use lanczos or model"),
         ({"interpolation": ""}, "film.interpolation", "use motion, blend, repeat or model"),
         ({"music": {"level": -3}}, "film.music.file", "is missing"),
@@ -80,6 +82,17 @@ def test_a_wrong_setting_is_named(settings: dict[str, Any], where: str, what: st
         film(settings)
     (problem,) = caught.value.problems
     assert problem.where == where and what in problem.what
+
+
+def test_files_of_a_story_s_own_are_told_from_ways_to_make_frames() -> None:
+    story = schema.parse(
+        {
+            "scenes": [SCENE],
+            "image_settings": {"workflow": "motion"},
+            "film": {"interpolation": "blend", "upscale": "mine.json"},
+        }
+    )
+    assert own_recipes(story) == ["image_settings.workflow", "film.upscale"]
 
 
 @pytest.mark.parametrize(

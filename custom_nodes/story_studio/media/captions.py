@@ -77,7 +77,8 @@ def _in_proportion(
     spans = [(max(start, 0.0), min(end, seconds)) for start, end in speech if start < seconds]
     spans = spans or [(0.0, seconds)]
     said = [0.0, *accumulate(end - start for start, end in spans)]
-    changes = _changes([_length(caption) for caption in captions], said)
+    # Accents alone take no column.
+    changes = _changes([max(1, _length(caption)) for caption in captions], said)
     starts = [_moment(change, spans, said, bisect_right) for change in changes[:-1]]
     ends = [_moment(change, spans, said, bisect_left) for change in changes[1:]]
     limits = [*starts[1:], seconds]

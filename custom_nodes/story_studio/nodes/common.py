@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,15 +102,22 @@ def missing_take(kind: Kind, take: str) -> RuntimeError:
 
 
 def result_ui(
-    path: Path, key: str, reused: bool, animated: bool = False, node_id: str | None = None
+    path: Path,
+    key: str,
+    reused: bool,
+    animated: bool = False,
+    node_id: str | None = None,
+    warnings: Sequence[str] = (),
 ) -> dict[str, Any]:
     """A result for the interface and the driver: its file, its key, and whether it was reused.
 
-    `node_id` is that of the node which shows it, if that is not the running one.
+    `node_id` is that of the node which shows it, if that is not the running one. `warnings` are sentences for
+    the driver, whose users do not see what stands on a node.
     """
     # `checkpoint` is an older name for a result, which clients of the API read.
     ui: dict[str, Any] = {"images": [item(path)], "checkpoint": [{"key": key, "reused": reused}]}
     ui |= {"animated": (True,)} if animated else {}
+    ui |= {"warnings": [*warnings]} if warnings else {}
     finished.note(execution.prompt_id(), node_id or execution.node_id(), ui)
     return ui
 

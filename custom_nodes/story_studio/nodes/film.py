@@ -126,7 +126,7 @@ class Film(io.ComfyNode):
             warnings += assembly.assemble(film, path, **settings, **media, progress=progress_bar())
         if warnings:
             warn_on_running_node(" ".join(warnings))
-        ui = result_ui(path, key, reused, animated=True)
+        ui = result_ui(path, key, reused, animated=True, warnings=warnings)
         return io.NodeOutput(InputImpl.VideoFromFile(str(path)), ui=ui)
 
 

@@ -35,7 +35,7 @@ def _loudness(value: Any) -> Any:
         return LOUDNESS if value else False
     try:
         loudness = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         loudness = 0.0
     if not -30 <= loudness <= -10:
         raise ValueError(

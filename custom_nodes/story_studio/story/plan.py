@@ -73,13 +73,14 @@ def film_setting(story: Story, profile: Profile, name: str) -> Any:
 
 def own_recipes(story: Story) -> list[str]:
     """The settings that name a workflow file of the story's own."""
-    settings = {
+    workflows = {
         "image_settings.workflow": story.image_settings.workflow,
         "video_settings.workflow": story.video_settings.workflow,
-        "film.interpolation": story.film and story.film.interpolation,
-        "film.upscale": story.film and story.film.upscale,
     }
-    return [where for where, value in settings.items() if value and value not in WAYS]
+    film = story.film
+    ways = {"film.interpolation": film.interpolation, "film.upscale": film.upscale} if film else {}
+    files = workflows | {where: way for where, way in ways.items() if way not in WAYS}
+    return [where for where, file in files.items() if file]
 
 
 def plan_of(story: Story, files: dict[str, Files], load: Callable[[str, str], Recipe]) -> Plan:
