@@ -103,11 +103,7 @@ class _Forecaster:
         self._nodes = {
             (kind, scene.id): nodes[SceneId(number, scene.id)]
             for scene in plan.story.scenes
-            for kind, nodes in (
-                (Kind.STILL, graph.stills),
-                (Kind.CLIP, graph.clips),
-                (Kind.MASTER, graph.masters),
-            )
+            for kind, nodes in graph.of_scenes.items()
             if SceneId(number, scene.id) in nodes
         }
         self._keys = {place: chosen[node] for place, node in self._nodes.items()}

@@ -42,16 +42,14 @@ def predict(graph: Graph, contents: Mapping[str, str]) -> dict[str, str]:
 def choose_keys(
     graph: Graph, possible: Mapping[str, tuple[str, ...]], exists: Callable[[Kind, str], bool]
 ) -> dict[str, str]:
-    """The key of every still, clip and master, by its node. Version 0.1.0 gave some another.
+    """The key of every still, clip and master, by its node. Version 0.1.0 gave some of them another one.
 
     Args:
         graph: the stories.
         possible: as `possible_keys` returns it.
         exists: whether there is a result of this key; asked only where several are possible.
     """
-    kinds = dict.fromkeys(graph.stills.values(), Kind.STILL)
-    kinds |= dict.fromkeys(graph.clips.values(), Kind.CLIP)
-    kinds |= dict.fromkeys(graph.masters.values(), Kind.MASTER)
+    kinds = {node: kind for kind, nodes in graph.of_scenes.items() for node in nodes.values()}
     chosen: dict[str, str] = {}
     for node, keys in possible.items():
         found = [key for key in keys if exists(kinds[node], key)] if len(keys) > 1 else []
@@ -75,8 +73,11 @@ def possible_keys(graph: Graph, contents: Mapping[str, str]) -> dict[str, tuple[
     get_node = graph.nodes.__getitem__
     keys = Keys(get_node, _default_of, fingerprint)
     earlier_keys = Keys(get_node, _default_of, fingerprint, as_written=True)
-    nodes = (*graph.stills.values(), *graph.clips.values(), *graph.masters.values())
-    return {node: tuple(dict.fromkeys((keys.of(node), earlier_keys.of(node)))) for node in nodes}
+    return {
+        node: tuple(dict.fromkeys((keys.of(node), earlier_keys.of(node))))
+        for nodes in graph.of_scenes.values()
+        for node in nodes.values()
+    }
 
 
 def _default_of(cls: str, name: str) -> Any:

@@ -269,11 +269,7 @@ class Run:
     def _target(self, node: str) -> tuple[int, str] | None:
         """The story's number and the file's name of what a node makes."""
         graph = self._graph
-        for kind, nodes in (
-            (Kind.STILL, graph.stills),
-            (Kind.CLIP, graph.clips),
-            (Kind.MASTER, graph.masters),
-        ):
+        for kind, nodes in graph.of_scenes.items():
             for scene, made_by in nodes.items():
                 if made_by == node:
                     return scene.story, kind.project_file(scene.scene)

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from .keys import STAND_INS
 from .recipes import Link, Nodes, Recipe, is_link, title_of
+from .results import Kind
 
 Phase = Literal["still", "clip", "film"]
 _STAND_IN_OF = {stock: ours for ours, stock in STAND_INS.items()}
@@ -46,6 +47,11 @@ class Graph:
     sheets: dict[int, str] = field(default_factory=dict)
     films: dict[int, str] = field(default_factory=dict)
     _known: dict[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def of_scenes(self) -> dict[Kind, dict[SceneId, str]]:
+        """The nodes that keep the results of scenes, by the kind of the result."""
+        return {Kind.STILL: self.stills, Kind.CLIP: self.clips, Kind.MASTER: self.masters}
 
     def add(self, owner: Owner, title: str, cls: str, /, **inputs: Any) -> Link:
         """Adds a node with these inputs, constants or links; an equal node is returned instead."""
