@@ -21,7 +21,7 @@ _ABANDONED_SECONDS = 3600.0
 
 
 class Kept(NamedTuple):
-    """A file that is kept.
+    """A file that is kept, or a folder that a crash left.
 
     Attributes:
         kind: still, clip, film, sheet, or `half` for what a crash left half written.
@@ -46,16 +46,23 @@ def kept(output: Path) -> list[Kept]:
                 users.setdefault(key, []).append(path.parent.name)
     files = []
     for kind in Kind:
+        work = (path for path in (output / STORE / kind.folder).glob(".*") if path.is_dir())
+        files += [Kept("half", "", path, (), "") for path in work if _is_abandoned(path)]
         paths = [path for path in (output / STORE / kind.folder).glob(f"*{kind.suffix}") if path.is_file()]
         for path in sorted(paths, key=lambda path: path.stat().st_mtime):
             if path.name.startswith("."):
-                if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+                if _is_abandoned(path):
                     files.append(Kept("half", "", path, (), ""))
                 continue
             key = key_in(path.name) or path.stem
             about = _about(path) if kind in (Kind.STILL, Kind.CLIP) else ""
             files.append(Kept(kind.word, key, path, tuple(users.get(key, ())), about))
     return files
+
+
+def _is_abandoned(path: Path) -> bool:
+    written = max(each.stat().st_mtime for each in (path, *path.rglob("*")))
+    return time.time() - written > _ABANDONED_SECONDS
 
 
 def _about(path: Path) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from PIL import Image
 
 from driver.cli import main
 from driver.terminal import OK
+from story_studio.story.results import STORE
 from tests.studio import Studio
 from tests.voices import write_voice
 
@@ -241,3 +244,15 @@ def test_a_dry_run_says_how_models_share_the_memory(
     for profile, need in (("draft", "no model has to be in memory"), ("turbo", "needs 3 GB, ")):
         assert main(["render", str(story), "--profile", profile, "--dry-run", *folders]) == OK
         assert f"\nMemory: {need}" in capsys.readouterr().out
+
+
+def test_pruning_removes_what_a_crash_left(tmp_path: Path) -> None:
+    films = tmp_path / STORE / "films"
+    for name, hours in ((".film.part-old", 2.0), (".film.part-new", 0.0)):
+        (work := films / name).mkdir(parents=True)
+        (work / "voices").write_bytes(b"0" * 1000)
+        for path in (work / "voices", work):
+            os.utime(path, (time.time() - 3600 * hours,) * 2)
+    assert main(["takes", "--prune", "--output", str(tmp_path)]) == OK
+    # Somebody may be writing to the other one.
+    assert [path.name for path in films.iterdir()] == [".film.part-new"]
