@@ -252,7 +252,7 @@ def test_pruning_removes_what_a_crash_left(tmp_path: Path) -> None:
         (work := films / name).mkdir(parents=True)
         (work / "voices").write_bytes(b"0" * 1000)
         for path in (work / "voices", work):
-            os.utime(path, (time.time() - 3600 * hours,) * 2)
+            os.utime(path, (written := time.time() - 3600 * hours, written))
     assert main(["takes", "--prune", "--output", str(tmp_path)]) == OK
     # Somebody may be writing to the other one.
     assert [path.name for path in films.iterdir()] == [".film.part-new"]
