@@ -18,6 +18,7 @@ from driver.rendering.manifest import Manifest, read_manifest
 from driver.rendering.prepare import prepare
 from driver.terminal import OK
 from story_studio.media.probe import probe
+from story_studio.story.keys import hash_parts
 from story_studio.story.recipes import FOLDER
 from tests.studio import Studio
 from tests.voices import write_voice
@@ -83,6 +84,21 @@ def test_a_changed_delivery_makes_masters_and_no_clip(
     ]
     plain = rendered(studio, write_story([0.8, 0.5], film={}, **write), tmp_path / "5")
     assert reused(plain) == {"clip": True, "master": None, "film": False}
+
+
+def test_a_film_without_new_settings_has_the_key_of_earlier_versions(
+    studio: Studio, write_story: WriteStory, tmp_path: Path
+) -> None:
+    story = write_story([0.5, 0.6], "draft", film={"loudness": False}, style="as before")
+    manifest = rendered(studio, story, tmp_path / "out")
+    settings = {"join": "cut", "chapters": True, "captions": True, "title": "A tale"}
+    texts = [scene["text"] for scene in yaml.safe_load(story.read_text())["scenes"]]
+    shots = [
+        [scene.clip.sha256, scene.id, text]
+        for scene, text in zip(manifest.scenes, texts, strict=True)
+        if scene.clip
+    ]
+    assert manifest.film and manifest.film.key == hash_parts(json.dumps([settings, shots]))
 
 
 def test_a_draft_has_everything_of_its_film_but_masters(studio: Studio, tmp_path: Path) -> None:
