@@ -45,9 +45,11 @@ def write_subtitles(
             path = folder / subtitles_name(stem, language, suffix)
             subtitles = SSAFile()
             subtitles.events = [_event(cue, escape) for cue in shown]
-            with written_aside(path) as aside:
-                text = subtitles.to_string(suffix, keep_ssa_tags=True)
-                aside.write_text(text, encoding="utf-8", newline="\n")
+            content = subtitles.to_string(suffix, keep_ssa_tags=True).encode()
+            # What is there is left alone, so that whoever syncs the folder finds nothing new.
+            if not (path.is_file() and path.read_bytes() == content):
+                with written_aside(path) as aside:
+                    aside.write_bytes(content)
             written.append(path)
     for path in _earlier(folder, stem):
         if path not in written:
