@@ -46,7 +46,9 @@ def exact_frames(
         count -= 1
         yield frame
     if frame is None:
-        raise ValueError(f"No frame of {path.name} can be decoded: the file is damaged.")
+        raise ValueError(
+            f"No frame of {path.name} can be decoded: the file is damaged, render or export it again."
+        )
     for _ in range(count):
         yield frame
 
