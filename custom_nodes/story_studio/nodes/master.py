@@ -188,7 +188,7 @@ def _frames_settings(get_node: Callable[[str], Node], node_id: str, clip: Any) -
     settings = {name: constant(get_node, inputs.get(name, 1)) for name in ("fps", "interpolation", "context")}
     if any(map(is_link, settings.values())):
         raise ValueError(
-            "The settings of Clip Frames are read before it runs: enter them as numbers and words, without links."
+            "The settings of Clip Frames are read before it runs: enter them there, without links."
         )
     return settings
 
