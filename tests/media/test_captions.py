@@ -7,7 +7,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from wcwidth import wcswidth
 
@@ -57,6 +57,7 @@ def test_short_sentences_share_a_caption():
     st.text(st.sampled_from("aé .,!?—“”海。，\n\tx1{}"), max_size=400) | st.just("x" * 300),
     st.floats(0.1, 600),
 )
+@example("111111111111111111。—1111111。1。。。。。。", 1.0)
 def test_nothing_is_lost_and_nothing_overflows(text, seconds):
     captions = cues(text, seconds, [(0.1 * seconds, 0.4 * seconds), (0.5 * seconds, 0.9 * seconds)])
     assert "".join("".join(cue.text.split()) for cue in captions) == "".join(text.split())

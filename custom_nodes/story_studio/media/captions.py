@@ -330,9 +330,10 @@ def _spread(
     total = sum(lengths) or 1.0
     start, end = change
     edges = [min(start + (end - start) * at / total, end) for at in accumulate(lengths, initial=0.0)]
-    return tuple(
-        Word(_moment(a, spans, said, bisect_right), _moment(b, spans, said, bisect_left), part.text)
-        if b > a
-        else Word(moment := _moment(a, spans, said, bisect_left), moment, part.text)
-        for part, (a, b) in zip(group, pairwise(edges), strict=True)
-    )
+    words = []
+    for part, (a, b) in zip(group, pairwise(edges), strict=True):
+        # What takes no time stands before a pause; but what begins a caption, after it, as the caption does.
+        begins_after = b > a or a == start
+        first = _moment(a, spans, said, bisect_right if begins_after else bisect_left)
+        words.append(Word(first, _moment(b, spans, said, bisect_left) if b > a else first, part.text))
+    return tuple(words)
