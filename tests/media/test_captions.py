@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from itertools import pairwise
 from random import Random
 
 import numpy as np
@@ -11,7 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from wcwidth import wcswidth
 
+from story_studio.media import spoken
 from story_studio.media.captions import cues, speech_spans
+from story_studio.media.word_times import estimate
 from tests.media.sentences import UNSPACED, WORDS, sentence
 
 ENGLISH = (
@@ -72,6 +75,19 @@ def test_nothing_is_lost_and_nothing_overflows(text, seconds):
     times = [moment for word in words for moment in (word.start, word.end)]
     assert times == sorted(times)
     assert all(cue.start <= word.start <= word.end <= cue.end for cue in captions for word in cue.words)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(st.sampled_from("aé .,!?—“”海。，\n\tx1{}"), min_size=1, max_size=120), st.integers(0, 99))
+@example("a b. —c", 3)
+def test_timed_words_are_within_their_captions(text: str, seed: int) -> None:
+    loud = np.random.default_rng(seed).random(500) < 0.6
+    level = np.where(loud, -20, -60).astype(np.float32)
+    captions = cues(text, 5.0, [(0.5, 2.0)], estimate(spoken.words(text), level, 5.0))
+    assert "".join("".join(cue.text.split()) for cue in captions) == "".join(text.split())
+    for cue in captions:
+        times = [cue.start, *(moment for word in cue.words for moment in (word.start, word.end)), cue.end]
+        assert all(a <= b + 1e-9 for a, b in pairwise(times)) and 0 <= cue.start <= cue.end <= 5
 
 
 @pytest.mark.parametrize("text", ["", "  \n "])

@@ -63,12 +63,21 @@ def cues(
     captions = _split(clean(text))
     if words and (timed := _timed(words, captions, seconds)):
         return [
-            Cue(start, end, _lines(caption), group)
+            Cue(start, end, _lines(caption), _within(start, end, group))
             for (start, end), caption, group in zip(
                 _shown_times(timed, seconds), captions, timed, strict=True
             )
         ]
     return _in_proportion(spoken.words(text), captions, seconds, speech or ())
+
+
+def _within(start: float, end: float, words: Sequence[Word]) -> tuple[Word, ...]:
+    """The words of a caption; punctuation that stands before its first word appears with it."""
+
+    def limited(moment: float) -> float:
+        return min(max(moment, start), end)
+
+    return tuple(Word(limited(word.start), limited(word.end), word.text) for word in words)
 
 
 def _in_proportion(
