@@ -20,7 +20,7 @@ from .timeline import Timeline
 FORMATS = {
     "otio": "OpenTimelineIO, for DaVinci Resolve and others",
     "fcpxml": "for Final Cut Pro and DaVinci Resolve, and FCP 7 XML beside it for Premiere Pro",
-    "edl": "a CMX 3600 list of the picture",
+    "edl": "a CMX 3600 list of the video",
     "capcut": "a draft of CapCut or JianYing",
     "delivery": "the film with captions, poster and a page that plays it",
 }

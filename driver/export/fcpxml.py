@@ -19,7 +19,7 @@ _DISSOLVE = "FxPlug:4731E73A-8DAC-4113-9A30-AE85B1761265"
 _BLACK_START = Fraction(3600)
 """Where the time of a gap begins, as Final Cut Pro writes it."""
 _VOICES, _MUSIC, _CAPTIONS = -1, -2, 1
-"""Lanes, below and above the picture."""
+"""Lanes, below and above the video."""
 
 
 def to_fcpxml(timeline: Timeline) -> str:
@@ -51,7 +51,7 @@ class _Writer:
             audioLayout="stereo",
             audioRate="48k",
         )
-        placed = self._picture(SubElement(sequence, "spine"))
+        placed = self._video(SubElement(sequence, "spine"))
         for clip in timeline.voices:
             self._anchor(placed, clip, _VOICES, "dialogue")
         for clip in timeline.music:
@@ -66,11 +66,11 @@ class _Writer:
         body = ElementTree.tostring(self._root, encoding="unicode")
         return f'<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE fcpxml>\n{body}\n'
 
-    def _picture(self, spine: Element) -> list[tuple[int, int, Fraction, Element]]:
-        """Writes the picture; returns each item's first frame, end, own time in frames and element."""
+    def _video(self, spine: Element) -> list[tuple[int, int, Fraction, Element]]:
+        """Writes the video; returns each item's first frame, end, own time in frames and element."""
         placed: list[tuple[int, int, Fraction, Element]] = []
         end = 0
-        for item in self._timeline.picture():
+        for item in self._timeline.video():
             if isinstance(item, Transition):
                 offset, frames = self._time(end - item.before), self._time(item.before + item.after)
                 name = {"name": "Cross Dissolve", "offset": offset, "duration": frames}
@@ -158,7 +158,7 @@ class _Writer:
 
 
 def _at(placed: Sequence[tuple[int, int, Fraction, Element]], frame: int) -> tuple[Element, Fraction]:
-    """What the picture shows at a frame, and the time of that in its own frames."""
+    """What the video shows at a frame, and the time of that in its own frames."""
     for start, end, own, element in placed:
         if start <= frame < end:
             return element, own + frame - start

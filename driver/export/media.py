@@ -54,7 +54,7 @@ class Collector:
         """Writes all media. Raises OSError or ValueError if something cannot be read or written."""
         (self.folder / MEDIA).mkdir()
         cut, story = self.rendered.cut, self.rendered.story
-        clips = tuple(self._picture(index) for index in range(len(cut.shots)))
+        clips = tuple(self._clip_of(index) for index in range(len(cut.shots)))
         found = self._gather()
         voices, music = self._voices(found), self._music(found)
         fade = round(float((self.rendered.film.settings or {}).get("fade_seconds", 0)) * cut.rate)
@@ -88,7 +88,7 @@ class Collector:
     def _finish(self) -> None:
         self._done += 1
 
-    def _picture(self, index: int) -> Clip:
+    def _clip_of(self, index: int) -> Clip:
         """A shot's file: the clip itself where the film shows it as it is, or a copy with held frames."""
         cut = self.rendered.cut
         shot, is_last = cut.shots[index], index == len(cut.shots) - 1

@@ -19,7 +19,7 @@ _REEL = 8
 
 
 def to_otio(timeline: Timeline, black: bool = True) -> otio.schema.Timeline:
-    """A timeline: the picture, the voices with captions as markers, the music, and chapters as markers.
+    """A timeline: the video, the voices with captions as markers, the music, and chapters as markers.
 
     Args:
         timeline: the film.
@@ -27,9 +27,9 @@ def to_otio(timeline: Timeline, black: bool = True) -> otio.schema.Timeline:
     """
     rate = float(timeline.fps)
     result = otio.schema.Timeline(timeline.title, global_start_time=RationalTime(0, rate))
-    picture = otio.schema.Track("Picture", kind=otio.schema.TrackKind.Video)
-    picture.extend([_item(item, rate) for item in timeline.picture(black)])
-    result.tracks.append(picture)
+    video = otio.schema.Track("Video", kind=otio.schema.TrackKind.Video)
+    video.extend([_item(item, rate) for item in timeline.video(black)])
+    result.tracks.append(video)
     for name, clips in (("Voices", timeline.voices), ("Music", timeline.music)):
         if clips:
             track = otio.schema.Track(name, kind=otio.schema.TrackKind.Audio)
@@ -61,7 +61,7 @@ def to_fcp7(timeline: Timeline) -> str:
 
 
 def to_edl(timeline: Timeline) -> str:
-    """The picture as an EDL (CMX 3600), with file names as clip names. Its rate is an integer."""
+    """The video as an EDL (CMX 3600), with file names as clip names. Its rate is an integer."""
     result = to_otio(timeline)
     del result.tracks[1:]
     number = 0

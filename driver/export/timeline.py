@@ -113,7 +113,7 @@ class Timeline:
         title: what people see.
         fps: frames in a second.
         frames: of the whole.
-        clips: the picture, shot after shot without gaps.
+        clips: the video, shot after shot without gaps.
         joins: between those, one less.
         fade: frames of the fade from black at the beginning and to black at the end.
         voices, music: the audio.
@@ -135,8 +135,8 @@ class Timeline:
     chapters: tuple[tuple[int, int, str], ...]
     captions: dict[str, list[Cue]]
 
-    def picture(self, black: bool = True) -> list[Item]:
-        """The picture track.
+    def video(self, black: bool = True) -> list[Item]:
+        """The video track.
 
         A dip to black is two dissolves around some black, and not an effect of its own, which no two editors
         call the same: the frames are those of a fade out and a fade in that meet in its middle. Without

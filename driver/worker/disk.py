@@ -48,7 +48,7 @@ class DiskFile(NamedTuple):
 class Disk:
     """ComfyUI's output, input and temp folders of one worker.
 
-    What other programs put there is not touched where it can be told apart: input files whose names do not
+    What other programs put there is not touched where it can be distinguished: input files whose names do not
     follow from their content, and everything outside these folders.
 
     Args:

@@ -13,7 +13,7 @@ from tests.export.projects import frames_of
 
 
 def play(track: otio.schema.Track, folder: Path) -> np.ndarray:
-    """The frames of a picture track, float [frames, rows, columns], yuv420p.
+    """The frames of a video track, float [frames, rows, columns], yuv420p.
 
     Dissolves mix their two neighbours, and a neighbour that is no clip is black.
     """

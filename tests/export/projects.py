@@ -32,9 +32,9 @@ def write_clip(path: Path, frames: int, fps: int, level: int) -> Path:
     width, height = SIZE
     with Encoder(path, width, height, Fraction(fps), 1, 16, {}) as encoder:
         for number in range(frames):
-            picture = np.full((height, width, 3), level, np.uint8)
-            picture[:, 2 * number : 2 * number + 6] = (250, 40, 90)
-            encoder.frame(av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format="yuv420p"))
+            image = np.full((height, width, 3), level, np.uint8)
+            image[:, 2 * number : 2 * number + 6] = (250, 40, 90)
+            encoder.frame(av.VideoFrame.from_ndarray(image, "rgb24").reformat(format="yuv420p"))
             encoder.audio(np.full((1, 48_000 // fps), 0.1, np.float32))
     return path
 

@@ -106,8 +106,8 @@ def test_the_poster_is_neither_dark_nor_blurred(tmp_path: Path) -> None:
         [np.zeros((48, 64))] * 8 + [np.full((48, 64), 120)] * 8 + [sharp] * 3 + [np.full((48, 64), 120)] * 5
     )
     with Encoder(tmp_path / "film.mp4", 64, 48, Fraction(24), 1, 16, {}) as encoder:
-        for picture in pictures:
-            frame = av.VideoFrame.from_ndarray(picture.astype(np.uint8), "gray")
+        for image in pictures:
+            frame = av.VideoFrame.from_ndarray(image.astype(np.uint8), "gray")
             encoder.frame(frame.reformat(format="yuv420p"))
     cut = Cut(fps="24", frames=24, shots=[Shot(frames=24, clip_frames=24)])
     write_poster(tmp_path / "film.mp4", cut, tmp_path / "poster.jpg")

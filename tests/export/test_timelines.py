@@ -21,9 +21,9 @@ def test_otio_shows_the_film_bit_by_bit(project: Project) -> None:
     cut = project.set_cut()
     folder = project.export("otio")
     timeline = otio.adapters.read_from_file(str(folder / "tale.otio"))
-    picture, voices = timeline.tracks
-    assert np.array_equal(play(picture, folder), project.film)
-    for track in (picture, voices):
+    video, voices = timeline.tracks
+    assert np.array_equal(play(video, folder), project.film)
+    for track in (video, voices):
         assert [int(item.trimmed_range().duration.value) for item in track] == list(FRAMES)
         for item in track:
             url = item.media_reference.target_url
@@ -37,11 +37,11 @@ def test_otio_shows_the_film_bit_by_bit(project: Project) -> None:
 def test_crossfades_are_dissolves_over_held_frames(make_project: MakeProject) -> None:
     project = make_project(join="crossfade")
     folder = project.export("otio")
-    picture = otio.adapters.read_from_file(str(folder / "tale.otio")).tracks[0]
-    dissolves = [item for item in picture if isinstance(item, otio.schema.Transition)]
+    video = otio.adapters.read_from_file(str(folder / "tale.otio")).tracks[0]
+    dissolves = [item for item in video if isinstance(item, otio.schema.Transition)]
     assert [item.in_offset.value for item in dissolves] == [6, 6]
     film = project.film.astype(float)
-    difference = np.abs(play(picture, folder) - film).mean(axis=(1, 2))
+    difference = np.abs(play(video, folder) - film).mean(axis=(1, 2))
     assert difference.max() < CODEC_LEVELS
 
 
@@ -145,10 +145,10 @@ def test_everything_in_fcpxml_lies_on_the_timeline(project: Project) -> None:
     assert position == 79
     assert transitions == [(0, 6), (33, 5), (38, 5), (50, 10), (73, 6)]
     timeline = otio.adapters.read_from_file(str(folder / "tale.xml"), "fcp_xml")
-    picture = timeline.tracks[0]
-    assert picture.trimmed_range().duration.value == 79
-    clips = [item for item in picture if isinstance(item, otio.schema.Clip)]
-    assert [picture.range_of_child(clip).start_time.value for clip in clips] == [0, 12, 38, 55]
+    video = timeline.tracks[0]
+    assert video.trimmed_range().duration.value == 79
+    clips = [item for item in video if isinstance(item, otio.schema.Clip)]
+    assert [video.range_of_child(clip).start_time.value for clip in clips] == [0, 12, 38, 55]
 
 
 def test_edl_shows_the_film_bit_by_bit(project: Project) -> None:
