@@ -58,14 +58,12 @@ def graph_of(name: str, text: str, files: Mapping[str, str], workflows: Mapping[
     music = story.film.music.file if story.film and story.film.music else None
     sources |= {music} if music else set()
     named = {source: _find(files, source) for source in sources}
+
+    def found(source: str | None) -> str | None:
+        return None if source is None else named[source] or source
+
     scenes = {
-        scene.id: Files(
-            *(
-                (named[source] or source) if source else None
-                for source in (scene.audio, scene.image, scene.clip)
-            )
-        )
-        for scene in story.scenes
+        scene.id: Files(found(scene.audio), found(scene.image), found(scene.clip)) for scene in story.scenes
     }
     plan = replace(plan_of(story, scenes, load), music=music and (named[music] or music))
     graph = build([plan])
