@@ -108,7 +108,7 @@ def gather_each(
         "audio": read_recording,
         "voice": read_recording,
         "music": read_music,
-        "image": partial(read_image, size=story.video_settings.size),
+        "image": partial(read_image, size=story.frame_size),
     }
     spoken = spoken or {}
     sources = sources_of(story, spoken)
@@ -159,7 +159,8 @@ def _sources(scene: Scene, spoken: Mapping[str, Path]) -> list[Source]:
     image = [Source("image", scene.image)] if scene.image else []
     if voice := spoken.get(scene.id):
         return [Source("voice", str(voice)), *image]
-    return [Source("audio", scene.audio), *image]
+    audio = [Source("audio", scene.audio)] if scene.audio else []
+    return [*audio, *image]
 
 
 def _read(
