@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-_BREAKS = str.maketrans({char: " " for char in "\t\v\f\x1c\x1d\x1e\x1f\x85\u2028\u2029"})
+_BREAKS = str.maketrans({char: " " for char in "\v\f\x1c\x1d\x1e\x1f\x85\u2028\u2029"})
 """Characters that a line of a script may hold for layout, and YAML would not."""
 
 
@@ -79,7 +79,7 @@ class Script:
 
 
 def without_layout(text: str) -> str:
-    """A text whose tabs, page breaks and unusual line breaks are spaces; newlines stay."""
+    """A text whose page breaks and unusual line breaks are spaces; newlines stay."""
     return text.translate(_BREAKS)
 
 
