@@ -98,7 +98,7 @@ def gather_each(story: Story, folder: Path, fetch: Callable[[str, Path], Path]) 
     decoders = {
         "audio": read_recording,
         "music": read_music,
-        "image": partial(read_image, size=story.video_settings.size),
+        "image": partial(read_image, size=story.frame_size),
     }
     sources = sources_of(story)
 
@@ -113,7 +113,7 @@ def gather_each(story: Story, folder: Path, fetch: Callable[[str, Path], Path]) 
     problems: dict[str, list[Problem]] = {}
     for index, scene in enumerate(story.scenes):
         found = {source.field: results[source] for source in _sources(scene)}
-        recording, image = found["audio"], found.get("image")
+        recording, image = found.get("audio"), found.get("image")
         if isinstance(recording, Recording) and not isinstance(image, str):
             inputs[scene.id] = Inputs(recording, image)
             continue
@@ -143,7 +143,8 @@ def _music(story: Story) -> Source | None:
 def _sources(scene: Scene) -> list[Source]:
     """What a scene brings."""
     image = [Source("image", scene.image)] if scene.image else []
-    return [Source("audio", scene.audio), *image]
+    audio = [Source("audio", scene.audio)] if scene.audio else []
+    return [*audio, *image]
 
 
 def _read(

@@ -52,15 +52,18 @@ def graph_of(name: str, text: str, files: Mapping[str, str], workflows: Mapping[
             raise Problems([Problem(f"{name}: {own}", "is not there: drop it together with the story file.")])
         return read_recipe(found, kind, own)
 
-    sources = {source for scene in story.scenes for source in (scene.audio, scene.image) if source}
+    sources = {
+        source for scene in story.scenes for source in (scene.audio, scene.image, scene.clip) if source
+    }
     music = story.film.music.file if story.film and story.film.music else None
     sources |= {music} if music else set()
     named = {source: _find(files, source) for source in sources}
+
+    def found(source: str | None) -> str | None:
+        return None if source is None else named[source] or source
+
     scenes = {
-        scene.id: Files(
-            named[scene.audio] or scene.audio, (named[scene.image] or scene.image) if scene.image else None
-        )
-        for scene in story.scenes
+        scene.id: Files(found(scene.audio), found(scene.image), found(scene.clip)) for scene in story.scenes
     }
     plan = replace(plan_of(story, scenes, load), music=music and (named[music] or music))
     graph = build([plan])

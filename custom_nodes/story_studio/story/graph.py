@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 from .api_graph import Graph, Owner, Phase, SceneId
+from .clip_graph import VIDEO_FRAME, Stage, add_clip, add_own_clip, clip_values, stage_of
 from .film_graph import add_film
 from .plan import Files, Plan, plan_of
 from .recipes import Link
@@ -33,9 +34,10 @@ def build(plans: Sequence[Plan], without: frozenset[SceneId] = frozenset()) -> G
     last: Link | None = None
     for number, plan in enumerate(plans):
         last = _add_stills(graph, number, plan, without, last) or last
-    for number, plan in enumerate(plans):
-        if plan.clips:
-            last = _add_clips(graph, number, plan, without, last) or last
+    for stage in get_args(Stage):
+        for number, plan in enumerate(plans):
+            if plan.clips:
+                last = _add_clips(graph, number, plan, without, stage, last) or last
     for number, plan in enumerate(plans):
         if plan.clips:
             add_film(graph, number, plan)
@@ -44,7 +46,7 @@ def build(plans: Sequence[Plan], without: frozenset[SceneId] = frozenset()) -> G
 
 def still_size(story: Story) -> tuple[int, int]:
     """Width and height of a story's stills: as specified, or the largest that clips use without cropping."""
-    width, height = (side // 64 * 64 for side in story.video_settings.size)
+    width, height = (side // 64 * 64 for side in story.frame_size)
     return story.image_settings.width or min(width, 2048), story.image_settings.height or min(height, 2048)
 
 
@@ -58,27 +60,7 @@ def still_values(plan: Plan, scene: Scene) -> dict[str, Any]:
         **{name: value for name, value in overrides.items() if value is not None},
         "prompt": plan.story.prompt_of(scene),
         "subject": scene.prompt,
-        "heading": scene.title or scene.id.replace("_", " "),
-        "width": width,
-        "height": height,
-        "seed": plan.story.seed_of(scene),
-    }
-
-
-def clip_values(plan: Plan, scene: Scene) -> dict[str, Any]:
-    """The recipe parameters of a scene's clip, except for its image and its order (`after`)."""
-    width, height = plan.story.video_settings.size
-    settings = plan.story.video_settings
-    overrides = {
-        "steps": settings.sample_steps,
-        "cfg": settings.cfg,
-        "negative_prompt": settings.negative_prompt,
-    }
-    return {
-        **plan.profile.clip_settings,
-        **{name: value for name, value in overrides.items() if value is not None},
-        "prompt": scene.video_prompt,
-        "audio": plan.files[scene.id].audio,
+        "heading": scene.title or plan.story.name_of(scene.character) or scene.id.replace("_", " "),
         "width": width,
         "height": height,
         "seed": plan.story.seed_of(scene),
@@ -119,6 +101,9 @@ def _add_stills(
         owner, file = Owner("still", scene_id), plan.files[scene.id].image
         if file:
             image = graph.add(owner, "image", "LoadImage", image=file)
+        elif scene.kind_of == "clip":
+            own = add_own_clip(graph, owner, plan, scene)
+            image = graph.add(owner, "frame", VIDEO_FRAME, video=own, position="middle")
         else:
             image = graph.add_recipe(owner, plan.profile.still, still_values(plan, scene))
         name = f"{plan.story.project_id}_{scene.id}"
@@ -152,17 +137,17 @@ def _add_stills(
 
 
 def _add_clips(
-    graph: Graph, number: int, plan: Plan, without: frozenset[SceneId], after: Link | None
+    graph: Graph,
+    number: int,
+    plan: Plan,
+    without: frozenset[SceneId],
+    stage: Stage,
+    after: Link | None,
 ) -> Link | None:
     for scene in plan.story.scenes:
         scene_id = SceneId(number, scene.id)
-        if scene_id in without:
+        if scene_id in without or stage_of(plan, scene) != stage:
             continue
-        owner = Owner("clip", scene_id)
-        values = clip_values(plan, scene) | {"image": Link(graph.stills[scene_id]), "after": after}
-        video = graph.add_recipe(owner, plan.profile.clip, values)
-        name = f"{plan.story.project_id}_{scene.id}"
-        clip = graph.add(owner, "clip", "StoryStudio_Clip", video=video, name=name, take=scene.clip_take)
-        graph.clips[scene_id] = clip.node
-        after = clip
+        after = add_clip(graph, scene_id, plan, scene, after)
+        graph.clips[scene_id] = after.node
     return after

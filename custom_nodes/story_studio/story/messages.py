@@ -97,7 +97,8 @@ def _unknown_key(key: str, model: type[BaseModel]) -> str:
         return f"is another name of `{other_names[key]}`, which is there too: keep one of them."
     if ":" in key:
         return "unknown key: write a space after the colon."
-    return f"unknown key, {nearest(key[:80], {*model.model_fields, *other_names})}"
+    names = {field.alias or name for name, field in model.model_fields.items()}
+    return f"unknown key, {nearest(key[:80], {*names, *other_names})}"
 
 
 def _wrong_type(kind: str, value: Any, text: str, model: type[BaseModel]) -> str:

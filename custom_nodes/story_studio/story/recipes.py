@@ -79,6 +79,9 @@ class Profile(NamedTuple):
 
     Attributes:
         film_settings: settings that films of this profile have, whatever their stories say.
+        narrated: the recipe of clips in which no lips move.
+        narrated_settings: its default settings.
+        reference: the recipe of stills that show characters by their reference images, if there is one.
         interpolation, upscale: the frames recipes of films that use some.
     """
 
@@ -88,6 +91,9 @@ class Profile(NamedTuple):
     still_settings: dict[str, Any]
     clip_settings: dict[str, Any]
     film_settings: dict[str, Any]
+    narrated: Recipe
+    narrated_settings: dict[str, Any]
+    reference: Recipe | None = None
     interpolation: Recipe | None = None
     upscale: Recipe | None = None
 
@@ -125,9 +131,19 @@ def load_profile(name: str) -> Profile:
             [Problem("profile", f"there is no profile {name!r}, {nearest(name, profile_names())}")]
         )
     data = _profiles()[name]
-    still, clip = (load_recipe(FOLDER / f"{data[kind]}.json", kind) for kind in ("still", "clip"))
+    still, clip, narrated = (
+        load_recipe(FOLDER / f"{data[name]}.json", kind)
+        for name, kind in (("still", "still"), ("clip", "clip"), ("narrated", "clip"))
+    )
     return Profile(
-        data["about"], still, clip, data["still_settings"], data["clip_settings"], data["film_settings"]
+        data["about"],
+        still,
+        clip,
+        data["still_settings"],
+        data["clip_settings"],
+        data["film_settings"],
+        narrated,
+        data["narrated_settings"],
     )
 
 
