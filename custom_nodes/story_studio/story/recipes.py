@@ -31,6 +31,7 @@ __all__ = [
     "load_recipe",
     "profile_names",
     "read_recipe",
+    "recipes_of",
     "shipped_recipe",
     "title_of",
 ]
@@ -114,6 +115,11 @@ def load_profile(name: str) -> Profile:
     return Profile(
         data["about"], still, clip, data["still_settings"], data["clip_settings"], data["film_settings"]
     )
+
+
+def recipes_of(profile: str) -> list[str]:
+    """The names of the shipped recipes that a profile uses."""
+    return [name for kind in ("still", "clip", "narrated") if (name := _profiles()[profile].get(kind))]
 
 
 def load_recipe(path: Path, kind: str) -> Recipe:
