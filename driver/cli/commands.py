@@ -23,7 +23,8 @@ _COMMANDS = {
     "submit": "render a story on a RunPod endpoint",
     "endpoint": "serve RunPod's API on this machine",
     "serve": "run the headless ComfyUI server alone",
-    "takes": "list the stills, clips and films that are kept",
+    "takes": "list the stills, clips, voices and films that are kept",
+    "voices": "list the voices that speak texts, or hear one",
     "models": "the model files",
     "doctor": "say what is installed and what is missing",
 }
