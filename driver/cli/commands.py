@@ -26,6 +26,7 @@ _COMMANDS = {
     "takes": "list the stills, clips, voices and films that are kept",
     "voices": "list the voices that speak texts, or hear one",
     "models": "the model files",
+    "recipes": "list, check and try recipes: the workflows that stills, clips and voices are made with",
     "doctor": "say what is installed and what is missing",
 }
 """Each is a module of this package with `add_arguments` and `run`, imported when it is chosen."""
