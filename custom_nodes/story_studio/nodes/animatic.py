@@ -61,10 +61,18 @@ class Animatic(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, audio: dict[str, Any], image: torch.Tensor, width: int, height: int, seed: int, after: Any = None
+        cls,
+        audio: dict[str, Any],
+        image: torch.Tensor,
+        width: int,
+        height: int,
+        seed: int,
+        after: Any = None,
+        draft: bool = True,
     ) -> io.NodeOutput:
         """Renders the clip; returns it as a VIDEO in ComfyUI's folder for temporary files."""
-        voice = s2v_audio.read_voice(audio)
+        on_purpose = result_store.is_silent_on_purpose(cls.hidden.dynprompt, cls.hidden.unique_id)
+        voice = s2v_audio.read_voice(audio, on_purpose)
         for warning in voice.warnings:
             warn(cls.hidden.unique_id, warning)
         waveform, rate = voice.samples, voice.sample_rate
