@@ -49,7 +49,7 @@ class RenderPlan(Plan):
         files = {scene.id: Files("", None) for scene in story.scenes}
         files |= {scene: scene_inputs.files for scene, scene_inputs in inputs.items()}
         name = music.server_name if music else None
-        return cls(story, profile, files, clips, name, inputs, music, failed or {})
+        return cls(story, profile, files, clips, name, inputs=inputs, music_file=music, failed=failed or {})
 
     @property
     def seconds(self) -> dict[str, float]:

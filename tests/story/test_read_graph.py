@@ -267,7 +267,7 @@ def test_stills_alone_make_scenes() -> None:
     data, warnings = read_graph(nodes)
     assert data["profile"] == "quality"
     assert [scene["prompt"] for scene in data["scenes"]] == ["a pier", "a boat"]
-    assert [warning.partition(":")[0] for warning in warnings] == ["scenes[0].audio", "scenes[1].audio"]
+    assert [warning.partition(":")[0] for warning in warnings] == ["scenes[0]", "scenes[1]"]
 
 
 LIGHTNING = "wan2.2_t2v_lightx2v_4steps_lora_v1.1_high_noise.safetensors"

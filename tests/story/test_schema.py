@@ -90,8 +90,16 @@ def test_all_problems_are_reported_together_with_their_lines(tmp_path: Path) -> 
 
 def test_a_missing_key_is_explained() -> None:
     assert problems_of({"scenes": [{"id": "one", "prompt": "x"}]}) == [
-        ("scenes[0].audio", "is missing: The voice recording: a path beside the story, or an http(s) URL.")
+        (
+            "scenes[0]",
+            "needs a voice: `audio` (a recording) or `text` (to be spoken); or `seconds` for a silent scene, "
+            "or your own `clip`.",
+        )
     ]
+    assert problems_of({"scenes": [{"prompt": "x", "audio": "x"}]})[0] == (
+        "scenes[0].id",
+        "is missing: Letters, digits, `_`, `.` and `-`; at most 64.",
+    )
     assert "needs a `prompt`" in problems_of({"scenes": [{"id": "one", "audio": "x"}]})[0][1]
     assert problems_of({"scenes": []})[0][0] == "scenes"
 

@@ -44,7 +44,7 @@ def story(text: str, name: str = "s.yaml") -> schema.Story:
         ("title", "title: ", "\n" + SCENES),
         ("profile", "profile: ", "\n" + SCENES),
         ("scenes[0].text", "scenes:\n- {id: a, prompt: x, audio: v.wav, text: ", "}\n"),
-        ("scenes[0].audio_url", "scenes:\n- id: a\n  prompt: x\n  audio_url: ", "\n"),
+        ("scenes[0].text", "scenes:\n- id: a\n  prompt: x\n  audio_url: v.wav\n  text: ", "\n"),
     ],
 )
 def test_text_that_yaml_reads_as_something_else_needs_quotes(
@@ -116,7 +116,7 @@ def test_duplicates_do_not_hide_other_problems() -> None:
     said = problems("titel: x\nseed: 1\nseed: no\nscenes:\n- {id: a, prompt: x}\n- A boat\n")
     assert [one.partition(":")[0] for one in said] == [
         "seed (line 3)",
-        "scenes[0].audio (line 5)",
+        "scenes[0] (line 5)",
         "scenes[1] (line 6)",
         "titel (line 1)",
     ]
@@ -270,7 +270,7 @@ def test_a_few_aliases_and_merges_are_allowed() -> None:
         "scenes[2].<< (line 5)",
         "scenes[0].audio (line 2)",
         "scenes[1].audio (line 2)",
-        "scenes[2].audio (line 5)",
+        "scenes[2] (line 5)",
     ]
 
 

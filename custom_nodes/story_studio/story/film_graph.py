@@ -43,8 +43,8 @@ def add_film(graph: Graph, number: int, plan: Plan) -> None:
         captions=settings.captions,
         title=plan.story.title,
         name=plan.story.project_id,
-        width=plan.story.video_settings.size[0],
-        height=plan.story.video_settings.size[1],
+        width=plan.story.frame_size[0],
+        height=plan.story.frame_size[1],
         delivery=_delivery(graph, settings),
         sound=_sound(graph, settings, plan.music, (scene.pause_after for scene in plan.story.scenes)),
         burned_captions=_burned_captions(graph, settings),
@@ -85,6 +85,7 @@ def _add_scene(graph: Graph, scene_id: SceneId, plan: Plan, scene: Scene, film: 
         pause_after=scene.pause_after,
         music=None if scene.music else False,
         translations="\n".join(translations) or None,
+        chapter=False if scene.continues else None,
         words=_words(graph, scene_id, plan, scene),
     )
 
@@ -95,11 +96,12 @@ def _words(graph: Graph, scene_id: SceneId, plan: Plan, scene: Scene) -> Link | 
     None without captions, or in a draft: without an encoder the film estimates it.
     """
     film = plan.story.film
-    encoder = encoder_of(graph.nodes, graph.clips[scene_id])
-    if not scene.text or encoder is None or film is None or not (film.captions or film.burned_captions):
+    file, encoder = plan.files[scene.id].audio, encoder_of(graph.nodes, graph.clips[scene_id])
+    wanted = film is not None and (film.captions or film.burned_captions)
+    if not (wanted and scene.text and file and encoder):
         return None
     owner = Owner("film", scene_id)
-    audio = graph.add(owner, "audio", "LoadAudio", audio=plan.files[scene.id].audio)
+    audio = graph.add(owner, "audio", "LoadAudio", audio=file)
     return graph.add(
         owner,
         "word times",

@@ -7,13 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from .formats import AS_RENDERED, FORMATS, INTERPOLATIONS, RATES, format_of
-from .part import LANGUAGE, Part
+from .part import Language, Part
 
 LOUDNESS = -16.0
 """LUFS; the usual level of narration and podcasts."""
-Language = Annotated[
-    str, Field(pattern=LANGUAGE, max_length=35, description="A language tag (BCP 47): en, de, pt-BR.")
-]
 Join = Literal["cut", "crossfade", "dip"]
 Side = Annotated[int, Field(ge=64, le=4096, multiple_of=2)]
 UPSCALES = ("lanczos",)

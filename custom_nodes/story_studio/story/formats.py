@@ -13,6 +13,13 @@ FORMATS: dict[str, tuple[int, int]] = {
     "square 1080": (1080, 1080),
 }
 """Width and height in pixels. `AS_RENDERED` is the size of the clips."""
+Shape = Literal["16:9", "9:16", "1:1", "4:5"]
+"""The shape of a story's frames, width to height."""
+SHAPES: dict[str, dict[Shape, tuple[int, int]]] = {
+    "480p": {"16:9": (832, 480), "9:16": (480, 832), "1:1": (640, 640), "4:5": (512, 640)},
+    "720p": {"16:9": (1280, 720), "9:16": (720, 1280), "1:1": (960, 960), "4:5": (768, 960)},
+}
+"""Width and height of clips in pixels, by resolution."""
 RATES = (24, 25, 30)
 """Frames a second that a film can have, other than those of its clips."""
 Interpolation = Literal["motion", "blend", "repeat"]

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from .results import KEY
 
 LANGUAGE = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
 """A language tag (BCP 47), as a regular expression."""
+ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+MAX_SEED = 2**63 - 1
+
+Id = Annotated[str, Field(pattern=ID_PATTERN, description="Letters, digits, `_`, `.` and `-`; at most 64.")]
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED, description="The same seed gives the same result.")]
+Take = Annotated[str, Field(pattern=f"^{KEY}$")]
+Prompt = Annotated[str, Field(max_length=10_000)]
+Language = Annotated[
+    str, Field(pattern=LANGUAGE, max_length=35, description="A language tag (BCP 47): en, de, pt-BR.")
+]
 
 
 class Part(BaseModel):
     """A part of a story file or request; unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, serialize_by_alias=True)
     other_names: ClassVar[dict[str, str]] = {}
     """Further names of fields, by which the endpoint's first clients know them."""
 

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from .film_settings import MODEL, WAYS
 from .recipes import Profile, Recipe, load_profile, load_recipe
+from .references import check_references, takes_references
 from .schema import Story
 
 
 class Files(NamedTuple):
-    """The input files of a scene, as paths in the server's input folder."""
+    """The input files of a scene, as paths in the server's input folder.
 
-    audio: str
+    Attributes:
+        audio: its voice; None for a silent scene, or an own clip with its own sound.
+        image: its own image.
+        clip: its own clip.
+        seconds: length of the voice or of the silent scene; 0 if it is not known.
+    """
+
+    audio: str | None
     image: str | None
+    clip: str | None = None
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -29,6 +39,7 @@ class Plan:
         files: the input files of each scene, by scene id.
         clips: whether clips and the film are rendered, or only stills.
         music: the film's music, as a path in the server's input folder.
+        references: the characters' own reference images, by character, as paths in that folder.
     """
 
     story: Story
@@ -36,6 +47,7 @@ class Plan:
     files: dict[str, Files]
     clips: bool = True
     music: str | None = None
+    references: dict[str, str] = field(default_factory=dict)
 
 
 def _from_file(own: str, kind: str) -> Recipe:
@@ -53,16 +65,37 @@ def profile_of(story: Story, load: Callable[[str, str], Recipe] = _from_file) ->
         Problems: the profile does not exist, or from `load`.
     """
     profile = load_profile(story.profile)
-    if own := story.image_settings.workflow:
-        profile = profile._replace(still=load(own, "still"), still_settings={})
+    profile = _with_own_stills(story, profile, load)
     if own := story.video_settings.workflow:
         profile = profile._replace(clip=load(own, "clip"), clip_settings={})
+    if own := story.video_settings.narrated_workflow:
+        profile = profile._replace(narrated=load(own, "clip"), narrated_settings={})
     for way in ("interpolation", "upscale"):
         chosen = film_setting(story, profile, way)
         if chosen == MODEL:
             profile = profile._replace(**{way: load_recipe(Path(f"{way}_model_frames.json"), "frames")})
         elif chosen and chosen not in WAYS:
             profile = profile._replace(**{way: load(chosen, "frames")})
+    return profile
+
+
+def _with_own_stills(story: Story, profile: Profile, load: Callable[[str, str], Recipe]) -> Profile:
+    settings = story.image_settings
+    # A card has a subject, not a face: drafts stay without models.
+    is_card = "subject" in profile.still.parameters
+    if settings.workflow:
+        own = load(settings.workflow, "still")
+        if story.characters and takes_references(own):
+            # Scenes without characters are drawn as the profile says.
+            profile = profile._replace(reference=check_references(own, "image_settings.workflow"))
+        else:
+            profile = profile._replace(still=own, still_settings={})
+    if settings.reference_workflow:
+        own = check_references(
+            load(settings.reference_workflow, "still"), "image_settings.reference_workflow"
+        )
+        if story.characters and not is_card:
+            profile = profile._replace(reference=own)
     return profile
 
 
@@ -75,7 +108,10 @@ def own_recipes(story: Story) -> list[str]:
     """The settings that name a workflow file of the story's own."""
     workflows = {
         "image_settings.workflow": story.image_settings.workflow,
+        "image_settings.reference_workflow": story.image_settings.reference_workflow,
         "video_settings.workflow": story.video_settings.workflow,
+        "video_settings.narrated_workflow": story.video_settings.narrated_workflow,
+        "voice_settings.workflow": story.voice_settings.workflow,
     }
     film = story.film
     ways = {"film.interpolation": film.interpolation, "film.upscale": film.upscale} if film else {}

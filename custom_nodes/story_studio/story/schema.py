@@ -4,145 +4,80 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
+from .characters import described, family_seed, mentioned_in, name_of, unknown_in, with_names
+from .dialogue import shots_of
 from .file_text import MAX_BYTES, decode
-from .film_settings import FilmSettings, Join, Language
-from .messages import problems_of
-from .part import Part
+from .film_settings import FilmSettings
+from .formats import SHAPES, Shape
+from .messages import FAULTS, problems_of
+from .part import ID_PATTERN, MAX_SEED, Id, Language, Part, Prompt, Seed
 from .places import Document, Place, TooLarge, Unreadable
-from .problems import Problem, Problems
+from .problems import Problem, Problems, nearest
 from .read_json import read_json
 from .read_yaml import read_yaml
-from .results import KEY, STORE
+from .results import STORE
+from .scene import DEFAULT_VIDEO_PROMPT, UNWRITTEN, Line, Scene
+from .settings import Character, ImageSettings, Lora, Resolution, VideoSettings, VoiceSettings
 
-ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
-MAX_SEED = 2**63 - 1
-DEFAULT_VIDEO_PROMPT = "Person speaking naturally"
-_SIZES = {"480p": (832, 480), "720p": (1280, 720)}
-
-Id = Annotated[str, Field(pattern=ID_PATTERN, description="Letters, digits, `_`, `.` and `-`; at most 64.")]
-Seed = Annotated[int, Field(ge=0, le=MAX_SEED, description="The same seed gives the same result.")]
-Take = Annotated[str, Field(pattern=f"^{KEY}$")]
-Prompt = Annotated[str, Field(max_length=10_000)]
-
-
-def _check_resolution(value: str) -> str:
-    width, height = _size(value)
-    if not (64 <= width <= 4096 and 64 <= height <= 4096):
-        raise ValueError("both sides must be between 64 and 4096.")
-    return value
-
-
-Resolution = Annotated[
-    str,
-    AfterValidator(_check_resolution),
-    Field(description="480p, 720p or WIDTHxHEIGHT; the product limits the pixels of a frame."),
+__all__ = [
+    "DEFAULT_VIDEO_PROMPT",
+    "ID_PATTERN",
+    "MAX_SEED",
+    "MAX_SCENES",
+    "UNWRITTEN",
+    "Character",
+    "Id",
+    "ImageSettings",
+    "Line",
+    "Lora",
+    "Prompt",
+    "Resolution",
+    "Scene",
+    "Seed",
+    "Story",
+    "VideoSettings",
+    "VoiceSettings",
+    "load",
+    "parse",
+    "read",
 ]
 
-
-class ImageSettings(Part):
-    """How stills are rendered. What is left out comes from the profile or the recipe."""
-
-    width: int | None = Field(
-        default=None, ge=64, le=2048, multiple_of=16, description="Pixels, a multiple of 16."
-    )
-    height: int | None = Field(
-        default=None, ge=64, le=2048, multiple_of=16, description="Pixels, a multiple of 16."
-    )
-    steps: int | None = Field(default=None, ge=1, le=200, description="Sampling steps.")
-    cfg: float | None = Field(
-        default=None, ge=1, le=30, description="Guidance scale; 1 ignores the negative prompt."
-    )
-    negative_prompt: Prompt | None = Field(default=None, description="What to avoid in all stills.")
-    workflow: str | None = Field(default=None, description="Your own still recipe: an API workflow file.")
-
-
-class VideoSettings(Part):
-    """How clips are rendered. What is left out comes from the profile or the recipe."""
-
-    resolution: Resolution = "480p"
-    sample_steps: int | None = Field(default=None, ge=1, le=200, description="Sampling steps.")
-    cfg: float | None = Field(
-        default=None, ge=1, le=30, description="Guidance scale; 1 ignores the negative prompt."
-    )
-    negative_prompt: Prompt | None = Field(default=None, description="What to avoid in all clips.")
-    workflow: str | None = Field(default=None, description="Your own clip recipe: an API workflow file.")
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height, whose product limits the pixels of a frame."""
-        return _size(self.resolution)
-
-
-class Scene(Part):
-    """One scene: a prompt, or your own image, and a voice recording."""
-
-    id: Id
-    prompt: Prompt = Field(default="", description="What the image shows.")
-    audio: str = Field(
-        min_length=1, description="The voice recording: a path beside the story, or an http(s) URL."
-    )
-    image: str | None = Field(None, description="Your own image instead of a rendered one: a path or a URL.")
-    video_prompt: Prompt = Field(default=DEFAULT_VIDEO_PROMPT, description="What happens in the clip.")
-    text: Prompt = Field(default="", description="What is said, for captions.")
-    translations: dict[Language, Prompt] = Field(
-        default={}, description="What is said in further languages, by their tags, for more captions."
-    )
-    title: str = Field(default="", max_length=200, description="Title of the scene's chapter.")
-    transition: Join | None = Field(
-        default=None, description="How the next scene follows: cut, crossfade or dip; else as in the film."
-    )
-    pause_after: float | None = Field(
-        default=None, ge=0, le=10, description="Seconds until the next scene; else as in the film."
-    )
-    music: bool = Field(default=True, description="Whether the film's music plays in this scene.")
-    seed: Seed | None = None
-    still_take: Take | None = Field(None, description="The key of an earlier still to use.")
-    clip_take: Take | None = Field(None, description="The key of an earlier clip to use.")
-    other_names = {"scene": "id", "audio_url": "audio", "image_url": "image"}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _accept_api_names(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        value = dict(value)
-        if "scene" in value and "id" not in value:
-            number = value.pop("scene")
-            # Anything else is refused as an id is.
-            value["id"] = f"scene_{number}" if _is_number(number) or isinstance(number, str) else number
-        if _is_number(value.get("id")):
-            value["id"] = str(value["id"])
-        for ours, theirs in (("audio", "audio_url"), ("image", "image_url")):
-            if theirs in value:
-                if ours in value:
-                    raise ValueError(f"has both `{ours}` and `{theirs}`: keep one of them.")
-                value[ours] = value.pop(theirs)
-        return value
-
-    @model_validator(mode="after")
-    def _needs_an_image(self) -> Scene:
-        if not self.prompt and not self.image:
-            raise ValueError("needs a `prompt`, or its own `image`.")
-        return self
+MAX_SCENES = 500
+_OTHER_SHAPE = 0.05
+"""How much a resolution may differ from the story's format."""
 
 
 class Story(Part):
     """A story: scenes in order, and how to render them."""
 
-    project_id: Id
-    title: str = Field(default="", max_length=200)
+    project_id: Id = Field(description="Name of the files: letters, digits, `_`, `.` and `-`; at most 64.")
+    title: str = Field(default="", max_length=200, description="The film's title.")
     profile: str = Field(default="standard", description="draft, turbo, standard or quality.")
+    format: Shape | None = Field(
+        default=None, description="Shape of stills and clips: 16:9, 9:16, 1:1 or 4:5. Left out: 16:9."
+    )
     style: Prompt = Field(default="", description="Appended to the prompt of every scene.")
     seed: Seed = 0
     language: Language | None = Field(default=None, description="The language of the scenes' `text`.")
-    scenes: list[Scene] = Field(min_length=1, max_length=500, description="The scenes in order.")
-    image_settings: ImageSettings = Field(default_factory=ImageSettings)
-    video_settings: VideoSettings = Field(default_factory=VideoSettings)
+    characters: dict[Id, Character] = Field(
+        default={},
+        max_length=100,
+        description="Who is in the story, by the key that `{key}` in prompts and `character` in scenes name.",
+    )
+    scenes: list[Scene] = Field(min_length=1, max_length=MAX_SCENES, description="The scenes in order.")
+    image_settings: ImageSettings = Field(default_factory=ImageSettings, description="How stills are made.")
+    video_settings: VideoSettings = Field(default_factory=VideoSettings, description="How clips are made.")
+    voice_settings: VoiceSettings = Field(
+        default_factory=VoiceSettings, description="How texts without a recording are spoken."
+    )
     film: FilmSettings | None = Field(
         default_factory=FilmSettings, description="How the clips are joined to a film; false for no film."
     )
@@ -173,15 +108,118 @@ class Story(Part):
             raise ValueError(f"the ids {ids} are used more than once ({where}): give each scene its own id.")
         return scenes
 
+    @model_validator(mode="after")
+    def _as_shots(self) -> Story:
+        """Checks what scenes refer to, and replaces dialogues by their shots."""
+        shots = [shot for number, scene in enumerate(self.scenes) for shot in shots_of(scene, number)]
+        if faults := [
+            *self._faults_of_format(),
+            *self._faults_of_prompts(),
+            *self._faults_of_shots(shots),
+        ]:
+            raise PydanticCustomError(FAULTS, "{text}", {"text": " Also: ".join(faults), "faults": faults})
+        self.scenes = shots
+        return self
+
+    def _faults_of_format(self) -> Iterator[str]:
+        if self.format and self.video_settings.resolution not in SHAPES:
+            width, height = self.video_settings.size
+            wide, high = SHAPES["720p"][self.format]
+            if abs(width * high / (height * wide) - 1) > _OTHER_SHAPE:
+                yield (
+                    f"the format {self.format} and the resolution {self.video_settings.resolution} differ: "
+                    "leave one of them out, or write 480p or 720p."
+                )
+
+    def _faults_of_shots(self, shots: Sequence[Scene]) -> Iterator[str]:
+        if len(shots) > MAX_SCENES:
+            yield (
+                f"the scenes have {len(shots)} shots, and {MAX_SCENES} are the most: split the story into "
+                "several files."
+            )
+        taken = Counter(shot.id.lower() for shot in shots)
+        for shot in shots:
+            if shot.dialogue and taken[shot.id.lower()] > 1:
+                yield f"{shot.place}: the shot {shot.id} has the id of another scene: rename that."
+            if shot.character and shot.character not in self.characters:
+                known = nearest(shot.character, self.characters) if self.characters else "add it there."
+                yield f"{shot.place}.character: {shot.character[:64]!r} is not in `characters`, {known}"
+
+    def _faults_of_prompts(self) -> Iterator[str]:
+        """What is wrong with the names in braces; of scenes as they are written, before they become shots."""
+        places: list[tuple[str, Scene | Line]] = []
+        for number, scene in enumerate(self.scenes):
+            places.append((f"scenes[{number}]", scene))
+            places += [(f"scenes[{number}].lines[{index}]", line) for index, line in enumerate(scene.lines)]
+        texts = [("style", self.style)]
+        texts += [(f"{place}.prompt", part.prompt) for place, part in places]
+        texts += [(f"{place}.video_prompt", part.video_prompt) for place, part in places]
+        for where, text in texts:
+            yield from (f"{where}: {what}" for what in unknown_in(text, self.characters))
+
     def seed_of(self, scene: Scene) -> int:
-        """The scene's own seed, or one derived from the story's seed and the scene's id, not its position."""
-        return (
-            scene.seed if scene.seed is not None else (self.seed + zlib.crc32(scene.id.encode())) & MAX_SEED
-        )
+        """The scene's own seed, or one derived from the story's seed and the scene's id, not its position.
+
+        Scenes that show the same characters have the same seed, derived from their keys.
+        """
+        if scene.seed is not None:
+            return scene.seed
+        if keys := self.characters_of(scene):
+            return family_seed(self.seed, keys)
+        return (self.seed + zlib.crc32(scene.id.encode())) & MAX_SEED
+
+    def sheet_seed(self, key: str) -> int:
+        """The seed of a character's sheet."""
+        seed = self.characters[key].seed
+        return seed if seed is not None else family_seed(self.seed, [key])
+
+    def characters_of(self, scene: Scene) -> list[str]:
+        """The keys of the characters that a scene's still shows, in the order in which the prompt names them.
+
+        They are those in its prompt and the style, and whoever speaks in a talking scene.
+        """
+        return mentioned_in(self._still_prompt(scene), self.characters)
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """Width and height of the clips in pixels, whose product limits the pixels of a frame."""
+        shapes = SHAPES.get(self.video_settings.resolution)
+        return shapes[self.format] if shapes and self.format else self.video_settings.size
+
+    def voice_of(self, scene: Scene) -> str:
+        """The name of the voice that speaks a scene's text; empty for the default one."""
+        character = self.characters.get(scene.character)
+        return (character.voice if character else "") or self.voice_settings.voice
+
+    def name_of(self, key: str) -> str:
+        """The name of a character as cards show it; empty for nobody."""
+        return name_of(key, self.characters)
+
+    def language_of(self, scene: Scene) -> str | None:
+        """The language of a scene's text; None if it is not known."""
+        character = self.characters.get(scene.character)
+        return (character.language if character else None) or self.language
 
     def prompt_of(self, scene: Scene) -> str:
-        """The prompt of the scene's still, with the style of the story."""
-        return ", ".join(part for part in (scene.prompt.rstrip(". ,"), self.style) if part)
+        """The prompt of the scene's still, with the style of the story, and with descriptions of characters
+        in place of their names in braces."""
+        return described(self._still_prompt(scene), self.characters)
+
+    def motion_of(self, scene: Scene) -> str:
+        """The prompt of the scene's clip, with descriptions of characters in place of names in braces."""
+        return described(scene.motion, self.characters)
+
+    def subject_of(self, scene: Scene) -> str:
+        """The scene's prompt as people read it, with the names of characters."""
+        return with_names(scene.prompt, self.characters)
+
+    def _still_prompt(self, scene: Scene) -> str:
+        parts = [scene.prompt.rstrip(". ,"), self.style]
+        speaker = scene.character if scene.kind_of == "talking" and scene.prompt else ""
+        is_shown = speaker in mentioned_in(scene.prompt, self.characters)
+        if speaker and not is_shown and self.characters[speaker].description:
+            parts.insert(0, f"{{{speaker}}}")
+        return ", ".join(filter(None, parts))
 
 
 def parse(data: Any, default_id: str = "story") -> Story:
@@ -274,16 +312,3 @@ def _not_a_story(data: Any) -> str:
     if data is None:
         return f"is empty. {see}"
     return f"is a list: write `scenes:` above it. {see}" if isinstance(data, list) else see
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _size(resolution: str) -> tuple[int, int]:
-    if resolution in _SIZES:
-        return _SIZES[resolution]
-    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", resolution)
-    if not match:
-        raise ValueError(f"{resolution!r} is not a resolution: use 480p, 720p or WIDTHxHEIGHT.")
-    return int(match[1]), int(match[2])
