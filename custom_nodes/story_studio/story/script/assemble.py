@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -144,7 +145,7 @@ def _pieces(passage: Passage) -> Iterator[Passage]:
             if is_last or name not in ("transition", "pause_after")
         }
         title, line = passage.title if is_first else "", passage.line if is_first else group[0].line
-        yield Passage(line, group, passage.shown, passage.hint, title, passage.id, fields)
+        yield replace(passage, line=line, said=group, title=title, fields=fields)
 
 
 def _scene(piece: Passage, scene_id: str, people: _People) -> dict[str, Any]:
@@ -157,9 +158,10 @@ def _scene(piece: Passage, scene_id: str, people: _People) -> dict[str, Any]:
         prompt = shown or _unwritten("the place of this dialogue, its light and time of day", said)
         scene |= {"prompt": prompt, "lines": [_line(one, people) for one in said]}
     elif said and (speaker := said[0].speaker) and not said[0].is_off:
-        close = f"Chest-up portrait of {{{people.key_of(speaker)}}}, facing the camera"
-        what = f"{close}: where, and in what light"
-        scene["prompt"] = f"{close}, {shown}" if shown else _unwritten(what, said)
+        mark = f"{{{people.key_of(speaker)}}}"
+        close = f"Chest-up portrait of {mark}, facing the camera"
+        close_up = shown if piece.is_prompt and mark in shown else f"{close}, {shown}"
+        scene["prompt"] = close_up if shown else _unwritten(f"{close}: where, and in what light", said)
         scene |= {"character": people.key_of(speaker), "text": said[0].text, **_manner(said[0], people)}
     elif said:
         scene["kind"] = "narrated"

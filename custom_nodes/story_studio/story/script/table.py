@@ -123,7 +123,7 @@ def _add(script: Script, line: int, cells: dict[str, str], problems: list[Proble
         last.shown = last.shown or cells.get("prompt", "")
         last.said += said
         return
-    passage = Passage(line, said, cells.pop("prompt", ""), title=cells.pop("title", ""), id=scene_id)
+    passage = Passage(line, said, cells.pop("prompt", ""), title=cells.pop("title", ""), id=scene_id, is_prompt=True)
     for name, cell in cells.items():
         value = _value(name, cell)
         if value is None:
