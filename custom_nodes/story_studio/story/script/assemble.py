@@ -15,7 +15,7 @@ from ..scene import DEFAULT_VIDEO_PROMPT, UNWRITTEN
 from .parts import Passage, Script, Spoken, slug
 
 MAX_SCENES = 500
-_SILENT_SECONDS = 4.0
+_SILENT_SECONDS = 4
 _MAX_ID = 48
 _QUOTED = 200
 """Characters of a text that a prompt to fill in quotes."""
@@ -40,7 +40,9 @@ def assemble(script: Script) -> Assembled:
     people = _People(script)
     pieces = [piece for passage in script.passages for piece in _pieces(passage)]
     if len(pieces) > MAX_SCENES:
-        what = f"begins scene {MAX_SCENES + 1} of {len(pieces)}, and a story has {MAX_SCENES} at most: split it."
+        what = (
+            f"begins scene {MAX_SCENES + 1} of {len(pieces)}, and a story has {MAX_SCENES} at most: split it."
+        )
         raise Problems([Problem(f"line {pieces[MAX_SCENES].line}", what)])
     ids = _Ids()
     has_chapters = any(passage.title for passage in script.passages)
