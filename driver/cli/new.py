@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -44,7 +45,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "--output",
         type=Path,
         metavar="FOLDER",
-        help="where story.yaml is written (a folder beside the script, with its name; a folder of recordings itself)",
+        help="where story.yaml is written (a folder beside the script, of the same name; recordings: their folder)",
     )
     command.add_argument("--force", action="store_true", help="replace a story.yaml that is there")
 
@@ -138,7 +139,7 @@ def _what_next(data: dict[str, Any], path: Path) -> str:
     looks = sum(UNWRITTEN in person["description"] for person in people)
     left = [_count(prompts, "prompt")] * bool(prompts) + [_count(looks, "description")] * bool(looks)
     todo = f"{' and '.join(left)} to write, marked {UNWRITTEN}. " if left else ""
-    return f"{_count(len(scenes), 'scene')}. {todo}A draft now: story-studio render {path} --profile draft"
+    return f"{_count(len(scenes), 'scene')}. {todo}A draft now: story-studio render {shlex.quote(str(path))} --profile draft"
 
 
 def _count(number: int, what: str) -> str:

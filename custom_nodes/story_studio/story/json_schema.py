@@ -1,8 +1,8 @@
-"""The JSON Schema of the story file, for editors that complete and check it, and for programs that write one.
+"""The JSON Schema of the story file, for editors that complete and check it, and for programs that write it.
 
-What it cannot say and `schema.parse` checks: that ids differ, that `character` is a key of `characters`, that a
-clip ends after it begins, that a text is more than spaces. `parse` takes a number that stands in quotes, and a
-format of the film in any spelling; editors do not offer those.
+What it cannot say and `schema.parse` checks: that ids differ, that `character` is a key of `characters`, that
+a clip ends after it begins, that a text is more than spaces. It refuses a number in quotes and a profile that
+does not exist, which `parse` leaves to others.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def accept_other_names(scene: Schema) -> None:
     _accept_names(scene, {name: ours for name, ours in Scene.other_names.items() if ours != "id"})
     fields["id"] = {
         "anyOf": [fields["id"], {"type": "integer"}],
-        "description": "Names the files of the scene, and seeds its images: letters, digits, `_`, `.` and `-`.",
+        "description": "Names the scene's files and seeds its images: letters, digits, `_`, `.`, `-`.",
     }
     fields["scene"] = {"type": ["integer", "string"], "description": "Another `id`: `scene_` and this."}
     scene["required"] = []

@@ -237,7 +237,7 @@ def _read(text: str, is_json: bool) -> Document:
 
 
 def parse_document(document: Document, default_id: str) -> Story:
-    """Like `parse`, of data whose places in a file are known. Raises Problems: all errors, with their lines."""
+    """Like `parse`, of data whose places in a file are known. Raises Problems: all errors and lines."""
     data, place, problems = document.value, document.place, document.problems
     if isinstance(data, dict) and isinstance(data.get("input"), dict):
         data, place = data["input"], place.inside.get("input", place)

@@ -173,7 +173,8 @@ def _scene(piece: Passage, scene_id: str, people: _People) -> dict[str, Any]:
     elif "clip" in piece.fields:
         scene |= {"prompt": shown} if shown else {}
     else:
-        what = "what is seen" if "audio" in piece.fields else "what is seen; nobody speaks"
+        what = "who says this, chest-up, facing the camera; or write `kind: narrated`, and what is seen"
+        what = what if "audio" in piece.fields else "what is seen; nobody speaks"
         if piece.hint:
             what = f"{what}. The script says: {_shortened(piece.hint)}"
         scene["prompt"] = shown or f"{UNWRITTEN}: {_braceless(what)}."

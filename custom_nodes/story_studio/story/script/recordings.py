@@ -26,7 +26,7 @@ def natural_order(name: str) -> list[tuple[int, int, str]]:
 def read_recordings(names: Iterable[str], texts: Mapping[str, str]) -> Script:
     """The script of a folder: a scene for each recording or video.
 
-    A `.txt`, `.srt` or `.vtt` of the same name says what is said in it, an image of the same name is its image.
+    A `.txt`, `.srt` or `.vtt` of the same name has its words, an image of the same name is its image.
 
     Args:
         names: of the files in the folder.

@@ -15,11 +15,11 @@ _FOLDED = 70
 _COMMENTS = {
     "title": "What viewers see: the film's title.",
     "project_id": 'What files are called: letters, digits, "_", "." and "-", 64 at most.',
-    "profile": "draft: painted cards that move, in seconds, on any machine. turbo, standard and quality: real "
-    "images and video.",
+    "profile": "draft: painted cards that move, in seconds, on any machine. turbo, standard and "
+    "quality: real images and video.",
     "language": "The language of what is said.",
-    "characters": "Who is in the story. {key} in a prompt stands for the description, so that everybody looks "
-    "the same in every scene. `reference: FILE` gives a face, `voice: NAME` a voice: story-studio voices",
+    "characters": "Who is in the story. {key} in a prompt stands for the description, so that everybody "
+    "looks the same in every scene. `reference: FILE` gives a face, `voice: NAME` a voice.",
     "scenes": "The scenes, in the order of the film.",
     "film": "How the clips become one film: see workflows/film.md.",
 }
@@ -28,8 +28,8 @@ _STYLE = """\
 # style: cinematic photograph, 50mm lens, shallow depth of field, soft film grain
 """
 _OF_SCENES = {
-    "prompt": "what the image shows. For somebody who talks: one person, the whole face in view, close, facing "
-    "the camera.",
+    "prompt": "what the image shows. For somebody who talks: one person, the whole face in view, close, "
+    "facing the camera.",
     "text": "what is said. Without `audio`, a recording, it is spoken by a voice that is made here.",
     "kind": "narrated: the voice plays over a moving image, and nobody's lips move.",
     "character": "who speaks, a key of `characters`.",
@@ -55,7 +55,7 @@ def yaml_of(data: dict[str, Any], header: list[str]) -> str:
 
 def _sections(data: dict[str, Any]) -> Iterator[str]:
     for name in (*_ORDER, *(name for name in data if name not in _ORDER)):
-        if name == "characters" or (name == "scenes" and "characters" not in data):
+        if name == "characters":
             yield _STYLE
         if name not in data:
             continue
