@@ -45,7 +45,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "--output",
         type=Path,
         metavar="FOLDER",
-        help="where story.yaml is written (a folder beside the script, of the same name; recordings: their folder)",
+        help="where story.yaml is written (a folder of the script's name beside it; the folder of recordings)",
     )
     command.add_argument("--force", action="store_true", help="replace a story.yaml that is there")
 
@@ -139,7 +139,8 @@ def _what_next(data: dict[str, Any], path: Path) -> str:
     looks = sum(UNWRITTEN in person["description"] for person in people)
     left = [_count(prompts, "prompt")] * bool(prompts) + [_count(looks, "description")] * bool(looks)
     todo = f"{' and '.join(left)} to write, marked {UNWRITTEN}. " if left else ""
-    return f"{_count(len(scenes), 'scene')}. {todo}A draft now: story-studio render {shlex.quote(str(path))} --profile draft"
+    command = f"story-studio render {shlex.quote(str(path))} --profile draft"
+    return f"{_count(len(scenes), 'scene')}. {todo}A draft now: {command}"
 
 
 def _count(number: int, what: str) -> str:
