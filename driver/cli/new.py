@@ -45,7 +45,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "--output",
         type=Path,
         metavar="FOLDER",
-        help="where story.yaml is written (a folder of the script's name beside it; the folder of recordings)",
+        help="where story.yaml is written (a folder of the script's name beside it, or the recordings')",
     )
     command.add_argument("--force", action="store_true", help="replace a story.yaml that is there")
 

@@ -48,7 +48,7 @@ def whole_stories() -> Iterator[Any]:
             yield story_from_script(path.name, path.read_text(encoding="utf-8")).data
 
 
-@pytest.mark.parametrize("story", whole_stories())
+@pytest.mark.parametrize("story", list(whole_stories()))
 def test_stories_that_we_ship_or_make_are_valid(story: Any) -> None:
     assert [error.message for error in VALIDATOR.iter_errors(story)] == []
     schema.parse(story)
