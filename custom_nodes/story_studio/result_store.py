@@ -111,8 +111,16 @@ def upstream(graph: Graph, node_id: str) -> dict[str, dict[str, Any]]:
 
 
 def is_draft(graph: Graph, node_id: str) -> bool:
-    """Whether the node, or any node upstream of it, is a Title Card or an Animatic."""
-    return any(node["class_type"] in _DRAFT_NODES for node in upstream(graph, node_id).values())
+    """Whether the node, or any node upstream of it, is a Title Card or an Animatic that is a draft."""
+    return any(
+        node["class_type"] in _DRAFT_NODES and is_draft_node(graph, node)
+        for node in upstream(graph, node_id).values()
+    )
+
+
+def is_draft_node(graph: Graph, node: dict[str, Any]) -> bool:
+    """Whether a node makes a draft, unless its input `draft` says that it does not."""
+    return constant(graph.get_node, node["inputs"].get("draft")) is not False
 
 
 def starts_with_image(graph: Graph, node_id: str) -> bool:

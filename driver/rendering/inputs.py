@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -23,13 +23,15 @@ from .recordings import Recording, read_music, read_recording
 logger = logging.getLogger(__name__)
 _KINDS = {
     "audio": ("audio", "WAV, MP3 or FLAC"),
+    "voice": ("audio", "WAV"),
     "music": ("audio", "WAV, MP3 or FLAC"),
     "image": ("an image", "PNG or JPEG"),
 }
 
 
 class Source(NamedTuple):
-    """An input as the story names it, and the field that does: `audio`, `image` or `music`."""
+    """An input as the story names it, and the field that does: `audio`, `image` or `music`. A `voice` was
+    spoken from a scene's text, and is a file of this machine."""
 
     field: str
     source: str
@@ -69,51 +71,63 @@ class Inputs:
         return Files(self.recording.server_name, self.image.server_name if self.image else None)
 
 
-def gather(story: Story, base: Path, downloads: Path) -> Gathered:
+def gather(story: Story, base: Path, downloads: Path, spoken: Mapping[str, Path] | None = None) -> Gathered:
     """The inputs of every scene and of the film.
 
     Args:
         story: the story.
         base: the folder that its relative paths start from.
         downloads: an existing folder for what has an address.
+        spoken: the voices that were made from the scenes' texts, by the scene's id.
 
     Raises:
         Problems: everything that is missing, unreadable, silent, too short or too long.
     """
-    gathered = gather_each(story, downloads, partial(fetch_for_story, base))
+    gathered = gather_each(story, downloads, partial(fetch_for_story, base), spoken)
     problems = [problem for of_scene in gathered.problems.values() for problem in of_scene]
     if problems or gathered.film_problems:
         raise Problems([*problems, *gathered.film_problems])
     return gathered
 
 
-def gather_each(story: Story, folder: Path, fetch: Callable[[str, Path], Path]) -> Gathered:
+def gather_each(
+    story: Story,
+    folder: Path,
+    fetch: Callable[[str, Path], Path],
+    spoken: Mapping[str, Path] | None = None,
+) -> Gathered:
     """Like `gather`, but a problem with one scene affects only that scene.
 
     Args:
         story: the story.
         folder: an existing folder; `fetch` gets a new one below it for each source.
         fetch: makes a file of a source; raises ValueError or DownloadError if it cannot. Called in threads.
+        spoken: as in `gather`.
     """
     decoders = {
         "audio": read_recording,
+        "voice": read_recording,
         "music": read_music,
         "image": partial(read_image, size=story.frame_size),
     }
-    sources = sources_of(story)
+    spoken = spoken or {}
+    sources = sources_of(story, spoken)
 
     def read(number: int) -> InputFile | str:
         own_folder = folder / str(number)
         own_folder.mkdir()
-        return _read(sources[number], own_folder, fetch, decoders[sources[number].field])
+        field, source = sources[number]
+        # What this machine has made is not fetched as what a story names is.
+        get = (lambda path, _: Path(path)) if field == "voice" else fetch
+        return _read(sources[number], own_folder, get, decoders[field])
 
     with ThreadPoolExecutor(8) as pool:
         results = dict(zip(sources, pool.map(read, range(len(sources))), strict=True))
     inputs: dict[str, Inputs] = {}
     problems: dict[str, list[Problem]] = {}
     for index, scene in enumerate(story.scenes):
-        found = {source.field: results[source] for source in _sources(scene)}
-        recording, image = found.get("audio"), found.get("image")
+        found = {source.field: results[source] for source in _sources(scene, spoken)}
+        recording, image = found.get("voice") or found.get("audio"), found.get("image")
         if isinstance(recording, Recording) and not isinstance(image, str):
             inputs[scene.id] = Inputs(recording, image)
             continue
@@ -129,9 +143,9 @@ def gather_each(story: Story, folder: Path, fetch: Callable[[str, Path], Path]) 
     return Gathered(inputs, music, problems, [])
 
 
-def sources_of(story: Story) -> list[Source]:
-    """What the story brings, each once: it may use the same image in every scene."""
-    sources = [source for scene in story.scenes for source in _sources(scene)]
+def sources_of(story: Story, spoken: Mapping[str, Path] | None = None) -> list[Source]:
+    """What the story brings, each once: it may use the same image in every scene; `spoken` as in `gather`."""
+    sources = [source for scene in story.scenes for source in _sources(scene, spoken or {})]
     return list(dict.fromkeys([*sources, *([music] if (music := _music(story)) else [])]))
 
 
@@ -140,9 +154,11 @@ def _music(story: Story) -> Source | None:
     return Source("music", music.file) if music else None
 
 
-def _sources(scene: Scene) -> list[Source]:
+def _sources(scene: Scene, spoken: Mapping[str, Path]) -> list[Source]:
     """What a scene brings."""
     image = [Source("image", scene.image)] if scene.image else []
+    if voice := spoken.get(scene.id):
+        return [Source("voice", str(voice)), *image]
     audio = [Source("audio", scene.audio)] if scene.audio else []
     return [*audio, *image]
 

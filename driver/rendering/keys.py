@@ -28,7 +28,9 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         "pause_after": -1.0,
         "music": True,
         "translations": "",
+        "chapter": True,
     },
+    "StoryStudio_Animatic": {"draft": True},
     "StoryStudio_Film": {"width": 0, "height": 0, "language": "", "pause_after": 0.0},
 }
 """Optional inputs that are not in a key at these values."""

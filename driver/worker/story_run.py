@@ -8,10 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from story_studio.story.plan import own_recipes, profile_of
 from story_studio.story.problems import Problem, Problems
+from story_studio.story.recipes import Profile
 from story_studio.story.results import MANIFEST, Kind
-from story_studio.story.schema import Story
 
 from ..cancel import Cancel
 from ..fetch.allowance import Allowance
@@ -28,6 +27,7 @@ from .projects import ProjectLocks
 from .responses import Files, Response
 from .restore import restore
 from .schema import BatchJob, ImageJob, VideoJob
+from .shipped import profile_of_job
 from .sources import fetch_source
 from .stories import StoryJob, folder_name, store_key, story_of
 from .uploads import Uploads
@@ -107,10 +107,10 @@ class StoryRun:
             ServerError: ComfyUI does not stay alive.
         """
         self._on_message(log.phase("inputs"))
-        gathered = self._gather()
+        profile, gathered = self._gather()
         plan = RenderPlan.of(
             self._story,
-            profile_of(self._story),
+            profile,
             gathered.scenes,
             music=gathered.music,
             failed={scene: "; ".join(map(str, wrong)) for scene, wrong in gathered.problems.items()},
@@ -176,16 +176,32 @@ class StoryRun:
         """Whether a file of a story shows its prompts, and is to show none."""
         return self._workplace.hide_prompts and path.name == Kind.SHEET.project_file()
 
-    def _gather(self) -> Gathered:
-        """The inputs of the story; scenes of a batch may lack theirs.
+    def _gather(self) -> tuple[Profile, Gathered]:
+        """The story's profile and inputs; scenes of a batch may lack theirs.
 
         Raises:
             Problems: nothing can be made.
         """
+        is_batch, problems, profile = isinstance(self._job, BatchJob), list[Problem](), None
+        try:
+            profile = profile_of_job(self._story)
+        except Problems as error:
+            problems += error.problems
         if isinstance(self._job, ImageJob):
-            return Gathered({}, None, {}, [])
-        is_batch, problems = isinstance(self._job, BatchJob), _local_recipes(self._story)
-        allowance = Allowance("scenes" if is_batch else "input")
+            gathered = Gathered({}, None, {}, [])
+        else:
+            gathered = self._fetch(Allowance("scenes" if is_batch else "input"))
+        problems += gathered.film_problems
+        nothing = not gathered.scenes and not isinstance(self._job, ImageJob)
+        if problems or nothing or profile is None:
+            wrong = [problem for of_scene in gathered.problems.values() for problem in of_scene]
+            if not is_batch:
+                # A job of one scene has its fields at the top.
+                wrong = [Problem(where.rpartition(".")[2], what) for where, what in wrong]
+            raise Problems([*problems, *wrong])
+        return profile, gathered
+
+    def _fetch(self, allowance: Allowance) -> Gathered:
         total, done = len(sources_of(self._story)), itertools.count(1)
 
         def fetch(source: str, place: Path) -> Path:
@@ -193,19 +209,4 @@ class StoryRun:
             self._on_message(log.phase("inputs", done=next(done), total=total))
             return path
 
-        gathered = gather_each(self._story, self._folder, fetch)
-        problems += gathered.film_problems
-        if problems or not gathered.scenes:
-            wrong = [problem for of_scene in gathered.problems.values() for problem in of_scene]
-            if not is_batch:
-                # A job of one scene has its fields at the top.
-                wrong = [Problem(where.rpartition(".")[2], what) for where, what in wrong]
-            raise Problems([*problems, *wrong])
-        return gathered
-
-
-def _local_recipes(story: Story) -> list[Problem]:
-    return [
-        Problem(where, "names a local file, which a job cannot have: leave it out.")
-        for where in own_recipes(story)
-    ]
+        return gather_each(self._story, self._folder, fetch)

@@ -27,14 +27,26 @@ def yuv_frames(path: Path, footage: Footage) -> Iterator[av.VideoFrame]:
 
     What is too long is cut, and the last frame is held. Raises ValueError if no frame can be decoded.
     """
-    return exact_frames(path, lambda stream: _upright(stream, footage), frame_count(footage, footage.fps))
+    count = frame_count(footage, footage.fps)
+    return exact_frames(path, lambda stream: upright_graph(stream, footage, footage.fps), count)
 
 
-def _upright(stream: av.VideoStream, footage: Footage) -> Graph:
+def upright_graph(
+    stream: av.VideoStream, footage: Footage, fps: Fraction | None, start: Fraction = Fraction(0)
+) -> Graph:
+    """A filter graph from the frames of a clip to upright yuv420p BT.709 frames at its own size.
+
+    Args:
+        stream: the clip's video.
+        footage: what is in it.
+        fps: frames a second; None for all frames as they come.
+        start: the time stamp of the first frame that comes out, in seconds.
+    """
     graph = Graph()
+    steady = (("fps", f"fps={fps}:start_time={float(start):.9g}"),) if fps else ()
     turns = (name.partition("=")[::2] for name in footage.turns)
     steps = (
-        ("fps", f"fps={footage.fps}:start_time=0"),
+        *steady,
         *((name, options or None) for name, options in turns),
         (
             "scale",

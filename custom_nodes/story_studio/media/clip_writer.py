@@ -13,8 +13,8 @@ import av
 import numpy as np
 
 from ..files import written_aside
-from ..story.levels import peak_of
-from .encoder import SAMPLE_RATE, Encoder, pad_or_cut, resample_in_parts, yuv_converter
+from .audio_feed import AudioFeed, full_scale_gain
+from .encoder import SAMPLE_RATE, Encoder, resample_in_parts, yuv_converter
 
 if TYPE_CHECKING:
     import torch
@@ -50,17 +50,16 @@ class ClipWriter:
         height: int,
         waveform: np.ndarray,
         sample_rate: int,
-        fps: int = 16,
+        fps: int | Fraction = 16,
         crf: float = 16,
         metadata: dict[str, str] | None = None,
     ) -> None:
         self.frames = 0
         self._path, self._size, self._fps = Path(path), (height, width, 3), Fraction(fps)
         waveform = np.asarray(waveform, np.float32)
-        self._audio = resample_in_parts(waveform, sample_rate)
-        peak = max((peak_of(part) for part in resample_in_parts(waveform, sample_rate)), default=0.0)
-        self._gain = np.float32(1 / max(1.0, peak))
-        self._pending_audio = np.zeros_like(waveform[:2, :0])
+        gain = full_scale_gain(resample_in_parts(waveform, sample_rate))
+        self._channels = len(waveform[:2])
+        self._audio = AudioFeed(resample_in_parts(waveform, sample_rate), self._channels, gain=gain)
         self._samples = 0
         self._crf, self._metadata = crf, metadata or {}
         self._encoding: Future[None] = Future()
@@ -70,9 +69,7 @@ class ClipWriter:
         height, width, _ = self._size
         with ExitStack() as stack:
             aside = stack.enter_context(written_aside(self._path))
-            encoder = Encoder(
-                aside, width, height, self._fps, len(self._pending_audio), self._crf, self._metadata
-            )
+            encoder = Encoder(aside, width, height, self._fps, self._channels, self._crf, self._metadata)
             self._encoder = stack.enter_context(encoder)
             self._yuv = yuv_converter(width, height)
             self._thread = ThreadPoolExecutor(1, "clip-writer")
@@ -115,18 +112,8 @@ class ClipWriter:
         self._encoder.frame(self._yuv.vpull())
         self.frames += 1
         end = round(self.frames * SAMPLE_RATE / self._fps)
-        self._encoder.audio(self._next_audio(end - self._samples))
+        self._encoder.audio(self._audio.next(end - self._samples))
         self._samples = end
-
-    def _next_audio(self, samples: int) -> np.ndarray:
-        """The next samples of the audio, and silence after its end."""
-        while self._pending_audio.shape[1] < samples and (part := next(self._audio, None)) is not None:
-            self._pending_audio = np.concatenate([self._pending_audio, part], axis=1)
-        block, self._pending_audio = (
-            pad_or_cut(self._pending_audio, samples),
-            self._pending_audio[:, samples:],
-        )
-        return block if self._gain == 1 else block * self._gain
 
 
 def _as_bytes(frames: np.ndarray | torch.Tensor) -> np.ndarray:

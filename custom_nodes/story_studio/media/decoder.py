@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
 
 import av
 import numpy as np
 from av.container import InputContainer
+from av.error import FFmpegError
 from av.filter import Graph
 from PIL import Image
 
@@ -34,15 +37,18 @@ def decode_frames(
 
 
 def exact_frames(
-    path: Path, graph_of: Callable[[av.VideoStream], Graph], count: int
+    path: Path,
+    graph_of: Callable[[av.VideoStream], Graph],
+    count: int,
+    start: Fraction = Fraction(0),
 ) -> Iterator[av.VideoFrame]:
     """Decodes a file through a filter graph to exactly `count` frames.
 
-    A longer video is cut; in a shorter one the last frame is repeated. Raises ValueError if no frame can be
-    decoded.
+    A longer video is cut; in a shorter one the last frame is repeated. What is before the last keyframe up to
+    `start`, a time stamp in seconds, is not decoded. Raises ValueError if no frame can be decoded.
     """
     frame = None
-    for frame in islice(_filtered(path, graph_of), count):
+    for frame in islice(filtered(path, graph_of, start), count):
         count -= 1
         yield frame
     if frame is None:
@@ -59,18 +65,42 @@ def first_image(path: Path, footage: Footage) -> Image.Image:
     return next(decode_frames(path, footage, own, AS_CLIPS, 1)).to_image()
 
 
-def _filtered(path: Path, graph_of: Callable[[av.VideoStream], Graph]) -> Iterator[av.VideoFrame]:
+def filtered(
+    path: Path, graph_of: Callable[[av.VideoStream], Graph], start: Fraction = Fraction(0)
+) -> Iterator[av.VideoFrame]:
+    """The frames of a file from a keyframe at or before `start` on, as a filter graph gives them."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         # PyAV frees a decoder while holding the GIL, and its log callback in the decoder's threads waits for
         # the GIL: with threads, abandoning a decoder early can deadlock the process.
         stream.codec_context.thread_count = 1
         graph = graph_of(stream)
-        for frame in container.decode(stream):
+        for frame in _decoded(container, stream, start):
             graph.vpush(frame)
             yield from pulled(graph)
         graph.vpush(None)
         yield from pulled(graph)
+
+
+def _decoded(container: InputContainer, stream: av.VideoStream, start: Fraction) -> Iterator[av.VideoFrame]:
+    """The frames from a keyframe at or before `start` on; all, where the file cannot be sought."""
+    if stream.time_base and start > to_seconds(stream.start_time, stream.time_base):
+        with suppress(FFmpegError):
+            container.seek(int(start / stream.time_base), stream=stream)
+            first = next(container.decode(stream), None)
+            if first is not None and first.pts is not None and first.pts * stream.time_base <= start:
+                yield first
+                yield from container.decode(stream)
+                return
+        container.seek(stream.start_time or 0, stream=stream)
+    yield from container.decode(stream)
+
+
+def start_of(path: Path) -> Fraction:
+    """The time stamp of the first video frame, in seconds."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        return to_seconds(stream.start_time, stream.time_base)
 
 
 def pulled(graph: Graph) -> Iterator[av.VideoFrame]:

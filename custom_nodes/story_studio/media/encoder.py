@@ -188,7 +188,9 @@ class Encoder:
         self._file.mux(packet)
 
     def audio(self, samples: np.ndarray) -> None:
-        """Adds any number of samples, float32 [channels, samples] at 48 kHz."""
+        """Adds any number of samples, float32 [channels, samples] at 48 kHz; none without channels."""
+        if not len(samples):
+            return
         self._pending_audio = np.concatenate([self._pending_audio, samples], axis=1)
         while self._pending_audio.shape[1] >= _AAC_BLOCK:
             self._encode_audio(_AAC_BLOCK)

@@ -46,6 +46,7 @@ class Shot:
         music: whether the film's music plays.
         translations: the text in other languages, by language tag.
         words: when the words of the text are said, in seconds of the clip; none if it is not known.
+        chapter: whether a chapter begins with it; if not, it belongs to the chapter before.
     """
 
     path: Path
@@ -56,6 +57,7 @@ class Shot:
     music: bool = True
     translations: tuple[tuple[str, str], ...] = ()
     words: tuple[Word, ...] = ()
+    chapter: bool = True
 
 
 @dataclass(frozen=True)
@@ -110,12 +112,14 @@ class Item:
         span: what it asks of the cut.
         frames: its frames.
         shot: the shot; None for a card.
+        begins_chapter: whether a chapter begins with it.
     """
 
     title: str
     span: Span
     frames: Source
     shot: Shot | None = None
+    begins_chapter: bool = True
 
 
 @dataclass(frozen=True)
@@ -182,10 +186,16 @@ class FilmPlan:
         ]
 
     def chapters(self) -> list[tuple[float, float, str]]:
-        """Start and end in seconds, and title of each part."""
-        return [
-            (self.seconds(part.start), self.seconds(part.end), item.title)
+        """Start and end in seconds, and title of each chapter."""
+        begun = [
+            (part.start, item.title)
             for item, part in zip(self.items, self.parts, strict=True)
+            if item.begins_chapter
+        ]
+        ends = [*(start for start, _ in begun[1:]), self.frames]
+        return [
+            (self.seconds(start), self.seconds(end), title)
+            for (start, title), end in zip(begun, ends, strict=True)
         ]
 
     def report(self, cues: Tracks, sound: SoundReport | None) -> str:
@@ -195,6 +205,7 @@ class FilmPlan:
                 "kind": "scene" if item.shot else "card",
                 "title": item.title,
                 "music": item.shot is None or item.shot.music,
+                **({} if item.begins_chapter else {"chapter": False}),
             }
             for item in self.items
         ]
@@ -217,7 +228,7 @@ def plan_film(
     frame_size = canvas.width, canvas.height
     # A card is not cut hard against a scene unless the scene says so.
     soft = "dip" if join == "cut" else join
-    items = []
+    items: list[Item] = []
     for i, (shot, clip) in enumerate(zip(shots, footage, strict=True)):
         is_last = i == len(shots) - 1
         pause = shot.pause_after if shot.pause_after is not None else 0 if is_last else finish.pause_after
@@ -227,7 +238,9 @@ def plan_film(
         transition = shot.transition or (soft if is_last else join)
         span = Span(clip.info.video_seconds, pause, transition)
         frames = partial(decode_frames, shot.path, clip, canvas, delivery)
-        items.append(Item(_chapter_title(shot, i), span, frames, shot))
+        begins = shot.chapter or i == 0
+        number = sum(item.begins_chapter for item in items) + begins
+        items.append(Item(_chapter_title(shot, number), span, frames, shot, begins))
     if is_visible(cards.opening):
         still = paint_opening(cards.opening, frame_size, first_image(shots[0].path, footage[0]))
         items.insert(0, _card(cards.opening, still, Span(cards.card_seconds, 0, soft)))
@@ -268,8 +281,8 @@ def _card(title: str, image: Image.Image, span: Span) -> Item:
     return Item(_shown_title(title), span, partial(repeat, frame))
 
 
-def _chapter_title(shot: Shot, index: int) -> str:
-    return _shown_title(shot.title if is_visible(shot.title) else f"Scene {index + 1}")
+def _chapter_title(shot: Shot, number: int) -> str:
+    return _shown_title(shot.title if is_visible(shot.title) else f"Scene {number}")
 
 
 def _shown_title(title: str) -> str:

@@ -10,14 +10,14 @@ from pathlib import Path
 from types import TracebackType
 
 import av
-import numpy as np
 
 from ..files import written_aside
 from ..story.formats import Interpolation
+from .audio_feed import AudioFeed
 from .clip_frames import Scaler, frame_count, yuv_frames
 from .decoder import audio_blocks
 from .drift import Drift, corrected, measure
-from .encoder import SAMPLE_RATE, VISUALLY_LOSSLESS, Encoder, pad_or_cut
+from .encoder import SAMPLE_RATE, VISUALLY_LOSSLESS, Encoder
 from .footage import Footage
 from .probe import to_seconds
 from .progress import Progress
@@ -203,20 +203,20 @@ class _Audio:
         self._start = to_seconds(video.start_time, video.time_base)
         self._packets: Iterator[av.Packet] = self._file.demux(audio) if is_aac else iter(())
         self._next = next(self._packets, None)
-        self._blocks = audio_blocks(self._clip) if self.channels else iter(())
-        self._pending = np.zeros((2, 0), np.float32)
+        clipped = (block.clip(-1, 1) for block in audio_blocks(self._clip))
+        self._decoded = AudioFeed(clipped if self.channels else (), 2)
         self._sent = 0
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._blocks = iter(())
+        self._decoded = AudioFeed((), 2)
         self._file.close()
 
     def write(self, encoder: Encoder, until: Fraction, is_end: bool) -> None:
         """Adds the audio until a time in seconds to the encoder; at the end, all packets that are left."""
         if self.channels:
             end = round(until * SAMPLE_RATE)
-            encoder.audio(self._decoded(end - self._sent))
+            encoder.audio(self._decoded.next(end - self._sent))
             self._sent = end
         while (packet := self._next) is not None:
             if packet.dts is None:
@@ -227,10 +227,3 @@ class _Audio:
                 packet.pts, packet.dts = (packet.pts or 0) - shift, packet.dts - shift
             encoder.audio_packet(packet)
             self._next = next(self._packets, None)
-
-    def _decoded(self, samples: int) -> np.ndarray:
-        """The next samples, lowered to full scale where they exceed it, and silence after the last."""
-        while self._pending.shape[1] < samples and (block := next(self._blocks, None)) is not None:
-            self._pending = np.concatenate([self._pending, block.clip(-1, 1)], axis=1)
-        block, self._pending = pad_or_cut(self._pending, samples), self._pending[:, samples:]
-        return block

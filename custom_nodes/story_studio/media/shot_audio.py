@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..story.levels import peak_of
+from .audio_feed import full_scale_gain
 from .audio_track import BLOCK, AudioTrack, write
 from .decoder import audio_blocks
 from .envelope import JOINT_FADE, Envelope
@@ -52,7 +52,7 @@ def _all(
 def _shot(place: Place, fades_in: bool, fades_out: bool) -> Iterator[np.ndarray]:
     """Exactly as many samples as the place has."""
     length = place.end - place.start
-    gain = np.float32(1 / max(1.0, max(map(peak_of, audio_blocks(place.path)), default=0.0)))
+    gain = np.float32(full_scale_gain(audio_blocks(place.path)))
     fade = min(JOINT_FADE, length // 2)
     envelope = Envelope.linear(length, fade if fades_in else 0, fade if fades_out else 0)
     now = 0

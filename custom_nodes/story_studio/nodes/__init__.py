@@ -17,14 +17,17 @@ from .film_delivery import FilmDelivery
 from .film_scene import FilmScene
 from .film_sound import FilmSound
 from .in_order import InOrder
+from .join_videos import JoinVideos
 from .master import Master
 from .master_windows import MasterWindow, MasterWindows
+from .own_clip import OwnClip
 from .s2v_models import S2VModels
 from .still import Still
 from .storyboard import ContactSheet, Storyboard
 from .talking_video import TalkingVideo
 from .text_encoder import TextEncoder
 from .title_card import TitleCard
+from .video_frame import VideoFrame
 from .word_times import WordTimesNode
 
 
@@ -58,4 +61,7 @@ class StoryStudio(ComfyExtension):
             MasterWindow,
             MasterWindows,
             WordTimesNode,
+            OwnClip,
+            VideoFrame,
+            JoinVideos,
         ]

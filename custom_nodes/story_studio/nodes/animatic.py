@@ -43,6 +43,13 @@ class Animatic(io.ComfyNode):
                 *area_inputs(),
                 seed_input("Another seed moves the camera in another way."),
                 after_input(),
+                io.Boolean.Input(
+                    "draft",
+                    default=True,
+                    optional=True,
+                    tooltip="Whether the video is marked as a draft. Turn it off where this is the finished "
+                    "clip, such as that of a narrated scene.",
+                ),
             ],
             outputs=[
                 io.Video.Output(

@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from comfy_api.latest import InputImpl, io
 
 from .. import finished
 from ..core import execution, folders, server
 from ..core.video import source_file
+from ..media.clip_writer import ClipWriter
 from ..result_store import item
 from ..story.results import STORE, Kind
 
@@ -135,6 +138,29 @@ def video_path(video: InputImpl.VideoFromFile) -> Path:
         return path
     path = temporary_file(".mp4")
     video.save_to(str(path))
+    return path
+
+
+def footage_path(video: InputImpl.VideoFromFile | InputImpl.VideoFromComponents) -> Path:
+    """The file of a VIDEO whose frames are to be used further.
+
+    One that is in memory, as stock nodes make it, is saved visually lossless, and not as ComfyUI would.
+
+    Raises:
+        ValueError: it has no frames, or an odd side.
+    """
+    if not isinstance(video, InputImpl.VideoFromComponents):
+        return video_path(video)
+    parts, path = video.get_components(), temporary_file(".mp4")
+    if not len(parts.images):
+        raise ValueError("The video has no frames: check what is linked.")
+    # A recording of no channels has no track.
+    waveform, rate = np.zeros((0, 0), np.float32), 48_000
+    if parts.audio is not None:
+        waveform, rate = parts.audio["waveform"][0].cpu().float().numpy(), int(parts.audio["sample_rate"])
+    height, width = parts.images.shape[1:3]
+    with ClipWriter(path, width, height, waveform, rate, Fraction(parts.frame_rate)) as writer:
+        writer.write(parts.images[..., :3])
     return path
 
 

@@ -201,6 +201,7 @@ def _further_parts(shot: assembly.Shot) -> list[dict[str, Any]]:
         "no_music": not shot.music,
         "translations": shot.translations,
         "words": shot.words,
+        "no_chapter": not shot.chapter,
     }
     return [parts] if (parts := _set(further)) else []
 

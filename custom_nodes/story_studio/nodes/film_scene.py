@@ -69,12 +69,14 @@ class FilmScene(io.ComfyNode):
         music: bool = True,
         translations: str = "",
         words: WordTimes | None = None,
+        chapter: bool = True,
     ) -> io.NodeOutput:
         """Returns the film with one more shot."""
         follows = None if transition == "film's join" else transition
         pause = pause_after if pause_after >= 0 else None
         times = words.words if words else ()
-        shot = Shot(video_path(clip), title, text, follows, pause, music, _read(translations), times)
+        path, texts = video_path(clip), _read(translations)
+        shot = Shot(path, title, text, follows, pause, music, texts, times, chapter)
         return io.NodeOutput((*film, shot))
 
 
@@ -116,6 +118,13 @@ def _further_inputs() -> list[io.Input]:
             optional=True,
             tooltip="From a Word Times: when each word of the text is said. Without it, the words are timed "
             "by the loudness of the voice.",
+        ),
+        io.Boolean.Input(
+            "chapter",
+            default=True,
+            optional=True,
+            tooltip="Whether a chapter begins here. If not, this scene belongs to the chapter of the scene "
+            "before; the first scene always begins one.",
         ),
     ]
 

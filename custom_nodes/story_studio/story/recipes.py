@@ -1,39 +1,42 @@
-"""Recipes: API workflows for one still or one clip, or for the frames of a clip, with parameters and a result
-marked by node titles.
+"""Recipes: API workflows for one still, clip or voice, or for the frames of a clip, with parameters and a
+result marked by node titles.
 
 A parameter is a node titled `$name`, a stock primitive or loader. Its value is set, or links to it are
-redirected to another node. The result is the output linked to the node titled `$still` or `$clip`, usually a
-stock Save node, so that the recipe can be run on its own. A recipe for frames has two nodes titled `$frames`:
-the loader that is the parameter, and the end.
+redirected to another node. The result is the output linked to the node titled `$still`, `$clip` or, for a
+voice, `$audio`, usually a stock Save node, so that the recipe can be run on its own. A recipe for frames has
+two nodes titled `$frames`: the loader that is the parameter, and the end.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from .links import Link, Nodes, is_link, title_of
 from .problems import Problem, Problems, nearest
+from .recipe_faults import inspect_recipe
+from .recipe_kinds import FRAMES
+
+__all__ = [
+    "FOLDER",
+    "FRAMES",
+    "Link",
+    "Nodes",
+    "Profile",
+    "Recipe",
+    "is_link",
+    "load_profile",
+    "load_recipe",
+    "profile_names",
+    "read_recipe",
+    "recipes_of",
+    "shipped_recipe",
+    "title_of",
+]
 
 FOLDER = Path(__file__).resolve().parent.parent / "recipes"
-
-
-FRAMES = "frames"
-"""The kind of a recipe that changes the frames of a clip."""
-_END = "$"
-"""In place of a parameter's name: the node at the end. No title gives a parameter this name."""
-
-
-class Link(NamedTuple):
-    """An output of a node: the node's id and the index of the output."""
-
-    node: str
-    output: int = 0
-
-
-Nodes = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Recipe:
     Attributes:
         nodes: the API workflow.
         parameters: the node id of each parameter, by its name without `$`.
-        result: the output that is the still or clip.
+        result: the output that is the still, clip, voice or frames.
     """
 
     nodes: Nodes
@@ -98,23 +101,6 @@ class Profile(NamedTuple):
     upscale: Recipe | None = None
 
 
-def is_link(value: Any) -> bool:
-    """Whether an input of an API workflow is a link rather than a constant."""
-    return (
-        isinstance(value, list)
-        and len(value) == 2
-        and isinstance(value[0], str)
-        and isinstance(value[1], int)
-    )
-
-
-def title_of(node: Mapping[str, Any]) -> str:
-    """The title of a node of an API workflow; empty if it has none."""
-    meta = node.get("_meta")
-    title = meta.get("title") if isinstance(meta, dict) else None
-    return title if isinstance(title, str) else ""
-
-
 def profile_names() -> list[str]:
     """All profiles, from the fastest to the best."""
     return list(_profiles())
@@ -147,11 +133,20 @@ def load_profile(name: str) -> Profile:
     )
 
 
+def recipes_of(profile: str) -> list[str]:
+    """The names of the shipped recipes that a profile uses."""
+    return [name for kind in ("still", "clip", "narrated") if (name := _profiles()[profile].get(kind))]
+
+
 def load_recipe(path: Path, kind: str) -> Recipe:
-    """Reads a recipe from an API workflow file; `kind` is `still`, `clip` or `frames`.
+    """Reads a recipe from an API workflow file.
+
+    Args:
+        path: the file, or the name of a shipped one.
+        kind: `still`, `clip`, `talking` (a clip that takes the voice), `frames` or `voice`.
 
     Raises:
-        Problems: the file cannot be read or is not a recipe of this kind.
+        Problems: the file cannot be read, or everything because of which it is not a recipe of this kind.
     """
     if not path.is_file():
         path = shipped_recipe(path.name) or path
@@ -171,49 +166,10 @@ def shipped_recipe(name: str) -> Path | None:
 def read_recipe(text: str, kind: str, name: str) -> Recipe:
     """Like `load_recipe`, from the text of an API workflow; `name` is for messages."""
 
-    def wrong(what: str) -> Problems:
-        return Problems([Problem(name, what)])
-
-    try:
-        nodes = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise wrong(f"cannot be read as a workflow: {error}") from None
-    if not isinstance(nodes, dict) or not all(
-        isinstance(node, dict) and "class_type" in node and isinstance(node.get("inputs"), dict)
-        for node in nodes.values()
-    ):
-        raise wrong("is not an API workflow: export it from ComfyUI with Workflow > Export (API).")
-    parameters: dict[str, str] = {}
-    for node_id, node in nodes.items():
-        title = title_of(node)
-        if title.startswith("$"):
-            is_end = title == f"${kind}" and (kind != FRAMES or any(map(is_link, node["inputs"].values())))
-            role = _END if is_end else title[1:]
-            if role in parameters:
-                raise wrong(f"has two nodes titled {title}: keep one of them.")
-            parameters[role] = node_id
-        for input_name, value in node["inputs"].items():
-            if is_link(value) and value[0] not in nodes:
-                raise wrong(
-                    f"input {input_name} of node {node_id} is linked to node {value[0]}, which does not "
-                    "exist: export the workflow again."
-                )
-    end = parameters.pop(_END, None)
-    links = [] if end is None else [value for value in nodes[end]["inputs"].values() if is_link(value)]
-    if len(links) != 1:
-        raise wrong(f"needs one node titled ${kind} with one linked input, the rendered {kind}.")
-    recipe = Recipe(nodes, parameters, Link(*links[0]))
-    try:
-        upstream = set(recipe.ordered())
-    except RecursionError:
-        raise wrong("has links that form a loop: remove one of them.") from None
-    used = {name: node for name, node in parameters.items() if node in upstream}
-    if kind == FRAMES and FRAMES not in used:
-        raise wrong(
-            "needs a second node titled $frames, without links and upstream of the first: the loader whose "
-            "place the frames of the clip take."
-        )
-    return Recipe(nodes, used, recipe.result)
+    found = inspect_recipe(text, kind)
+    if found.faults or found.result is None:
+        raise Problems(Problem(name, fault) for fault in found.faults)
+    return Recipe(found.nodes, found.parameters, found.result)
 
 
 def _profiles() -> dict[str, Any]:

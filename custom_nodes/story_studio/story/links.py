@@ -1,0 +1,38 @@
+"""Nodes of API workflows and the links between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+
+class Link(NamedTuple):
+    """An output of a node: the node's id and the index of the output."""
+
+    node: str
+    output: int = 0
+
+
+Nodes = dict[str, dict[str, Any]]
+
+
+def is_link(value: Any) -> bool:
+    """Whether an input of an API workflow is a link rather than a constant."""
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and isinstance(value[0], str)
+        and isinstance(value[1], int)
+    )
+
+
+def title_of(node: Mapping[str, Any]) -> str:
+    """The title of a node of an API workflow; empty if it has none."""
+    meta = node.get("_meta")
+    title = meta.get("title") if isinstance(meta, dict) else None
+    return title if isinstance(title, str) else ""
+
+
+def linked(node: Mapping[str, Any]) -> dict[str, Link]:
+    """The inputs of a node that are links, by name."""
+    return {name: Link(*value) for name, value in node["inputs"].items() if is_link(value)}
