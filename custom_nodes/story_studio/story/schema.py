@@ -87,6 +87,12 @@ class Story(Part):
     def _film_or_none(cls, value: Any) -> Any:
         return (FilmSettings() if value else None) if isinstance(value, bool) else value
 
+    @field_validator("format", mode="before")
+    @classmethod
+    def _shape(cls, value: Any) -> Any:
+        # YAML 1.1 reads 16:9 as minutes and seconds.
+        return f"{value // 60}:{value % 60}" if _is_number(value) else value
+
     @field_validator("project_id")
     @classmethod
     def _not_reserved(cls, value: str) -> str:
@@ -312,3 +318,7 @@ def _not_a_story(data: Any) -> str:
     if data is None:
         return f"is empty. {see}"
     return f"is a list: write `scenes:` above it. {see}" if isinstance(data, list) else see
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
