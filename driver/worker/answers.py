@@ -79,8 +79,9 @@ class BatchSettings(BaseModel):
     """What a batch was made with."""
 
     profile: str = Field(description=PROFILE)
-    image: Settings | None = Field(default=None, description="Of the images; none if all were sent.")
-    video: Settings | None = Field(default=None, description="Of the videos.")
+    image: Settings | None = Field(default=None, description="Of the images that were made.")
+    video: Settings | None = Field(default=None, description="Of the talking videos.")
+    narrated: Settings | None = Field(default=None, description="Of the narrated and the silent videos.")
 
 
 class _Media(_Rendered):

@@ -84,17 +84,20 @@ class Uploads:
                 "Nothing was rendered."
             )
 
-    def add(self, path: Path, key: str, result_key: str, lasting: bool) -> None:
+    def add(self, path: Path, key: str, result_key: str, lasting: bool, name: str = "") -> None:
         """Uploads a file.
 
         Args:
             path: the file.
             key: where it goes in the store.
-            result_key: the key by which other workers may find a still or clip, or empty.
+            result_key: the key by which other workers may find a still, clip or voice, or empty.
             lasting: as in `Store.upload`.
+            name: of the file among those of `finish`; its own if left out.
         """
         source = without_prompts(path, self._folder / f"open-{path.name}") if self._hide_prompts else path
-        kind = next((kind for kind in (Kind.STILL, Kind.CLIP) if kind.suffix == path.suffix), None)
+        kind = next(
+            (kind for kind in (Kind.STILL, Kind.CLIP, Kind.VOICE) if kind.suffix == path.suffix), None
+        )
         shared = stored_key(kind, result_key) if result_key and kind else ""
 
         def store() -> None:
@@ -106,7 +109,7 @@ class Uploads:
                 self._store.upload(source, shared, lasting=True)
 
         about = (key, sha256_of(source), source.stat().st_size)
-        self._uploads[path.name] = _Upload(source, *about, store, self._pool.submit(store))
+        self._uploads[name or path.name] = _Upload(source, *about, store, self._pool.submit(store))
 
     def add_manifest(self, path: Path, key: str) -> None:
         """Uploads a manifest, if there is one, after all that it names has been added."""
