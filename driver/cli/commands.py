@@ -25,6 +25,7 @@ _COMMANDS = {
     "serve": "run the headless ComfyUI server alone",
     "takes": "list the stills, clips and films that are kept",
     "models": "the model files",
+    "recipes": "list, check and try recipes: the workflows that stills, clips and voices are made with",
     "doctor": "say what is installed and what is missing",
 }
 """Each is a module of this package with `add_arguments` and `run`, imported when it is chosen."""

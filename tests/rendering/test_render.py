@@ -388,7 +388,7 @@ def test_missing_nodes_and_models_are_named_before_anything_is_rendered(
     studio: Studio, write_story: WriteStory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recipe = read_titled("z_image_turbo_still")
-    recipe["Z-Image"]["inputs"]["unet_name"] = "z_image_lost.safetensors"
+    recipe["model"]["inputs"]["unet_name"] = "z_image_lost.safetensors"
     recipe["Draw"]["class_type"] = "KSamplerr"
     (tmp_path / "own.json").write_text(json.dumps(recipe))
     path = write_story([0.5], "draft", image_settings={"workflow": "own.json"})

@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from ..core import server
-from ..story.graph import Files, Graph, SceneId, build, plan_of, warnings
+from ..story.graph import CharacterId, Files, Graph, SceneId, build, plan_of, warnings
 from ..story.problems import Problem, Problems
 from ..story.recipes import Recipe, load_recipe, read_recipe, shipped_recipe
 from ..story.schema import Story, read
@@ -55,6 +55,7 @@ def graph_of(name: str, text: str, files: Mapping[str, str], workflows: Mapping[
     sources = {
         source for scene in story.scenes for source in (scene.audio, scene.image, scene.clip) if source
     }
+    sources |= {character.reference for character in story.characters.values() if character.reference}
     music = story.film.music.file if story.film and story.film.music else None
     sources |= {music} if music else set()
     named = {source: _find(files, source) for source in sources}
@@ -65,7 +66,13 @@ def graph_of(name: str, text: str, files: Mapping[str, str], workflows: Mapping[
     scenes = {
         scene.id: Files(found(scene.audio), found(scene.image), found(scene.clip)) for scene in story.scenes
     }
-    plan = replace(plan_of(story, scenes, load), music=music and (named[music] or music))
+    references = {
+        key: reference
+        for key, character in story.characters.items()
+        if (reference := found(character.reference))
+    }
+    music = found(music)
+    plan = replace(plan_of(story, scenes, load), music=music, references=references)
     graph = build([plan])
     return {
         "title": story.title or story.project_id,
@@ -88,6 +95,7 @@ def _find(entries: Mapping[str, str], path: str) -> str | None:
 def _groups(story: Story, graph: Graph) -> list[tuple[str, list[str]]]:
     ends = {*graph.sheets.values(), *graph.films.values()}
     groups: dict[SceneId | str, tuple[str, list[str]]] = {"shared": ("Models and settings", [])}
+    groups |= {CharacterId(0, key).owner: (story.name_of(key), []) for key in story.characters}
     groups |= {SceneId(0, scene.id): (scene.title or scene.id, []) for scene in story.scenes}
     groups["end"] = ("Storyboard and film", [])
     for node_id, owner in graph.owners.items():

@@ -21,8 +21,20 @@ class SceneId(NamedTuple):
     scene: str
 
 
+class CharacterId(NamedTuple):
+    """A character among several stories: the index of the story and the character's key."""
+
+    story: int
+    character: str
+
+    @property
+    def owner(self) -> SceneId:
+        """What nodes that are only for the character belong to; no scene has such an id."""
+        return SceneId(self.story, f"character {self.character}")
+
+
 class Owner(NamedTuple):
-    """What a node belongs to; `scene` is None if it serves several."""
+    """What a node belongs to, a scene or a character; `scene` is None if it serves several."""
 
     phase: Phase
     scene: SceneId | None
@@ -36,6 +48,7 @@ class Graph:
         nodes: the workflow as ComfyUI's /prompt expects it.
         owners: what each node belongs to.
         stills, clips, masters: the Still, Clip and Master node of each scene; few have a Master.
+        characters: the Still node of each character sheet.
         sheets, films: the Contact Sheet and Film node of each story; a story can be without a film.
     """
 
@@ -44,6 +57,7 @@ class Graph:
     stills: dict[SceneId, str] = field(default_factory=dict)
     clips: dict[SceneId, str] = field(default_factory=dict)
     masters: dict[SceneId, str] = field(default_factory=dict)
+    characters: dict[CharacterId, str] = field(default_factory=dict)
     sheets: dict[int, str] = field(default_factory=dict)
     films: dict[int, str] = field(default_factory=dict)
     _known: dict[str, str] = field(default_factory=dict, repr=False)

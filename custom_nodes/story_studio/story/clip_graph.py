@@ -51,7 +51,7 @@ def clip_values(plan: Plan, scene: Scene) -> dict[str, Any]:
     return {
         **(profile.clip_settings if scene.kind_of == "talking" else profile.narrated_settings),
         **{name: value for name, value in overrides.items() if value is not None},
-        "prompt": scene.motion,
+        "prompt": plan.story.motion_of(scene),
         "audio": plan.files[scene.id].audio,
         "width": width,
         "height": height,

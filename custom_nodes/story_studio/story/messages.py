@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, get_args
 
@@ -11,6 +12,9 @@ from .part import LANGUAGE
 from .places import Date, Location, Place, dotted
 from .problems import Problem, nearest
 
+FAULTS = "faults"
+"""The type of an error that lists several in `faults`, each a sentence, if possible after its place."""
+_PLACED = re.compile(r"((?:style|scenes\[\d+\])(?:\.\w+|\[\d+\])*): (.*)", re.DOTALL)
 MOST_PROBLEMS = 50
 """Problems of one kind in one file: nobody reads more, and a hint for each of a million takes minutes."""
 
@@ -23,11 +27,25 @@ def problems_of(error: ValidationError, root: type[BaseModel], place: Place | No
         root: the model that was validated.
         place: where the data stands, if that is known.
     """
-    details = error.errors(include_url=False)
+    details = [each for detail in error.errors(include_url=False) for each in _each(detail)]
     problems = [_problem(detail, root, place or Place(0)) for detail in details[:MOST_PROBLEMS]]
     if more := len(details) - MOST_PROBLEMS:
         problems += [Problem("", f"And {more} more problems.")] if more > 0 else []
     return problems
+
+
+def _each(detail: Any) -> Iterator[Any]:
+    """A detail; or each of those that a validator of the whole story found, at the place that it names."""
+    if detail["type"] != FAULTS:
+        yield detail
+        return
+    for fault in detail["ctx"]["faults"]:
+        found = _PLACED.fullmatch(fault)
+        where: Location = ()
+        if found:
+            where = tuple(int(part) if part.isdecimal() else part for part in re.findall(r"\w+", found[1]))
+        msg = found[2] if found else fault
+        yield {**detail, "type": "value_error", "loc": (*detail["loc"], *where), "msg": msg}
 
 
 def _problem(detail: Any, root: type[BaseModel], place: Place) -> Problem:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from .film_settings import MODEL, WAYS
 from .recipes import Profile, Recipe, load_profile, load_recipe
+from .references import check_references, takes_references
 from .schema import Story
 
 
@@ -64,20 +65,37 @@ def profile_of(story: Story, load: Callable[[str, str], Recipe] = _from_file) ->
         Problems: the profile does not exist, or from `load`.
     """
     profile = load_profile(story.profile)
-    if own := story.image_settings.workflow:
-        profile = profile._replace(still=load(own, "still"), still_settings={})
+    profile = _with_own_stills(story, profile, load)
     if own := story.video_settings.workflow:
         profile = profile._replace(clip=load(own, "clip"), clip_settings={})
     if own := story.video_settings.narrated_workflow:
         profile = profile._replace(narrated=load(own, "clip"), narrated_settings={})
-    if own := story.image_settings.reference_workflow:
-        profile = profile._replace(reference=load(own, "still"))
     for way in ("interpolation", "upscale"):
         chosen = film_setting(story, profile, way)
         if chosen == MODEL:
             profile = profile._replace(**{way: load_recipe(Path(f"{way}_model_frames.json"), "frames")})
         elif chosen and chosen not in WAYS:
             profile = profile._replace(**{way: load(chosen, "frames")})
+    return profile
+
+
+def _with_own_stills(story: Story, profile: Profile, load: Callable[[str, str], Recipe]) -> Profile:
+    settings = story.image_settings
+    # A card has a subject, not a face: drafts stay without models.
+    is_card = "subject" in profile.still.parameters
+    if settings.workflow:
+        own = load(settings.workflow, "still")
+        if story.characters and takes_references(own):
+            # Scenes without characters are drawn as the profile says.
+            profile = profile._replace(reference=check_references(own, "image_settings.workflow"))
+        else:
+            profile = profile._replace(still=own, still_settings={})
+    if settings.reference_workflow:
+        own = check_references(
+            load(settings.reference_workflow, "still"), "image_settings.reference_workflow"
+        )
+        if story.characters and not is_card:
+            profile = profile._replace(reference=own)
     return profile
 
 

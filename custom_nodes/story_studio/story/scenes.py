@@ -196,12 +196,24 @@ def read_scenes(workflow: Workflow) -> list[CanvasScene]:
         found.add(workflow.nearest(inputs.get("still"), Kind.STILL.node), None, name, prompt)
     for node_id in workflow.of_class(Kind.CLIP.node):
         found.add_clip(node_id)
+    sheets = sheets_in(workflow)
     for node_id in workflow.of_class(Kind.STILL.node):
-        found.add(node_id, None)
+        if node_id not in sheets:
+            found.add(node_id, None)
     for scene in found.scenes:
         scene.prompt = scene.prompt or _prompt_of(workflow, scene.still) or _prompt_of(workflow, scene.clip)
         scene.name = scene.name or workflow.text(workflow.nodes[scene.end]["inputs"].get("name"))
     return found.scenes
+
+
+def sheets_in(workflow: Workflow) -> set[str]:
+    """The Stills that other Stills are made from: character sheets, unless they are scenes themselves."""
+    return {
+        above
+        for still in workflow.of_class(Kind.STILL.node)
+        for above, node in workflow.upstream(still, through=is_not_still)
+        if above != still and not is_not_still(node)
+    }
 
 
 def panel_of(nodes: Nodes) -> dict[str, Any]:

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
+from .characters import described, family_seed, mentioned_in, name_of, unknown_in, with_names
 from .dialogue import shots_of
 from .file_text import MAX_BYTES, decode
 from .film_settings import FilmSettings
 from .formats import SHAPES, Shape
-from .messages import problems_of
+from .messages import FAULTS, problems_of
 from .part import ID_PATTERN, MAX_SEED, Id, Language, Part, Prompt, Seed
 from .places import Document, Place, TooLarge, Unreadable
 from .problems import Problem, Problems, nearest
@@ -110,8 +112,12 @@ class Story(Part):
     def _as_shots(self) -> Story:
         """Checks what scenes refer to, and replaces dialogues by their shots."""
         shots = [shot for number, scene in enumerate(self.scenes) for shot in shots_of(scene, number)]
-        if faults := [*self._faults_of_format(), *self._faults_of_shots(shots)]:
-            raise ValueError(" Also: ".join(faults))
+        if faults := [
+            *self._faults_of_format(),
+            *self._faults_of_prompts(),
+            *self._faults_of_shots(shots),
+        ]:
+            raise PydanticCustomError(FAULTS, "{text}", {"text": " Also: ".join(faults), "faults": faults})
         self.scenes = shots
         return self
 
@@ -139,11 +145,40 @@ class Story(Part):
                 known = nearest(shot.character, self.characters) if self.characters else "add it there."
                 yield f"{shot.place}.character: {shot.character[:64]!r} is not in `characters`, {known}"
 
+    def _faults_of_prompts(self) -> Iterator[str]:
+        """What is wrong with the names in braces; of scenes as they are written, before they become shots."""
+        places: list[tuple[str, Scene | Line]] = []
+        for number, scene in enumerate(self.scenes):
+            places.append((f"scenes[{number}]", scene))
+            places += [(f"scenes[{number}].lines[{index}]", line) for index, line in enumerate(scene.lines)]
+        texts = [("style", self.style)]
+        texts += [(f"{place}.prompt", part.prompt) for place, part in places]
+        texts += [(f"{place}.video_prompt", part.video_prompt) for place, part in places]
+        for where, text in texts:
+            yield from (f"{where}: {what}" for what in unknown_in(text, self.characters))
+
     def seed_of(self, scene: Scene) -> int:
-        """The scene's own seed, or one derived from the story's seed and the scene's id, not its position."""
-        return (
-            scene.seed if scene.seed is not None else (self.seed + zlib.crc32(scene.id.encode())) & MAX_SEED
-        )
+        """The scene's own seed, or one derived from the story's seed and the scene's id, not its position.
+
+        Scenes that show the same characters have the same seed, derived from their keys.
+        """
+        if scene.seed is not None:
+            return scene.seed
+        if keys := self.characters_of(scene):
+            return family_seed(self.seed, keys)
+        return (self.seed + zlib.crc32(scene.id.encode())) & MAX_SEED
+
+    def sheet_seed(self, key: str) -> int:
+        """The seed of a character's sheet."""
+        seed = self.characters[key].seed
+        return seed if seed is not None else family_seed(self.seed, [key])
+
+    def characters_of(self, scene: Scene) -> list[str]:
+        """The keys of the characters that a scene's still shows, in the order in which the prompt names them.
+
+        They are those in its prompt and the style, and whoever speaks in a talking scene.
+        """
+        return mentioned_in(self._still_prompt(scene), self.characters)
 
     @property
     def frame_size(self) -> tuple[int, int]:
@@ -158,8 +193,7 @@ class Story(Part):
 
     def name_of(self, key: str) -> str:
         """The name of a character as cards show it; empty for nobody."""
-        character = self.characters.get(key)
-        return (character.name or key.replace("_", " ").capitalize()) if character else ""
+        return name_of(key, self.characters)
 
     def language_of(self, scene: Scene) -> str | None:
         """The language of a scene's text; None if it is not known."""
@@ -167,8 +201,25 @@ class Story(Part):
         return (character.language if character else None) or self.language
 
     def prompt_of(self, scene: Scene) -> str:
-        """The prompt of the scene's still, with the style of the story."""
-        return ", ".join(part for part in (scene.prompt.rstrip(". ,"), self.style) if part)
+        """The prompt of the scene's still, with the style of the story, and with descriptions of characters
+        in place of their names in braces."""
+        return described(self._still_prompt(scene), self.characters)
+
+    def motion_of(self, scene: Scene) -> str:
+        """The prompt of the scene's clip, with descriptions of characters in place of names in braces."""
+        return described(scene.motion, self.characters)
+
+    def subject_of(self, scene: Scene) -> str:
+        """The scene's prompt as people read it, with the names of characters."""
+        return with_names(scene.prompt, self.characters)
+
+    def _still_prompt(self, scene: Scene) -> str:
+        parts = [scene.prompt.rstrip(". ,"), self.style]
+        speaker = scene.character if scene.kind_of == "talking" and scene.prompt else ""
+        is_shown = speaker in mentioned_in(scene.prompt, self.characters)
+        if speaker and not is_shown and self.characters[speaker].description:
+            parts.insert(0, f"{{{speaker}}}")
+        return ", ".join(filter(None, parts))
 
 
 def parse(data: Any, default_id: str = "story") -> Story:
