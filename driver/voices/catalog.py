@@ -43,7 +43,9 @@ def choose(name: str, language: str | None, voices: Sequence[Voice]) -> Voice:
     if name:
         found = next((voice for voice in voices if voice.name == name), None)
         if not found:
-            raise ValueError(f"there is no voice {name[:64]!r} here, {nearest(name, [voice.name for voice in voices])}")
+            raise ValueError(
+                f"there is no voice {name[:64]!r} here, {nearest(name, [voice.name for voice in voices])}"
+            )
         if found not in speakers:
             raise ValueError(
                 f"the voice {name} speaks {found.language}, and the text is {wanted}: "
@@ -53,7 +55,7 @@ def choose(name: str, language: str | None, voices: Sequence[Voice]) -> Voice:
     if not speakers:
         languages = ", ".join(sorted({voice.language for voice in voices}))
         raise ValueError(
-            f"no voice here speaks {wanted} (they speak {languages}): put a Piper voice of that language into "
+            f"no voice here speaks {wanted} (they speak {languages}): put a Piper voice for it into "
             f"models/piper, {RECIPE}."
         )
     same = [voice for voice in speakers if voice.language.lower() == wanted.lower()]
