@@ -120,7 +120,7 @@ class SceneAnswer(BaseModel):
     id: str
     of: str | None = Field(
         default=None,
-        description="The scene that a shot of a dialogue belongs to. The shots of `f` are called `f.1`, `f.2` "
+        description="The scene that a shot of a dialogue belongs to. The shots of `f` are `f.1`, `f.2` "
         "and so on, and `f.0` the shot before the first line.",
     )
     kind: SceneKind = Field(default="talking", description="Of the scene; left out where it is talking.")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from story_studio.story.problems import Problem, Problems
 from story_studio.story.recipes import Profile
-from story_studio.story.results import MANIFEST, Kind, key_in
+from story_studio.story.results import MANIFEST, Kind
 
 from ..cancel import Cancel
 from ..fetch.allowance import Allowance
@@ -37,8 +37,8 @@ from .uploads import Uploads
 _SETTINGS = re.compile("^(image|video)_settings[.]")
 _NO_PROMPT = "prompt is empty: the image shows what the model makes of no text."
 _NO_VOICES = (
-    "is to be spoken, and this worker has no voices: ask its owner to install story-studio[voices], or send a "
-    "recording as `audio`."
+    "is to be spoken, and this worker has no voices: send a recording as `audio`, or ask "
+    "its owner to install story-studio[voices]."
 )
 _NO_STORYBOARD = (
     "The storyboard is not stored, because it shows the prompts and the bucket's addresses are public: "
@@ -100,7 +100,6 @@ class StoryRun:
         self._name = path_name(identity)
         self._project = folder_name(job, self._name)
         self._stores = [workplace.store, *([workplace.earlier] if workplace.earlier else [])]
-        self._voices: dict[str, Path] = {}
         self.out_of_memory = 0
 
     def run(self) -> Response:
@@ -115,7 +114,6 @@ class StoryRun:
             ServerError: ComfyUI does not stay alive.
         """
         spoken = self._speak()
-        self._voices = spoken.files
         self._on_message(log.phase("inputs"))
         profile, gathered = self._gather(spoken)
         plan = RenderPlan.of(
@@ -125,6 +123,7 @@ class StoryRun:
             music=gathered.music,
             failed={scene: "; ".join(map(str, wrong)) for scene, wrong in gathered.problems.items()},
             clips=not isinstance(self._job, ImageJob),
+            spoken=spoken,
         )
         place, job = self._workplace, self._job
         uploads = Uploads(place.store, self._folder, place.hide_prompts)
@@ -132,7 +131,6 @@ class StoryRun:
         with place.projects.alone(self._project, self._cancel), uploads:
             self._on_message(log.phase("restoring"))
             place.touch(place.output / self._project)
-            self._deliver_voices(uploads)
             restore(plan, self._stores, place.output, self._cancel.check, place.touch)
             self._on_message(log.phase("waiting"))
             manifest = self._render(plan, uploads)
@@ -147,7 +145,8 @@ class StoryRun:
             Problems: this worker cannot speak.
         """
         scenes = [scene for scene in self._story.scenes if scene.is_spoken]
-        if not scenes:
+        # A recipe that is refused is not spoken without.
+        if not scenes or self._story.voice_settings.workflow:
             return Spoken()
         if not is_installed():
             raise Problems([Problem(f"{scene.place}.text", _NO_VOICES) for scene in scenes])
@@ -163,12 +162,6 @@ class StoryRun:
             return fetch_result(self._stores, stored_key(Kind.VOICE, key), path)
 
         return speak(self._story, self._workplace.output, on_spoken=report, fetch=fetch)
-
-    def _deliver_voices(self, uploads: Uploads) -> None:
-        for scene, path in self._voices.items():
-            name = Kind.VOICE.project_file(scene)
-            if key := store_key(self._job, self._name, Path(name)):
-                uploads.add(path, key, key_in(path.name) or "", lasting=False, name=name)
 
     def _render(self, plan: RenderPlan, uploads: Uploads) -> Manifest:
         output = self._workplace.output

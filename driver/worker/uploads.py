@@ -84,7 +84,7 @@ class Uploads:
                 "Nothing was rendered."
             )
 
-    def add(self, path: Path, key: str, result_key: str, lasting: bool, name: str = "") -> None:
+    def add(self, path: Path, key: str, result_key: str, lasting: bool) -> None:
         """Uploads a file.
 
         Args:
@@ -92,7 +92,6 @@ class Uploads:
             key: where it goes in the store.
             result_key: the key by which other workers may find a still, clip or voice, or empty.
             lasting: as in `Store.upload`.
-            name: of the file among those of `finish`; its own if left out.
         """
         source = without_prompts(path, self._folder / f"open-{path.name}") if self._hide_prompts else path
         kind = next(
@@ -109,7 +108,7 @@ class Uploads:
                 self._store.upload(source, shared, lasting=True)
 
         about = (key, sha256_of(source), source.stat().st_size)
-        self._uploads[name or path.name] = _Upload(source, *about, store, self._pool.submit(store))
+        self._uploads[path.name] = _Upload(source, *about, store, self._pool.submit(store))
 
     def add_manifest(self, path: Path, key: str) -> None:
         """Uploads a manifest, if there is one, after all that it names has been added."""
