@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from story_studio.story.advice import advice, check_prompts
 from story_studio.story.graph import Files, Plan, plan_of, warnings
 from story_studio.story.problems import Problem, Problems
 from story_studio.story.recipes import Profile, load_recipe
@@ -27,12 +28,14 @@ class RenderPlan(Plan):
     Attributes:
         inputs: of the scenes that are rendered. Stills alone need none.
         music_file: of the film.
+        reference_files: own images of characters, by the character's key.
         failed: why scenes are given up before the render begins.
     """
 
     inputs: dict[str, Inputs] = field(default_factory=dict)
     music_file: Recording | None = None
     failed: dict[str, str] = field(default_factory=dict)
+    reference_files: dict[str, InputFile] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -44,17 +47,31 @@ class RenderPlan(Plan):
         music: Recording | None = None,
         failed: dict[str, str] | None = None,
         clips: bool = True,
+        references: dict[str, InputFile] | None = None,
     ) -> RenderPlan:
         """The plan of a story with these inputs."""
+        # A recipe that takes no references makes stills without them.
+        references = references if references and profile.reference else {}
         files = {scene.id: Files("", None) for scene in story.scenes}
         files |= {scene: scene_inputs.files for scene, scene_inputs in inputs.items()}
         name = music.server_name if music else None
-        return cls(story, profile, files, clips, name, inputs=inputs, music_file=music, failed=failed or {})
+        return cls(
+            story,
+            profile,
+            files,
+            clips,
+            name,
+            {key: file.server_name for key, file in references.items()},
+            inputs=inputs,
+            music_file=music,
+            failed=failed or {},
+            reference_files=references,
+        )
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Length of each scene's recording."""
-        return {scene: inputs.recording.seconds for scene, inputs in self.inputs.items()}
+        """Length of each scene."""
+        return {scene: inputs.seconds for scene, inputs in self.inputs.items()}
 
     @property
     def contents(self) -> dict[str, str]:
@@ -70,8 +87,10 @@ class RenderPlan(Plan):
             for file in inputs.all
             for text in file.warnings
         ]
-        of_music = [f"film.music: {text}" for text in self.music_file.warnings] if self.music_file else []
-        return warnings(self) + of_inputs + of_music
+        shared = {f"characters.{key}.reference": file for key, file in self.reference_files.items()}
+        shared |= {"film.music": self.music_file} if self.music_file else {}
+        of_shared = [f"{where}: {text}" for where, file in shared.items() for text in file.warnings]
+        return [*warnings(self), *advice(self), *of_inputs, *of_shared]
 
     def upload(self, comfy: Comfy) -> None:
         """Gives the server every input file that it does not have."""
@@ -89,6 +108,7 @@ class RenderPlan(Plan):
     def _files(self) -> Iterator[InputFile]:
         for inputs in self.inputs.values():
             yield from inputs.all
+        yield from self.reference_files.values()
         if self.music_file:
             yield self.music_file
 
@@ -122,10 +142,19 @@ def prepare(paths: Sequence[Path], profile: str | None, downloads: Path) -> list
         gathered: Gathered | None = None
         with _collecting(problems, path):
             found = _plan(story, path)
+            check_prompts(found)
         with _collecting(problems, path):
             gathered = gather(story, path.parent, folder)
         if found and gathered:
-            plans.append(RenderPlan.of(story, found.profile, gathered.scenes, music=gathered.music))
+            plans.append(
+                RenderPlan.of(
+                    story,
+                    found.profile,
+                    gathered.scenes,
+                    music=gathered.music,
+                    references=gathered.references,
+                )
+            )
     problems += [
         Problem("project_id", f"{name!r} is used by two stories: they would overwrite each other.")
         for name in sorted({name for name in names if names.count(name) > 1})

@@ -52,7 +52,7 @@ def reachable(plan: RenderPlan) -> Story:
         local[_FILM, "file"] = plan.music_file
     for scene in story.scenes:
         inputs = plan.inputs[scene.id]
-        if scene.audio and not is_address(scene.audio):
+        if inputs.recording and scene.audio and not is_address(scene.audio):
             local[scene.id, "audio"] = inputs.recording
         if inputs.image and scene.image and not is_address(scene.image):
             local[scene.id, "image"] = inputs.image
