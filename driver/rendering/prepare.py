@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +16,13 @@ from story_studio.story.schema import Story, load
 
 from ..comfy.client import Comfy
 from ..fetch.local import spelled
+from ..voices.speak import Spoken
 from .input_file import InputFile
 from .inputs import Gathered, Inputs, gather
 from .recordings import Recording
+
+Speak = Callable[[Story, Path], Spoken]
+"""Speaks the texts of a story without recordings; the path is that of its file."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +34,14 @@ class RenderPlan(Plan):
         music_file: of the film.
         reference_files: own images of characters, by the character's key.
         failed: why scenes are given up before the render begins.
+        spoken: the voices that were made from texts.
     """
 
     inputs: dict[str, Inputs] = field(default_factory=dict)
     music_file: Recording | None = None
     failed: dict[str, str] = field(default_factory=dict)
     reference_files: dict[str, InputFile] = field(default_factory=dict)
+    spoken: Spoken = field(default_factory=Spoken)
 
     @classmethod
     def of(
@@ -48,6 +54,7 @@ class RenderPlan(Plan):
         failed: dict[str, str] | None = None,
         clips: bool = True,
         references: dict[str, InputFile] | None = None,
+        spoken: Spoken | None = None,
     ) -> RenderPlan:
         """The plan of a story with these inputs."""
         # A recipe that takes no references makes stills without them.
@@ -66,6 +73,7 @@ class RenderPlan(Plan):
             music_file=music,
             failed=failed or {},
             reference_files=references,
+            spoken=spoken or Spoken(),
         )
 
     @property
@@ -113,13 +121,16 @@ class RenderPlan(Plan):
             yield self.music_file
 
 
-def prepare(paths: Sequence[Path], profile: str | None, downloads: Path) -> list[RenderPlan]:
+def prepare(
+    paths: Sequence[Path], profile: str | None, downloads: Path, speak: Speak = lambda *_: Spoken()
+) -> list[RenderPlan]:
     """The plans of story files.
 
     Args:
         paths: YAML or JSON files.
         profile: a profile's name, instead of the stories' own.
         downloads: an existing folder for what has an address.
+        speak: makes the voices of scenes that have a text and no recording.
 
     Raises:
         Problems: everything that is wrong with any of the stories.
@@ -143,8 +154,13 @@ def prepare(paths: Sequence[Path], profile: str | None, downloads: Path) -> list
         with _collecting(problems, path):
             found = _plan(story, path)
             check_prompts(found)
+        spoken = Spoken()
         with _collecting(problems, path):
-            gathered = gather(story, path.parent, folder)
+            spoken = speak(story, path)
+            if spoken.problems:
+                raise Problems([problem for wrong in spoken.problems.values() for problem in wrong])
+        with _collecting(problems, path):
+            gathered = gather(story, path.parent, folder, spoken.files)
         if found and gathered:
             plans.append(
                 RenderPlan.of(
@@ -153,6 +169,8 @@ def prepare(paths: Sequence[Path], profile: str | None, downloads: Path) -> list
                     gathered.scenes,
                     music=gathered.music,
                     references=gathered.references,
+                    failed=spoken.failed,
+                    spoken=spoken,
                 )
             )
     problems += [
