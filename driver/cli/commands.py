@@ -16,8 +16,10 @@ from ..comfy.flags import ServerError
 from ..terminal import FAILED, INTERRUPTED
 
 _COMMANDS = {
+    "new": "make a story from a script, or from a folder of recordings",
     "render": "render stories into films",
     "export": "put a rendered story into a folder for an editor or a client",
+    "schema": "print the JSON Schema of the story file",
     "graph": "print the graph of stories, for ComfyUI's /prompt",
     "plan": "estimate what stories would take and cost on RunPod",
     "submit": "render a story on a RunPod endpoint",
