@@ -74,7 +74,8 @@ def make_reference_models(folder: Path) -> None:
     for name, build in (
         ("diffusion_models/qwen_image_edit_2509_fp8_e4m3fn", edit),
         ("text_encoders/qwen_2.5_vl_7b_fp8_scaled", _qwen_vl),
-        ("vae/qwen_image_vae", partial(builders.video_vae, 4)),
+        # References are encoded at a megapixel, whatever the size of the still.
+        ("vae/qwen_image_vae", partial(builders.video_vae, 1)),
     ):
         _save(folder, name, dict(_weights(name, build, torch.bfloat16)))
 
