@@ -84,6 +84,20 @@ def s2v(*, dim: int, ffn_dim: int, layers: int, audio_dim: int) -> nn.Module:
     )
 
 
+def i2v(*, dim: int, ffn_dim: int, layers: int) -> nn.Module:
+    """A Wan2.2 image-to-video model: it takes noise, the image's latents and a mask, 16 + 16 + 4 channels."""
+    from comfy.ldm.wan.model import WanModel
+
+    return WanModel(
+        in_dim=36,
+        dim=dim,
+        ffn_dim=ffn_dim,
+        num_heads=dim // 128,
+        num_layers=layers,
+        operations=_operations(),
+    )
+
+
 def qwen(config: dict[str, int]) -> nn.Module:
     """Qwen3 4B, except for what `config` says; the tokenizer is ComfyUI's own."""
     from comfy.text_encoders.llama import Qwen3_4B

@@ -32,7 +32,7 @@ EMBEDDINGS = (
 
 
 def make_models(folder: Path) -> None:
-    """Write all model files below `folder`, about 84 MB."""
+    """Write all model files below `folder`, about 90 MB."""
     builders.import_comfy()
     for name, dtype, build in (
         ("diffusion_models/z_image_turbo_bf16", torch.bfloat16, _z_image),
@@ -57,6 +57,11 @@ def make_models(folder: Path) -> None:
     s2v = _fp8_weights("diffusion_models/wan2.2_s2v_14B_bf16", _s2v)
     s2v["scaled_fp8"] = torch.zeros(builders.S2V_MARKER, dtype=FP8)
     _save(folder, "diffusion_models/wan2.2_s2v_14B_fp8_scaled", s2v)
+
+    for name in ("wan2.2_i2v_high_noise_14B_fp8_scaled", "wan2.2_i2v_low_noise_14B_fp8_scaled"):
+        i2v = _fp8_weights(f"diffusion_models/{name}", _i2v)
+        i2v["scaled_fp8"] = torch.zeros(builders.S2V_MARKER, dtype=FP8)
+        _save(folder, f"diffusion_models/{name}", i2v)
 
     name = "text_encoders/umt5_xxl_fp8_e4m3fn_scaled"
     umt5 = _fp8_weights(name, _umt5)
@@ -105,6 +110,10 @@ def _z_image() -> nn.Module:
 
 def _s2v() -> nn.Module:
     return builders.s2v(dim=128, ffn_dim=256, layers=2, audio_dim=32)
+
+
+def _i2v() -> nn.Module:
+    return builders.i2v(dim=128, ffn_dim=256, layers=2)
 
 
 def _qwen() -> nn.Module:

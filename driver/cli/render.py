@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 
 from story_studio.story.problems import Problem, Problems
@@ -28,6 +29,7 @@ from ..rendering.render import ComfyRenderer
 from ..terminal import OK
 from .arguments import add_output, add_server, add_stories, check_writable, models_folder
 from .report import render_and_report, render_sheets_and_report
+from .speaking import speaker
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -59,8 +61,19 @@ def run(options: argparse.Namespace) -> int:
     if options.fresh and options.server:
         what = "works with a server of the command's own: one that runs already keeps results in memory too."
         raise Problems([Problem("--fresh", what)])
-    with tempfile.TemporaryDirectory(prefix="story-studio-") as downloads:
-        plans = prepare(options.stories, options.profile, Path(downloads))
+    with tempfile.TemporaryDirectory(prefix="story-studio-") as downloads, ExitStack() as stack:
+
+        @cache
+        def start() -> ComfyInstance:
+            # Earlier for a voice recipe, whose voices the plans need.
+            return stack.enter_context(_instance(options))
+
+        if options.dry_run:
+            speak = speaker(Path(downloads), models_folder(options), kept=options.output)
+        else:
+            check_writable(options.output)
+            speak = speaker(options.output, models_folder(options), lambda: start().comfy)
+        plans = prepare(options.stories, options.profile, Path(downloads), speak)
         if options.sheets and not any(sheets_of(plan, every=True) for plan in plans):
             what = "no character has one: write `characters` with a `description`, and without a `reference`."
             raise Problems([Problem("--sheets", what)])
@@ -71,13 +84,12 @@ def run(options: argparse.Namespace) -> int:
                 return _show(plans, forecasts, options)
             count = dry_run.forget(forecasts, options.output)
             terminal.say(f"Forgotten: {count} stills and clips.")
-        check_writable(options.output)
-        with _instance(options) as instance:
-            for warning in (text for plan in plans for text in plan.warnings):
-                terminal.say(f"Warning: {warning}", "yellow")
-            if options.sheets:
-                return render_sheets_and_report(ComfyRenderer(instance), plans, options.output)
-            return render_and_report(ComfyRenderer(instance), plans, options.output)
+        instance = start()
+        for warning in (text for plan in plans for text in plan.warnings):
+            terminal.say(f"Warning: {warning}", "yellow")
+        if options.sheets:
+            return render_sheets_and_report(ComfyRenderer(instance), plans, options.output)
+        return render_and_report(ComfyRenderer(instance), plans, options.output)
 
 
 def _show(

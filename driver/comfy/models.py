@@ -38,11 +38,11 @@ class ModelFile(NamedTuple):
 @cache
 def known_models() -> tuple[ModelFile, ...]:
     """The files of models.json that profiles need."""
-    return tuple(model for model in _listed_models() if model.needed_by)
+    return tuple(model for model in listed_models() if model.needed_by)
 
 
 @cache
-def _listed_models() -> tuple[ModelFile, ...]:
+def listed_models() -> tuple[ModelFile, ...]:
     """The files of models.json, also those of recipes that no profile has."""
     data = json.loads(Path(__file__).with_name("models.json").read_text(encoding="utf-8"))
     return tuple(ModelFile(**{**entry, "needed_by": tuple(entry["needed_by"])}) for entry in data)
@@ -54,9 +54,9 @@ def missing(graph: Mapping[str, Any], comfy: Comfy) -> list[ModelFile]:
     Raises:
         ComfyError: the server does not answer.
     """
-    lacking = _missing(graph, comfy.object_info())
+    lacking = missing_of(graph, comfy.object_info())
     # A file may have been added since `object_info` was last requested.
-    return _missing(graph, comfy.object_info(refresh=True)) if lacking else []
+    return missing_of(graph, comfy.object_info(refresh=True)) if lacking else []
 
 
 def read_by(node: Mapping[str, Any], comfy: Comfy) -> list[str]:
@@ -117,8 +117,9 @@ def warm(models: Path, profile: str) -> tuple[int, float]:
     return len(present), sum(path.stat().st_size for path in present) / 1e9
 
 
-def _missing(graph: Mapping[str, Any], classes: Mapping[str, Any]) -> list[ModelFile]:
-    known = {model.file: model for model in _listed_models()}
+def missing_of(graph: Mapping[str, Any], classes: Mapping[str, Any]) -> list[ModelFile]:
+    """As `missing`, for a server with these classes, as its `object_info` has them."""
+    known = {model.file: model for model in listed_models()}
     lacking: dict[ModelFile, None] = {}
     for node in graph.values():
         for name, value, options in _named(node, classes):
@@ -134,12 +135,12 @@ def _named(node: Mapping[str, Any], classes: Mapping[str, Any]) -> Iterator[tupl
     inputs = classes.get(node["class_type"], {}).get("input", {})
     declared = {**inputs.get("required", {}), **inputs.get("optional", {})}
     for name, value in node["inputs"].items():
-        options = _options(declared.get(name))
+        options = options_of(declared.get(name))
         if is_model_file(value) and options is not None:
             yield name, value, options
 
 
-def _options(declared: Any) -> list[Any] | None:
+def options_of(declared: Any) -> list[Any] | None:
     """The values that an input allows, as declared by V1 or V3 nodes; None if it is not a choice."""
     if not declared:
         return None

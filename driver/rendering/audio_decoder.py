@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
-from codecs import getincrementaldecoder
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -19,7 +16,7 @@ import numpy as np
 from av.container import InputContainer
 from av.stream import Disposition
 
-from ..files import content_name
+from .media_file import MediaFile, peek, restricted_to, what_else
 
 _CONTAINERS = (
     "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dts,dtshd,eac3,flac,flv,gsm,iff,loas,matroska,mlp,"
@@ -35,8 +32,6 @@ _STARTS = re.compile(
     rb"RIFF....WAVE|fLaC\0|OggS\0|ID3[\2-\4]|FORM....AIF[FC]|....ftyp|\x1aE\xdf\xa3", re.DOTALL
 )
 """What audio files start with, where something else stands in front: a form's headers, a text's mark."""
-_TEXT = 400
-"""Bytes at the start of a file that show whether it is a text."""
 _EXACT = {"aiff", "caf", "flac", "mov,mp4,m4a,3gp,3g2,mj2", "ogg", "w64", "wav"}
 """Formats that state their length; that of others may be FFmpeg's estimate."""
 _MP3_FRAMES = re.compile(rb"(?:Xing|Info)\0\0\0[\1\3\5\7\x09\x0b\x0d\x0f](....)", re.S)
@@ -119,24 +114,6 @@ def decode(path: Path, findings: Findings) -> Iterator[Block]:
         findings.needs_copy |= len(kinds) > 1 or not kinds <= _LOADABLE
 
 
-class _File:
-    """A part of a file, from `start` on, under a name that tells FFmpeg its suffix and nothing else."""
-
-    def __init__(self, file: BinaryIO, path: Path, start: int = 0) -> None:
-        self.name = "recording" + content_name(path.name, "")
-        self._file, self._start = file, start
-        file.seek(start)
-
-    def read(self, size: int = -1) -> bytes:
-        return self._file.read(size)
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self._file.seek(offset + (self._start if whence == io.SEEK_SET else 0), whence) - self._start
-
-    def tell(self) -> int:
-        return self._file.tell() - self._start
-
-
 def _open(file: BinaryIO, path: Path, findings: Findings) -> InputContainer:
     """Opens a file whose tags may have any encoding, and which may start with something else.
 
@@ -148,47 +125,19 @@ def _open(file: BinaryIO, path: Path, findings: Findings) -> InputContainer:
             # Decoders and PyAV raise anything: FFmpegError, ValueError, UnicodeDecodeError, OverflowError ...
             with suppress(Exception):
                 container = av.open(
-                    _File(file, path, start), metadata_errors=errors, container_options=_options()
+                    MediaFile(file, path, start),
+                    metadata_errors=errors,
+                    container_options=restricted_to(_CONTAINERS),
                 )
                 assert isinstance(container, InputContainer)
                 findings.needs_copy |= start > 0 or errors == "replace"
                 return container
-    raise NotAudio(_reason(_peek(file, _TEXT)))
-
-
-def _reason(head: bytes) -> str:
-    if not head:
-        return "empty"
-    try:
-        # The last character may be cut off.
-        text = getincrementaldecoder("utf-8")().decode(head)
-    except UnicodeDecodeError:
-        return ""
-    return "text" if all(letter.isprintable() or letter.isspace() for letter in text) else ""
-
-
-@cache
-def _options() -> dict[str, str]:
-    """Restricts FFmpeg to audio in known formats: it would decode a cover of any size to learn its size."""
-    codecs = (name for name in sorted(av.codecs_available) if _decodes_audio(name))
-    return {
-        "format_whitelist": _CONTAINERS,
-        "protocol_whitelist": "none",
-        "codec_whitelist": ",".join(codecs),
-    }
-
-
-def _decodes_audio(codec: str) -> bool:
-    try:
-        return av.Codec(codec, "r").type == "audio"
-    # It only encodes.
-    except ValueError:
-        return False
+    raise NotAudio(what_else(peek(file)))
 
 
 def _possible_starts(file: BinaryIO) -> Iterator[int]:
     yield 0
-    head = _peek(file, _SEARCHED)
+    head = peek(file, _SEARCHED)
     yield from (match.start() for match in islice(_STARTS.finditer(head), _MOST_STARTS) if match.start())
 
 
@@ -208,7 +157,7 @@ def _declared(container: InputContainer, stream: av.AudioStream, file: BinaryIO)
     name, bits = container.format.name, stream.codec_context.bit_rate or 0
     seconds = 0.0
     if name == "mp3":
-        return _declared_mp3(_peek(file, _SEARCHED), stream.codec_context.sample_rate)
+        return _declared_mp3(peek(file, _SEARCHED), stream.codec_context.sample_rate)
     if name in _EXACT and stream.duration and stream.time_base:
         seconds = float(stream.duration * stream.time_base)
     elif name == "matroska,webm" and not container.streams.video:
@@ -230,18 +179,9 @@ def _declared_mp3(head: bytes, rate: int) -> float:
 
 def _cut_off(file: BinaryIO) -> int:
     """The bytes that a WAV file lacks at its end; FFmpeg takes the length of what is there."""
-    head, size = _peek(file, 8), os.fstat(file.fileno()).st_size
+    head, size = peek(file, 8), os.fstat(file.fileno()).st_size
     says = int.from_bytes(head[4:], "little") + 8
     return max(0, says - size) if head[:4] == b"RIFF" and says < _STREAMED else 0
-
-
-def _peek(file: BinaryIO, size: int) -> bytes:
-    """The first bytes of a file that FFmpeg may be reading."""
-    position = file.tell()
-    file.seek(0)
-    data = file.read(size)
-    file.seek(position)
-    return data
 
 
 def _frames(container: InputContainer, stream: av.AudioStream, findings: Findings) -> Iterator[av.AudioFrame]:

@@ -15,7 +15,7 @@ from story_studio.weights import memory_of
 from ..comfy.care import is_careful
 from ..comfy.flags import ServerError, read_core, uses_dynamic_vram
 from ..comfy.machine import Machine
-from ..comfy.models import ModelFile, known_models, locate
+from ..comfy.models import ModelFile, listed_models, locate
 from ..paths import COMFYUI
 from .manifest import SHEET_STEP
 
@@ -61,7 +61,7 @@ def model_uses(
     for phase, folder, file in needed.files(get_node):
         if path := locate(models, ModelFile(file, folder, None, None)):
             yield ModelUse(phase, file, memory_of(path, folder, on_cpu, flags), folder == TEXT_ENCODERS)
-        for model in known_models() if not path else ():
+        for model in listed_models() if not path else ():
             if model.file == file and model.gb:
                 yield ModelUse(phase, file, model.gb, folder == TEXT_ENCODERS)
 

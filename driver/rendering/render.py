@@ -98,6 +98,7 @@ class ComfyRenderer:
             for folder in folders:
                 locks.enter_context(_locked(folder))
             try:
+                run.keep_voices()
                 while (graph.stills or graph.characters) and not run.submit(graph):
                     graph = build(plans, frozenset(run.record.failed), only_sheets)
             finally:

@@ -79,8 +79,9 @@ class BatchSettings(BaseModel):
     """What a batch was made with."""
 
     profile: str = Field(description=PROFILE)
-    image: Settings | None = Field(default=None, description="Of the images; none if all were sent.")
-    video: Settings | None = Field(default=None, description="Of the videos.")
+    image: Settings | None = Field(default=None, description="Of the images that were made.")
+    video: Settings | None = Field(default=None, description="Of the talking videos.")
+    narrated: Settings | None = Field(default=None, description="Of the narrated and the silent videos.")
 
 
 class _Media(_Rendered):
@@ -107,11 +108,27 @@ class VideoAnswer(_Media):
     duration: float = Field(description="Seconds.")
 
 
+SceneKind = Literal["talking", "narrated", "silent", "clip"]
+
+
 class SceneAnswer(BaseModel):
-    """A scene's results; what is missing was not finished, and `error` says why."""
+    """A scene's results; what is missing was not finished, and `error` says why.
+
+    A scene with `lines` has one of these for each of its shots.
+    """
 
     id: str
+    of: str | None = Field(
+        default=None,
+        description="The scene that a shot of a dialogue belongs to. The shots of `f` are `f.1`, `f.2` "
+        "and so on, and `f.0` the shot before the first line.",
+    )
+    kind: SceneKind = Field(default="talking", description="Of the scene; left out where it is talking.")
     seed: int
+    voice_url: str | None = Field(
+        default=None, description="The voice, where the worker made it from the scene's text."
+    )
+    voice_sha256: Sha256 | None = None
     image_url: str | None = None
     image_sha256: Sha256 | None = None
     video_url: str | None = None
@@ -122,13 +139,26 @@ class SceneAnswer(BaseModel):
     error: str | None = None
 
 
+class CharacterAnswer(BaseModel):
+    """A character's sheet: an image to approve, from which the scenes' images are made."""
+
+    sheet_url: str
+    sheet_sha256: Sha256
+    sheet_take: str = Field(
+        description="Its key: as the character's `reference_take`, another batch uses this sheet."
+    )
+
+
 class BatchAnswer(_Rendered):
     """The response to a batch. If not one scene was finished, it has an `error` too, and the job failed."""
 
     project_id: str | None = Field(description="As it was sent; null if none was.")
     status: Literal["complete", "partial", "failed"]
     settings: BatchSettings | None = None
-    scenes: list[SceneAnswer]
+    scenes: list[SceneAnswer] = Field(description="In the film's order.")
+    characters: dict[str, CharacterAnswer] = Field(
+        default={}, description="By their names in the story: those of whom a sheet was made."
+    )
     film_url: str | None = None
     film_sha256: Sha256 | None = None
     captions: dict[str, str] = Field(

@@ -178,7 +178,7 @@ def test_what_works_but_may_not_be_meant_is_a_hint() -> None:
 def test_the_shipped_recipes_are_right_and_tell_their_kind(path: Path) -> None:
     text = path.read_text("utf-8")
     kind = kind_of(json.loads(text))
-    assert kind == path.stem.rpartition("_")[2]
+    assert kind and kind == path.stem.rpartition("_")[2]
     found = inspect_recipe(text, kind)
     assert found.result and not found.faults
     # A parameter that stories do not set, or that has no effect, would be a mistake of ours.

@@ -21,7 +21,11 @@ _FOLDER_OF_INPUT = {
     "unet": "diffusion_models",
     "vae": "vae",
 }
-_FOLDER_OF_CLASS = {"FrameInterpolationModelLoader": "frame_interpolation"}
+_FOLDER_OF_CLASS = {
+    "CLIPVisionLoader": "clip_vision",
+    "FrameInterpolationModelLoader": "frame_interpolation",
+    "ModelPatchLoader": "model_patches",
+}
 """Loaders whose input has a name that says nothing of the folder."""
 
 

@@ -31,6 +31,7 @@ __all__ = [
     "load_recipe",
     "profile_names",
     "read_recipe",
+    "recipes_of",
     "shipped_recipe",
     "title_of",
 ]
@@ -130,6 +131,11 @@ def load_profile(name: str) -> Profile:
         narrated,
         data["narrated_settings"],
     )
+
+
+def recipes_of(profile: str) -> list[str]:
+    """The names of the shipped recipes that a profile uses."""
+    return [name for kind in ("still", "clip", "narrated") if (name := _profiles()[profile].get(kind))]
 
 
 def load_recipe(path: Path, kind: str) -> Recipe:

@@ -1,4 +1,4 @@
-"""Results: the finished stills, clips, masters, films and contact sheets, and how their files are named."""
+"""Results: the finished stills, clips, masters, voices, films and contact sheets, and how their files are named."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Kind(Enum):
     Attributes:
         word: what it is called in manifests and messages.
         suffix: of its files.
-        node: the class of the node that keeps it.
+        node: the class of the node that keeps it; empty for voices, which the driver keeps.
         folder: where its files are, below STORE.
     """
 
@@ -29,6 +29,7 @@ class Kind(Enum):
     MASTER = "master", ".mp4", "StoryStudio_Master"
     SHEET = "sheet", ".jpg", "StoryStudio_ContactSheet"
     FILM = "film", ".mp4", "StoryStudio_Film"
+    VOICE = "voice", ".wav", ""
 
     def __init__(self, word: str, suffix: str, node: str):
         self.word, self.suffix, self.node = word, suffix, node
@@ -40,12 +41,13 @@ class Kind(Enum):
         return f"{safe}.{key}{self.suffix}"
 
     def project_file(self, scene: str = "") -> str:
-        """The name of its file in the folder of a project: of a scene's still, clip or master, or of the
-        project's only film or contact sheet."""
+        """The name of its file in the folder of a project: of a scene's still, clip, master or voice, or of
+        the project's only film or contact sheet."""
         return {
             Kind.STILL: f"{scene}_img.png",
             Kind.CLIP: f"{scene}_video.mp4",
             Kind.MASTER: f"{scene}_master.mp4",
+            Kind.VOICE: f"{scene}_voice.wav",
             Kind.SHEET: "storyboard.jpg",
             Kind.FILM: "film.mp4",
         }[self]

@@ -1,0 +1,1 @@
+"""Voices: texts without a recording are spoken before anything is rendered."""
