@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 
 from story_studio.story.problems import Problem, Problems
@@ -26,6 +27,7 @@ from ..rendering.render import ComfyRenderer
 from ..terminal import OK
 from .arguments import add_output, add_server, add_stories, check_writable, models_folder
 from .report import render_and_report
+from .speaking import speaker
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -52,8 +54,19 @@ def run(options: argparse.Namespace) -> int:
     if options.fresh and options.server:
         what = "works with a server of the command's own: one that runs already keeps results in memory too."
         raise Problems([Problem("--fresh", what)])
-    with tempfile.TemporaryDirectory(prefix="story-studio-") as downloads:
-        plans = prepare(options.stories, options.profile, Path(downloads))
+    with tempfile.TemporaryDirectory(prefix="story-studio-") as downloads, ExitStack() as stack:
+
+        @cache
+        def start() -> ComfyInstance:
+            # Earlier for a voice recipe, whose voices the plans need.
+            return stack.enter_context(_instance(options))
+
+        if options.dry_run:
+            speak = speaker(Path(downloads), models_folder(options), kept=options.output)
+        else:
+            check_writable(options.output)
+            speak = speaker(options.output, models_folder(options), lambda: start().comfy)
+        plans = prepare(options.stories, options.profile, Path(downloads), speak)
         if options.dry_run or options.fresh:
             elsewhere = bool(options.server) and not (options.output / STORE).is_dir()
             forecasts = dry_run.forecast(plans, options.output, elsewhere)
@@ -61,11 +74,10 @@ def run(options: argparse.Namespace) -> int:
                 return _show(plans, forecasts, options)
             count = dry_run.forget(forecasts, options.output)
             terminal.say(f"Forgotten: {count} stills and clips.")
-        check_writable(options.output)
-        with _instance(options) as instance:
-            for warning in (text for plan in plans for text in plan.warnings):
-                terminal.say(f"Warning: {warning}", "yellow")
-            return render_and_report(ComfyRenderer(instance), plans, options.output)
+        instance = start()
+        for warning in (text for plan in plans for text in plan.warnings):
+            terminal.say(f"Warning: {warning}", "yellow")
+        return render_and_report(ComfyRenderer(instance), plans, options.output)
 
 
 def _show(

@@ -76,6 +76,7 @@ class SceneEntry(_Part):
 
     Attributes:
         master: the clip at the film's frame rate and size, where the clip itself is changed for the film.
+        voice: where its text was spoken.
     """
 
     id: str = ""
@@ -83,9 +84,15 @@ class SceneEntry(_Part):
     still: Result | None = None
     clip: VideoResult | None = None
     master: VideoResult | None = None
+    voice: Result | None = None
     error: str | None = None
     settings: SceneSettings = SceneSettings()
     seconds: float = 0.0
+
+    @property
+    def results(self) -> tuple[Result | None, ...]:
+        """All of the scene's results, None for those that it lacks."""
+        return self.still, self.clip, self.master, self.voice
 
     def result(self, kind: Kind) -> Result | None:
         """The scene's result of this kind: still, clip or master."""
@@ -131,7 +138,7 @@ class Manifest(_Part):
     def keys(self) -> Iterator[str]:
         """The keys of all results that the render used, or the last complete one before it."""
         results: list[Result | None] = [self.film, self.storyboard]
-        results += [result for scene in self.scenes for result in (scene.still, scene.clip, scene.master)]
+        results += [result for scene in self.scenes for result in scene.results]
         yield from (result.key for result in results if result and result.key)
         yield from self.earlier
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +15,13 @@ from story_studio.story.schema import Story, load
 
 from ..comfy.client import Comfy
 from ..fetch.local import spelled
+from ..voices.speak import Spoken
 from .input_file import InputFile
 from .inputs import Gathered, Inputs, gather
 from .recordings import Recording
+
+Speak = Callable[[Story, Path], Spoken]
+"""Speaks the texts of a story without recordings; the path is that of its file."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +32,13 @@ class RenderPlan(Plan):
         inputs: of the scenes that are rendered. Stills alone need none.
         music_file: of the film.
         failed: why scenes are given up before the render begins.
+        spoken: the voices that were made from texts.
     """
 
     inputs: dict[str, Inputs] = field(default_factory=dict)
     music_file: Recording | None = None
     failed: dict[str, str] = field(default_factory=dict)
+    spoken: Spoken = field(default_factory=Spoken)
 
     @classmethod
     def of(
@@ -44,12 +50,23 @@ class RenderPlan(Plan):
         music: Recording | None = None,
         failed: dict[str, str] | None = None,
         clips: bool = True,
+        spoken: Spoken | None = None,
     ) -> RenderPlan:
         """The plan of a story with these inputs."""
         files = {scene.id: Files("", None) for scene in story.scenes}
         files |= {scene: scene_inputs.files for scene, scene_inputs in inputs.items()}
         name = music.server_name if music else None
-        return cls(story, profile, files, clips, name, inputs=inputs, music_file=music, failed=failed or {})
+        return cls(
+            story,
+            profile,
+            files,
+            clips,
+            name,
+            inputs=inputs,
+            music_file=music,
+            failed=failed or {},
+            spoken=spoken or Spoken(),
+        )
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -93,13 +110,16 @@ class RenderPlan(Plan):
             yield self.music_file
 
 
-def prepare(paths: Sequence[Path], profile: str | None, downloads: Path) -> list[RenderPlan]:
+def prepare(
+    paths: Sequence[Path], profile: str | None, downloads: Path, speak: Speak = lambda *_: Spoken()
+) -> list[RenderPlan]:
     """The plans of story files.
 
     Args:
         paths: YAML or JSON files.
         profile: a profile's name, instead of the stories' own.
         downloads: an existing folder for what has an address.
+        speak: makes the voices of scenes that have a text and no recording.
 
     Raises:
         Problems: everything that is wrong with any of the stories.
@@ -122,10 +142,24 @@ def prepare(paths: Sequence[Path], profile: str | None, downloads: Path) -> list
         gathered: Gathered | None = None
         with _collecting(problems, path):
             found = _plan(story, path)
+        spoken = Spoken()
         with _collecting(problems, path):
-            gathered = gather(story, path.parent, folder)
+            spoken = speak(story, path)
+            if spoken.problems:
+                raise Problems([problem for wrong in spoken.problems.values() for problem in wrong])
+        with _collecting(problems, path):
+            gathered = gather(story, path.parent, folder, spoken.files)
         if found and gathered:
-            plans.append(RenderPlan.of(story, found.profile, gathered.scenes, music=gathered.music))
+            plans.append(
+                RenderPlan.of(
+                    story,
+                    found.profile,
+                    gathered.scenes,
+                    music=gathered.music,
+                    failed=spoken.failed,
+                    spoken=spoken,
+                )
+            )
     problems += [
         Problem("project_id", f"{name!r} is used by two stories: they would overwrite each other.")
         for name in sorted({name for name in names if names.count(name) > 1})

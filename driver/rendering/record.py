@@ -102,6 +102,8 @@ class Record:
         if master := self.results.get((number, Kind.MASTER.project_file(scene.id))):
             drift = read_drift(folder / master.file)
             entry["master"] = _measured(master, folder, **(drift.model_dump() if drift else {}))
+        if voice := self.results.get((number, Kind.VOICE.project_file(scene.id))):
+            entry["voice"] = voice
         if reason := self.failed.get(scene_id):
             entry["error"] = reason
         settings, seconds = scene_settings(plan, scene), round(self.seconds[scene_id], 2)

@@ -95,6 +95,7 @@ class ComfyRenderer:
             for folder in folders:
                 locks.enter_context(_locked(folder))
             try:
+                run.keep_voices()
                 while graph.stills and not run.submit(graph):
                     graph = build(plans, frozenset(run.record.failed))
             finally:

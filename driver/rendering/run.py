@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import time
 import uuid
 from collections import Counter
@@ -13,7 +14,7 @@ from typing import Any
 
 from story_studio.story.graph import Graph, SceneId
 from story_studio.story.problems import Problem, Problems, nearest
-from story_studio.story.results import Kind
+from story_studio.story.results import Kind, key_in
 
 from ..cancel import Cancel
 from ..comfy import models
@@ -22,7 +23,7 @@ from ..comfy.events import Event, Executed, Executing, Failed, Finished, Progres
 from ..comfy.instance import ComfyInstance
 from ..comfy.prompt import PromptRun, run_prompt
 from ..comfy.queue import Router, needs
-from ..files import is_disk_full, sha256_of
+from ..files import is_disk_full, sha256_of, written_aside
 from .cut import read_cut
 from .manifest import Result
 from .prepare import RenderPlan
@@ -99,6 +100,19 @@ class Run:
             failed |= {SceneId(number, scene): reason for scene, reason in plan.failed.items()}
         self.record = Record(failed=failed)
         self.tracker = ProgressTracker(seconds, self.on_progress)
+
+    def keep_voices(self) -> None:
+        """Copies the voices that were spoken into the stories' folders. Raises OSError."""
+        for number, (plan, folder) in enumerate(zip(self.plans, self.folders, strict=True)):
+            for scene, spoken in plan.spoken.files.items():
+                name, key = Kind.VOICE.project_file(scene), key_in(spoken.name) or ""
+                with written_aside(folder / name) as aside:
+                    shutil.copyfile(spoken, aside)
+                size, reused = spoken.stat().st_size, scene in plan.spoken.reused
+                self.record.results[number, name] = Result(
+                    file=name, sha256=sha256_of(spoken), bytes=size, reused=reused, key=key
+                )
+                self.on_result(folder / name, key)
 
     def submit(self, graph: Graph) -> bool:
         """Runs a graph to its end; False if it is to be submitted again, without the scenes that failed."""

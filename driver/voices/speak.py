@@ -20,7 +20,7 @@ from .catalog import choose
 from .engines import Say, Voice, voices
 from .text import cleaned, foreign_words, pieces
 
-_METHOD = "1"
+METHOD = "1"
 """Part of the keys: to be changed with anything here that changes the sound."""
 OnSpoken = Callable[[str, float], None]
 """Called with the scene that is being spoken, and the fraction of all that is done."""
@@ -41,12 +41,16 @@ class Spoken:
     Attributes:
         files: 16-bit mono WAVs, by the scene's id.
         reused: the scenes whose voice was there already.
-        problems: with the other scenes, by the scene's id.
+        problems: with the texts of other scenes, by the scene's id.
+        failed: why a voice recipe made no voice, by the scene's id.
+        estimates: seconds that a voice recipe's voice may take, where it was not to be made.
     """
 
     files: dict[str, Path] = field(default_factory=dict)
     reused: set[str] = field(default_factory=set)
     problems: dict[str, list[Problem]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    estimates: dict[str, float] = field(default_factory=dict)
 
 
 def speak(
@@ -130,7 +134,7 @@ def speech_of(text: str, voice: Voice, speed: float = 1.0) -> Speech:
 def key_of(speech: Speech, version: str) -> str:
     """The key of a voice: the same text, voice and speed have the same one; `version` is the voice's."""
     voice = speech.voice
-    return hash_parts("voice", _METHOD, version, voice.name, voice.language, f"{speech.speed:g}", speech.text)
+    return hash_parts("voice", METHOD, version, voice.name, voice.language, f"{speech.speed:g}", speech.text)
 
 
 def write_speech(speech: Speech, path: Path) -> float:

@@ -69,4 +69,6 @@ def _is_foreign(character: str) -> bool:
     if not character.isalpha():
         return False
     name = unicodedata.name(character, "")
-    return not name.startswith(("LATIN", "FEMININE", "MASCULINE", "MODIFIER LETTER", "MICRO", "KELVIN", "ANGSTROM"))
+    return not name.startswith(
+        ("LATIN", "FEMININE", "MASCULINE", "MODIFIER LETTER", "MICRO", "KELVIN", "ANGSTROM")
+    )

@@ -37,7 +37,7 @@ from .workflow import NodesFailed, WorkflowRun
 
 _MAX_OUT_OF_MEMORY = 2
 """How often in a row memory may run out until the worker asks to be replaced."""
-_OWN_PHASES = ("inputs", "restoring", "waiting", "uploads")
+_OWN_PHASES = ("voices", "inputs", "restoring", "waiting", "uploads")
 """Phases of a job in which ComfyUI works on another one, or on none."""
 DISK_FULL = (
     "The disk of this worker is full, and nothing more can be removed from it: send the job again. Another "
@@ -224,6 +224,10 @@ class Worker:
         seconds, error = response.generation_time, getattr(response, "error", None)
         about = {"seconds": seconds, **({"refresh_worker": True} if refresh else {})}
         if error:
+            if self._settings.hide_prompts:
+                # Messages quote what is wrong, which may be a prompt or a text.
+                places = [detail.where for detail in getattr(response, "details", []) if detail.where]
+                error = f"see the answer ({', '.join(places[:20]) or 'the whole job'})"
             log.event("failed", f"Failed: {error}", job_id, logging.WARNING, **about)
         else:
             log.event("finished", f"Finished in {seconds} s", job_id, **about)

@@ -63,12 +63,17 @@ def restore(
 
     def fetch(place: tuple[str, Path]) -> bool:
         check()
-        for store in stores:
-            # A damaged one is as good as none: it is made again.
-            with suppress(NotStored):
-                store.download(*place)
-                return True
-        return False
+        return fetch_result(stores, *place)
 
     with ThreadPoolExecutor(8) as pool:
         return sum(pool.map(fetch, missing))
+
+
+def fetch_result(stores: Sequence[Store], key: str, target: Path) -> bool:
+    """Fetches a result from the first store that has it; whether one has. Raises StorageError."""
+    for store in stores:
+        # A damaged one is as good as none: it is made again.
+        with suppress(NotStored):
+            store.download(key, target)
+            return True
+    return False
