@@ -68,7 +68,8 @@ class Inputs:
     @property
     def files(self) -> Files:
         """What they are called in ComfyUI's input folder."""
-        return Files(self.recording.server_name, self.image.server_name if self.image else None)
+        image = self.image.server_name if self.image else None
+        return Files(self.recording.server_name, image, seconds=self.recording.seconds)
 
 
 def gather(story: Story, base: Path, downloads: Path, spoken: Mapping[str, Path] | None = None) -> Gathered:
