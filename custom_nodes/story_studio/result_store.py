@@ -22,6 +22,7 @@ from .story.needed import TALKING_VIDEO
 from .story.recipes import is_link
 from .story.results import KEY, STORE, Kind, key_in
 
+OWN_CLIP = "StoryStudio_OwnClip"
 _DRAFT_NODES = {"StoryStudio_TitleCard", "StoryStudio_Animatic"}
 
 
@@ -112,15 +113,32 @@ def upstream(graph: Graph, node_id: str) -> dict[str, dict[str, Any]]:
 
 def is_draft(graph: Graph, node_id: str) -> bool:
     """Whether the node, or any node upstream of it, is a Title Card or an Animatic that is a draft."""
-    return any(
-        node["class_type"] in _DRAFT_NODES and is_draft_node(graph, node)
-        for node in upstream(graph, node_id).values()
+    return any(_makes_draft(graph, node) for node in upstream(graph, node_id).values())
+
+
+def _makes_draft(graph: Graph, node: dict[str, Any]) -> bool:
+    return node["class_type"] in _DRAFT_NODES and (
+        constant(graph.get_node, node["inputs"].get("draft")) is not False
     )
 
 
-def is_draft_node(graph: Graph, node: dict[str, Any]) -> bool:
-    """Whether a node makes a draft, unless its input `draft` says that it does not."""
-    return constant(graph.get_node, node["inputs"].get("draft")) is not False
+def is_silent_on_purpose(graph: Graph, node_id: str) -> bool:
+    """Whether the audio of a node is stock silence, as that of a scene without a voice."""
+    link = graph.get_node(node_id)["inputs"].get("audio")
+    return is_link(link) and graph.get_node(link[0])["class_type"] == "EmptyAudio"
+
+
+def has_own_sound(graph: Graph, node_id: str) -> bool:
+    """Whether the clip of a Film Scene is an Own Clip with the sound of its video."""
+    link = graph.get_node(node_id)["inputs"].get("clip")
+    while is_link(link):
+        node = graph.get_node(link[0])
+        if node["class_type"] == OWN_CLIP:
+            return not is_link(node["inputs"].get("audio"))
+        link = node["inputs"].get(
+            {Kind.CLIP.node: "video", Kind.MASTER.node: "clip"}.get(node["class_type"], "")
+        )
+    return False
 
 
 def starts_with_image(graph: Graph, node_id: str) -> bool:

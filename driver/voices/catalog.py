@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 
 import langcodes
@@ -18,11 +17,6 @@ _CHARACTERS_A_SECOND = 16.0
 """Measured on hibari/heart and piper/joe at speed 1: 15 to 19 in sentences, pauses included."""
 _DIGIT = 5
 """Characters that a digit counts for: it is a word."""
-
-
-def is_installed() -> bool:
-    """Whether an engine is installed."""
-    return any(importlib.util.find_spec(engine) for engine in ("hibari", "piper"))
 
 
 def choose(name: str, language: str | None, voices: Sequence[Voice]) -> Voice:

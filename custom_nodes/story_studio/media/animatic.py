@@ -15,6 +15,8 @@ from .cards.lettering import draft_mark, mark_corner
 CARD_ZOOM = 0.03
 """The largest zoom that keeps all text of a title card visible."""
 _OVERSAMPLING = 1.1
+_PERIODS = np.array([23.0, 31.0, 41.0])
+"""Seconds in which a drift swings in size, to the side, and up and down: primes, which rarely meet."""
 
 
 class _View(NamedTuple):
@@ -56,6 +58,31 @@ def slow_move(
     for number in range(frames):
         view = start.interpolate(end, _eased(number / max(1, frames - 1)))
         box = view.box(source.width, source.height)
+        yield np.array(source.resize((width, height), Image.Resampling.BICUBIC, box))
+
+
+def drifting_move(
+    image: np.ndarray, width: int, height: int, frames: int, fps: int, seed: int = 0, zoom: float = 0.16
+) -> Iterator[np.ndarray]:
+    """A camera that drifts over an image for as long as it takes, without a rest and without a turn.
+
+    Its zoom and its place swing with periods of their own, so that a short clip shows one gentle move and a
+    long one is never still, nor the same twice. The arguments are those of `slow_move`.
+
+    Args:
+        fps: frames a second.
+        zoom: the fraction of the image, 0 to 0.5, that is cropped at the closest point.
+
+    Yields:
+        uint8 [height, width, 3].
+    """
+    source = _cropped(image, width, height, _OVERSAMPLING / (1 - zoom))
+    phases = np.random.default_rng(seed).uniform(0, 2 * np.pi, 3)
+    for number in range(frames):
+        angles = 2 * np.pi * number / fps / _PERIODS + phases
+        size = 1 - zoom * (0.6 + 0.4 * math.sin(angles[0]))
+        left, top = ((1 - size) * (0.5 + 0.45 * math.sin(angle)) for angle in angles[1:])
+        box = _View(size, left, top).box(source.width, source.height)
         yield np.array(source.resize((width, height), Image.Resampling.BICUBIC, box))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil
 from typing import TypeVar
 
 from .delivery import Delivery
@@ -12,6 +13,9 @@ from .footage import Footage
 
 _ROUNDING = 64
 """Models round the sides of a clip down by less than this."""
+
+_HIGHEST = 30
+"""Frames a second of a film of shots that differ in rate: more would only repeat those of most shots."""
 
 _T = TypeVar("_T")
 
@@ -34,14 +38,16 @@ def canvas_of(shots: Sequence[Footage], size: tuple[int, int] | None = None) -> 
     Shots that are equally large have a film of their size. Otherwise it has the size `size`, turned on its
     side if all shots are; shots that a model made for this size are smaller by what the model rounds, and
     the film is then as large as they are. Without `size`, it has the size that it shows for the longest time.
-    So it is with the frame rate.
+
+    Shots of one frame rate have a film of that rate. Otherwise it has the highest that one of them has, up to
+    30, so that of no shot frames are left out; faster shots count with every second frame, as 50 with 25.
 
     Args:
         shots: the clips, one at least.
         size: the size of the story's clips.
     """
     width, height = _size(shots, size)
-    return Canvas(width, height, _prevailing(shots, [shot.fps for shot in shots]))
+    return Canvas(width, height, _rate([shot.fps for shot in shots], [shot.steady_fps for shot in shots]))
 
 
 def delivered(canvas: Canvas, delivery: Delivery) -> Canvas:
@@ -55,6 +61,12 @@ def differs(canvas: Canvas, shots: Sequence[Footage]) -> bool:
     first = shots[0].info
     is_first = (canvas.width, canvas.height, canvas.fps) == (first.width, first.height, first.fps)
     return not (is_first and all(shot.is_plain for shot in shots))
+
+
+def _rate(stated: Sequence[Fraction], steady: Sequence[Fraction]) -> Fraction:
+    if len(set(stated)) == 1:
+        return stated[0]
+    return max(rate / ceil(rate / _HIGHEST) for rate in steady)
 
 
 def _size(shots: Sequence[Footage], size: tuple[int, int] | None) -> tuple[int, int]:

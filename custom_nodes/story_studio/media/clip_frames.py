@@ -10,6 +10,7 @@ import av
 import numpy as np
 from av.filter import Graph
 
+from .conform import at_rate
 from .decoder import exact_frames
 from .encoder import TO_BT709
 from .footage import Footage
@@ -40,10 +41,10 @@ def upright_graph(
         stream: the clip's video.
         footage: what is in it.
         fps: frames a second; None for all frames as they come.
-        start: the time stamp of the first frame that comes out, in seconds.
+        start: of the first frame that comes out, in seconds of the video.
     """
     graph = Graph()
-    steady = (("fps", f"fps={fps}:start_time={float(start):.9g}"),) if fps else ()
+    steady = (("fps", at_rate(stream, fps, start)),) if fps else ()
     turns = (name.partition("=")[::2] for name in footage.turns)
     steps = (
         *steady,

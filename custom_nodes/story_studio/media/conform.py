@@ -12,6 +12,7 @@ from .canvas import Canvas
 from .delivery import Delivery
 from .encoder import TO_BT709
 from .footage import Footage
+from .probe import to_seconds
 
 _EXACT = "accurate_rnd+full_chroma_inp+bitexact"
 _FILL_SHARE = 8
@@ -26,7 +27,7 @@ def conform_graph(stream: av.VideoStream, footage: Footage, canvas: Canvas, deli
     graph = Graph()
     last: FilterContext = graph.add_buffer(template=stream)
     turns = (name.partition("=")[::2] for name in footage.turns)
-    for name, options in (("fps", f"fps={canvas.fps}:start_time=0"), *turns):
+    for name, options in (("fps", at_rate(stream, canvas.fps)), *turns):
         last = _then(graph, last, name, options or None)
     if delivery.fit == "blur" and footage.fit(canvas.width, canvas.height) != (canvas.width, canvas.height):
         last = _filled(graph, last, footage, canvas, delivery)
@@ -37,6 +38,15 @@ def conform_graph(stream: av.VideoStream, footage: Footage, canvas: Canvas, deli
         last = _then(graph, last, name, options)
     graph.configure()
     return graph
+
+
+def at_rate(stream: av.VideoStream, fps: Fraction, start: Fraction = Fraction(0)) -> str:
+    """The options of ffmpeg's `fps` for a steady rate from `start` on, in seconds of the video.
+
+    Not all files start at the time stamp 0: what was cut from a broadcast does not.
+    """
+    first = to_seconds(stream.start_time, stream.time_base) + start
+    return f"fps={fps}:start_time={float(first):.9g}"
 
 
 def _then(graph: Graph, last: FilterContext, name: str, options: str | None) -> FilterContext:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
@@ -45,7 +45,7 @@ def exact_frames(
     """Decodes a file through a filter graph to exactly `count` frames.
 
     A longer video is cut; in a shorter one the last frame is repeated. What is before the last keyframe up to
-    `start`, a time stamp in seconds, is not decoded. Raises ValueError if no frame can be decoded.
+    `start`, in seconds of the video, is not decoded. Raises ValueError if no frame can be decoded.
     """
     frame = None
     for frame in islice(filtered(path, graph_of, start), count):
@@ -68,39 +68,45 @@ def first_image(path: Path, footage: Footage) -> Image.Image:
 def filtered(
     path: Path, graph_of: Callable[[av.VideoStream], Graph], start: Fraction = Fraction(0)
 ) -> Iterator[av.VideoFrame]:
-    """The frames of a file from a keyframe at or before `start` on, as a filter graph gives them."""
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        # PyAV frees a decoder while holding the GIL, and its log callback in the decoder's threads waits for
-        # the GIL: with threads, abandoning a decoder early can deadlock the process.
-        stream.codec_context.thread_count = 1
+    """The frames of a file as a filter graph gives them, from a keyframe at or before `start` on.
+
+    `start` is in seconds of the video.
+    """
+    with ExitStack() as stack:
+        container = stack.enter_context(av.open(str(path)))
+        stream = _single_threaded(container)
+        first = _sought(container, stream, start) if start else None
+        if first is None and start:
+            # Not sought back to its start, which not every file lets one do.
+            container = stack.enter_context(av.open(str(path)))
+            stream = _single_threaded(container)
         graph = graph_of(stream)
-        for frame in _decoded(container, stream, start):
+        for frame in chain([first] if first else [], container.decode(stream)):
             graph.vpush(frame)
             yield from pulled(graph)
         graph.vpush(None)
         yield from pulled(graph)
 
 
-def _decoded(container: InputContainer, stream: av.VideoStream, start: Fraction) -> Iterator[av.VideoFrame]:
-    """The frames from a keyframe at or before `start` on; all, where the file cannot be sought."""
-    if stream.time_base and start > to_seconds(stream.start_time, stream.time_base):
-        with suppress(FFmpegError):
-            container.seek(int(start / stream.time_base), stream=stream)
-            first = next(container.decode(stream), None)
-            if first is not None and first.pts is not None and first.pts * stream.time_base <= start:
-                yield first
-                yield from container.decode(stream)
-                return
-        container.seek(stream.start_time or 0, stream=stream)
-    yield from container.decode(stream)
+def _single_threaded(container: InputContainer) -> av.VideoStream:
+    stream = container.streams.video[0]
+    # PyAV frees a decoder while holding the GIL, and its log callback in the decoder's threads waits for
+    # the GIL: with threads, abandoning a decoder early can deadlock the process.
+    stream.codec_context.thread_count = 1
+    return stream
 
 
-def start_of(path: Path) -> Fraction:
-    """The time stamp of the first video frame, in seconds."""
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        return to_seconds(stream.start_time, stream.time_base)
+def _sought(container: InputContainer, stream: av.VideoStream, start: Fraction) -> av.VideoFrame | None:
+    """Seeks a keyframe at or before `start`, and decodes it; None where that fails."""
+    if not stream.time_base:
+        return None
+    time = int((to_seconds(stream.start_time, stream.time_base) + start) / stream.time_base)
+    with suppress(FFmpegError):
+        container.seek(time, stream=stream)
+        frame = next(container.decode(stream), None)
+        if frame is not None and frame.pts is not None and frame.pts <= time:
+            return frame
+    return None
 
 
 def pulled(graph: Graph) -> Iterator[av.VideoFrame]:

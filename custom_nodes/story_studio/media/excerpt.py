@@ -10,19 +10,9 @@ from pathlib import Path
 import av
 
 from .clip_frames import frame_count, upright_graph
-from .decoder import exact_frames, start_of
+from .decoder import exact_frames
 from .encoder import SAMPLE_RATE
 from .footage import Footage
-
-_RATES = tuple(
-    Fraction(rate)
-    for rate in (8, 10, 12, 15, 16, 20, "24000/1001", 24, 25, "30000/1001", 30, 48, 50, "60000/1001", 60)
-)
-"""Of cameras, screens and models, in frames a second."""
-_LARGEST_DENOMINATOR = 1001
-"""Of a steady rate. Files of phones, whose rate varies, state an average with a larger one."""
-_BELOW = Fraction(998, 1000)
-"""An average this close above a usual rate is that rate with some frames late."""
 
 
 @dataclass(frozen=True)
@@ -45,19 +35,6 @@ class Excerpt:
         return round(self.first * SAMPLE_RATE / self.fps)
 
 
-def steady_rate(fps: Fraction) -> Fraction:
-    """The frame rate at which a clip of this average rate is shown.
-
-    It is the clip's own. Where frames come at varying times, as from phones, it is the next usual rate that
-    leaves none of them out.
-    """
-    if fps.denominator <= _LARGEST_DENOMINATOR:
-        return fps
-    return next(
-        (rate for rate in _RATES if rate >= fps * _BELOW), fps.limit_denominator(_LARGEST_DENOMINATOR)
-    )
-
-
 def excerpt_of(footage: Footage, start: float = 0.0, end: float = 0.0) -> tuple[Excerpt, str]:
     """The frames of a clip between two times in seconds; an `end` of 0 is the clip's own.
 
@@ -67,7 +44,7 @@ def excerpt_of(footage: Footage, start: float = 0.0, end: float = 0.0) -> tuple[
     Raises:
         ValueError: the times are not in this order, or the clip is over before `start`.
     """
-    fps = steady_rate(footage.fps)
+    fps = footage.steady_fps
     total = frame_count(footage, fps)
     seconds = float(total / fps)
     first, last = (round(Fraction(time) * fps) for time in (start, end))
@@ -94,7 +71,7 @@ def excerpt_frames(path: Path, footage: Footage, excerpt: Excerpt, count: int) -
     Raises:
         ValueError: no frame can be decoded.
     """
-    start = start_of(path) + excerpt.first / excerpt.fps
+    start = excerpt.first / excerpt.fps
     shown = min(count, excerpt.frames)
     frames = exact_frames(
         path, lambda stream: upright_graph(stream, footage, excerpt.fps, start), shown, start

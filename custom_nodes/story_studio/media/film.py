@@ -127,7 +127,13 @@ def _sound(film: FilmPlan, folder: Path, progress: Progress) -> _Sound:
     if sound is None:
         return _Sound(voices, voices)
     spoken = [
-        Voice(place.start, place.end - place.start, partial(_from, voices, place.start), shot.music)
+        Voice(
+            place.start,
+            place.end - place.start,
+            partial(_from, voices, place.start),
+            shot.music,
+            shot.is_ambient,
+        )
         for place, (shot, _) in zip(places, film.shots(), strict=True)
     ]
     report = mix(spoken, samples, sound, folder / "mixed", part_of(progress, share, 1))

@@ -47,6 +47,7 @@ class Shot:
         translations: the text in other languages, by language tag.
         words: when the words of the text are said, in seconds of the clip; none if it is not known.
         chapter: whether a chapter begins with it; if not, it belongs to the chapter before.
+        is_ambient: whether its sound is what a camera heard, and nobody's voice.
     """
 
     path: Path
@@ -58,6 +59,7 @@ class Shot:
     translations: tuple[tuple[str, str], ...] = ()
     words: tuple[Word, ...] = ()
     chapter: bool = True
+    is_ambient: bool = False
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,13 @@ from .probe import MediaInfo, probe
 _MAX_RATE = 120
 """Some files without a constant frame rate name the rate of their time stamps instead."""
 _MAX_PIXEL_ASPECT = 8
+_RATES = tuple(
+    Fraction(rate)
+    for rate in (8, 10, 12, 15, 16, 20, "24000/1001", 24, 25, "30000/1001", 30, 48, 50, "60000/1001", 60)
+)
+"""Of cameras, screens and models, in frames a second."""
+_BELOW = Fraction(998, 1000)
+"""An average this close above a usual rate is that rate with some frames late."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,7 @@ class Footage:
         width, height: size in pixels as it is shown, even.
         turns: the filters that turn its frames upright.
         is_plain: whether it is shown as it is stored.
+        base_fps: the rate at which all its frames are on time; 0 if it is unknown.
     """
 
     info: MediaInfo
@@ -36,11 +44,25 @@ class Footage:
     height: int
     turns: tuple[str, ...] = ()
     is_plain: bool = True
+    base_fps: Fraction = Fraction(0)
 
     @property
     def size(self) -> tuple[int, int]:
         """Width and height as shown."""
         return self.width, self.height
+
+    @property
+    def steady_fps(self) -> Fraction:
+        """The rate at which it is shown where frames have to be equally long.
+
+        It is its own. Where frames come at varying times, as from phones, whose files state an average, it is
+        the usual rate that leaves none of them out.
+        """
+        if self.fps == self.base_fps or self.fps.denominator in (1, 1001):
+            return self.fps
+        if self.base_fps in _RATES and self.base_fps > self.fps:
+            return self.base_fps
+        return next((rate for rate in _RATES if rate >= self.fps * _BELOW), self.fps.limit_denominator(1001))
 
     def fit(self, width: int, height: int) -> tuple[int, int]:
         """The size, even, at which it fills one side of a frame and keeps its shape."""
@@ -67,11 +89,12 @@ def read_footage(path: Path) -> Footage:
         stream = container.streams.video[0]
         aspect = _pixel_aspect(stream)
         turns = _turns(container, stream)
+        base = Fraction(stream.base_rate or 0)
     width, height = round(info.width * aspect), info.height
     if turns and turns[0].startswith("transpose"):
         width, height = height, width
     is_plain = not turns and aspect == 1
-    return Footage(info, rate, width + width % 2, height + height % 2, turns, is_plain)
+    return Footage(info, rate, width + width % 2, height + height % 2, turns, is_plain, base)
 
 
 def _pixel_aspect(stream: VideoStream) -> Fraction:

@@ -12,7 +12,7 @@ import numpy as np
 from av.filter import Graph
 
 from .clip_frames import rgb_pixels, upright_graph
-from .decoder import filtered, start_of
+from .decoder import filtered
 from .excerpt import Excerpt, excerpt_frames, excerpt_of
 from .footage import Footage
 
@@ -40,12 +40,10 @@ def frame_at(path: Path, footage: Footage, position: Position) -> np.ndarray:
 
 
 def _last(path: Path, footage: Footage, whole: Excerpt) -> av.VideoFrame:
-    origin = start_of(path)
-
     def graph_of(stream: av.VideoStream) -> Graph:
         return upright_graph(stream, footage, None)
 
-    for start in (origin + max(Fraction(0), whole.frames / whole.fps - _TAIL), origin):
+    for start in (max(Fraction(0), whole.frames / whole.fps - _TAIL), Fraction(0)):
         if frames := deque(filtered(path, graph_of, start), maxlen=1):
             return frames[0]
     raise ValueError(

@@ -141,6 +141,7 @@ class _Laid:
 
     Attributes:
         track: the voices, as loud as they are wanted.
+        ducking: those that the music is lowered for.
         before: LUFS of each; None for one that is silent.
         gaps: where nobody speaks, with the room tones of the voices before and after.
         has_voice: whether any was loud enough to be taken for a voice.
@@ -150,24 +151,32 @@ class _Laid:
     track: AudioTrack
     before: list[float | None]
     gaps: list[tuple[int, int, RoomTone, RoomTone]]
+    ducking: AudioTrack
     has_voice: bool = False
     has_music: bool = False
 
 
 def _lay(voices: Sequence[Voice], samples: int, sound: Sound, path: Path, progress: Progress) -> _Laid:
-    laid = _Laid(AudioTrack.silent(path, samples), [], [])
+    track = AudioTrack.silent(path, samples)
+    # One track is enough where both would be the same.
+    apart = any(voice.is_ambient for voice in voices)
+    ducking = AudioTrack.silent(path.with_name("ducking"), samples) if apart else track
+    laid = _Laid(track, [], [], ducking)
     end, tone = 0, None
     for index, voice in enumerate(voices):
         progress(index / len(voices))
         examined = examine(voice)
+        is_voice = examined.is_voice and not voice.is_ambient
         loudness = examined.loudness
-        laid.before.append(loudness)
-        laid.has_voice |= examined.is_voice
         gain = None
         if loudness is not None and sound.loudness is not None:
-            gain = gain_of(loudness, sound.loudness, examined.is_voice)
+            gain = gain_of(loudness, sound.loudness, is_voice)
+        # What is as loud as before was not brought to the voices' loudness.
+        laid.before.append(None if voice.is_ambient and gain == 0 else loudness)
+        laid.has_voice |= is_voice
         read = examined.levelled(voice, gain)
-        _add_faded(laid.track, voice.start, examined.samples, read)
+        for track in (laid.track, *([laid.ducking] if apart and not voice.is_ambient else [])):
+            _add_faded(track, voice.start, examined.samples, read)
         # A clip is as long as its frames, and the voice in it may start later or end sooner.
         span = audible(read, examined.samples, _INAUDIBLE) if sound.room_tone else None
         if span:
@@ -196,7 +205,7 @@ def _mixed(voices: Sequence[Voice], laid: _Laid, sound: Sound, work: Path, progr
         bed = Bed(sound.music, work / "music", loudness + level)
         if not bed.is_silent:
             off = [(voice.start, voice.start + voice.samples) for voice in voices if not voice.music]
-            music = blocks_of(bed, sound.music, track, loudness, off)
+            music = blocks_of(bed, sound.music, laid.ducking, loudness, off)
             track = write(work / "mixed", _sums(track, music, progress))
             laid.track.path.unlink()
             laid.has_music = True

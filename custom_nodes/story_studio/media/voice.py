@@ -24,12 +24,15 @@ class Voice:
         samples: its span in the film, at 48 kHz; longer audio is cut, shorter audio is followed by silence.
         read: returns part of it, counted from its own first sample.
         music: whether the bed plays under it.
+        is_ambient: whether it is what a camera heard, and nobody's voice: it is never raised, and the music
+            is not lowered for it.
     """
 
     start: int
     samples: int
     read: Read
     music: bool = True
+    is_ambient: bool = False
 
 
 @dataclass(frozen=True)

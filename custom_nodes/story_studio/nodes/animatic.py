@@ -36,7 +36,8 @@ class Animatic(io.ComfyNode):
             display_name="Animatic",
             category=CATEGORY,
             description="Moves the camera slowly over an image for the length of the audio, and marks the "
-            "video as a draft. It needs no model, and has the size and length that Talking Video will have.",
+            "video as a draft, unless it is the finished clip. It needs no model, and has the size and "
+            "length that Talking Video will have.",
             inputs=[
                 io.Audio.Input("audio", tooltip="The voice recording; the video has the same length."),
                 io.Image.Input("image", tooltip="The image; of a batch, the first one."),
@@ -47,8 +48,9 @@ class Animatic(io.ComfyNode):
                     "draft",
                     default=True,
                     optional=True,
-                    tooltip="Whether the video is marked as a draft. Turn it off where this is the finished "
-                    "clip, such as that of a narrated scene.",
+                    tooltip="Marks the video as a draft. Turn it off where this is the finished clip, as of "
+                    "a narrated scene: there is no mark then, and the camera never rests, however long it "
+                    "is.",
                 ),
             ],
             outputs=[
@@ -61,10 +63,18 @@ class Animatic(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, audio: dict[str, Any], image: torch.Tensor, width: int, height: int, seed: int, after: Any = None
+        cls,
+        audio: dict[str, Any],
+        image: torch.Tensor,
+        width: int,
+        height: int,
+        seed: int,
+        after: Any = None,
+        draft: bool = True,
     ) -> io.NodeOutput:
         """Renders the clip; returns it as a VIDEO in ComfyUI's folder for temporary files."""
-        voice = s2v_audio.read_voice(audio)
+        on_purpose = result_store.is_silent_on_purpose(cls.hidden.dynprompt, cls.hidden.unique_id)
+        voice = s2v_audio.read_voice(audio, on_purpose)
         for warning in voice.warnings:
             warn(cls.hidden.unique_id, warning)
         waveform, rate = voice.samples, voice.sample_rate
@@ -76,17 +86,21 @@ class Animatic(io.ComfyNode):
         is_card = result_store.is_draft(hidden.dynprompt, source)
         tags = result_store.workflow_tags(hidden.dynprompt, hidden.unique_id, hidden.extra_pnginfo)
         with ClipWriter(path, *size, waveform.numpy(), rate, timeline.FPS, metadata=tags) as writer:
-            for done, frame in enumerate(_frames(pixels, size, frames, seed, is_card), start=1):
+            shown = _frames(pixels, size, frames, seed, is_card, draft)
+            for done, frame in enumerate(shown, start=1):
                 writer.write(frame[None])
                 progress(done / frames)
         return io.NodeOutput(InputImpl.VideoFromFile(str(path)))
 
 
 def _frames(
-    pixels: np.ndarray, size: tuple[int, int], frames: int, seed: int, is_card: bool
+    pixels: np.ndarray, size: tuple[int, int], frames: int, seed: int, is_card: bool, draft: bool
 ) -> Iterator[np.ndarray]:
     """The frames of the move, marked as a draft; a card has its own mark, and its text stays visible."""
-    if is_card:
+    if not draft:
+        zoom = {"zoom": animatic.CARD_ZOOM} if is_card else {}
+        yield from animatic.drifting_move(pixels, *size, frames, timeline.FPS, seed, **zoom)
+    elif is_card:
         yield from animatic.slow_move(pixels, *size, frames, seed, animatic.CARD_ZOOM)
     else:
         yield from map(animatic.label_draft, animatic.slow_move(pixels, *size, frames, seed))

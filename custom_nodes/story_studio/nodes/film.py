@@ -202,6 +202,7 @@ def _further_parts(shot: assembly.Shot) -> list[dict[str, Any]]:
         "translations": shot.translations,
         "words": shot.words,
         "no_chapter": not shot.chapter,
+        "is_ambient": shot.is_ambient,
     }
     return [parts] if (parts := _set(further)) else []
 

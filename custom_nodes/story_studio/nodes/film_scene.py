@@ -7,11 +7,13 @@ from typing import Literal
 
 from comfy_api.latest import InputImpl, io
 
+from .. import result_store
 from ..media.cut import Transition
 from ..media.film import Shot
+from ..media.text import is_visible
 from ..media.word_times import WordTimes
 from ..story.part import LANGUAGE
-from .common import CATEGORY, video_path
+from .common import CATEGORY, HIDDEN, video_path
 from .film import FilmType
 from .word_times import WordTimesType
 
@@ -55,6 +57,7 @@ class FilmScene(io.ComfyNode):
                     tooltip="The film with this scene. Link it to the next Film Scene or to a Film.",
                 )
             ],
+            hidden=HIDDEN,
         )
 
     @classmethod
@@ -76,7 +79,11 @@ class FilmScene(io.ComfyNode):
         pause = pause_after if pause_after >= 0 else None
         times = words.words if words else ()
         path, texts = video_path(clip), _read(translations)
-        shot = Shot(path, title, text, follows, pause, music, texts, times, chapter)
+        # What is said in a clip of one's own has a text.
+        is_ambient = not is_visible(text) and result_store.has_own_sound(
+            cls.hidden.dynprompt, cls.hidden.unique_id
+        )
+        shot = Shot(path, title, text, follows, pause, music, texts, times, chapter, is_ambient)
         return io.NodeOutput((*film, shot))
 
 

@@ -20,7 +20,7 @@ class OwnClip(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id="StoryStudio_OwnClip",
+            node_id=result_store.OWN_CLIP,
             display_name="Own Clip",
             category=CATEGORY,
             description="Takes a part of a video of your own as the clip of a scene: upright, at a steady "
@@ -63,7 +63,8 @@ class OwnClip(io.ComfyNode):
         excerpt, warning = excerpt_of(footage, start, end)
         warnings, sound, frames = [warning] if warning else [], None, excerpt.frames
         if audio is not None:
-            voice = s2v_audio.read_voice(audio)
+            on_purpose = result_store.is_silent_on_purpose(cls.hidden.dynprompt, cls.hidden.unique_id)
+            voice = s2v_audio.read_voice(audio, on_purpose)
             warnings += voice.warnings
             sound = Recording(voice.samples.numpy(), voice.sample_rate)
             covering = sound.frames(excerpt.fps)

@@ -46,8 +46,8 @@ class Voice:
     warnings: list[str]
 
 
-def read_voice(audio: dict[str, Any]) -> Voice:
-    """Validates a ComfyUI AUDIO.
+def read_voice(audio: dict[str, Any], silent_on_purpose: bool = False) -> Voice:
+    """Validates a ComfyUI AUDIO; silence has a warning unless it is there on purpose.
 
     Raises:
         ValueError: it is empty or shorter than a frame, or most of its samples are damaged.
@@ -65,7 +65,7 @@ def read_voice(audio: dict[str, Any]) -> Voice:
     if measured.damaged:
         samples = samples.clone()
         levels.repair(samples.numpy())
-    return Voice(samples, rate, _warnings(measured, rate, len(waveform)))
+    return Voice(samples, rate, _warnings(measured, rate, len(waveform), silent_on_purpose))
 
 
 def encode_audio(
@@ -148,11 +148,11 @@ def _heard(samples: torch.Tensor) -> np.ndarray:
     return mono.sub_(measured.heard_offset).numpy() if measured.heard_offset else mono.numpy()
 
 
-def _warnings(measured: levels.Levels, rate: int, batch: int) -> list[str]:
+def _warnings(measured: levels.Levels, rate: int, batch: int, silent_on_purpose: bool) -> list[str]:
     warnings = []
     if batch > 1:
         warnings.append(f"Only the first of {batch} recordings is used.")
-    if measured.is_silent:
+    if measured.is_silent and not silent_on_purpose:
         warnings.append("The recording is silent: check that it is the right one.")
     if measured.damaged:
         warnings.append(
