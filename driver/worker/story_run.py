@@ -20,7 +20,7 @@ from ..rendering.prepare import RenderPlan
 from ..rendering.render import ComfyRenderer
 from ..rendering.settings import UsedSettings, used_settings
 from ..storage.store import Store
-from ..voices.catalog import is_installed
+from ..voices.engines import voices
 from ..voices.speak import Spoken, speak
 from . import log, responses
 from .identity import identity_of, path_name
@@ -149,7 +149,7 @@ class StoryRun:
         # A recipe that is refused is not spoken without.
         if not scenes or self._story.voice_settings.workflow:
             return Spoken()
-        if not is_installed():
+        if not voices():
             raise Problems([Problem(f"{scene.place}.text", _NO_VOICES) for scene in scenes])
 
         def report(scene: str, done: float) -> None:

@@ -211,7 +211,7 @@ def test_a_shipped_recipe_may_be_named(studio: Studio, sources: dict[str, str], 
 def test_a_worker_without_voices_says_so_before_it_renders(
     studio: Studio, sources: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(story_run, "is_installed", lambda: False)
+    monkeypatch.setattr(story_run, "voices", list)
     worker = Worker(ComfyInstance(studio.comfy), FolderStore(tmp_path / "store"), tmp_path / "output")
     messages: list[dict[str, Any]] = []
     answer = worker.run("job-mute", batch(sources), messages.append)
