@@ -105,6 +105,10 @@ def _with_shipped_recipes(plan: RenderPlan) -> Story:
     story = plan.story.model_copy(deep=True)
     story.voice_settings = VoiceSettings()
     story.model_fields_set.discard("voice_settings")
+    for key, character in story.characters.items():
+        # Without a recipe that takes references, none was read.
+        if key not in plan.reference_files:
+            character.reference = None
     problems = []
     for where in own_recipes(story):
         section, field = where.split(".")
