@@ -116,6 +116,9 @@ def _with_shipped_recipes(plan: RenderPlan) -> Story:
         recipes = [getattr(plan.profile, recipe) for recipe in _RECIPES[where]]
         if any(is_same_as_shipped(name, recipe) for recipe in recipes):
             setattr(getattr(story, section), field, name)
+        elif section != "film" and not any(recipes):
+            # The profile has no use for it, here or there.
+            setattr(getattr(story, section), field, None)
         else:
             what = "names a file of this machine, which an endpoint cannot have: leave it out."
             problems.append(Problem(where, what))
