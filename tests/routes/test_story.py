@@ -72,7 +72,7 @@ def test_a_still_with_another_seed_than_its_clip_is_a_take(studio: Studio) -> No
 
 def test_missing_values_are_warnings(studio: Studio) -> None:
     nodes = {
-        "1": {"class_type": "EmptyAudio", "inputs": {"duration": 1}},
+        "1": {"class_type": "SpeechOfAnotherPack", "inputs": {"speed": 1}},
         "2": {"class_type": "StoryStudio_TitleCard", "inputs": {"text": "A pier", "seed": 2**64 - 1}},
         "3": {"class_type": "StoryStudio_Still", "inputs": {"image": ["2", 0], "name": "one"}},
         "4": {"class_type": "StoryStudio_Animatic", "inputs": {"image": ["3", 0], "audio": ["1", 0]}},
