@@ -38,10 +38,13 @@ def add_server(command: argparse.ArgumentParser) -> None:
 
 def models_folder(options: argparse.Namespace) -> Path:
     """Where the model files are: if no folder is named, where a worker would have them, if that exists."""
-    if options.models:
-        return options.models
+    return options.models or default_models(options.workspace)
+
+
+def default_models(workspace: Path = ROOT / "workspace") -> Path:
+    """Where the model files are if no folder is named; the driver's own `workspace` has them in a folder."""
     volume = os.environ.get("MODEL_CACHE_DIR")
-    return Path(volume) if volume and Path(volume).is_dir() else options.workspace / "models"
+    return Path(volume) if volume and Path(volume).is_dir() else workspace / "models"
 
 
 def check_writable(output: Path) -> None:

@@ -16,14 +16,17 @@ from ..comfy.flags import ServerError
 from ..terminal import FAILED, INTERRUPTED
 
 _COMMANDS = {
+    "new": "make a story from a script, or from a folder of recordings",
     "render": "render stories into films",
     "export": "put a rendered story into a folder for an editor or a client",
+    "schema": "print the JSON Schema of the story file",
     "graph": "print the graph of stories, for ComfyUI's /prompt",
     "plan": "estimate what stories would take and cost on RunPod",
     "submit": "render a story on a RunPod endpoint",
     "endpoint": "serve RunPod's API on this machine",
     "serve": "run the headless ComfyUI server alone",
-    "takes": "list the stills, clips and films that are kept",
+    "takes": "list the stills, clips, voices and films that are kept",
+    "voices": "list the voices that speak texts, or hear one",
     "models": "the model files",
     "recipes": "list, check and try recipes: the workflows that stills, clips and voices are made with",
     "doctor": "say what is installed and what is missing",

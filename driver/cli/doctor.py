@@ -27,6 +27,8 @@ from ..comfy.process import PACK
 from ..paths import COMFYUI, PACKAGES, SET_UP
 from ..rendering.memory import memory_plan
 from ..version import version
+from ..voices.catalog import INSTALL
+from ..voices.engines import voices
 from .arguments import add_output, add_server, models_folder
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
@@ -66,6 +68,7 @@ def report(models: Path, output: Path, workspace: Path) -> list[Check]:
         _gpu(machine),
         *_memory(machine, models, workspace),
         _attention(machine),
+        _voices(models),
         *_disks(models, output),
         *_profiles(models),
         *(_file(models, model) for model in known_models()),
@@ -106,6 +109,14 @@ def _software() -> list[Check]:
         _node_pack(),
         _ffmpeg(),
     ]
+
+
+def _voices(models: Path) -> Check:
+    here = voices(models / "piper")
+    if here:
+        return Check("voices", "ok", ", ".join(f"{voice.name} ({voice.language})" for voice in here))
+    todo = f"Scenes with a `text` and no recording need one: {INSTALL}; or name a voice recipe in the story."
+    return Check("voices", "warn", "none", todo)
 
 
 def _comfyui() -> Check:

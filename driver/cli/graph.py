@@ -15,7 +15,8 @@ from ..comfy.client import Comfy
 from ..comfy.connection import headers_from_environment
 from ..rendering.prepare import prepare
 from ..terminal import OK
-from .arguments import add_stories
+from .arguments import add_stories, default_models
+from .speaking import speaker
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -33,7 +34,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Prints the graph; returns the exit status. Raises Problems: what is wrong with the stories."""
     with tempfile.TemporaryDirectory(prefix="story-studio-") as downloads:
-        plans = prepare(options.stories, options.profile, Path(downloads))
+        plans = prepare(
+            options.stories, options.profile, Path(downloads), speaker(Path(downloads), default_models())
+        )
         for plan in plans:
             if options.server:
                 plan.upload(Comfy(options.server, headers=headers_from_environment()))

@@ -35,7 +35,8 @@ from ..runpod.estimate import (
 from ..runpod.gpus import LIST_DATE, gpus, vram_need
 from ..runpod.scenarios import saving, scenarios
 from ..terminal import OK, duration
-from .arguments import add_stories
+from .arguments import add_stories, default_models
+from .speaking import speaker
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -82,7 +83,9 @@ def run(options: argparse.Namespace) -> int:
             out.print(line, markup=False, soft_wrap=not out.is_terminal)
         return OK
     with tempfile.TemporaryDirectory(prefix="story-studio-") as downloads:
-        plans = prepare(options.stories, options.profile, Path(downloads))
+        plans = prepare(
+            options.stories, options.profile, Path(downloads), speaker(Path(downloads), default_models())
+        )
     price = options.price or gpus()[options.gpu].price
     problems: list[Problem] = []
     for plan in plans:

@@ -96,7 +96,8 @@ def _declared(node: Mapping[str, Any], classes: Classes) -> tuple[dict[str, Any]
                 elif isinstance(kind, str) and kind.startswith("COMFY_"):
                     prefixes.append(f"{name}.")
                     continue
-                if category == "required":
+                if category == "required" and kind != _DYNAMIC_COMBO:
+                    # ComfyUI does not ask for a choice that further inputs depend on.
                     required.add(name)
 
     add(classes[node["class_type"]].get("input", {}), "")

@@ -60,7 +60,9 @@ class JobRequest(BaseModel):
 class Progress(BaseModel):
     """A message about a job that is being done."""
 
-    phase: str = Field(description="inputs, restoring, waiting, stills, clips, film or uploads; or workflow.")
+    phase: str = Field(
+        description="voices, inputs, restoring, waiting, stills, clips, film or uploads; or workflow."
+    )
     scene: str = Field(default="", description="The scene's id.")
     node: str = Field(default="", description="The node, of a workflow.")
     done: int = Field(default=0, description="Of the phase: inputs, stills, clips or films.")

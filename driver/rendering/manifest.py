@@ -14,11 +14,14 @@ from story_studio.story.graph import Plan
 from story_studio.story.recipes import Recipe
 from story_studio.story.results import MANIFEST, Kind
 from story_studio.story.schema import Scene
+from story_studio.story.still_graph import own_reference, shown_by_reference, still_loras, still_recipe
 
 from ..files import written_aside
 from .cut import AnyCut, ChunkDrift
 
 Settings = dict[str, Any]
+SHEET_STEP = "character sheet"
+"""What a character sheet is called among stills, clips and films."""
 _EARLIER = {"join", "crossfade_seconds", "chapters", "captions", "loudness"}
 """Settings of a film that a manifest names even at their defaults."""
 
@@ -76,6 +79,7 @@ class SceneEntry(_Part):
 
     Attributes:
         master: the clip at the film's frame rate and size, where the clip itself is changed for the film.
+        voice: where its text was spoken.
     """
 
     id: str = ""
@@ -83,13 +87,33 @@ class SceneEntry(_Part):
     still: Result | None = None
     clip: VideoResult | None = None
     master: VideoResult | None = None
+    voice: Result | None = None
     error: str | None = None
     settings: SceneSettings = SceneSettings()
     seconds: float = 0.0
 
+    @property
+    def results(self) -> tuple[Result | None, ...]:
+        """All of the scene's results, None for those that it lacks."""
+        return self.still, self.clip, self.master, self.voice
+
     def result(self, kind: Kind) -> Result | None:
         """The scene's result of this kind: still, clip or master."""
         return {Kind.STILL: self.still, Kind.CLIP: self.clip, Kind.MASTER: self.master}[kind]
+
+
+class CharacterEntry(_Part):
+    """A character: its sheet, or why that was given up.
+
+    Attributes:
+        id: its key in the story.
+        seed: of the sheet.
+    """
+
+    id: str = ""
+    seed: int = 0
+    sheet: Result | None = None
+    error: str | None = None
 
 
 class NodeCounts(_Part):
@@ -120,6 +144,7 @@ class Manifest(_Part):
     film: VideoResult | None = None
     storyboard: Result | None = None
     scenes: list[SceneEntry] = []
+    characters: list[CharacterEntry] = []
     warnings: list[str] = []
     seconds: dict[str, float] = {}
     model_loads: dict[str, int] = {}
@@ -131,13 +156,18 @@ class Manifest(_Part):
     def keys(self) -> Iterator[str]:
         """The keys of all results that the render used, or the last complete one before it."""
         results: list[Result | None] = [self.film, self.storyboard]
-        results += [result for scene in self.scenes for result in (scene.still, scene.clip, scene.master)]
+        results += [result for scene in self.scenes for result in scene.results]
+        results += [character.sheet for character in self.characters]
         yield from (result.key for result in results if result and result.key)
         yield from self.earlier
 
     def scene(self, scene_id: str) -> SceneEntry | None:
         """The entry of a scene; None if the story had no such scene."""
         return next((scene for scene in self.scenes if scene.id == scene_id), None)
+
+    def character(self, key: str) -> CharacterEntry | None:
+        """The entry of a character; None if it had no sheet."""
+        return next((character for character in self.characters if character.id == key), None)
 
     def write(self, folder: Path) -> None:
         """Stores it in the story's folder. Raises OSError."""
@@ -173,9 +203,18 @@ def _remove(data: Any, place: tuple[int | str, ...]) -> None:
 
 def scene_settings(plan: Plan, scene: Scene) -> SceneSettings:
     """What a scene's still and clip are made with."""
-    still = None if scene.image else _used(plan.profile.still, graphs.still_values(plan, scene))
+    still = None if scene.image else _still_settings(plan, scene)
     clip = _used(plan.profile.clip, graphs.clip_values(plan, scene)) if plan.clips else None
     return SceneSettings(still=still, clip=clip)
+
+
+def _still_settings(plan: Plan, scene: Scene) -> Settings:
+    settings = _used(still_recipe(plan, scene), graphs.still_values(plan, scene))
+    references = {
+        key: own_reference(plan, key) or "character sheet" for key in shown_by_reference(plan, scene)
+    }
+    loras = {lora.file: lora.strength for lora in still_loras(plan, scene)}
+    return {**settings, **{n: v for n, v in (("references", references), ("loras", loras)) if v}}
 
 
 def film_settings(plan: Plan) -> Settings:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from story_studio.story.advice import advice, check_prompts
 from story_studio.story.graph import Files, Plan, plan_of, warnings
 from story_studio.story.problems import Problem, Problems
 from story_studio.story.recipes import Profile, load_recipe
@@ -15,9 +16,13 @@ from story_studio.story.schema import Story, load
 
 from ..comfy.client import Comfy
 from ..fetch.local import spelled
+from ..voices.speak import Spoken
 from .input_file import InputFile
 from .inputs import Gathered, Inputs, gather
 from .recordings import Recording
+
+Speak = Callable[[Story, Path], Spoken]
+"""Speaks the texts of a story without recordings; the path is that of its file."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +32,16 @@ class RenderPlan(Plan):
     Attributes:
         inputs: of the scenes that are rendered. Stills alone need none.
         music_file: of the film.
+        reference_files: own images of characters, by the character's key.
         failed: why scenes are given up before the render begins.
+        spoken: the voices that were made from texts.
     """
 
     inputs: dict[str, Inputs] = field(default_factory=dict)
     music_file: Recording | None = None
     failed: dict[str, str] = field(default_factory=dict)
+    reference_files: dict[str, InputFile] = field(default_factory=dict)
+    spoken: Spoken = field(default_factory=Spoken)
 
     @classmethod
     def of(
@@ -44,17 +53,33 @@ class RenderPlan(Plan):
         music: Recording | None = None,
         failed: dict[str, str] | None = None,
         clips: bool = True,
+        references: dict[str, InputFile] | None = None,
+        spoken: Spoken | None = None,
     ) -> RenderPlan:
         """The plan of a story with these inputs."""
+        # A recipe that takes no references makes stills without them.
+        references = references if references and profile.reference else {}
         files = {scene.id: Files("", None) for scene in story.scenes}
         files |= {scene: scene_inputs.files for scene, scene_inputs in inputs.items()}
         name = music.server_name if music else None
-        return cls(story, profile, files, clips, name, inputs=inputs, music_file=music, failed=failed or {})
+        return cls(
+            story,
+            profile,
+            files,
+            clips,
+            name,
+            {key: file.server_name for key, file in references.items()},
+            inputs=inputs,
+            music_file=music,
+            failed=failed or {},
+            reference_files=references,
+            spoken=spoken or Spoken(),
+        )
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Length of each scene's recording."""
-        return {scene: inputs.recording.seconds for scene, inputs in self.inputs.items()}
+        """Length of each scene."""
+        return {scene: inputs.seconds for scene, inputs in self.inputs.items()}
 
     @property
     def contents(self) -> dict[str, str]:
@@ -70,8 +95,10 @@ class RenderPlan(Plan):
             for file in inputs.all
             for text in file.warnings
         ]
-        of_music = [f"film.music: {text}" for text in self.music_file.warnings] if self.music_file else []
-        return warnings(self) + of_inputs + of_music
+        shared = {f"characters.{key}.reference": file for key, file in self.reference_files.items()}
+        shared |= {"film.music": self.music_file} if self.music_file else {}
+        of_shared = [f"{where}: {text}" for where, file in shared.items() for text in file.warnings]
+        return [*warnings(self), *advice(self), *of_inputs, *of_shared]
 
     def upload(self, comfy: Comfy) -> None:
         """Gives the server every input file that it does not have."""
@@ -89,17 +116,21 @@ class RenderPlan(Plan):
     def _files(self) -> Iterator[InputFile]:
         for inputs in self.inputs.values():
             yield from inputs.all
+        yield from self.reference_files.values()
         if self.music_file:
             yield self.music_file
 
 
-def prepare(paths: Sequence[Path], profile: str | None, downloads: Path) -> list[RenderPlan]:
+def prepare(
+    paths: Sequence[Path], profile: str | None, downloads: Path, speak: Speak = lambda *_: Spoken()
+) -> list[RenderPlan]:
     """The plans of story files.
 
     Args:
         paths: YAML or JSON files.
         profile: a profile's name, instead of the stories' own.
         downloads: an existing folder for what has an address.
+        speak: makes the voices of scenes that have a text and no recording.
 
     Raises:
         Problems: everything that is wrong with any of the stories.
@@ -122,10 +153,26 @@ def prepare(paths: Sequence[Path], profile: str | None, downloads: Path) -> list
         gathered: Gathered | None = None
         with _collecting(problems, path):
             found = _plan(story, path)
+            check_prompts(found)
+        spoken = Spoken()
         with _collecting(problems, path):
-            gathered = gather(story, path.parent, folder)
+            spoken = speak(story, path)
+            if spoken.problems:
+                raise Problems([problem for wrong in spoken.problems.values() for problem in wrong])
+        with _collecting(problems, path):
+            gathered = gather(story, path.parent, folder, spoken.files)
         if found and gathered:
-            plans.append(RenderPlan.of(story, found.profile, gathered.scenes, music=gathered.music))
+            plans.append(
+                RenderPlan.of(
+                    story,
+                    found.profile,
+                    gathered.scenes,
+                    music=gathered.music,
+                    references=gathered.references,
+                    failed=spoken.failed,
+                    spoken=spoken,
+                )
+            )
     problems += [
         Problem("project_id", f"{name!r} is used by two stories: they would overwrite each other.")
         for name in sorted({name for name in names if names.count(name) > 1})

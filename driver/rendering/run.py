@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import time
 import uuid
 from collections import Counter
@@ -13,7 +14,8 @@ from typing import Any
 
 from story_studio.story.graph import Graph, SceneId
 from story_studio.story.problems import Problem, Problems, nearest
-from story_studio.story.results import Kind
+from story_studio.story.results import Kind, key_in, sheet_file
+from story_studio.story.still_graph import scenes_with_sheet
 
 from ..cancel import Cancel
 from ..comfy import models
@@ -22,7 +24,7 @@ from ..comfy.events import Event, Executed, Executing, Failed, Finished, Progres
 from ..comfy.instance import ComfyInstance
 from ..comfy.prompt import PromptRun, run_prompt
 from ..comfy.queue import Router, needs
-from ..files import is_disk_full, sha256_of
+from ..files import is_disk_full, sha256_of, written_aside
 from .cut import read_cut
 from .manifest import Result
 from .prepare import RenderPlan
@@ -100,13 +102,26 @@ class Run:
         self.record = Record(failed=failed)
         self.tracker = ProgressTracker(seconds, self.on_progress)
 
+    def keep_voices(self) -> None:
+        """Copies the voices that were spoken into the stories' folders. Raises OSError."""
+        for number, (plan, folder) in enumerate(zip(self.plans, self.folders, strict=True)):
+            for scene, spoken in plan.spoken.files.items():
+                name, key = Kind.VOICE.project_file(scene), key_in(spoken.name) or ""
+                with written_aside(folder / name) as aside:
+                    shutil.copyfile(spoken, aside)
+                size, reused = spoken.stat().st_size, scene in plan.spoken.reused
+                self.record.results[number, name] = Result(
+                    file=name, sha256=sha256_of(spoken), bytes=size, reused=reused, key=key
+                )
+                self.on_result(folder / name, key)
+
     def submit(self, graph: Graph) -> bool:
         """Runs a graph to its end; False if it is to be submitted again, without the scenes that failed."""
         comfy, prompt_id = self.instance.comfy, str(uuid.uuid4())
         self._graph, self._scene, self.record.nodes = graph, None, len(graph.nodes)
         self.tracker.start(graph)
         audio = sum(self.tracker.seconds[scene] for scene in graph.clips)
-        timeout = _HOUR + _A_STILL * len(graph.stills) + _A_SECOND * audio
+        timeout = _HOUR + _A_STILL * (len(graph.stills) + len(graph.characters)) + _A_SECOND * audio
         starts = self.instance.starts
         try:
             with self.router.turn(prompt_id, *needs(graph, comfy), self.cancel):
@@ -203,7 +218,7 @@ class Run:
             with contextlib.suppress(ComfyError):
                 self.instance.comfy.free()
         else:
-            self.record.failed[owner.scene] = failed.message
+            self._give_up({owner.scene: failed.message})
 
     def _forget_cached(self) -> None:
         """Lets ComfyUI forget the outputs that it still has, whose files were removed in the meantime."""
@@ -225,7 +240,7 @@ class Run:
                 scenes[owner.scene] = f"{rejection.get('class_type')}: {'; '.join(reasons)}"
         if not scenes:
             raise error
-        self.record.failed |= scenes
+        self._give_up(scenes)
 
     def _restart(self, error: ComfyError, starts: int, prompt_id: str) -> None:
         scene = self._scene
@@ -234,8 +249,17 @@ class Run:
         if scene:
             self._retries[scene] += 1
             if self._retries[scene] > 1:
-                self.record.failed[scene] = f"{how} It happened twice, so it was given up."
+                self._give_up({scene: f"{how} It happened twice, so it was given up."})
                 self.instance.finished()
+
+    def _give_up(self, reasons: dict[SceneId, str]) -> None:
+        """Gives up scenes; and with a character sheet all scenes whose stills are made from it."""
+        self.record.failed |= reasons
+        for sheet in self._graph.characters:
+            if reason := reasons.get(sheet.owner):
+                for scene in scenes_with_sheet(self.plans[sheet.story], sheet.character):
+                    why = f"the character sheet of {sheet.character} failed: {reason}"
+                    self.record.failed.setdefault(SceneId(sheet.story, scene.id), why)
 
     def _collect(self, run: PromptRun, node: str, output: dict[str, Any]) -> None:
         """Stores a result as soon as it is finished."""
@@ -273,6 +297,9 @@ class Run:
             for scene, made_by in nodes.items():
                 if made_by == node:
                     return scene.story, kind.project_file(scene.scene)
+        for sheet, made_by in graph.characters.items():
+            if made_by == node:
+                return sheet.story, sheet_file(sheet.character)
         for kind, nodes in ((Kind.SHEET, graph.sheets), (Kind.FILM, graph.films)):
             for number, made_by in nodes.items():
                 if made_by == node:

@@ -24,24 +24,33 @@ _NAMES = {
 
 
 class UsedSettings(NamedTuple):
-    """The settings of stills and of clips; None where none are made. Both are the same for all scenes."""
+    """The settings of stills, of clips, and of clips in which nobody speaks; None where none are made. They
+    are the same for all scenes."""
 
     still: dict[str, Any] | None
     clip: dict[str, Any] | None
+    narrated: dict[str, Any] | None = None
 
 
 def used_settings(plan: RenderPlan) -> UsedSettings:
     """What a story's stills and clips are made with, of the scenes that are not given up."""
     scenes = [scene for scene in plan.story.scenes if scene.id not in plan.failed]
-    drawn = next((scene for scene in scenes if not scene.image), None)
-    still = clip = None
+    drawn = next((scene for scene in scenes if not scene.image and scene.kind_of != "clip"), None)
+    still = None
     if drawn:
         graph = _graph_of(plan, drawn)
         still = _read(graph, graph.stills[SceneId(0, drawn.id)], frozenset())
-    if scenes and plan.clips:
-        graph = _graph_of(plan, scenes[0])
-        clip = _read(graph, graph.clips[SceneId(0, scenes[0].id)], frozenset(graph.stills.values()))
-    return UsedSettings(still, clip)
+    return UsedSettings(
+        still, _of_clips(plan, scenes, "talking"), _of_clips(plan, scenes, "narrated", "silent")
+    )
+
+
+def _of_clips(plan: RenderPlan, scenes: list[Scene], *kinds: str) -> dict[str, Any] | None:
+    scene = next((scene for scene in scenes if scene.kind_of in kinds), None)
+    if scene is None or not plan.clips:
+        return None
+    graph = _graph_of(plan, scene)
+    return _read(graph, graph.clips[SceneId(0, scene.id)], frozenset(graph.stills.values()))
 
 
 def _graph_of(plan: RenderPlan, scene: Scene) -> Graph:

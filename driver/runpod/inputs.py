@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from story_studio.story.part import Part
 from story_studio.story.plan import own_recipes
 from story_studio.story.problems import Problem, Problems
-from story_studio.story.schema import Story
+from story_studio.story.schema import Story, VoiceSettings
 
 from ..fetch.download import is_address
 from ..files import content_name
@@ -20,10 +21,22 @@ from ..rendering.input_file import InputFile
 from ..rendering.prepare import RenderPlan
 from ..storage import from_environment
 from ..storage.bucket import Bucket
+from ..worker.shipped import is_same_as_shipped, recipe_name
 from .client import MAX_BYTES
 
 _FILM = ""
 """Stands for the film where scenes are named by their ids, which are not empty."""
+_CHARACTER = "character "
+"""Before the key of a character: no id has a blank."""
+_RECIPES = {
+    "image_settings.workflow": ("still", "reference"),
+    "image_settings.reference_workflow": ("reference",),
+    "video_settings.workflow": ("clip",),
+    "video_settings.narrated_workflow": ("narrated",),
+    "film.interpolation": ("interpolation",),
+    "film.upscale": ("upscale",),
+}
+"""The recipes of a profile that a setting may have chosen."""
 _SPARE_BYTES = 1000
 """Room for what a job has besides its input."""
 
@@ -42,31 +55,75 @@ def reachable(plan: RenderPlan) -> Story:
         Problems: they are too large for a job, and there is no bucket; or some cannot be sent at all.
         StorageError: they cannot be put into the bucket.
     """
-    story = plan.story
-    if own := own_recipes(story):
-        what = "names a file of this machine, which an endpoint cannot have: leave it out."
-        raise Problems(Problem(where, what) for where in own)
-    local: dict[tuple[str, str], InputFile] = {}
-    music = story.film.music if story.film else None
-    if plan.music_file and music and not is_address(music.file):
-        local[_FILM, "file"] = plan.music_file
-    for scene in story.scenes:
-        inputs = plan.inputs[scene.id]
-        if scene.audio and not is_address(scene.audio):
-            local[scene.id, "audio"] = inputs.recording
-        if inputs.image and scene.image and not is_address(scene.image):
-            local[scene.id, "image"] = inputs.image
+    story = _with_shipped_recipes(plan)
+    local = dict(_local_files(plan))
     size = sum(4 * (file.path.stat().st_size // 3 + 1) + 100 for file in local.values())
     if len(json.dumps(job_input(story)).encode()) + size < MAX_BYTES - _SPARE_BYTES:
         sources = {place: _data_uri(file.path) for place, file in local.items()}
     else:
         sources = _upload(local, story.project_id, size)
-    story = story.model_copy(deep=True)
     parts: dict[str, Part] = {scene.id: scene for scene in story.scenes}
+    parts |= {_CHARACTER + key: character for key, character in story.characters.items()}
     if story.film and story.film.music:
         parts[_FILM] = story.film.music
     for (part, field), source in sources.items():
         setattr(parts[part], field, source)
+    return story
+
+
+def _local_files(plan: RenderPlan) -> Iterator[tuple[tuple[str, str], InputFile]]:
+    """The files of this machine that the story needs: each with its part of the story, and the field.
+
+    A voice that was spoken here is one of them: the plan's length and cost are those of this recording, and
+    the endpoint may have other voices, or none.
+    """
+    story = plan.story
+    music = story.film.music if story.film else None
+    if plan.music_file and music and not is_address(music.file):
+        yield (_FILM, "file"), plan.music_file
+    for scene in story.scenes:
+        inputs = plan.inputs[scene.id]
+        files = {
+            "audio": (scene.audio, inputs.recording),
+            "image": (scene.image, inputs.image),
+            "clip": (scene.clip, inputs.clip),
+        }
+        for field, (source, file) in files.items():
+            if file and not is_address(source or ""):
+                yield (scene.id, field), file
+    for key, file in plan.reference_files.items():
+        if not is_address(story.characters[key].reference or ""):
+            yield (_CHARACTER + key, "reference"), file
+
+
+def _with_shipped_recipes(plan: RenderPlan) -> Story:
+    """A copy of the story that names recipes as an endpoint does, and no voices: texts are spoken already.
+
+    Raises:
+        Problems: it names recipes that an endpoint does not have.
+    """
+    story = plan.story.model_copy(deep=True)
+    story.voice_settings = VoiceSettings()
+    story.model_fields_set.discard("voice_settings")
+    for key, character in story.characters.items():
+        # Without a recipe that takes references, none was read.
+        if key not in plan.reference_files:
+            character.reference = None
+    problems = []
+    for where in own_recipes(story):
+        section, field = where.split(".")
+        name = PurePath(recipe_name(story, where)).name
+        recipes = [getattr(plan.profile, recipe) for recipe in _RECIPES[where]]
+        if any(is_same_as_shipped(name, recipe) for recipe in recipes):
+            setattr(getattr(story, section), field, name)
+        elif section != "film" and not any(recipes):
+            # The profile has no use for it, here or there.
+            setattr(getattr(story, section), field, None)
+        else:
+            what = "names a file of this machine, which an endpoint cannot have: leave it out."
+            problems.append(Problem(where, what))
+    if problems:
+        raise Problems(problems)
     return story
 
 
@@ -81,7 +138,7 @@ def _upload(local: dict[tuple[str, str], InputFile], project: str, size: int) ->
             f"take {size / 1e6:.1f} MB, and a job holds {MAX_BYTES // 10**6}: set the BUCKET_ variables that "
             "the endpoint has, and they are sent through its bucket; or use http(s) addresses."
         )
-        raise Problems([Problem("the recordings and images", what)])
+        raise Problems([Problem("the recordings, images and clips", what)])
     store = from_environment(Path())
 
     def put(file: InputFile) -> str:

@@ -54,6 +54,8 @@ def fetch_results(
             files.append((Kind.STILL.project_file(scene.id), scene.image_url, scene.image_sha256))
         if scene.id in scenes and scene.video_url:
             files.append((Kind.CLIP.project_file(scene.id), scene.video_url, scene.video_sha256))
+        if scene.id in scenes and scene.voice_url:
+            files.append((Kind.VOICE.project_file(scene.id), scene.voice_url, scene.voice_sha256))
     if batch.film_url:
         files.append((Kind.FILM.project_file(), batch.film_url, batch.film_sha256))
     if batch.storyboard_url:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 
 import langcodes
@@ -18,11 +17,6 @@ _CHARACTERS_A_SECOND = 16.0
 """Measured on hibari/heart and piper/joe at speed 1: 15 to 19 in sentences, pauses included."""
 _DIGIT = 5
 """Characters that a digit counts for: it is a word."""
-
-
-def is_installed() -> bool:
-    """Whether an engine is installed."""
-    return any(importlib.util.find_spec(engine) for engine in ("hibari", "piper"))
 
 
 def choose(name: str, language: str | None, voices: Sequence[Voice]) -> Voice:
@@ -43,7 +37,9 @@ def choose(name: str, language: str | None, voices: Sequence[Voice]) -> Voice:
     if name:
         found = next((voice for voice in voices if voice.name == name), None)
         if not found:
-            raise ValueError(f"there is no voice {name[:64]!r} here, {nearest(name, [voice.name for voice in voices])}")
+            raise ValueError(
+                f"there is no voice {name[:64]!r} here, {nearest(name, [voice.name for voice in voices])}"
+            )
         if found not in speakers:
             raise ValueError(
                 f"the voice {name} speaks {found.language}, and the text is {wanted}: "
@@ -53,7 +49,7 @@ def choose(name: str, language: str | None, voices: Sequence[Voice]) -> Voice:
     if not speakers:
         languages = ", ".join(sorted({voice.language for voice in voices}))
         raise ValueError(
-            f"no voice here speaks {wanted} (they speak {languages}): put a Piper voice of that language into "
+            f"no voice here speaks {wanted} (they speak {languages}): put a Piper voice for it into "
             f"models/piper, {RECIPE}."
         )
     same = [voice for voice in speakers if voice.language.lower() == wanted.lower()]

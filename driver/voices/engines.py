@@ -52,7 +52,7 @@ class Voice(NamedTuple):
         return f"{version(package)} {sha256_of(self.model)}"
 
     def load(self, speed: float) -> Say:
-        """Loads it, to speak at `speed` (2 is twice as fast). The same texts in the same order sound the same."""
+        """Loads it, to speak at `speed` (2 is twice as fast); the same texts in order sound the same."""
         return {"hibari": _hibari, "piper": _piper}[self.engine](self, speed)
 
 

@@ -18,7 +18,7 @@ _FRAME = 0.01
 _SILENT_DB = -55.0
 """What is quieter than the loudest frame by this is silence; breath and final consonants are above."""
 _LEVEL = 10 ** (-23 / 20)
-"""Root mean square of the frames in which somebody speaks, of full scale: that of speech at about -23 LUFS."""
+"""Root mean square of the frames in which somebody speaks, of full scale: about -23 LUFS."""
 _PEAK = 10 ** (-2 / 20)
 Samples = np.ndarray
 
@@ -47,7 +47,7 @@ def levelled(samples: Samples, rate: int) -> Samples:
 
 
 def write_wav(path: Path, parts: Iterable[Samples], rate: int) -> None:
-    """Writes parts, float32, one after the other as a 16-bit mono WAV, whole or not at all. Raises OSError."""
+    """Writes parts, float32, in order as a 16-bit mono WAV, whole or not at all. Raises OSError."""
     with written_aside(path) as aside, wave.open(str(aside), "wb") as file:
         file.setparams((1, 2, rate, 0, "NONE", ""))
         for samples in parts:

@@ -17,10 +17,10 @@ from story_studio.story.schema import Scene, Story
 
 from . import sound
 from .catalog import choose
-from .engines import Say, Voice, voices
+from .engines import Voice, voices
 from .text import cleaned, foreign_words, pieces
 
-_METHOD = "1"
+METHOD = "1"
 """Part of the keys: to be changed with anything here that changes the sound."""
 OnSpoken = Callable[[str, float], None]
 """Called with the scene that is being spoken, and the fraction of all that is done."""
@@ -41,12 +41,16 @@ class Spoken:
     Attributes:
         files: 16-bit mono WAVs, by the scene's id.
         reused: the scenes whose voice was there already.
-        problems: with the other scenes, by the scene's id.
+        problems: with the texts of other scenes, by the scene's id.
+        failed: why a voice recipe made no voice, by the scene's id.
+        estimates: seconds that a voice recipe's voice may take, where it was not to be made.
     """
 
     files: dict[str, Path] = field(default_factory=dict)
     reused: set[str] = field(default_factory=set)
     problems: dict[str, list[Problem]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    estimates: dict[str, float] = field(default_factory=dict)
 
 
 def speak(
@@ -130,7 +134,7 @@ def speech_of(text: str, voice: Voice, speed: float = 1.0) -> Speech:
 def key_of(speech: Speech, version: str) -> str:
     """The key of a voice: the same text, voice and speed have the same one; `version` is the voice's."""
     voice = speech.voice
-    return hash_parts("voice", _METHOD, version, voice.name, voice.language, f"{speech.speed:g}", speech.text)
+    return hash_parts("voice", METHOD, version, voice.name, voice.language, f"{speech.speed:g}", speech.text)
 
 
 def write_speech(speech: Speech, path: Path) -> float:
@@ -141,7 +145,7 @@ def write_speech(speech: Speech, path: Path) -> float:
         ValueError: the voice says nothing.
     """
     rate = speech.voice.rate
-    parts = list(_parts(speech.text, speech.voice.load(speech.speed), rate))
+    parts = list(_parts(speech, rate))
     samples = np.concatenate(parts or [sound.silence(0, rate)])
     if not samples.any():
         raise ValueError(f"the voice {speech.voice.name} says nothing: write the text in words.")
@@ -150,15 +154,15 @@ def write_speech(speech: Speech, path: Path) -> float:
     return len(samples) / rate + 2 * sound.EDGE
 
 
-def _parts(text: str, say: Say, rate: int) -> Iterator[np.ndarray]:
+def _parts(speech: Speech, rate: int) -> Iterator[np.ndarray]:
     """The sentences of a text, and the pauses between them."""
-    pause = 0.0
-    for paragraph in pieces(text):
+    say, pause = speech.voice.load(speech.speed), 0.0
+    for paragraph in pieces(speech.text):
         for part in paragraph:
             for sentence in say(part):
                 samples = sound.trimmed(sentence, rate)
                 if len(samples):
-                    yield sound.silence(pause, rate)
+                    yield sound.silence(pause / speech.speed, rate)
                     yield samples
                     pause = sound.SENTENCE_PAUSE
             pause = min(pause, sound.PART_PAUSE)

@@ -79,8 +79,9 @@ class BatchSettings(BaseModel):
     """What a batch was made with."""
 
     profile: str = Field(description=PROFILE)
-    image: Settings | None = Field(default=None, description="Of the images; none if all were sent.")
-    video: Settings | None = Field(default=None, description="Of the videos.")
+    image: Settings | None = Field(default=None, description="Of the images that were made.")
+    video: Settings | None = Field(default=None, description="Of the talking videos.")
+    narrated: Settings | None = Field(default=None, description="Of the narrated and the silent videos.")
 
 
 class _Media(_Rendered):
@@ -119,7 +120,7 @@ class SceneAnswer(BaseModel):
     id: str
     of: str | None = Field(
         default=None,
-        description="The scene that a shot of a dialogue belongs to. The shots of `f` are called `f.1`, `f.2` "
+        description="The scene that a shot of a dialogue belongs to. The shots of `f` are `f.1`, `f.2` "
         "and so on, and `f.0` the shot before the first line.",
     )
     kind: SceneKind = Field(default="talking", description="Of the scene; left out where it is talking.")

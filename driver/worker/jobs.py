@@ -14,6 +14,7 @@ from ..cancel import Cancel, Cancelled
 from ..comfy.client import ComfyError, Lost, Stuck, Unreachable
 from ..comfy.flags import ServerError
 from ..comfy.instance import ComfyInstance
+from ..comfy.process import Server
 from ..comfy.queue import Router
 from ..files import is_disk_full
 from ..rendering.render import ComfyRenderer
@@ -37,7 +38,7 @@ from .workflow import NodesFailed, WorkflowRun
 
 _MAX_OUT_OF_MEMORY = 2
 """How often in a row memory may run out until the worker asks to be replaced."""
-_OWN_PHASES = ("inputs", "restoring", "waiting", "uploads")
+_OWN_PHASES = ("voices", "inputs", "restoring", "waiting", "uploads")
 """Phases of a job in which ComfyUI works on another one, or on none."""
 DISK_FULL = (
     "The disk of this worker is full, and nothing more can be removed from it: send the job again. Another "
@@ -80,6 +81,7 @@ class Worker:
             sweeper.touch if sweeper else Path.exists,
             self._settings.hide_prompts,
             ProjectLocks(),
+            _piper_voices(instance.server),
         )
         self._out_of_memory = 0
         self.rendering = ""
@@ -224,9 +226,20 @@ class Worker:
         seconds, error = response.generation_time, getattr(response, "error", None)
         about = {"seconds": seconds, **({"refresh_worker": True} if refresh else {})}
         if error:
+            if self._settings.hide_prompts:
+                # Messages quote what is wrong, which may be a prompt or a text.
+                places = [detail.where for detail in getattr(response, "details", []) if detail.where]
+                error = f"see the answer ({', '.join(places[:20]) or 'the whole job'})"
             log.event("failed", f"Failed: {error}", job_id, logging.WARNING, **about)
         else:
             log.event("finished", f"Finished in {seconds} s", job_id, **about)
+
+
+def _piper_voices(server: Server | None) -> Path | None:
+    """The folder of the owner's own voices: `piper` beside the folders of model files."""
+    root = (server.models or server.workspace / "models") if server else None
+    places = [root / "models" / "piper", root / "piper"] if root else []
+    return next((place for place in places if place.is_dir()), None)
 
 
 def _quotes_full_disk(job_input: Any) -> bool:

@@ -22,8 +22,8 @@ _PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"eXIf", b"comf")
 _MP4_SUFFIXES = (".mp4", ".mov", ".m4v", ".m4a")
 _OPEN_TAGS = {b"title", b"draft", b"encoder", b"\xa9nam", b"\xa9too"}
 """MP4 tags that are no secret: a film's title, the mark of a draft, the program."""
-_PROMPTS = ("prompt", "negative_prompt", "subject")
-"""Settings with prompts. A film's captions are in the film, so its texts stay."""
+_PROMPTS = ("prompt", "negative_prompt", "subject", "heading", "text", "description")
+"""Settings with prompts. A film's captions and titles are in the film, so those stay there."""
 
 
 def without_prompts(path: Path, target: Path) -> Path:
@@ -38,8 +38,8 @@ def manifest_without_prompts(folder: Path, uploaded: Mapping[str, tuple[str, int
     """A copy of a manifest without prompts, with the SHA-256 and size of what was uploaded, by file names."""
     manifest = read_manifest(folder) or Manifest()
     for scene in manifest.scenes:
-        for settings in filter(None, (scene.settings.still, scene.settings.clip)):
-            for name in _PROMPTS:
+        for _, settings in scene.settings:
+            for name in _PROMPTS if isinstance(settings, dict) else ():
                 settings.pop(name, None)
     results = [manifest.film, manifest.storyboard]
     results += [result for scene in manifest.scenes for result in (scene.still, scene.clip)]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from story_studio.story.results import MANIFEST
+from story_studio.story.results import MANIFEST, Kind
+from story_studio.story.schema import Scene
 
 from ..rendering.manifest import Manifest, Result, SceneEntry
 from ..rendering.progress import STAGES, Status
@@ -81,11 +82,15 @@ def of_video(job: VideoJob, manifest: Manifest, used: UsedSettings, files: Files
 def of_batch(job: BatchJob, manifest: Manifest, used: UsedSettings, files: Files) -> BatchAnswer:
     """The response to a batch; it has an error if not one scene was finished."""
     image, video = (Settings(**part) if part is not None else None for part in (used.still, used.clip))
+    scenes = {scene.id: scene for scene in job.scenes}
+    settings = BatchSettings(profile=job.profile, image=image, video=video)
+    if used.narrated:
+        settings.narrated = Settings(**used.narrated)
     response = BatchAnswer(
         project_id=job.project_id if "project_id" in job.model_fields_set else None,
         status=manifest.status,
-        scenes=[_of_scene(scene, files) for scene in manifest.scenes],
-        settings=BatchSettings(profile=job.profile, image=image, video=video),
+        scenes=[_of_scene(entry, scenes[entry.id], files) for entry in manifest.scenes],
+        settings=settings,
         manifest_url=files[MANIFEST].url,
         total_time=manifest.seconds["total"],
         images_time=manifest.seconds["stills"],
@@ -119,16 +124,23 @@ def progress(status: Status) -> dict[str, Any]:
     }
 
 
-def _of_scene(scene: SceneEntry, files: Files) -> SceneAnswer:
-    response = SceneAnswer(id=scene.id, seed=scene.seed)
-    if scene.still:
-        still = files[scene.still.file]
+def _of_scene(entry: SceneEntry, scene: Scene, files: Files) -> SceneAnswer:
+    response = SceneAnswer(id=entry.id, seed=entry.seed)
+    # Answers to jobs of earlier clients have the fields that these know.
+    if scene.dialogue:
+        response.of = scene.dialogue
+    if scene.kind_of != "talking":
+        response.kind = scene.kind_of
+    if voice := files.get(Kind.VOICE.project_file(scene.id)):
+        response.voice_url, response.voice_sha256 = voice.url, voice.sha256
+    if entry.still:
+        still = files[entry.still.file]
         response.image_url, response.image_sha256 = still.url, still.sha256
-    if clip := scene.clip:
+    if clip := entry.clip:
         response.video_url, response.video_sha256 = files[clip.file].url, files[clip.file].sha256
         response.duration, response.width, response.height = clip.seconds, clip.width, clip.height
-    if scene.error is not None:
-        response.error = scene.error
+    if entry.error is not None:
+        response.error = entry.error
     return response
 
 

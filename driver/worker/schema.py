@@ -36,6 +36,7 @@ from story_studio.story.schema import (
     Story,
 )
 
+from . import scene_schema
 from .answers import PROFILE, BatchAnswer, Failure, ImageAnswer, VideoAnswer, WorkflowAnswer
 
 Source = Annotated[
@@ -132,7 +133,8 @@ class VideoJob(_Job):
 
 
 class BatchJob(Story):
-    """A story: an image and a talking video for each scene, and a film if it is wanted."""
+    """A story: an image and a video for each scene, or for each line of a dialogue, and a film if it is
+    wanted."""
 
     model_config = _example(
         {
@@ -331,7 +333,7 @@ def schema() -> dict[str, Any]:
         [(model, "validation") for model in (*jobs, *answers)], schema_generator=_Untitled
     )
     parts = found["$defs"]
-    _accept_api_names(parts["Scene"])
+    scene_schema.complete(parts)
     batch = parts["BatchJob"]["properties"]
     batch["film"] |= {"anyOf": [*batch["film"]["anyOf"], {"type": "boolean"}], "default": False}
     batch["project_id"] = {"anyOf": [batch["project_id"], {"type": "null"}]}
@@ -356,28 +358,6 @@ def _accept_names_of_scenes(video: dict[str, Any]) -> None:
     video["allOf"] = [
         {"oneOf": [{"required": [field]}, {"required": [name]}]}
         for name, field in VideoJob.other_names.items()
-    ]
-
-
-def _accept_api_names(scene: dict[str, Any]) -> None:
-    """Adds what Scene's validators accept besides its fields."""
-    fields = scene["properties"]
-    fields["id"] = {"anyOf": [fields["id"], {"type": "integer", "minimum": 0}]}
-    fields["scene"] = {
-        "type": ["integer", "string"],
-        "description": "`id` is `scene_` and this, if not given.",
-    }
-    for name in ("audio", "image"):
-        fields[f"{name}_url"] = {**fields[name], "description": f"Another name for `{name}`."}
-    scene["required"] = []
-    either = [
-        {"oneOf": [{"required": [a]}, {"required": [b]}]}
-        for a, b in (("id", "scene"), ("audio", "audio_url"))
-    ]
-    scene["allOf"] = [
-        *either,
-        {"not": {"required": ["image", "image_url"]}},
-        {"anyOf": [{"required": [name]} for name in ("prompt", "image", "image_url")]},
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import reduce
 
 from story_studio.story.plan import own_recipes, profile_of
@@ -41,6 +42,16 @@ def is_shipped(name: str) -> bool:
     """Whether this is the name of a recipe that is shipped, and not a path."""
     path = shipped_recipe(name)
     return path is not None and path.name == name
+
+
+def is_same_as_shipped(name: str, recipe: Recipe | None) -> bool:
+    """Whether a recipe is the one that every endpoint has under this name."""
+    if recipe is None or not is_shipped(name):
+        return False
+    try:
+        return recipe.nodes == json.loads((FOLDER / name).read_text(encoding="utf-8"))
+    except ValueError:
+        return False
 
 
 def _load(name: str, kind: str) -> Recipe:

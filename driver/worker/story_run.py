@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from story_studio.story.advice import check_prompts
 from story_studio.story.problems import Problem, Problems
 from story_studio.story.recipes import Profile
 from story_studio.story.results import MANIFEST, Kind
@@ -20,12 +21,14 @@ from ..rendering.prepare import RenderPlan
 from ..rendering.render import ComfyRenderer
 from ..rendering.settings import UsedSettings, used_settings
 from ..storage.store import Store
+from ..voices.engines import voices
+from ..voices.speak import Spoken, speak
 from . import log, responses
 from .identity import identity_of, path_name
 from .log import OnMessage
 from .projects import ProjectLocks
 from .responses import Files, Response
-from .restore import restore
+from .restore import fetch_result, restore, stored_key
 from .schema import BatchJob, ImageJob, VideoJob
 from .shipped import profile_of_job
 from .sources import fetch_source
@@ -34,6 +37,10 @@ from .uploads import Uploads
 
 _SETTINGS = re.compile("^(image|video)_settings[.]")
 _NO_PROMPT = "prompt is empty: the image shows what the model makes of no text."
+_NO_VOICES = (
+    "is to be spoken, and this worker has no voices: send a recording as `audio`, or ask "
+    "its owner to install story-studio[voices]."
+)
 _NO_STORYBOARD = (
     "The storyboard is not stored, because it shows the prompts and the bucket's addresses are public: "
     "HIDE_PROMPTS=0 on the endpoint stores it."
@@ -52,6 +59,7 @@ class Workplace:
         touch: marks a result or a folder as used; False if it does not exist.
         hide_prompts: whether what is stored is to hold neither prompts nor workflows.
         projects: keeps jobs out of each other's folders.
+        piper: folder of the owner's own voices.
     """
 
     renderer: ComfyRenderer
@@ -61,6 +69,7 @@ class Workplace:
     touch: Callable[[Path], bool]
     hide_prompts: bool
     projects: ProjectLocks
+    piper: Path | None = None
 
 
 class StoryRun:
@@ -93,6 +102,7 @@ class StoryRun:
         self._story = story_of(job, identity)
         self._name = path_name(identity)
         self._project = folder_name(job, self._name)
+        self._stores = [workplace.store, *([workplace.earlier] if workplace.earlier else [])]
         self.out_of_memory = 0
 
     def run(self) -> Response:
@@ -106,29 +116,59 @@ class StoryRun:
             StorageError: the store fails.
             ServerError: ComfyUI does not stay alive.
         """
+        spoken = self._speak()
         self._on_message(log.phase("inputs"))
-        profile, gathered = self._gather()
+        profile, gathered = self._gather(spoken)
         plan = RenderPlan.of(
             self._story,
             profile,
             gathered.scenes,
             music=gathered.music,
+            references=gathered.references,
             failed={scene: "; ".join(map(str, wrong)) for scene, wrong in gathered.problems.items()},
             clips=not isinstance(self._job, ImageJob),
+            references=gathered.references,
+            spoken=spoken,
         )
         place, job = self._workplace, self._job
+        if isinstance(job, BatchJob):
+            check_prompts(plan)
         uploads = Uploads(place.store, self._folder, place.hide_prompts)
         uploads.expect(sum(plan.seconds.values()), isinstance(job, BatchJob) and job.film is not None)
         with place.projects.alone(self._project, self._cancel), uploads:
             self._on_message(log.phase("restoring"))
             place.touch(place.output / self._project)
-            stores = [place.store, *([place.earlier] if place.earlier else [])]
-            restore(plan, stores, place.output, self._cancel.check, place.touch)
+            restore(plan, self._stores, place.output, self._cancel.check, place.touch)
             self._on_message(log.phase("waiting"))
             manifest = self._render(plan, uploads)
             self._on_message(log.phase("uploads", percent=100.0))
             files = uploads.finish()
         return self._response(manifest, used_settings(plan), files)
+
+    def _speak(self) -> Spoken:
+        """The voices of scenes that have a text and no recording.
+
+        Raises:
+            Problems: this worker cannot speak.
+        """
+        scenes = [scene for scene in self._story.scenes if scene.is_spoken]
+        # A recipe that is refused is not spoken without.
+        if not scenes or self._story.voice_settings.workflow:
+            return Spoken()
+        if not voices(self._workplace.piper):
+            raise Problems([Problem(f"{scene.place}.text", _NO_VOICES) for scene in scenes])
+
+        def report(scene: str, done: float) -> None:
+            self._cancel.check()
+            self._on_message(
+                log.phase("voices", scene=scene, done=round(done * len(scenes)), total=len(scenes))
+            )
+
+        def fetch(key: str, path: Path) -> bool:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return fetch_result(self._stores, stored_key(Kind.VOICE, key), path)
+
+        return speak(self._story, self._workplace.output, self._workplace.piper, report, fetch)
 
     def _render(self, plan: RenderPlan, uploads: Uploads) -> Manifest:
         output = self._workplace.output
@@ -176,7 +216,7 @@ class StoryRun:
         """Whether a file of a story shows its prompts, and is to show none."""
         return self._workplace.hide_prompts and path.name == Kind.SHEET.project_file()
 
-    def _gather(self) -> tuple[Profile, Gathered]:
+    def _gather(self, spoken: Spoken) -> tuple[Profile, Gathered]:
         """The story's profile and inputs; scenes of a batch may lack theirs.
 
         Raises:
@@ -190,7 +230,7 @@ class StoryRun:
         if isinstance(self._job, ImageJob):
             gathered = Gathered({}, None, {}, [])
         else:
-            gathered = self._fetch(Allowance("scenes" if is_batch else "input"))
+            gathered = self._fetch(Allowance("scenes" if is_batch else "input"), spoken)
         problems += gathered.film_problems
         nothing = not gathered.scenes and not isinstance(self._job, ImageJob)
         if problems or nothing or profile is None:
@@ -201,7 +241,7 @@ class StoryRun:
             raise Problems([*problems, *wrong])
         return profile, gathered
 
-    def _fetch(self, allowance: Allowance) -> Gathered:
+    def _fetch(self, allowance: Allowance, spoken: Spoken) -> Gathered:
         total, done = len(sources_of(self._story)), itertools.count(1)
 
         def fetch(source: str, place: Path) -> Path:
@@ -209,4 +249,9 @@ class StoryRun:
             self._on_message(log.phase("inputs", done=next(done), total=total))
             return path
 
-        return gather_each(self._story, self._folder, fetch)
+        gathered = gather_each(self._story, self._folder, fetch, spoken.files)
+        problems = dict(gathered.problems)
+        for scene, wrong in spoken.problems.items():
+            problems[scene] = [*wrong, *problems.get(scene, [])]
+        scenes = {scene: inputs for scene, inputs in gathered.scenes.items() if scene not in problems}
+        return gathered._replace(scenes=scenes, problems=problems)

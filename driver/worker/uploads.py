@@ -90,11 +90,13 @@ class Uploads:
         Args:
             path: the file.
             key: where it goes in the store.
-            result_key: the key by which other workers may find a still or clip, or empty.
+            result_key: the key by which other workers may find a still, clip or voice, or empty.
             lasting: as in `Store.upload`.
         """
         source = without_prompts(path, self._folder / f"open-{path.name}") if self._hide_prompts else path
-        kind = next((kind for kind in (Kind.STILL, Kind.CLIP) if kind.suffix == path.suffix), None)
+        kind = next(
+            (kind for kind in (Kind.STILL, Kind.CLIP, Kind.VOICE) if kind.suffix == path.suffix), None
+        )
         shared = stored_key(kind, result_key) if result_key and kind else ""
 
         def store() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from story_studio.story.plan import profile_of
 from story_studio.story.problems import Problems
 from story_studio.story.recipes import Link, Recipe
 from story_studio.story.scene import DEFAULT_MOTION, DEFAULT_VIDEO_PROMPT
-from story_studio.story.schema import Story, parse
+from story_studio.story.schema import Story, parse, read
 
 CHARACTERS = {"mara": {"description": "a keeper of seventy"}, "tom": {"name": "Old Tom"}}
 DIALOGUE = {
@@ -241,6 +242,15 @@ def test_sizes_follow_the_format(resolution: str, shape: Any) -> None:
     inputs = graph.nodes[graph.films[0]]["inputs"]
     assert (inputs["width"], inputs["height"]) == (width, height)
     assert still_size(read) == (width // 64 * 64, height // 64 * 64)
+
+
+@pytest.mark.parametrize("shape", SHAPES["480p"])
+def test_a_format_needs_no_quotes_in_yaml(shape: str) -> None:
+    text = f"format: {shape}\nscenes:\n- {{id: a, prompt: x, seconds: 2}}\n"
+    assert read(text, Path("tale.yaml")).format == shape
+    wrong = text.replace(shape, "3:2")
+    with pytest.raises(Problems, match=r"format \(line 1\)"):
+        read(wrong, Path("tale.yaml"))
 
 
 def test_a_format_and_another_resolution_contradict_each_other() -> None:

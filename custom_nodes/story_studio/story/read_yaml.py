@@ -12,7 +12,7 @@ from .problems import Problem
 
 # libyaml's is twenty times as fast; PyYAML may be built without it.
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_CONTROL = re.compile(r"[^\x09\x0a\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+CONTROL = re.compile(r"[^\x09\x0a\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What YAML does not allow, and the line breaks that no editor counts as such."""
 _TEXT_AFTER_END = re.compile(r""":\s+["'\[{]""")
 _PREFIX = "tag:yaml.org,2002:"
@@ -29,7 +29,7 @@ def read_yaml(text: str) -> Document:
     Raises:
         Unreadable: it is not YAML, is nested too deeply, or has too many values.
     """
-    if match := _CONTROL.search(text):
+    if match := CONTROL.search(text):
         line = text.count("\n", 0, match.start()) + 1
         raise Unreadable(line, f"holds the invisible character U+{ord(match[0]):04X}: delete it.")
     try:

@@ -14,7 +14,7 @@ DEFAULT_VIDEO_PROMPT = "Person speaking naturally"
 DEFAULT_MOTION = "Slow camera movement, gentle natural motion, nobody speaks, mouths stay closed"
 """The `video_prompt` of scenes in which no lips move."""
 UNWRITTEN = "FILL IN"
-"""How a prompt begins that is left to be written."""
+"""How a prompt or a description begins that is left to be written."""
 SceneKind = Literal["talking", "narrated", "silent", "clip"]
 
 
@@ -173,7 +173,8 @@ class Scene(Part):
     @property
     def is_unwritten(self) -> bool:
         """Whether its prompt is left to be written."""
-        return self.prompt.startswith(UNWRITTEN)
+        # In a shot of a dialogue, the scene's prompt is only a part.
+        return f"{UNWRITTEN}:" in self.prompt
 
     @model_validator(mode="before")
     @classmethod

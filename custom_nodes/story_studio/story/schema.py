@@ -47,6 +47,7 @@ __all__ = [
     "VoiceSettings",
     "load",
     "parse",
+    "parse_document",
     "read",
 ]
 
@@ -86,6 +87,12 @@ class Story(Part):
     @classmethod
     def _film_or_none(cls, value: Any) -> Any:
         return (FilmSettings() if value else None) if isinstance(value, bool) else value
+
+    @field_validator("format", mode="before")
+    @classmethod
+    def _shape(cls, value: Any) -> Any:
+        # YAML 1.1 reads 16:9 as minutes and seconds.
+        return f"{value // 60}:{value % 60}" if _is_number(value) else value
 
     @field_validator("project_id")
     @classmethod
@@ -232,7 +239,7 @@ def parse(data: Any, default_id: str = "story") -> Story:
     Raises:
         Problems: all errors, each with its place.
     """
-    return _parse(Document(data, Place(0), []), default_id)
+    return parse_document(Document(data, Place(0), []), default_id)
 
 
 def load(path: Path) -> Story:
@@ -257,7 +264,7 @@ def read(text: str, path: Path) -> Story:
     """Like `load`, from text; the path is for messages and the default `project_id`."""
     default_id = re.sub(r"[^A-Za-z0-9_.-]+", "-", path.stem).strip("-._")[:64] or "story"
     try:
-        return _parse(_read(text, is_json=path.suffix.lower() == ".json"), default_id)
+        return parse_document(_read(text, is_json=path.suffix.lower() == ".json"), default_id)
     except Unreadable as error:
         raise Problems([_in(path, error.problem)]) from None
     except Problems as error:
@@ -286,7 +293,8 @@ def _read(text: str, is_json: bool) -> Document:
     return read_yaml(text)
 
 
-def _parse(document: Document, default_id: str) -> Story:
+def parse_document(document: Document, default_id: str) -> Story:
+    """Like `parse`, of data whose places in a file are known. Raises Problems: all errors and lines."""
     data, place, problems = document.value, document.place, document.problems
     if isinstance(data, dict) and isinstance(data.get("input"), dict):
         data, place = data["input"], place.inside.get("input", place)
@@ -312,3 +320,7 @@ def _not_a_story(data: Any) -> str:
     if data is None:
         return f"is empty. {see}"
     return f"is a list: write `scenes:` above it. {see}" if isinstance(data, list) else see
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from ..scene import DEFAULT_VIDEO_PROMPT, UNWRITTEN
 from .parts import Passage, Script, Spoken, slug
 
 MAX_SCENES = 500
-_SILENT_SECONDS = 4.0
+_SILENT_SECONDS = 4
 _MAX_ID = 48
 _QUOTED = 200
 """Characters of a text that a prompt to fill in quotes."""
@@ -39,7 +40,9 @@ def assemble(script: Script) -> Assembled:
     people = _People(script)
     pieces = [piece for passage in script.passages for piece in _pieces(passage)]
     if len(pieces) > MAX_SCENES:
-        what = f"begins scene {MAX_SCENES + 1} of {len(pieces)}, and a story has {MAX_SCENES} at most: split it."
+        what = (
+            f"begins scene {MAX_SCENES + 1} of {len(pieces)}, and a story has {MAX_SCENES} at most: split it."
+        )
         raise Problems([Problem(f"line {pieces[MAX_SCENES].line}", what)])
     ids = _Ids()
     has_chapters = any(passage.title for passage in script.passages)
@@ -144,7 +147,7 @@ def _pieces(passage: Passage) -> Iterator[Passage]:
             if is_last or name not in ("transition", "pause_after")
         }
         title, line = passage.title if is_first else "", passage.line if is_first else group[0].line
-        yield Passage(line, group, passage.shown, passage.hint, title, passage.id, fields)
+        yield replace(passage, line=line, said=group, title=title, fields=fields)
 
 
 def _scene(piece: Passage, scene_id: str, people: _People) -> dict[str, Any]:
@@ -157,9 +160,10 @@ def _scene(piece: Passage, scene_id: str, people: _People) -> dict[str, Any]:
         prompt = shown or _unwritten("the place of this dialogue, its light and time of day", said)
         scene |= {"prompt": prompt, "lines": [_line(one, people) for one in said]}
     elif said and (speaker := said[0].speaker) and not said[0].is_off:
-        close = f"Chest-up portrait of {{{people.key_of(speaker)}}}, facing the camera"
-        what = f"{close}: where, and in what light"
-        scene["prompt"] = f"{close}, {shown}" if shown else _unwritten(what, said)
+        mark = f"{{{people.key_of(speaker)}}}"
+        close = f"Chest-up portrait of {mark}, facing the camera"
+        close_up = shown if piece.is_prompt and mark in shown else f"{close}, {shown}"
+        scene["prompt"] = close_up if shown else _unwritten(f"{close}: where, and in what light", said)
         scene |= {"character": people.key_of(speaker), "text": said[0].text, **_manner(said[0], people)}
     elif said:
         scene["kind"] = "narrated"
@@ -169,7 +173,8 @@ def _scene(piece: Passage, scene_id: str, people: _People) -> dict[str, Any]:
     elif "clip" in piece.fields:
         scene |= {"prompt": shown} if shown else {}
     else:
-        what = "what is seen" if "audio" in piece.fields else "what is seen; nobody speaks"
+        what = "who says this, chest-up, facing the camera; or write `kind: narrated`, and what is seen"
+        what = what if "audio" in piece.fields else "what is seen; nobody speaks"
         if piece.hint:
             what = f"{what}. The script says: {_shortened(piece.hint)}"
         scene["prompt"] = shown or f"{UNWRITTEN}: {_braceless(what)}."

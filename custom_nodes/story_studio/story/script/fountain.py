@@ -83,10 +83,10 @@ class _Reader:
             self._at += 1
         elif line.startswith(">"):
             self._at += 1
-            if line.endswith("<"):
+            if line.endswith("<") and not _END.fullmatch(line.strip("<> ")):
                 what = "centred text is left out: `film.opening` and `film.credits` are the cards of a film."
                 self._script.leave_out(number, what)
-            else:
+            elif not line.endswith("<"):
                 self._change(line.lstrip("> "))
         elif self._is_alone() and _TRANSITION.fullmatch(line):
             self._at += 1

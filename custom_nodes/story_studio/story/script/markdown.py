@@ -19,7 +19,7 @@ _LEFT_OUT = {
     "html_block": "HTML is left out.",
     "table_open": "tables are left out: save a table of scenes as CSV, and begin with that.",
 }
-_SECONDS = 4.0
+_SECONDS = 4
 
 
 def read_markdown(text: str) -> Script:

@@ -41,6 +41,7 @@ class Passage:
         title: of the chapter that begins here; empty if none does.
         id: as the script has it.
         fields: further fields of the scene.
+        is_prompt: whether `shown` is meant as a prompt, rather than as a part of one.
     """
 
     line: int
@@ -50,6 +51,7 @@ class Passage:
     title: str = ""
     id: str = ""
     fields: dict[str, Any] = field(default_factory=dict)
+    is_prompt: bool = False
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
@@ -68,7 +67,10 @@ def finished(script: Script, name: str) -> StoryOfScript:
     """The story of a script that was read. Raises Problems: it would not be a valid story."""
     data, place = assemble(script)
     project = slug(PurePosixPath(name).stem) or slug(script.title) or "story"
-    data = {"project_id": f"{project}-film" if project == "story_studio" else project, "profile": "draft"} | data
+    data = {
+        "project_id": f"{project}-film" if project == "story_studio" else project,
+        "profile": "draft",
+    } | data
     parse_document(Document(data, place, []), project)
     return StoryOfScript(data, script.notes)
 

@@ -44,7 +44,10 @@ def read_subtitles(text: str) -> tuple[Script, list[Problem]]:
     script, problems = Script(), list[Problem]()
     cues = _cues(text, script, problems)
     speakers = speakers_in([cue.text for cue in cues]) | {
-        label.name.casefold() for cue in cues for line in cue.text if (label := label_of(line)) and label.name.isupper()
+        label.name.casefold()
+        for cue in cues
+        for line in cue.text
+        if (label := label_of(line)) and label.name.isupper()
     }
     end = 0.0
     for cue in cues:

@@ -16,7 +16,18 @@ _DELIMITERS = ",;\t|"
 _COLUMNS: dict[str, tuple[str, ...]] = {
     "id": ("id", "scene", "scene id", "scene number", "nr", "no", "number", "#", "shot"),
     "prompt": ("prompt", "image prompt", "visual", "visuals", "description", "what we see", "shown"),
-    "text": ("text", "narration", "dialogue", "dialog", "line", "words", "script", "said", "caption", "voiceover"),
+    "text": (
+        "text",
+        "narration",
+        "dialogue",
+        "dialog",
+        "line",
+        "words",
+        "script",
+        "said",
+        "caption",
+        "voiceover",
+    ),
     "speaker": ("speaker", "character", "who", "name", "role"),
     "audio": ("audio", "audio url", "audio file", "recording", "voice", "voice file", "sound"),
     "image": ("image", "image url", "image file", "picture", "photo", "still"),
@@ -39,7 +50,9 @@ _KINDS = {"narration": "narrated", "narrator": "narrated", "voiceover": "narrate
 _KINDS |= {"vo": "narrated", "dialogue": "talking", "silence": "silent", "b-roll": "silent"}
 _NUMBERS = ("seconds", "from", "to", "pause_after")
 _YES, _NO = ("yes", "true", "1", "x", "on"), ("no", "false", "0", "off")
-_TIME = re.compile(r"(?:(\d{1,3}):)?(?:(\d{1,2}):)?(\d{1,6}(?:[.,]\d{1,6})?) ?(?:s|sec|seconds)?", re.IGNORECASE)
+_TIME = re.compile(
+    r"(?:(\d{1,3}):)?(?:(\d{1,2}):)?(\d{1,6}(?:[.,]\d{1,6})?) ?(?:s|sec|seconds)?", re.IGNORECASE
+)
 
 
 def read_table(text: str) -> tuple[Script, list[Problem]]:
@@ -70,7 +83,9 @@ def read_table(text: str) -> tuple[Script, list[Problem]]:
             if column and cell.strip()
         }
         if any(cell.strip() for cell in row[len(columns) :]):
-            what = "the row has more cells than the first one: put text that has the delimiter in it in quotes."
+            what = (
+                "the row has more cells than the first one: put text that has the delimiter in it in quotes."
+            )
             problems.append(Problem(f"line {line}", what))
         elif cells:
             _add(script, line, cells, problems)
@@ -123,7 +138,9 @@ def _add(script: Script, line: int, cells: dict[str, str], problems: list[Proble
         last.shown = last.shown or cells.get("prompt", "")
         last.said += said
         return
-    passage = Passage(line, said, cells.pop("prompt", ""), title=cells.pop("title", ""), id=scene_id)
+    passage = Passage(
+        line, said, cells.pop("prompt", ""), title=cells.pop("title", ""), id=scene_id, is_prompt=True
+    )
     for name, cell in cells.items():
         value = _value(name, cell)
         if value is None:
@@ -159,5 +176,11 @@ def _value(name: str, cell: str) -> Any:
 
 
 def _wrong(name: str, cell: str) -> str:
-    how = "yes or no" if name in ("mute", "music") else "a whole number" if name == "seed" else "seconds, like 4.5"
+    how = (
+        "yes or no"
+        if name in ("mute", "music")
+        else "a whole number"
+        if name == "seed"
+        else "seconds, like 4.5"
+    )
     return f"{cell[:40]!r} in the column {name} is not {how}: correct it, or leave it empty."
