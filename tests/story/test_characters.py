@@ -263,7 +263,7 @@ def test_what_of_a_canvas_has_no_place_in_the_story_is_said() -> None:
     data, warnings = read_graph(graph.build([plan_of(story)]).nodes)
     assert data["image_settings"]["reference_workflow"] == QWEN and "characters" not in data
     assert [scene["prompt"] for scene in data["scenes"]] == ["Mara reads", "a room"]
-    assert any("The LoRA mara.safetensors is in some of the stills" in text for text in warnings)
+    assert any("The LoRA mara.safetensors is in some stills" in text for text in warnings)
     assert any("The reference images mara.png are not in the story file" in text for text in warnings)
 
 

@@ -59,7 +59,7 @@ def read_cast(workflow: Workflow, project: str, drawn: Sequence[str]) -> Cast:
     placed = [*common, *(lora for loras in own.values() for lora in loras)]
     lost = {lora[0]: None for still in drawn for lora in chains[still] if lora not in placed}
     warnings = [
-        f"The LoRA {file} is in some of the stills, and in no character sheet, so it is not in the story file: "
+        f"The LoRA {file} is in some stills, and in no character sheet, so it is not in the story file: "
         "give it to a character there, or all stills the same LoRAs."
         for file in lost
     ]

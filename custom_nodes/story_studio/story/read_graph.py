@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import graph
@@ -15,7 +16,7 @@ from .problems import Problem, Problems
 from .read_characters import Cast, read_cast, split_style, with_mentions
 from .read_film import film_settings, has_own_frames, scene_settings
 from .read_settings import image_settings, nearest_profile, video_settings
-from .recipes import Nodes, Profile, load_profile
+from .recipes import Nodes, Profile, load_profile, load_recipe
 from .results import STORE, Kind
 from .scenes import CanvasScene, Workflow, is_not_still, read_scenes, sheets_in, source_of
 from .schema import DEFAULT_VIDEO_PROMPT, ID_PATTERN, MAX_SEED, Scene, Story, parse
@@ -162,6 +163,8 @@ def _warnings(data: dict[str, Any], profile: Profile, is_exact: bool, has_own_fr
         story = parse(data)
     except Problems as error:
         return found + [str(problem) for problem in error.problems]
+    if shipped := story.image_settings.reference_workflow:
+        profile = profile._replace(reference=load_recipe(Path(shipped), "still"))
     return found + graph.warnings(graph.Plan(story, profile, {}))
 
 
