@@ -35,7 +35,7 @@ import comfy.supported_models
 import comfy.text_encoders.qwen_vl as qwen_vl
 import comfy.text_encoders.sd3_clip as sd3_clip
 import comfy.utils
-from torch import OutOfMemoryError, Tensor, cat, stack
+from torch import OutOfMemoryError, Tensor, arange, cat, pi, sin, stack
 
 Weights = dict[str, Tensor]
 
@@ -315,7 +315,35 @@ class TestInterpolate:
         return (cat([stack(parts, 1).flatten(0, 1), images[-1:]]),)
 
 
-NODE_CLASS_MAPPINGS = {"TestRaise": TestRaise, "TestInterpolate": TestInterpolate}
+class TestSpeak:
+    """Speaks as text-to-speech nodes do: a tone of 0.05 s for each letter, silence for the rest. It fails on
+    the text `fail`."""
+
+    __test__ = False  # otherwise pytest collects it because of its name
+    CATEGORY = "testing"
+    RETURN_TYPES = ("AUDIO",)
+    FUNCTION = "speak"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "text": ("STRING", {"default": "", "forceInput": True}),
+                "pitch": ("STRING", {"default": "1", "forceInput": True}),
+                "speed": ("FLOAT", {"default": 1.0, "forceInput": True}),
+            }
+        }
+
+    def speak(self, text: str, pitch: str, speed: float) -> tuple[dict[str, Any]]:
+        if text == "fail":
+            raise RuntimeError("no such voice")
+        time = arange(round(24_000 * 0.05 / speed)) / 24_000
+        tones = [(150 + 10 * (ord(each) % 32)) * float(pitch) * each.isalpha() for each in text]
+        wave = cat([0.2 * sin(2 * pi * tone * time) for tone in tones])
+        return ({"waveform": wave[None, None], "sample_rate": 24_000},)
+
+
+NODE_CLASS_MAPPINGS = {"TestRaise": TestRaise, "TestInterpolate": TestInterpolate, "TestSpeak": TestSpeak}
 
 _patch_diffusion_models()
 _patch_text_encoders()
