@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 from story_studio.story.graph import Graph, Plan, SceneId, build
 from story_studio.story.results import STORE, Kind
+from story_studio.story.schema import Scene
 
 from .keys import choose_keys, possible_keys
-from .manifest import Manifest, SceneEntry, film_settings, read_manifest, scene_settings
+from .manifest import DESCRIPTION, Manifest, SceneEntry, film_settings, read_manifest, scene_settings
 from .prepare import RenderPlan
 
 _SHOWN = 40
@@ -107,9 +108,14 @@ class _Forecaster:
             if SceneId(number, scene.id) in nodes
         }
         self._keys = {place: chosen[node] for place, node in self._nodes.items()}
+        self._sheets = {
+            sheet.character: node for sheet, node in graph.characters.items() if sheet.story == number
+        }
+        self._sheet_keys = {key: chosen[node] for key, node in self._sheets.items()}
 
     def forecast(self, possible: Mapping[str, Sequence[str]]) -> Forecast:
         scenes = self._plan.story.scenes
+        sheets = [self._sheet_step(key) for key in self._sheets]
         stills = [self._step(Kind.STILL, scene.id) for scene in scenes]
         clips = [self._step(Kind.CLIP, scene.id) for scene in scenes]
         masters = [
@@ -124,7 +130,25 @@ class _Forecaster:
             if place not in takes
             for key in possible[node]
         ]
-        return Forecast([*stills, *clips, *masters, *film], keys)
+        characters = self._plan.story.characters
+        keys += [
+            (Kind.STILL, key)
+            for character, node in self._sheets.items()
+            if not characters[character].reference_take
+            for key in possible[node]
+        ]
+        return Forecast([*sheets, *stills, *clips, *masters, *film], keys)
+
+    def _sheet_step(self, character: str) -> Step:
+        key, entry = self._sheet_keys[character], self._last.characters.get(character)
+        if self._exists(Kind.STILL, key):
+            return Step("character sheet", character, True, "")
+        sheet = entry.sheet if entry else None
+        if sheet is None:
+            why = "it was not finished" if entry else "there is none yet"
+        else:
+            why = "its file is gone" if sheet.key == key else "the description, style or recipe changed"
+        return Step("character sheet", character, False, why)
 
     def _step(self, kind: Kind, scene: str) -> Step:
         reused = self._exists(kind, self._keys[kind, scene])
@@ -142,18 +166,38 @@ class _Forecaster:
         if kind is Kind.MASTER:
             is_new = not entry.clip or entry.clip.key != self._keys[Kind.CLIP, scene]
             return "its clip changed" if is_new else "the delivery of the film changed"
-        reasons = []
-        if kind is Kind.CLIP and (not entry.still or entry.still.key != self._keys[Kind.STILL, scene]):
-            reasons.append("its still changed")
         (found,) = [each for each in self._plan.story.scenes if each.id == scene]
         settings = scene_settings(self._plan, found)
-        before, after = (
-            (entry.settings.still, settings.still)
-            if kind is Kind.STILL
-            else (entry.settings.clip, settings.clip)
-        )
-        reasons.append(_changes(before or {}, after or {}))
+        # The still of an own clip is a frame of it, as it is trimmed.
+        is_own, of_still = found.kind_of == "clip", kind is Kind.STILL
+        parts = (entry.settings, settings)
+        before, after = ((part.still if of_still and not is_own else part.clip) or {} for part in parts)
+        reasons = list(self._reasons(found, before, after))
+        if not of_still and not is_own and (not entry.still or entry.still.key != self._still_key(scene)):
+            reasons.insert(0, "its still changed")
         return "; ".join(filter(None, reasons)) or "its recipe or models changed"
+
+    def _still_key(self, scene: str) -> str:
+        return self._keys[Kind.STILL, scene]
+
+    def _reasons(self, scene: Scene, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+        """What changed in a scene; in words where the names of settings would say less."""
+        changed = {name for name in {**before, **after} if before.get(name) != after.get(name)}
+        if "clip" in changed:
+            yield "its own clip changed"
+        if "audio" in changed and scene.is_spoken:
+            yield "its voice changed"
+        described = sorted(name for name in changed if name.startswith(DESCRIPTION))
+        yield from (f"the {name} changed" for name in described)
+        known = {
+            "clip",
+            *described,
+            *(["audio"] if scene.is_spoken else []),
+            *(["prompt"] if described else []),
+        }
+        yield _changes(
+            *({name: value for name, value in part.items() if name not in known} for part in (before, after))
+        )
 
     def _film_step(self, clips: list[Step], masters: list[Step]) -> Step:
         film = self._last.film

@@ -10,15 +10,19 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from story_studio.story import graph as graphs
+from story_studio.story.clip_graph import recipe_of
 from story_studio.story.graph import Plan
 from story_studio.story.recipes import Recipe
 from story_studio.story.results import MANIFEST, Kind
 from story_studio.story.schema import Scene
+from story_studio.story.still_graph import own_reference, shown_by_reference, still_loras, still_recipe
 
 from ..files import written_aside
 from .cut import AnyCut, ChunkDrift
 
 Settings = dict[str, Any]
+DESCRIPTION = "description of "
+"""Before a character's key: a setting of stills."""
 _EARLIER = {"join", "crossfade_seconds", "chapters", "captions", "loudness"}
 """Settings of a film that a manifest names even at their defaults."""
 
@@ -77,9 +81,15 @@ class SceneEntry(_Part):
     Attributes:
         master: the clip at the film's frame rate and size, where the clip itself is changed for the film.
         voice: where its text was spoken.
+        kind: talking, narrated, silent or clip; empty in manifests of earlier versions.
+        character: the key of who speaks.
+        dialogue: the id of the dialogue that it is a shot of.
     """
 
     id: str = ""
+    kind: str = ""
+    character: str = ""
+    dialogue: str = ""
     seed: int = 0
     still: Result | None = None
     clip: VideoResult | None = None
@@ -99,6 +109,13 @@ class SceneEntry(_Part):
         return {Kind.STILL: self.still, Kind.CLIP: self.clip, Kind.MASTER: self.master}[kind]
 
 
+class CharacterEntry(_Part):
+    """A character's sheet, or why there is none."""
+
+    sheet: Result | None = None
+    error: str | None = None
+
+
 class NodeCounts(_Part):
     """How many nodes the graph had, and how many of them ran."""
 
@@ -115,6 +132,7 @@ class Manifest(_Part):
         model_loads: how often each model file was loaded.
         memory: how the server's models share the memory.
         out_of_memory: how often memory ran out.
+        characters: the characters of whom a sheet was made, by their keys.
         version: of Story Studio; empty in manifests of earlier ones.
         earlier: keys of the last complete render, if this one is not: its results are still in use.
     """
@@ -126,6 +144,7 @@ class Manifest(_Part):
     profile: str = ""
     film: VideoResult | None = None
     storyboard: Result | None = None
+    characters: dict[str, CharacterEntry] = {}
     scenes: list[SceneEntry] = []
     warnings: list[str] = []
     seconds: dict[str, float] = {}
@@ -139,6 +158,7 @@ class Manifest(_Part):
         """The keys of all results that the render used, or the last complete one before it."""
         results: list[Result | None] = [self.film, self.storyboard]
         results += [result for scene in self.scenes for result in scene.results]
+        results += [character.sheet for character in self.characters.values()]
         yield from (result.key for result in results if result and result.key)
         yield from self.earlier
 
@@ -178,11 +198,44 @@ def _remove(data: Any, place: tuple[int | str, ...]) -> None:
     del data[last]
 
 
+def sheet_file(key: str) -> str:
+    """The name of a character's sheet in its story's folder; no scene's file is called so."""
+    return f"{key}_sheet{Kind.STILL.suffix}"
+
+
 def scene_settings(plan: Plan, scene: Scene) -> SceneSettings:
     """What a scene's still and clip are made with."""
-    still = None if scene.image else _used(plan.profile.still, graphs.still_values(plan, scene))
-    clip = _used(plan.profile.clip, graphs.clip_values(plan, scene)) if plan.clips else None
-    return SceneSettings(still=still, clip=clip)
+    still = None if scene.image or scene.kind_of == "clip" else _still_settings(plan, scene)
+    return SceneSettings(still=still, clip=_clip_settings(plan, scene) if plan.clips else None)
+
+
+def _still_settings(plan: Plan, scene: Scene) -> Settings:
+    settings = _used(still_recipe(plan, scene), graphs.still_values(plan, scene))
+    # The files' names have the hashes of their contents.
+    references = {
+        f"reference of {key}": own_reference(plan, key) or "character sheet"
+        for key in shown_by_reference(plan, scene)
+    }
+    loras = {f"LoRA {lora.file}": lora.strength for lora in still_loras(plan, scene)}
+    characters = plan.story.characters
+    descriptions = {
+        f"{DESCRIPTION}{key}": characters[key].description for key in plan.story.characters_of(scene)
+    }
+    return settings | descriptions | references | loras
+
+
+def _clip_settings(plan: Plan, scene: Scene) -> Settings:
+    recipe, files = recipe_of(plan, scene), plan.files[scene.id]
+    if recipe is None:
+        own = {"clip": files.clip, "from": scene.start, "to": scene.end, "mute": scene.mute or None}
+        return {name: value for name, value in (own | {"audio": files.audio}).items() if value is not None}
+    settings = _used(recipe, graphs.clip_values(plan, scene))
+    if scene.kind_of == "silent":
+        # In place of a voice it has a silence of this length.
+        settings = {name: value for name, value in settings.items() if name != "audio"}
+        return settings | {"seconds": scene.seconds}
+    # A recipe that makes so many frames gets its voice afterwards.
+    return settings | {"audio": files.audio}
 
 
 def film_settings(plan: Plan) -> Settings:

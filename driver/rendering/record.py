@@ -10,13 +10,15 @@ from typing import Any
 
 import av
 
-from story_studio.story.graph import SceneId
+from story_studio.story.graph import CharacterId, SceneId
 from story_studio.story.results import Kind
 from story_studio.story.schema import Scene
+from story_studio.story.still_graph import sheets_of
 
 from ..version import version
 from .cut import read_cut, read_drift
 from .manifest import (
+    CharacterEntry,
     Manifest,
     NodeCounts,
     Result,
@@ -25,6 +27,7 @@ from .manifest import (
     film_settings,
     read_manifest,
     scene_settings,
+    sheet_file,
 )
 from .prepare import RenderPlan
 
@@ -79,6 +82,7 @@ class Record:
             film=_film(plan, film, folder, scenes) if film else None,
             storyboard=self.results.get((number, Kind.SHEET.project_file())),
             scenes=scenes,
+            **self._characters(plan, number),
             warnings=plan.warnings + self.warnings[number] + self.events,
             seconds={name: round(spent, 2) for name, spent in {**seconds, **between}.items()},
             model_loads=dict(sorted(self.loads.items())),
@@ -92,9 +96,20 @@ class Record:
             manifest.earlier = sorted(set(before.keys())) if before else []
         return manifest
 
+    def _characters(self, plan: RenderPlan, number: int) -> dict[str, Any]:
+        entries: dict[str, CharacterEntry] = {}
+        for key in sheets_of(plan):
+            if sheet := self.results.get((number, sheet_file(key))):
+                entries[key] = CharacterEntry(sheet=sheet)
+            elif error := self.failed.get(CharacterId(number, key).owner):
+                entries[key] = CharacterEntry(error=error)
+        return {"characters": entries} if entries else {}
+
     def _scene(self, plan: RenderPlan, number: int, scene: Scene, folder: Path) -> SceneEntry:
         scene_id = SceneId(number, scene.id)
-        entry: dict[str, Any] = {"id": scene.id, "seed": plan.story.seed_of(scene)}
+        entry: dict[str, Any] = {"id": scene.id, "kind": scene.kind_of, "seed": plan.story.seed_of(scene)}
+        more = {"character": scene.character, "dialogue": scene.dialogue}
+        entry |= {name: value for name, value in more.items() if value}
         if still := self.results.get((number, Kind.STILL.project_file(scene.id))):
             entry["still"] = still
         if clip := self.results.get((number, Kind.CLIP.project_file(scene.id))):

@@ -12,9 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from story_studio.story.graph import Graph, SceneId
+from story_studio.story.clip_graph import recipe_of
+from story_studio.story.graph import CharacterId, Graph, SceneId
+from story_studio.story.model_files import has_models
 from story_studio.story.problems import Problem, Problems, nearest
 from story_studio.story.results import Kind, key_in
+from story_studio.story.still_graph import scenes_with_sheet
 
 from ..cancel import Cancel
 from ..comfy import models
@@ -25,7 +28,7 @@ from ..comfy.prompt import PromptRun, run_prompt
 from ..comfy.queue import Router, needs
 from ..files import is_disk_full, sha256_of, written_aside
 from .cut import read_cut
-from .manifest import Result
+from .manifest import Result, sheet_file
 from .prepare import RenderPlan
 from .progress import OnProgress, ProgressTracker
 from .record import Record
@@ -99,7 +102,17 @@ class Run:
             seconds |= {SceneId(number, scene): length for scene, length in plan.seconds.items()}
             failed |= {SceneId(number, scene): reason for scene, reason in plan.failed.items()}
         self.record = Record(failed=failed)
-        self.tracker = ProgressTracker(seconds, self.on_progress)
+        self.tracker = ProgressTracker(seconds, self.on_progress, self._quick())
+
+    def _quick(self) -> frozenset[SceneId]:
+        """The scenes whose clips are made without models, among others that are made with models."""
+        plans = [(number, plan) for number, plan in enumerate(self.plans) if has_models(plan.profile.clip)]
+        return frozenset(
+            SceneId(number, scene.id)
+            for number, plan in plans
+            for scene in plan.story.scenes
+            if not has_models(recipe_of(plan, scene))
+        )
 
     def keep_voices(self) -> None:
         """Copies the voices that were spoken into the stories' folders. Raises OSError."""
@@ -217,7 +230,18 @@ class Run:
             with contextlib.suppress(ComfyError):
                 self.instance.comfy.free()
         else:
-            self.record.failed[owner.scene] = failed.message
+            self._give_up(owner.scene, failed.message)
+
+    def _give_up(self, scene: SceneId, reason: str) -> None:
+        """Gives up a scene; or a character's sheet, and with it the scenes whose stills are made from it."""
+        self.record.failed[scene] = reason
+        plan = self.plans[scene.story]
+        for key in plan.story.characters:
+            if CharacterId(scene.story, key).owner == scene:
+                name = plan.story.name_of(key)
+                for shown in scenes_with_sheet(plan, key):
+                    why = f"The character sheet of {name} could not be made: {reason}"
+                    self.record.failed.setdefault(SceneId(scene.story, shown.id), why)
 
     def _forget_cached(self) -> None:
         """Lets ComfyUI forget the outputs that it still has, whose files were removed in the meantime."""
@@ -239,7 +263,8 @@ class Run:
                 scenes[owner.scene] = f"{rejection.get('class_type')}: {'; '.join(reasons)}"
         if not scenes:
             raise error
-        self.record.failed |= scenes
+        for scene, reason in scenes.items():
+            self._give_up(scene, reason)
 
     def _restart(self, error: ComfyError, starts: int, prompt_id: str) -> None:
         scene = self._scene
@@ -248,7 +273,7 @@ class Run:
         if scene:
             self._retries[scene] += 1
             if self._retries[scene] > 1:
-                self.record.failed[scene] = f"{how} It happened twice, so it was given up."
+                self._give_up(scene, f"{how} It happened twice, so it was given up.")
                 self.instance.finished()
 
     def _collect(self, run: PromptRun, node: str, output: dict[str, Any]) -> None:
@@ -287,6 +312,9 @@ class Run:
             for scene, made_by in nodes.items():
                 if made_by == node:
                     return scene.story, kind.project_file(scene.scene)
+        for sheet_id, made_by in graph.characters.items():
+            if made_by == node:
+                return sheet_id.story, sheet_file(sheet_id.character)
         for kind, nodes in ((Kind.SHEET, graph.sheets), (Kind.FILM, graph.films)):
             for number, made_by in nodes.items():
                 if made_by == node:
