@@ -13,9 +13,18 @@ from typing import Any, NamedTuple
 from story_studio.story.graph import Graph, Plan, SceneId, build
 from story_studio.story.results import STORE, Kind
 from story_studio.story.schema import Scene
+from story_studio.story.still_graph import shown_by_reference
 
 from .keys import choose_keys, possible_keys
-from .manifest import DESCRIPTION, Manifest, SceneEntry, film_settings, read_manifest, scene_settings
+from .manifest import (
+    DESCRIPTION,
+    SHEET_STEP,
+    Manifest,
+    SceneEntry,
+    film_settings,
+    read_manifest,
+    scene_settings,
+)
 from .prepare import RenderPlan
 
 _SHOWN = 40
@@ -40,18 +49,21 @@ class Forecast:
     keys: list[tuple[Kind, str]]
 
 
-def forecast(plans: Sequence[RenderPlan], output: Path, elsewhere: bool = False) -> list[Forecast]:
+def forecast(
+    plans: Sequence[RenderPlan], output: Path, elsewhere: bool = False, only_sheets: bool = False
+) -> list[Forecast]:
     """What a render of these stories would make and what it would reuse, story by story.
 
     Args:
         plans: the stories; their files need not be on any server.
         output: folder of the projects, with the server's results in it.
         elsewhere: the results are on another machine; those of the last render are assumed to be there.
+        only_sheets: the render makes the character sheets and nothing else.
     """
     last = [read_manifest(output / plan.story.project_id) or Manifest() for plan in plans]
     assumed = set(chain.from_iterable(manifest.keys() for manifest in last)) if elsewhere else set[str]()
     contents = {name: sha256 for plan in plans for name, sha256 in plan.contents.items()}
-    graph = build(plans)
+    graph = build(plans, only_sheets=only_sheets)
 
     def exists(kind: Kind, key: str) -> bool:
         return key in assumed or any(find_results(output, kind, key))
@@ -114,8 +126,17 @@ class _Forecaster:
         self._sheet_keys = {key: chosen[node] for key, node in self._sheets.items()}
 
     def forecast(self, possible: Mapping[str, Sequence[str]]) -> Forecast:
-        scenes = self._plan.story.scenes
         sheets = [self._sheet_step(key) for key in self._sheets]
+        characters = self._plan.story.characters
+        sheet_keys = [
+            (Kind.STILL, key)
+            for character, node in self._sheets.items()
+            if not characters[character].reference_take
+            for key in possible[node]
+        ]
+        if not self._nodes:
+            return Forecast(sheets, sheet_keys)
+        scenes = self._plan.story.scenes
         stills = [self._step(Kind.STILL, scene.id) for scene in scenes]
         clips = [self._step(Kind.CLIP, scene.id) for scene in scenes]
         masters = [
@@ -130,25 +151,25 @@ class _Forecaster:
             if place not in takes
             for key in possible[node]
         ]
-        characters = self._plan.story.characters
-        keys += [
-            (Kind.STILL, key)
-            for character, node in self._sheets.items()
-            if not characters[character].reference_take
-            for key in possible[node]
-        ]
-        return Forecast([*sheets, *stills, *clips, *masters, *film], keys)
+        return Forecast([*sheets, *stills, *clips, *masters, *film], [*sheet_keys, *keys])
 
-    def _sheet_step(self, character: str) -> Step:
-        key, entry = self._sheet_keys[character], self._last.characters.get(character)
-        if self._exists(Kind.STILL, key):
-            return Step("character sheet", character, True, "")
-        sheet = entry.sheet if entry else None
-        if sheet is None:
-            why = "it was not finished" if entry else "there is none yet"
-        else:
-            why = "its file is gone" if sheet.key == key else "the description, style or recipe changed"
-        return Step("character sheet", character, False, why)
+    def _sheet_step(self, key: str) -> Step:
+        reused = self._exists(Kind.STILL, self._sheet_keys[key])
+        entry = self._last.character(key)
+        why = "there is none yet"
+        if entry and entry.sheet:
+            is_same = entry.sheet.key == self._sheet_keys[key]
+            why = "its file is gone" if is_same else "the character, the recipe or its models changed"
+        return Step(SHEET_STEP, key, reused, "" if reused else why)
+
+    def _changed_sheets(self, scene: Scene) -> Iterator[str]:
+        """What a still is made from that is not what it was."""
+        for key in shown_by_reference(self._plan, scene):
+            entry = self._last.character(key)
+            if key in self._sheet_keys and (
+                not entry or not entry.sheet or entry.sheet.key != self._sheet_keys[key]
+            ):
+                yield f"the sheet of {key} changed"
 
     def _step(self, kind: Kind, scene: str) -> Step:
         reused = self._exists(kind, self._keys[kind, scene])
@@ -175,6 +196,8 @@ class _Forecaster:
         reasons = list(self._reasons(found, before, after))
         if not of_still and not is_own and (not entry.still or entry.still.key != self._still_key(scene)):
             reasons.insert(0, "its still changed")
+        if of_still:
+            reasons += self._changed_sheets(found)
         return "; ".join(filter(None, reasons)) or "its recipe or models changed"
 
     def _still_key(self, scene: str) -> str:

@@ -23,6 +23,8 @@ from .cut import AnyCut, ChunkDrift
 Settings = dict[str, Any]
 DESCRIPTION = "description of "
 """Before a character's key: a setting of stills."""
+SHEET_STEP = "character sheet"
+"""What a character sheet is called among stills, clips and films."""
 _EARLIER = {"join", "crossfade_seconds", "chapters", "captions", "loudness"}
 """Settings of a film that a manifest names even at their defaults."""
 
@@ -110,8 +112,15 @@ class SceneEntry(_Part):
 
 
 class CharacterEntry(_Part):
-    """A character's sheet, or why there is none."""
+    """A character: its sheet, or why that was given up.
 
+    Attributes:
+        id: its key in the story.
+        seed: of the sheet.
+    """
+
+    id: str = ""
+    seed: int = 0
     sheet: Result | None = None
     error: str | None = None
 
@@ -132,7 +141,6 @@ class Manifest(_Part):
         model_loads: how often each model file was loaded.
         memory: how the server's models share the memory.
         out_of_memory: how often memory ran out.
-        characters: the characters of whom a sheet was made, by their keys.
         version: of Story Studio; empty in manifests of earlier ones.
         earlier: keys of the last complete render, if this one is not: its results are still in use.
     """
@@ -144,8 +152,8 @@ class Manifest(_Part):
     profile: str = ""
     film: VideoResult | None = None
     storyboard: Result | None = None
-    characters: dict[str, CharacterEntry] = {}
     scenes: list[SceneEntry] = []
+    characters: list[CharacterEntry] = []
     warnings: list[str] = []
     seconds: dict[str, float] = {}
     model_loads: dict[str, int] = {}
@@ -158,13 +166,17 @@ class Manifest(_Part):
         """The keys of all results that the render used, or the last complete one before it."""
         results: list[Result | None] = [self.film, self.storyboard]
         results += [result for scene in self.scenes for result in scene.results]
-        results += [character.sheet for character in self.characters.values()]
+        results += [character.sheet for character in self.characters]
         yield from (result.key for result in results if result and result.key)
         yield from self.earlier
 
     def scene(self, scene_id: str) -> SceneEntry | None:
         """The entry of a scene; None if the story had no such scene."""
         return next((scene for scene in self.scenes if scene.id == scene_id), None)
+
+    def character(self, key: str) -> CharacterEntry | None:
+        """The entry of a character; None if it had no sheet."""
+        return next((character for character in self.characters if character.id == key), None)
 
     def write(self, folder: Path) -> None:
         """Stores it in the story's folder. Raises OSError."""
@@ -198,11 +210,6 @@ def _remove(data: Any, place: tuple[int | str, ...]) -> None:
     del data[last]
 
 
-def sheet_file(key: str) -> str:
-    """The name of a character's sheet in its story's folder; no scene's file is called so."""
-    return f"{key}_sheet{Kind.STILL.suffix}"
-
-
 def scene_settings(plan: Plan, scene: Scene) -> SceneSettings:
     """What a scene's still and clip are made with."""
     still = None if scene.image or scene.kind_of == "clip" else _still_settings(plan, scene)
@@ -211,17 +218,15 @@ def scene_settings(plan: Plan, scene: Scene) -> SceneSettings:
 
 def _still_settings(plan: Plan, scene: Scene) -> Settings:
     settings = _used(still_recipe(plan, scene), graphs.still_values(plan, scene))
-    # The files' names have the hashes of their contents.
     references = {
-        f"reference of {key}": own_reference(plan, key) or "character sheet"
-        for key in shown_by_reference(plan, scene)
+        key: own_reference(plan, key) or "character sheet" for key in shown_by_reference(plan, scene)
     }
-    loras = {f"LoRA {lora.file}": lora.strength for lora in still_loras(plan, scene)}
+    loras = {lora.file: lora.strength for lora in still_loras(plan, scene)}
     characters = plan.story.characters
-    descriptions = {
+    settings |= {
         f"{DESCRIPTION}{key}": characters[key].description for key in plan.story.characters_of(scene)
     }
-    return settings | descriptions | references | loras
+    return {**settings, **{n: v for n, v in (("references", references), ("loras", loras)) if v}}
 
 
 def _clip_settings(plan: Plan, scene: Scene) -> Settings:

@@ -131,9 +131,9 @@ class ProgressTracker:
         if owner.scene is None:
             return next(iter(self._graph.films.values()), None) if owner.phase == "film" else None
         graph = self._graph
-        return {"still": graph.stills, "clip": graph.clips, "film": graph.masters}[owner.phase].get(
-            owner.scene
-        )
+        nodes = {"still": graph.stills, "clip": graph.clips, "film": graph.masters}[owner.phase]
+        sheets = {sheet.owner: node for sheet, node in graph.characters.items()}
+        return nodes.get(owner.scene) or sheets.get(owner.scene)
 
     def _phase(self) -> Phase:
         # The clips' recordings and settings are read while stills are missing; that is not yet their phase.
