@@ -32,6 +32,7 @@ import comfy.samplers
 import comfy.sd
 import comfy.sd1_clip
 import comfy.supported_models
+import comfy.text_encoders.qwen_vl as qwen_vl
 import comfy.text_encoders.sd3_clip as sd3_clip
 import comfy.utils
 from torch import OutOfMemoryError, Tensor, arange, cat, pi, sin, stack
@@ -60,6 +61,9 @@ def _patch_diffusion_models() -> None:
                 time_scale=1000.0,
                 pad_tokens_multiple=32,
             )
+        elif config and config.get("image_model") == "qwen_image":
+            config["num_attention_heads"] = state_dict[f"{key_prefix}img_in.weight"].shape[0] // 128
+            config["joint_attention_dim"] = state_dict[f"{key_prefix}txt_in.weight"].shape[1]
         elif config and config.get("model_type") == "s2v":
             audio = state_dict[f"{key_prefix}casual_audio_encoder.encoder.conv1_local.conv.weight"]
             config["audio_dim"] = audio.shape[1]
@@ -76,7 +80,11 @@ def _patch_text_encoders() -> None:
     @wraps(detect)
     def detect_tiny(weights: Weights) -> Any:
         # Newer versions distinguish models by dimensions, too.
-        kinds = {"qwen3_4b_model_config": "QWEN3_4B", "umt5xxl_model_config": "T5_XXL"}
+        kinds = {
+            "qwen3_4b_model_config": "QWEN3_4B",
+            "qwen25_7b_model_config": "QWEN25_7B",
+            "umt5xxl_model_config": "T5_XXL",
+        }
         types = [getattr(comfy.sd.TEModel, kinds[name]) for name in _text_configs(weights)]
         return types[0] if types else detect(weights)
 
@@ -108,9 +116,10 @@ def _text_configs(weights: Weights) -> dict[str, dict[str, int]]:
     def rows(name: str) -> int:
         return weights[name].shape[0]
 
-    if "model.layers.0.self_attn.q_norm.weight" in weights:
+    names = {"q_norm.weight": "qwen3_4b_model_config", "k_proj.bias": "qwen25_7b_model_config"}
+    if found := [name for key, name in names.items() if f"model.layers.0.self_attn.{key}" in weights]:
         return {
-            "qwen3_4b_model_config": {
+            found[0]: {
                 "hidden_size": rows("model.norm.weight"),
                 "intermediate_size": rows("model.layers.0.mlp.gate_proj.weight"),
                 "num_hidden_layers": model_detection.count_blocks(weights, "model.layers.{}."),
@@ -131,6 +140,18 @@ def _text_configs(weights: Weights) -> dict[str, dict[str, int]]:
             }
         }
     return {}
+
+
+def _patch_vision() -> None:
+    transformer = qwen_vl.Qwen2VLVisionTransformer
+
+    def make_transformer(output_hidden_size: int, **options: Any) -> Any:
+        # Its width is written in ComfyUI's code; only that of what it is for is in the weights.
+        tiny = {"hidden_size": 64, "intermediate_size": 64, "num_heads": 2, "num_layers": 2}
+        options |= {} if output_hidden_size == 3584 else tiny
+        return transformer(output_hidden_size=output_hidden_size, **options)
+
+    qwen_vl.Qwen2VLVisionTransformer = make_transformer
 
 
 def _patch_image_vae() -> None:
@@ -326,6 +347,7 @@ NODE_CLASS_MAPPINGS = {"TestRaise": TestRaise, "TestInterpolate": TestInterpolat
 
 _patch_diffusion_models()
 _patch_text_encoders()
+_patch_vision()
 _patch_image_vae()
 _patch_audio_encoders()
 if loads := os.environ.get("STORY_STUDIO_TEST_LOADS"):
