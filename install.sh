@@ -567,14 +567,16 @@ from pathlib import Path
 
 asked, target = (Path(a) for a in sys.argv[1:])
 about = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))
-own = [*about["build-system"]["requires"], *about["project"]["dependencies"]]
+project = about["project"]
+own = [*about["build-system"]["requires"], *project["dependencies"]]
+own += project["optional-dependencies"]["voices"]
 target.write_text("".join(f"{line}\n" for line in (*own, *asked.read_text("utf-8").splitlines())), "utf-8")
 EOF
 }
 
 install_packages() {
-    local project=. started=$SECONDS hash
-    [ "$1" != test ] || project='.[test]'
+    local project='.[voices]' started=$SECONDS hash
+    [ "$1" != test ] || project='.[voices,test]'
     cd -- "$ROOT"
     hold_pins "$CORE"
     [ -z "$GIVE_WAY" ] || say "ComfyUI $(version_of "$CORE") brings its own versions of: $GIVE_WAY"

@@ -149,4 +149,6 @@ def working(what: str) -> Iterator[Callable[[str, float], None]]:
     try:
         yield show
     finally:
-        bar.stop()
+        # One that has not started would leave an empty line.
+        if bar.live.is_started:
+            bar.stop()

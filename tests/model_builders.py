@@ -105,6 +105,29 @@ def qwen(config: dict[str, int]) -> nn.Module:
     return Qwen3_4B(config, None, None, _operations())
 
 
+def qwen_image(*, layers: int, heads: int, text_width: int) -> nn.Module:
+    from comfy.ldm.qwen_image.model import QwenImageTransformer2DModel
+
+    return QwenImageTransformer2DModel(
+        num_layers=layers,
+        num_attention_heads=heads,
+        joint_attention_dim=text_width,
+        operations=_operations(),
+    )
+
+
+def qwen_vl(config: dict[str, Any], vision: dict[str, int]) -> nn.Module:
+    """Qwen2.5-VL 7B, except for what `config` says of its text part and `vision` of the other."""
+    from comfy.text_encoders import llama, qwen_vl
+
+    text = llama.Qwen25_7BVLI_Config(**config)
+    model = nn.Module()
+    model.model = llama.Llama2_(text, device=None, dtype=None, ops=_operations())
+    width = text.hidden_size
+    model.visual = qwen_vl.Qwen2VLVisionTransformer(**vision, output_hidden_size=width, ops=_operations())
+    return model
+
+
 def umt5(config: dict[str, Any]) -> nn.Module:
     from comfy.text_encoders.t5 import T5
 
@@ -152,10 +175,12 @@ def linear_layers(model: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
             yield name, module
 
 
-def lora_layers(model: nn.Module, rank: int) -> Iterator[tuple[str, dict[str, tuple[int, int]]]]:
+def lora_layers(
+    model: nn.Module, rank: int, blocks: str = "blocks."
+) -> Iterator[tuple[str, dict[str, tuple[int, int]]]]:
     """The layers of the diffusion model that the LoRA changes, each with the shapes of its two matrices."""
     for name, layer in linear_layers(model):
-        if name.startswith("blocks."):
+        if name.startswith(blocks):
             yield (
                 f"diffusion_model.{name}",
                 {"lora_down": (rank, layer.in_features), "lora_up": (layer.out_features, rank)},

@@ -69,7 +69,38 @@ def make_models(folder: Path) -> None:
     umt5["spiece_model"] = builders.as_tensor(builders.sentencepiece_model())
     _save(folder, name, umt5)
 
-    _save(folder, builders.LORA, dict(_lora(builders.LORA)))
+    _save(folder, builders.LORA, dict(_lora(builders.LORA, _s2v())))
+
+
+def make_reference_models(folder: Path) -> None:
+    """Write the models of the recipe `qwen_image_edit_still` below `folder`, about 12 MB."""
+    builders.import_comfy()
+    edit = partial(builders.qwen_image, layers=1, heads=1, text_width=32)
+    for name, build in (
+        ("diffusion_models/qwen_image_edit_2509_fp8_e4m3fn", edit),
+        ("text_encoders/qwen_2.5_vl_7b_fp8_scaled", _qwen_vl),
+        # References are encoded at a megapixel, whatever the size of the still.
+        ("vae/qwen_image_vae", partial(builders.video_vae, 1)),
+    ):
+        _save(folder, name, dict(_weights(name, build, torch.bfloat16)))
+
+
+def make_character_lora(folder: Path, name: str) -> None:
+    """Write a LoRA for Z-Image."""
+    builders.import_comfy()
+    _save(folder, f"loras/{name}", dict(_lora(name, _z_image(), "layers.")))
+
+
+def _qwen_vl() -> nn.Module:
+    config = {
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 1,
+        "num_key_value_heads": 1,
+    }
+    vision = {"hidden_size": 64, "intermediate_size": 64, "num_heads": 2, "num_layers": 2}
+    return builders.qwen_vl(config, vision)
 
 
 def _z_image() -> nn.Module:
@@ -131,8 +162,10 @@ def _fp8_weights(file: str, build: Callable[[], nn.Module]) -> dict[str, Tensor]
     return weights
 
 
-def _lora(file: str, rank: int = 4) -> Iterator[tuple[str, Tensor]]:
-    for layer, matrices in builders.lora_layers(_s2v(), rank):
+def _lora(
+    file: str, model: nn.Module, blocks: str = "blocks.", rank: int = 4
+) -> Iterator[tuple[str, Tensor]]:
+    for layer, matrices in builders.lora_layers(model, rank, blocks):
         for part, shape in matrices.items():
             name = f"{layer}.{part}.weight"
             yield name, random_weight(file, name, shape).mul(0.3).to(torch.bfloat16)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from story_studio.story.problems import Problem, Problems
 from story_studio.story.results import STORE
+from story_studio.story.still_graph import sheets_of
 
 from .. import terminal
 from ..comfy.client import Comfy, Unreachable
@@ -20,13 +21,14 @@ from ..comfy.instance import ComfyInstance
 from ..comfy.machine import inspect_machine
 from ..comfy.process import Server
 from ..rendering import dry_run
+from ..rendering.manifest import SHEET_STEP
 from ..rendering.memory import memory_plan
 from ..rendering.prepare import RenderPlan, prepare
 from ..rendering.progress import PHASES
 from ..rendering.render import ComfyRenderer
 from ..terminal import OK
 from .arguments import add_output, add_server, add_stories, check_writable, models_folder
-from .report import render_and_report
+from .report import render_and_report, render_sheets_and_report
 from .speaking import speaker
 
 
@@ -40,6 +42,11 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     )
     once.add_argument(
         "--fresh", action="store_true", help="forget the stories' stills and clips first, and make all again"
+    )
+    command.add_argument(
+        "--sheets",
+        action="store_true",
+        help="render only the character sheets, to look at and approve before the scenes are made from them",
     )
     add_output(command)
     add_server(command)
@@ -67,9 +74,12 @@ def run(options: argparse.Namespace) -> int:
             check_writable(options.output)
             speak = speaker(options.output, models_folder(options), lambda: start().comfy)
         plans = prepare(options.stories, options.profile, Path(downloads), speak)
+        if options.sheets and not any(sheets_of(plan, every=True) for plan in plans):
+            what = "no character has one: write `characters` with a `description`, and without a `reference`."
+            raise Problems([Problem("--sheets", what)])
         if options.dry_run or options.fresh:
             elsewhere = bool(options.server) and not (options.output / STORE).is_dir()
-            forecasts = dry_run.forecast(plans, options.output, elsewhere)
+            forecasts = dry_run.forecast(plans, options.output, elsewhere, options.sheets)
             if options.dry_run:
                 return _show(plans, forecasts, options)
             count = dry_run.forget(forecasts, options.output)
@@ -77,6 +87,8 @@ def run(options: argparse.Namespace) -> int:
         instance = start()
         for warning in (text for plan in plans for text in plan.warnings):
             terminal.say(f"Warning: {warning}", "yellow")
+        if options.sheets:
+            return render_sheets_and_report(ComfyRenderer(instance), plans, options.output)
         return render_and_report(ComfyRenderer(instance), plans, options.output)
 
 
@@ -87,10 +99,11 @@ def _show(
         for step in forecast.steps:
             what = f"{step.scene} {step.kind}".strip()
             sys.stdout.write(f"{what}: {'reused' if step.reused else f'made, {step.why}'}\n")
+        sheets = sum(not step.reused for step in forecast.steps if step.kind == SHEET_STEP)
         made = [sum(not step.reused for step in forecast.steps if step.kind == kind) for kind in PHASES]
-        sys.stdout.write(
-            f"{plan.story.project_id}: {made[0]} stills, {made[1]} clips and {made[2]} film would be made.\n"
-        )
+        counts = f"{made[0]} stills, {made[1]} clips and {made[2]} film"
+        counts = f"{sheets} character sheets, {counts}" if sheets else counts
+        sys.stdout.write(f"{plan.story.project_id}: {counts} would be made.\n")
     if not options.server:
         finished = {
             (number, step.kind, step.scene)

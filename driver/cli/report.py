@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from story_studio.story.graph import Phase
+from story_studio.story.still_graph import sheets_of
 
 from .. import terminal
 from ..rendering.manifest import Manifest
 from ..rendering.prepare import RenderPlan
-from ..rendering.render import Renderer
+from ..rendering.render import ComfyRenderer, Renderer
 from ..rendering.run import RenderError
 from ..storage.store import StorageError
 from ..terminal import FAILED, OK, PARTIAL
@@ -20,7 +21,8 @@ from ..terminal import FAILED, OK, PARTIAL
 def render_and_report(renderer: Renderer, plans: Sequence[RenderPlan], output: Path) -> int:
     """Renders stories with a progress bar; returns the exit status."""
     scenes, films = sum(len(plan.inputs) for plan in plans), sum(bool(plan.story.film) for plan in plans)
-    totals: dict[Phase, int] = {"still": scenes, "clip": scenes, "film": films}
+    sheets = sum(len(sheets_of(plan)) for plan in plans)
+    totals: dict[Phase, int] = {"still": scenes + sheets, "clip": scenes, "film": films}
     try:
         with terminal.progress(totals) as show:
             manifests = renderer.render(plans, output, show)
@@ -28,6 +30,32 @@ def render_and_report(renderer: Renderer, plans: Sequence[RenderPlan], output: P
         terminal.say(str(error), "red")
         return FAILED
     return max(_report(manifest, output) for manifest in manifests)
+
+
+def render_sheets_and_report(renderer: ComfyRenderer, plans: Sequence[RenderPlan], output: Path) -> int:
+    """Renders the character sheets of stories, and says how to approve them; returns the exit status."""
+    totals: dict[Phase, int] = {"still": sum(len(sheets_of(plan, every=True)) for plan in plans)}
+    try:
+        with terminal.progress(totals) as show:
+            manifests = renderer.render(plans, output, show, only_sheets=True)
+    except (RenderError, StorageError) as error:
+        terminal.say(str(error), "red")
+        return FAILED
+    failed = False
+    for plan, manifest in zip(plans, manifests, strict=True):
+        for key in sheets_of(plan, every=True):
+            entry = manifest.character(key)
+            if entry is None or entry.sheet is None or entry.error:
+                terminal.say(f"{key} failed: {entry.error if entry else 'it was not made'}", "red")
+                failed = True
+                continue
+            path = output / manifest.project_id / entry.sheet.file
+            sys.stdout.write(f"{path}  characters.{key}.reference_take: {entry.sheet.key}\n")
+    terminal.say(
+        "To approve a sheet, write its `reference_take` into the story. For another one, give the character "
+        "another `seed` or `description` and run the command again."
+    )
+    return FAILED if failed else OK
 
 
 def _report(manifest: Manifest, output: Path) -> int:

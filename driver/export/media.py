@@ -138,8 +138,7 @@ class Collector:
             source, why = rendered.footage(shot.scene), ""
             if shot.scene in found.problems:
                 why = found.problems[shot.scene][0].what
-            elif shot.scene in found.scenes:
-                recording = found.scenes[shot.scene].recording
+            elif shot.scene in found.scenes and (recording := found.scenes[shot.scene].recording):
                 if abs(recording.seconds - shot.clip_frames / cut.rate) > _DRIFT_SECONDS:
                     why = f"{recording.path.name} is not as long as its clip any more."
                 else:

@@ -12,9 +12,11 @@ from typing import Any, NamedTuple
 
 from story_studio.story.graph import Graph, Plan, SceneId, build
 from story_studio.story.results import STORE, Kind
+from story_studio.story.schema import Scene
+from story_studio.story.still_graph import shown_by_reference
 
 from .keys import choose_keys, possible_keys
-from .manifest import Manifest, SceneEntry, film_settings, read_manifest, scene_settings
+from .manifest import SHEET_STEP, Manifest, SceneEntry, film_settings, read_manifest, scene_settings
 from .prepare import RenderPlan
 
 _SHOWN = 40
@@ -39,18 +41,21 @@ class Forecast:
     keys: list[tuple[Kind, str]]
 
 
-def forecast(plans: Sequence[RenderPlan], output: Path, elsewhere: bool = False) -> list[Forecast]:
+def forecast(
+    plans: Sequence[RenderPlan], output: Path, elsewhere: bool = False, only_sheets: bool = False
+) -> list[Forecast]:
     """What a render of these stories would make and what it would reuse, story by story.
 
     Args:
         plans: the stories; their files need not be on any server.
         output: folder of the projects, with the server's results in it.
         elsewhere: the results are on another machine; those of the last render are assumed to be there.
+        only_sheets: the render makes the character sheets and nothing else.
     """
     last = [read_manifest(output / plan.story.project_id) or Manifest() for plan in plans]
     assumed = set(chain.from_iterable(manifest.keys() for manifest in last)) if elsewhere else set[str]()
     contents = {name: sha256 for plan in plans for name, sha256 in plan.contents.items()}
-    graph = build(plans)
+    graph = build(plans, only_sheets=only_sheets)
 
     def exists(kind: Kind, key: str) -> bool:
         return key in assumed or any(find_results(output, kind, key))
@@ -107,8 +112,22 @@ class _Forecaster:
             if SceneId(number, scene.id) in nodes
         }
         self._keys = {place: chosen[node] for place, node in self._nodes.items()}
+        self._sheets = {
+            sheet.character: node for sheet, node in graph.characters.items() if sheet.story == number
+        }
+        self._sheet_keys = {key: chosen[node] for key, node in self._sheets.items()}
 
     def forecast(self, possible: Mapping[str, Sequence[str]]) -> Forecast:
+        sheets = [self._sheet_step(key) for key in self._sheets]
+        characters = self._plan.story.characters
+        sheet_keys = [
+            (Kind.STILL, key)
+            for character, node in self._sheets.items()
+            if not characters[character].reference_take
+            for key in possible[node]
+        ]
+        if not self._nodes:
+            return Forecast(sheets, sheet_keys)
         scenes = self._plan.story.scenes
         stills = [self._step(Kind.STILL, scene.id) for scene in scenes]
         clips = [self._step(Kind.CLIP, scene.id) for scene in scenes]
@@ -124,7 +143,25 @@ class _Forecaster:
             if place not in takes
             for key in possible[node]
         ]
-        return Forecast([*stills, *clips, *masters, *film], keys)
+        return Forecast([*sheets, *stills, *clips, *masters, *film], [*sheet_keys, *keys])
+
+    def _sheet_step(self, key: str) -> Step:
+        reused = self._exists(Kind.STILL, self._sheet_keys[key])
+        entry = self._last.character(key)
+        why = "there is none yet"
+        if entry and entry.sheet:
+            is_same = entry.sheet.key == self._sheet_keys[key]
+            why = "its file is gone" if is_same else "the character, the recipe or its models changed"
+        return Step(SHEET_STEP, key, reused, "" if reused else why)
+
+    def _changed_sheets(self, scene: Scene) -> Iterator[str]:
+        """What a still is made from that is not what it was."""
+        for key in shown_by_reference(self._plan, scene):
+            entry = self._last.character(key)
+            if key in self._sheet_keys and (
+                not entry or not entry.sheet or entry.sheet.key != self._sheet_keys[key]
+            ):
+                yield f"the sheet of {key} changed"
 
     def _step(self, kind: Kind, scene: str) -> Step:
         reused = self._exists(kind, self._keys[kind, scene])
@@ -146,6 +183,8 @@ class _Forecaster:
         if kind is Kind.CLIP and (not entry.still or entry.still.key != self._keys[Kind.STILL, scene]):
             reasons.append("its still changed")
         (found,) = [each for each in self._plan.story.scenes if each.id == scene]
+        if kind is Kind.STILL:
+            reasons += self._changed_sheets(found)
         settings = scene_settings(self._plan, found)
         before, after = (
             (entry.settings.still, settings.still)

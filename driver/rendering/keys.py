@@ -51,7 +51,7 @@ def choose_keys(
         possible: as `possible_keys` returns it.
         exists: whether there is a result of this key; asked only where several are possible.
     """
-    kinds = {node: kind for kind, nodes in graph.of_scenes.items() for node in nodes.values()}
+    kinds = graph.kept
     chosen: dict[str, str] = {}
     for node, keys in possible.items():
         found = [key for key in keys if exists(kinds[node], key)] if len(keys) > 1 else []
@@ -75,11 +75,7 @@ def possible_keys(graph: Graph, contents: Mapping[str, str]) -> dict[str, tuple[
     get_node = graph.nodes.__getitem__
     keys = Keys(get_node, _default_of, fingerprint)
     earlier_keys = Keys(get_node, _default_of, fingerprint, as_written=True)
-    return {
-        node: tuple(dict.fromkeys((keys.of(node), earlier_keys.of(node))))
-        for nodes in graph.of_scenes.values()
-        for node in nodes.values()
-    }
+    return {node: tuple(dict.fromkeys((keys.of(node), earlier_keys.of(node)))) for node in graph.kept}
 
 
 def _default_of(cls: str, name: str) -> Any:

@@ -14,11 +14,14 @@ from story_studio.story.graph import Plan
 from story_studio.story.recipes import Recipe
 from story_studio.story.results import MANIFEST, Kind
 from story_studio.story.schema import Scene
+from story_studio.story.still_graph import own_reference, shown_by_reference, still_loras, still_recipe
 
 from ..files import written_aside
 from .cut import AnyCut, ChunkDrift
 
 Settings = dict[str, Any]
+SHEET_STEP = "character sheet"
+"""What a character sheet is called among stills, clips and films."""
 _EARLIER = {"join", "crossfade_seconds", "chapters", "captions", "loudness"}
 """Settings of a film that a manifest names even at their defaults."""
 
@@ -99,6 +102,20 @@ class SceneEntry(_Part):
         return {Kind.STILL: self.still, Kind.CLIP: self.clip, Kind.MASTER: self.master}[kind]
 
 
+class CharacterEntry(_Part):
+    """A character: its sheet, or why that was given up.
+
+    Attributes:
+        id: its key in the story.
+        seed: of the sheet.
+    """
+
+    id: str = ""
+    seed: int = 0
+    sheet: Result | None = None
+    error: str | None = None
+
+
 class NodeCounts(_Part):
     """How many nodes the graph had, and how many of them ran."""
 
@@ -127,6 +144,7 @@ class Manifest(_Part):
     film: VideoResult | None = None
     storyboard: Result | None = None
     scenes: list[SceneEntry] = []
+    characters: list[CharacterEntry] = []
     warnings: list[str] = []
     seconds: dict[str, float] = {}
     model_loads: dict[str, int] = {}
@@ -139,12 +157,17 @@ class Manifest(_Part):
         """The keys of all results that the render used, or the last complete one before it."""
         results: list[Result | None] = [self.film, self.storyboard]
         results += [result for scene in self.scenes for result in scene.results]
+        results += [character.sheet for character in self.characters]
         yield from (result.key for result in results if result and result.key)
         yield from self.earlier
 
     def scene(self, scene_id: str) -> SceneEntry | None:
         """The entry of a scene; None if the story had no such scene."""
         return next((scene for scene in self.scenes if scene.id == scene_id), None)
+
+    def character(self, key: str) -> CharacterEntry | None:
+        """The entry of a character; None if it had no sheet."""
+        return next((character for character in self.characters if character.id == key), None)
 
     def write(self, folder: Path) -> None:
         """Stores it in the story's folder. Raises OSError."""
@@ -180,9 +203,18 @@ def _remove(data: Any, place: tuple[int | str, ...]) -> None:
 
 def scene_settings(plan: Plan, scene: Scene) -> SceneSettings:
     """What a scene's still and clip are made with."""
-    still = None if scene.image else _used(plan.profile.still, graphs.still_values(plan, scene))
+    still = None if scene.image else _still_settings(plan, scene)
     clip = _used(plan.profile.clip, graphs.clip_values(plan, scene)) if plan.clips else None
     return SceneSettings(still=still, clip=clip)
+
+
+def _still_settings(plan: Plan, scene: Scene) -> Settings:
+    settings = _used(still_recipe(plan, scene), graphs.still_values(plan, scene))
+    references = {
+        key: own_reference(plan, key) or "character sheet" for key in shown_by_reference(plan, scene)
+    }
+    loras = {lora.file: lora.strength for lora in still_loras(plan, scene)}
+    return {**settings, **{n: v for n, v in (("references", references), ("loras", loras)) if v}}
 
 
 def film_settings(plan: Plan) -> Settings:

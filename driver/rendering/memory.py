@@ -17,6 +17,7 @@ from ..comfy.flags import ServerError, read_core, uses_dynamic_vram
 from ..comfy.machine import Machine
 from ..comfy.models import ModelFile, listed_models, locate
 from ..paths import COMFYUI
+from .manifest import SHEET_STEP
 
 
 def memory_plan(
@@ -51,6 +52,7 @@ def model_uses(
     """The models that stories need; arguments as in `memory_plan`."""
     graph = build(plans)
     places = {node: (scene.story, "still", scene.scene) for scene, node in graph.stills.items()}
+    places |= {node: (sheet.story, SHEET_STEP, sheet.character) for sheet, node in graph.characters.items()}
     places |= {node: (scene.story, "clip", scene.scene) for scene, node in graph.clips.items()}
     get_node = graph.nodes.__getitem__
     needed = needed_nodes(

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from story_studio.story.advice import advice, check_prompts
 from story_studio.story.graph import Files, Plan, plan_of, warnings
 from story_studio.story.problems import Problem, Problems
 from story_studio.story.recipes import Profile, load_recipe
@@ -31,6 +32,7 @@ class RenderPlan(Plan):
     Attributes:
         inputs: of the scenes that are rendered. Stills alone need none.
         music_file: of the film.
+        reference_files: own images of characters, by the character's key.
         failed: why scenes are given up before the render begins.
         spoken: the voices that were made from texts.
     """
@@ -38,6 +40,7 @@ class RenderPlan(Plan):
     inputs: dict[str, Inputs] = field(default_factory=dict)
     music_file: Recording | None = None
     failed: dict[str, str] = field(default_factory=dict)
+    reference_files: dict[str, InputFile] = field(default_factory=dict)
     spoken: Spoken = field(default_factory=Spoken)
 
     @classmethod
@@ -50,9 +53,12 @@ class RenderPlan(Plan):
         music: Recording | None = None,
         failed: dict[str, str] | None = None,
         clips: bool = True,
+        references: dict[str, InputFile] | None = None,
         spoken: Spoken | None = None,
     ) -> RenderPlan:
         """The plan of a story with these inputs."""
+        # A recipe that takes no references makes stills without them.
+        references = references if references and profile.reference else {}
         files = {scene.id: Files("", None) for scene in story.scenes}
         files |= {scene: scene_inputs.files for scene, scene_inputs in inputs.items()}
         name = music.server_name if music else None
@@ -62,16 +68,18 @@ class RenderPlan(Plan):
             files,
             clips,
             name,
+            {key: file.server_name for key, file in references.items()},
             inputs=inputs,
             music_file=music,
             failed=failed or {},
+            reference_files=references,
             spoken=spoken or Spoken(),
         )
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Length of each scene's recording."""
-        return {scene: inputs.recording.seconds for scene, inputs in self.inputs.items()}
+        """Length of each scene."""
+        return {scene: inputs.seconds for scene, inputs in self.inputs.items()}
 
     @property
     def contents(self) -> dict[str, str]:
@@ -87,8 +95,10 @@ class RenderPlan(Plan):
             for file in inputs.all
             for text in file.warnings
         ]
-        of_music = [f"film.music: {text}" for text in self.music_file.warnings] if self.music_file else []
-        return warnings(self) + of_inputs + of_music
+        shared = {f"characters.{key}.reference": file for key, file in self.reference_files.items()}
+        shared |= {"film.music": self.music_file} if self.music_file else {}
+        of_shared = [f"{where}: {text}" for where, file in shared.items() for text in file.warnings]
+        return [*warnings(self), *advice(self), *of_inputs, *of_shared]
 
     def upload(self, comfy: Comfy) -> None:
         """Gives the server every input file that it does not have."""
@@ -106,6 +116,7 @@ class RenderPlan(Plan):
     def _files(self) -> Iterator[InputFile]:
         for inputs in self.inputs.values():
             yield from inputs.all
+        yield from self.reference_files.values()
         if self.music_file:
             yield self.music_file
 
@@ -142,6 +153,7 @@ def prepare(
         gathered: Gathered | None = None
         with _collecting(problems, path):
             found = _plan(story, path)
+            check_prompts(found)
         spoken = Spoken()
         with _collecting(problems, path):
             spoken = speak(story, path)
@@ -156,6 +168,7 @@ def prepare(
                     found.profile,
                     gathered.scenes,
                     music=gathered.music,
+                    references=gathered.references,
                     failed=spoken.failed,
                     spoken=spoken,
                 )

@@ -77,6 +77,7 @@ class ProgressTracker:
         """A graph was submitted: the whole, or what is left of it."""
         self._graph, self._since = graph, time.monotonic()
         self._work = {node: _Work("still", _STILL_COST) for node in graph.stills.values()}
+        self._work |= {node: _Work("still", _STILL_COST) for node in graph.characters.values()}
         self._work |= {node: _Work("clip", self.seconds[scene]) for scene, node in graph.clips.items()}
         self._work |= {
             node: _Work("film", _MASTER_COST * self.seconds[scene]) for scene, node in graph.masters.items()
@@ -123,9 +124,9 @@ class ProgressTracker:
         if owner.scene is None:
             return next(iter(self._graph.films.values()), None) if owner.phase == "film" else None
         graph = self._graph
-        return {"still": graph.stills, "clip": graph.clips, "film": graph.masters}[owner.phase].get(
-            owner.scene
-        )
+        nodes = {"still": graph.stills, "clip": graph.clips, "film": graph.masters}[owner.phase]
+        sheets = {sheet.owner: node for sheet, node in graph.characters.items()}
+        return nodes.get(owner.scene) or sheets.get(owner.scene)
 
     def _phase(self) -> Phase:
         # The clips' recordings and settings are read while stills are missing; that is not yet their phase.

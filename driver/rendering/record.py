@@ -10,13 +10,14 @@ from typing import Any
 
 import av
 
-from story_studio.story.graph import SceneId
-from story_studio.story.results import Kind
+from story_studio.story.graph import CharacterId, SceneId
+from story_studio.story.results import Kind, sheet_file
 from story_studio.story.schema import Scene
 
 from ..version import version
 from .cut import read_cut, read_drift
 from .manifest import (
+    CharacterEntry,
     Manifest,
     NodeCounts,
     Result,
@@ -86,11 +87,37 @@ class Record:
             memory=self.memory,
             nodes=NodeCounts(in_graph=self.nodes, executed=len(self.executed)),
         )
+        if characters := self._characters(plan, number):
+            manifest.characters = characters
         if not complete:
             # What this render did not get to is still in use.
             before = read_manifest(folder)
             manifest.earlier = sorted(set(before.keys())) if before else []
         return manifest
+
+    def sheets_manifest(
+        self, plan: RenderPlan, number: int, folder: Path, seconds: dict[str, float]
+    ) -> Manifest:
+        """The manifest in a story's folder with the character sheets that were made since; or a new one."""
+        manifest = self.manifest(plan, number, folder, seconds)
+        before = read_manifest(folder)
+        if before is None:
+            return manifest.model_copy(update={"scenes": [], "status": "partial"})
+        of_others = [entry for entry in before.characters if not manifest.character(entry.id)]
+        return before.model_copy(update={"characters": [*of_others, *manifest.characters]})
+
+    def _characters(self, plan: RenderPlan, number: int) -> list[CharacterEntry]:
+        """The entries of characters that have a sheet, or should have one."""
+        entries = []
+        for key in plan.story.characters:
+            about: dict[str, Any] = {}
+            if sheet := self.results.get((number, sheet_file(key))):
+                about["sheet"] = sheet
+            if reason := self.failed.get(CharacterId(number, key).owner):
+                about["error"] = reason
+            if about:
+                entries.append(CharacterEntry(id=key, seed=plan.story.sheet_seed(key), **about))
+        return entries
 
     def _scene(self, plan: RenderPlan, number: int, scene: Scene, folder: Path) -> SceneEntry:
         scene_id = SceneId(number, scene.id)

@@ -70,6 +70,7 @@ class ComfyRenderer:
         names: Sequence[str] | None = None,
         on_result: OnResult = lambda *_: None,
         cancel: Cancel | None = None,
+        only_sheets: bool = False,
     ) -> list[Manifest]:
         """As `Renderer.render`.
 
@@ -77,6 +78,8 @@ class ComfyRenderer:
             names: of the stories' folders; the project ids, if left out.
             on_result: called with each file as soon as it is stored, and its key.
             cancel: ends the render when it is set.
+            only_sheets: render the character sheets and nothing else; the manifests then say what is known of
+                the scenes from before.
 
         Raises:
             Problems: the server lacks nodes or models; nothing was rendered.
@@ -89,21 +92,22 @@ class ComfyRenderer:
         began = time.monotonic()
         for plan in plans:
             plan.upload(self._instance.comfy)
-        graph = build(plans, frozenset(run.record.failed))
+        graph = build(plans, frozenset(run.record.failed), only_sheets)
         check(graph, self._instance.comfy)
         with contextlib.ExitStack() as locks:
             for folder in folders:
                 locks.enter_context(_locked(folder))
             try:
                 run.keep_voices()
-                while graph.stills and not run.submit(graph):
-                    graph = build(plans, frozenset(run.record.failed))
+                while (graph.stills or graph.characters) and not run.submit(graph):
+                    graph = build(plans, frozenset(run.record.failed), only_sheets)
             finally:
                 seconds = {f"{phase}s": spent for phase, spent in run.tracker.spent.items()}
                 seconds = {"total": time.monotonic() - began, **seconds}
                 manifests = []
                 for number, (plan, folder) in enumerate(zip(plans, folders, strict=True)):
-                    manifests.append(run.record.manifest(plan, number, folder, seconds))
+                    describe = run.record.sheets_manifest if only_sheets else run.record.manifest
+                    manifests.append(describe(plan, number, folder, seconds))
                     manifests[-1].write(folder)
         return manifests
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from story_studio.story.graph import Graph, SceneId
 from story_studio.story.problems import Problem, Problems
-from story_studio.story.results import Kind, key_in
+from story_studio.story.results import Kind, key_in, sheet_file
+from story_studio.story.still_graph import scenes_with_sheet
 
 from ..cancel import Cancel
 from ..comfy import models
@@ -120,7 +121,7 @@ class Run:
         self._graph, self._scene, self.record.nodes = graph, None, len(graph.nodes)
         self.tracker.start(graph)
         audio = sum(self.tracker.seconds[scene] for scene in graph.clips)
-        timeout = _HOUR + _A_STILL * len(graph.stills) + _A_SECOND * audio
+        timeout = _HOUR + _A_STILL * (len(graph.stills) + len(graph.characters)) + _A_SECOND * audio
         starts = self.instance.starts
         try:
             with self.router.turn(prompt_id, *needs(graph, comfy), self.cancel):
@@ -217,7 +218,7 @@ class Run:
             with contextlib.suppress(ComfyError):
                 self.instance.comfy.free()
         else:
-            self.record.failed[owner.scene] = failed.message
+            self._give_up({owner.scene: failed.message})
 
     def _forget_cached(self) -> None:
         """Lets ComfyUI forget the outputs that it still has, whose files were removed in the meantime."""
@@ -239,7 +240,7 @@ class Run:
                 scenes[owner.scene] = f"{rejection.get('class_type')}: {'; '.join(reasons)}"
         if not scenes:
             raise error
-        self.record.failed |= scenes
+        self._give_up(scenes)
 
     def _restart(self, error: ComfyError, starts: int, prompt_id: str) -> None:
         scene = self._scene
@@ -248,8 +249,17 @@ class Run:
         if scene:
             self._retries[scene] += 1
             if self._retries[scene] > 1:
-                self.record.failed[scene] = f"{how} It happened twice, so it was given up."
+                self._give_up({scene: f"{how} It happened twice, so it was given up."})
                 self.instance.finished()
+
+    def _give_up(self, reasons: dict[SceneId, str]) -> None:
+        """Gives up scenes; and with a character sheet all scenes whose stills are made from it."""
+        self.record.failed |= reasons
+        for sheet in self._graph.characters:
+            if reason := reasons.get(sheet.owner):
+                for scene in scenes_with_sheet(self.plans[sheet.story], sheet.character):
+                    why = f"the character sheet of {sheet.character} failed: {reason}"
+                    self.record.failed.setdefault(SceneId(sheet.story, scene.id), why)
 
     def _collect(self, run: PromptRun, node: str, output: dict[str, Any]) -> None:
         """Stores a result as soon as it is finished."""
@@ -287,6 +297,9 @@ class Run:
             for scene, made_by in nodes.items():
                 if made_by == node:
                     return scene.story, kind.project_file(scene.scene)
+        for sheet, made_by in graph.characters.items():
+            if made_by == node:
+                return sheet.story, sheet_file(sheet.character)
         for kind, nodes in ((Kind.SHEET, graph.sheets), (Kind.FILM, graph.films)):
             for number, made_by in nodes.items():
                 if made_by == node:

@@ -105,6 +105,10 @@ def _with_shipped_recipes(plan: RenderPlan) -> Story:
     story = plan.story.model_copy(deep=True)
     story.voice_settings = VoiceSettings()
     story.model_fields_set.discard("voice_settings")
+    for key, character in story.characters.items():
+        # Without a recipe that takes references, none was read.
+        if key not in plan.reference_files:
+            character.reference = None
     problems = []
     for where in own_recipes(story):
         section, field = where.split(".")
@@ -112,6 +116,9 @@ def _with_shipped_recipes(plan: RenderPlan) -> Story:
         recipes = [getattr(plan.profile, recipe) for recipe in _RECIPES[where]]
         if any(is_same_as_shipped(name, recipe) for recipe in recipes):
             setattr(getattr(story, section), field, name)
+        elif section != "film" and not any(recipes):
+            # The profile has no use for it, here or there.
+            setattr(getattr(story, section), field, None)
         else:
             what = "names a file of this machine, which an endpoint cannot have: leave it out."
             problems.append(Problem(where, what))

@@ -17,7 +17,7 @@ from story_studio.story.schema import Scene, Story
 
 from . import sound
 from .catalog import choose
-from .engines import Say, Voice, voices
+from .engines import Voice, voices
 from .text import cleaned, foreign_words, pieces
 
 METHOD = "1"
@@ -145,7 +145,7 @@ def write_speech(speech: Speech, path: Path) -> float:
         ValueError: the voice says nothing.
     """
     rate = speech.voice.rate
-    parts = list(_parts(speech.text, speech.voice.load(speech.speed), rate))
+    parts = list(_parts(speech, rate))
     samples = np.concatenate(parts or [sound.silence(0, rate)])
     if not samples.any():
         raise ValueError(f"the voice {speech.voice.name} says nothing: write the text in words.")
@@ -154,15 +154,15 @@ def write_speech(speech: Speech, path: Path) -> float:
     return len(samples) / rate + 2 * sound.EDGE
 
 
-def _parts(text: str, say: Say, rate: int) -> Iterator[np.ndarray]:
+def _parts(speech: Speech, rate: int) -> Iterator[np.ndarray]:
     """The sentences of a text, and the pauses between them."""
-    pause = 0.0
-    for paragraph in pieces(text):
+    say, pause = speech.voice.load(speech.speed), 0.0
+    for paragraph in pieces(speech.text):
         for part in paragraph:
             for sentence in say(part):
                 samples = sound.trimmed(sentence, rate)
                 if len(samples):
-                    yield sound.silence(pause, rate)
+                    yield sound.silence(pause / speech.speed, rate)
                     yield samples
                     pause = sound.SENTENCE_PAUSE
             pause = min(pause, sound.PART_PAUSE)

@@ -14,6 +14,7 @@ from ..cancel import Cancel, Cancelled
 from ..comfy.client import ComfyError, Lost, Stuck, Unreachable
 from ..comfy.flags import ServerError
 from ..comfy.instance import ComfyInstance
+from ..comfy.process import Server
 from ..comfy.queue import Router
 from ..files import is_disk_full
 from ..rendering.render import ComfyRenderer
@@ -80,6 +81,7 @@ class Worker:
             sweeper.touch if sweeper else Path.exists,
             self._settings.hide_prompts,
             ProjectLocks(),
+            _piper_voices(instance.server),
         )
         self._out_of_memory = 0
         self.rendering = ""
@@ -231,6 +233,13 @@ class Worker:
             log.event("failed", f"Failed: {error}", job_id, logging.WARNING, **about)
         else:
             log.event("finished", f"Finished in {seconds} s", job_id, **about)
+
+
+def _piper_voices(server: Server | None) -> Path | None:
+    """The folder of the owner's own voices: `piper` beside the folders of model files."""
+    root = (server.models or server.workspace / "models") if server else None
+    places = [root / "models" / "piper", root / "piper"] if root else []
+    return next((place for place in places if place.is_dir()), None)
 
 
 def _quotes_full_disk(job_input: Any) -> bool:

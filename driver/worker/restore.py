@@ -55,11 +55,13 @@ def restore(
     graph = build([plan], frozenset(SceneId(0, scene) for scene in plan.failed))
     keys = choose_keys(graph, possible_keys(graph, plan.contents), exists)
     missing: list[tuple[str, Path]] = []
+    wanted = [(Kind.STILL, node, f"{sheet.character}_sheet") for sheet, node in graph.characters.items()]
     for kind, nodes in ((Kind.STILL, graph.stills), (Kind.CLIP, graph.clips)):
-        for scene, node in nodes.items():
-            if not any(map(touch, find_results(output, kind, keys[node]))):
-                name = f"{plan.story.project_id}_{scene.scene}.{keys[node]}{kind.suffix}"
-                missing.append((stored_key(kind, keys[node]), output / STORE / kind.folder / name))
+        wanted += [(kind, node, scene.scene) for scene, node in nodes.items()]
+    for kind, node, of in wanted:
+        if not any(map(touch, find_results(output, kind, keys[node]))):
+            name = f"{plan.story.project_id}_{of}.{keys[node]}{kind.suffix}"
+            missing.append((stored_key(kind, keys[node]), output / STORE / kind.folder / name))
 
     def fetch(place: tuple[str, Path]) -> bool:
         check()

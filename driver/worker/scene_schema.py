@@ -1,11 +1,10 @@
-"""What the JSON Schema of the endpoint says besides the models: other names, and which fields go together."""
+"""What the JSON Schema of the endpoint says about scenes besides their models."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-from story_studio.story.schema import Line, Scene
+from story_studio.story.json_schema import complete_scenes
 
 Json = dict[str, Any]
 _SOURCE = "an http(s) address, a data URI, or a key of the endpoint's own store"
@@ -23,8 +22,6 @@ _RECIPES = {
     "ships: wan22_i2v_clip.json. Left out: a slow camera move over the image.",
     ("VoiceSettings", "workflow"): "A voice recipe that the endpoint ships, by its file name.",
 }
-_OF_LINES = ("audio", "text", "translations", "character", "seconds", "clip", "still_take", "clip_take")
-"""What a line has and its scene has not."""
 SCENES: list[Json] = [
     {
         "id": "talking",
@@ -54,99 +51,12 @@ SCENES: list[Json] = [
 
 
 def complete(parts: Json) -> None:
-    """Adds to the schemas of a story's parts what their validators accept and refuse."""
-    _describe(parts)
-    _add_names(parts["Line"], Line.other_names)
-    parts["Line"]["allOf"] = [*_one_name(Line.other_names), _any(_names("text", "audio", of=Line))]
-    parts["Lora"] = {"anyOf": [{"type": "string", "description": "Its file; strength 1."}, parts["Lora"]]}
-    _complete_scene(parts["Scene"])
-
-
-def _describe(parts: Json) -> None:
-    for name, part in parts.items():
-        for field, about in part.get("properties", {}).items():
-            if (name, field) in _RECIPES:
-                about["description"] = _RECIPES[name, field]
-            for path in _PATHS if name in ("Scene", "Line", "Character") else ():
-                if "description" in about:
-                    about["description"] = about["description"].replace(path, _SOURCE)
-
-
-def _complete_scene(scene: Json) -> None:
-    fields = scene["properties"]
-    fields["id"] = {"anyOf": [fields["id"], {"type": "integer", "minimum": 0}]}
-    names = {theirs: ours for theirs, ours in Scene.other_names.items() if ours != "id"}
-    _add_names(scene, names)
-    fields["scene"] = {
-        "type": ["integer", "string"],
-        "description": "`id` is `scene_` and this, if not given.",
-    }
-    scene["required"] = []
-    scene["allOf"] = [
-        {"oneOf": [{"required": ["id"]}, {"required": ["scene"]}]},
-        *_one_name(names),
-        _any(_names("prompt", "image", "clip", of=Scene)),
-        _any(_names("audio", "text", "lines", "seconds", "clip", of=Scene)),
-        *_without("seconds", "audio", "clip"),
-        *_without("lines", *_OF_LINES),
-        *_kinds(),
-        _if({"anyOf": [*_required("from", "to"), _is("mute", True)]}, _any(_names("clip", of=Scene))),
-        _if(
-            {"required": ["establishing"], "not": {"properties": {"establishing": {"type": "null"}}}},
-            _has("lines"),
-        ),
-    ]
-    scene["examples"] = SCENES
-
-
-def _kinds() -> list[Json]:
-    own = _names("clip", of=Scene)
-    voiced = {"allOf": [_any(_names("audio", "text", "lines", of=Scene)), _none("seconds", *own)]}
-    return [
-        _if({"anyOf": [_is("kind", "talking"), _is("kind", "narrated")]}, voiced),
-        _if(_is("kind", "silent"), {"allOf": [_has("seconds"), _none("lines", *own)]}),
-        _if(_is("kind", "clip"), {"allOf": [_any(own), _none("lines")]}),
-    ]
-
-
-def _add_names(part: Json, names: dict[str, str]) -> None:
-    for theirs, ours in names.items():
-        field = part["properties"][ours]
-        part["properties"][theirs] = {**field, "description": f"Another name for `{ours}`."}
-
-
-def _names(*fields: str, of: type[Scene] | type[Line]) -> list[str]:
-    """These fields and their other names."""
-    return [*fields, *(theirs for theirs, ours in of.other_names.items() if ours in fields)]
-
-
-def _one_name(names: dict[str, str]) -> list[Json]:
-    return [{"not": {"required": [ours, theirs]}} for theirs, ours in names.items()]
-
-
-def _without(field: str, *others: str) -> list[Json]:
-    return [{"not": {"required": [field, other]}} for other in _names(*others, of=Scene)]
-
-
-def _required(*fields: str) -> list[Json]:
-    return [_has(field) for field in fields]
-
-
-def _has(field: str) -> Json:
-    return {"required": [field]}
-
-
-def _is(field: str, value: Any) -> Json:
-    return {"required": [field], "properties": {field: {"const": value}}}
-
-
-def _any(fields: Iterable[str]) -> Json:
-    return {"anyOf": _required(*fields)}
-
-
-def _none(*fields: str) -> Json:
-    return {"not": {"anyOf": _required(*fields)}}
-
-
-def _if(condition: Json, then: Json) -> Json:
-    return {"if": condition, "then": then}
+    """Describes the parts of a story as an endpoint takes them, and adds what their validators accept."""
+    for (part, field), about in _RECIPES.items():
+        parts[part]["properties"][field]["description"] = about
+    for part in ("Scene", "Line", "Character"):
+        for field in parts[part]["properties"].values():
+            for path in _PATHS:
+                field["description"] = field.get("description", "").replace(path, _SOURCE)
+    complete_scenes(parts)
+    parts["Scene"]["examples"] = SCENES

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from story_studio.story.advice import check_prompts
 from story_studio.story.problems import Problem, Problems
 from story_studio.story.recipes import Profile
 from story_studio.story.results import MANIFEST, Kind
@@ -20,7 +21,7 @@ from ..rendering.prepare import RenderPlan
 from ..rendering.render import ComfyRenderer
 from ..rendering.settings import UsedSettings, used_settings
 from ..storage.store import Store
-from ..voices.catalog import is_installed
+from ..voices.engines import voices
 from ..voices.speak import Spoken, speak
 from . import log, responses
 from .identity import identity_of, path_name
@@ -58,6 +59,7 @@ class Workplace:
         touch: marks a result or a folder as used; False if it does not exist.
         hide_prompts: whether what is stored is to hold neither prompts nor workflows.
         projects: keeps jobs out of each other's folders.
+        piper: folder of the owner's own voices.
     """
 
     renderer: ComfyRenderer
@@ -67,6 +69,7 @@ class Workplace:
     touch: Callable[[Path], bool]
     hide_prompts: bool
     projects: ProjectLocks
+    piper: Path | None = None
 
 
 class StoryRun:
@@ -121,11 +124,15 @@ class StoryRun:
             profile,
             gathered.scenes,
             music=gathered.music,
+            references=gathered.references,
             failed={scene: "; ".join(map(str, wrong)) for scene, wrong in gathered.problems.items()},
             clips=not isinstance(self._job, ImageJob),
+            references=gathered.references,
             spoken=spoken,
         )
         place, job = self._workplace, self._job
+        if isinstance(job, BatchJob):
+            check_prompts(plan)
         uploads = Uploads(place.store, self._folder, place.hide_prompts)
         uploads.expect(sum(plan.seconds.values()), isinstance(job, BatchJob) and job.film is not None)
         with place.projects.alone(self._project, self._cancel), uploads:
@@ -148,7 +155,7 @@ class StoryRun:
         # A recipe that is refused is not spoken without.
         if not scenes or self._story.voice_settings.workflow:
             return Spoken()
-        if not is_installed():
+        if not voices(self._workplace.piper):
             raise Problems([Problem(f"{scene.place}.text", _NO_VOICES) for scene in scenes])
 
         def report(scene: str, done: float) -> None:
@@ -161,7 +168,7 @@ class StoryRun:
             path.parent.mkdir(parents=True, exist_ok=True)
             return fetch_result(self._stores, stored_key(Kind.VOICE, key), path)
 
-        return speak(self._story, self._workplace.output, on_spoken=report, fetch=fetch)
+        return speak(self._story, self._workplace.output, self._workplace.piper, report, fetch)
 
     def _render(self, plan: RenderPlan, uploads: Uploads) -> Manifest:
         output = self._workplace.output

@@ -68,7 +68,7 @@ def test_ffmpeg_does_not_take_a_name_for_an_address(folder: Path, monkeypatch: p
         scene = {"id": "one", "prompt": "x", "audio": name}
         (folder / name[:4]).mkdir()
         gathered = gather(schema.parse({"scenes": [scene]}), Path(""), folder / name[:4])
-        assert gathered.scenes["one"].recording.seconds == 0.5
+        assert gathered.scenes["one"].seconds == 0.5
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 import imageio_ffmpeg
 import numpy as np
@@ -16,6 +17,7 @@ from driver.rendering import inputs
 from driver.rendering.recordings import read_recording
 from story_studio.story import schema
 from story_studio.story.problems import Problems
+from tests.rendering.test_clips import make_clip
 from tests.voices import write_voice
 
 
@@ -85,9 +87,9 @@ def test_inputs_belong_to_their_scenes(tmp_path: Path) -> None:
         {"id": "two", "image": "p.png", "audio": "b.wav"},
     ]
     gathered = inputs.gather(schema.parse({"scenes": scenes}), tmp_path, tmp_path)
-    assert gathered.scenes["one"].recording.seconds == 0.5
+    assert gathered.scenes["one"].seconds == 0.5
     assert gathered.scenes["one"].image is None
-    assert gathered.scenes["two"].recording.seconds == 0.7
+    assert gathered.scenes["two"].seconds == 0.7
     assert gathered.scenes["two"].image and gathered.scenes["two"].image.path.name == "p.png"
 
 
@@ -116,9 +118,10 @@ def test_a_decoder_that_raises_anything_affects_only_its_scenes(tmp_path: Path) 
         return tmp_path / source
 
     (tmp_path / "work").mkdir()
-    good, _, problems, _ = inputs.gather_each(story, tmp_path / "work", fetch)
+    gathered = inputs.gather_each(story, tmp_path / "work", fetch)
+    good, problems = gathered.scenes, gathered.problems
     assert list(good) == ["s0", "s2"]
-    assert good["s0"].recording.seconds == 0.5
+    assert good["s0"].seconds == 0.5
     assert [problem.where for of_scene in problems.values() for problem in of_scene] == [
         "scenes[1].image",
         "scenes[3].image",
@@ -149,6 +152,90 @@ def _problem_with_music(story: schema.Story, base: Path) -> str:
     (problem,) = caught.value.problems
     assert problem.where == "film.music.file"
     return problem.what
+
+
+def test_every_kind_of_scene_has_its_inputs(tmp_path: Path) -> None:
+    write_voice(tmp_path / "a.wav", 0.5)
+    write_voice(tmp_path / "spoken.wav", 3)
+    make_clip(tmp_path / "shot.mp4", 2)
+    Image.new("RGB", (512, 512)).save(tmp_path / "mara.png")
+    scenes = [
+        {"id": "talking", "prompt": "x", "audio": "a.wav"},
+        {"id": "silent", "prompt": "x", "seconds": 1.5},
+        {"id": "own", "clip": "shot.mp4", "from": 0.5},
+        {"id": "over", "clip": "shot.mp4", "audio": "a.wav"},
+        {"id": "cut", "clip": "shot.mp4", "to": 1.5, "audio": "a.wav"},
+        {"id": "spoken", "prompt": "x", "text": "Hello.", "kind": "narrated"},
+    ]
+    characters = {"mara": {"description": "a keeper", "reference": "mara.png"}}
+    story = schema.parse({"scenes": scenes, "characters": characters})
+    (downloads := tmp_path / "downloads").mkdir()
+    gathered = inputs.gather(story, tmp_path, downloads, {"spoken": tmp_path / "spoken.wav"})
+    lengths = {scene: made.seconds for scene, made in gathered.scenes.items()}
+    assert lengths == pytest.approx(
+        {"talking": 0.5, "silent": 1.5, "own": 1.5, "over": 0.5, "cut": 1.5, "spoken": 3}, abs=0.05
+    )
+    assert gathered.references["mara"].path.name == "mara.png"
+    files = {scene: made.files for scene, made in gathered.scenes.items()}
+    assert files["silent"] == (None, None, None, 1.5)
+    own = files["own"].clip
+    assert own and own.endswith(".mp4") and files["own"].audio is None
+    assert files["over"].clip == own and files["over"].audio == files["talking"].audio
+    # Without its voice a scene is left out: whoever speaks it says why.
+    (again := tmp_path / "again").mkdir()
+    assert "spoken" not in inputs.gather(story, tmp_path, again, {}).scenes
+
+
+def test_everything_wrong_with_kinds_of_scenes_is_said_with_its_place(tmp_path: Path) -> None:
+    make_clip(tmp_path / "shot.mp4", 1, sound=False)
+    make_clip(tmp_path / "odd.mkv", 1, "-c:a", "pcm_s16le")
+    # A codec that nothing decodes.
+    (tmp_path / "odd.mkv").write_bytes(
+        (tmp_path / "odd.mkv").read_bytes().replace(b"A_PCM/INT/LIT", b"A_XYZ/INT/LIT")
+    )
+    write_voice(tmp_path / "a.wav", 0.5)
+    scenes = [
+        {"id": "late", "clip": "shot.mp4", "from": 3},
+        {"id": "gone", "clip": "gone.mp4"},
+        {"id": "mute", "clip": "odd.mkv", "mute": True},
+        {"id": "odd", "clip": "odd.mkv"},
+        {
+            "id": "talk",
+            "prompt": "a room",
+            "lines": [
+                {"character": "mara", "text": "Yes.", "audio": "none.wav"},
+                {"text": "No.", "audio": "a.wav"},
+            ],
+        },
+        {"id": "said", "prompt": "x", "text": "Hello."},
+    ]
+    characters = {"mara": {"description": "a keeper", "reference": "a.wav"}}
+    story = schema.parse({"scenes": scenes, "characters": characters})
+    with pytest.raises(Problems) as caught:
+        inputs.gather(story, tmp_path, tmp_path)
+    problems = {problem.where: problem.what for problem in caught.value.problems}
+    assert list(problems) == [
+        "scenes[0].from",
+        "scenes[1].clip",
+        "scenes[3].clip",
+        "scenes[4].lines[0].audio",
+        "scenes[5].text",
+        "characters.mara.reference",
+    ]
+    assert "sound that cannot be decoded" in problems["scenes[3].clip"]
+
+
+def test_a_clip_without_the_sound_that_is_expected_is_a_warning(tmp_path: Path) -> None:
+    make_clip(tmp_path / "shot.mp4", 1, sound=False)
+    write_voice(tmp_path / "a.wav", 0.5)
+    more: list[dict[str, Any]] = [{}, {"mute": True}, {"audio": "a.wav"}]
+    scenes = [{"id": f"s{n}", "clip": "shot.mp4", **fields} for n, fields in enumerate(more)]
+    gathered = inputs.gather(
+        schema.parse({"scenes": scenes, "video_settings": {"resolution": "128x96"}}), tmp_path, tmp_path
+    )
+    warnings = [scene.clip.warnings for scene in gathered.scenes.values() if scene.clip]
+    assert [len(each) for each in warnings] == [1, 0, 0]
+    assert "has no sound, so the scene is silent" in warnings[0][0]
 
 
 def test_cancelling_while_inputs_are_fetched_ends_everything(tmp_path: Path) -> None:

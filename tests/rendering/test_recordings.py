@@ -547,6 +547,6 @@ def test_only_the_scene_of_a_bad_recording_fails(make: Maker, tmp_path: Path) ->
     folder = tmp_path / "downloads"
     folder.mkdir()
     story = schema.parse({"scenes": scenes})
-    gathered, _, problems, _ = inputs.gather_each(story, folder, lambda source, _: tmp_path / source)
-    assert list(gathered) == ["s0"]
-    assert sorted(problems) == sorted(f"s{n}" for n in range(1, len(scenes)))
+    gathered = inputs.gather_each(story, folder, lambda source, _: tmp_path / source)
+    assert list(gathered.scenes) == ["s0"]
+    assert sorted(gathered.problems) == sorted(f"s{n}" for n in range(1, len(scenes)))

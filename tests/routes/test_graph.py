@@ -101,6 +101,40 @@ def test_all_problems_are_reported(studio: Studio, text: str, messages: list[str
     assert all(message in problems for message in messages), problems
 
 
+def test_a_script_becomes_a_graph_of_all_its_kinds_of_scenes(studio: Studio) -> None:
+    text = (ROOT / "workflows" / "examples" / "three-gardens.csv").read_bytes().decode()
+    files = {"roof_voice.wav": "story_studio/1.wav"}
+    response = ask(studio, text.replace("\n", "\r\n"), name="three-gardens.csv", files=files).json()
+    assert response["missing"] == ["june_voice.wav", "window_voice.wav"]
+    assert [warning.partition(":")[0] for warning in response["warnings"][:2]] == [
+        "Prompts are left to write, marked FILL IN",
+        "Scenes have a text and no recording",
+    ]
+    classes = [node["class_type"] for node in response["prompt"].values()]
+    assert (classes.count("StoryStudio_Clip"), classes.count("EmptyAudio")) == (4, 1)
+    titles = [title for title, _ in response["groups"]]
+    assert titles[-5:] == ["The roof", "june", "The yard", "The window", "Storyboard and film"]
+    wrong = ask(studio, "one\n\ntwo\0", name="a.txt").json()
+    assert wrong["problems"] == ["a.txt: line 3: holds the invisible character U+0000: delete it."]
+
+
+def test_a_folder_of_recordings_becomes_a_graph(studio: Studio) -> None:
+    files = {
+        "10 b.mp4": "story_studio/b.mp4",
+        "2 a.wav": "story_studio/a.wav",
+        "2 a.png": "story_studio/a.png",
+    }
+    response = ask(studio, "", name="my voices/", files=files, texts={"2 a.txt": "Hello."}).json()
+    nodes = response["prompt"].values()
+    assert response["missing"] == []
+    scenes = [node["inputs"] for node in nodes if node["class_type"] == "StoryStudio_FilmScene"]
+    assert [(scene["title"], scene["text"]) for scene in scenes] == [("a", "Hello."), ("b", "")]
+    loaded = {
+        value for node in nodes if node["class_type"].startswith("Load") for value in node["inputs"].values()
+    }
+    assert loaded == {*files.values()}
+
+
 @pytest.mark.parametrize("sent", ["", "[]", "{}", '{"name": 1, "text": "", "files": {}, "workflows": {}}'])
 def test_invalid_requests_are_refused(studio: Studio, sent: str) -> None:
     response = requests.post(f"{studio.url}/story_studio/graph", data=sent, timeout=60)

@@ -379,3 +379,88 @@ def test_five_hundred_scenes_are_read() -> None:
     nodes = small("standard", scenes=many)
     file = read_graph(with_typed_constants(nodes))
     assert len(file.data["scenes"]) == len(panel_of(nodes)["scenes"]) == 500
+
+
+KINDS: list[dict[str, Any]] = [
+    {"id": "talk", "prompt": "a keeper", "audio": "1.wav", "text": "Hello.", "title": "One"},
+    {"id": "told", "prompt": "a storm", "audio": "2.wav", "kind": "narrated", "continues": True},
+    {"id": "sea", "prompt": "the sea", "seconds": 4.5, "continues": True},
+    {"id": "boat", "clip": "boat.mp4", "from": 1.5, "to": 4, "mute": True, "title": "Two"},
+    {"id": "pier", "prompt": "a pier", "clip": "pier.mp4", "audio": "3.wav"},
+]
+
+
+@pytest.mark.parametrize(
+    ("profile", "narrated"),
+    [
+        ("turbo", None),
+        ("quality", None),
+        ("turbo", "wan22_i2v_clip.json"),
+        ("standard", "animatic_clip.json"),
+    ],
+)
+def test_every_kind_of_scene_is_read_back(profile: str, narrated: str | None) -> None:
+    data = {"project_id": "tale", "profile": profile, "scenes": KINDS}
+    if narrated:
+        data["video_settings"] = {"narrated_workflow": narrated}
+    story = schema.parse(data)
+    before = graph_of(story).nodes
+    read_data, warnings = read_graph(before)
+    assert warnings == []
+    again = schema.parse(read_data)
+    assert again.video_settings.narrated_workflow == narrated
+    assert graph_of(again).nodes == before
+    names = (
+        "id",
+        "kind_of",
+        "audio",
+        "seconds",
+        "clip",
+        "start",
+        "end",
+        "mute",
+        "continues",
+        "title",
+        "prompt",
+    )
+    for old, new in zip(story.scenes, again.scenes, strict=True):
+        assert [getattr(new, name) for name in names] == [getattr(old, name) for name in names]
+    shown = panel_of(before)["scenes"]
+    assert [scene["name"] for scene in shown] == ["One", "told", "sea", "Two", "pier"]
+    assert all(scene["still"] and scene["clip"] for scene in shown)
+
+
+def test_a_narrated_story_s_voices_are_read_with_any_number_of_segments() -> None:
+    data = {
+        "project_id": "tale",
+        "profile": "turbo",
+        "scenes": [KINDS[1] | {"video_prompt": "waves rise"}],
+        "video_settings": {"narrated_workflow": "wan22_i2v_clip.json"},
+    }
+    plan = graph.Plan(
+        story := schema.parse(data), profile_of(story), {"told": graph.Files("2.wav", None, None, 12.0)}
+    )
+    nodes = graph.build([plan]).nodes
+    assert len(of_class(nodes, "JoinVideos")) > 0
+    scene = schema.parse(read(nodes)).scenes[0]
+    assert (scene.kind_of, scene.audio, scene.video_prompt) == ("narrated", "2.wav", "waves rise")
+
+
+def test_the_shots_of_a_dialogue_become_scenes() -> None:
+    lines = [
+        {"character": "mara", "text": "Hi.", "audio": "1.wav"},
+        {"character": "tom", "text": "Ho.", "audio": "2.wav"},
+    ]
+    data = {
+        "project_id": "tale",
+        "profile": "turbo",
+        "scenes": [{"id": "f", "prompt": "a room", "lines": lines}],
+    }
+    people = {"mara": {"description": "a keeper"}, "tom": {"description": "a fisherman"}}
+    story = schema.parse(data | {"characters": people})
+    again = schema.parse(read(graph_of(story).nodes))
+    assert [(scene.id, scene.kind_of, scene.text, scene.continues) for scene in again.scenes] == [
+        ("f.0", "silent", "", False),
+        ("f.1", "talking", "Hi.", True),
+        ("f.2", "talking", "Ho.", True),
+    ]

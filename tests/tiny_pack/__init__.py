@@ -32,9 +32,10 @@ import comfy.samplers
 import comfy.sd
 import comfy.sd1_clip
 import comfy.supported_models
+import comfy.text_encoders.qwen_vl as qwen_vl
 import comfy.text_encoders.sd3_clip as sd3_clip
 import comfy.utils
-from torch import OutOfMemoryError, Tensor, cat, stack
+from torch import OutOfMemoryError, Tensor, arange, cat, pi, sin, stack
 
 Weights = dict[str, Tensor]
 
@@ -60,6 +61,9 @@ def _patch_diffusion_models() -> None:
                 time_scale=1000.0,
                 pad_tokens_multiple=32,
             )
+        elif config and config.get("image_model") == "qwen_image":
+            config["num_attention_heads"] = state_dict[f"{key_prefix}img_in.weight"].shape[0] // 128
+            config["joint_attention_dim"] = state_dict[f"{key_prefix}txt_in.weight"].shape[1]
         elif config and config.get("model_type") == "s2v":
             audio = state_dict[f"{key_prefix}casual_audio_encoder.encoder.conv1_local.conv.weight"]
             config["audio_dim"] = audio.shape[1]
@@ -76,7 +80,11 @@ def _patch_text_encoders() -> None:
     @wraps(detect)
     def detect_tiny(weights: Weights) -> Any:
         # Newer versions distinguish models by dimensions, too.
-        kinds = {"qwen3_4b_model_config": "QWEN3_4B", "umt5xxl_model_config": "T5_XXL"}
+        kinds = {
+            "qwen3_4b_model_config": "QWEN3_4B",
+            "qwen25_7b_model_config": "QWEN25_7B",
+            "umt5xxl_model_config": "T5_XXL",
+        }
         types = [getattr(comfy.sd.TEModel, kinds[name]) for name in _text_configs(weights)]
         return types[0] if types else detect(weights)
 
@@ -108,9 +116,10 @@ def _text_configs(weights: Weights) -> dict[str, dict[str, int]]:
     def rows(name: str) -> int:
         return weights[name].shape[0]
 
-    if "model.layers.0.self_attn.q_norm.weight" in weights:
+    names = {"q_norm.weight": "qwen3_4b_model_config", "k_proj.bias": "qwen25_7b_model_config"}
+    if found := [name for key, name in names.items() if f"model.layers.0.self_attn.{key}" in weights]:
         return {
-            "qwen3_4b_model_config": {
+            found[0]: {
                 "hidden_size": rows("model.norm.weight"),
                 "intermediate_size": rows("model.layers.0.mlp.gate_proj.weight"),
                 "num_hidden_layers": model_detection.count_blocks(weights, "model.layers.{}."),
@@ -131,6 +140,18 @@ def _text_configs(weights: Weights) -> dict[str, dict[str, int]]:
             }
         }
     return {}
+
+
+def _patch_vision() -> None:
+    transformer = qwen_vl.Qwen2VLVisionTransformer
+
+    def make_transformer(output_hidden_size: int, **options: Any) -> Any:
+        # Its width is written in ComfyUI's code; only that of what it is for is in the weights.
+        tiny = {"hidden_size": 64, "intermediate_size": 64, "num_heads": 2, "num_layers": 2}
+        options |= {} if output_hidden_size == 3584 else tiny
+        return transformer(output_hidden_size=output_hidden_size, **options)
+
+    qwen_vl.Qwen2VLVisionTransformer = make_transformer
 
 
 def _patch_image_vae() -> None:
@@ -294,10 +315,39 @@ class TestInterpolate:
         return (cat([stack(parts, 1).flatten(0, 1), images[-1:]]),)
 
 
-NODE_CLASS_MAPPINGS = {"TestRaise": TestRaise, "TestInterpolate": TestInterpolate}
+class TestSpeak:
+    """Speaks as text-to-speech nodes do: a tone of 0.05 s for each letter, silence for the rest. It fails on
+    the text `fail`."""
+
+    __test__ = False  # otherwise pytest collects it because of its name
+    CATEGORY = "testing"
+    RETURN_TYPES = ("AUDIO",)
+    FUNCTION = "speak"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "text": ("STRING", {"default": "", "forceInput": True}),
+                "pitch": ("STRING", {"default": "1", "forceInput": True}),
+                "speed": ("FLOAT", {"default": 1.0, "forceInput": True}),
+            }
+        }
+
+    def speak(self, text: str, pitch: str, speed: float) -> tuple[dict[str, Any]]:
+        if text == "fail":
+            raise RuntimeError("no such voice")
+        time = arange(round(24_000 * 0.05 / speed)) / 24_000
+        tones = [(150 + 10 * (ord(each) % 32)) * float(pitch) * each.isalpha() for each in text]
+        wave = cat([0.2 * sin(2 * pi * tone * time) for tone in tones])
+        return ({"waveform": wave[None, None], "sample_rate": 24_000},)
+
+
+NODE_CLASS_MAPPINGS = {"TestRaise": TestRaise, "TestInterpolate": TestInterpolate, "TestSpeak": TestSpeak}
 
 _patch_diffusion_models()
 _patch_text_encoders()
+_patch_vision()
 _patch_image_vae()
 _patch_audio_encoders()
 if loads := os.environ.get("STORY_STUDIO_TEST_LOADS"):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import re
+import shutil
+import wave
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -15,16 +18,20 @@ import pytest
 from PIL import Image
 
 from driver.comfy.instance import ComfyInstance
+from driver.paths import ROOT
+from driver.rendering.prepare import prepare
+from driver.runpod.inputs import job_input, reachable
 from driver.storage.folder import FolderStore
-from driver.worker import scene_schema, schema, story_run
+from driver.voices.speak import Spoken
+from driver.worker import scene_schema, schema, story_run, sweep
 from driver.worker.jobs import Worker
-from story_studio.media.probe import probe
 from story_studio.story.problems import Problems
+from story_studio.story.recipes import FOLDER
 from tests.studio import Studio
 from tests.voices import write_voice
 
 SECRET = "saffron"
-"""A word in every prompt, text and description."""
+"""A word in every prompt and description."""
 
 
 def data_uri(path: Path, kind: str) -> str:
@@ -60,27 +67,18 @@ def sources(tmp_path: Path) -> dict[str, str]:
 
 
 def batch(sources: dict[str, str]) -> dict[str, Any]:
-    """One scene of each kind, and a film."""
-    voice = sources["voice"]
-    lines = [{"character": "mara", "text": f"Who, {SECRET}?"}, {"speaker": "tom", "audio_url": voice}]
-    scenes = [
-        {"id": "talking", "prompt": f"{{mara}}, {SECRET}", "audio_url": voice},
-        {"id": "narrated", "kind": "narrated", "prompt": f"the sea, {SECRET}", "audio_url": voice},
-        {"id": "silent", "prompt": f"a pier, {SECRET}", "seconds": 0.5},
-        {"id": "own", "clip_url": sources["clip"], "from": 0.25, "to": 1.0, "mute": True},
-        {"id": "talk", "prompt": f"a room, {SECRET}", "establishing": 0.5, "lines": lines},
-    ]
-    mara = {"description": f"an old keeper, {SECRET}", "reference": sources["image"]}
-    return {
-        "task": "batch",
-        "project_id": "kinds",
-        "profile": "draft",
-        "film": True,
-        "language": "en",
-        "characters": {"mara": mara, "tom": {"description": f"a sailor, {SECRET}"}},
-        "scenes": scenes,
-        "video_settings": {"resolution": "64x64"},
-    }
+    """The example of the endpoint's page, one scene of each kind, as a small draft."""
+    page = (ROOT / ".runpod" / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    for suffix, source in ((".mp3", "voice"), (".mp4", "clip"), (".png", "image")):
+        example = re.sub(rf"https://example[.]com/\w+{re.escape(suffix)}", sources[source], example)
+    job = json.loads(example)
+    assert "example.com" not in json.dumps(job)
+    for part in (*job["characters"].values(), *job["scenes"]):
+        name = "description" if "description" in part else "prompt"
+        part[name] = f"{part.get(name, '')} {SECRET}"
+    del job["scenes"][3]["prompt"]
+    return {**job, "profile": "draft", "video_settings": {"resolution": "72x128"}}
 
 
 def local(url: str) -> Path:
@@ -102,29 +100,37 @@ def test_a_batch_with_every_kind_of_scene_hidden_prompts_and_a_bad_clip(
     answer = worker.run("job-kinds", job, messages.append)
     assert answer["status"] == "complete", answer
     scenes = {scene["id"]: scene for scene in answer["scenes"]}
-    assert list(scenes) == ["talking", "narrated", "silent", "own", "talk.0", "talk.1", "talk.2"]
+    shots = ["dialogue.0", "dialogue.1", "dialogue.2"]
+    assert list(scenes) == ["talking", "narrated", "silent", "own", "spoken", *shots]
     kinds = {name: scene.get("kind") for name, scene in scenes.items()}
     assert kinds == {
         "talking": None,
         "narrated": "narrated",
         "silent": "silent",
         "own": "clip",
-        "talk.0": "silent",
-        "talk.1": None,
-        "talk.2": None,
+        "spoken": None,
+        "dialogue.0": "silent",
+        "dialogue.1": None,
+        "dialogue.2": None,
     }
-    assert [scene.get("of") for scene in scenes.values()] == [None] * 4 + ["talk"] * 3
-    assert scenes["silent"]["duration"] == pytest.approx(0.5, abs=1 / 16)
-    assert scenes["own"]["duration"] == pytest.approx(0.75, abs=1 / 12)
+    assert [scene.get("of") for scene in scenes.values()] == [None] * 5 + ["dialogue"] * 3
+    assert scenes["silent"]["duration"] == pytest.approx(2, abs=1 / 16)
+    assert scenes["own"]["duration"] == pytest.approx(1, abs=1 / 12)
     # Only what was spoken here has a voice to fetch.
-    assert [name for name, scene in scenes.items() if "voice_url" in scene] == ["talk.1"]
-    spoken = probe(local(scenes["talk.1"]["voice_url"]))
-    assert spoken and "voices" in {message["phase"] for message in messages}
-    # Nothing that is stored, and nothing that is logged, says what is shown or said.
+    assert [name for name, scene in scenes.items() if "voice_url" in scene] == ["spoken", "dialogue.1"]
+    with wave.open(str(local(scenes["spoken"]["voice_url"]))) as voice:
+        spoken = voice.getnframes() / voice.getframerate()
+    assert scenes["spoken"]["duration"] == pytest.approx(spoken, abs=1 / 8) and spoken > 0.5
+    assert "voices" in {message["phase"] for message in messages}
+    # Other workers find what was spoken, and sweeps know it.
+    shared = store.keys("checkpoints")
+    assert sum(key.startswith("checkpoints/voices/") for key in shared) == 2
+    assert all(sweep._RESULT.fullmatch(key) for key in shared)
+    # Nothing that is stored says what is shown, and nothing that is logged what is said.
     for key in store.keys(""):
         if not key.endswith((".srt", ".vtt", "film.mp4")):
             assert SECRET.encode() not in local(store.url(key)).read_bytes(), key
-    assert SECRET not in caplog.text
+    assert SECRET not in caplog.text and "Who is there" not in caplog.text
     # Another worker finds all of it, and one bad clip affects only its scene.
     bad = json.loads(json.dumps(job))
     bad["scenes"][3]["clip_url"] = "data:video/mp4;base64,AAAA"
@@ -211,12 +217,12 @@ def test_a_shipped_recipe_may_be_named(studio: Studio, sources: dict[str, str], 
 def test_a_worker_without_voices_says_so_before_it_renders(
     studio: Studio, sources: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(story_run, "is_installed", lambda: False)
+    monkeypatch.setattr(story_run, "voices", lambda _: [])
     worker = Worker(ComfyInstance(studio.comfy), FolderStore(tmp_path / "store"), tmp_path / "output")
     messages: list[dict[str, Any]] = []
     answer = worker.run("job-mute", batch(sources), messages.append)
-    (detail,) = answer["details"]
-    assert detail["where"] == "scenes[4].lines[0].text"
+    first, detail = answer["details"]
+    assert first["where"] == "scenes[4].text" and detail["where"] == "scenes[5].lines[0].text"
     assert detail["what"].startswith("is to be spoken, and this worker has no voices: send a recording")
     assert not messages
 
@@ -229,3 +235,51 @@ def test_the_schema_s_examples_are_scenes_of_every_kind() -> None:
     assert kinds == ["talking", "narrated", "silent", "clip", "talking"]
     with pytest.raises(Problems, match="'mara' is not in `characters`"):
         schema.parse({"task": "batch", "scenes": scene_schema.SCENES})
+
+
+def test_prompts_that_are_left_to_be_written_are_not_rendered(
+    studio: Studio, sources: dict[str, str], tmp_path: Path
+) -> None:
+    worker = Worker(ComfyInstance(studio.comfy), FolderStore(tmp_path / "store"), tmp_path / "output")
+    scene = {"id": "a", "prompt": "FILL IN: what the image shows", "audio": sources["voice"]}
+    answer = worker.run("job-unwritten", {"task": "batch", "profile": "turbo", "scenes": [scene]})
+    assert answer["error"].startswith('scenes[0].prompt: begins with "FILL IN"')
+
+
+def test_what_a_story_has_on_this_machine_is_sent(tmp_path: Path, sources: dict[str, str]) -> None:
+    """Clips, references and the voices that were spoken, and recipes by the names that an endpoint knows."""
+    voice = write_voice(tmp_path / "spoken.wav", 0.5)
+    story = {
+        "profile": "turbo",
+        "characters": {"mara": {"description": "a keeper", "reference": "mara.png"}},
+        "image_settings": {"reference_workflow": "qwen_image_edit_still.json"},
+        "voice_settings": {"voice": "hibari/heart"},
+        "scenes": [
+            {"id": "own", "clip": "shot.mp4", "from": 0.5},
+            {"id": "still", "prompt": "a pier", "seconds": 2},
+            {"id": "talk", "prompt": "a room", "lines": [{"character": "mara", "text": "Who is there?"}]},
+        ],
+    }
+    (tmp_path / "tale.json").write_text(json.dumps(story))
+    (tmp_path / "downloads").mkdir()
+    spoken = Spoken({"talk.1": voice})
+    (plan,) = prepare([tmp_path / "tale.json"], None, tmp_path / "downloads", lambda *_: spoken)
+    sent = job_input(reachable(plan))
+    job = schema.parse(json.loads(json.dumps(sent)))
+    assert isinstance(job, schema.BatchJob) and "voice_settings" not in sent
+    own, silent, shot = job.scenes
+    assert (own.clip, own.start, own.kind_of) == (sources["clip"], 0.5, "clip")
+    assert (silent.kind_of, silent.seconds, silent.audio) == ("silent", 2, None)
+    assert (shot.id, shot.text, shot.is_spoken) == ("talk.1", "Who is there?", False)
+    assert shot.audio == data_uri(voice, "audio/wav")
+    assert job.characters["mara"].reference == sources["image"]
+    assert job.image_settings.reference_workflow == "qwen_image_edit_still.json"
+    # A draft reads no reference, so none is sent.
+    (tmp_path / "again").mkdir()
+    (plan,) = prepare([tmp_path / "tale.json"], "draft", tmp_path / "again", lambda *_: spoken)
+    assert reachable(plan).characters["mara"].reference is None
+    # A file of the same name that is another recipe stays here.
+    shutil.copy(FOLDER / "z_image_base_still.json", tmp_path / "qwen_image_edit_still.json")
+    (tmp_path / "third").mkdir()
+    with pytest.raises(Problems, match="reference"):
+        reachable(prepare([tmp_path / "tale.json"], None, tmp_path / "third", lambda *_: spoken)[0])

@@ -103,7 +103,11 @@ def test_a_retried_job_has_the_same_seed() -> None:
         ({**VIDEO, "audio": ""}, ["audio: '' is not valid"]),
         (
             {**BATCH, "scenes": [{"prompt": "x"}], "film": {"jion": "cut"}},
-            ["scenes[0].id: is missing", "scenes[0].audio: is missing", "did you mean 'join'?"],
+            ["scenes[0].id: is missing", "did you mean 'join'?"],
+        ),
+        (
+            {**BATCH, "scenes": [{"id": "a", "prompt": "x"}]},
+            ["scenes[0]: needs a voice: `audio` (a recording) or `text` (to be spoken)"],
         ),
         ({**BATCH, "project_id": "../../etc"}, ["project_id: '../../etc' is not a valid id"]),
         ({**WORKFLOW, "workflow": {}}, ["workflow: "]),

@@ -12,6 +12,13 @@ def output() -> Path:
     return Path(folder_paths.get_output_directory())
 
 
+def input_file(name: str) -> Path | None:
+    """A file of ComfyUI's input folder; None if there is none of this name in it."""
+    folder = Path(folder_paths.get_input_directory()).resolve()
+    path = (folder / name).resolve()
+    return path if path.is_relative_to(folder) and path.is_file() else None
+
+
 def temporary() -> Path:
     """ComfyUI's folder for temporary files, which is emptied at its start."""
     return Path(folder_paths.get_temp_directory())

@@ -1,20 +1,24 @@
-"""The route that turns a story file into the graph that the driver would submit, for the canvas."""
+"""The route that turns a story file or a script into the graph that the driver would submit, for a canvas."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from aiohttp import web
 
-from ..core import server
+from ..core import folders, server
+from ..media.probe import probe
 from ..story.graph import CharacterId, Files, Graph, SceneId, build, plan_of, warnings
 from ..story.problems import Problem, Problems
 from ..story.recipes import Recipe, load_recipe, read_recipe, shipped_recipe
-from ..story.schema import Story, read
+from ..story.scene import Scene
+from ..story.schema import Story, parse, read
+from ..story.script.read import SUFFIXES, finished, story_from_script
+from ..story.script.recordings import read_recordings
 from .body import read_json
 
 ROUTE = "/story_studio/graph"
@@ -26,14 +30,21 @@ def add_route() -> None:
     server.add_post_route(ROUTE, _answer)
 
 
-def graph_of(name: str, text: str, files: Mapping[str, str], workflows: Mapping[str, str]) -> dict[str, Any]:
+def graph_of(
+    name: str,
+    text: str,
+    files: Mapping[str, str],
+    workflows: Mapping[str, str],
+    texts: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     """The graph of a story file.
 
     Args:
-        name: the story file's name.
-        text: YAML or JSON.
+        name: the story file's name, or a script's; that of a folder of recordings ends in `/`.
+        text: YAML or JSON, or the script.
         files: the names of files in ComfyUI's input folder, by their paths relative to the story file.
         workflows: the texts of JSON files that came with the story, by their paths relative to it.
+        texts: what is said in the recordings of a folder, by the names of text files.
 
     Returns:
         `title`, of the story; `prompt`, an API workflow; `groups`, pairs of a title and node ids, which hold
@@ -42,7 +53,7 @@ def graph_of(name: str, text: str, files: Mapping[str, str], workflows: Mapping[
     Raises:
         Problems: everything that is wrong with the story, each with its line.
     """
-    story = read(text, Path(name))
+    story, notes = _story(name, text, files, texts or {})
 
     def load(own: str, kind: str) -> Recipe:
         found = _find(workflows, own)
@@ -55,6 +66,9 @@ def graph_of(name: str, text: str, files: Mapping[str, str], workflows: Mapping[
     sources = {
         source for scene in story.scenes for source in (scene.audio, scene.image, scene.clip) if source
     }
+    # Voices are made by the driver, before it submits the graph.
+    voices = {scene.id: f"{scene.id}_voice.wav" for scene in story.scenes if scene.is_spoken}
+    sources |= {*voices.values()}
     sources |= {character.reference for character in story.characters.values() if character.reference}
     music = story.film.music.file if story.film and story.film.music else None
     sources |= {music} if music else set()
@@ -64,7 +78,8 @@ def graph_of(name: str, text: str, files: Mapping[str, str], workflows: Mapping[
         return None if source is None else named[source] or source
 
     scenes = {
-        scene.id: Files(found(scene.audio), found(scene.image), found(scene.clip)) for scene in story.scenes
+        scene.id: Files(found(voices.get(scene.id, scene.audio)), found(scene.image), found(scene.clip))
+        for scene in story.scenes
     }
     references = {
         key: reference
@@ -73,14 +88,55 @@ def graph_of(name: str, text: str, files: Mapping[str, str], workflows: Mapping[
     }
     music = found(music)
     plan = replace(plan_of(story, scenes, load), music=music, references=references)
+    if "length" in plan.profile.narrated.parameters:
+        plan = replace(plan, files={scene.id: _timed(scene, scenes[scene.id]) for scene in story.scenes})
     graph = build([plan])
     return {
         "title": story.title or story.project_id,
         "prompt": graph.nodes,
         "groups": _groups(story, graph),
         "missing": sorted(source for source, found in named.items() if found is None),
-        "warnings": warnings(plan),
+        "warnings": [*notes, *_left_to_do(story, voices, named), *warnings(plan)],
     }
+
+
+def _story(
+    name: str, text: str, files: Mapping[str, str], texts: Mapping[str, str]
+) -> tuple[Story, list[str]]:
+    """The story in what was dropped, and what of a script is not in it. Raises Problems: what is wrong."""
+    if name.endswith("/"):
+        script = read_recordings((path for path in (*files, *texts) if "/" not in path), texts)
+        made = finished(script, name.rstrip("/"))
+    elif name.lower().endswith(SUFFIXES):
+        made = story_from_script(name, text.replace("\r\n", "\n").replace("\r", "\n"))
+    else:
+        return read(text, Path(name)), []
+    return parse(made.data), made.notes
+
+
+def _left_to_do(story: Story, voices: Mapping[str, str], named: Mapping[str, str | None]) -> Iterator[str]:
+    if unwritten := [scene.id for scene in story.scenes if scene.is_unwritten]:
+        yield f"Prompts are left to write, marked FILL IN: {_listed(unwritten)}."
+    if silent := [scene for scene, file in voices.items() if named[file] is None]:
+        yield (
+            f"Scenes have a text and no recording: {_listed(silent)}. Choose recordings in their Load Audio "
+            "nodes; `story-studio render` makes voices."
+        )
+
+
+def _listed(ids: list[str]) -> str:
+    return ", ".join(ids[:5]) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
+
+
+def _timed(scene: Scene, files: Files) -> Files:
+    """A scene's files with the length of its voice, which says how many clips its recipe has to make."""
+    if scene.kind_of != "narrated" or not files.audio or not (path := folders.input_file(files.audio)):
+        return files
+    try:
+        return files._replace(seconds=probe(path).audio_seconds)
+    except (OSError, ValueError):
+        # ComfyUI says what is wrong with the file when it loads it.
+        return files
 
 
 def _find(entries: Mapping[str, str], path: str) -> str | None:
@@ -108,13 +164,15 @@ async def _answer(request: web.Request) -> web.Response:
         sent = await read_json(request)
         if not all(isinstance(sent[name], kind) for name, kind in _SENT.items()):
             raise TypeError
-        pairs = [*sent["files"].items(), *sent["workflows"].items()]
+        texts = sent.get("texts", {})
+        pairs = [*sent["files"].items(), *sent["workflows"].items(), *texts.items()]
         if not all(isinstance(value, str) for _, value in pairs):
             raise TypeError
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return web.json_response({"problems": [f"Send {', '.join(_SENT)} as JSON."]}, status=400)
     try:
-        return web.json_response(await asyncio.to_thread(graph_of, **{name: sent[name] for name in _SENT}))
+        fields = {name: sent[name] for name in _SENT}
+        return web.json_response(await asyncio.to_thread(graph_of, **fields, texts=texts))
     except Problems as error:
         # With another status, browsers report that the page is broken.
         return web.json_response({"problems": [str(problem) for problem in error.problems]})

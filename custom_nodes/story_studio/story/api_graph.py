@@ -67,6 +67,12 @@ class Graph:
         """The nodes that keep the results of scenes, by the kind of the result."""
         return {Kind.STILL: self.stills, Kind.CLIP: self.clips, Kind.MASTER: self.masters}
 
+    @property
+    def kept(self) -> dict[str, Kind]:
+        """The nodes that keep results of scenes and characters, and the kinds of the results."""
+        of_scenes = {node: kind for kind, nodes in self.of_scenes.items() for node in nodes.values()}
+        return dict.fromkeys(self.characters.values(), Kind.STILL) | of_scenes
+
     def add(self, owner: Owner, title: str, cls: str, /, **inputs: Any) -> Link:
         """Adds a node with these inputs, constants or links; an equal node is returned instead."""
         inputs = {name: list(value) if isinstance(value, Link) else value for name, value in inputs.items()}

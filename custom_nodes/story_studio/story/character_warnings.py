@@ -31,8 +31,8 @@ def character_warnings(plan: Plan) -> Iterator[str]:
         if reference and shown and others:
             names = " and ".join(map(story.name_of, others))
             yield (
-                f"{scene.id}: the recipe takes {most_references(reference)} reference(s) at a time, so {names} "
-                "is drawn from the description alone."
+                f"{scene.id}: {names} is drawn from the description alone, because the recipe takes "
+                f"{most_references(reference)} reference image(s) at a time."
             )
 
 

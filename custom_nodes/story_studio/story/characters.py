@@ -47,7 +47,7 @@ def unknown_in(text: str, characters: Characters) -> Iterator[str]:
 
 
 def described(text: str, characters: Characters) -> str:
-    """A prompt with descriptions in place of names: the first mention is the description, later ones the name.
+    """A prompt that describes characters: the first mention becomes the description, later ones the name.
 
     "{mara}'s hands" becomes "Mara's hands", and if that is all there is of her, the description follows at
     the end. A name with a capital, "{Mara}", begins a sentence.

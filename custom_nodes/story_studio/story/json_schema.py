@@ -84,14 +84,8 @@ def story_schema() -> Schema:
     parts["VideoSettings"]["properties"]["resolution"] |= {
         "anyOf": [{"enum": ["480p", "720p"]}, {"pattern": r"^\s*\d{1,5}x\d{1,5}\s*$"}]
     }
-    for owner in ("ImageSettings", "Character"):
-        loras = parts[owner]["properties"]["loras"]
-        loras["items"] = {"anyOf": [{"type": "string", "minLength": 1, "maxLength": 255}, loras["items"]]}
     _describe_seeds(parts, story)
-    accept_other_names(parts["Scene"])
-    _accept_names(parts["Line"], Line.other_names)
-    parts["Line"]["anyOf"] = _any("text", "audio", "audio_url")
-    parts["Scene"]["allOf"] += _kinds()
+    complete_scenes(parts)
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Story",
@@ -110,8 +104,19 @@ def schema_text() -> str:
     return json.dumps(story_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
-def accept_other_names(scene: Schema) -> None:
-    """Adds what a Scene's validators accept besides its fields: the names of the endpoint's first clients."""
+def complete_scenes(parts: Schema) -> None:
+    """Adds what validators of scenes, lines and LoRAs accept besides their fields, and what they refuse."""
+    for owner in ("ImageSettings", "Character"):
+        loras = parts[owner]["properties"]["loras"]
+        loras["items"] = {"anyOf": [{"type": "string", "minLength": 1, "maxLength": 255}, loras["items"]]}
+    _accept_other_names(parts["Scene"])
+    _accept_names(parts["Line"], Line.other_names)
+    parts["Line"]["anyOf"] = _any("text", "audio", "audio_url")
+    parts["Scene"]["allOf"] += _kinds()
+
+
+def _accept_other_names(scene: Schema) -> None:
+    """The names of the endpoint's first clients."""
     fields = scene["properties"]
     _accept_names(scene, {name: ours for name, ours in Scene.other_names.items() if ours != "id"})
     fields["id"] = {

@@ -54,6 +54,8 @@ def scene_settings(workflow: Workflow, film_scene: Inputs) -> dict[str, Any]:
         found["transition"] = transition
     if isinstance(pause, int | float) and not isinstance(pause, bool) and pause >= 0:
         found["pause_after"] = pause
+    if workflow.constant(film_scene.get("chapter")) is False:
+        found["continues"] = True
     if music is False:
         found["music"] = False
     if translations := _translations(workflow.text(film_scene.get("translations"))):

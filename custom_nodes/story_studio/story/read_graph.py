@@ -11,12 +11,14 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from . import graph
+from .keys import Node
 from .problems import Problem, Problems
 from .read_film import film_settings, has_own_frames, scene_settings
+from .read_kinds import Maker, maker_of, narrated_workflow, scene_kind
 from .read_settings import image_settings, nearest_profile, video_settings
 from .recipes import Nodes, Profile, load_profile
 from .results import STORE, Kind
-from .scenes import CanvasScene, Workflow, read_scenes, source_of
+from .scenes import CanvasScene, Workflow, is_not_still, read_scenes, source_of
 from .schema import DEFAULT_VIDEO_PROMPT, ID_PATTERN, MAX_SEED, Scene, Story, parse
 
 Inputs = dict[str, Any]
@@ -45,6 +47,7 @@ class _SceneInputs(NamedTuple):
         drawn: the whole prompt of its still, with the style; empty if there is none.
         still, clip, video, film, panel: the inputs of its Still, its Clip, the node that makes its video, its
             Film Scene and its Storyboard; empty without such a node.
+        maker: what makes its clip.
     """
 
     scene: CanvasScene
@@ -56,6 +59,7 @@ class _SceneInputs(NamedTuple):
     video: Inputs
     film: Inputs
     panel: Inputs
+    maker: Maker
 
 
 def read_graph(nodes: Nodes, keys: Mapping[str, str] | None = None) -> StoryFile:
@@ -78,17 +82,24 @@ def read_graph(nodes: Nodes, keys: Mapping[str, str] | None = None) -> StoryFile
     scenes = _scene_inputs(workflow, project)
     if not scenes:
         raise Problems([Problem("", "The workflow has no Still and no Clip, so it has no scenes to save.")])
-    drawn = next((one.scene.still for one in scenes if one.scene.still and not one.image), None)
-    video = next((one.video for one in scenes if one.video), {})
+    made = [one for one in scenes if one.maker.own is None]
+    drawn = next((one.scene.still for one in made if one.scene.still and not one.image), None)
+    talking = [one for one in made if one.video and not one.maker.is_moving]
+    video = next((one.video for one in (*talking, *made) if one.video), {})
     name, is_exact = nearest_profile(
         workflow,
-        [*(["still"] if drawn else []), *(["clip"] if any(one.scene.clip for one in scenes) else [])],
+        [
+            *(["still"] if drawn else []),
+            *(["clip"] if any(one.scene.clip and not one.maker.is_moving for one in scenes) else []),
+        ],
     )
     profile = load_profile(name)
     style, prompts = _style_and_prompts(workflow, scenes)
     seeds = [_Seeds.of(workflow, one) for one in scenes]
     seed = _shared_seed(seeds)
     of_video = video_settings(workflow, profile, video)
+    if own := narrated_workflow([one.maker for one in made], profile):
+        of_video["narrated_workflow"] = own
     data: dict[str, Any] = {
         "project_id": project,
         "title": _title(workflow, project, film, sheet),
@@ -102,7 +113,7 @@ def read_graph(nodes: Nodes, keys: Mapping[str, str] | None = None) -> StoryFile
     if (of_film := film_settings(workflow, film, data.get("title") or project, profile)) != {}:
         data["film"] = of_film
     data["scenes"] = [
-        _scene(workflow, *one, seed, keys or {}) for one in zip(scenes, prompts, seeds, strict=True)
+        _scene(workflow, profile, *one, seed, keys or {}) for one in zip(scenes, prompts, seeds, strict=True)
     ]
     return StoryFile(data, _warnings(data, profile, is_exact, has_own_frames(workflow)))
 
@@ -159,12 +170,21 @@ def _scene_inputs(workflow: Workflow, project: str) -> list[_SceneInputs]:
             workflow.prompt(workflow.inputs_above(scene.still, "positive").get("positive")) or "",
             inputs(scene.still),
             inputs(scene.clip),
-            workflow.inputs_above(scene.clip, "audio"),
+            _video_inputs(workflow, scene.clip),
             films.get(scene.clip, {}) if scene.clip else {},
             panels.get(scene.still, {}) if scene.still else {},
+            maker_of(workflow, scene.clip),
         )
         for scene, scene_id in zip(scenes, _ids(workflow, scenes, project), strict=True)
     ]
+
+
+def _video_inputs(workflow: Workflow, clip: str | None) -> Inputs:
+    """The inputs of the node that makes a video; a voice-over is laid below what others make."""
+    inputs = workflow.inputs_above(clip, "audio")
+    if "video" in inputs:
+        return workflow.inputs_above(clip, "width", "height") | workflow.inputs_above(clip, "positive")
+    return inputs
 
 
 def _own_image(workflow: Workflow, value: Any) -> str | None:
@@ -247,6 +267,7 @@ def _shared_seed(seeds: list[_Seeds]) -> int:
 
 def _scene(
     workflow: Workflow,
+    profile: Profile,
     one: _SceneInputs,
     prompt: str,
     seeds: _Seeds,
@@ -256,7 +277,8 @@ def _scene(
     still_take = workflow.text(one.still.get("take"))
     if not still_take and not one.image and seeds.still not in (None, seeds.seed):
         still_take = keys.get(one.scene.still or "", "")
-    voice = workflow.find(one.scene.clip, lambda node: node["class_type"] == "LoadAudio")
+    has_voice = one.maker.silence is None
+    voice = workflow.find(one.scene.clip, _is_voice, through=is_not_still) if has_voice else None
     audio = workflow.constant(workflow.nodes[voice]["inputs"].get("audio")) if voice is not None else None
     texts = {
         "title": _scene_title(workflow, one),
@@ -268,13 +290,17 @@ def _scene(
         "clip_take": workflow.text(one.clip.get("take")),
     }
     data = {"id": one.id} | {name: text for name, text in texts.items() if text not in (None, "")}
-    data |= scene_settings(workflow, one.film)
+    data |= scene_kind(workflow, one.maker, profile) | scene_settings(workflow, one.film)
     video_prompt = workflow.prompt(one.video.get("positive"))
     if video_prompt not in (None, DEFAULT_VIDEO_PROMPT):
         data["video_prompt"] = video_prompt
     if seeds.seed not in (None, (story_seed + seeds.offset) & MAX_SEED):
         data["seed"] = seeds.seed
     return data
+
+
+def _is_voice(node: Node) -> bool:
+    return node["class_type"] == "LoadAudio"
 
 
 def _scene_title(workflow: Workflow, one: _SceneInputs) -> str:

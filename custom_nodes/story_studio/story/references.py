@@ -1,4 +1,4 @@
-"""References in a recipe: images of characters, in the parameters `$reference`, `$reference_2`, `$reference_3`."""
+"""References in a recipe: images of characters, in `$reference`, `$reference_2` and `$reference_3`."""
 
 from __future__ import annotations
 
@@ -79,6 +79,6 @@ def _is_optional(cls: str, name: str) -> bool:
 def _needed(recipe: Recipe, names: Collection[str]) -> str:
     titles = " and ".join(f"${name}" for name in names if name in recipe.parameters)
     return (
-        f"the recipe cannot do without {titles}, which a scene with fewer characters leaves out: link it to an "
-        "input that may be empty, such as those of TextEncodeQwenImageEditPlus or ReferenceLatent."
+        f"the recipe cannot do without {titles}, which a scene with fewer characters leaves out: link it to "
+        "an input that may be empty, such as those of TextEncodeQwenImageEditPlus or ReferenceLatent."
     )

@@ -53,6 +53,11 @@ class Kind(Enum):
         }[self]
 
 
+def sheet_file(character: str) -> str:
+    """The name of the file of a character's sheet in the folder of a project."""
+    return f"{character}_sheet.png"
+
+
 def key_in(file_name: str) -> str | None:
     """The key in the name of a result's file; None if there is none."""
     found = re.search(rf"\.({KEY})\.[a-z0-9]+$", file_name)

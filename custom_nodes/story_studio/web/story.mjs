@@ -4,10 +4,13 @@ import { captureState } from './widgets.mjs'
 import { t } from './words.mjs'
 
 const STORY = /\.(ya?ml|json)$/i
+const SCRIPT = /\.(fountain|spmd|csv|tsv|srt|vtt|md|markdown|txt|text)$/i
+const NO_SCRIPT = /(^|\/)(readme|licen[cs]e)[^/]*$/i
+const RECORDING = /^(audio|video)\//
 const GAP = 40
 const TITLE = 30
 /** Nodes that grow when they show their image or video, and by how much. */
-const SHOWING = ['LoadImage', 'StoryStudio_Still', 'StoryStudio_Clip', 'StoryStudio_ContactSheet', 'StoryStudio_Film']
+const SHOWING = ['LoadImage', 'LoadVideo', 'StoryStudio_Still', 'StoryStudio_Clip', 'StoryStudio_ContactSheet', 'StoryStudio_Film']
 const SHOWN = 260
 
 /**
@@ -16,7 +19,7 @@ const SHOWN = 260
  */
 export function droppedFiles(transfer) {
   const entries = [...(transfer?.items ?? [])].map(item => item.webkitGetAsEntry?.()).filter(Boolean)
-  const ours = entries.some(entry => entry.isDirectory || STORY.test(entry.name))
+  const ours = entries.some(entry => entry.isDirectory || STORY.test(entry.name) || SCRIPT.test(entry.name))
   // Entries are gone when the event ends, so reading starts before the first await.
   return ours ? Promise.all(entries.map(entry => walk(entry, ''))).then(found => found.flat()) : null
 }
@@ -35,17 +38,29 @@ async function walk(entry, folder) {
   return (await Promise.all(found.map(one => walk(one, `${path}/`)))).flat()
 }
 
-/** The story file among files, with its folder; null if there is none. A JSON file must have scenes to be one. */
+/**
+ * The story file among files, with its folder, or else a script, or else a folder of recordings; null if there is
+ * none. A JSON file must have scenes to be a story; a text with the name of a recording says what is said in it.
+ */
 export async function findStory(files) {
   const depth = path => path.split('/').length
-  for (const { path, file } of [...files].sort((a, b) => depth(a.path) - depth(b.path))) {
-    if (!STORY.test(path) || file.size > 5e6) continue
-    const text = await file.text()
-    const folder = path.slice(0, path.lastIndexOf('/') + 1)
-    if (/\.ya?ml$/i.test(path) || isStory(text)) return { name: path.slice(folder.length), text, folder, path }
+  const sorted = [...files].sort((a, b) => depth(a.path) - depth(b.path))
+  const recordings = sorted.filter(({ file }) => RECORDING.test(file.type))
+  const stem = path => path.replace(/\.[^./]*$/, '').toLowerCase()
+  const stems = new Set(recordings.map(({ path }) => stem(path)))
+  for (const kind of [STORY, SCRIPT]) {
+    for (const { path, file } of sorted) {
+      if (!kind.test(path) || file.size > 5e6 || (kind === SCRIPT && (stems.has(stem(path)) || NO_SCRIPT.test(path)))) continue
+      const text = await file.text()
+      const folder = folderOf(path)
+      if (!/\.json$/i.test(path) || isStory(text)) return { name: path.slice(folder.length), text, folder, path }
+    }
   }
-  return null
+  const folder = recordings.length ? folderOf(recordings[0].path) : ''
+  return folder ? { name: folder.split('/').slice(-2).join('/'), text: '', folder, path: '' } : null
 }
+
+const folderOf = path => path.slice(0, path.lastIndexOf('/') + 1)
 
 function isStory(text) {
   try {
@@ -57,7 +72,7 @@ function isStory(text) {
 }
 
 /**
- * Opens a story on the canvas, in a new tab.
+ * Opens a story or a script on the canvas, in a new tab.
  *
  * @param app ComfyUI's.
  * @param story what `findStory` found.
@@ -66,11 +81,12 @@ function isStory(text) {
  * @throws {Error} everything that is wrong with the story.
  */
 export async function openStory(app, story, files) {
-  const sent = { name: story.name, text: story.text, files: {}, workflows: {} }
+  const sent = { name: story.name, text: story.text, files: {}, workflows: {}, texts: {} }
   for (const { path, file } of files) {
     const beside = path.startsWith(story.folder) ? path.slice(story.folder.length) : path
     if (path === story.path || file.name.startsWith('.')) continue
     if (/\.json$/i.test(path)) sent.workflows[beside] = await file.text()
+    else if (!story.path && SCRIPT.test(path)) sent.texts[beside] = await file.text()
     else if (/^(audio|image|video)\//.test(file.type)) sent.files[beside] = await upload(app, file)
   }
   const found = await ask(app, 'graph', sent)
@@ -103,7 +119,7 @@ export async function saveStory(app, prompt, keys) {
 
 /** Adds files to the choices of the loaders, which list no subfolders: a file that is not listed is marked as missing. */
 function offer(names) {
-  for (const [type, input] of [['LoadAudio', 'audio'], ['LoadImage', 'image']]) {
+  for (const [type, input] of [['LoadAudio', 'audio'], ['LoadImage', 'image'], ['LoadVideo', 'file']]) {
     const [first, options] = LiteGraph.registered_node_types[type]?.nodeData?.input?.required?.[input] ?? []
     const offered = Array.isArray(first) ? first : options?.options
     offered?.push(...names.filter(name => !offered.includes(name)))

@@ -144,7 +144,7 @@ async function open(files) {
     const story = await findStory(files)
     if (story) toast('warn', (await openStory(app, story, files)).join('\n'))
     else if (files.length === 1) await app.handleFile(files[0].file, 'file_drop')
-    else throw new Error(t('None of these is a story file: its name ends in .yaml or .json, and it has scenes.'))
+    else throw new Error(t('None of these is a story file or a script: its name ends in .yaml or .json and it has scenes, or in .fountain, .csv, .srt, .vtt, .md or .txt.'))
   } catch (error) {
     toast('error', error.message)
   }

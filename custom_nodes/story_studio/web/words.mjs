@@ -18,7 +18,7 @@ const CHINESE = {
   'Render whatever the film still needs, and the film': '渲染影片尚缺的部分和影片本身',
   'Story file': '故事文件',
   'Open…': '打开…',
-  'A story file (YAML or JSON), chosen together with its recordings': '故事文件（YAML 或 JSON），与其录音一起选择',
+  'A story file (YAML or JSON) or a script, chosen together with its recordings': '故事文件（YAML 或 JSON）或剧本，与其录音一起选择',
   Save: '保存',
   'These scenes as a story file': '将这些场景保存为故事文件',
   'Show on the canvas': '在画布上显示',
@@ -50,8 +50,8 @@ const CHINESE = {
   'The server answered {} to /story_studio/{}.': '服务器返回 {}：/story_studio/{}。',
   'The story file names its files as they are in ComfyUI’s input folder: put it there.':
     '故事文件中的文件名与 ComfyUI 的 input 文件夹一致：请将它放在那里。',
-  'None of these is a story file: its name ends in .yaml or .json, and it has scenes.':
-    '其中没有故事文件：它以 .yaml 或 .json 结尾，并包含 scenes。',
+  'None of these is a story file or a script: its name ends in .yaml or .json and it has scenes, or in .fountain, .csv, .srt, .vtt, .md or .txt.':
+    '其中没有故事文件或剧本：故事文件以 .yaml 或 .json 结尾并包含 scenes，剧本以 .fountain、.csv、.srt、.vtt、.md 或 .txt 结尾。',
   '{} could not be uploaded: the server answered {}.': '无法上传 {}：服务器返回 {}。',
   'These files are missing: choose them in their Load nodes, or open the story again together with them: {}.':
     '缺少以下文件：请在加载节点中选择，或与它们一起重新打开故事：{}。',
