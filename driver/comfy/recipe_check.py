@@ -11,23 +11,11 @@ from story_studio.story.problems import nearest
 from story_studio.story.recipe_faults import named
 
 from .models import missing_of, options_of
+from .node_origins import remedy
 
 Classes = Mapping[str, Mapping[str, Any]]
 """A server's `object_info`."""
 
-_GGUF = "the node pack ComfyUI-GGUF (https://github.com/city96/ComfyUI-GGUF)"
-_ORIGINS = {
-    "FrameInterpolate": "ComfyUI 0.33.0",
-    "FrameInterpolationModelLoader": "ComfyUI 0.33.0",
-    "WanInfiniteTalkToVideo": "ComfyUI 0.11.0",
-    "UnetLoaderGGUF": _GGUF,
-    "UnetLoaderGGUFAdvanced": _GGUF,
-    "CLIPLoaderGGUF": _GGUF,
-    "DualCLIPLoaderGGUF": _GGUF,
-    "TripleCLIPLoaderGGUF": _GGUF,
-    "QuadrupleCLIPLoaderGGUF": _GGUF,
-}
-"""Where nodes of common recipes come from that a ComfyUI may lack."""
 _DYNAMIC_COMBO = "COMFY_DYNAMICCOMBO_V3"
 
 
@@ -45,18 +33,10 @@ def check_nodes(nodes: Nodes, classes: Classes, replaced: Collection[str] = ()) 
             found += _check_inputs(node_id, nodes, classes, node_id in replaced)
         else:
             found.append(
-                f"{_in_sentence(node_id, node)} is unknown here: {_whence(node['class_type'], classes)}"
+                f"{_in_sentence(node_id, node)} is unknown here: {remedy(node['class_type'], classes)}"
             )
     found += [f"a model file is missing: {model}" for model in missing_of(nodes, classes)]
     return found
-
-
-def _whence(class_type: str, classes: Classes) -> str:
-    if origin := _ORIGINS.get(class_type):
-        return f"{origin} has it."
-    hint = nearest(class_type, classes)
-    lacking = "install the node pack that has it, or update ComfyUI."
-    return f"{hint} If not, {lacking}" if hint.startswith("did") else lacking
 
 
 def _check_inputs(node_id: str, nodes: Nodes, classes: Classes, is_replaced: bool) -> Iterator[str]:

@@ -15,7 +15,7 @@ from typing import Any
 from story_studio.story.clip_graph import recipe_of
 from story_studio.story.graph import Graph, SceneId
 from story_studio.story.model_files import has_models
-from story_studio.story.problems import Problem, Problems, nearest
+from story_studio.story.problems import Problem, Problems
 from story_studio.story.results import Kind, key_in, sheet_file
 from story_studio.story.still_graph import scenes_with_sheet
 
@@ -24,6 +24,7 @@ from ..comfy import models
 from ..comfy.client import Comfy, ComfyError, Gone, Lost, Rejected, Stuck, Unreachable
 from ..comfy.events import Event, Executed, Executing, Failed, Finished, Progress
 from ..comfy.instance import ComfyInstance
+from ..comfy.node_origins import remedy
 from ..comfy.prompt import PromptRun, run_prompt
 from ..comfy.queue import Router, needs
 from ..files import is_disk_full, sha256_of, written_aside
@@ -53,9 +54,8 @@ def check(graph: Graph, comfy: Comfy) -> None:
     known = comfy.object_info()
     classes = {node["class_type"] for node in graph.nodes.values()}
     problems = [
-        Problem("server", f"has no node {name}: install the node pack there with ./install.sh --into, {hint}")
+        Problem("server", f"has no node {name}: {remedy(name, known)}")
         for name in sorted(classes - set(known))
-        if (hint := nearest(name, known) if not name.startswith("StoryStudio_") else "then restart it.")
     ]
     lacking = models.missing(graph.nodes, comfy)
     problems += [Problem("models", f"a file is missing: {file}") for file in lacking]

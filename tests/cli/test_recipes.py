@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ def test_infinitetalk_fits_a_comfyui_that_has_it(
     faults = check(capsys, Path(f"{name}.json"), "--server", studio.url)
     lacking = [fault for fault in faults if fault.startswith("a model file is missing")]
     if "WanInfiniteTalkToVideo" in studio.comfy.object_info():
-        assert faults == lacking and len(lacking) == 4
+        assert faults == lacking and len(lacking) == 5
         assert all("https://huggingface.co/" in fault for fault in lacking)
     else:
         assert any("is unknown here: ComfyUI 0.11.0 has it." in fault for fault in faults)
@@ -150,3 +151,13 @@ def test_wan_i2v_changes_models_at_the_official_boundary(steps: int) -> None:
     official = sum(shift * time / (1 + (shift - 1) * time) >= 0.9 for time in times)
     # As SplitSigmasDenoise counts the steps of the second part.
     assert official == steps - round(steps * denoise)
+
+
+def test_a_story_says_which_comfyui_a_recipe_needs(
+    studio: Studio, write_story: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if "WanInfiniteTalkToVideo" in studio.comfy.object_info():
+        pytest.skip("This ComfyUI has the node.")
+    story = write_story([0.5], "draft", video_settings={"workflow": "infinitetalk_clip.json"})
+    assert studio.render(story, tmp_path / "output") == 1
+    assert "has no node WanInfiniteTalkToVideo: ComfyUI 0.11.0 has it." in capsys.readouterr().err
