@@ -104,9 +104,8 @@ def test_a_recipe_for_gguf_files_names_the_pack_that_it_needs(
     path = tmp_path / "own_still.json"
     path.write_text(json.dumps(nodes))
     (fault,) = check(capsys, path, "--server", studio.url)
-    assert fault.endswith(
-        "is unknown here: the node pack ComfyUI-GGUF (https://github.com/city96/ComfyUI-GGUF) has it."
-    )
+    said = "is unknown here: the node pack ComfyUI-GGUF (https://github.com/city96/ComfyUI-GGUF) has it."
+    assert fault.endswith(said) and said in (FOLDER / "README.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", ["infinitetalk_clip", "infinitetalk_two_speakers_clip"])

@@ -123,8 +123,8 @@ WRONG: dict[str, tuple[str, str, list[str]]] = {
         ),
         "talking",
         [
-            "has no parameter $audio, and without it the clip cannot say what is spoken: title the node "
-            "that holds it so."
+            "has no parameter $audio, and a clip of a talking scene takes its voice: title the node that "
+            "holds it so, or name the recipe in video_settings.narrated_workflow."
         ],
     ),
     "a voice without text": (

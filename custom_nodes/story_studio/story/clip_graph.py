@@ -14,6 +14,7 @@ OWN_CLIP = "StoryStudio_OwnClip"
 VIDEO_FRAME = "StoryStudio_VideoFrame"
 JOIN_VIDEOS = "StoryStudio_JoinVideos"
 SILENCE = "EmptyAudio"
+TRIM = "TrimAudioDuration"
 _SAMPLE_RATE = 48_000
 _FPS = 16
 """Frames a second of a recipe that has no `$fps`."""
@@ -97,7 +98,7 @@ def segments(recipe: Recipe, seconds: float) -> list[int]:
         recipe: of a clip.
         seconds: length of the audio; 0 if it is not known, which takes a whole segment.
     """
-    most, fps = _value(recipe, "length"), _value(recipe, "fps") or _FPS
+    most, fps = int(_value(recipe, "length")), _fps(recipe)
     if not most:
         return []
     frames = math.ceil(seconds * fps)
@@ -108,11 +109,11 @@ def segments(recipe: Recipe, seconds: float) -> list[int]:
     return [min(most, _STEP * math.ceil(each / _STEP) + 1)] * count
 
 
-def _value(recipe: Recipe, name: str) -> int:
+def _value(recipe: Recipe, name: str) -> float:
     """The number that a recipe has for a parameter; 0 if there is none."""
     node = recipe.nodes.get(recipe.parameters.get(name, ""))
     value = next(iter(node["inputs"].values()), 0) if node else 0
-    return int(value) if isinstance(value, int | float | str) and str(value).isdecimal() else 0
+    return value if isinstance(value, int | float) else 0
 
 
 def _add_recipe(
@@ -128,7 +129,8 @@ def _add_recipe(
     video = graph.add_recipe(owner, recipe, values | {"audio": audio} | _length(lengths, 0))
     for number in range(1, len(lengths)):
         last = graph.add(owner, "last frame", VIDEO_FRAME, video=video, position="last")
-        changed = {"image": last, "audio": audio, "seed": values["seed"] + number}
+        part = _part(graph, owner, audio, number * (lengths[0] - 1) / _fps(recipe), recipe)
+        changed = {"image": last, "audio": part, "seed": values["seed"] + number}
         following = graph.add_recipe(owner, recipe, values | changed | _length(lengths, number))
         video = graph.add(owner, "join", JOIN_VIDEOS, video=video, next=following)
     if audio is None or ("audio" in recipe.parameters and not lengths):
@@ -136,6 +138,22 @@ def _add_recipe(
     if not isinstance(audio, Link):
         audio = graph.add(owner, "audio", "LoadAudio", audio=audio)
     return graph.add(owner, "voice-over", OWN_CLIP, video=video, start=0.0, end=0.0, mute=False, audio=audio)
+
+
+def _part(
+    graph: Graph, owner: Owner, audio: Link | str | None, start: float, recipe: Recipe
+) -> Link | str | None:
+    """The audio from a second on, for a recipe that moves lips to it."""
+    if audio is None or "audio" not in recipe.parameters:
+        return audio
+    if not isinstance(audio, Link):
+        audio = graph.add(owner, "audio", "LoadAudio", audio=audio)
+    rest = 24 * 3600.0
+    return graph.add(owner, "rest of the voice", TRIM, audio=audio, start_index=start, duration=rest)
+
+
+def _fps(recipe: Recipe) -> float:
+    return _value(recipe, "fps") or _FPS
 
 
 def _length(lengths: list[int], number: int) -> dict[str, int]:

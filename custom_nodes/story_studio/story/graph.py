@@ -7,7 +7,7 @@ from typing import get_args
 
 from .api_graph import CharacterId, Graph, Owner, Phase, SceneId
 from .character_warnings import character_warnings
-from .clip_graph import Stage, add_clip, clip_values, stage_of
+from .clip_graph import Stage, add_clip, clip_values, recipe_of, stage_of
 from .film_graph import add_film
 from .plan import Files, Plan, plan_of
 from .recipes import Link
@@ -61,12 +61,15 @@ def build(
 def warnings(plan: Plan) -> list[str]:
     """The settings of a story that have no effect, one sentence each."""
     sentences = []
-    for kind, settings, recipe, defaults in (
-        ("image_settings", plan.story.image_settings, plan.profile.still, plan.profile.still_settings),
-        ("video_settings", plan.story.video_settings, plan.profile.clip, plan.profile.clip_settings),
+    clips = [recipe for scene in plan.story.scenes if (recipe := recipe_of(plan, scene))]
+    moving = {name for recipe in clips or [plan.profile.clip] for name in recipe.parameters}
+    still, clip = plan.profile.still, plan.profile.clip
+    for kind, settings, recipe, used, defaults in (
+        ("image_settings", plan.story.image_settings, still, still.parameters, plan.profile.still_settings),
+        ("video_settings", plan.story.video_settings, clip, moving, plan.profile.clip_settings),
     ):
         for name in sorted(settings.model_fields_set - _NOT_PARAMETERS):
-            if _parameter(name) not in recipe.parameters and getattr(settings, name) is not None:
+            if _parameter(name) not in used and getattr(settings, name) is not None:
                 sentences.append(
                     f"{kind}.{name} has no effect: the profile {plan.story.profile!r} does not use it."
                 )

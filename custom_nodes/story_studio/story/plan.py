@@ -59,7 +59,7 @@ def profile_of(story: Story, load: Callable[[str, str], Recipe] = _from_file) ->
 
     Args:
         story: the story.
-        load: returns a recipe for its name in the story and its kind, `still`, `clip` or `frames`.
+        load: returns a recipe for its name in the story and its kind, a key of `KINDS`.
 
     Raises:
         Problems: the profile does not exist, or from `load`.
@@ -67,7 +67,7 @@ def profile_of(story: Story, load: Callable[[str, str], Recipe] = _from_file) ->
     profile = load_profile(story.profile)
     profile = _with_own_stills(story, profile, load)
     if own := story.video_settings.workflow:
-        profile = profile._replace(clip=load(own, "clip"), clip_settings={})
+        profile = profile._replace(clip=load(own, "talking"), clip_settings={})
     if own := story.video_settings.narrated_workflow:
         profile = profile._replace(narrated=load(own, "clip"), narrated_settings={})
     for way in ("interpolation", "upscale"):

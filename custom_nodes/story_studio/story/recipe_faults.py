@@ -78,7 +78,8 @@ def _read_nodes(text: str, faults: list[str]) -> Nodes:
             "is a workflow as the canvas saves it, not an API workflow: open it in ComfyUI and " + _EXPORT
         )
         return {}
-    if isinstance(data, dict) and isinstance(data.get("prompt"), dict):
+    request = data.get("prompt") if isinstance(data, dict) else None
+    if isinstance(request, dict) and "class_type" not in request:
         faults.append("is a request to /prompt: keep only what `prompt` holds.")
         return {}
     if not isinstance(data, dict) or (data and not any(isinstance(node, dict) for node in data.values())):
@@ -233,7 +234,8 @@ def _missing(found: Findings, about: RecipeKind, group: tuple[str, ...], titled:
         node = named(titled[dangling], found.nodes[titled[dangling]])
         return f"{node} is not upstream of ${about.end}, so it has no effect: link it."
     names = _listed([f"${name}" for name in group], "or")
-    return f"has no parameter {names}, and {about.why}: title the node that holds it so."
+    otherwise = f", or {about.otherwise}" if about.otherwise else ""
+    return f"has no parameter {names}, and {about.why}: title the node that holds it so{otherwise}."
 
 
 def _hints(

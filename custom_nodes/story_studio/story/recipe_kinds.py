@@ -20,6 +20,7 @@ class RecipeKind(NamedTuple):
         setting: where a story names a recipe of this kind.
         required: of each group, a recipe has at least one parameter.
         why: what the required parameters are for.
+        otherwise: what else can be done without them.
         recommended: parameters without which something of a story has no effect, and what that is.
         parameters: all parameters that a story can give a value to.
     """
@@ -30,6 +31,7 @@ class RecipeKind(NamedTuple):
     why: str
     recommended: Mapping[str, str]
     parameters: tuple[str, ...]
+    otherwise: str = ""
 
 
 _SIZE = {
@@ -61,7 +63,11 @@ KINDS: Mapping[str, RecipeKind] = {
         ),
     ),
     CLIP: _CLIP,
-    TALKING: _CLIP._replace(required=(("audio",),), why="without it the clip cannot say what is spoken"),
+    TALKING: _CLIP._replace(
+        required=(("audio",),),
+        why="a clip of a talking scene takes its voice",
+        otherwise="name the recipe in video_settings.narrated_workflow",
+    ),
     FRAMES: RecipeKind(
         FRAMES, "film.interpolation or film.upscale", (), "", {}, ("frames", "fps", "multiplier")
     ),
