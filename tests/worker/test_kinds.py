@@ -287,7 +287,7 @@ def test_what_a_story_has_on_this_machine_is_sent(tmp_path: Path, sources: dict[
     voice = write_voice(tmp_path / "spoken.wav", 0.5)
     story = {
         "profile": "turbo",
-        "characters": {"mara": {"description": "a keeper", "reference": "mara.png"}},
+        "characters": {"mara": {"description": "a keeper", "reference": "mara.png", "voice": "a/b"}},
         "image_settings": {"reference_workflow": "qwen_image_edit_still.json"},
         "voice_settings": {"voice": "hibari/heart"},
         "scenes": [
@@ -303,6 +303,8 @@ def test_what_a_story_has_on_this_machine_is_sent(tmp_path: Path, sources: dict[
     sent = job_input(reachable(plan))
     job = schema.parse(json.loads(json.dumps(sent)))
     assert isinstance(job, schema.BatchJob) and "voice_settings" not in sent
+    # A voice that says nothing there would be warned of.
+    assert "voice" not in sent["characters"]["mara"]
     own, silent, shot = job.scenes
     assert (own.clip, own.start, own.kind_of) == (sources["clip"], 0.5, "clip")
     assert (silent.kind_of, silent.seconds, silent.audio) == ("silent", 2, None)
