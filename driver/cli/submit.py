@@ -7,11 +7,15 @@ import contextlib
 import tempfile
 from pathlib import Path
 
+from story_studio.story.problems import Problem, Problems
+from story_studio.story.schema import Story
+
 from .. import terminal
-from ..rendering.prepare import prepare
+from ..rendering.prepare import Speak, prepare
 from ..runpod.client import Endpoint, EndpointError, stoppable
 from ..runpod.renderer import EndpointRenderer
 from ..terminal import FAILED
+from ..voices.speak import Spoken
 from .arguments import add_output, add_stories, check_writable, default_models
 from .report import render_and_report
 from .speaking import speaker
@@ -49,8 +53,7 @@ def run(options: argparse.Namespace) -> int:
         with stoppable(), tempfile.TemporaryDirectory(prefix="story-studio-") as downloads:
             endpoint = Endpoint(options.endpoint)
             check_writable(options.output)
-            speak = speaker(options.output, default_models())
-            plans = prepare(options.stories, options.profile, Path(downloads), speak)
+            plans = prepare(options.stories, options.profile, Path(downloads), _speaker(options.output))
             # A wrong key or id is reported before anything is sent.
             with terminal.waiting("Asking the endpoint"):
                 endpoint.health()
@@ -61,6 +64,22 @@ def run(options: argparse.Namespace) -> int:
     except EndpointError as error:
         terminal.say(str(error), "red")
         return FAILED
+
+
+def _speaker(output: Path) -> Speak:
+    """Speaks texts with the voices of this machine: an endpoint has no voice recipes of a story's own."""
+    speak = speaker(output, default_models())
+
+    def speak_story(story: Story, file: Path) -> Spoken:
+        if story.voice_settings.workflow and any(scene.is_spoken for scene in story.scenes):
+            what = (
+                "is a recipe of this machine, which an endpoint does not have: leave it out and choose a "
+                "`voice`, or render the voices here and name them as `audio`."
+            )
+            raise Problems([Problem("voice_settings.workflow", what)])
+        return speak(story, file)
+
+    return speak_story
 
 
 def _workers(text: str) -> int | None:

@@ -106,6 +106,8 @@ def _with_shipped_recipes(plan: RenderPlan) -> Story:
     story.voice_settings = VoiceSettings()
     story.model_fields_set.discard("voice_settings")
     for key, character in story.characters.items():
+        character.voice = ""
+        character.model_fields_set.discard("voice")
         # Without a recipe that takes references, none was read.
         if key not in plan.reference_files:
             character.reference = None

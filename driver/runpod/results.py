@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 import requests
 from pydantic import ValidationError
 
-from story_studio.story.results import MANIFEST, Kind
+from story_studio.story.results import MANIFEST, Kind, sheet_file
 from story_studio.story.schema import Story
 
 from ..fetch.data_uri import decode, is_data_uri
@@ -56,6 +56,9 @@ def fetch_results(
             files.append((Kind.CLIP.project_file(scene.id), scene.video_url, scene.video_sha256))
         if scene.id in scenes and scene.voice_url:
             files.append((Kind.VOICE.project_file(scene.id), scene.voice_url, scene.voice_sha256))
+    for key, character in batch.characters.items():
+        if key in story.characters:
+            files.append((sheet_file(key), character.sheet_url, character.sheet_sha256))
     if batch.film_url:
         files.append((Kind.FILM.project_file(), batch.film_url, batch.film_sha256))
     if batch.storyboard_url:

@@ -42,7 +42,8 @@ def manifest_without_prompts(folder: Path, uploaded: Mapping[str, tuple[str, int
             for name in _PROMPTS if isinstance(settings, dict) else ():
                 settings.pop(name, None)
     results = [manifest.film, manifest.storyboard]
-    results += [result for scene in manifest.scenes for result in (scene.still, scene.clip)]
+    results += [result for scene in manifest.scenes for result in scene.results]
+    results += [character.sheet for character in manifest.characters]
     for result in results:
         if result and result.file in uploaded:
             result.sha256, result.bytes = uploaded[result.file]

@@ -14,6 +14,7 @@ from ..rendering.settings import UsedSettings
 from .answers import (
     BatchAnswer,
     BatchSettings,
+    CharacterAnswer,
     Detail,
     Failure,
     ImageAnswer,
@@ -97,6 +98,8 @@ def of_batch(job: BatchJob, manifest: Manifest, used: UsedSettings, files: Files
         videos_time=manifest.seconds["clips"],
         **_rendered(manifest),
     )
+    if characters := _characters(manifest, files):
+        response.characters = characters
     if manifest.film and (film := files.get(manifest.film.file)):
         response.film_url, response.film_sha256 = film.url, film.sha256
     response.captions = {name: file.url for name, file in files.items() if name.endswith((".srt", ".vtt"))}
@@ -142,6 +145,16 @@ def _of_scene(entry: SceneEntry, scene: Scene, files: Files) -> SceneAnswer:
     if entry.error is not None:
         response.error = entry.error
     return response
+
+
+def _characters(manifest: Manifest, files: Files) -> dict[str, CharacterAnswer]:
+    answers = {}
+    for entry in manifest.characters:
+        if entry.sheet and (sheet := files.get(entry.sheet.file)):
+            answers[entry.id] = CharacterAnswer(
+                sheet_url=sheet.url, sheet_sha256=sheet.sha256, sheet_take=entry.sheet.key
+            )
+    return answers
 
 
 def failure(error: str, details: Iterable[tuple[str, str]] = ()) -> Failure:

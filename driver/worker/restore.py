@@ -59,9 +59,11 @@ def restore(
     for kind, nodes in ((Kind.STILL, graph.stills), (Kind.CLIP, graph.clips)):
         wanted += [(kind, node, scene.scene) for scene, node in nodes.items()]
     for kind, node, of in wanted:
-        if not any(map(touch, find_results(output, kind, keys[node]))):
-            name = f"{plan.story.project_id}_{of}.{keys[node]}{kind.suffix}"
-            missing.append((stored_key(kind, keys[node]), output / STORE / kind.folder / name))
+        # A take is another result than the one that would be made.
+        key = graph.nodes[node]["inputs"].get("take") or keys[node]
+        if not any(map(touch, find_results(output, kind, key))):
+            name = f"{plan.story.project_id}_{of}.{key}{kind.suffix}"
+            missing.append((stored_key(kind, key), output / STORE / kind.folder / name))
 
     def fetch(place: tuple[str, Path]) -> bool:
         check()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from functools import reduce
 
+from story_studio.story import recipes
 from story_studio.story.plan import own_recipes, profile_of
 from story_studio.story.problems import Problem, Problems
-from story_studio.story.recipes import FOLDER, Profile, Recipe, load_recipe, shipped_recipe
+from story_studio.story.recipes import Profile, Recipe, load_recipe, shipped_recipe
 from story_studio.story.schema import Story
 
 _KINDS = {"image_settings": "still", "video_settings": "clip", "film": "frames", "voice_settings": "voice"}
@@ -49,7 +50,7 @@ def is_same_as_shipped(name: str, recipe: Recipe | None) -> bool:
     if recipe is None or not is_shipped(name):
         return False
     try:
-        return recipe.nodes == json.loads((FOLDER / name).read_text(encoding="utf-8"))
+        return recipe.nodes == json.loads((recipes.FOLDER / name).read_text(encoding="utf-8"))
     except ValueError:
         return False
 
@@ -57,10 +58,10 @@ def is_same_as_shipped(name: str, recipe: Recipe | None) -> bool:
 def _load(name: str, kind: str) -> Recipe:
     if not is_shipped(name):
         raise Problems([Problem(name, _local(kind))])
-    return load_recipe(FOLDER / name, kind)
+    return load_recipe(recipes.FOLDER / name, kind)
 
 
 def _local(kind: str) -> str:
-    names = ", ".join(sorted(path.name for path in FOLDER.glob(f"*_{kind}.json")))
+    names = ", ".join(sorted(path.name for path in recipes.FOLDER.glob(f"*_{kind}.json")))
     instead = f"leave it out, or name one that this endpoint has: {names}" if names else "leave it out"
     return f"names a local file, which a job cannot have: {instead}."

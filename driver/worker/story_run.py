@@ -124,7 +124,6 @@ class StoryRun:
             profile,
             gathered.scenes,
             music=gathered.music,
-            references=gathered.references,
             failed={scene: "; ".join(map(str, wrong)) for scene, wrong in gathered.problems.items()},
             clips=not isinstance(self._job, ImageJob),
             spoken=spoken,

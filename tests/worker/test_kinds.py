@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import logging
 import re
@@ -25,8 +26,11 @@ from driver.storage.folder import FolderStore
 from driver.voices.speak import Spoken
 from driver.worker import scene_schema, schema, story_run, sweep
 from driver.worker.jobs import Worker
+from story_studio.story import recipes
 from story_studio.story.problems import Problems
 from story_studio.story.recipes import FOLDER
+from story_studio.story.results import STORE, Kind
+from tests.rendering.test_characters import write_recipe
 from tests.studio import Studio
 from tests.voices import write_voice
 
@@ -214,6 +218,38 @@ def test_a_shipped_recipe_may_be_named(studio: Studio, sources: dict[str, str], 
     assert answer["status"] == "complete", answer
 
 
+def test_a_character_s_sheet_is_returned_and_its_take_is_taken_again(
+    studio: Studio, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(FOLDER, tmp_path / "recipes")
+    name = write_recipe(tmp_path / "recipes")
+    monkeypatch.setattr(recipes, "FOLDER", tmp_path / "recipes")
+    scene = {"id": "a", "prompt": "{mara} at the window", "seconds": 0.5}
+    mara = {"description": f"a keeper, {SECRET}"}
+    job: dict[str, Any] = {"task": "batch", "project_id": "sheet", "profile": "turbo", "scenes": [scene]}
+    job |= {"image_settings": {"steps": 1, "reference_workflow": name}, "characters": {"mara": mara}}
+    job |= {"video_settings": {"resolution": "64x64"}}
+    monkeypatch.setenv("HIDE_PROMPTS", "1")
+    store = FolderStore(tmp_path / "store")
+    worker = Worker(ComfyInstance(studio.comfy), store, tmp_path / "output")
+    answer = worker.run("job-sheet", job)
+    assert answer["status"] == "complete", answer
+    sheet = answer["characters"]["mara"]
+    content = local(sheet["sheet_url"]).read_bytes()
+    assert hashlib.sha256(content).hexdigest() == sheet["sheet_sha256"] and SECRET.encode() not in content
+    manifest = json.loads(local(answer["manifest_url"]).read_bytes())
+    assert manifest["characters"][0]["sheet"]["sha256"] == sheet["sheet_sha256"]
+    assert SECRET not in json.dumps(manifest)
+    # Another worker gets it from the store, and an approved one stays the character's.
+    for path in (studio.server.output / STORE / Kind.STILL.folder).glob("sheet_mara_sheet.*"):
+        path.unlink()
+    mara["reference_take"] = sheet["sheet_take"]
+    again = Worker(ComfyInstance(studio.comfy), store, studio.server.output).run("job-again", job)
+    assert again["status"] == "complete", again
+    assert again["characters"]["mara"]["sheet_take"] == sheet["sheet_take"]
+    assert (again["made"]["stills"], again["reused"]["stills"]) == (0, 1)
+
+
 def test_a_worker_without_voices_says_so_before_it_renders(
     studio: Studio, sources: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,7 +287,7 @@ def test_what_a_story_has_on_this_machine_is_sent(tmp_path: Path, sources: dict[
     voice = write_voice(tmp_path / "spoken.wav", 0.5)
     story = {
         "profile": "turbo",
-        "characters": {"mara": {"description": "a keeper", "reference": "mara.png"}},
+        "characters": {"mara": {"description": "a keeper", "reference": "mara.png", "voice": "a/b"}},
         "image_settings": {"reference_workflow": "qwen_image_edit_still.json"},
         "voice_settings": {"voice": "hibari/heart"},
         "scenes": [
@@ -267,6 +303,8 @@ def test_what_a_story_has_on_this_machine_is_sent(tmp_path: Path, sources: dict[
     sent = job_input(reachable(plan))
     job = schema.parse(json.loads(json.dumps(sent)))
     assert isinstance(job, schema.BatchJob) and "voice_settings" not in sent
+    # A voice that says nothing there would be warned of.
+    assert "voice" not in sent["characters"]["mara"]
     own, silent, shot = job.scenes
     assert (own.clip, own.start, own.kind_of) == (sources["clip"], 0.5, "clip")
     assert (silent.kind_of, silent.seconds, silent.audio) == ("silent", 2, None)
