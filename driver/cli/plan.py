@@ -86,7 +86,10 @@ def run(options: argparse.Namespace) -> int:
         return OK
     with tempfile.TemporaryDirectory(prefix="story-studio-") as downloads:
         plans = prepare(
-            options.stories, options.profile, Path(downloads), speaker(Path(downloads), default_models())
+            options.stories,
+            options.profile,
+            Path(downloads),
+            speaker(Path(downloads), default_models(), estimate=True),
         )
     price = options.price or gpus()[options.gpu].price
     problems: list[Problem] = []

@@ -72,22 +72,42 @@ def test_a_still_with_another_seed_than_its_clip_is_a_take(studio: Studio) -> No
 
 def test_missing_values_are_warnings(studio: Studio) -> None:
     nodes = {
-        "1": {"class_type": "EmptyAudio", "inputs": {"duration": 1}},
+        "1": {"class_type": "SpeechOfAnotherPack", "inputs": {"speed": 1}},
         "2": {"class_type": "StoryStudio_TitleCard", "inputs": {"text": "A pier", "seed": 2**64 - 1}},
         "3": {"class_type": "StoryStudio_Still", "inputs": {"image": ["2", 0], "name": "one"}},
         "4": {"class_type": "StoryStudio_Animatic", "inputs": {"image": ["3", 0], "audio": ["1", 0]}},
         "5": {"class_type": "StoryStudio_Clip", "inputs": {"video": ["4", 0], "name": "one"}},
+        "6": {"class_type": "StoryStudio_TitleCard", "inputs": {"text": "A boat", "seed": 5}},
+        "7": {"class_type": "StoryStudio_Still", "inputs": {"image": ["6", 0], "name": "two"}},
+        "8": {"class_type": "StoryStudio_Animatic", "inputs": {"image": ["7", 0], "audio": ["1", 0]}},
+        "9": {"class_type": "StoryStudio_Clip", "inputs": {"video": ["8", 0], "name": "two"}},
     }
     response = ask(studio, nodes)
     assert json.loads(response["text"]) == {
         "project_id": "story",
         "profile": "draft",
         "film": False,
-        "scenes": [{"id": "one", "prompt": "A pier", "seed": 2**64 - 1}],
+        "scenes": [
+            {"id": "one", "prompt": "A pier", "seed": 2**64 - 1},
+            {"id": "two", "prompt": "A boat", "seed": 5},
+        ],
     }
-    audio, seed = response["warnings"]
-    assert audio.startswith("scenes[0].audio: is missing")
+    seed, audio = response["warnings"]
     assert seed.startswith("scenes[0].seed: ")
+    assert audio.startswith("scenes[1]: needs a voice: `audio` (a recording)")
+
+
+def test_a_clip_over_silence_is_a_silent_scene(studio: Studio) -> None:
+    nodes = {
+        "1": {"class_type": "EmptyAudio", "inputs": {"duration": 3.5}},
+        "2": {"class_type": "StoryStudio_TitleCard", "inputs": {"text": "A pier"}},
+        "3": {"class_type": "StoryStudio_Still", "inputs": {"image": ["2", 0], "name": "one"}},
+        "4": {"class_type": "StoryStudio_Animatic", "inputs": {"image": ["3", 0], "audio": ["1", 0]}},
+        "5": {"class_type": "StoryStudio_Clip", "inputs": {"video": ["4", 0], "name": "one"}},
+    }
+    response = ask(studio, nodes)
+    assert json.loads(response["text"])["scenes"] == [{"id": "one", "prompt": "A pier", "seconds": 3.5}]
+    assert response["warnings"] == []
 
 
 @pytest.mark.parametrize("route", ["story", "scenes"])

@@ -127,7 +127,7 @@ def films(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def plan(story: schema.Story) -> graph.Plan:
-    files = {scene.id: graph.Files(scene.audio, scene.image) for scene in story.scenes}
+    files = {scene.id: graph.Files(scene.audio, scene.image, scene.clip) for scene in story.scenes}
     music = story.film.music.file if story.film and story.film.music else None
     return graph.Plan(story, profile_of(story), files, music=music)
 

@@ -128,6 +128,31 @@ def test_a_dropped_folder_becomes_what_the_driver_submits(
     assert without_widgets(canvas.api_graph()) == expected.nodes
 
 
+def test_a_dropped_script_or_folder_of_recordings_becomes_a_graph(canvas: Canvas, tmp_path: Path) -> None:
+    drop(canvas, ROOT / "workflows" / "examples" / "the-clockmaker.txt")
+    wait_for(canvas, "The Clockmaker")
+    expect(canvas.page.get_by_text("Prompts are left to write, marked FILL IN")).to_be_visible()
+    canvas.screenshot("script")
+    classes = [node["class_type"] for node in canvas.api_graph().values()]
+    assert (classes.count("StoryStudio_Still"), classes.count("StoryStudio_FilmScene")) == (3, 3)
+    folder = tmp_path / "my voices"
+    folder.mkdir()
+    for name in ("10 end.wav", "2 begin.wav"):
+        write_voice(folder / name, 0.3)
+    (folder / "10 end.txt").write_text("The end.")
+    drop(canvas, folder)
+    wait_for(canvas, "my-voices")
+    scenes = [
+        node["inputs"]
+        for node in canvas.api_graph().values()
+        if node["class_type"] == "StoryStudio_FilmScene"
+    ]
+    assert [(scene["title"], scene.get("text", "")) for scene in scenes] == [
+        ("begin", ""),
+        ("end", "The end."),
+    ]
+
+
 def assert_nothing_overlaps(canvas: Canvas) -> None:
     nodes = canvas.run_script("() => window.app.graph.nodes.map(n => [n.title, ...n.pos, ...n.size])")
     for number, (title, x, y, width, height) in enumerate(nodes):

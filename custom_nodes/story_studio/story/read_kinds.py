@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from .clip_graph import JOIN_VIDEOS, OWN_CLIP, SILENCE, VIDEO_FRAME
-from .keys import PRIMITIVES
+from .keys import PRIMITIVES, class_of
 from .recipes import FOLDER, Profile, Recipe, load_recipe
 from .scenes import Workflow, is_not_still, source_of
 
@@ -58,7 +58,7 @@ def maker_of(workflow: Workflow, clip: str | None) -> Maker:
     silence = next((node["inputs"] for node in above if node["class_type"] == SILENCE), None)
     animatics = [node["inputs"] for node in above if node["class_type"] == ANIMATIC]
     draft = workflow.constant(animatics[0].get("draft")) is not False if animatics else None
-    classes = frozenset(node["class_type"] for node in above) - _AROUND
+    classes = frozenset(map(class_of, above)) - _AROUND
     return Maker(classes, draft, silence)
 
 
@@ -67,7 +67,7 @@ def scene_kind(workflow: Workflow, maker: Maker, profile: Profile) -> dict[str, 
     if maker.own is not None:
         start, end, mute = (workflow.constant(maker.own.get(name)) for name in ("start", "end", "mute"))
         trims = {"from": start, "to": end, "mute": mute}
-        return {"clip": maker.file} | {name: value for name, value in trims.items() if value}
+        return {name: value for name, value in ({"clip": maker.file} | trims).items() if value}
     if maker.silence is not None:
         return {"seconds": workflow.number(maker.silence.get("duration"))}
     if maker.is_by(profile.clip) or not maker.classes:
@@ -84,7 +84,7 @@ def narrated_workflow(makers: list[Maker], profile: Profile) -> str | None:
 
 
 def _recipe_of(maker: Maker, profile: Profile) -> str:
-    """The recipe of narrated scenes that has made a clip: the profile's, or the file name of a shipped one."""
+    """The recipe of narrated scenes that made a clip: the profile's, or the file of a shipped one."""
     if maker.is_by(profile.narrated):
         return "narrated"
     names = (path.name for path in sorted(FOLDER.glob("*_clip.json")))
@@ -94,5 +94,5 @@ def _recipe_of(maker: Maker, profile: Profile) -> str:
 def _made_by(recipe: Recipe) -> tuple[frozenset[str], bool | None]:
     nodes = [recipe.nodes[node_id] for node_id in recipe.ordered()]
     drafts = [node["inputs"].get("draft", True) for node in nodes if node["class_type"] == ANIMATIC]
-    classes = frozenset(node["class_type"] for node in nodes) - _AROUND
+    classes = frozenset(map(class_of, nodes)) - _AROUND
     return classes, drafts[0] is not False if drafts else None

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from .clip_graph import VIDEO_FRAME
 from .keys import ORDER, Node
 from .problems import Problem, Problems
 from .recipes import Nodes, is_link
@@ -115,13 +116,19 @@ class Workflow:
         None if there is no text, or one that ConditioningZeroOut leaves without effect.
         """
 
+        def text_of(node: Node) -> Any:
+            # The encoders of edit models have a `prompt`, as other nodes that encode nothing.
+            return node["inputs"].get(
+                "text", node["inputs"].get("prompt") if "clip" in node["inputs"] else None
+            )
+
         def is_end(node: Node) -> bool:
-            return "text" in node["inputs"] or node["class_type"] == "ConditioningZeroOut"
+            return text_of(node) is not None or node["class_type"] == "ConditioningZeroOut"
 
         found = self.find(value[0], is_end) if is_link(value) else None
-        if found is None or "text" not in (inputs := self.nodes[found]["inputs"]):
+        if found is None or (text := text_of(self.nodes[found])) is None:
             return None
-        return re.sub(r"\\([()])", r"\1", self.text(inputs["text"]))
+        return re.sub(r"\\([()])", r"\1", self.text(text))
 
     def constant(self, value: Any, depth: int = _MAX_DEPTH) -> str | float | bool | None:
         """The constant of an input: typed, or that of a linked node with a single input; else None."""
@@ -258,11 +265,25 @@ class _Scenes:
     scenes: list[CanvasScene] = field(default_factory=list)
     _by_clip: dict[str, CanvasScene] = field(default_factory=dict)
     _by_still: dict[str, CanvasScene] = field(default_factory=dict)
+    _by_video: dict[str | None, str] | None = None
 
     def add_clip(self, clip: str | None, name: str = "") -> None:
         if clip:
             video = self.workflow.nodes[clip]["inputs"].get("video")
-            self.add(self.workflow.nearest(video, Kind.STILL.node), clip, name)
+            still = self.workflow.nearest(video, Kind.STILL.node)
+            self.add(still or self._stills_of_videos().get(source_of(video)), clip, name)
+
+    def _stills_of_videos(self) -> dict[str | None, str]:
+        """The Stills that show a frame of a video, by the node of the video: those of own clips."""
+        if self._by_video is None:
+            self._by_video = {}
+            for still in self.workflow.of_class(Kind.STILL.node):
+                frame = self.workflow.nodes.get(
+                    source_of(self.workflow.nodes[still]["inputs"].get("image")) or ""
+                )
+                if frame and frame["class_type"] == VIDEO_FRAME:
+                    self._by_video.setdefault(source_of(frame["inputs"].get("video")), still)
+        return self._by_video
 
     def add(self, still: str | None, clip: str | None, name: str = "", prompt: str = "") -> None:
         if not still and not clip:
