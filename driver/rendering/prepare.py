@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from story_studio.story.advice import advice, check_prompts
+from story_studio.story.advice import check_prompts
 from story_studio.story.graph import Files, Plan, plan_of, warnings
 from story_studio.story.problems import Problem, Problems
 from story_studio.story.recipes import Profile, load_recipe
@@ -98,7 +98,7 @@ class RenderPlan(Plan):
         shared = {f"characters.{key}.reference": file for key, file in self.reference_files.items()}
         shared |= {"film.music": self.music_file} if self.music_file else {}
         of_shared = [f"{where}: {text}" for where, file in shared.items() for text in file.warnings]
-        return [*warnings(self), *advice(self), *of_inputs, *of_shared]
+        return [*warnings(self), *of_inputs, *of_shared]
 
     def upload(self, comfy: Comfy) -> None:
         """Gives the server every input file that it does not have."""

@@ -93,7 +93,7 @@ class ComfyRenderer:
         for plan in plans:
             plan.upload(self._instance.comfy)
         graph = build(plans, frozenset(run.record.failed), only_sheets)
-        check(graph, self._instance.comfy)
+        check(graph, self._instance.comfy, plans)
         with contextlib.ExitStack() as locks:
             for folder in folders:
                 locks.enter_context(_locked(folder))

@@ -7,7 +7,7 @@ import shutil
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from story_studio.story.graph import Graph, SceneId
 from story_studio.story.model_files import has_models
 from story_studio.story.problems import Problem, Problems
 from story_studio.story.results import Kind, key_in, sheet_file
+from story_studio.story.schema import Story
 from story_studio.story.still_graph import scenes_with_sheet
 
 from ..cancel import Cancel
@@ -45,8 +46,8 @@ class RenderError(Exception):
     """A render that failed as a whole, not because of one scene."""
 
 
-def check(graph: Graph, comfy: Comfy) -> None:
-    """Checks that the server has every node and model file that a graph names.
+def check(graph: Graph, comfy: Comfy, plans: Sequence[RenderPlan] = ()) -> None:
+    """Checks that the server has every node and model file that a graph names; `plans` are its stories.
 
     Raises:
         Problems: everything that is missing, with its folder, size and address.
@@ -58,9 +59,18 @@ def check(graph: Graph, comfy: Comfy) -> None:
         for name in sorted(classes - set(known))
     ]
     lacking = models.missing(graph.nodes, comfy)
-    problems += [Problem("models", f"a file is missing: {file}") for file in lacking]
+    named = dict(lora for plan in plans for lora in _loras(plan.story))
+    problems += [Problem(named.get(file.file, "models"), f"a file is missing: {file}") for file in lacking]
     if problems:
         raise Problems(problems)
+
+
+def _loras(story: Story) -> Iterator[tuple[str, str]]:
+    """The LoRAs of a story: file and place."""
+    named = {"image_settings": story.image_settings.loras}
+    named |= {f"characters.{key}": character.loras for key, character in story.characters.items()}
+    for where, loras in named.items():
+        yield from ((lora.file, f"{where}.loras[{index}]") for index, lora in enumerate(loras))
 
 
 @dataclass

@@ -18,6 +18,7 @@ from driver.rendering.manifest import Manifest
 from driver.runpod import estimate
 from driver.runpod.gpus import gpus, vram_need
 from driver.runpod.scenarios import saving, scenarios
+from story_studio.story.plan import profile_of
 from story_studio.story.problems import Problems
 from story_studio.story.recipes import profile_names
 from story_studio.story.schema import Story, parse
@@ -407,3 +408,62 @@ def test_all_problems_are_reported_together(tmp_path: Path, capsys: pytest.Captu
     assert main(["plan", str(tmp_path / "bad.yaml"), "--price", "0", "--workers", "-1"]) == 1
     stderr = capsys.readouterr().err
     assert "--price: 0.0 is not above 0." in stderr and "--workers: -1 is not above 0." in stderr
+
+
+def _kinds_story(**more: Any) -> Story:
+    scenes = [
+        {"id": "a", "prompt": "a woman", "audio": "a.wav"},
+        {"id": "b", "prompt": "the sea", "audio": "b.wav", "kind": "narrated"},
+        {"id": "c", "prompt": "the lamp", "seconds": 10},
+        {"id": "d", "clip": "shot.mp4"},
+    ]
+    return parse({"project_id": "kinds", "scenes": scenes, **more})
+
+
+def test_each_kind_of_scene_is_estimated_as_it_is_made() -> None:
+    figures = estimate.figures_for("standard", A100, [])
+    seconds = {"a": CHUNK, "b": 10.0, "c": 10.0, "d": 10.0}
+    story = _kinds_story()
+    rows = estimate.by_kind(story, seconds, figures, profile_of(story))
+    assert [(row.kind, row.scenes, row.seconds) for row in rows] == [
+        ("talking", 1, CHUNK),
+        ("narrated", 1, 10.0),
+        ("silent", 1, 10.0),
+        ("clip", 1, 10.0),
+    ]
+    talking, narrated, silent, own = (row.worker_seconds for row in rows)
+    # A camera move and a trimmed clip cost next to nothing beside a clip by a model.
+    assert talking > 100 > narrated == silent > own > 0
+    moving = _kinds_story(video_settings={"narrated_workflow": "wan22_i2v_clip.json"})
+    by_model = estimate.by_kind(moving, seconds, figures, profile_of(moving))
+    # Two segments of 81 frames, each of 80 runs: about as long as four of the seed's chunks.
+    assert by_model[1].worker_seconds == pytest.approx(4 * 120, rel=0.25)
+    assert by_model[0].worker_seconds == talking and by_model[3].worker_seconds == own
+    (cold, *_), (more, *_) = (
+        estimate.quotes(each, seconds, figures, PRICE, 1, profile_of(each)) for each in (story, moving)
+    )
+    # The second recipe of clips loads models of its own.
+    extra = sum(row.worker_seconds for row in by_model) - sum(row.worker_seconds for row in rows)
+    assert more.seconds - cold.seconds == pytest.approx(extra + figures.load_clips.seconds)
+
+
+def test_a_warm_worker_loads_nothing_for_own_clips() -> None:
+    story = parse({"project_id": "own", "film": False, "scenes": [{"id": "d", "clip": "shot.mp4"}]})
+    figures = estimate.figures_for("standard", A100, [])
+    cold, warm = estimate.quotes(story, {"d": 10.0}, figures, PRICE, 1, profile_of(story))
+    assert warm.seconds < 10 and cold.seconds - warm.seconds == figures.start.seconds
+
+
+def test_shots_of_one_speaker_share_a_still() -> None:
+    lines = [{"character": who, "audio": f"{n}.wav"} for n, who in enumerate(("mara", "tom", "mara"))]
+    people = {"mara": {"description": "a woman"}, "tom": {"description": "a man"}}
+    scenes = [{"id": "talk", "prompt": "a room", "establishing": 0, "lines": lines}]
+    story = parse({"project_id": "talk", "characters": people, "scenes": scenes})
+    figures = estimate.figures_for("standard", A100, [])
+    lengths = {scene.id: CHUNK for scene in story.scenes}
+    three, two = (
+        estimate.by_kind(each, lengths, figures, profile_of(each))[0].worker_seconds
+        for each in (story, story.model_copy(update={"scenes": story.scenes[:2]}))
+    )
+    # The third shot costs its clip alone.
+    assert three - two == pytest.approx(figures.clip.seconds)

@@ -67,7 +67,11 @@ def _of_prompts(plan: Plan) -> Iterator[str]:
     """Talking scenes in which there is nobody, or nobody's face is large enough."""
     if not plan.clips or not has_models(plan.profile.clip):
         return
-    judged = [scene for scene in _talking(plan) if scene.prompt and not scene.image and not scene.still_take]
+    judged = [
+        scene
+        for scene in _talking(plan)
+        if scene.prompt and not (scene.image or scene.still_take or scene.is_unwritten)
+    ]
     # Of several words for a small face, each scene has the first.
     small = {scene.id: small_face(scene.prompt) for scene in judged if is_english(scene.prompt)}
     if scenes := [scene for scene in judged if small.get(scene.id)]:

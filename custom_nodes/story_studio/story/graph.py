@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import get_args
 
+from .advice import advice
 from .api_graph import CharacterId, Graph, Owner, Phase, SceneId
 from .character_warnings import character_warnings
 from .clip_graph import Stage, add_clip, clip_values, recipe_of, stage_of
@@ -59,7 +60,7 @@ def build(
 
 
 def warnings(plan: Plan) -> list[str]:
-    """The settings of a story that have no effect, one sentence each."""
+    """What in a story has no effect, or is likely to go wrong, one sentence each."""
     sentences = []
     clips = [recipe for scene in plan.story.scenes if (recipe := recipe_of(plan, scene))]
     moving = {name for recipe in clips or [plan.profile.clip] for name in recipe.parameters}
@@ -76,7 +77,7 @@ def warnings(plan: Plan) -> list[str]:
         cfg = settings.cfg if settings.cfg is not None else defaults.get("cfg")
         if "negative_prompt" in recipe.parameters and settings.negative_prompt and cfg == 1:
             sentences.append(f"{kind}.negative_prompt has no effect at cfg 1: raise cfg, or leave it out.")
-    return [*sentences, *character_warnings(plan)]
+    return [*sentences, *character_warnings(plan), *advice(plan)]
 
 
 _NOT_PARAMETERS = {"workflow", "resolution", "loras", "reference_workflow", "narrated_workflow"}
