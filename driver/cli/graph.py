@@ -34,12 +34,12 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Prints the graph; returns the exit status. Raises Problems: what is wrong with the stories."""
     with tempfile.TemporaryDirectory(prefix="story-studio-") as downloads:
-        plans = prepare(
-            options.stories, options.profile, Path(downloads), speaker(Path(downloads), default_models())
-        )
+        comfy = Comfy(options.server, headers=headers_from_environment()) if options.server else None
+        speak = speaker(Path(downloads), default_models(), (lambda: comfy) if comfy else None)
+        plans = prepare(options.stories, options.profile, Path(downloads), speak)
         for plan in plans:
-            if options.server:
-                plan.upload(Comfy(options.server, headers=headers_from_environment()))
+            if comfy:
+                plan.upload(comfy)
             else:
                 plan.copy_inputs(options.inputs)
     for warning in (text for plan in plans for text in plan.warnings):

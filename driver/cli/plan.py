@@ -25,7 +25,9 @@ from ..runpod.estimate import (
     OWN,
     SEED,
     Figures,
+    KindWork,
     Quote,
+    by_kind,
     choose,
     figures_for,
     money,
@@ -84,19 +86,25 @@ def run(options: argparse.Namespace) -> int:
         return OK
     with tempfile.TemporaryDirectory(prefix="story-studio-") as downloads:
         plans = prepare(
-            options.stories, options.profile, Path(downloads), speaker(Path(downloads), default_models())
+            options.stories,
+            options.profile,
+            Path(downloads),
+            speaker(Path(downloads), default_models(), estimate=True),
         )
     price = options.price or gpus()[options.gpu].price
     problems: list[Problem] = []
     for plan in plans:
         story, seconds = plan.story, plan.seconds
         figures = figures_for(story.profile, options.gpu, earlier)
-        offers = quotes(story, seconds, figures, price, options.workers or 4)
+        offers = quotes(story, seconds, figures, price, options.workers or 4, plan.profile)
         scenes = f"{len(seconds)} scene{'s' * (len(seconds) > 1)}"
-        voice = f"{sum(seconds.values()):.1f} s of voice"
+        is_talking = all(scene.kind_of == "talking" for scene in story.scenes)
+        voice = f"{sum(seconds.values()):.1f} s of {'voice' if is_talking else 'film'}"
         about = f"{story.project_id}: {scenes}, {voice}, {story.profile}, {options.gpu} at ${price:g} an hour"
         facts = (*_price(options), *_sources(figures, options.gpu), *_vram(story.profile, options.gpu))
-        lines = (about, *facts, *_memory(plan), *_table(offers, options.max_cost), "")
+        lines = (about, *facts, *_memory(plan))
+        kinds = [] if is_talking else by_kind(story, seconds, figures, plan.profile)
+        lines = (*lines, *_kinds(kinds, price), *_table(offers, options.max_cost), "")
         for line in lines:
             out.print(line, markup=False, soft_wrap=not out.is_terminal)
         try:
@@ -220,6 +228,21 @@ def _memory(plan: Plan) -> Iterator[str]:
             f"memory of a worker: {needs.all:.0f} GB hold all models; with {needs.phase:.0f} GB those of "
             f"stills are freed before those of clips are read, with {needs.part:.0f} GB text encoders, too."
         )
+
+
+def _kinds(kinds: Sequence[KindWork], price: float) -> Iterator[str]:
+    """What each kind of scene takes and costs."""
+    if kinds:
+        yield f"{'kind':<10}{'scenes':>7}{'length':>10}{'paid time':>15}{'cost':>10}"
+    for work in kinds:
+        cost = "$" + money(work.worker_seconds * price / 3600)
+        name = "own clip" if work.kind == "clip" else work.kind
+        yield (
+            f"{name:<10}{work.scenes:>7}{f'{work.seconds:.1f} s':>10}"
+            f"{duration(work.worker_seconds):>15}{cost:>10}"
+        )
+    if kinds:
+        yield "stills and clips of each kind; starting, loading models and the film are in the rows below:"
 
 
 def _table(quotes: Sequence[Quote], max_cost: float | None) -> Iterator[Text | str]:

@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
             return stack.enter_context(_instance(options))
 
         if options.dry_run:
-            speak = speaker(Path(downloads), models_folder(options), kept=options.output)
+            speak = speaker(Path(downloads), models_folder(options), kept=options.output, estimate=True)
         else:
             check_writable(options.output)
             speak = speaker(options.output, models_folder(options), lambda: start().comfy)

@@ -17,15 +17,21 @@ from ..voices.speak import Spoken, find_voice, speak
 
 
 def speaker(
-    output: Path, models: Path, comfy: Callable[[], Comfy] | None = None, kept: Path | None = None
+    output: Path,
+    models: Path,
+    comfy: Callable[[], Comfy] | None = None,
+    *,
+    kept: Path | None = None,
+    estimate: bool = False,
 ) -> Speak:
     """What `prepare` speaks with, showing how far it is.
 
     Args:
         output: folder of the projects, in which voices are kept.
         models: folder of model files; its folder `piper` may have voices of your own.
-        comfy: starts the server for stories with a voice recipe; without it their lengths are estimated.
+        comfy: starts the server for stories with a voice recipe.
         kept: the folder of the projects, where `output` is a temporary one.
+        estimate: without a server, estimates how long voices will be; `output` is a temporary folder.
     """
 
     def fetch(key: str, path: Path) -> bool:
@@ -41,7 +47,12 @@ def speaker(
         with terminal.working("Speaking the texts") as show:
             if workflow := story.voice_settings.workflow:
                 recipe = spelled(workflow, file.parent)
-                return speak_with_recipe(story, recipe, output, comfy, show, fetch)
+                spoken = speak_with_recipe(story, recipe, output, comfy, show, fetch, estimate)
+                if count := len(spoken.estimates):
+                    length = terminal.duration(sum(spoken.estimates.values()))
+                    which = "A voice is" if count == 1 else f"{count} voices are"
+                    terminal.say(f"{which} still to be made by {recipe.name}: about {length}, by the texts.")
+                return spoken
             return speak(story, output, models / "piper", show, fetch)
 
     return speak_story

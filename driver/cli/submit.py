@@ -12,8 +12,9 @@ from ..rendering.prepare import prepare
 from ..runpod.client import Endpoint, EndpointError, stoppable
 from ..runpod.renderer import EndpointRenderer
 from ..terminal import FAILED
-from .arguments import add_output, add_stories, check_writable
+from .arguments import add_output, add_stories, check_writable, default_models
 from .report import render_and_report
+from .speaking import speaker
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -47,8 +48,9 @@ def run(options: argparse.Namespace) -> int:
     try:
         with stoppable(), tempfile.TemporaryDirectory(prefix="story-studio-") as downloads:
             endpoint = Endpoint(options.endpoint)
-            plans = prepare(options.stories, options.profile, Path(downloads))
             check_writable(options.output)
+            speak = speaker(options.output, default_models())
+            plans = prepare(options.stories, options.profile, Path(downloads), speak)
             # A wrong key or id is reported before anything is sent.
             with terminal.waiting("Asking the endpoint"):
                 endpoint.health()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
@@ -70,7 +70,7 @@ class Collector:
             fade=max(0, min(fade, *(shot.frames - 1 for shot in (cut.shots[0], cut.shots[-1])))),
             voices=voices,
             music=music,
-            chapters=tuple((shot.start, shot.frames, title_of(shot, cut.shots)) for shot in cut.shots),
+            chapters=tuple(chapters_of(cut.shots)),
             captions={
                 language: [cue._replace(text=plain(cue.text)) for cue in cues]
                 for language, cues in cut.captions.items()
@@ -128,29 +128,37 @@ class Collector:
 
     def _voices(self, found: Gathered) -> tuple[Clip, ...]:
         """The recordings of the scenes, as loud as in the film."""
-        cut, rendered = self.rendered.cut, self.rendered
+        cut = self.rendered.cut
         gains = _gains(cut.sound, len(self._scenes))
         clips: list[Clip] = []
         for (_, shot), gain in zip(self._scenes, gains, strict=True):
             name = f"{shot.scene}_voice.wav"
             self._step(name, 0)
-            samples = ceil(shot.clip_frames * RATE / cut.rate)
-            source, why = rendered.footage(shot.scene), ""
-            if shot.scene in found.problems:
-                why = found.problems[shot.scene][0].what
-            elif shot.scene in found.scenes and (recording := found.scenes[shot.scene].recording):
-                if abs(recording.seconds - shot.clip_frames / cut.rate) > _DRIFT_SECONDS:
-                    why = f"{recording.path.name} is not as long as its clip any more."
-                else:
-                    source = recording.path
-            if why:
-                self.warnings.append(f"{shot.scene}: {why} The voice in its clip is used.")
-            written = write_wav(source, self.folder / MEDIA / name, samples, gain)
-            place = shot.start, shot.clip_frames, 0, int(written.samples * cut.rate / RATE)
-            title = title_of(shot, cut.shots)
-            clips.append(Clip(title, f"{MEDIA}/{name}", *place, channels=written.channels))
+            if source := self._voice_of(shot, found):
+                samples = ceil(shot.clip_frames * RATE / cut.rate)
+                written = write_wav(source, self.folder / MEDIA / name, samples, gain)
+                place = shot.start, shot.clip_frames, 0, int(written.samples * cut.rate / RATE)
+                title = title_of(shot, cut.shots)
+                clips.append(Clip(title, f"{MEDIA}/{name}", *place, channels=written.channels))
             self._finish()
         return tuple(clips)
+
+    def _voice_of(self, shot: Shot, found: Gathered) -> Path | None:
+        """The file of what is heard in a shot; None if it is silent."""
+        footage, why = self.rendered.footage(shot.scene), ""
+        kinds = {scene.id: scene.kind_of for scene in self.rendered.story.scenes}
+        if kinds.get(shot.scene) == "silent" or not probe(footage).channels:
+            return None
+        if shot.scene in found.problems:
+            why = found.problems[shot.scene][0].what
+        elif shot.scene in found.scenes and (recording := found.scenes[shot.scene].recording):
+            if abs(recording.seconds - shot.clip_frames / self.rendered.cut.rate) <= _DRIFT_SECONDS:
+                return recording.path
+            if kinds.get(shot.scene) != "clip":
+                why = f"{recording.path.name} is not as long as its clip any more."
+        if why:
+            self.warnings.append(f"{shot.scene}: {why} The voice in its clip is used.")
+        return footage
 
     def _music(self, found: Gathered) -> tuple[Clip, ...]:
         """The music where it plays, repeated to the film's length; ducking is left to the editor."""
@@ -178,6 +186,14 @@ class Collector:
                 position = clips[-1].end
         self._finish()
         return tuple(clips)
+
+
+def chapters_of(shots: Sequence[Shot]) -> Iterator[tuple[int, int, str]]:
+    """First frame, number of frames and title of each chapter; the first shot always begins one."""
+    begun = [shot for index, shot in enumerate(shots) if shot.chapter or index == 0]
+    ends = [*(shot.start for shot in begun[1:]), shots[-1].start + shots[-1].frames]
+    for shot, end in zip(begun, ends, strict=True):
+        yield shot.start, end - shot.start, title_of(shot, shots)
 
 
 def title_of(shot: Shot, shots: Sequence[Shot]) -> str:

@@ -44,6 +44,7 @@ class Shot(BaseModel):
         transition_frames: how long that lasts.
         transition_before: how much of that lies before the cut.
         music: whether the music plays.
+        chapter: whether a chapter begins with it; if not, it belongs to the chapter before.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -57,6 +58,7 @@ class Shot(BaseModel):
     transition_frames: int = 0
     transition_before: int = 0
     music: bool = True
+    chapter: bool = True
 
 
 class Cut(BaseModel):

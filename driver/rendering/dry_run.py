@@ -16,7 +16,15 @@ from story_studio.story.schema import Scene
 from story_studio.story.still_graph import shown_by_reference
 
 from .keys import choose_keys, possible_keys
-from .manifest import SHEET_STEP, Manifest, SceneEntry, film_settings, read_manifest, scene_settings
+from .manifest import (
+    DESCRIPTION,
+    SHEET_STEP,
+    Manifest,
+    SceneEntry,
+    film_settings,
+    read_manifest,
+    scene_settings,
+)
 from .prepare import RenderPlan
 
 _SHOWN = 40
@@ -179,20 +187,40 @@ class _Forecaster:
         if kind is Kind.MASTER:
             is_new = not entry.clip or entry.clip.key != self._keys[Kind.CLIP, scene]
             return "its clip changed" if is_new else "the delivery of the film changed"
-        reasons = []
-        if kind is Kind.CLIP and (not entry.still or entry.still.key != self._keys[Kind.STILL, scene]):
-            reasons.append("its still changed")
         (found,) = [each for each in self._plan.story.scenes if each.id == scene]
-        if kind is Kind.STILL:
-            reasons += self._changed_sheets(found)
         settings = scene_settings(self._plan, found)
-        before, after = (
-            (entry.settings.still, settings.still)
-            if kind is Kind.STILL
-            else (entry.settings.clip, settings.clip)
-        )
-        reasons.append(_changes(before or {}, after or {}))
+        # The still of an own clip is a frame of it, as it is trimmed.
+        is_own, of_still = found.kind_of == "clip", kind is Kind.STILL
+        parts = (entry.settings, settings)
+        before, after = ((part.still if of_still and not is_own else part.clip) or {} for part in parts)
+        reasons = list(self._reasons(found, before, after))
+        if not of_still and not is_own and (not entry.still or entry.still.key != self._still_key(scene)):
+            reasons.insert(0, "its still changed")
+        if of_still:
+            reasons += self._changed_sheets(found)
         return "; ".join(filter(None, reasons)) or "its recipe or models changed"
+
+    def _still_key(self, scene: str) -> str:
+        return self._keys[Kind.STILL, scene]
+
+    def _reasons(self, scene: Scene, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+        """What changed in a scene; in words where the names of settings would say less."""
+        changed = {name for name in {**before, **after} if before.get(name) != after.get(name)}
+        if "clip" in changed:
+            yield "its own clip changed"
+        if "audio" in changed and scene.is_spoken:
+            yield "its voice changed"
+        described = sorted(name for name in changed if name.startswith(DESCRIPTION))
+        yield from (f"the {name} changed" for name in described)
+        known = {
+            "clip",
+            *described,
+            *(["audio"] if scene.is_spoken else []),
+            *(["prompt"] if described else []),
+        }
+        yield _changes(
+            *({name: value for name, value in part.items() if name not in known} for part in (before, after))
+        )
 
     def _film_step(self, clips: list[Step], masters: list[Step]) -> Step:
         film = self._last.film

@@ -14,7 +14,7 @@ from story_studio.story.graph import Graph
 from story_studio.story.keys import UNDECLARED, Keys
 from story_studio.story.results import Kind
 
-_LOADERS = {"LoadImage": "image", "LoadAudio": "audio"}
+_LOADERS = {"LoadImage": "image", "LoadAudio": "audio", "LoadVideo": "file"}
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "StoryStudio_TalkingVideo": {
         "preset": "custom",
@@ -37,14 +37,14 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 
 
 def predict(graph: Graph, contents: Mapping[str, str]) -> dict[str, str]:
-    """The key of every still, clip and master, by its node; `contents` as in `possible_keys`."""
+    """The key of every still, sheet, clip and master, by its node; `contents` as in `possible_keys`."""
     return {node: keys[0] for node, keys in possible_keys(graph, contents).items()}
 
 
 def choose_keys(
     graph: Graph, possible: Mapping[str, tuple[str, ...]], exists: Callable[[Kind, str], bool]
 ) -> dict[str, str]:
-    """The key of every still, clip and master, by its node. Version 0.1.0 gave some of them another one.
+    """The key of every still, sheet, clip and master, by its node. Version 0.1.0 gave some another one.
 
     Args:
         graph: the stories.
@@ -60,7 +60,7 @@ def choose_keys(
 
 
 def possible_keys(graph: Graph, contents: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """The key of every still, clip and master, by its node, and that of version 0.1.0 if it differs.
+    """The key of every still, sheet, clip and master, by its node, and that of version 0.1.0 if it differs.
 
     Args:
         graph: the stories.

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from story_studio.story import graph as graphs
+from story_studio.story.clip_graph import recipe_of
 from story_studio.story.graph import Plan
 from story_studio.story.recipes import Recipe
 from story_studio.story.results import MANIFEST, Kind
@@ -20,6 +21,8 @@ from ..files import written_aside
 from .cut import AnyCut, ChunkDrift
 
 Settings = dict[str, Any]
+DESCRIPTION = "description of "
+"""Before a character's key: a setting of stills."""
 SHEET_STEP = "character sheet"
 """What a character sheet is called among stills, clips and films."""
 _EARLIER = {"join", "crossfade_seconds", "chapters", "captions", "loudness"}
@@ -80,9 +83,15 @@ class SceneEntry(_Part):
     Attributes:
         master: the clip at the film's frame rate and size, where the clip itself is changed for the film.
         voice: where its text was spoken.
+        kind: talking, narrated, silent or clip; empty in manifests of earlier versions.
+        character: the key of who speaks.
+        dialogue: the id of the dialogue that it is a shot of.
     """
 
     id: str = ""
+    kind: str = ""
+    character: str = ""
+    dialogue: str = ""
     seed: int = 0
     still: Result | None = None
     clip: VideoResult | None = None
@@ -203,9 +212,8 @@ def _remove(data: Any, place: tuple[int | str, ...]) -> None:
 
 def scene_settings(plan: Plan, scene: Scene) -> SceneSettings:
     """What a scene's still and clip are made with."""
-    still = None if scene.image else _still_settings(plan, scene)
-    clip = _used(plan.profile.clip, graphs.clip_values(plan, scene)) if plan.clips else None
-    return SceneSettings(still=still, clip=clip)
+    still = None if scene.image or scene.kind_of == "clip" else _still_settings(plan, scene)
+    return SceneSettings(still=still, clip=_clip_settings(plan, scene) if plan.clips else None)
 
 
 def _still_settings(plan: Plan, scene: Scene) -> Settings:
@@ -214,7 +222,25 @@ def _still_settings(plan: Plan, scene: Scene) -> Settings:
         key: own_reference(plan, key) or "character sheet" for key in shown_by_reference(plan, scene)
     }
     loras = {lora.file: lora.strength for lora in still_loras(plan, scene)}
+    characters = plan.story.characters
+    settings |= {
+        f"{DESCRIPTION}{key}": characters[key].description for key in plan.story.characters_of(scene)
+    }
     return {**settings, **{n: v for n, v in (("references", references), ("loras", loras)) if v}}
+
+
+def _clip_settings(plan: Plan, scene: Scene) -> Settings:
+    recipe, files = recipe_of(plan, scene), plan.files[scene.id]
+    if recipe is None:
+        own = {"clip": files.clip, "from": scene.start, "to": scene.end, "mute": scene.mute or None}
+        return {name: value for name, value in (own | {"audio": files.audio}).items() if value is not None}
+    settings = _used(recipe, graphs.clip_values(plan, scene))
+    if scene.kind_of == "silent":
+        # In place of a voice it has a silence of this length.
+        settings = {name: value for name, value in settings.items() if name != "audio"}
+        return settings | {"seconds": scene.seconds}
+    # A recipe that makes so many frames gets its voice afterwards.
+    return settings | {"audio": files.audio}
 
 
 def film_settings(plan: Plan) -> Settings:

@@ -16,6 +16,8 @@ STAGES: dict[Stage, str] = {**PHASES, "results": "results"}
 _STILL_COST = 2.0
 _MASTER_COST, _FILM_COST = 0.2, 0.05
 """Of a second of a master and of a film, where a second of a clip costs 1."""
+_QUICK_COST = 0.01
+"""Of a second of a clip that is made without models, among others that are made with models."""
 
 
 class Status(NamedTuple):
@@ -59,13 +61,15 @@ class ProgressTracker:
     """Follows a render's events and reports its status; the time left follows from the pace of each phase.
 
     Attributes:
-        seconds: length of each scene's recording.
+        seconds: length of each scene.
         on_progress: called with each new status.
+        quick: scenes whose clips are made without models, among others that are made with models.
         spent: seconds that each phase took.
     """
 
     seconds: dict[SceneId, float]
     on_progress: OnProgress
+    quick: frozenset[SceneId] = frozenset()
     spent: dict[Phase, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
     _work: dict[str, _Work] = field(default_factory=dict)
     _graph: Graph = field(default_factory=Graph)
@@ -76,9 +80,12 @@ class ProgressTracker:
     def start(self, graph: Graph) -> None:
         """A graph was submitted: the whole, or what is left of it."""
         self._graph, self._since = graph, time.monotonic()
-        self._work = {node: _Work("still", _STILL_COST) for node in graph.stills.values()}
-        self._work |= {node: _Work("still", _STILL_COST) for node in graph.characters.values()}
-        self._work |= {node: _Work("clip", self.seconds[scene]) for scene, node in graph.clips.items()}
+        stills = [*graph.characters.values(), *graph.stills.values()]
+        self._work = {node: _Work("still", _STILL_COST) for node in stills}
+        self._work |= {
+            node: _Work("clip", self.seconds[scene] * (_QUICK_COST if scene in self.quick else 1))
+            for scene, node in graph.clips.items()
+        }
         self._work |= {
             node: _Work("film", _MASTER_COST * self.seconds[scene]) for scene, node in graph.masters.items()
         }

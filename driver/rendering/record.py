@@ -121,7 +121,9 @@ class Record:
 
     def _scene(self, plan: RenderPlan, number: int, scene: Scene, folder: Path) -> SceneEntry:
         scene_id = SceneId(number, scene.id)
-        entry: dict[str, Any] = {"id": scene.id, "seed": plan.story.seed_of(scene)}
+        entry: dict[str, Any] = {"id": scene.id, "kind": scene.kind_of, "seed": plan.story.seed_of(scene)}
+        more = {"character": scene.character, "dialogue": scene.dialogue}
+        entry |= {name: value for name, value in more.items() if value}
         if still := self.results.get((number, Kind.STILL.project_file(scene.id))):
             entry["still"] = still
         if clip := self.results.get((number, Kind.CLIP.project_file(scene.id))):

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from story_studio.story.clip_graph import recipe_of
 from story_studio.story.graph import Graph, SceneId
+from story_studio.story.model_files import has_models
 from story_studio.story.problems import Problem, Problems, nearest
 from story_studio.story.results import Kind, key_in, sheet_file
 from story_studio.story.still_graph import scenes_with_sheet
@@ -100,7 +102,17 @@ class Run:
             seconds |= {SceneId(number, scene): length for scene, length in plan.seconds.items()}
             failed |= {SceneId(number, scene): reason for scene, reason in plan.failed.items()}
         self.record = Record(failed=failed)
-        self.tracker = ProgressTracker(seconds, self.on_progress)
+        self.tracker = ProgressTracker(seconds, self.on_progress, self._quick())
+
+    def _quick(self) -> frozenset[SceneId]:
+        """The scenes whose clips are made without models, among others that are made with models."""
+        plans = [(number, plan) for number, plan in enumerate(self.plans) if has_models(plan.profile.clip)]
+        return frozenset(
+            SceneId(number, scene.id)
+            for number, plan in plans
+            for scene in plan.story.scenes
+            if not has_models(recipe_of(plan, scene))
+        )
 
     def keep_voices(self) -> None:
         """Copies the voices that were spoken into the stories' folders. Raises OSError."""

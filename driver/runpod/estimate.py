@@ -17,7 +17,12 @@ seed's, so its figure is rather too low, and all the more so for longer voices.
 
 Measured, on two cores without a GPU, are a draft's still and chunk and a second of film. Other sizes and
 settings follow by arithmetic: time grows with the runs of the model (the steps, twice as many at a cfg above
-1) and with the pixels. A story's own recipes are estimated as the profile's.
+1) and with the pixels. A story's own still and talking recipes are estimated as the profile's.
+
+Clips of other kinds: those made without models (a camera move, an own clip) take what was measured on two
+cores without a GPU. A segment of an image-to-video recipe is estimated as a chunk of so many runs, each
+1 / 1.1 of one of S2V by the published times above, and its models are loaded as those of talking clips are;
+neither was measured. Voices are spoken before the render, in less than their own length.
 """
 
 from __future__ import annotations
@@ -30,10 +35,14 @@ from decimal import ROUND_HALF_UP, ROUND_UP, Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from story_studio.story.clip_graph import default_of, recipe_of, segments
+from story_studio.story.model_files import has_models
+from story_studio.story.plan import Plan
 from story_studio.story.problems import Problem, Problems, nearest
-from story_studio.story.recipes import load_profile
+from story_studio.story.recipes import Profile, Recipe, load_profile
 from story_studio.story.results import MANIFEST
-from story_studio.story.schema import Story
+from story_studio.story.schema import Scene, Story
+from story_studio.story.still_graph import sheet_values, sheets_of, shown_by_reference
 
 from ..comfy.models import known_models
 from ..rendering.manifest import Manifest, read_manifest, scene_settings
@@ -51,6 +60,12 @@ _CODING = 1.1
 _ATTENTION = 0.53
 """Share of a run at 480p that grows with the square of the pixels."""
 _DRAFT_STILL, _DRAFT_CLIP, _FILM = 0.4, 1.2, 0.27
+_OWN_CLIP = 0.6
+"""Seconds for a second of an own clip of 832x480 at 25 frames a second; more pixels are not counted."""
+_S2V_RUN = 1.1
+"""Times of a run of S2V, where one of Wan2.2 A14B, of which it is made, takes 1."""
+_CHUNK = 80
+"""Frames of a chunk."""
 _HOUR, _DAY = 3600.0, 24 * 3600.0
 _SLOWER = 5
 """How many times longer than estimated a job may take: 3.6 by published times, and scenes are retried."""
@@ -100,6 +115,32 @@ class Figures(NamedTuple):
     film: Figure
 
 
+class Work(NamedTuple):
+    """What a scene takes.
+
+    Attributes:
+        stills: of the figures' stills; the sheet of a character counts in the first scene that shows it.
+        talking: of the figures' chunks, by the talking recipe.
+        moving: of the figures' chunks, by the recipe of narrated and silent scenes if that has models.
+        quick: seconds for a clip that is made without models.
+    """
+
+    stills: float
+    talking: float = 0.0
+    moving: float = 0.0
+    quick: float = 0.0
+
+
+class KindWork(NamedTuple):
+    """What the scenes of one kind take: how many there are, their length, and seconds of one worker that has
+    loaded the models."""
+
+    kind: str
+    scenes: int
+    seconds: float
+    worker_seconds: float
+
+
 class Limit(NamedTuple):
     """Seconds for RunPod's `executionTimeout`, while a worker has the job, and `ttl`, from its submission."""
 
@@ -108,7 +149,12 @@ class Limit(NamedTuple):
 
 
 def quotes(
-    story: Story, seconds: Mapping[str, float], figures: Figures, price: float, max_workers: int
+    story: Story,
+    seconds: Mapping[str, float],
+    figures: Figures,
+    price: float,
+    max_workers: int,
+    profile: Profile | None = None,
 ) -> list[Quote]:
     """What a story takes and costs, cold and warm, for 1 to `max_workers` workers (at most one a scene).
 
@@ -116,12 +162,13 @@ def quotes(
 
     Args:
         story: the story, with the profile that it is rendered with.
-        seconds: length of each scene's voice, by the scene's id.
+        seconds: length of each scene, by the scene's id.
         figures: of the story's profile.
         price: USD an hour of one worker.
         max_workers: at least 1.
+        profile: with the story's own recipes; without it, as the story's profile is.
     """
-    work = _work(story, seconds)
+    work = _work(story, seconds, profile)
     film = figures.film.seconds * sum(seconds.values()) if story.film else 0.0
     found = []
     for cold in (True, False):
@@ -243,7 +290,7 @@ def _measured(manifests: Iterable[Manifest]) -> dict[str, Figure]:
             spent["still"].append((seconds["stills"], work["still"]))
         if not loaded or between is not None:
             spent["clip"].append((max(0.0, seconds["clips"] - (between or 0.0)), work["clip"]))
-        if loaded and between is not None:
+        if loaded and between is not None and work["clip"]:
             spent["load_clips"].append((between, 1.0))
         spent["film"].append((seconds["films"], work["film"]))
     return {
@@ -255,36 +302,87 @@ def _measured(manifests: Iterable[Manifest]) -> dict[str, Figure]:
 
 def _made(manifest: Manifest) -> dict[str, float]:
     """What a render made and did not reuse, in units of the figures."""
-    work = {"still": 0.0, "clip": 0.0, "film": 0.0}
+    work, of_other_models = {"still": 0.0, "clip": 0.0, "film": 0.0}, False
     for scene in manifest.scenes:
         if scene.still and not scene.still.reused and scene.settings.still:
             work["still"] += _still_work(scene.settings.still)
-        if scene.clip and not scene.clip.reused:
+        # Those of other kinds take hardly any time, unless a model makes them: then the phase tells nothing.
+        if scene.clip and not scene.clip.reused and scene.kind in ("", "talking"):
             work["clip"] += _clip_work(scene.settings.clip or {}, round(16 * scene.clip.seconds))
+        elif scene.kind in ("narrated", "silent") and "steps" in (scene.settings.clip or {}):
+            of_other_models = True
     if manifest.film and not manifest.film.reused:
         work["film"] += manifest.film.seconds
-    return work
+    return work | ({"clip": 0.0} if of_other_models else {})
 
 
-def _work(story: Story, seconds: Mapping[str, float]) -> dict[str, tuple[float, float]]:
-    """How many of the figures' stills and chunks each scene is, by its id."""
-    plan = RenderPlan.of(story, load_profile(story.profile), {})
+def by_kind(story: Story, seconds: Mapping[str, float], figures: Figures, profile: Profile) -> list[KindWork]:
+    """What the scenes of each kind take, without loading models and the film; arguments as of `quotes`."""
+    work, kinds = _work(story, seconds, profile), dict[str, list[str]]()
+    for scene in story.scenes:
+        kinds.setdefault(scene.kind_of, []).append(scene.id)
+    return [
+        KindWork(
+            kind,
+            len(scenes),
+            sum(seconds[scene] for scene in scenes),
+            sum(_made_in(figures, work[scene]) for scene in scenes),
+        )
+        for kind, scenes in kinds.items()
+    ]
+
+
+def _work(story: Story, seconds: Mapping[str, float], profile: Profile | None) -> dict[str, Work]:
+    """What each scene takes, by its id."""
+    plan = RenderPlan.of(story, profile or load_profile(story.profile), {})
+    drawn: set[str] = set()
     work = {}
     for scene in story.scenes:
         settings = scene_settings(plan, scene)
-        clip = _clip_work(settings.clip or {}, math.ceil(16 * seconds[scene.id]))
-        work[scene.id] = _still_work(settings.still) if settings.still else 0.0, clip
+        stills = 0.0
+        # Shots of one speaker have the same still, which is made once.
+        if settings.still and (known := json.dumps(settings.still, sort_keys=True)) not in drawn:
+            drawn.add(known)
+            stills += _still_work(settings.still)
+        for key in set(shown_by_reference(plan, scene)) & set(sheets_of(plan)) - drawn:
+            drawn.add(key)
+            stills += _still_work(sheet_values(plan, key))
+        work[scene.id] = _clip_of(plan, scene, settings.clip or {}, seconds[scene.id])._replace(stills=stills)
     return work
 
 
+def _clip_of(plan: Plan, scene: Scene, settings: Mapping[str, Any], seconds: float) -> Work:
+    """What a scene's clip takes."""
+    recipe, frames = recipe_of(plan, scene), math.ceil(16 * seconds)
+    if recipe is None:
+        return Work(0.0, quick=_OWN_CLIP * seconds)
+    if scene.kind_of == "talking":
+        return Work(0.0, talking=_clip_work(settings, frames))
+    if not has_models(recipe):
+        chunk = _clip_work({name: settings[name] for name in ("width", "height") if name in settings}, frames)
+        return Work(0.0, quick=_DRAFT_CLIP * chunk)
+    return Work(0.0, moving=_moving_work(recipe, settings, seconds))
+
+
+def _moving_work(recipe: Recipe, settings: Mapping[str, Any], seconds: float) -> float:
+    """The chunks that a clip of an image-to-video recipe is worth."""
+    lengths = segments(recipe, seconds) or [math.ceil(16 * seconds)]
+    known = {name: default_of(recipe, name) for name in ("steps", "cfg", "width", "height")}
+    settings = {name: value for name, value in known.items() if value} | dict(settings)
+    area = settings.get("width", 832) * settings.get("height", 480) / _PIXELS
+    runs = _runs(settings, _CLIP_RUNS) / _S2V_RUN * (1 - _ATTENTION + _ATTENTION * area)
+    return sum(lengths) / _CHUNK * area * (runs + _CODING) / (_CLIP_RUNS + _CODING)
+
+
 def _still_work(settings: Mapping[str, Any]) -> float:
-    return settings["width"] * settings["height"] / _PIXELS * _runs(settings, _STILL_RUNS) / _STILL_RUNS
+    area = settings.get("width", 832) * settings.get("height", 480) / _PIXELS
+    return area * _runs(settings, _STILL_RUNS) / _STILL_RUNS
 
 
 def _clip_work(settings: Mapping[str, Any], frames: int) -> float:
     """A clip of so many frames in chunks of 80, each made whole, the first of which loses three."""
     chunks = -(-(frames + 3) // 80)
-    area = settings["width"] * settings["height"] / _PIXELS
+    area = settings.get("width", 832) * settings.get("height", 480) / _PIXELS
     runs = _runs(settings, _CLIP_RUNS) * (1 - _ATTENTION + _ATTENTION * area)
     return chunks * area * (runs + _CODING) / (_CLIP_RUNS + _CODING)
 
@@ -295,17 +393,27 @@ def _runs(settings: Mapping[str, Any], unknown: int) -> int:
     return unknown if steps is None else steps * (2 if settings.get("cfg", 1) > 1 else 1)
 
 
-def _share(figures: Figures, work: Sequence[tuple[float, float]], cold: bool) -> float:
-    """Seconds of one worker for scenes of so many stills and chunks."""
-    stills, clips = (sum(part) for part in zip(*work, strict=True))
-    seconds = figures.still.seconds * stills + figures.clip.seconds * clips
+def _share(figures: Figures, work: Sequence[Work], cold: bool) -> float:
+    """Seconds of one worker for scenes."""
+    total = Work(*map(sum, zip(*work, strict=True)))
+    seconds = _made_in(figures, total)
     if cold:
         seconds += figures.start.seconds
-    if stills:
+    if total.stills:
         seconds += figures.load_stills.seconds
-    if stills or cold:
+    # A warm worker holds the models of talking clips, unless those of others take their place.
+    if total.talking and (total.stills or total.moving or cold):
+        seconds += figures.load_clips.seconds
+    if total.moving:
         seconds += figures.load_clips.seconds
     return seconds
+
+
+def _made_in(figures: Figures, work: Work) -> float:
+    """Seconds for stills and clips, once the models are loaded."""
+    return (
+        figures.still.seconds * work.stills + figures.clip.seconds * (work.talking + work.moving) + work.quick
+    )
 
 
 def money(usd: float, rounding: str = ROUND_HALF_UP) -> str:

@@ -86,7 +86,7 @@ class EndpointRenderer:
             with contextlib.suppress(EndpointError):
                 most = max(1, self._endpoint.workers().max)
         # Whether a ready worker holds the models is not known, so all are taken for cold.
-        offers = quotes(plan.story, plan.seconds, figures, gpus()[gpu].price, most)
+        offers = quotes(plan.story, plan.seconds, figures, gpus()[gpu].price, most, plan.profile)
         cold = [quote for quote in offers if quote.cold]
         allowed = [quote for quote in cold if self._workers in (None, quote.workers)] or cold[-1:]
         quote = choose(allowed, self._max_cost)

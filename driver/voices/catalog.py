@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import unicodedata
 from collections.abc import Sequence
 
 import langcodes
@@ -15,8 +17,13 @@ INSTALL = "run ./install.sh, or pip install 'story-studio[voices]'"
 RECIPE = "name a voice recipe in `voice_settings.workflow`, or give the scene a recording as `audio`"
 _CHARACTERS_A_SECOND = 16.0
 """Measured on hibari/heart and piper/joe at speed 1: 15 to 19 in sentences, pauses included."""
-_DIGIT = 5
-"""Characters that a digit counts for: it is a word."""
+_DIGIT, _WIDE = 5, 3.5
+"""Letters that a digit counts for, which is a word, and a character of Chinese, Japanese or Korean."""
+
+
+def is_installed() -> bool:
+    """Whether an engine is installed."""
+    return any(importlib.util.find_spec(engine) for engine in ("hibari", "piper"))
 
 
 def choose(name: str, language: str | None, voices: Sequence[Voice]) -> Voice:
@@ -58,8 +65,13 @@ def choose(name: str, language: str | None, voices: Sequence[Voice]) -> Voice:
 
 def estimated_seconds(text: str, speed: float = 1.0) -> float:
     """About how long a text is when it is spoken, pauses included; 0 if nothing in it can be said."""
-    words = cleaned(text)
-    return (len(words) + (_DIGIT - 1) * sum(map(str.isdigit, words))) / _CHARACTERS_A_SECOND / speed
+    return sum(map(_letters, cleaned(text))) / _CHARACTERS_A_SECOND / speed
+
+
+def _letters(character: str) -> float:
+    if character.isdigit():
+        return _DIGIT
+    return _WIDE if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def _primary(language: str) -> str:

@@ -26,6 +26,10 @@ from .speak import METHOD, OnSpoken, Spoken, find_voice, voice_path
 from .text import cleaned
 
 _HOUR = 3600.0
+_NO_SERVER = (
+    "speaks on a ComfyUI, which this command does not start: render the story in draft first, to the same "
+    "--output; the voices are kept."
+)
 _RATE = 48_000
 """Of voices that a recipe makes: what such nodes put out differs."""
 
@@ -37,6 +41,7 @@ def speak_with_recipe(
     comfy: Callable[[], Comfy] | None,
     on_spoken: OnSpoken = lambda *_: None,
     fetch: Callable[[str, Path], bool] = lambda *_: False,
+    estimate: bool = False,
 ) -> Spoken:
     """Speaks the texts of a story's scenes with its voice recipe, all of them in one graph.
 
@@ -44,11 +49,12 @@ def speak_with_recipe(
         story: the story.
         path: of the recipe.
         output: folder of the projects, in which voices are kept as other results are.
-        comfy: the server; called only if a voice is missing. Without it lengths are estimated.
+        comfy: the server; called only if a voice is missing.
         on_spoken, fetch: as in `speak`.
+        estimate: without a server, estimate how long the missing voices will be.
 
     Raises:
-        Problems: the recipe cannot be used, or the server lacks its nodes.
+        Problems: the recipe cannot be used, the server lacks its nodes, or there is none.
         ComfyError: the server does not answer.
         OSError: the output folder cannot be written.
     """
@@ -67,10 +73,15 @@ def speak_with_recipe(
         if kept or fetch(key, target):
             spoken.files[scene.id] = target
             spoken.reused.add(scene.id)
-        elif comfy:
+        elif comfy or not estimate:
             missing[scene.id] = scene, target
         else:
-            spoken.estimates[scene.id] = estimated_seconds(scene.text, story.voice_settings.speed)
+            seconds = max(1.0, estimated_seconds(scene.text, story.voice_settings.speed))
+            spoken.estimates[scene.id] = seconds
+            spoken.files[scene.id] = target.with_name(f"{scene.id}-estimated.wav")
+            sound.write_wav(spoken.files[scene.id], (sound.tone(seconds, _RATE),), _RATE)
+    if missing and not comfy:
+        raise Problems([Problem("voice_settings.workflow", _NO_SERVER)])
     if missing and comfy and not spoken.problems:
         _Render(story, recipe, comfy(), on_spoken, spoken).run(missing)
     return spoken

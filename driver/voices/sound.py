@@ -28,6 +28,11 @@ def silence(seconds: float, rate: int) -> Samples:
     return np.zeros(round(seconds * rate), np.float32)
 
 
+def tone(seconds: float, rate: int) -> Samples:
+    """A quiet tone of 200 Hz, float32: what is silent is refused as a voice."""
+    return (0.05 * np.sin(2 * np.pi * 200 * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
+
+
 def trimmed(samples: Samples, rate: int) -> Samples:
     """A sentence, float32 [samples], without the silence around it; empty if it is all silence."""
     step = round(_FRAME * rate)

@@ -43,7 +43,8 @@ class Spoken:
         reused: the scenes whose voice was there already.
         problems: with the texts of other scenes, by the scene's id.
         failed: why a voice recipe made no voice, by the scene's id.
-        estimates: seconds that a voice recipe's voice may take, where it was not to be made.
+        estimates: about how long the voices of a recipe will be, in seconds, where they were not to be made:
+            the files of these scenes are tones of that length.
     """
 
     files: dict[str, Path] = field(default_factory=dict)

@@ -127,7 +127,6 @@ class StoryRun:
             references=gathered.references,
             failed={scene: "; ".join(map(str, wrong)) for scene, wrong in gathered.problems.items()},
             clips=not isinstance(self._job, ImageJob),
-            references=gathered.references,
             spoken=spoken,
         )
         place, job = self._workplace, self._job

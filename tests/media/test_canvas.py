@@ -62,11 +62,6 @@ def test_the_size_of_a_film(
     assert (others.width, others.height) == expected
 
 
-def test_the_rate_of_a_film_is_that_of_most_of_it() -> None:
-    assert canvas_of([footage(64, 64, 1, 30), footage(64, 64, 5, 16)]).fps == 16
-    assert canvas_of([footage(64, 64, 9, 30), footage(64, 64, 5, 16)]).fps == 30
-
-
 def clip(path: Path, width: int = 96, height: int = 64, frames: int = 8, fps: int = 16) -> Path:
     """A clip in whose corners nothing looks the same."""
     rows, columns = np.mgrid[0:height, 0:width]

@@ -126,9 +126,9 @@ def test_other_sizes_and_rates_are_converted(tmp_path):
     ]
     assemble(clips, tmp_path / "film.mp4")
     info = probe(tmp_path / "film.mp4")
-    assert (info.width, info.height, info.fps, info.frames) == (64, 48, 16, 64)
+    assert (info.width, info.height, info.fps, info.frames) == (64, 48, 24, 96)
     assert click_seconds(tmp_path / "film.mp4") == pytest.approx([0.25, 1.25, 3.25], abs=2e-3)
-    letterboxed = frames_of(tmp_path / "film.mp4")[30]
+    letterboxed = frames_of(tmp_path / "film.mp4")[45]
     assert letterboxed[24, 34] == pytest.approx(COLOURS[1], abs=12)
     assert letterboxed[24, 5] == pytest.approx((0, 0, 0), abs=6)
 

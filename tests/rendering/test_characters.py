@@ -117,6 +117,14 @@ def test_a_sheet_is_made_once_approved_and_goes_into_the_stills_that_show_the_ch
     changed = {name for name in first if not np.array_equal(first[name], with_lora[name])}
     assert changed == {"s0_img", "s2_img"}
 
+    shown = []
+    for color in ("red", "blue"):
+        Image.new("RGB", (64, 64), color).save(tmp_path / "mara.png")
+        assert render({"reference": "mara.png"})[0] == 2
+        shown.append(stills(output))
+    changed = {name for name in shown[0] if not np.array_equal(shown[0][name], shown[1][name])}
+    assert changed == {"s0_img", "s2_img"}
+
     path = write_story(tmp_path, scenes, {**take, "loras": [{"file": "lost.safetensors"}]})
     assert studio.render(path, output) == FAILED
     assert "lost.safetensors belongs in models/loras" in capsys.readouterr().err
@@ -124,9 +132,7 @@ def test_a_sheet_is_made_once_approved_and_goes_into_the_stills_that_show_the_ch
 
 def test_the_shipped_recipe_for_references(studio: Studio, models: Path, tmp_path: Path) -> None:
     make_reference_models(models)
-    path = write_story(
-        tmp_path, ["{mara} and {tom} eat"], {}, reference_workflow="qwen_image_edit_still.json"
-    )
+    path = write_story(tmp_path, ["{mara} eats"], {}, reference_workflow="qwen_image_edit_still.json")
     studio.loads()
     assert studio.render(path, tmp_path / "output") == OK
     loaded = [load["file"] for load in studio.loads()]

@@ -193,7 +193,7 @@ def test_a_scene_that_the_server_refuses_affects_no_other(
 
     def lose(plan: RenderPlan, comfy: Any) -> None:
         upload(plan, comfy)
-        (studio.server.workspace / "input" / plan.files["scene_1"].audio).unlink()
+        (studio.server.workspace / "input" / str(plan.files["scene_1"].audio)).unlink()
 
     monkeypatch.setattr(RenderPlan, "upload", lose)
     assert studio.render(failing_story("a quiet room"), tmp_path / "out") == PARTIAL

@@ -87,6 +87,10 @@ def test_a_recipe_speaks_on_the_server_and_its_failures_affect_one_scene(
     settings = {"workflow": "tts.json", "voice": "2", "speed": 2.0}
     texts = "abcdefghijklmnopqrstuvwxyz" * 2, "fail", "zyxwvutsrqponmlkjihgfedcba"
     words = Words(tmp_path, studio, "recipe", *({"text": text} for text in texts), voice_settings=settings)
+    assert words.render("--dry-run") == OK
+    assert "3 voices are still to be made by tts.json: about 4 s, by the texts." in capfd.readouterr().err
+    assert main(["graph", str(words.path), "--inputs", str(tmp_path)]) == FAILED
+    assert "voice_settings.workflow: speaks on a ComfyUI" in capfd.readouterr().err
     assert words.render() == PARTIAL
     first, failed, last = words.scenes
     assert "TestSpeak: no such voice" in failed["error"] and "voice" not in failed

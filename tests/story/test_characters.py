@@ -13,8 +13,10 @@ from story_studio.story.characters import described
 from story_studio.story.graph import CharacterId, SceneId
 from story_studio.story.plan import profile_of
 from story_studio.story.problems import Problems
+from story_studio.story.read_graph import read_graph
 from story_studio.story.recipes import FOLDER, is_link, load_recipe
 from story_studio.story.references import REFERENCES, without_references
+from story_studio.story.scenes import panel_of
 from story_studio.story.settings import Character
 
 QWEN = "qwen_image_edit_still.json"
@@ -234,3 +236,37 @@ def test_references_are_pruned_up_to_the_next_node_that_can_be_without_them() ->
     pruned = without_references(recipe.__class__(nodes, recipe.parameters, recipe.result), REFERENCES[1:])
     assert pruned.nodes["chain"]["inputs"] == {"conditioning": ["14", 0]}
     assert "latent" not in pruned.nodes and set(pruned.parameters) >= {"reference", "model"}
+
+
+def test_a_story_with_characters_is_read_back_from_its_graph() -> None:
+    people = {
+        "mara": {"description": "a lighthouse keeper", "loras": ["mara.safetensors"]},
+        "tom": {"description": "a sailor", "reference_take": "0" * 24},
+    }
+    loras = [{"file": "style.safetensors", "strength": 0.5}]
+    settings = {"reference_workflow": QWEN, "loras": loras}
+    prompts = ["{Mara} reads, {mara} smiles", "a room", "{tom} greets {mara}"]
+    story = story_of(prompts, characters=people, style="oil painting", seed=3, image_settings=settings)
+    file = read_graph(graph.build([plan_of(story)]).nodes)
+    again = schema.parse(file.data)
+    assert [scene.id for scene in again.scenes] == ["s0", "s1", "s2"]
+    assert [again.prompt_of(scene) for scene in again.scenes] == list(map(story.prompt_of, story.scenes))
+    assert again.characters == story.characters and again.image_settings == story.image_settings
+    assert (again.style, again.seed) == ("oil painting", 3)
+    assert not any(scene.seed for scene in again.scenes) and not file.warnings
+
+
+def test_what_of_a_canvas_has_no_place_in_the_story_is_said() -> None:
+    people = {"mara": {"reference": "mara.png", "loras": ["mara.safetensors"]}}
+    settings = {"reference_workflow": QWEN}
+    story = story_of(["{mara} reads", "a room"], characters=people, image_settings=settings)
+    data, warnings = read_graph(graph.build([plan_of(story)]).nodes)
+    assert data["image_settings"]["reference_workflow"] == QWEN and "characters" not in data
+    assert [scene["prompt"] for scene in data["scenes"]] == ["Mara reads", "a room"]
+    assert any("The LoRA mara.safetensors is in some stills" in text for text in warnings)
+    assert any("The reference images mara.png are not in the story file" in text for text in warnings)
+
+
+def test_a_sheet_is_no_scene_of_the_panel() -> None:
+    story = story_of(["{mara} reads"], image_settings={"reference_workflow": QWEN})
+    assert [scene["name"] for scene in panel_of(graph.build([plan_of(story)]).nodes)["scenes"]] == ["s0"]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import folder_paths
 import nodes
 from comfy_api.internal import _ComfyNodeInternal, first_real_override
 from comfy_execution.graph import DynamicPrompt, get_input_info
 from comfy_execution.utils import get_executing_context
 from execution import IsChangedCache
 
+_LOAD_VIDEO = "LoadVideo"
 NEVER = object()
 """In place of a default: the input has no effect with any value."""
 
@@ -43,12 +47,33 @@ def fingerprint(node: dict[str, Any], constants: Callable[[], dict[str, Any]]) -
         constants: returns the node's inputs that are not links.
     """
     value = False
+    if node["class_type"] == _LOAD_VIDEO:
+        # Stock takes the time of the file, which another machine, or the same file sent again, has not.
+        return [_hash_of_input(constants().get("file"))]
     if "is_changed" in node:
         value = node["is_changed"]
     elif method := _fingerprint_method(nodes.NODE_CLASS_MAPPINGS[node["class_type"]]):
         # Without a cache (--cache-none) ComfyUI takes no fingerprints.
         value = [method(**constants())]
     return value if isinstance(value, list) else [value]
+
+
+def _hash_of_input(name: Any) -> str | bool:
+    """SHA-256 of a file in the input folder, as of stock images and audio; False if there is none."""
+    if not isinstance(name, str) or not folder_paths.exists_annotated_filepath(name):
+        return False
+    path = Path(folder_paths.get_annotated_filepath(name))
+    about = path.stat()
+    return _sha256(path, about.st_mtime_ns, about.st_size)
+
+
+@functools.lru_cache(maxsize=1024)
+def _sha256(path: Path, modified: int, size: int) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _fingerprint_method(cls: type[Any]) -> Callable[..., Any] | None:

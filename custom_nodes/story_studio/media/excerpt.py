@@ -47,7 +47,8 @@ def excerpt_of(footage: Footage, start: float = 0.0, end: float = 0.0) -> tuple[
     fps = footage.steady_fps
     total = frame_count(footage, fps)
     seconds = float(total / fps)
-    first, last = (round(Fraction(time) * fps) for time in (start, end))
+    # As decimals, which people write: 0.7 is a little less in binary.
+    first, last = (round(Fraction(time).limit_denominator(10**6) * fps) for time in (start, end))
     if start < 0 or end < 0 or (end and last <= first):
         raise ValueError(
             f"start is {start:g} s and end is {end:g} s: end has to be later by a frame or more, or 0 for "

@@ -53,11 +53,7 @@ class Animatic(io.ComfyNode):
                     "is.",
                 ),
             ],
-            outputs=[
-                io.Video.Output(
-                    tooltip="The draft of the clip, with its audio. Link it to a Clip, which saves it."
-                )
-            ],
+            outputs=[io.Video.Output(tooltip="The clip, with its audio. Link it to a Clip, which saves it.")],
             hidden=HIDDEN,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-from .model_files import is_model_file
+from .model_files import has_models, is_model_file
 from .plan import Plan
 from .problems import Problem, Problems
 from .recipes import Recipe
@@ -80,7 +80,7 @@ def _of_language(plan: Plan) -> Iterator[str]:
 
 def _of_prompts(plan: Plan) -> Iterator[str]:
     """Talking scenes in which there is nobody, or nobody's face is large enough."""
-    if not plan.clips or not any(map(is_model_file, _files(plan.profile.clip))):
+    if not plan.clips or not has_models(plan.profile.clip):
         return
     judged = [scene for scene in _talking(plan) if scene.prompt and not scene.image and not scene.still_take]
     # Of several words for a small face, each scene has the first.
@@ -113,7 +113,7 @@ def _of_characters(plan: Plan) -> Iterator[str]:
         if key not in spoken_by and not any(key in keys for keys in shown.values()):
             yield f"characters.{key} is used by no scene: write {{{key}}} in a prompt, or leave it out."
     drawn = [scene for scene in story.scenes if not scene.image and scene.kind_of != "clip"]
-    if plan.profile.reference or not any(map(is_model_file, _files(plan.profile.still))):
+    if plan.profile.reference or not has_models(plan.profile.still):
         return
     times = Counter(key for scene in drawn for key in shown[scene.id])
     again = [key for key, count in times.items() if count > 1 and not story.characters[key].loras]

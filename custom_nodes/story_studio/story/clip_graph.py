@@ -98,7 +98,7 @@ def segments(recipe: Recipe, seconds: float) -> list[int]:
         recipe: of a clip.
         seconds: length of the audio; 0 if it is not known, which takes a whole segment.
     """
-    most, fps = int(_value(recipe, "length")), _fps(recipe)
+    most, fps = int(default_of(recipe, "length")), _fps(recipe)
     if not most:
         return []
     frames = math.ceil(seconds * fps)
@@ -109,7 +109,7 @@ def segments(recipe: Recipe, seconds: float) -> list[int]:
     return [min(most, _STEP * math.ceil(each / _STEP) + 1)] * count
 
 
-def _value(recipe: Recipe, name: str) -> float:
+def default_of(recipe: Recipe, name: str) -> float:
     """The number that a recipe has for a parameter; 0 if there is none."""
     node = recipe.nodes.get(recipe.parameters.get(name, ""))
     value = next(iter(node["inputs"].values()), 0) if node else 0
@@ -153,7 +153,7 @@ def _part(
 
 
 def _fps(recipe: Recipe) -> float:
-    return _value(recipe, "fps") or _FPS
+    return default_of(recipe, "fps") or _FPS
 
 
 def _length(lengths: list[int], number: int) -> dict[str, int]:

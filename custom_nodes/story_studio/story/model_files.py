@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .keys import Node
+from .recipes import Recipe
 
 EXTENSIONS = (".safetensors", ".sft", ".gguf", ".pt", ".pth", ".ckpt", ".bin")
 TEXT_ENCODERS = "text_encoders"
@@ -47,3 +48,9 @@ def named_files(node: Node) -> Iterator[tuple[str, str]]:
     for name, value in node["inputs"].items():
         if is_model_file(value) and (folder := folder_of(name, node["class_type"])):
             yield folder, value
+
+
+def has_models(recipe: Recipe | None) -> bool:
+    """Whether a recipe names a model file."""
+    nodes = recipe.nodes.values() if recipe else ()
+    return any(is_model_file(value) for node in nodes for value in node["inputs"].values())

@@ -8,17 +8,19 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import graph
 from .keys import Node
 from .problems import Problem, Problems
+from .read_characters import Cast, read_cast, split_style, with_mentions
 from .read_film import film_settings, has_own_frames, scene_settings
 from .read_kinds import Maker, maker_of, narrated_workflow, scene_kind
 from .read_settings import image_settings, nearest_profile, video_settings
-from .recipes import Nodes, Profile, load_profile
+from .recipes import Nodes, Profile, load_profile, load_recipe
 from .results import STORE, Kind
-from .scenes import CanvasScene, Workflow, is_not_still, read_scenes, source_of
+from .scenes import CanvasScene, Workflow, is_not_still, read_scenes, sheets_in, source_of
 from .schema import DEFAULT_VIDEO_PROMPT, ID_PATTERN, MAX_SEED, Scene, Story, parse
 
 Inputs = dict[str, Any]
@@ -83,7 +85,10 @@ def read_graph(nodes: Nodes, keys: Mapping[str, str] | None = None) -> StoryFile
     if not scenes:
         raise Problems([Problem("", "The workflow has no Still and no Clip, so it has no scenes to save.")])
     made = [one for one in scenes if one.maker.own is None]
-    drawn = next((one.scene.still for one in made if one.scene.still and not one.image), None)
+    stills = [one.scene.still for one in made if one.scene.still and not one.image]
+    cast = read_cast(workflow, project, stills)
+    scenes = _with_mentions(scenes, cast)
+    drawn = next(iter(_drawn_by_profile(workflow, stills)), None)
     talking = [one for one in made if one.video and not one.maker.is_moving]
     video = next((one.video for one in (*talking, *made) if one.video), {})
     name, is_exact = nearest_profile(
@@ -95,7 +100,8 @@ def read_graph(nodes: Nodes, keys: Mapping[str, str] | None = None) -> StoryFile
     )
     profile = load_profile(name)
     style, prompts = _style_and_prompts(workflow, scenes)
-    seeds = [_Seeds.of(workflow, one) for one in scenes]
+    people = Story.model_construct(seed=0, characters=cast.known, style=style)
+    seeds = [_Seeds.of(workflow, one, prompt, people) for one, prompt in zip(scenes, prompts, strict=True)]
     seed = _shared_seed(seeds)
     of_video = video_settings(workflow, profile, video)
     if own := narrated_workflow([one.maker for one in made], profile):
@@ -106,7 +112,9 @@ def read_graph(nodes: Nodes, keys: Mapping[str, str] | None = None) -> StoryFile
         "profile": name,
         "style": style,
         "seed": seed,
-        "image_settings": image_settings(workflow, profile, drawn, of_video.get("resolution")),
+        "characters": cast.characters,
+        "image_settings": image_settings(workflow, profile, drawn, of_video.get("resolution"))
+        | {name: value for name, value in _of_cast(cast).items() if value},
         "video_settings": of_video,
     }
     data = {name: value for name, value in data.items() if value not in ("", 0, {})}
@@ -115,7 +123,39 @@ def read_graph(nodes: Nodes, keys: Mapping[str, str] | None = None) -> StoryFile
     data["scenes"] = [
         _scene(workflow, profile, *one, seed, keys or {}) for one in zip(scenes, prompts, seeds, strict=True)
     ]
-    return StoryFile(data, _warnings(data, profile, is_exact, has_own_frames(workflow)))
+    return StoryFile(data, cast.warnings + _warnings(data, profile, is_exact, has_own_frames(workflow)))
+
+
+def _of_cast(cast: Cast) -> dict[str, Any]:
+    return {"loras": cast.loras, "reference_workflow": cast.reference_workflow}
+
+
+def _drawn_by_profile(workflow: Workflow, stills: list[str]) -> list[str]:
+    """The Stills that are made without references; character sheets if there are no others."""
+    sheets = sheets_in(workflow)
+
+    def is_reference(node_id: str) -> bool:
+        return node_id in sheets or workflow.nodes[node_id]["class_type"] == "LoadImage"
+
+    def has_reference(still: str) -> bool:
+        above = workflow.upstream(still, through=is_not_still)
+        return any(node_id != still and is_reference(node_id) for node_id, _ in above)
+
+    without = [still for still in stills if not has_reference(still)]
+    return without or sorted(sheets.difference(stills)) or stills
+
+
+def _with_mentions(scenes: list[_SceneInputs], cast: Cast) -> list[_SceneInputs]:
+    """The scenes with names in braces in the prompts that describe a character."""
+    people, found = cast.known, []
+    for one in scenes:
+        drawn = with_mentions(one.drawn, people)
+        prompt = split_style(drawn, one.scene.prompt, people)
+        if prompt is not None:
+            one.scene.prompt = prompt
+            one = one._replace(drawn=drawn)
+        found.append(one)
+    return found
 
 
 def _warnings(data: dict[str, Any], profile: Profile, is_exact: bool, has_own_frames: bool) -> list[str]:
@@ -134,6 +174,8 @@ def _warnings(data: dict[str, Any], profile: Profile, is_exact: bool, has_own_fr
         story = parse(data)
     except Problems as error:
         return found + [str(problem) for problem in error.problems]
+    if shipped := story.image_settings.reference_workflow:
+        profile = profile._replace(reference=load_recipe(Path(shipped), "still"))
     return found + graph.warnings(graph.Plan(story, profile, {}))
 
 
@@ -242,13 +284,13 @@ class _Seeds(NamedTuple):
     offset: int
 
     @classmethod
-    def of(cls, workflow: Workflow, one: _SceneInputs) -> _Seeds:
+    def of(cls, workflow: Workflow, one: _SceneInputs, prompt: str, people: Story) -> _Seeds:
         still, clip = (
             workflow.number(workflow.inputs_above(end, "seed").get("seed"))
             for end in (one.scene.still, one.scene.clip)
         )
-        scene = Scene.model_construct(id=one.id, seed=None)
-        return cls(still, clip, Story.model_construct(seed=0).seed_of(scene))
+        scene = Scene.model_construct(id=one.id, seed=None, prompt=prompt)
+        return cls(still, clip, people.seed_of(scene))
 
     @property
     def seed(self) -> float | None:

@@ -84,7 +84,7 @@ def narrated_workflow(makers: list[Maker], profile: Profile) -> str | None:
 
 
 def _recipe_of(maker: Maker, profile: Profile) -> str:
-    """The recipe of narrated scenes that has made a clip: the profile's, or the file of a shipped one."""
+    """The recipe of narrated scenes that made a clip: the profile's, or the file of a shipped one."""
     if maker.is_by(profile.narrated):
         return "narrated"
     names = (path.name for path in sorted(FOLDER.glob("*_clip.json")))

@@ -1,4 +1,4 @@
-"""Results: the finished stills, clips, masters, voices, films and contact sheets, and how their files are named."""
+"""Results: finished stills, clips, masters, voices, films and contact sheets, and their file names."""
 
 from __future__ import annotations
 

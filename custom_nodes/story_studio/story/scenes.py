@@ -116,13 +116,19 @@ class Workflow:
         None if there is no text, or one that ConditioningZeroOut leaves without effect.
         """
 
+        def text_of(node: Node) -> Any:
+            # The encoders of edit models have a `prompt`, as other nodes that encode nothing.
+            return node["inputs"].get(
+                "text", node["inputs"].get("prompt") if "clip" in node["inputs"] else None
+            )
+
         def is_end(node: Node) -> bool:
-            return "text" in node["inputs"] or node["class_type"] == "ConditioningZeroOut"
+            return text_of(node) is not None or node["class_type"] == "ConditioningZeroOut"
 
         found = self.find(value[0], is_end) if is_link(value) else None
-        if found is None or "text" not in (inputs := self.nodes[found]["inputs"]):
+        if found is None or (text := text_of(self.nodes[found])) is None:
             return None
-        return re.sub(r"\\([()])", r"\1", self.text(inputs["text"]))
+        return re.sub(r"\\([()])", r"\1", self.text(text))
 
     def constant(self, value: Any, depth: int = _MAX_DEPTH) -> str | float | bool | None:
         """The constant of an input: typed, or that of a linked node with a single input; else None."""

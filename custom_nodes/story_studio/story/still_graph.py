@@ -16,10 +16,11 @@ from .scene import Scene
 from .schema import Story
 from .settings import Lora
 
-_SHEET_PROMPT = (
+SHEET_PROMPT = (
     "Full-length portrait of {}, alone, the whole figure and the face seen from the front, standing, looking "
     "into the camera, even light, plain light grey background"
 )
+"""The prompt of a character sheet, without the description and the style."""
 _SHEET_SHAPE = 3 / 4
 _SIDES = 16
 """Sides of a still are a multiple of this."""
@@ -69,7 +70,7 @@ def sheet_values(plan: Plan, key: str) -> dict[str, Any]:
     return {
         **plan.profile.still_settings,
         **_overrides(story),
-        "prompt": ", ".join(filter(None, (_SHEET_PROMPT.format(description), story.style))),
+        "prompt": ", ".join(filter(None, (SHEET_PROMPT.format(description), story.style))),
         "subject": description,
         "heading": story.name_of(key),
         "width": width,
