@@ -11,6 +11,7 @@ from story_studio.story import schema
 from story_studio.story.advice import advice, check_prompts
 from story_studio.story.plan import Files, Plan, profile_of
 from story_studio.story.problems import Problems
+from story_studio.story.script.read import story_from_script
 from story_studio.story.shown import is_english, names_somebody, small_face
 
 DEMO = Path(__file__).parents[2] / "workflows" / "demo" / "story.yaml"
@@ -151,3 +152,15 @@ def test_unwritten_prompts_are_refused_outside_drafts() -> None:
     assert where == "scenes[0].prompt" and what.startswith(
         'begins with "FILL IN": write what the image shows'
     )
+
+
+def test_what_a_script_leaves_to_write_is_named_once() -> None:
+    text = "Mara: Hi.\nTom: Ho.\nMara: Hi.\nTom: Ho.\n\nIt was late.\n\nMara: Bye."
+    story = schema.parse(story_from_script("a.txt", text).data | {"profile": "turbo"})
+    files = {scene.id: Files("a.wav", None) for scene in story.scenes}
+    with pytest.raises(Problems) as caught:
+        check_prompts(Plan(story, profile_of(story), files))
+    assert [problem.where for problem in caught.value.problems] == [
+        *("scenes[0].prompt", "scenes[1].prompt", "scenes[2].prompt"),
+        *("characters.mara.description", "characters.tom.description"),
+    ]

@@ -24,20 +24,35 @@ def advice(plan: Plan) -> list[str]:
 
 
 def check_prompts(plan: Plan) -> None:
-    """Refuses prompts that are left to be written, unless the stills are cards, which show the text.
+    """Refuses prompts and descriptions that are left to be written, unless the stills are cards.
 
     Raises:
         Problems: all of them.
     """
     if "prompt" not in plan.profile.still.parameters:
         return
-    problems = [
-        Problem(
-            f"{scene.place}.prompt",
-            f'begins with "{UNWRITTEN}": write what the image shows, or render a draft with --profile draft.',
-        )
+    places = (
+        # In the other shots of a dialogue it is the scene's prompt.
+        scene.place if scene.prompt.startswith(UNWRITTEN) else scene.place.partition(".lines")[0]
         for scene in plan.story.scenes
         if scene.is_unwritten and not scene.image and scene.kind_of != "clip"
+    )
+    problems = [
+        Problem(
+            f"{place}.prompt",
+            f'begins with "{UNWRITTEN}": write what the image shows, or render a draft with --profile draft.',
+        )
+        for place in dict.fromkeys(places)
+    ]
+    shown = {key for scene in plan.story.scenes for key in plan.story.characters_of(scene)}
+    problems += [
+        Problem(
+            f"characters.{key}.description",
+            f'begins with "{UNWRITTEN}": write what {plan.story.name_of(key)} looks like, or render a draft '
+            "with --profile draft.",
+        )
+        for key, character in plan.story.characters.items()
+        if key in shown and character.is_unwritten
     ]
     if problems:
         raise Problems(problems)

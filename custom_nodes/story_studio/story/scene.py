@@ -174,7 +174,7 @@ class Scene(Part):
     def is_unwritten(self) -> bool:
         """Whether its prompt is left to be written."""
         # In a shot of a dialogue, the scene's prompt is only a part.
-        return f"{UNWRITTEN}:" in self.prompt
+        return self.prompt.startswith(UNWRITTEN) or f"{UNWRITTEN}:" in self.prompt
 
     @model_validator(mode="before")
     @classmethod

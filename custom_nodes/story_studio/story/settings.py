@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from .formats import SHAPES
 from .part import Language, Part, Prompt, Seed, Take
+from .scene import UNWRITTEN
 
 
 def _check_resolution(value: str) -> str:
@@ -131,6 +132,11 @@ class Character(Part):
     language: Language | None = Field(
         default=None, description="The language of the character's lines; else that of the story."
     )
+
+    @property
+    def is_unwritten(self) -> bool:
+        """Whether its description is left to be written."""
+        return self.description.startswith(UNWRITTEN)
 
 
 def _size(resolution: str) -> tuple[int, int]:

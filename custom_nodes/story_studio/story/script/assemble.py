@@ -37,13 +37,12 @@ def assemble(script: Script) -> Assembled:
     """
     if not script.passages:
         raise Problems([Problem("", "has nothing to show or to say: write a paragraph for each scene.")])
+    if len(script.passages) > MAX_SCENES:
+        raise _too_many(script.passages)
     people = _People(script)
     pieces = [piece for passage in script.passages for piece in _pieces(passage)]
     if len(pieces) > MAX_SCENES:
-        what = (
-            f"begins scene {MAX_SCENES + 1} of {len(pieces)}, and a story has {MAX_SCENES} at most: split it."
-        )
-        raise Problems([Problem(f"line {pieces[MAX_SCENES].line}", what)])
+        raise _too_many(pieces)
     ids = _Ids()
     has_chapters = any(passage.title for passage in script.passages)
     scenes, places = [], Place(1)
@@ -65,6 +64,11 @@ def assemble(script: Script) -> Assembled:
     film |= {"credits": script.credits[:2000]} if script.credits else {}
     film |= {} if has_chapters else {"chapters": False}
     return Assembled(data | ({"film": film} if film else {}), Place(1, inside={"scenes": places}))
+
+
+def _too_many(pieces: Sequence[Passage]) -> Problems:
+    what = f"begins scene {MAX_SCENES + 1} of {len(pieces)}, and a story has {MAX_SCENES} at most: split it."
+    return Problems([Problem(f"line {pieces[MAX_SCENES].line}", what)])
 
 
 class _People:

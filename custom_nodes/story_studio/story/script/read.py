@@ -29,6 +29,8 @@ _WITH_PROBLEMS = {".csv": read_table, ".tsv": read_table, ".srt": read_subtitles
 SUFFIXES = (*_WHOLE, *_WITH_PROBLEMS)
 """Of the names of scripts."""
 _MAX_PROBLEMS = 50
+_MAX_CHARACTERS = 5_000_000
+"""What 500 scenes with the longest texts have together."""
 
 
 class StoryOfScript(NamedTuple):
@@ -76,6 +78,9 @@ def finished(script: Script, name: str) -> StoryOfScript:
 
 
 def _read(suffix: str, text: str) -> Script:
+    if len(text) > _MAX_CHARACTERS:
+        what = f"has {len(text):,} characters, more than the longest story: split it into several files."
+        raise Problems([Problem("", what)])
     if match := CONTROL.search(text):
         line = text.count("\n", 0, match.start()) + 1
         raise Unreadable(line, f"holds the invisible character U+{ord(match[0]):04X}: delete it.")
