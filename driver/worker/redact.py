@@ -39,8 +39,10 @@ def manifest_without_prompts(folder: Path, uploaded: Mapping[str, tuple[str, int
     manifest = read_manifest(folder) or Manifest()
     for scene in manifest.scenes:
         for _, settings in scene.settings:
-            for name in _PROMPTS if isinstance(settings, dict) else ():
-                settings.pop(name, None)
+            for name in list(settings or {}):
+                # Of characters: `description of mara`.
+                if name.partition(" of ")[0] in _PROMPTS:
+                    del settings[name]
     results = [manifest.film, manifest.storyboard]
     results += [result for scene in manifest.scenes for result in scene.results]
     results += [character.sheet for character in manifest.characters]
