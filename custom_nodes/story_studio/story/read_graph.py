@@ -176,6 +176,8 @@ def _warnings(data: dict[str, Any], profile: Profile, is_exact: bool, has_own_fr
         return found + [str(problem) for problem in error.problems]
     if shipped := story.image_settings.reference_workflow:
         profile = profile._replace(reference=load_recipe(Path(shipped), "still"))
+    if shipped := story.video_settings.narrated_workflow:
+        profile = profile._replace(narrated=load_recipe(Path(shipped), "clip"), narrated_settings={})
     return found + graph.warnings(graph.Plan(story, profile, {}))
 
 

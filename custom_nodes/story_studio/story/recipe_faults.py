@@ -206,8 +206,9 @@ def _check_parameters(found: Findings, about: RecipeKind, titled: Mapping[str, s
         node = named(titled[name], found.nodes[titled[name]])
         found.faults.append(f"{node} is no parameter of a {about.end} recipe: did you mean ${known}?")
     for group in about.required:
-        if not any(name in found.parameters for name in group) and not set(group) & set(misspelt.values()):
-            found.faults.append(_missing(found, about, group, titled))
+        # One that leads nowhere is a hint: earlier versions rendered such recipes.
+        if not set(group) & {*titled, *misspelt.values()}:
+            found.faults.append(_missing(about, group))
     for name, node_id in found.parameters.items():
         node = found.nodes[node_id]
         if not node["inputs"] and name in about.parameters and name not in _PLACED:
@@ -228,11 +229,7 @@ def _misspelt(titled: Iterable[str], about: RecipeKind) -> Iterator[tuple[str, s
             yield name, close[0]
 
 
-def _missing(found: Findings, about: RecipeKind, group: tuple[str, ...], titled: Mapping[str, str]) -> str:
-    dangling = next((name for name in group if name in titled), None)
-    if dangling:
-        node = named(titled[dangling], found.nodes[titled[dangling]])
-        return f"{node} is not upstream of ${about.end}, so it has no effect: link it."
+def _missing(about: RecipeKind, group: tuple[str, ...]) -> str:
     names = _listed([f"${name}" for name in group], "or")
     otherwise = f", or {about.otherwise}" if about.otherwise else ""
     return f"has no parameter {names}, and {about.why}: title the node that holds it so{otherwise}."
@@ -247,8 +244,8 @@ def _hints(
             continue
         if name not in about.parameters:
             yield f"{node} is no parameter that stories set: it keeps its value."
-        elif name not in found.parameters and not any(name in group for group in about.required):
-            yield f"{node} is not upstream of ${about.end}: it has no effect."
+        elif name not in found.parameters:
+            yield f"{node} is not upstream of ${about.end}, so it has no effect: link it."
     for name, what in about.recommended.items():
         if name not in titled and name not in misspelt.values():
             yield f"has no parameter ${name}: {what} has no effect."
