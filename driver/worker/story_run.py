@@ -126,6 +126,7 @@ class StoryRun:
             music=gathered.music,
             failed={scene: "; ".join(map(str, wrong)) for scene, wrong in gathered.problems.items()},
             clips=not isinstance(self._job, ImageJob),
+            references=gathered.references,
             spoken=spoken,
         )
         place, job = self._workplace, self._job

@@ -219,7 +219,7 @@ def test_a_shipped_recipe_may_be_named(studio: Studio, sources: dict[str, str], 
 
 
 def test_a_character_s_sheet_is_returned_and_its_take_is_taken_again(
-    studio: Studio, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    studio: Studio, sources: dict[str, str], models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(FOLDER, tmp_path / "recipes")
     name = write_recipe(tmp_path / "recipes")
@@ -248,6 +248,11 @@ def test_a_character_s_sheet_is_returned_and_its_take_is_taken_again(
     assert again["status"] == "complete", again
     assert again["characters"]["mara"]["sheet_take"] == sheet["sheet_take"]
     assert (again["made"]["stills"], again["reused"]["stills"]) == (0, 1)
+    # Its own image takes the place of a sheet.
+    mara |= {"reference": sources["image"], "reference_take": None}
+    own = Worker(ComfyInstance(studio.comfy), store, studio.server.output).run("job-own", job)
+    assert own["status"] == "complete", own
+    assert own["made"]["stills"] == 1 and "characters" not in own
 
 
 def test_a_worker_without_voices_says_so_before_it_renders(
