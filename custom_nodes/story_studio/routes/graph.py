@@ -12,7 +12,8 @@ from aiohttp import web
 
 from ..core import folders, server
 from ..media.probe import probe
-from ..story.graph import CharacterId, Files, Graph, SceneId, build, plan_of, warnings
+from ..story.clip_graph import recipe_of
+from ..story.graph import CharacterId, Files, Graph, Plan, SceneId, build, plan_of, warnings
 from ..story.problems import Problem, Problems
 from ..story.recipes import Recipe, load_recipe, read_recipe, shipped_recipe
 from ..story.scene import Scene
@@ -88,8 +89,7 @@ def graph_of(
     }
     music = found(music)
     plan = replace(plan_of(story, scenes, load), music=music, references=references)
-    if "length" in plan.profile.narrated.parameters:
-        plan = replace(plan, files={scene.id: _timed(scene, scenes[scene.id]) for scene in story.scenes})
+    plan = replace(plan, files={scene.id: _timed(plan, scene) for scene in story.scenes})
     graph = build([plan])
     return {
         "title": story.title or story.project_id,
@@ -128,9 +128,12 @@ def _listed(ids: list[str]) -> str:
     return ", ".join(ids[:5]) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
 
 
-def _timed(scene: Scene, files: Files) -> Files:
-    """A scene's files with the length of its voice, which says how many clips its recipe has to make."""
-    if scene.kind_of != "narrated" or not files.audio or not (path := folders.input_file(files.audio)):
+def _timed(plan: Plan, scene: Scene) -> Files:
+    """A scene's files; with the length of its voice if that says how many clips its recipe has to make."""
+    files, recipe = plan.files[scene.id], recipe_of(plan, scene)
+    if recipe is None or "length" not in recipe.parameters:
+        return files
+    if not files.audio or not (path := folders.input_file(files.audio)):
         return files
     try:
         return files._replace(seconds=probe(path).audio_seconds)
