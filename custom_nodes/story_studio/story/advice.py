@@ -72,9 +72,9 @@ def _of_language(plan: Plan) -> Iterator[str]:
     for language, scenes in by_language.items():
         yield _about(
             scenes,
-            f"speaks {language}, and the model listens with an encoder of English speech ({chosen}): lips "
-            "follow the rhythm and loudness of the voice, but may miss sounds that English does not have. "
-            "Render one scene and look at it before the others.",
+            f"speaks {language}, and the model's audio encoder was trained on English speech ({chosen}): "
+            "lips follow the rhythm and loudness of the voice, but may miss sounds that English does not "
+            "have. Render one scene and look at it before the others.",
         )
 
 
@@ -138,10 +138,6 @@ def _without_effect(plan: Plan) -> Iterator[str]:
         ("`image` has no effect on your own clip, only on its place on the contact sheet.", _is_own("image")),
         ("`seed` has no effect in your own clip: leave it out.", _is_own("seed")),
         (
-            "`text` has no effect in a silent scene: `kind: narrated` without `seconds` has it spoken.",
-            lambda scene: bool(scene.kind_of == "silent" and scene.text),
-        ),
-        (
             "`video_prompt` has no effect: the recipe of narrated and silent scenes does not use it. Choose "
             "video_settings.narrated_workflow, or leave it out.",
             lambda scene: (
@@ -164,7 +160,7 @@ def _without_effect(plan: Plan) -> Iterator[str]:
         voices = {"voice_settings": story.voice_settings.model_fields_set}
         voices |= {f"characters.{key}.voice": character.voice for key, character in story.characters.items()}
         for where in (where for where, voice in voices.items() if voice):
-            yield f"{where} has no effect: no scene has a `text` to speak and no recording."
+            yield f"{where} has no effect: no scene has a `text` without a recording, to be spoken."
 
 
 def _is_own(field: str) -> Callable[[Scene], bool]:
