@@ -17,12 +17,12 @@ from typing import Any, Protocol
 
 from .core import execution, folders, server
 from .story import order
+from .story.clip_graph import OWN_CLIP, SILENCE
 from .story.keys import ORDER, PASSING, UNDECLARED, Keys, constant, hash_parts
 from .story.needed import TALKING_VIDEO
 from .story.recipes import is_link
 from .story.results import KEY, STORE, Kind, key_in
 
-OWN_CLIP = "StoryStudio_OwnClip"
 _DRAFT_NODES = {"StoryStudio_TitleCard", "StoryStudio_Animatic"}
 
 
@@ -125,7 +125,7 @@ def _makes_draft(graph: Graph, node: dict[str, Any]) -> bool:
 def is_silent_on_purpose(graph: Graph, node_id: str) -> bool:
     """Whether the audio of a node is stock silence, as that of a scene without a voice."""
     link = graph.get_node(node_id)["inputs"].get("audio")
-    return is_link(link) and graph.get_node(link[0])["class_type"] == "EmptyAudio"
+    return is_link(link) and graph.get_node(link[0])["class_type"] == SILENCE
 
 
 def has_own_sound(graph: Graph, node_id: str) -> bool:

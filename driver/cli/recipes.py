@@ -71,7 +71,7 @@ def _list(options: argparse.Namespace) -> int:
         text = path.read_text(encoding="utf-8")
         kind = kind_of(json.loads(text)) or ""
         recipe = read_recipe(text, kind, path.name)
-        files = [_file(models, file, folder) for folder, file in _files(recipe)]
+        files = [_file(models, file) for file in _files(recipe)]
         entries.append(
             {
                 "recipe": path.name,
@@ -95,22 +95,15 @@ def _list(options: argparse.Namespace) -> int:
     return OK
 
 
-def _files(recipe: Recipe) -> Iterator[tuple[str | None, str]]:
+def _files(recipe: Recipe) -> Iterator[str]:
     """The model files that a recipe names, each once; a profile may name others."""
-    known = {model.file: model.folder for model in listed_models()}
-    names = [
-        value
-        for node in recipe.ordered()
-        for value in recipe.nodes[node]["inputs"].values()
-        if is_model_file(value)
-    ]
-    for name in dict.fromkeys(names):
-        yield known.get(name), name
+    values = (value for node in recipe.ordered() for value in recipe.nodes[node]["inputs"].values())
+    yield from dict.fromkeys(filter(is_model_file, values))
 
 
-def _file(models: Path, file: str, folder: str | None) -> dict[str, Any]:
+def _file(models: Path, file: str) -> dict[str, Any]:
     known = next((model for model in listed_models() if model.file == file), None)
-    model = known or ModelFile(file, folder, None, None)
+    model = known or ModelFile(file, None, None, None)
     present = locate(models, model) is not None
     return {"file": file, "folder": model.folder, "gb": model.gb, "url": model.url, "present": present}
 

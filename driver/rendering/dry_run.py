@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -11,10 +10,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from story_studio.story.graph import Graph, Plan, SceneId, build
-from story_studio.story.results import STORE, Kind
+from story_studio.story.results import Kind
 from story_studio.story.schema import Scene
 from story_studio.story.still_graph import shown_by_reference
 
+from ..storage.results import find_results
 from .keys import choose_keys, possible_keys
 from .manifest import (
     DESCRIPTION,
@@ -84,14 +84,6 @@ def forget(forecasts: list[Forecast], output: Path) -> int:
     for path in doomed:
         path.unlink(missing_ok=True)
     return len(doomed)
-
-
-def find_results(output: Path, kind: Kind, key: str) -> Iterator[Path]:
-    """The results of this kind and key below an output folder: one, or none."""
-    folder, ending = output / STORE / kind.folder, f".{key}{kind.suffix}"
-    # Not with `glob`: Python keeps each of thousands of patterns, and every key is another one.
-    names = os.listdir(folder) if folder.is_dir() else []
-    return (folder / name for name in names if name.endswith(ending) and name[0] != ".")
 
 
 def shown(value: Any) -> str:

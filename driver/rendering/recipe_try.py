@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import copy
-import struct
 import tempfile
 import time
-import wave
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from PIL import Image
 
-from story_studio.story.links import Nodes, linked
+from story_studio.story.links import Nodes, upstream
 from story_studio.story.recipes import Recipe
 
 from ..comfy.client import Comfy, ComfyError
 from ..comfy.prompt import run_prompt
+from ..voices.sound import tone, write_wav
 
 SIDE = 128
 """Pixels; sides of 64 are the least that video models take, and some nodes want twice that."""
@@ -63,9 +62,8 @@ def try_recipe(recipe: Recipe, end: str, comfy: Comfy, target: Path) -> Tried:
     """
     with tempfile.TemporaryDirectory(prefix="story-studio-") as folder:
         nodes = _with_values(recipe, _upload(comfy, Path(folder)))
-    wanted = _upstream(nodes, end)
     start = time.monotonic()
-    run = run_prompt(comfy, {node: nodes[node] for node in wanted}, lambda *_: None)
+    run = run_prompt(comfy, {node: nodes[node] for node in upstream(nodes, end)}, lambda *_: None)
     seconds = time.monotonic() - start
     if run.failed or run.status != "success":
         raise ComfyError(f"The recipe failed: {run.failed.message if run.failed else run.status}.")
@@ -91,20 +89,8 @@ def _with_values(recipe: Recipe, files: Mapping[str, str]) -> Nodes:
 def _upload(comfy: Comfy, folder: Path) -> dict[str, str]:
     image, voice = (folder / name for name in INPUTS)
     Image.linear_gradient("L").resize((SIDE, SIDE)).convert("RGB").save(image)
-    with wave.open(str(voice), "wb") as file:
-        file.setparams((1, 2, _RATE, 0, "NONE", ""))
-        count = int(_SECONDS * _RATE)
-        # A quiet tone of 200 Hz: digital silence is refused as a voice.
-        samples = [8000 * (1 if frame * 400 // _RATE % 2 else -1) for frame in range(count)]
-        file.writeframes(struct.pack(f"<{count}h", *samples))
+    write_wav(voice, [tone(_SECONDS, _RATE)], _RATE)
     return {
         "image": comfy.upload(image, image.name),
         "voice": comfy.upload(voice, voice.name),
     }
-
-
-def _upstream(nodes: Nodes, end: str) -> list[str]:
-    found = [end]
-    for node in found:
-        found += [link.node for link in linked(nodes[node]).values() if link.node not in found]
-    return list(dict.fromkeys(found))

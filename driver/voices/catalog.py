@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import unicodedata
 from collections.abc import Sequence
 
@@ -19,11 +18,6 @@ _CHARACTERS_A_SECOND = 16.0
 """Measured on hibari/heart and piper/joe at speed 1: 15 to 19 in sentences, pauses included."""
 _DIGIT, _WIDE = 5, 3.5
 """Letters that a digit counts for, which is a word, and a character of Chinese, Japanese or Korean."""
-
-
-def is_installed() -> bool:
-    """Whether an engine is installed."""
-    return any(importlib.util.find_spec(engine) for engine in ("hibari", "piper"))
 
 
 def choose(name: str, language: str | None, voices: Sequence[Voice]) -> Voice:

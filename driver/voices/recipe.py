@@ -14,8 +14,9 @@ import numpy as np
 
 from story_studio.story.api_graph import Graph, Owner, SceneId
 from story_studio.story.keys import hash_parts
+from story_studio.story.links import upstream
 from story_studio.story.problems import Problem, Problems, nearest
-from story_studio.story.recipes import Recipe, is_link, load_recipe
+from story_studio.story.recipes import Recipe, load_recipe
 from story_studio.story.schema import Scene, Story
 
 from ..comfy.client import Comfy, ComfyError
@@ -123,7 +124,7 @@ class _Render:
         if end.failed:
             why = f"its voice could not be made by {end.failed.class_type}: {end.failed.message}"
             of_node = [
-                scenes for node, scenes in ends.items() if end.failed.node in _upstream(graph.nodes, node)
+                scenes for node, scenes in ends.items() if end.failed.node in upstream(graph.nodes, node)
             ]
             for scene in {scene for scenes in of_node for scene in scenes} & left.keys() or set(left):
                 self._spoken.failed[scene] = why
@@ -178,17 +179,6 @@ def _check_nodes(recipe: Recipe, comfy: Comfy) -> None:
             Problem("voice_settings.workflow", f"the server has no node {name}, {nearest(name, known)}")
             for name in sorted(lacking)
         )
-
-
-def _upstream(nodes: Mapping[str, Mapping[str, Any]], end: str) -> set[str]:
-    """The ids of the nodes that a node depends on, with its own."""
-    found, pending = set[str](), [end]
-    while pending:
-        node = pending.pop()
-        if node not in found:
-            found.add(node)
-            pending += [value[0] for value in nodes[node]["inputs"].values() if is_link(value)]
-    return found
 
 
 def _decoded(path: Path) -> np.ndarray:

@@ -15,6 +15,7 @@ from story_studio.story.problems import Problem
 from story_studio.story.results import STORE, Kind
 from story_studio.story.schema import Scene, Story
 
+from ..storage.results import find_results
 from . import sound
 from .catalog import choose
 from .engines import Voice, voices
@@ -101,9 +102,7 @@ def speak(
 
 def find_voice(output: Path, key: str) -> Path | None:
     """The voice of a key below an output folder; None if there is none."""
-    folder, ending = output / STORE / Kind.VOICE.folder, f".{key}{Kind.VOICE.suffix}"
-    names = os.listdir(folder) if folder.is_dir() else []
-    return min((folder / name for name in names if name.endswith(ending) and name[0] != "."), default=None)
+    return min(find_results(output, Kind.VOICE, key), default=None)
 
 
 def voice_path(output: Path, name: str, key: str) -> Path:

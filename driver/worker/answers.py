@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
+from story_studio.story.scene import SceneKind
+
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 PROFILE = "draft, turbo, standard or quality."
 """The names of the profiles, for descriptions."""
@@ -106,9 +108,6 @@ class VideoAnswer(_Media):
     video_url: str = Field(description=_URL)
     resolution: str
     duration: float = Field(description="Seconds.")
-
-
-SceneKind = Literal["talking", "narrated", "silent", "clip"]
 
 
 class SceneAnswer(BaseModel):

@@ -10,9 +10,9 @@ from pathlib import Path
 from story_studio.story.graph import SceneId, build
 from story_studio.story.results import STORE, Kind
 
-from ..rendering.dry_run import find_results
 from ..rendering.keys import choose_keys, possible_keys
 from ..rendering.prepare import RenderPlan
+from ..storage.results import find_results
 from ..storage.store import NotStored, Store
 
 SHARED = "checkpoints"

@@ -11,6 +11,7 @@ from ..media.excerpt import excerpt_of
 from ..media.footage import read_footage
 from ..media.own_clip import Recording, write_own_clip
 from ..s2v import audio as s2v_audio
+from ..story.clip_graph import OWN_CLIP
 from .common import CATEGORY, HIDDEN, after_input, footage_path, progress_bar, temporary_file, warn
 
 
@@ -20,7 +21,7 @@ class OwnClip(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id=result_store.OWN_CLIP,
+            node_id=OWN_CLIP,
             display_name="Own Clip",
             category=CATEGORY,
             description="Takes a part of a video of your own as the clip of a scene: upright, at a steady "

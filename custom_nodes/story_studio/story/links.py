@@ -33,6 +33,18 @@ def title_of(node: Mapping[str, Any]) -> str:
     return title if isinstance(title, str) else ""
 
 
+def upstream(nodes: Mapping[str, Mapping[str, Any]], end: str) -> set[str]:
+    """The ids of a node and of all that it is made from; links to nowhere are ignored."""
+    found: set[str] = set()
+    waiting = [end]
+    while waiting:
+        node_id = waiting.pop()
+        if node_id in nodes and node_id not in found:
+            found.add(node_id)
+            waiting += [link.node for link in linked(nodes[node_id]).values()]
+    return found
+
+
 def linked(node: Mapping[str, Any]) -> dict[str, Link]:
     """The inputs of a node that are links, by name."""
     return {name: Link(*value) for name, value in node["inputs"].items() if is_link(value)}

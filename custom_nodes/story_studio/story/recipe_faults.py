@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
-from .links import Link, Nodes, linked, title_of
+from .links import Link, Nodes, linked, title_of, upstream
 from .recipe_kinds import FRAMES, KINDS, RecipeKind, kind_of
 
 _EXPORT = "export it from ComfyUI with Workflow > Export (API)."
@@ -45,14 +45,14 @@ def inspect_recipe(text: str, kind: str) -> Findings:
     is_broken = bool(found.faults)
     end = _find_end(found, about)
     found.faults += _twice(found.nodes, end)
-    upstream = _upstream(found.nodes, end) if end and not is_broken else set(found.nodes)
+    used = upstream(found.nodes, end) if end and not is_broken else set(found.nodes)
     titled = {
         title_of(found.nodes[node_id])[1:]: node_id
         # Of two nodes of one title the one with an effect counts.
-        for node_id in sorted(found.nodes, key=upstream.__contains__)
+        for node_id in sorted(found.nodes, key=used.__contains__)
         if title_of(found.nodes[node_id]).startswith("$") and node_id != end
     }
-    found.parameters = {name: node_id for name, node_id in titled.items() if node_id in upstream}
+    found.parameters = {name: node_id for name, node_id in titled.items() if node_id in used}
     _check_parameters(found, about, titled)
     return found
 
@@ -181,17 +181,6 @@ def _twice(nodes: Nodes, end: str | None) -> Iterator[str]:
             yield f"has two nodes titled {title}, {_listed(ids)}: keep one of them."
     if end and ends:
         yield f"has two nodes titled {end_title}, {_listed([end, *sorted(ends)])}: keep one of them."
-
-
-def _upstream(nodes: Nodes, end: str) -> set[str]:
-    found: set[str] = set()
-    waiting = [link.node for link in linked(nodes[end]).values()]
-    while waiting:
-        node = waiting.pop()
-        if node in nodes and node not in found:
-            found.add(node)
-            waiting += [link.node for link in linked(nodes[node]).values()]
-    return found
 
 
 def _check_parameters(found: Findings, about: RecipeKind, titled: Mapping[str, str]) -> None:

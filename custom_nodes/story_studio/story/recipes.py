@@ -165,7 +165,6 @@ def shipped_recipe(name: str) -> Path | None:
 
 def read_recipe(text: str, kind: str, name: str) -> Recipe:
     """Like `load_recipe`, from the text of an API workflow; `name` is for messages."""
-
     found = inspect_recipe(text, kind)
     if found.faults or found.result is None:
         raise Problems(Problem(name, fault) for fault in found.faults)
