@@ -35,7 +35,7 @@ _SMALL = 4
 _HDR = {16: "PQ", 18: "HLG"}
 """Transfer functions (ITU-T H.273, table 3)."""
 _EXPORT = "export it again as MP4 (H.264 with AAC sound)"
-_PICTURE = "is a single image, not a video: name it under `image`."
+_ONE_IMAGE = "is a single image, not a video: name it under `image`."
 _decoding = Semaphore(2)
 """Decoders of large frames that work at the same time hold a gigabyte each."""
 
@@ -185,9 +185,9 @@ def _instead(path: Path) -> str:
     if not head.strip(b"\0"):
         return "holds only zeros, as files do that were not copied to the end: copy it again."
     if head.startswith((b"\x89PNG", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*")) or head[8:12] == b"WEBP":
-        return _PICTURE
+        return _ONE_IMAGE
     if head[4:8] == b"ftyp" and (what := what_it_is_instead(path)) and "HEIC" in what:
-        return f"is a HEIC photo, not a video: export it as PNG or JPEG, and {_PICTURE.partition(': ')[2]}"
+        return f"is a HEIC photo, not a video: export it as PNG or JPEG, and {_ONE_IMAGE.partition(': ')[2]}"
     if head[4:8] == b"ftyp":
         return "is cut off, its last part with the index is missing: copy or download it again."
     return f"cannot be read as a video, it is damaged or of an unknown kind: {_EXPORT}."
@@ -197,7 +197,7 @@ def _check_streams(path: Path, container: InputContainer) -> None:
     # The cover of an audio file does not count; a video's own comes after its video.
     if all(stream.disposition & Disposition.attached_pic for stream in container.streams.video):
         if container.streams.audio:
-            raise _Unfit("has sound and no video: name it under `audio`, and give the scene a picture.")
+            raise _Unfit("has sound and no video: name it under `audio`, and give the scene an image.")
         raise _Unfit(f"has no video in it: choose another file, or {_EXPORT}.")
     for stream in container.streams.video:
         width, height = stream.codec_context.width, stream.codec_context.height
@@ -229,7 +229,7 @@ def _read(container: InputContainer, stream: av.VideoStream, measured: _Measured
     for packet in _packets(container, [stream, *([sound] if sound else [])]):
         time = packet.pts if packet.pts is not None else packet.dts
         if packet.stream is sound:
-            silent = silent or _hears(packet, measured)
+            silent = silent or _has_sound(packet, measured)
             continue
         if time is None or not packet.size:
             continue
@@ -264,7 +264,7 @@ def _packets(
             failures += 1
 
 
-def _hears(packet: av.Packet, measured: _Measured) -> bool:
+def _has_sound(packet: av.Packet, measured: _Measured) -> bool:
     with suppress(Exception):
         measured.has_audio = bool(packet.decode())
     return measured.has_audio
@@ -282,7 +282,7 @@ def _decode(packet: av.Packet, stream: av.VideoStream, measured: _Measured, seco
 def _problem(measured: _Measured) -> str | None:
     if measured.failed > measured.decoded or not measured.decoded:
         return f"is damaged or protected, and most of it cannot be decoded: {_EXPORT}."
-    return _PICTURE if measured.frames == 1 else None
+    return _ONE_IMAGE if measured.frames == 1 else None
 
 
 def _damages(measured: _Measured) -> Iterator[str]:
