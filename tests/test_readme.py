@@ -27,12 +27,17 @@ PAGES = [
     ".runpod/README.md",
     "CHANGELOG.md",
     "custom_nodes/story_studio/README.md",
+    "custom_nodes/story_studio/recipes/README.md",
     "driver/README.md",
     "driver/export/README.md",
     "driver/runpod/README.md",
+    "driver/voices/README.md",
     "tests/README.md",
     "workflows/README.md",
+    "workflows/characters.md",
     "workflows/film.md",
+    "workflows/script.md",
+    "workflows/story.md",
 ]
 LINKS = [
     (page, link)
