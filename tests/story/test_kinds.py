@@ -160,6 +160,7 @@ def test_shots_count_as_scenes() -> None:
     assert "600 shots, and 500 are the most" in faults(*many)
     assert "has the id of another scene" in faults(DIALOGUE, {"id": "Lamp.1", "prompt": "x", "seconds": 1})
     assert "too many for a dialogue" in faults(DIALOGUE | {"id": "x" * 61})
+    assert "too many for a dialogue" in faults(DIALOGUE | {"prompt": "x" * 9990})
 
 
 def test_clips_of_one_recipe_follow_each_other() -> None:

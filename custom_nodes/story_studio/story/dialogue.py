@@ -10,8 +10,6 @@ from .scene import DEFAULT_VIDEO_PROMPT, Line, Scene
 ESTABLISHING_SECONDS = 2.0
 PAUSE_SECONDS = 0.2
 """Between two lines: people answer each other after about a fifth of a second (Stivers et al. 2009)."""
-_MAX_ID = 60
-"""Characters of a dialogue's id, which its shots lengthen."""
 
 
 def shots_of(scene: Scene, number: int) -> list[Scene]:
@@ -20,15 +18,10 @@ def shots_of(scene: Scene, number: int) -> list[Scene]:
     Args:
         scene: the scene.
         number: its index in the story, for messages.
-
-    Raises:
-        ValueError: the id is too long to be that of a dialogue.
     """
     if not scene.lines:
         scene._place = scene._place or f"scenes[{number}]"
         return [scene]
-    if len(scene.id) > _MAX_ID:
-        raise ValueError(f"scenes[{number}].id has more than {_MAX_ID} characters, too many for a dialogue.")
     fields = [
         *_establishing(scene),
         *(_line(scene, line, index) for index, line in enumerate(scene.lines, 1)),

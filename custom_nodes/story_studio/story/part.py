@@ -12,11 +12,13 @@ LANGUAGE = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
 """A language tag (BCP 47), as a regular expression."""
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 MAX_SEED = 2**63 - 1
+MAX_PROMPT = 10_000
+"""Characters."""
 
 Id = Annotated[str, Field(pattern=ID_PATTERN, description="Letters, digits, `_`, `.` and `-`; at most 64.")]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED, description="The same seed gives the same result.")]
 Take = Annotated[str, Field(pattern=f"^{KEY}$")]
-Prompt = Annotated[str, Field(max_length=10_000)]
+Prompt = Annotated[str, Field(max_length=MAX_PROMPT)]
 Language = Annotated[
     str, Field(pattern=LANGUAGE, max_length=35, description="A language tag (BCP 47): en, de, pt-BR.")
 ]

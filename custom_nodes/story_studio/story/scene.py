@@ -8,13 +8,17 @@ from typing import Any, Literal
 from pydantic import Field, PrivateAttr, model_validator
 
 from .film_settings import Join
-from .part import Id, Language, Part, Prompt, Seed, Take
+from .part import MAX_PROMPT, Id, Language, Part, Prompt, Seed, Take
 
 DEFAULT_VIDEO_PROMPT = "Person speaking naturally"
 DEFAULT_MOTION = "Slow camera movement, gentle natural motion, nobody speaks, mouths stay closed"
 """The `video_prompt` of scenes in which no lips move."""
 UNWRITTEN = "FILL IN"
 """How a prompt or a description begins that is left to be written."""
+_MAX_ID = 60
+"""Characters of a dialogue's id: its shots have a number behind it."""
+_WORDS_OF_SHOT = 60
+"""Characters, at most, that a shot's prompt has besides that of its dialogue and the names of characters."""
 SceneKind = Literal["talking", "narrated", "silent", "clip"]
 
 
@@ -232,6 +236,12 @@ class Scene(Part):
         names = ("audio", "text", "translations", "character", "seconds", "clip", "still_take", "clip_take")
         if extra := [f"`{name}`" for name in names if getattr(self, name) not in (None, "", {})]:
             yield f"has `lines` and {', '.join(extra)}: a line has its own, so leave it out here."
+        if len(self.id) > _MAX_ID:
+            yield f"has an id of more than {_MAX_ID} characters, too many for a dialogue: shorten it."
+        speakers = {line.character for line in self.lines}
+        most = MAX_PROMPT - _WORDS_OF_SHOT - sum(len(f" and {{{speaker}}}") for speaker in speakers)
+        if len(self.prompt) > most:
+            yield f"has a prompt of more than {most} characters, too many for a dialogue: shorten it."
         if self.kind in ("silent", "clip"):
             yield f"has `lines` and is of the kind {self.kind}: leave out one of the two."
 
