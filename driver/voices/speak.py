@@ -77,11 +77,12 @@ def speak(
     spoken, speeches = Spoken(), dict[str, Speech]()
     scenes = [scene for scene in story.scenes if scene.is_spoken]
     here = voices(folder) if scenes else []
+    places = {scene.id: f"{scene.place}.text" for scene in scenes}
     for scene in scenes:
         try:
             speeches[scene.id] = _speech(story, scene, here)
         except ValueError as error:
-            spoken.problems[scene.id] = [Problem(f"{scene.place}.text", str(error))]
+            spoken.problems[scene.id] = [Problem(places[scene.id], str(error))]
     # A file of 60 MB is read for each.
     versions = {voice.name: voice.version for voice in {speech.voice for speech in speeches.values()}}
     for number, (scene_id, speech) in enumerate(speeches.items()):
@@ -94,8 +95,12 @@ def speak(
         else:
             path = voice_path(output, f"{story.project_id}_{scene_id}", key)
             if not fetch(key, path):
-                # Loads the voice: so a text sounds the same whatever was spoken before it.
-                write_speech(speech, path)
+                try:
+                    # Loads the voice: so a text sounds the same whatever was spoken before it.
+                    write_speech(speech, path)
+                except ValueError as error:
+                    spoken.problems[scene_id] = [Problem(places[scene_id], str(error))]
+                    continue
         spoken.files[scene_id] = path
     return spoken
 
@@ -142,13 +147,20 @@ def write_speech(speech: Speech, path: Path) -> float:
 
     Raises:
         OSError: it cannot be written.
-        ValueError: the voice says nothing.
+        ValueError: the voice says nothing, or does not work.
     """
-    rate = speech.voice.rate
-    parts = list(_parts(speech, rate))
+    rate, name = speech.voice.rate, speech.voice.name
+    try:
+        parts = list(_parts(speech, rate))
+    except Exception as error:
+        # Engines raise anything, as where a model file is damaged.
+        what = (
+            f"the voice {name} does not work ({type(error).__name__}): replace its file, or choose another."
+        )
+        raise ValueError(what) from error
     samples = np.concatenate(parts or [sound.silence(0, rate)])
     if not samples.any():
-        raise ValueError(f"the voice {speech.voice.name} says nothing: write the text in words.")
+        raise ValueError(f"the voice {name} says nothing: write the text in words.")
     edge = sound.silence(sound.EDGE, rate)
     sound.write_wav(path, (edge, sound.levelled(samples, rate), edge), rate)
     return len(samples) / rate + 2 * sound.EDGE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import wave
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,8 @@ def test_every_text_that_cannot_be_spoken_is_reported_with_what_to_do(tmp_path: 
         "scenes[2].text: has 'спасибо.', which the voice hibari/heart (en-US) cannot say: write it as it "
         "sounds in Latin letters, choose a voice of that language, or give the scene a recording as `audio`.",
     ]
+    (silent,) = speak(story("①", voice_settings={"voice": "piper/joe"}), tmp_path).problems["s0"]
+    assert str(silent) == "scenes[0].text: the voice piper/joe says nothing: write the text in words."
 
 
 @pytest.mark.parametrize(
@@ -106,6 +109,10 @@ def test_a_voice_of_your_own_speaks_its_language(tmp_path: Path) -> None:
     german: Voice = choose("", "de", voices(folder))
     assert (german.name, german.language) == ("piper/de_DE-anna-low", "de-DE")
     assert write_speech(speech_of("Zwölf Boote kamen nie zurück.", german), tmp_path / "voice.wav") > 1
+    shutil.copyfile(folder / "de_DE-anna-low.onnx.json", folder / "broken.onnx.json")
+    broken = next(voice for voice in voices(folder) if voice.name == "piper/broken")
+    with pytest.raises(ValueError, match="piper/broken does not work"):
+        write_speech(speech_of("Hallo.", broken), tmp_path / "broken.wav")
 
 
 def test_the_command_lists_voices_and_speaks(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
