@@ -136,6 +136,11 @@ def _add(script: Script, line: int, cells: dict[str, str], problems: list[Proble
     is_line = {*cells} <= {"prompt", "title", "video_prompt"} and bool(said)
     if is_line and last and last.said and scene_id and scene_id == last.id and "audio" not in last.fields:
         last.shown = last.shown or cells.get("prompt", "")
+        if cells.keys() - {"prompt"} or cells.get("prompt", last.shown) != last.shown:
+            what = (
+                "a dialogue has the prompt, title and motion of its first row; those of others are left out."
+            )
+            script.leave_out(line, what)
         last.said += said
         return
     passage = Passage(
