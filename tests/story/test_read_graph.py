@@ -409,6 +409,7 @@ def test_every_kind_of_scene_is_read_back(profile: str, narrated: str | None) ->
     assert warnings == []
     again = schema.parse(read_data)
     assert again.video_settings.narrated_workflow == narrated
+    assert all("video_prompt" not in scene for scene in read_data["scenes"])
     assert graph_of(again).nodes == before
     names = (
         "id",

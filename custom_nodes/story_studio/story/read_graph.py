@@ -20,6 +20,7 @@ from .read_kinds import Maker, maker_of, narrated_workflow, scene_kind
 from .read_settings import image_settings, nearest_profile, video_settings
 from .recipes import Nodes, Profile, load_profile, load_recipe
 from .results import STORE, Kind
+from .scene import DEFAULT_MOTION
 from .scenes import CanvasScene, Workflow, is_not_still, read_scenes, sheets_in, source_of
 from .schema import DEFAULT_VIDEO_PROMPT, ID_PATTERN, MAX_SEED, Scene, Story, parse
 
@@ -336,7 +337,8 @@ def _scene(
     data = {"id": one.id} | {name: text for name, text in texts.items() if text not in (None, "")}
     data |= scene_kind(workflow, one.maker, profile) | scene_settings(workflow, one.film)
     video_prompt = workflow.prompt(one.video.get("positive"))
-    if video_prompt not in (None, DEFAULT_VIDEO_PROMPT):
+    default = DEFAULT_MOTION if {"kind", "seconds"} & data.keys() else DEFAULT_VIDEO_PROMPT
+    if video_prompt not in (None, default):
         data["video_prompt"] = video_prompt
     if seeds.seed not in (None, (story_seed + seeds.offset) & MAX_SEED):
         data["seed"] = seeds.seed
