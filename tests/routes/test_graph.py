@@ -13,6 +13,7 @@ from story_studio.story import graph
 from story_studio.story.recipes import FOLDER, load_profile
 from story_studio.story.schema import read
 from tests.studio import Studio
+from tests.voices import write_voice
 
 STORY = """
 project_id: harbour
@@ -116,6 +117,18 @@ def test_a_script_becomes_a_graph_of_all_its_kinds_of_scenes(studio: Studio) -> 
     assert titles[-5:] == ["The roof", "june", "The yard", "The window", "Storyboard and film"]
     wrong = ask(studio, "one\n\ntwo\0", name="a.txt").json()
     assert wrong["problems"] == ["a.txt: line 3: holds the invisible character U+0000: delete it."]
+
+
+def test_a_talking_clip_is_made_in_as_many_parts_as_its_voice_takes(studio: Studio) -> None:
+    folder = studio.server.workspace / "input" / "story_studio"
+    folder.mkdir(parents=True, exist_ok=True)
+    write_voice(folder / "eight.wav", 8.0)
+    settings = "video_settings: {workflow: infinitetalk_clip.json}"
+    for audio, parts in (("eight.wav", 3), (f"data:audio/wav;base64,{'A' * 3000}", 1)):
+        text = f"{settings}\nscenes: [{{id: a, prompt: a pier, audio: '{audio}'}}]"
+        sent = ask(studio, text, files={"eight.wav": "story_studio/eight.wav"}).json()
+        classes = [node["class_type"] for node in sent["prompt"].values()]
+        assert classes.count("WanInfiniteTalkToVideo") == parts
 
 
 def test_a_folder_of_recordings_becomes_a_graph(studio: Studio) -> None:

@@ -131,14 +131,13 @@ def _listed(ids: list[str]) -> str:
 def _timed(plan: Plan, scene: Scene) -> Files:
     """A scene's files; with the length of its voice if that says how many clips its recipe has to make."""
     files, recipe = plan.files[scene.id], recipe_of(plan, scene)
-    if recipe is None or "length" not in recipe.parameters:
-        return files
-    if not files.audio or not (path := folders.input_file(files.audio)):
+    if recipe is None or "length" not in recipe.parameters or not files.audio:
         return files
     try:
-        return files._replace(seconds=probe(path).audio_seconds)
+        path = folders.input_file(files.audio)
+        return files._replace(seconds=probe(path).audio_seconds) if path else files
     except (OSError, ValueError):
-        # ComfyUI says what is wrong with the file when it loads it.
+        # ComfyUI says what is wrong with the file when it loads it; a data URI is no name of one.
         return files
 
 
