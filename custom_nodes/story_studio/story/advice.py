@@ -138,10 +138,6 @@ def _without_effect(plan: Plan) -> Iterator[str]:
         ("`image` has no effect on your own clip, only on its place on the contact sheet.", _is_own("image")),
         ("`seed` has no effect in your own clip: leave it out.", _is_own("seed")),
         (
-            "`text` has no effect in a silent scene: `kind: narrated` without `seconds` has it spoken.",
-            lambda scene: bool(scene.kind_of == "silent" and scene.text),
-        ),
-        (
             "`video_prompt` has no effect: the recipe of narrated and silent scenes does not use it. Choose "
             "video_settings.narrated_workflow, or leave it out.",
             lambda scene: (
