@@ -104,11 +104,6 @@ WRONG: dict[str, tuple[str, str, list[str]]] = {
             "same: title the node that holds it so."
         ],
     ),
-    "a prompt that leads nowhere": (
-        still(n5=node("MyPainter", width=["2", 0])),
-        "still",
-        ["node 1 ($prompt) is not upstream of $still, so it has no effect: link it."],
-    ),
     "a parameter without an input": (
         still(n4=node("RandomSeed", "$seed")),
         "still",
@@ -168,7 +163,7 @@ def test_what_works_but_may_not_be_meant_is_a_hint() -> None:
     del nodes["3"], nodes["5"]["inputs"]["height"], nodes["5"]["inputs"]["width"]
     found = inspect_recipe(json.dumps(nodes), "still")
     assert not found.faults and found.hints == [
-        "node 2 ($width) is not upstream of $still: it has no effect.",
+        "node 2 ($width) is not upstream of $still, so it has no effect: link it.",
         "node 7 ($strength) is no parameter that stories set: it keeps its value.",
         "has no parameter $height: the story's format and resolution has no effect.",
     ]
