@@ -120,7 +120,12 @@ def _check(options: argparse.Namespace) -> int:
 
 def _report(path: Path, kind: str | None, comfy: Comfy | None) -> int:
     """Prints what is wrong with one recipe; returns the number of its faults."""
-    text, kind = _read(path, kind)
+    try:
+        text, kind = _read(path, kind)
+    except Problems as error:
+        # The others are still to be checked.
+        sys.stdout.write(f"{error}\n")
+        return len(error.problems)
     found = inspect_recipe(text, kind)
     faults = list(found.faults)
     if comfy:

@@ -46,6 +46,8 @@ def run(options: argparse.Namespace) -> int:
         return OK
     if not 0.5 <= options.speed <= 2:
         raise Problems([Problem("--speed", f"{options.speed:g} is not between 0.5 and 2.")])
+    if options.output.suffix.lower() != ".wav":
+        raise Problems([Problem("--output", f"{options.output} is written as WAV: name a file in .wav.")])
     try:
         speech = speech_of(options.say, choose(options.voice, options.language, here), options.speed)
         seconds = write_speech(speech, options.output)

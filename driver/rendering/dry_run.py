@@ -88,8 +88,12 @@ def forget(forecasts: list[Forecast], output: Path) -> int:
 
 def shown(value: Any) -> str:
     """A setting as text, shortened."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = _text(value)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 class _Forecaster:
@@ -210,7 +214,7 @@ class _Forecaster:
             *(["audio"] if scene.is_spoken else []),
             *(["prompt"] if described else []),
         }
-        yield _changes(
+        yield changes(
             *({name: value for name, value in part.items() if name not in known} for part in (before, after))
         )
 
@@ -227,8 +231,8 @@ class _Forecaster:
             for (kind, scene), key in self._keys.items()
             if kind is Kind.CLIP and before.get(scene) != key
         ]
-        if changes := _changes(film.settings or {}, film_settings(self._plan)):
-            return Step("film", "", False, changes)
+        if changed := changes(film.settings or {}, film_settings(self._plan)):
+            return Step("film", "", False, changed)
         if others:
             return Step("film", "", False, f"other takes: {', '.join(others)}")
         if not self._exists(Kind.FILM, film.key):
@@ -236,7 +240,15 @@ class _Forecaster:
         return Step("film", "", True, "")
 
 
-def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """Which settings differ, with their values."""
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Which settings differ, with their values; long ones from shortly before where they differ."""
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-    return ", ".join(f"{name} ({shown(old.get(name))} -> {shown(new.get(name))})" for name in names)
+    return ", ".join(f"{name} ({_change(old.get(name), new.get(name))})" for name in names)
+
+
+def _change(old: Any, new: Any) -> str:
+    before, after = _text(old), _text(new)
+    start = len(os.path.commonprefix([before, after])) - _SHOWN // 4
+    if start > 0 and max(len(before), len(after)) > _SHOWN:
+        before, after = f"...{before[start:]}", f"...{after[start:]}"
+    return f"{shown(before)} -> {shown(after)}"

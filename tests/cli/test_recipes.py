@@ -61,6 +61,19 @@ def test_without_a_server_it_says_what_is_not_checked(
     assert "Not checked without a server: " in printed.err
 
 
+def test_a_file_that_cannot_be_read_keeps_no_other_from_being_checked(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    binary, right = tmp_path / "a_still.json", tmp_path / "b_still.json"
+    binary.write_bytes(b"\xff\xfe\x00")
+    right.write_text(json.dumps(z_image()))
+    assert main(["recipes", "check", str(binary), str(right), "--no-server"]) == 1
+    printed = capsys.readouterr().out
+    assert (
+        f"{binary}: cannot be read as a workflow" in printed and "b_still.json: still, no faults" in printed
+    )
+
+
 def test_nodes_are_checked_against_the_server(
     studio: Studio, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ import yaml
 from PIL import Image
 
 from driver.cli import main
+from driver.rendering.dry_run import changes
 from driver.terminal import OK
 from story_studio.story.results import STORE
 from tests.studio import Studio
@@ -130,6 +131,15 @@ def test_a_change_affects_only_its_scene(
     )
     assert lines[4].startswith("film: made")
     assert rendered.render() == sampled
+
+
+def test_long_settings_are_shown_where_they_differ() -> None:
+    scenes = [f"lamp.{number}" for number in range(20)]
+    said = changes({"scenes": scenes, "fps": 16}, {"scenes": [*scenes[:9], *scenes[10:]], "fps": 25})
+    assert said == (
+        'scenes (...8", "lamp.9", "lamp.10", "lamp.11"... -> ...8", "lamp.10", "lamp.11", "lamp.12...), '
+        "fps (16 -> 25)"
+    )
 
 
 @pytest.mark.parametrize("change", ["order", "join"])

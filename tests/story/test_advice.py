@@ -130,7 +130,7 @@ def test_a_language_that_the_encoder_does_not_know_is_said_only_where_it_listens
 def test_what_has_no_effect_in_a_kind_of_scene_is_said() -> None:
     scenes = [
         {"clip": "shot.mp4", "video_prompt": "The sea moves", "seed": 3},
-        {"prompt": "the sea", "seconds": 3, "video_prompt": "Waves"},
+        {"prompt": "the sea", "seconds": 3, "video_prompt": "Waves", "text": "A year later."},
         {"prompt": "a woman at the window", "audio": "a.wav", "music": False},
     ]
     lines = advice(plan_of(scenes, voice_settings={"voice": "hibari/heart"}))

@@ -91,6 +91,7 @@ SCENES: list[dict[str, Any]] = [
     {"id": "a", "prompt": "x", "kind": "silent", "lines": [{"text": "Hello."}]},
     {"id": "a", "prompt": "x", "lines": [{"text": "Hello.", "kind": "narrated"}]},
     {"id": "a", "lines": [{"text": "Hello."}]},
+    {"id": "a", "prompt": "x", "audio": "a.wav", "translations": {"pt_BR": "x"}},
     {"id": "a", "prompt": "x", "audio": "a.wav", "pause_after": 11},
     {"id": "a", "prompt": "x", "audio": "a.wav", "still_take": "latest"},
     {"id": "a", "prompt": "x", "audio": "a.wav", "promt": "y"},
@@ -100,6 +101,7 @@ STORIES: list[dict[str, Any]] = [
     *(
         {"scenes": SCENES[:1], **more}
         for more in (
+            {"characters": {"mara jane": {"description": "a keeper"}}},
             {"film": False},
             {"film": True},
             {"film": None},

@@ -161,3 +161,14 @@ def test_circular_constants_raise() -> None:
     }
     with pytest.raises(RecursionError):
         keys_of(nodes, Graph(nodes, stills={SceneId(0, "s0"): "3"}))
+
+
+def test_a_chain_longer_than_python_calls_functions_has_keys() -> None:
+    nodes: Nodes = {
+        str(number): {"class_type": "Blur", "inputs": {"image": [str(number + 1), 0]}}
+        for number in range(3000)
+    }
+    nodes["3000"] = {"class_type": "Blur", "inputs": {"image": "a.png"}}
+    whole = Keys(nodes.__getitem__, lambda cls, name: None, lambda node: "").of("0")
+    nodes["3000"]["inputs"]["image"] = "b.png"
+    assert Keys(nodes.__getitem__, lambda cls, name: None, lambda node: "").of("0") != whole

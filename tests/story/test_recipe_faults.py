@@ -169,6 +169,16 @@ def test_what_works_but_may_not_be_meant_is_a_hint() -> None:
     ]
 
 
+@pytest.mark.parametrize("value", ["abc", -5, 1, None, True, 81, 81.0, ["2", 0]])
+def test_a_length_that_no_clip_can_have_is_a_fault(value: Any) -> None:
+    nodes = json.loads((FOLDER / "wan22_i2v_clip.json").read_text("utf-8"))
+    (length,) = (found for found in nodes.values() if found["_meta"]["title"] == "$length")
+    length["inputs"] = {} if value is None else {"value": value}
+    faults = inspect_recipe(json.dumps(nodes), "clip").faults
+    is_right = value == 81 or isinstance(value, list)
+    assert len(faults) == (0 if is_right else 1) and all("($length) " in fault for fault in faults), faults
+
+
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*_*.json")), ids=lambda path: path.stem)
 def test_the_shipped_recipes_are_right_and_tell_their_kind(path: Path) -> None:
     text = path.read_text("utf-8")

@@ -61,6 +61,11 @@ def test_names_that_come_again_are_speakers() -> None:
     assert all(scene.is_unwritten for scene in schema.parse(story).scenes)
 
 
+def test_somebody_who_answers_makes_a_dialogue_in_a_long_text() -> None:
+    text = "It rained.\n\nIt was late.\n\nMara: Who?\nTom: Me.\nMara: Oh.\n\nNobody slept.\n\nAt nine: rain."
+    assert [line["character"] for line in scenes_of("a.txt", text)[2]["lines"]] == ["mara", "tom", "mara"]
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -160,6 +165,12 @@ Anna turns.
 ANNA
 No.
 
+She shouts.
+
+ANNA
+(quietly)
+Go.
+
 They leave.
 
 INT. EMPTY ROOM
@@ -169,9 +180,10 @@ SMASH CUT TO:
     dark, road, leaving, room = scenes_of("a.fountain", text)
     assert (dark["kind"], dark["text"]) == ("narrated", "A voice from the dark.")
     assert dark["prompt"] == "Black screen. NOT A CUE Really"
-    assert [line["text"] for line in road["lines"]] == ["La la la", "Stop. *Now*.", "No."]
+    assert [line["text"] for line in road["lines"]] == ["La la la", "Stop. *Now*.", "No. Go."]
     assert road["prompt"] == "Exterior, road, day. Two people wait"
-    assert road["lines"][2]["video_prompt"] == "Person speaking naturally, {anna} turns"
+    manner = "{anna} turns. She shouts. quietly"
+    assert road["lines"][2]["video_prompt"] == f"Person speaking naturally, {manner}"
     assert (leaving["prompt"], leaving["continues"]) == ("Exterior, road, day. They leave", True)
     assert (room["title"], room["transition"]) == ("Empty Room", "cut")
     notes = story_from_script("a.fountain", text).notes
@@ -193,6 +205,21 @@ def test_a_table_s_columns_and_dialogues() -> None:
     assert (silent["seconds"], clip["clip"], clip["from"]) == (4.5, "shot.mp4", 62)
     assert (told["kind"], "seconds" in told) == ("narrated", False)
     assert [note.partition(":")[0] for note in story.notes] == ["line 2", "line 8"]
+
+
+def test_recordings_in_a_table_are_their_speakers() -> None:
+    text = (
+        "id,speaker,text,audio\na,Mara,,1.wav\nb,Narrator,,2.wav\nc,Narrator,It rained.,3.wav\n"
+        "d,Mara,Hi.,4.wav\nd,Tom,Ho.,5.wav\n"
+    )
+    mara, told, said, *talk = scenes_of("table.csv", text)
+    assert (mara["character"], mara["audio"]) == ("mara", "1.wav") and "{mara}" in mara["prompt"]
+    assert [(scene["kind"], "character" in scene) for scene in (told, said)] == [("narrated", False)] * 2
+    assert [(scene["id"], scene["character"]) for scene in talk] == [("d", "mara"), ("d-2", "tom")]
+    story = story_from_script("table.csv", text)
+    assert {*story.data["characters"]} == {"mara", "tom"}
+    (note,) = story.notes
+    assert note.startswith("line 6: rows of one dialogue have a text and no recording")
 
 
 def test_the_example_table() -> None:
@@ -239,15 +266,20 @@ def test_recordings_are_in_the_order_of_people() -> None:
         "a.wav",
     ]
     names = ["10 tom.wav", "2 Mara.mp3", "2 mara.txt", "2 Mara.PNG", "3.mp4", "3.srt", "lost.jpg", "x.pdf"]
+    names += ["._3.mp4", "3.mov"]
     srt = "1\n00:00:01,000 --> 00:00:02,000\nHi.\n"
     script = read_recordings(names, {"2 mara.txt": "Hello\nthere.", "3.srt": srt})
     assert [passage.fields for passage in script.passages] == [
         {"audio": "2 Mara.mp3", "image": "2 Mara.PNG", "text": "Hello there."},
-        {"clip": "3.mp4", "text": "Hi."},
+        {"clip": "3.mov", "text": "Hi."},
         {"audio": "10 tom.wav"},
     ]
     assert [passage.title for passage in script.passages] == ["Mara", "", "tom"]
-    assert script.notes == ["lost.jpg: left out, because no recording and no video has the same name."]
+    assert script.notes == [
+        "3.mp4 is left out: 3.mov has the same name.",
+        "._3.mp4 is left out: it is hidden, as its name begins with a dot.",
+        "lost.jpg: left out, because no recording and no video has the same name.",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -126,3 +126,10 @@ def test_the_command_lists_voices_and_speaks(tmp_path: Path, capfd: pytest.Captu
     assert samples_of(target)[1] == 22_050
     assert main(["voices", "--say", "Hallo.", "--language", "de", "--output", str(target)]) == FAILED
     assert "no voice here speaks de" in capfd.readouterr().err
+
+
+def test_a_voice_is_not_written_as_another_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "hello.mp3"
+    assert main(["voices", "--say", "Hello.", "--output", str(file)]) == 1
+    assert f"--output: {file} is written as WAV" in capsys.readouterr().err
+    assert not file.exists()

@@ -86,6 +86,10 @@ def story_schema() -> Schema:
     }
     _describe_seeds(parts, story)
     complete_scenes(parts)
+    for fields in (story, *(part.get("properties", {}) for part in parts.values())):
+        for field in fields.values():
+            # Without this, keys that are no ids or languages are not looked at.
+            field |= {"additionalProperties": False} if "patternProperties" in field else {}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Story",

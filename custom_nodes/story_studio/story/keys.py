@@ -76,15 +76,36 @@ class Keys:
     def of(self, node_id: str) -> str:
         """24 hexadecimal digits for a node's output; for a Still or Clip, the key of its input, or the take
         that is chosen in it."""
-        if node_id not in self._known:
-            node = self._get_node(node_id)
-            inputs = node["inputs"]
-            if passed := PASSING.get(node["class_type"]):
-                take = constant(self._get_node, inputs.get("take"))
-                self._known[node_id] = take or self._of_value(inputs.get(passed))
+        # A clip of many segments is deeper than Python calls functions, so what is upstream comes first.
+        waiting, seen = [node_id], set[str]()
+        while waiting:
+            current = waiting[-1]
+            if current in seen or current in self._known:
+                waiting.pop()
+                if current not in self._known:
+                    self._known[current] = self._of_known(current)
             else:
-                self._known[node_id] = self._of_node(node)
+                seen.add(current)
+                waiting += self._made_from(current)
         return self._known[node_id]
+
+    def _made_from(self, node_id: str) -> list[str]:
+        """The nodes whose keys are part of a node's."""
+        node = self._get_node(node_id)
+        inputs = node["inputs"]
+        if passed := PASSING.get(node["class_type"]):
+            if constant(self._get_node, inputs.get("take")):
+                return []
+            inputs = {passed: inputs.get(passed)}
+        return [value[0] for name, value in inputs.items() if name != ORDER and is_link(value)]
+
+    def _of_known(self, node_id: str) -> str:
+        node = self._get_node(node_id)
+        inputs = node["inputs"]
+        if passed := PASSING.get(node["class_type"]):
+            take: str | None = constant(self._get_node, inputs.get("take"))
+            return take or self._of_value(inputs.get(passed))
+        return self._of_node(node)
 
     def _of_node(self, node: Node) -> str:
         cls = class_of(node)

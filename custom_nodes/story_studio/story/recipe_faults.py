@@ -15,6 +15,8 @@ from .recipe_kinds import FRAMES, KINDS, RecipeKind, kind_of
 _EXPORT = "export it from ComfyUI with Workflow > Export (API)."
 _PLACED = frozenset({"image", "audio", "audio_2", "mask", "mask_2", "after", "frames", "model"})
 """Parameters in whose place another node comes, which need no input for a value."""
+_COUNTED = {"length": (5, "the most frames that it makes at a time"), "fps": (1, "its frames a second")}
+"""The least values of a clip recipe's numbers that a story divides clips by, and what they are."""
 
 
 @dataclass
@@ -205,7 +207,20 @@ def _check_parameters(found: Findings, about: RecipeKind, titled: Mapping[str, s
                 f"{named(node_id, node)} has no input that takes the value: title a node with one, such as "
                 f"a primitive, ${name}."
             )
+    found.faults += _wrong_numbers(found, about)
     found.hints += _hints(found, about, titled, misspelt)
+
+
+def _wrong_numbers(found: Findings, about: RecipeKind) -> Iterator[str]:
+    """The values of a clip recipe by which clips are divided, and which no clip can have."""
+    for name, (least, what) in (_COUNTED if about.end == "clip" else {}).items():
+        node_id = found.parameters.get(name, "")
+        value = next(iter(found.nodes[node_id]["inputs"].values()), None) if node_id else None
+        if value is None or isinstance(value, list):
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= least:
+            where = named(node_id, found.nodes[node_id])
+            yield f"{where} is {value!r}, and must be {what}, a number of at least {least}."
 
 
 def _misspelt(titled: Iterable[str], about: RecipeKind) -> Iterator[tuple[str, str]]:

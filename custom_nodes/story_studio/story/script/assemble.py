@@ -79,7 +79,7 @@ class _People:
         self._keys: dict[str, str] = {}
         self._script = script
         names = [said.speaker for passage in script.passages for said in passage.said]
-        names += [passage.fields.pop("speaker", "") for passage in script.passages if not passage.said]
+        names += [passage.fields.get("speaker", "") for passage in script.passages]
         for name in filter(None, names):
             self.key_of(name)
         known = sorted(self._keys, key=len, reverse=True)
@@ -139,6 +139,7 @@ def _pieces(passage: Passage) -> Iterator[Passage]:
     for one in passage.said:
         if said and (one.speaker, one.is_off) == (said[-1].speaker, said[-1].is_off):
             said[-1].text += f" {one.text}"
+            said[-1].manner = ". ".join(filter(None, (said[-1].manner, one.manner)))
         else:
             said.append(one)
     groups = [[*group] for _, group in groupby(said, lambda one: (one.is_off, one.is_off and one.speaker))]
@@ -177,15 +178,29 @@ def _scene(piece: Passage, scene_id: str, people: _People) -> dict[str, Any]:
     elif "clip" in piece.fields:
         scene |= {"prompt": shown} if shown else {}
     else:
-        what = "who says this, chest-up, facing the camera; or write `kind: narrated`, and what is seen"
-        what = what if "audio" in piece.fields else "what is seen; nobody speaks"
-        if piece.hint:
-            what = f"{what}. The script says: {_shortened(piece.hint)}"
-        scene["prompt"] = shown or f"{UNWRITTEN}: {_braceless(what)}."
+        scene["prompt"] = shown or f"{UNWRITTEN}: {_to_write(piece, people)}."
         scene |= {} if {"audio", "seconds"} & {*piece.fields} else {"seconds": _SILENT_SECONDS}
+    if "audio" in piece.fields and "speaker" in piece.fields:
+        scene["character"] = people.key_of(piece.fields["speaker"])
     if "image" in piece.fields and scene.get("prompt", "").startswith(UNWRITTEN):
         del scene["prompt"]
-    return _with_fields(scene, piece.fields)
+    return _with_fields(scene, {name: value for name, value in piece.fields.items() if name != "speaker"})
+
+
+def _to_write(piece: Passage, people: _People) -> str:
+    """What a prompt has to say where the script has no words and does not say what is seen."""
+    fields = piece.fields
+    what = "who says this, chest-up, facing the camera; or write `kind: narrated`, and what is seen"
+    if "audio" not in fields:
+        what = "what is seen; nobody speaks"
+    elif fields.get("kind") == "narrated":
+        what = "what is seen while this is said"
+    elif "speaker" in fields:
+        mark = f"{{{people.key_of(fields['speaker'])}}}"
+        return f"Chest-up portrait of {mark}, facing the camera: where, and in what light"
+    if piece.hint:
+        what = f"{what}. The script says: {_shortened(piece.hint)}"
+    return _braceless(what)
 
 
 def _with_fields(scene: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:

@@ -38,8 +38,10 @@ def read_recordings(names: Iterable[str], texts: Mapping[str, str]) -> Script:
         path = PurePosixPath(name)
         kind = next((kind for kind, suffixes in _FIELDS.items() if path.suffix.lower() in suffixes), "")
         files = by_stem.setdefault(path.stem.casefold(), {})
-        if kind in files or (kind and name.startswith(".")):
-            script.notes.append(f"{name} is left out: {files.get(kind, 'hidden')} has the same name.")
+        if kind and name.startswith("."):
+            script.notes.append(f"{name} is left out: it is hidden, as its name begins with a dot.")
+        elif kind in files:
+            script.notes.append(f"{name} is left out: {files[kind]} has the same name.")
         elif kind:
             files[kind] = name
     for files in by_stem.values():

@@ -48,20 +48,23 @@ def label_of(line: str) -> Label | None:
 def speakers_in(paragraphs: Iterable[list[str]]) -> frozenset[str]:
     """The names, case-folded, that label lines of dialogue rather than anything else with a colon.
 
-    Names that come again are speakers, if there are two or they label half of the lines. A name that comes
-    once is one among lines that speakers say.
+    Names that come again are speakers, if there are two, or they label half of the lines, or somebody answers
+    one of them in a paragraph of labelled lines alone. A name that comes once is one among lines that
+    speakers say.
     """
     counted: Counter[str] = Counter()
     blocks: list[set[str]] = []
-    lines = 0
+    lines, talks = 0, False
     for paragraph in paragraphs:
         names = [label.name.casefold() for line in paragraph if (label := label_of(line))]
         counted.update(names)
         lines += len(paragraph)
         if len(names) == len(paragraph):
             blocks.append({*names})
+            talks = talks or 1 < len({*names}) < len(names)
     again = {name for name, count in counted.items() if count > 1}
-    if len(again) < 2 and 2 * sum(counted[name] for name in again) < lines and not again & _NARRATORS:
+    is_rare = len(again) < 2 and 2 * sum(counted[name] for name in again) < lines
+    if is_rare and not talks and not again & _NARRATORS:
         return frozenset()
     return frozenset(again.union(*(names for names in blocks if names & again)))
 
@@ -86,8 +89,13 @@ def spoken(text: str, line: int, name: str, extension: str = "") -> Spoken:
     begin = re.match(r"\(([^()]{1,100})\)\s*(?=\S)", text)
     if begin:
         manner, text = ", ".join(filter(None, (manner, begin[1].strip()))), text[begin.end() :]
-    speaker = "" if re.sub(r"[.\-]", "", name).casefold() in _NARRATORS else name
+    speaker = "" if is_narrator(name) else name
     return Spoken(one_line(text), line, speaker, is_off and bool(speaker), one_line(manner))
+
+
+def is_narrator(name: str) -> bool:
+    """Whether a name is that of nobody who is seen: Narrator, V.O."""
+    return re.sub(r"[.\-]", "", name).casefold() in _NARRATORS
 
 
 def _read_extension(extension: str) -> tuple[bool, str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..problems import Problem, Problems
 from .parts import Passage, Script, one_line
-from .speakers import spoken
+from .speakers import is_narrator, spoken
 
 _DELIMITERS = ",;\t|"
 _COLUMNS: dict[str, tuple[str, ...]] = {
@@ -152,7 +152,16 @@ def _add(script: Script, line: int, cells: dict[str, str], problems: list[Proble
             problems.append(Problem(f"line {line}", _wrong(name, cell)))
         else:
             passage.fields[name] = value
-    if speaker and not said:
+    if scene_id and last and scene_id == last.id:
+        script.leave_out(
+            line,
+            "rows of one dialogue have a text and no recording, file or setting of their own; such rows are "
+            "scenes of their own.",
+        )
+    if speaker and is_narrator(speaker):
+        if {"audio", "kind", "clip"} & {*passage.fields} == {"audio"}:
+            passage.fields["kind"] = "narrated"
+    elif speaker and not said:
         passage.fields["speaker"] = speaker
     if "seconds" in passage.fields and (said or {"audio", "clip"} & {*passage.fields}):
         del passage.fields["seconds"]
