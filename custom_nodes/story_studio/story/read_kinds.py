@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from .clip_graph import JOIN_VIDEOS, OWN_CLIP, SILENCE, VIDEO_FRAME
+from .clip_graph import JOIN_VIDEOS, OWN_CLIP, SILENCE, TRIM, VIDEO_FRAME
 from .keys import PRIMITIVES, class_of
 from .recipes import FOLDER, Profile, Recipe, load_recipe
 from .scenes import Workflow, is_not_still, source_of
 
 ANIMATIC = "StoryStudio_Animatic"
 _AROUND = frozenset(
-    (OWN_CLIP, JOIN_VIDEOS, VIDEO_FRAME, SILENCE, *PRIMITIVES)
+    (OWN_CLIP, JOIN_VIDEOS, VIDEO_FRAME, SILENCE, TRIM, *PRIMITIVES)
     + ("LoadAudio", "LoadImage", "SaveVideo", "StoryStudio_Clip", "StoryStudio_Still")
 )
 """What stands around a recipe, or makes nothing in it."""
