@@ -242,7 +242,7 @@ class _Forecaster:
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """Which settings differ, with their values; long ones from shortly before where they differ."""
+    """Which settings differ, with their values; those that begin alike from where they differ."""
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     return ", ".join(f"{name} ({_change(old.get(name), new.get(name))})" for name in names)
 
@@ -250,6 +250,6 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
 def _change(old: Any, new: Any) -> str:
     before, after = _text(old), _text(new)
     start = len(os.path.commonprefix([before, after])) - _SHOWN // 4
-    if start > 0 and max(len(before), len(after)) > _SHOWN:
+    if shown(before) == shown(after):
         before, after = f"...{before[start:]}", f"...{after[start:]}"
     return f"{shown(before)} -> {shown(after)}"
