@@ -12,6 +12,7 @@ import os
 import re
 import uuid
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -38,14 +39,13 @@ def key_of(graph: Graph, node_id: str) -> str:
     """The key of a Still's or Clip's result, or of the take that it is set to.
 
     Returns:
-        24 hexadecimal digits. A result that only version 0.1.0 made is named by the key that it had there.
+        24 hexadecimal digits. A result that only an earlier version made has the key that it had there.
     """
-    key, earlier = (
-        Keys(graph.get_node, _default_of, _fingerprint, as_written).of(node_id)
-        for as_written in (False, True)
-    )
+    key, *earlier = dict.fromkeys(formula.of(node_id) for formula in _formulas(graph))
     kind = next(kind for kind in Kind if kind.node == graph.get_node(node_id)["class_type"])
-    return earlier if earlier != key and not find(kind, key) and find(kind, earlier) else key
+    if not earlier or find(kind, key):
+        return key
+    return next((other for other in earlier if find(kind, other)), key)
 
 
 def source_key(graph: Graph, link: list[Any]) -> str:
@@ -70,7 +70,7 @@ def finished(graph: Graph) -> set[str]:
         kind.node: {key_in(path.name) for path in _folder(kind).glob(f"[!.]*{kind.suffix}")}
         for kind in (Kind.STILL, Kind.CLIP, Kind.MASTER)
     }
-    formulas = [Keys(graph.get_node, _default_of, _fingerprint, as_written) for as_written in (False, True)]
+    formulas = _formulas(graph)
     found = set()
     for node_id in graph.all_node_ids():
         if keys := existing.get(graph.get_node(node_id)["class_type"]):
@@ -178,7 +178,17 @@ def _default_of(cls: str, name: str) -> Any:
     return UNDECLARED if default is execution.NEVER else default
 
 
-def _fingerprint(node: dict[str, Any]) -> str:
+def _formulas(graph: Graph) -> list[Keys]:
+    """Today's keys, then those of earlier versions, for which a video was the time of its file."""
+    stock = partial(_fingerprint, stock=True)
+    return [
+        Keys(graph.get_node, _default_of, _fingerprint),
+        Keys(graph.get_node, _default_of, stock),
+        Keys(graph.get_node, _default_of, stock, as_written=True),
+    ]
+
+
+def _fingerprint(node: dict[str, Any], stock: bool = False) -> str:
     cls = node["class_type"]
     values = execution.fingerprint(
         node,
@@ -187,6 +197,7 @@ def _fingerprint(node: dict[str, Any]) -> str:
             for name, value in node["inputs"].items()
             if name != ORDER and not is_link(value) and _default_of(cls, name) not in (UNDECLARED, value)
         },
+        stock,
     )
     # NaN means "always changed", so such a result is never found again.
     return uuid.uuid4().hex if any(value != value for value in values) else json.dumps(values, default=str)

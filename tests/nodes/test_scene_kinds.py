@@ -13,6 +13,8 @@ from PIL import Image
 from driver.comfy.events import Finished
 from story_studio.media.animatic import drifting_move
 from story_studio.media.probe import probe
+from story_studio.story.keys import Keys
+from story_studio.story.results import Kind, key_in
 from tests.media.numbered import HEIGHT, WIDTH, click_samples, numbers, pictures, write_numbered
 from tests.studio import Studio
 from tests.voices import write_voice
@@ -96,6 +98,31 @@ def test_a_film_of_every_kind_of_scene(studio: Studio, graph: Nodes, tmp_path: P
     assert (film.fps, film.frames, len(film.chapters)) == (25, 25 + 25 + 19 + 19, 3)
     cut = json.loads(film.metadata["story_studio"])
     assert [shot["title"] for shot in cut["shots"]] == [f"clip_{name}" for name in CLIPS]
+
+
+def test_a_clip_that_an_earlier_version_made_of_a_video_is_found(studio: Studio, tmp_path: Path) -> None:
+    """Its key held the time of the video's file in place of the content."""
+    name = studio.comfy.upload(write_numbered(tmp_path / "earlier.mp4", 6, 25, []), "earlier.mp4")
+
+    def clip_of(title: str) -> Path:
+        # Another name, so that ComfyUI's own cache does not answer.
+        nodes = {"load": node("LoadVideo", file=name)}
+        nodes["clip"] = node("StoryStudio_Clip", video=["load", 0], name=title)
+        *_, end = studio.comfy.run(nodes)
+        assert isinstance(end, Finished) and end.status == "success", end
+        (item,) = end.outputs["clip"]["images"]
+        return studio.server.output / item["subfolder"] / item["filename"]
+
+    made = clip_of("earlier")
+    time = (studio.server.workspace / "input" / name).stat().st_mtime
+    graph: Nodes = {
+        "load": node("LoadVideo", file=name),
+        "clip": node("StoryStudio_Clip", video=["load", 0], name="x"),
+    }
+    key = Keys(graph.__getitem__, lambda *_: None, lambda node: json.dumps([time])).of("clip")
+    assert key_in(made.name) != key
+    kept = made.rename(made.with_name(Kind.CLIP.file_name("earlier", key)))
+    assert clip_of("again") == kept
 
 
 def test_a_moving_picture_moves_only_by_its_camera() -> None:

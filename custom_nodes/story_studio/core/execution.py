@@ -39,15 +39,18 @@ def _default_without_effect(cls: type, name: str) -> Any:
     return options.get("default") if category == "optional" and options else None
 
 
-def fingerprint(node: dict[str, Any], constants: Callable[[], dict[str, Any]]) -> list[Any]:
+def fingerprint(
+    node: dict[str, Any], constants: Callable[[], dict[str, Any]], stock: bool = False
+) -> list[Any]:
     """The fingerprint of the files that a node reads, from its class (`fingerprint_inputs`, `IS_CHANGED`).
 
     Args:
         node: of an API workflow; ComfyUI's cache stores the fingerprint in it.
         constants: returns the node's inputs that are not links.
+        stock: take what ComfyUI takes of a video, the time of its file.
     """
     value = False
-    if node["class_type"] == _LOAD_VIDEO:
+    if node["class_type"] == _LOAD_VIDEO and not stock:
         # Stock takes the time of the file, which another machine, or the same file sent again, has not.
         return [_hash_of_input(constants().get("file"))]
     if "is_changed" in node:
