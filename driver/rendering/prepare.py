@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from story_studio.story.advice import check_prompts
+from story_studio.story.advice import check_lengths, check_prompts
 from story_studio.story.graph import Files, Plan, plan_of, warnings
 from story_studio.story.problems import Problem, Problems
 from story_studio.story.recipes import Profile, load_recipe
@@ -162,17 +162,18 @@ def prepare(
         with _collecting(problems, path):
             gathered = gather(story, path.parent, folder, spoken.files)
         if found and gathered:
-            plans.append(
-                RenderPlan.of(
-                    story,
-                    found.profile,
-                    gathered.scenes,
-                    music=gathered.music,
-                    references=gathered.references,
-                    failed=spoken.failed,
-                    spoken=spoken,
-                )
+            plan = RenderPlan.of(
+                story,
+                found.profile,
+                gathered.scenes,
+                music=gathered.music,
+                references=gathered.references,
+                failed=spoken.failed,
+                spoken=spoken,
             )
+            plans.append(plan)
+            with _collecting(problems, path):
+                check_lengths(plan)
     problems += [
         Problem("project_id", f"{name!r} is used by two stories: they would overwrite each other.")
         for name in sorted({name for name in names if names.count(name) > 1})

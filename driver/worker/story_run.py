@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from story_studio.story.advice import check_prompts
+from story_studio.story.advice import check_lengths, check_prompts
 from story_studio.story.problems import Problem, Problems
 from story_studio.story.recipes import Profile
 from story_studio.story.results import MANIFEST, Kind
@@ -132,6 +132,7 @@ class StoryRun:
         place, job = self._workplace, self._job
         if isinstance(job, BatchJob):
             check_prompts(plan)
+            check_lengths(plan)
         uploads = Uploads(place.store, self._folder, place.hide_prompts)
         uploads.expect(sum(plan.seconds.values()), isinstance(job, BatchJob) and job.film is not None)
         with place.projects.alone(self._project, self._cancel), uploads:

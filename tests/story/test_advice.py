@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from story_studio.story import schema
-from story_studio.story.advice import advice, check_prompts
+from story_studio.story.advice import advice, check_lengths, check_prompts
 from story_studio.story.plan import Files, Plan, profile_of
 from story_studio.story.problems import Problems
 from story_studio.story.script.read import story_from_script
@@ -164,3 +164,25 @@ def test_what_a_script_leaves_to_write_is_named_once() -> None:
         *("scenes[0].prompt", "scenes[1].prompt", "scenes[2].prompt"),
         *("characters.mara.description", "characters.tom.description"),
     ]
+
+
+def test_a_scene_of_more_parts_than_a_graph_holds_is_refused() -> None:
+    data: dict[str, Any] = {
+        "profile": "turbo",
+        "video_settings": {"narrated_workflow": "wan22_i2v_clip.json"},
+        "scenes": [
+            {"id": "long", "prompt": "the sea", "kind": "narrated", "audio": "a.wav"},
+            {"id": "fits", "prompt": "the sea", "kind": "narrated", "audio": "b.wav"},
+            {"id": "still", "prompt": "the sea", "seconds": 600},
+        ],
+    }
+    story = schema.parse(data)
+    lengths = {"long": 230.0, "fits": 200.0, "still": 0.0}
+    files = {scene: Files("a.wav", None, seconds=seconds) for scene, seconds in lengths.items()}
+    with pytest.raises(Problems) as caught:
+        check_lengths(Plan(story, profile_of(story), files))
+    long, still = caught.value.problems
+    assert long.where == "scenes[0]" and "in 46 parts, and 40 are the most" in long.what
+    assert still.where == "scenes[2]" and "at most 200 s" in still.what
+    # A camera moves over a still for any time.
+    check_lengths(Plan(story, profile_of(schema.parse(data | {"video_settings": {}})), files))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
+from .clip_graph import MAX_SEGMENTS, recipe_of, segments
 from .model_files import has_models, is_model_file
 from .plan import Plan
 from .problems import Problem, Problems
@@ -54,6 +55,27 @@ def check_prompts(plan: Plan) -> None:
         for key, character in plan.story.characters.items()
         if key in shown and character.is_unwritten
     ]
+    if problems:
+        raise Problems(problems)
+
+
+def check_lengths(plan: Plan) -> None:
+    """Refuses scenes that are too long for the recipe of their clips.
+
+    Raises:
+        Problems: all of them.
+    """
+    problems = []
+    for scene in plan.story.scenes:
+        recipe, files = recipe_of(plan, scene), plan.files.get(scene.id)
+        seconds = scene.seconds or (files.seconds if files else 0.0)
+        parts = len(segments(recipe, seconds)) if recipe else 0
+        if parts > MAX_SEGMENTS:
+            what = (
+                f"lasts {seconds:.0f} s, which its clip recipe makes in {parts} parts, and {MAX_SEGMENTS} are "
+                f"the most: split the scene into some of at most {seconds * MAX_SEGMENTS / parts:.0f} s."
+            )
+            problems.append(Problem(scene.place, what))
     if problems:
         raise Problems(problems)
 

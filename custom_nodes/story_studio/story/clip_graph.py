@@ -18,6 +18,8 @@ TRIM = "TrimAudioDuration"
 _SAMPLE_RATE = 48_000
 _FPS = 16
 """Frames a second of a recipe that has no `$fps`."""
+MAX_SEGMENTS = 40
+"""ComfyUI follows the links of a graph by recursion, at most a thousand nodes deep."""
 _STEP = 8
 """Video models make a multiple of 4 or 8 frames, and one more."""
 
