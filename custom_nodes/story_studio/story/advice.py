@@ -72,8 +72,8 @@ def check_lengths(plan: Plan) -> None:
         parts = len(segments(recipe, seconds)) if recipe else 0
         if parts > MAX_SEGMENTS:
             what = (
-                f"lasts {seconds:.0f} s, which its clip recipe makes in {parts} parts, and {MAX_SEGMENTS} are "
-                f"the most: split the scene into some of at most {seconds * MAX_SEGMENTS / parts:.0f} s."
+                f"lasts {seconds:.0f} s, which its clip recipe makes in {parts} parts, and {MAX_SEGMENTS} "
+                f"are the most: split the scene into some of at most {seconds * MAX_SEGMENTS / parts:.0f} s."
             )
             problems.append(Problem(scene.place, what))
     if problems:
