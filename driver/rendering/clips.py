@@ -163,7 +163,7 @@ def _open(path: Path, file: object, audio_only: bool) -> tuple[InputContainer, b
     """The file as a container, and whether its tags are not UTF-8."""
     for errors in ("strict", "replace"):
         # FFmpegError, ValueError, UnicodeDecodeError, OverflowError ...
-        with suppress(Exception):
+        with suppress(Exception), av.logging.Capture():
             container = av.open(
                 MediaFile(file, path),  # pyright: ignore[reportArgumentType]
                 metadata_errors=errors,

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
+import numpy as np
 import pytest
 import yaml
 
@@ -145,3 +147,46 @@ def test_what_is_rendered_is_reused_and_what_changed_is_named(
         "silent clip",
         "film",
     }
+
+
+def test_every_kind_of_scene_is_made_by_models_that_are_loaded_once(studio: Studio, tmp_path: Path) -> None:
+    story = _story(tmp_path)
+    story |= {"project_id": "every-model", "profile": "turbo", "style": "in oil"}
+    story["image_settings"] = {"steps": 1, "width": 64, "height": 64}
+    story["video_settings"] = {
+        "resolution": "64x64",
+        "sample_steps": 2,
+        "narrated_workflow": "wan22_i2v_clip.json",
+    }
+    words = story["scenes"][5]
+    words["lines"] = words["lines"][:2]
+    (tmp_path / "story.yaml").write_text(yaml.safe_dump(story, sort_keys=False))
+    studio.comfy.free()
+    studio.loads()
+    assert studio.render(tmp_path / "story.yaml", tmp_path / "films") == OK
+    folder = tmp_path / "films" / "every-model"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    lengths = {scene: seconds for scene, seconds in LENGTHS.items() if scene != "words.3"}
+    assert [scene["id"] for scene in manifest["scenes"]] == list(lengths)
+    for scene in manifest["scenes"]:
+        path = folder / scene["clip"]["file"]
+        assert scene["clip"]["seconds"] == pytest.approx(lengths[scene["id"]], abs=0.13), scene["id"]
+        assert "draft" not in probe(path).metadata
+        # No lips move where the model of moving lips has no part.
+        workflow = json.loads(probe(path).metadata["prompt"])
+        classes = {node["class_type"] for node in workflow.values()}
+        is_talking = scene["kind"] == "talking"
+        assert ("StoryStudio_TalkingVideo" in classes) == is_talking
+        assert ("WanImageToVideo" in classes) == (scene["kind"] in ("narrated", "silent"))
+        assert (_loudest(path) < 1e-3) == (scene["kind"] == "silent")
+    files = [load["file"] for load in studio.loads()]
+    # Load VAE is a stock node, which shares nothing with others; the file is small.
+    others = [file for file in files if "vae" not in file]
+    assert len(others) == len(set(others)) and sum("i2v" in file for file in others) == 2
+    assert manifest["film"]["seconds"] == pytest.approx(sum(lengths.values()), abs=1)
+
+
+def _loudest(path: Path) -> float:
+    """The largest sample of a clip's sound."""
+    with av.open(str(path)) as clip:
+        return max(float(np.abs(frame.to_ndarray()).max()) for frame in clip.decode(audio=0))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from textwrap import shorten
+from threading import Lock
 from typing import Any
+from weakref import WeakValueDictionary
 
 import comfy.sd
 
@@ -133,6 +136,28 @@ class TextEncoder(comfy.sd.CLIP):
             # All else that the encoder is set to stays.
             fresh = self._load()
             self.patcher, self.cond_stage_model = fresh.patcher, fresh.cond_stage_model
+
+
+_in_use: WeakValueDictionary[tuple[str, float, str], TextEncoder] = WeakValueDictionary()
+_loading = Lock()
+
+
+def shared(path: str, kind: str, make: Callable[[], TextEncoder]) -> TextEncoder:
+    """The text encoder of a file: one that is in use, or else a new one.
+
+    The models of talking and of other clips may have one text encoder, of many GB, which is read once.
+
+    Args:
+        path: the file.
+        kind: what else tells text encoders of the file apart.
+        make: reads it.
+    """
+    key = (path, Path(path).stat().st_mtime, kind)
+    with _loading:
+        encoder = _in_use.get(key)
+        if encoder is None:
+            encoder = _in_use[key] = make()
+        return encoder
 
 
 def _key(tokens: Any) -> str | None:

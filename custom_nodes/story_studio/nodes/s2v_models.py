@@ -9,7 +9,7 @@ from comfy_api.latest import io
 
 from .. import memory
 from ..core import fit, folders, loading
-from ..core.text_encoder import TextEncoder
+from ..core.text_encoder import TextEncoder, shared
 from ..core.wan_model import is_s2v
 from ..shared_loader import SharedLoader
 from .common import CATEGORY, advanced, warn_on_running_node
@@ -147,17 +147,19 @@ def _load_models(
     lora_strength: float,
     shift: float,
 ) -> tuple[Any, ...]:
-    def read_text_encoder() -> Any:
-        path = folders.model_file("text_encoders", text_encoder)
-        return loading.load_text_encoder(path, folders.embeddings())
+    path = folders.model_file("text_encoders", text_encoder)
 
-    def load_text_encoder() -> TextEncoder:
+    def make_text_encoder() -> TextEncoder:
         return TextEncoder(
-            read_text_encoder,
+            lambda: loading.load_text_encoder(path, folders.embeddings()),
             lambda: memory.prompts_of(text_encoder),
             memory.keeps_text_encoders,
             warn_on_running_node,
         )
+
+    def load_text_encoder() -> TextEncoder:
+        # As a Text Encoder of the type wan has it.
+        return shared(path, "wan default", make_text_encoder)
 
     # Inference mode is per thread, and ComfyUI's own loaders run in it.
     with torch.inference_mode():

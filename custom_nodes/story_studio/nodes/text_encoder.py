@@ -7,8 +7,9 @@ from typing import Any
 from comfy_api.latest import io
 
 from .. import memory
-from ..core import loading
+from ..core import folders, loading
 from ..core.text_encoder import TextEncoder as EncodingClip
+from ..core.text_encoder import shared
 from .common import CATEGORY, advanced, warn_on_running_node
 
 
@@ -54,8 +55,10 @@ class TextEncoder(io.ComfyNode):
         def load() -> Any:
             return loading.load_clip(clip_name, type, device)
 
-        return io.NodeOutput(
-            EncodingClip(
+        def make() -> EncodingClip:
+            return EncodingClip(
                 load, lambda: memory.prompts_of(clip_name), memory.keeps_text_encoders, warn_on_running_node
             )
-        )
+
+        path = folders.model_file("text_encoders", clip_name)
+        return io.NodeOutput(shared(path, f"{type} {device}", make))
