@@ -40,6 +40,7 @@ _STILL = {
     "height": "samples.latent_image.height",
     "seed": "samples.seed",
     "steps": "samples.steps",
+    "model": "samples.model.model",
 }
 _SHARED = {"width": "width", "height": "height", "seed": "seed"}
 _CLIP = _SHARED | {"image": "image", "audio": "audio", "after": "after"}
