@@ -34,6 +34,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheels")
     setuptools_wheel(folder)
     wheel(folder, "tiny_run", "1.0", {"tiny_run.py": ""})
+    wheel(folder, "tiny_voice", "1.0", {"tiny_voice.py": ""})
     for name in ("tiny_comfy", "tiny_other", "comfyui_tiny", "comfyui_tiny_part"):
         for version in ("1.0", "2.0"):
             needs = [f"comfyui_tiny_part=={version}"] if name == "comfyui_tiny" else []
@@ -80,6 +81,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, wheels: Path, offline: dict[s
     folder = checkout(tmp_path_factory.mktemp("tiny") / "a check out")
     project = folder / "pyproject.toml"
     text = re.sub(r"(?ms)^dependencies = \[.*?^\]", 'dependencies = ["tiny_run"]', project.read_text())
+    text = re.sub(r"(?ms)^voices = \[.*?^\]", 'voices = ["tiny_voice"]', text)
     project.write_text(re.sub(r"(?ms)^test = \[.*?^\]", 'test = ["tiny_test"]', text))
     with (folder / "constraints.txt").open("a") as pins:
         pins.writelines(f"{name}==1.0\n" for name in PINNED)
