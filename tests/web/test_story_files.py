@@ -234,7 +234,7 @@ def test_all_problems_of_a_story_are_shown_and_the_canvas_is_kept(canvas: Canvas
     drop(canvas, wrong)
     toast = canvas.page.get_by_role("alert").filter(has_text="Story Studio")
     expect(toast).to_contain_text("profil (line 1): unknown key, did you mean 'profile'?")
-    expect(toast).to_contain_text("scenes[0].audio (line 3): is missing")
+    expect(toast).to_contain_text("scenes[0] (line 3): needs a voice: `audio` (a recording) or `text`")
     canvas.screenshot("said")
     assert canvas.api_graph() == before
 
