@@ -113,7 +113,7 @@ def test_a_clip_that_an_earlier_version_made_of_a_video_is_found(studio: Studio,
         (item,) = end.outputs["clip"]["images"]
         return studio.server.output / item["subfolder"] / item["filename"]
 
-    made = clip_of("earlier")
+    made = clip_of("earlier video")
     time = (studio.server.workspace / "input" / name).stat().st_mtime
     graph: Nodes = {
         "load": node("LoadVideo", file=name),
@@ -121,7 +121,7 @@ def test_a_clip_that_an_earlier_version_made_of_a_video_is_found(studio: Studio,
     }
     key = Keys(graph.__getitem__, lambda *_: None, lambda node: json.dumps([time])).of("clip")
     assert key_in(made.name) != key
-    kept = made.rename(made.with_name(Kind.CLIP.file_name("earlier", key)))
+    kept = made.rename(made.with_name(Kind.CLIP.file_name("earlier video", key)))
     assert clip_of("again") == kept
 
 
