@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Semaphore
 
 import av
+import av.logging
 from av.container import InputContainer
 from av.stream import Disposition
 

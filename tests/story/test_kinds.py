@@ -271,3 +271,11 @@ def test_a_lora_is_a_file_below_its_folder(name: str) -> None:
         ("mara.safetensors", 1.0),
         ("b", 0.5),
     ]
+
+
+def test_the_card_of_a_prompt_that_is_left_to_write_shows_what_is_said() -> None:
+    scene = {"id": "a", "prompt": "FILL IN: what is seen", "text": "Nobody came."}
+    read, written = story(scene, {"id": "b", "prompt": "a pier", "text": "Hello."}).scenes
+    tale = story(scene)
+    assert tale.subject_of(read) == "Nobody came."
+    assert tale.subject_of(written) == "a pier"

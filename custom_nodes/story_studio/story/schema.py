@@ -217,7 +217,9 @@ class Story(Part):
         return described(scene.motion, self.characters)
 
     def subject_of(self, scene: Scene) -> str:
-        """The scene's prompt as people read it, with the names of characters."""
+        """The prompt as people read it, with names of characters; or what is said, if it is left to write."""
+        if scene.is_unwritten and scene.text:
+            return scene.text
         return with_names(scene.prompt, self.characters)
 
     def _still_prompt(self, scene: Scene) -> str:
