@@ -22,7 +22,7 @@ from .media_file import MediaFile, peek, restricted_to, what_else
 from .recordings import MAX_SECONDS, MIN_SECONDS
 
 _CONTAINERS = "asf,avi,flv,gif,matroska,mov,mpeg,mpegts,mxf,nut,ogg,aac,aiff,flac,mp3,wav"
-"""Formats whose demuxers read nothing but the file itself; those of sound alone are told apart."""
+"""Formats whose demuxers read nothing but the file itself; those of sound alone are recognised."""
 _MAX_PIXELS = 8192 * 4320
 _MAX_BYTES = 2**31 - 2**24
 """What a server takes at once: 2 GB, with the rest of the request."""

@@ -44,7 +44,7 @@ def test_the_shipped_recipes_are_listed(capsys: pytest.CaptureFixture[str], tmp_
     i2v = listed["wan22_i2v_clip.json"]
     assert i2v["kind"] == "clip" and {"image", "length", "fps"} <= set(i2v["parameters"])
     for entry in listed.values():
-        # Whoever uses a shipped recipe is told where its files are.
+        # A missing file of a shipped recipe is reported with its address.
         assert all(model["url"] and model["gb"] and not model["present"] for model in entry["models"])
     assert main(["recipes"]) == 0
     assert "wan22_i2v_clip.json: clip, used by" in capsys.readouterr().out

@@ -383,7 +383,7 @@ def test_five_hundred_scenes_are_read() -> None:
 
 KINDS: list[dict[str, Any]] = [
     {"id": "talk", "prompt": "a keeper", "audio": "1.wav", "text": "Hello.", "title": "One"},
-    {"id": "told", "prompt": "a storm", "audio": "2.wav", "kind": "narrated", "continues": True},
+    {"id": "voiced", "prompt": "a storm", "audio": "2.wav", "kind": "narrated", "continues": True},
     {"id": "sea", "prompt": "the sea", "seconds": 4.5, "continues": True},
     {"id": "boat", "clip": "boat.mp4", "from": 1.5, "to": 4, "mute": True, "title": "Two"},
     {"id": "pier", "prompt": "a pier", "clip": "pier.mp4", "audio": "3.wav"},
@@ -427,7 +427,7 @@ def test_every_kind_of_scene_is_read_back(profile: str, narrated: str | None) ->
     for old, new in zip(story.scenes, again.scenes, strict=True):
         assert [getattr(new, name) for name in names] == [getattr(old, name) for name in names]
     shown = panel_of(before)["scenes"]
-    assert [scene["name"] for scene in shown] == ["One", "told", "sea", "Two", "pier"]
+    assert [scene["name"] for scene in shown] == ["One", "voiced", "sea", "Two", "pier"]
     assert all(scene["still"] and scene["clip"] for scene in shown)
 
 
@@ -439,7 +439,7 @@ def test_a_narrated_story_s_voices_are_read_with_any_number_of_segments() -> Non
         "video_settings": {"narrated_workflow": "wan22_i2v_clip.json"},
     }
     plan = graph.Plan(
-        story := schema.parse(data), profile_of(story), {"told": graph.Files("2.wav", None, None, 12.0)}
+        story := schema.parse(data), profile_of(story), {"voiced": graph.Files("2.wav", None, None, 12.0)}
     )
     nodes = graph.build([plan]).nodes
     assert len(of_class(nodes, "JoinVideos")) > 0
