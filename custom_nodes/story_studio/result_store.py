@@ -41,11 +41,13 @@ def key_of(graph: Graph, node_id: str) -> str:
     Returns:
         24 hexadecimal digits. A result that only an earlier version made has the key that it had there.
     """
-    key, *earlier = dict.fromkeys(formula.of(node_id) for formula in _formulas(graph))
+    now, *earlier = _formulas(graph)
+    key = now.of(node_id)
     kind = next(kind for kind in Kind if kind.node == graph.get_node(node_id)["class_type"])
-    if not earlier or find(kind, key):
+    if find(kind, key):
         return key
-    return next((other for other in earlier if find(kind, other)), key)
+    others = (formula.of(node_id) for formula in earlier)
+    return next((other for other in others if other != key and find(kind, other)), key)
 
 
 def source_key(graph: Graph, link: list[Any]) -> str:

@@ -24,6 +24,11 @@ Language = Annotated[
 ]
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value is a whole number; yes and no are none, though Python counts them as 1 and 0."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 class Part(BaseModel):
     """A part of a story file or request; unknown keys are errors."""
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, PrivateAttr, model_validator
 
 from .film_settings import Join
-from .part import MAX_PROMPT, Id, Language, Part, Prompt, Seed, Take
+from .part import MAX_PROMPT, Id, Language, Part, Prompt, Seed, Take, is_number
 
 DEFAULT_VIDEO_PROMPT = "Person speaking naturally"
 DEFAULT_MOTION = "Slow camera movement, gentle natural motion, nobody speaks, mouths stay closed"
@@ -189,8 +189,8 @@ class Scene(Part):
         if "scene" in value and "id" not in value:
             number = value.pop("scene")
             # Anything else is refused as an id is.
-            value["id"] = f"scene_{number}" if _is_number(number) or isinstance(number, str) else number
-        if _is_number(value.get("id")):
+            value["id"] = f"scene_{number}" if is_number(number) or isinstance(number, str) else number
+        if is_number(value.get("id")):
             value["id"] = str(value["id"])
         return _renamed(value, {name: ours for name, ours in cls.other_names.items() if ours != "id"})
 
@@ -267,7 +267,3 @@ def _renamed(value: Any, other_names: dict[str, str]) -> Any:
                 raise ValueError(f"has both `{ours}` and `{theirs}`: keep one of them.")
             value[ours] = value.pop(theirs)
     return value
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

@@ -18,7 +18,7 @@ from .file_text import MAX_BYTES, decode
 from .film_settings import FilmSettings
 from .formats import SHAPES, Shape
 from .messages import FAULTS, problems_of
-from .part import ID_PATTERN, MAX_SEED, Id, Language, Part, Prompt, Seed
+from .part import ID_PATTERN, MAX_SEED, Id, Language, Part, Prompt, Seed, is_number
 from .places import Document, Place, TooLarge, Unreadable
 from .problems import Problem, Problems, nearest
 from .read_json import read_json
@@ -92,7 +92,7 @@ class Story(Part):
     @classmethod
     def _shape(cls, value: Any) -> Any:
         # YAML 1.1 reads 16:9 as minutes and seconds.
-        return f"{value // 60}:{value % 60}" if _is_number(value) else value
+        return f"{value // 60}:{value % 60}" if is_number(value) else value
 
     @field_validator("project_id")
     @classmethod
@@ -322,7 +322,3 @@ def _not_a_story(data: Any) -> str:
     if data is None:
         return f"is empty. {see}"
     return f"is a list: write `scenes:` above it. {see}" if isinstance(data, list) else see
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from ..places import Place
 from ..problems import Problem, Problems
 from ..scene import DEFAULT_VIDEO_PROMPT, UNWRITTEN
+from ..schema import MAX_SCENES
 from .parts import Passage, Script, Spoken, slug
 
-MAX_SCENES = 500
 _SILENT_SECONDS = 4
 _MAX_ID = 48
 _QUOTED = 200
