@@ -28,45 +28,26 @@ neither was measured. Voices are spoken before the render, in less than their ow
 from __future__ import annotations
 
 import json
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import ROUND_HALF_UP, ROUND_UP, Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from story_studio.story.clip_graph import default_of, recipe_of, segments
-from story_studio.story.model_files import has_models
-from story_studio.story.plan import Plan
 from story_studio.story.problems import Problem, Problems, nearest
-from story_studio.story.recipes import Profile, Recipe, load_profile
+from story_studio.story.recipes import Profile
 from story_studio.story.results import MANIFEST
-from story_studio.story.schema import Scene, Story
-from story_studio.story.still_graph import sheet_values, sheets_of, shown_by_reference
+from story_studio.story.schema import Story
 
 from ..comfy.models import known_models
-from ..rendering.manifest import Manifest, read_manifest, scene_settings
-from ..rendering.prepare import RenderPlan
+from ..rendering.manifest import Manifest, read_manifest
 from .gpus import gpus
+from .work import DRAFT_CLIP, Work, clip_work, still_work, work_of
 
 SEED, OWN, MEASURED = "original estimates", "our estimates", "measured"
 DERIVED = "derived from the original estimates, never measured"
 _SOURCES = {"seed": SEED, "derived": DERIVED, "measured": MEASURED}
-_PIXELS = 832 * 480
-_STILL_RUNS, _CLIP_RUNS = 20, 40
-"""Runs of the model for the seed's still and chunk."""
-_CODING = 1.1
-"""What decoding and encoding a chunk's frames costs, in runs of the model: 5 s where 40 runs take 180."""
-_ATTENTION = 0.53
-"""Share of a run at 480p that grows with the square of the pixels."""
-_DRAFT_STILL, _DRAFT_CLIP, _FILM = 0.4, 1.2, 0.27
-_OWN_CLIP = 0.35
-"""Seconds of a processor for a second of an own clip of 832x480 at 25 frames a second. The plan does not know
-its pixels: one of 1920x1080 takes about five times as long."""
-_S2V_RUN = 1.1
-"""Times of a run of S2V, where one of Wan2.2 A14B, of which it is made, takes 1."""
-_CHUNK = 80
-"""Frames of a chunk."""
+_DRAFT_STILL, _FILM = 0.4, 0.27
 _HOUR, _DAY = 3600.0, 24 * 3600.0
 _SLOWER = 5
 """How many times longer than estimated a job may take: 3.6 by published times, and scenes are retried."""
@@ -116,22 +97,6 @@ class Figures(NamedTuple):
     film: Figure
 
 
-class Work(NamedTuple):
-    """What a scene takes.
-
-    Attributes:
-        stills: of the figures' stills; the sheet of a character counts in the first scene that shows it.
-        talking: of the figures' chunks, by the talking recipe.
-        moving: of the figures' chunks, by the recipe of narrated and silent scenes if that has models.
-        quick: seconds for a clip that is made without models.
-    """
-
-    stills: float
-    talking: float = 0.0
-    moving: float = 0.0
-    quick: float = 0.0
-
-
 class KindWork(NamedTuple):
     """What the scenes of one kind take: how many there are, their length, and seconds of one worker that has
     loaded the models."""
@@ -169,7 +134,7 @@ def quotes(
         max_workers: at least 1.
         profile: with the story's own recipes; without it, as the story's profile is.
     """
-    work = _work(story, seconds, profile)
+    work = work_of(story, seconds, profile)
     film = figures.film.seconds * sum(seconds.values()) if story.film else 0.0
     found = []
     for cold in (True, False):
@@ -254,7 +219,7 @@ def figures_for(profile: str, gpu: str, manifests: Iterable[Manifest]) -> Figure
         film=Figure(_FILM, OWN),
     )
     if not any(profile in model.needed_by for model in known_models()):
-        draft = {"load_stills": 0.0, "load_clips": 0.0, "still": _DRAFT_STILL, "clip": _DRAFT_CLIP}
+        draft = {"load_stills": 0.0, "load_clips": 0.0, "still": _DRAFT_STILL, "clip": DRAFT_CLIP}
         first = first._replace(**{name: Figure(value, OWN) for name, value in draft.items()})
     return first._replace(**_measured(manifest for manifest in manifests if manifest.profile == profile))
 
@@ -306,10 +271,10 @@ def _made(manifest: Manifest) -> dict[str, float]:
     work, of_other_models = {"still": 0.0, "clip": 0.0, "film": 0.0}, False
     for scene in manifest.scenes:
         if scene.still and not scene.still.reused and scene.settings.still:
-            work["still"] += _still_work(scene.settings.still)
+            work["still"] += still_work(scene.settings.still)
         # Those of other kinds take hardly any time, unless a model makes them: then the phase tells nothing.
         if scene.clip and not scene.clip.reused and scene.kind in ("", "talking"):
-            work["clip"] += _clip_work(scene.settings.clip or {}, round(16 * scene.clip.seconds))
+            work["clip"] += clip_work(scene.settings.clip or {}, round(16 * scene.clip.seconds))
         elif scene.kind in ("narrated", "silent") and "steps" in (scene.settings.clip or {}):
             of_other_models = True
     if manifest.film and not manifest.film.reused:
@@ -319,7 +284,7 @@ def _made(manifest: Manifest) -> dict[str, float]:
 
 def by_kind(story: Story, seconds: Mapping[str, float], figures: Figures, profile: Profile) -> list[KindWork]:
     """What the scenes of each kind take, without loading models and the film; arguments as of `quotes`."""
-    work, kinds = _work(story, seconds, profile), dict[str, list[str]]()
+    work, kinds = work_of(story, seconds, profile), dict[str, list[str]]()
     for scene in story.scenes:
         kinds.setdefault(scene.kind_of, []).append(scene.id)
     return [
@@ -331,67 +296,6 @@ def by_kind(story: Story, seconds: Mapping[str, float], figures: Figures, profil
         )
         for kind, scenes in kinds.items()
     ]
-
-
-def _work(story: Story, seconds: Mapping[str, float], profile: Profile | None) -> dict[str, Work]:
-    """What each scene takes, by its id."""
-    plan = RenderPlan.of(story, profile or load_profile(story.profile), {})
-    drawn: set[str] = set()
-    work = {}
-    for scene in story.scenes:
-        settings = scene_settings(plan, scene)
-        stills = 0.0
-        # Shots of one speaker have the same still, which is made once.
-        if settings.still and (known := json.dumps(settings.still, sort_keys=True)) not in drawn:
-            drawn.add(known)
-            stills += _still_work(settings.still)
-        for key in set(shown_by_reference(plan, scene)) & set(sheets_of(plan)) - drawn:
-            drawn.add(key)
-            stills += _still_work(sheet_values(plan, key))
-        work[scene.id] = _clip_of(plan, scene, settings.clip or {}, seconds[scene.id])._replace(stills=stills)
-    return work
-
-
-def _clip_of(plan: Plan, scene: Scene, settings: Mapping[str, Any], seconds: float) -> Work:
-    """What a scene's clip takes."""
-    recipe, frames = recipe_of(plan, scene), math.ceil(16 * seconds)
-    if recipe is None:
-        return Work(0.0, quick=_OWN_CLIP * seconds)
-    if scene.kind_of == "talking":
-        return Work(0.0, talking=_clip_work(settings, frames))
-    if not has_models(recipe):
-        chunk = _clip_work({name: settings[name] for name in ("width", "height") if name in settings}, frames)
-        return Work(0.0, quick=_DRAFT_CLIP * chunk)
-    return Work(0.0, moving=_moving_work(recipe, settings, seconds))
-
-
-def _moving_work(recipe: Recipe, settings: Mapping[str, Any], seconds: float) -> float:
-    """The chunks that a clip of an image-to-video recipe is worth."""
-    lengths = segments(recipe, seconds) or [math.ceil(16 * seconds)]
-    known = {name: default_of(recipe, name) for name in ("steps", "cfg", "width", "height")}
-    settings = {name: value for name, value in known.items() if value} | dict(settings)
-    area = settings.get("width", 832) * settings.get("height", 480) / _PIXELS
-    runs = _runs(settings, _CLIP_RUNS) / _S2V_RUN * (1 - _ATTENTION + _ATTENTION * area)
-    return sum(lengths) / _CHUNK * area * (runs + _CODING) / (_CLIP_RUNS + _CODING)
-
-
-def _still_work(settings: Mapping[str, Any]) -> float:
-    area = settings.get("width", 832) * settings.get("height", 480) / _PIXELS
-    return area * _runs(settings, _STILL_RUNS) / _STILL_RUNS
-
-
-def _clip_work(settings: Mapping[str, Any], frames: int) -> float:
-    """A clip of so many frames in chunks of 80, each made whole, the first of which loses three."""
-    chunks = -(-(frames + 3) // 80)
-    area = settings.get("width", 832) * settings.get("height", 480) / _PIXELS
-    runs = _runs(settings, _CLIP_RUNS) * (1 - _ATTENTION + _ATTENTION * area)
-    return chunks * area * (runs + _CODING) / (_CLIP_RUNS + _CODING)
-
-
-def _runs(settings: Mapping[str, Any], unknown: int) -> int:
-    """Runs of the model; `unknown` if the settings do not tell its steps."""
-    steps = settings.get("steps")
-    return unknown if steps is None else steps * (2 if settings.get("cfg", 1) > 1 else 1)
 
 
 def _share(figures: Figures, work: Sequence[Work], cold: bool) -> float:
