@@ -75,6 +75,8 @@ def test_all_waiting_calls_get_the_error_and_the_next_call_retries(
     slow: SlowLoader, loader: SharedLoader[Model]
 ) -> None:
     async def prompt() -> list[Model | BaseException]:
+        # Both calls must be waiting before the load may fail, also the second time.
+        slow.may_finish.clear()
         tasks = await start(loader, ("broken",), ("broken",))
         slow.may_finish.set()
         return await asyncio.gather(*tasks, return_exceptions=True)
