@@ -104,9 +104,7 @@ def run(options: argparse.Namespace) -> int:
         try:
             choose(offers.most, options.max_cost)
         except Problems as error:
-            problems += [
-                Problem(f"{plan.story.project_id}: {where}", what) for where, what in error.problems
-            ]
+            problems += [Problem(f"{plan.story.project_id}: {where}", what) for where, what in error.problems]
     if problems:
         raise Problems(problems)
     return OK

@@ -140,7 +140,9 @@ class _Forecaster:
             if SceneId(number, scene.id) in nodes
         }
         self._keys = {place: chosen[node] for place, node in self._nodes.items()}
-        self._retakes = {scene.scene: nodes for scene, nodes in graph.retakes.items() if scene.story == number}
+        self._retakes = {
+            scene.scene: nodes for scene, nodes in graph.retakes.items() if scene.story == number
+        }
         self._takes = {
             scene: self._takes_of(scene, [self._keys[Kind.CLIP, scene], *(chosen[node] for node in nodes)])
             for scene, nodes in self._retakes.items()

@@ -35,7 +35,7 @@ class Reported(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """How a clip did, whose `check` has no file yet; and all takes of its scene, where it may be made again."""
+    """How a clip did, without the file; and all takes of its scene, where it may be made again."""
 
     scene: SceneId
     check: CheckResult

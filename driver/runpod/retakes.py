@@ -23,8 +23,7 @@ _PIXELS = 832 * 480
 
 
 class Share(NamedTuple):
-    """The share of clips that fail in a way that another seed may help, 0 to 1, and of how many clips; 0 where
-    it is assumed."""
+    """The share of clips that fail where another seed may help, 0 to 1; and of how many, 0 if it is assumed."""
 
     value: float
     clips: int

@@ -201,7 +201,7 @@ class StoryRun:
         return manifest
 
     def _share_takes(self, uploads: Uploads) -> None:
-        """Stores the takes that no scene shows: without them another worker makes them before it fails them."""
+        """Stores the takes that no scene shows, which another worker would else make, and fail, again."""
         output = self._workplace.output
         manifest = read_manifest(output / self._project) or Manifest()
         for scene in manifest.scenes:
