@@ -24,12 +24,14 @@ class Face(_Figures):
         height: its median height as a share of the frame's.
         jitter: median change of its place from frame to frame beyond smooth motion, as a share of its height.
         lost: where there is none for a quarter of a second or more.
+        in_reference: whether the reference shows one; None without a reference.
     """
 
     present: float = 0.0
     height: float | None = None
     jitter: float | None = None
     lost: list[Span] = []
+    in_reference: bool | None = None
 
 
 class Sync(_Figures):
@@ -139,11 +141,15 @@ class Figures(_Figures):
     """All that is measured of a clip.
 
     Attributes:
+        talking: whether somebody is expected to speak on screen.
+        referenced: whether the face is compared with a reference.
         face, sync, identity: None where nobody is expected to speak on screen.
         voice: None without audio.
         missing: what could not be measured and why, one sentence each.
     """
 
+    talking: bool = True
+    referenced: bool = False
     fps: float = 0.0
     width: int = 0
     height: int = 0
