@@ -22,7 +22,7 @@ from .story.clip_graph import OWN_CLIP, SILENCE
 from .story.keys import ORDER, PASSING, UNDECLARED, Keys, constant, hash_parts
 from .story.needed import TALKING_VIDEO
 from .story.recipes import is_link
-from .story.results import KEY, STORE, Kind, key_in
+from .story.results import KEEPERS, KEY, STORE, Kind, key_in
 
 _DRAFT_NODES = {"StoryStudio_TitleCard", "StoryStudio_Animatic"}
 
@@ -43,7 +43,7 @@ def key_of(graph: Graph, node_id: str) -> str:
     """
     now, *earlier = _formulas(graph)
     key = now.of(node_id)
-    kind = next(kind for kind in Kind if kind.node == graph.get_node(node_id)["class_type"])
+    kind = KEEPERS[graph.get_node(node_id)["class_type"]]
     if find(kind, key):
         return key
     others = (formula.of(node_id) for formula in earlier)
@@ -67,15 +67,16 @@ def find(kind: Kind, key: str) -> Path | None:
 
 
 def finished(graph: Graph) -> set[str]:
-    """The Stills, Clips and Masters whose results exist, with one look at each folder."""
+    """The Stills, Clips, Retakes and Masters whose results exist, with one look at each folder."""
     existing = {
-        kind.node: {key_in(path.name) for path in _folder(kind).glob(f"[!.]*{kind.suffix}")}
+        kind: {key_in(path.name) for path in _folder(kind).glob(f"[!.]*{kind.suffix}")}
         for kind in (Kind.STILL, Kind.CLIP, Kind.MASTER)
     }
     formulas = _formulas(graph)
     found = set()
     for node_id in graph.all_node_ids():
-        if keys := existing.get(graph.get_node(node_id)["class_type"]):
+        kind = KEEPERS.get(graph.get_node(node_id)["class_type"])
+        if kind and (keys := existing.get(kind)):
             # A branch that ComfyUI has refused, for instance for a missing node, has no key and does not run.
             with suppress(Exception):
                 if any(formula.of(node_id) in keys for formula in formulas):
@@ -138,7 +139,9 @@ def has_own_sound(graph: Graph, node_id: str) -> bool:
         if node["class_type"] == OWN_CLIP:
             return not is_link(node["inputs"].get("audio"))
         link = node["inputs"].get(
-            {Kind.CLIP.node: "video", Kind.MASTER.node: "clip"}.get(node["class_type"], "")
+            {Kind.CLIP.node: "video", Kind.MASTER.node: "clip", Kind.CHECK.node: "clip"}.get(
+                node["class_type"], ""
+            )
         )
     return False
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from .check_graph import ANIMATIC
 from .clip_graph import JOIN_VIDEOS, OWN_CLIP, SILENCE, TRIM, VIDEO_FRAME
 from .keys import PRIMITIVES, class_of
 from .recipes import FOLDER, Profile, Recipe, load_recipe
 from .scenes import Workflow, is_not_still, source_of
 
-ANIMATIC = "StoryStudio_Animatic"
 _AROUND = frozenset(
     (OWN_CLIP, JOIN_VIDEOS, VIDEO_FRAME, SILENCE, TRIM, *PRIMITIVES)
     + ("LoadAudio", "LoadImage", "SaveVideo", "StoryStudio_Clip", "StoryStudio_Still")

@@ -55,6 +55,12 @@ class Kind(Enum):
         }[self]
 
 
+RETAKE = "StoryStudio_Retake"
+"""The class of the node that keeps a further clip of a scene, which runs only if a check requests it."""
+KEEPERS = {kind.node: kind for kind in Kind if kind.node} | {RETAKE: Kind.CLIP}
+"""The classes of the nodes that keep results, and the kinds of the results."""
+
+
 def sheet_file(character: str) -> str:
     """The name of the file of a character's sheet in the folder of a project."""
     return f"{character}_sheet.png"
