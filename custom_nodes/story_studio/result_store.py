@@ -60,7 +60,7 @@ def find(kind: Kind, key: str) -> Path | None:
     """The file of the result with this key, whatever its name; None if there is none."""
     if not re.fullmatch(KEY, key):
         return None
-    folder, ending = _folder(kind), f".{key}{kind.suffix}"
+    folder, ending = folder_of(kind), f".{key}{kind.suffix}"
     # Not with `glob`: Python keeps each of thousands of patterns, and every key is another one.
     names = os.listdir(folder) if folder.is_dir() else []
     return min((folder / name for name in names if name.endswith(ending)), default=None)
@@ -69,7 +69,7 @@ def find(kind: Kind, key: str) -> Path | None:
 def finished(graph: Graph) -> set[str]:
     """The Stills, Clips, Retakes and Masters whose results exist, with one look at each folder."""
     existing = {
-        kind: {key_in(path.name) for path in _folder(kind).glob(f"[!.]*{kind.suffix}")}
+        kind: {key_in(path.name) for path in folder_of(kind).glob(f"[!.]*{kind.suffix}")}
         for kind in (Kind.STILL, Kind.CLIP, Kind.MASTER)
     }
     formulas = _formulas(graph)
@@ -84,9 +84,14 @@ def finished(graph: Graph) -> set[str]:
     return found
 
 
+def folder_of(kind: Kind) -> Path:
+    """The folder of all results of a kind."""
+    return folders.output() / STORE / kind.folder
+
+
 def place(kind: Kind, name: str, key: str) -> Path:
     """The path for a new result. `name` is for people, and is made safe for a file name."""
-    return _folder(kind) / kind.file_name(name, key)
+    return folder_of(kind) / kind.file_name(name, key)
 
 
 def item(path: Path) -> dict[str, str]:
@@ -172,10 +177,6 @@ def _output_node(graph: Graph, node_id: str) -> str:
         if is_link(source) and source[0] == node_id:
             return candidate
     return node_id
-
-
-def _folder(kind: Kind) -> Path:
-    return folders.output() / STORE / kind.folder
 
 
 def _default_of(cls: str, name: str) -> Any:

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from av.error import FFmpegError
 from PIL import Image, PngImagePlugin
 from pydantic import BaseModel, Field, ValidationError
 
 from ..files import written_aside
+from ..media.probe import probe
 from ..story.keys import hash_parts
 from ..story.results import Kind
 from .faces import FaceTracker, NoFaceModels
@@ -117,10 +119,7 @@ def check_clip(
         figures = kept.figures
         on_progress(1.0)
     else:
-        measured = measure(path, talking=talking, reference=reference, on_progress=on_progress, cancel=cancel)
-        figures = measured.figures
-        figures.talking = talking
-        figures.referenced = reference is not None
+        figures = _measured(path, talking, reference, on_progress, cancel)
     verdict, findings = judge(figures)
     shown = [finding.text for finding in findings]
     if store and not (kept and kept.shown == shown):
@@ -139,6 +138,25 @@ def read_check(path: Path) -> Check | None:
     return Check(
         key=kept.key, verdict=verdict, findings=findings, figures=kept.figures, sheet=path, reused=True
     )
+
+
+def _measured(
+    path: Path,
+    talking: bool,
+    reference: np.ndarray | None,
+    on_progress: Callable[[float], Any],
+    cancel: _Cancel | None,
+) -> Figures:
+    try:
+        if not probe(path).frames:
+            raise ValueError("has no video: give a file with moving images.")
+        figures = measure(
+            path, talking=talking, reference=reference, on_progress=on_progress, cancel=cancel
+        ).figures
+    except FFmpegError as error:
+        raise ValueError(f"cannot be read to its end ({error.strerror}): export it again.") from error
+    figures.talking, figures.referenced = talking, reference is not None
+    return figures
 
 
 def _sees_faces() -> bool:

@@ -80,8 +80,8 @@ def warnings(plan: Plan) -> list[str]:
             sentences.append(f"{kind}.negative_prompt has no effect at cfg 1: raise cfg, or leave it out.")
     if plan.story.quality.retakes and not any(retakes_of(plan, scene) for scene in plan.story.scenes):
         sentences.append(
-            "quality.retakes has no effect: no clip is made by a model with a seed of its own. Drafts, camera "
-            "moves, own clips and takes that are chosen are not made again."
+            "quality.retakes has no effect: no clip is made by a model that takes a seed. Drafts, camera "
+            "moves, own clips and chosen takes are not made again."
         )
     return [*sentences, *character_warnings(plan), *advice(plan)]
 

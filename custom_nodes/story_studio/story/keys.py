@@ -76,8 +76,8 @@ class Keys:
         self._known: dict[str, str] = {}
 
     def of(self, node_id: str) -> str:
-        """24 hexadecimal digits for a node's output; for a Still, Clip or Retake, the key of its input, or the
-        take that is chosen in it."""
+        """24 hexadecimal digits for a node's output; for a Still, Clip or Retake, the key of its input, or
+        the take that is chosen in it."""
         # A clip of many segments is deeper than Python calls functions, so what is upstream comes first.
         waiting, seen = [node_id], set[str]()
         while waiting:

@@ -39,6 +39,11 @@ class Maker(NamedTuple):
         """Whether it is a kind that moves no lips under every profile."""
         return self.own is not None or self.silence is not None or self.draft is False
 
+    @property
+    def is_checked(self) -> bool:
+        """Whether a story has its clip checked by default: if it is made by a model."""
+        return self.own is None and self.draft is None and bool(self.classes)
+
     def is_by(self, recipe: Recipe) -> bool:
         """Whether a recipe has made the clip."""
         return self.own is None and (self.classes, self.draft) == _made_by(recipe)

@@ -1,4 +1,4 @@
-"""Results: finished stills, clips, masters, checks, voices, films and contact sheets, and their file names."""
+"""Results: finished stills, clips, masters, checks, voices, films and sheets, and their file names."""
 
 from __future__ import annotations
 

@@ -116,8 +116,8 @@ class Quality(Part):
 
     check: bool = Field(
         default=True,
-        description="Measures every clip that a model made: lips, face, frames, colours and voice. Drafts and "
-        "your own clips are not checked.",
+        description="Measures every clip that a model made: lips, face, frames, colors and voice. Drafts and "
+        "your own clips are not measured.",
     )
     retakes: int = Field(
         default=0,
@@ -127,15 +127,15 @@ class Quality(Part):
     )
     keep: Literal["best"] = Field(
         default="best",
-        description="Which take is shown: the first that passes, or the best if all fail. All takes are kept.",
+        description="Which take is shown: the first that does not fail, or the best. No take is deleted.",
     )
 
     @model_validator(mode="after")
     def _retakes_need_checks(self) -> Quality:
         if self.retakes and not self.check:
             raise ValueError(
-                "retakes are made for clips that fail a check, and `check` is off: turn it on, or set `retakes` "
-                "to 0."
+                "retakes are made of clips that fail a check, and `check` is off: turn it on, or set "
+                "`retakes` to 0."
             )
         return self
 
