@@ -220,7 +220,8 @@ def _draw_table(sheet: Image.Image, y: int, figures: Figures, findings: Sequence
     step = _INNER / len(_TABLE)
     for index, figure in enumerate(names):
         limit, x = thresholds()[figure], _MARGIN + index * step
-        color = _LEVELS[levels[figure]] if figure in levels else BRIGHT
+        level = levels.get(figure)
+        color = _LEVELS[level] if level else BRIGHT
         _write(sheet, x, y + 14, limit.name, 14, SOFT, step - 8)
         _write(sheet, x, y + 34, limit.shown(values[figure]), 18, color, step - 8)
 
