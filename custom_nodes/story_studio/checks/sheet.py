@@ -214,7 +214,7 @@ def _present(lost: Sequence[Span], length: float) -> list[Span]:
 def _draw_table(sheet: Image.Image, y: int, figures: Figures, findings: Sequence[Finding]) -> None:
     """The main figures, each with its name above; those with a finding in its colour."""
     values = {reading.figure: reading.value for reading in readings(figures)}
-    levels = {finding.figure: finding.level for finding in findings}
+    levels: dict[str, Level] = {finding.figure: finding.level for finding in findings}
     names = [figure for figure in _TABLE if figure in values]
     ImageDraw.Draw(sheet).line((_MARGIN, y, _WIDTH - _MARGIN, y), fill=_TRACK, width=2)
     step = _INNER / len(_TABLE)
