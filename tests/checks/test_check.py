@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from story_studio.checks import check as checks
+from story_studio.checks import faces
 from story_studio.checks.check import TAG, Check, check_clip, check_key, find_check, read_check
 from story_studio.checks.verdict import thresholds
 from story_studio.story.results import key_in
@@ -113,6 +114,21 @@ def test_other_limits_judge_the_same_figures_and_draw_the_sheet_again(
     assert checked.sheet and found.sheet
     with Image.open(found.sheet) as now, Image.open(checked.sheet) as before:
         assert np.asarray(now).tobytes() != np.asarray(before).tobytes()
+
+
+def test_what_was_measured_without_face_models_is_measured_again_with_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", 1.0)
+    monkeypatch.setattr(faces, "_PACKAGE", "no-such-package")
+    first = check_clip(clip, tmp_path, name="clip")
+    assert first.figures.face is None and any("pip install" in why for why in first.figures.missing)
+    assert check_clip(clip, tmp_path, name="clip").reused
+    monkeypatch.undo()
+    second = check_clip(clip, tmp_path, name="clip")
+    assert not second.reused and second.figures.face is not None
+    assert (second.key, second.sheet) == (first.key, first.sheet)
+    assert check_clip(clip, tmp_path, name="clip").reused
 
 
 def test_nothing_is_kept_without_a_folder(clip: Path, checked: Check) -> None:
