@@ -160,5 +160,8 @@ def test_what_is_no_video_is_refused_with_what_to_do(tmp_path: Path) -> None:
     write_clip(file, video=False)
     with pytest.raises(ValueError, match="has no video"):
         check_clip(file, None, name="clip")
+    Image.new("RGB", (16, 16)).save(tmp_path / "image.png")
+    with pytest.raises(ValueError, match="is an image"):
+        check_clip(tmp_path / "image.png", None, name="clip")
     with pytest.raises(FileNotFoundError):
         check_clip(tmp_path / "nothing.mp4", None, name="clip")
