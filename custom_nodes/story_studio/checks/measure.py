@@ -66,7 +66,13 @@ def measure(
     """
     source = open_source(path)
     footage = source.footage
-    figures = Figures(fps=float(footage.fps), width=footage.width, height=footage.height)
+    figures = Figures(
+        fps=float(footage.fps),
+        width=footage.width,
+        height=footage.height,
+        talking=talking,
+        referenced=reference is not None,
+    )
     speaker = _speaker(reference, figures) if talking else None
     images = _Images()
     with ahead(frames_of(source), _AHEAD) as frames:
@@ -127,7 +133,7 @@ class _Speaker:
 
     def __post_init__(self) -> None:
         face = FaceTracker().add(self.reference) if self.reference is not None else None
-        self._identity = IdentityMeter(Reduced(0, self.reference), face) if face else IdentityMeter()
+        self._identity, self._in_reference = IdentityMeter(face), face is not None
         self._tracker = FaceTracker()
 
     def add(self, frame: Reduced) -> None:
@@ -136,11 +142,13 @@ class _Speaker:
         self.places.append(_place(face, frame) if face else None)
         self.mouths.append(face.mouth if face else None)
         if face:
-            self._identity.add(frame, face)
+            self._identity.add(frame.at, face)
 
     def write(self, figures: Figures, end: float, samples: np.ndarray | None) -> None:
         """Writes what was found; `samples` are the audio at 16 kHz, None without any."""
         figures.face = face_of(self.times, self.places, end)
+        if self.reference is not None:
+            figures.face.in_reference = self._in_reference
         if samples is None:
             figures.missing.append("lip sync: the clip has no audio.")
         else:
