@@ -1,4 +1,4 @@
-"""Freezes, black frames, flashes, blur, drift of colours and seams, of a made scene in which somebody moves."""
+"""Freezes, black frames, flashes, blur, drift of colours and seams in a made scene that moves."""
 
 from __future__ import annotations
 

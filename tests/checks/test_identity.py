@@ -24,7 +24,7 @@ def skin(person: int) -> np.ndarray:
 
 @cache
 def egg() -> np.ndarray:
-    """The points of a face, float32 [468, 3], in the middle of the image; the eyes and the chin where they are."""
+    """The points of a face, float32 [468, 3], in the middle of the image; eyes and chin in their places."""
     points = np.random.default_rng(0).uniform(-1, 1, (2000, 2))
     x, y = points[np.square(points).sum(axis=1) < 1][:468].T
     landmarks = np.stack([x * 70, y * 95, -60 * np.sqrt(1 - np.minimum(1, x**2 + y**2))], axis=1)
@@ -33,7 +33,7 @@ def egg() -> np.ndarray:
 
 
 def seen(pixels: np.ndarray, turn: float = 0, size: float = 1, squeeze: float = 1) -> FaceSample:
-    """The face in an image that is turned by an angle in degrees, enlarged, and squeezed as by a turned head."""
+    """The face in an image that is turned, in degrees, enlarged, and squeezed as by a turn of the head."""
     cos, sin = np.cos(np.radians(turn)) * size, np.sin(np.radians(turn)) * size
     matrix = np.array([[cos * squeeze, -sin], [sin * squeeze, cos]])
     landmarks = egg().copy()

@@ -1,10 +1,9 @@
 """How much the face stays that of the reference, or of the first second.
 
-The skin between the points of the face mesh is drawn as if the first face wore it and looked straight ahead, so
-that a turn of the head, an expression and the distance of the camera change little. Of the part above the
-mouth, histograms of oriented gradients (Dalal and Triggs, 2005) are compared, which neither the light nor
-the colours of a clip change much. This tells people apart whose faces, hair and glasses differ; it is no face
-recognition: it cannot say who somebody is.
+The skin between the points of the face mesh is drawn as if the first face wore it and looked straight ahead,
+so that a turn of the head, an expression and the distance of the camera change little. Of the part above the
+mouth, histograms of oriented gradients (Dalal and Triggs, 2005) are compared, which neither the light nor the
+colours of a clip change much. That tells the people in a clip apart, but it is no face recognition.
 """
 
 from __future__ import annotations
@@ -92,8 +91,8 @@ def _medians(samples: list[tuple[float, float]]) -> list[tuple[float, float]]:
 class _Drawing:
     """Draws any face in the shape of one face that looks straight ahead.
 
-    A pixel lies between points of the mesh. Weights of the nearest of these that give its place give the place
-    on another face, too.
+    A pixel lies between points of the mesh. Weights of the nearest of these that give its place give its
+    place on another face, too.
     """
 
     def __init__(self, shape: np.ndarray) -> None:
@@ -116,7 +115,7 @@ class _Drawing:
 
 
 def _frontal(landmarks: np.ndarray) -> np.ndarray:
-    """A face [468, 3] turned so that it looks straight ahead, in distances of the outer corners of its eyes."""
+    """A face [468, 3] that is turned to look straight ahead, in distances of its eyes' outer corners."""
     right, left = (landmarks[index].astype(np.float64) for index in _OUTER_EYES)
     distance = max(float(np.linalg.norm(left - right)), 1e-6)
     x = (left - right) / distance
@@ -127,9 +126,9 @@ def _frontal(landmarks: np.ndarray) -> np.ndarray:
 
 
 def _between(grid: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For places [n, 2] the nearest points, and weights of these that add up to 1 and to the place: [n, k] each.
+    """The nearest points to places [n, 2], and weights of these that give the places and add up to 1.
 
-    Of all such weights those with the least sum of squares, a near point's being cheaper.
+    Both are [n, k]. Of all such weights they have the least sum of squares, a near point's being cheaper.
     """
     distances = np.square(grid[:, None] - points[None]).sum(axis=2)
     nearest = np.argpartition(distances, _NEIGHBOURS, axis=1)[:, :_NEIGHBOURS]

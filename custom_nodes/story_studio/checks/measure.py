@@ -1,4 +1,4 @@
-"""The figures of a clip, measured on the CPU in one pass over its frames, in memory that hardly grows with it."""
+"""The figures of a clip, measured on the CPU in one pass over its frames, in nearly flat memory."""
 
 from __future__ import annotations
 
@@ -133,7 +133,8 @@ class _Speaker:
 
     def __post_init__(self) -> None:
         face = FaceTracker().add(self.reference) if self.reference is not None else None
-        self._identity, self._in_reference = IdentityMeter(face), face is not None
+        self._in_reference = None if self.reference is None else face is not None
+        self._identity = IdentityMeter(face)
         self._tracker = FaceTracker()
 
     def add(self, frame: Reduced) -> None:
@@ -147,8 +148,7 @@ class _Speaker:
     def write(self, figures: Figures, end: float, samples: np.ndarray | None) -> None:
         """Writes what was found; `samples` are the audio at 16 kHz, None without any."""
         figures.face = face_of(self.times, self.places, end)
-        if self.reference is not None:
-            figures.face.in_reference = self._in_reference
+        figures.face.in_reference = self._in_reference
         if samples is None:
             figures.missing.append("lip sync: the clip has no audio.")
         else:
@@ -164,7 +164,7 @@ def _place(face: FaceSample, frame: Reduced) -> Place:
 
 
 def steady(times: list[float], mouths: list[np.ndarray | None], fps: float) -> list[np.ndarray | None]:
-    """The mouths as they are shown at a constant frame rate: for each of its frames that which is shown then."""
+    """The mouths at a constant frame rate: for each of its frames the one that is shown then."""
     if not times:
         return []
     count = round(times[-1] * fps) + 1
