@@ -51,8 +51,8 @@ _OFFSETS = np.arange(-round(REACH / STEP), round(REACH / STEP) + 1) * STEP
 def sync_of(mouth: Sequence[_Floats | None], fps: float, samples: _Floats, rate: int) -> Sync:
     """How the mouths of a clip's frames follow its voice.
 
-    The confidence is how far the score of the best offset lies above the highest that chance usually reaches,
-    in standard deviations of chance. Of a clip whose offset changes, the offset that is further out counts, and
+    The confidence is how far the score of the best offset lies above what chance usually reaches,
+    in standard deviations of chance. Of a clip whose offset changes, the one that is further out counts, and
     `start` says where it begins.
 
     Args:
