@@ -56,9 +56,8 @@ def fetch_results(
             files.append((Kind.CLIP.project_file(scene.id), scene.video_url, scene.video_sha256))
         if scene.id in scenes and scene.voice_url:
             files.append((Kind.VOICE.project_file(scene.id), scene.voice_url, scene.voice_sha256))
-        if scene.id in scenes and scene.check and scene.check.sheet_url:
-            check = scene.check
-            files.append((Kind.CHECK.project_file(scene.id), check.sheet_url, check.sheet_sha256))
+        if scene.id in scenes and (check := scene.check) and (sheet := check.sheet_url):
+            files.append((Kind.CHECK.project_file(scene.id), sheet, check.sheet_sha256))
     for key, character in batch.characters.items():
         if key in story.characters:
             files.append((sheet_file(key), character.sheet_url, character.sheet_sha256))
@@ -106,9 +105,8 @@ def _checked(scene: SceneAnswer) -> dict[str, Any]:
     """How the clip of a scene did, as the manifest has it."""
     fields: dict[str, Any] = {}
     if check := scene.check:
-        file = {"file": Kind.CHECK.project_file(scene.id)} if check.sheet_url else {}
         fields["check"] = CheckResult(
-            **file,
+            file=Kind.CHECK.project_file(scene.id) if check.sheet_url else "",
             sha256=check.sheet_sha256 or "",
             verdict=check.verdict,
             findings=check.findings,

@@ -23,7 +23,7 @@ _PIXELS = 832 * 480
 
 
 class Share(NamedTuple):
-    """The share of clips that fail where another seed may help, 0 to 1; and of how many, 0 if it is assumed."""
+    """The share of clips that fail where another seed may help; and of how many, 0 if it is assumed."""
 
     value: float
     clips: int
