@@ -123,7 +123,8 @@ def frames_of(path: Path, moments: Sequence[Moment]) -> dict[float, Image.Image]
 def _decoded(path: Path, times: Sequence[float]) -> Iterator[tuple[float, Image.Image]]:
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
-        # No frame threads: they may wait for Python to log while a decoder that is freed waits for them.
+        # See `media.decoder` for why there is one thread.
+        stream.codec_context.thread_count = 1
         first = float((stream.start_time or 0) * (stream.time_base or 0))
         half = 0.5 / float(stream.average_rate or 25)
         now, frames = 0.0, container.decode(stream)
