@@ -98,6 +98,7 @@ class ProgressTracker:
     spent: dict[Phase, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
     checks_spent: float = 0.0
     _work: dict[str, _Work] = field(default_factory=dict)
+    _checks: frozenset[str] = frozenset()
     _retakes: dict[str, tuple[int, int]] = field(default_factory=dict)
     _reasons: dict[SceneId, str] = field(default_factory=dict)
     _activity: str = ""
@@ -122,6 +123,7 @@ class ProgressTracker:
             for scene, node in graph.checks.items()
             if node not in self._work
         }
+        self._checks = frozenset(graph.checks.values())
         self._retakes = nodes_of_retakes(graph)
         self._work |= {
             node: _Work("film", _MASTER_COST * self.seconds[scene]) for scene, node in graph.masters.items()
@@ -134,14 +136,14 @@ class ProgressTracker:
         """A node began. A Still or Clip that looks for its result does no work."""
         self._spend()
         work = self._work.get(node)
-        if work and work.phase != "film":
+        if work and work.phase != "film" and node not in self._checks:
             return
         self._current, self._step = self._graph.owners.get(node, self._current), None
         self._activity = self._activity_of(node)
         self._report(self._phase())
 
     def _activity_of(self, node: str) -> str:
-        if node in self._graph.checks.values():
+        if node in self._checks:
             return _CHECK
         number, most = self._retakes.get(node, (0, 0))
         scene = self._current.scene
@@ -164,9 +166,12 @@ class ProgressTracker:
         """A node reported a step."""
         fraction, self._step = value / steps, (round(value), round(steps)) if steps > 1 else None
         owner = self._graph.owners.get(node)
-        work = self._work.get(self._end_of(owner) or "")
+        is_check = node in self._checks
+        work = self._work.get(node if is_check else self._end_of(owner) or "")
         if work and work.fraction < 1:
-            work.step(fraction)
+            # The check of a clip that may be made again is no part of making it.
+            if work.is_check or not is_check:
+                work.step(fraction)
             self._spend()
             self._report(self._phase())
 
