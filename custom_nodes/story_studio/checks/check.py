@@ -25,14 +25,12 @@ from ..media.probe import probe
 from ..story.keys import hash_parts
 from ..story.results import Kind
 from .faces import FaceTracker, NoFaceModels
-from .figures import Figures
+from .figures import METHOD, Figures
 from .measure import measure
 from .moments import frames_of, moments_of
 from .sheet import draw
 from .verdict import Finding, Verdict, judge
 
-METHOD = "1"
-"""How clips are measured: another one where a figure of the same clip is no longer the same."""
 TAG = "story_studio_check"
 """The keyword of the PNG's text that holds the figures."""
 

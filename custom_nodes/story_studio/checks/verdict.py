@@ -15,11 +15,13 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from .figures import Figures
+from ..story.keys import hash_parts
+from .figures import METHOD, Figures
 
 Verdict = Literal["pass", "warn", "fail"]
 Level = Literal["fail", "warn", "hint"]
 _LEVELS: tuple[Level, ...] = ("fail", "warn", "hint")
+_TABLE = Path(__file__).with_name("thresholds.json")
 _SMALLEST_LIMIT = 0.1
 """What is taken for a limit near 0 where values are compared in limits."""
 
@@ -109,9 +111,16 @@ class Threshold(_Table):
 
 
 @cache
+def judged_by() -> str:
+    """What verdicts depend on besides the clip: how it is measured and the limits, as 24 hexadecimal digits.
+    Which of several takes is chosen may differ with another one."""
+    return hash_parts(METHOD, _TABLE.read_bytes())
+
+
+@cache
 def thresholds() -> dict[str, Threshold]:
     """All limits, by figure."""
-    table = json.loads(Path(__file__).with_name("thresholds.json").read_text("utf-8"))
+    table = json.loads(_TABLE.read_text("utf-8"))
     return {figure: Threshold.model_validate(entry) for figure, entry in table.items()}
 
 
