@@ -35,8 +35,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     """The arguments of `check`."""
     command.description = (
         "Measures clips on the CPU: whether lips follow the voice, whether the face stays the same, frozen, "
-        "black, flickering and blurred frames, colours, jumps, lengths, and the voice. A clip that was checked is "
-        "not measured again."
+        "black, flickering and blurred frames, colours, jumps, lengths, and the voice. A clip that was "
+        "checked is not measured again."
     )
     command.epilog = "Exit status: 0 if no clip fails, 1 if one does or cannot be checked, 2 for wrong usage."
     command.add_argument(
