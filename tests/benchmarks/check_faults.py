@@ -284,7 +284,9 @@ def _middle(window: Window, seconds: float) -> tuple[np.ndarray, int, int]:
 
 
 def _added(frame: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint(frame + levels.astype(np.float32)), 0, 255).astype(np.uint8)
+    """A frame with levels added to its red, green and blue; fractions are dithered, or small casts vanish."""
+    threshold = np.random.default_rng(_SEED).random((*frame.shape[:2], 1), np.float32)
+    return np.clip(np.floor(frame + levels.astype(np.float32) + threshold), 0, 255).astype(np.uint8)
 
 
 def _moved(frame: np.ndarray, pixels: int) -> np.ndarray:
