@@ -1,7 +1,7 @@
-"""The verdict on a clip: its figures compared with the limits of `thresholds.json`, a sentence for each finding.
+"""The verdict on a clip: its figures against the limits of `thresholds.json`, a sentence for each finding.
 
-A limit has one or two sides, and each side a limit to warn at and one to fail at. A figure whose error is too large
-to judge by, see README.md, is a hint: it is shown, and neither fails a clip nor has it made again.
+A figure has limits above or below, to warn at and to fail at. One whose error is too large to judge by (see
+README.md) is a hint: it is shown, and neither fails a clip nor has it made again.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Finding(BaseModel):
         level: `fail`, `warn`, or `hint` for what is only shown.
         retake: whether the clip may be better with another seed.
         at: when, in seconds; None where it holds for the whole clip.
-        text: a sentence without its full stop, with the time: "lips lag the voice by about 3 frames from 0:07".
+        text: a sentence without a full stop: "lips lag the voice by about 3 frames from 0:07".
     """
 
     figure: str
@@ -79,18 +79,24 @@ class Threshold(_Table):
     """An entry of `thresholds.json`.
 
     Attributes:
-        unit: of the figure, for people.
+        name: of the figure, for people.
+        show: the format of a value for people, with its unit.
         retake: whether another seed can help. A clip is made again only for these.
         hint: whether it is only shown.
         needs: another figure, without findings of which this one means nothing.
     """
 
-    unit: str
+    name: str
+    show: str
     retake: bool
     hint: bool = False
     needs: str | None = None
     above: Side | None = None
     below: Side | None = None
+
+    def shown(self, value: float) -> str:
+        """The value for people."""
+        return self.show.format(value)
 
     def severity(self, value: float) -> float:
         """How bad a value is: 1 at the limit to fail at, or to warn at where there is no other."""
@@ -112,7 +118,7 @@ def thresholds() -> dict[str, Threshold]:
 def judge(figures: Figures) -> tuple[Verdict, list[Finding]]:
     """What is wrong with a clip: its verdict, and at most one finding a figure, the worst first.
 
-    Hints do not change the verdict. An offset of the lips is not judged where they do not follow the voice at all.
+    Hints do not change the verdict. Where lips do not follow the voice at all, their offset is not judged.
     """
     worst: dict[str, Reading] = {}
     counts: dict[str, int] = {}
@@ -134,7 +140,7 @@ def judge(figures: Figures) -> tuple[Verdict, list[Finding]]:
 
 
 def rank(findings: list[Finding]) -> tuple[int, float]:
-    """How bad a clip is, for the choice between takes: how many failures, then how far beyond their limits."""
+    """How bad a clip is, to choose between takes: how many failures, then how far beyond their limits."""
     failures = [finding for finding in findings if finding.level == "fail"]
     return len(failures), sum(finding.excess for finding in failures)
 
@@ -223,8 +229,8 @@ def _excess(value: float, limit: float, sign: int) -> float:
 def _sentence(template: str, reading: Reading, count: int, figures: Figures) -> str:
     """Fills a sentence in. What stands in [brackets] is left out where it has no value.
 
-    Its fields: `value`; `size`, without its sign; `missing`, 1 less it; `frames`, "3 frames"; `at`, "0:07"; `more`,
-    how often besides; `start`, what the face is compared with.
+    Its fields: `value`; `size`, without its sign; `missing`, 1 less it; `frames`, "3 frames"; `at`, "0:07";
+    `more`, how often besides; `start`, what the face is compared with.
     """
     frames = max(1, round(abs(reading.value)))
     fields = {
