@@ -11,18 +11,20 @@ import json
 import os
 import zlib
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+import av
 import numpy as np
+from av.error import FFmpegError
+from av.stream import Disposition
 from PIL import Image, PngImagePlugin
 from pydantic import BaseModel, Field, ValidationError
 
 from ..files import written_aside
 from ..story.keys import hash_parts
 from ..story.results import Kind
-from .faces import FaceTracker, NoFaceModels
+from .faces import missing_models
 from .figures import Figures
 from .measure import measure
 from .moments import frames_of, moments_of
@@ -110,17 +112,14 @@ def check_clip(
     kept, file = None, None
     if store and (file := find_check(store, key)):
         kept = _read(file, key)
-    if kept and kept.figures.face is None and talking and _sees_faces():
+    if kept and kept.figures.face is None and talking and missing_models() is None:
         # It was measured where the face models are not installed.
         kept = None
     if kept:
         figures = kept.figures
         on_progress(1.0)
     else:
-        measured = measure(path, talking=talking, reference=reference, on_progress=on_progress, cancel=cancel)
-        figures = measured.figures
-        figures.talking = talking
-        figures.referenced = reference is not None
+        figures = _measured(path, talking, reference, on_progress, cancel)
     verdict, findings = judge(figures)
     shown = [finding.text for finding in findings]
     if store and not (kept and kept.shown == shown):
@@ -141,11 +140,29 @@ def read_check(path: Path) -> Check | None:
     )
 
 
-def _sees_faces() -> bool:
-    with suppress(NoFaceModels):
-        FaceTracker()
-        return True
-    return False
+def _measured(
+    path: Path,
+    talking: bool,
+    reference: np.ndarray | None,
+    on_progress: Callable[[float], Any],
+    cancel: _Cancel | None,
+) -> Figures:
+    try:
+        _must_have_video(path)
+        figures = measure(
+            path, talking=talking, reference=reference, on_progress=on_progress, cancel=cancel
+        ).figures
+    except FFmpegError as error:
+        raise ValueError(f"cannot be read as a video ({error.strerror}): export it again.") from error
+    figures.talking, figures.referenced = talking, reference is not None
+    return figures
+
+
+def _must_have_video(path: Path) -> None:
+    with av.open(str(path)) as container:
+        # The cover image of an audio file does not count as video.
+        if all(stream.disposition & Disposition.attached_pic for stream in container.streams.video):
+            raise ValueError("has no video: give a file with moving images.")
 
 
 def _read(path: Path, key: str = "") -> _Kept | None:

