@@ -15,7 +15,8 @@ Stage = Phase | Literal["results"]
 PHASES: dict[Phase, str] = {"still": "stills", "clip": "clips", "film": "film"}
 STAGES: dict[Stage, str] = {**PHASES, "results": "results"}
 """What a status may be about: a phase of the render, and the results that are fetched after it."""
-_CHECK = "check"
+CHECK = "check"
+"""The activity while a clip is checked."""
 _STILL_COST = 2.0
 _MASTER_COST, _FILM_COST = 0.2, 0.05
 """Of a second of a master and of a film, where a second of a clip costs 1."""
@@ -144,7 +145,7 @@ class ProgressTracker:
 
     def _activity_of(self, node: str) -> str:
         if node in self._checks:
-            return _CHECK
+            return CHECK
         number, most = self._retakes.get(node, (0, 0))
         scene = self._current.scene
         if not number or scene is None:
@@ -185,7 +186,7 @@ class ProgressTracker:
 
     def _spend(self) -> None:
         now = time.monotonic()
-        if self._activity == _CHECK:
+        if self._activity == CHECK:
             self.checks_spent += now - self._since
         else:
             self.spent[self._current.phase] += now - self._since
