@@ -124,7 +124,8 @@ def _check(
             try:
                 check = _checked(clip, store, progress)
             except (OSError, ValueError) as error:
-                problems.append(Problem(str(clip.path), _words(error)))
+                what = _words(error).removeprefix(f"{clip.path.name} ")
+                problems.append(Problem(str(clip.path), what))
                 continue
             checked.append((clip, check))
             if options.json:

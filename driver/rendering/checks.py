@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -123,7 +123,7 @@ def note_check(rendered: RenderedClips, entry: SceneEntry, check: Check) -> None
     Raises:
         OSError: the folder cannot be written to.
     """
-    sheet: dict[str, object] = {}
+    sheet: dict[str, Any] = {}
     if check.sheet:
         target = rendered.folder / Kind.CHECK.project_file(entry.id)
         with written_aside(target) as aside:

@@ -214,13 +214,14 @@ def _present(lost: Sequence[Span], length: float) -> list[Span]:
 def _draw_table(sheet: Image.Image, y: int, figures: Figures, findings: Sequence[Finding]) -> None:
     """The main figures, each with its name above; those with a finding in its colour."""
     values = {reading.figure: reading.value for reading in readings(figures)}
-    levels = {finding.figure: finding.level for finding in findings}
+    levels: dict[str, Level] = {finding.figure: finding.level for finding in findings}
     names = [figure for figure in _TABLE if figure in values]
     ImageDraw.Draw(sheet).line((_MARGIN, y, _WIDTH - _MARGIN, y), fill=_TRACK, width=2)
     step = _INNER / len(_TABLE)
     for index, figure in enumerate(names):
         limit, x = thresholds()[figure], _MARGIN + index * step
-        color = _LEVELS[levels[figure]] if figure in levels else BRIGHT
+        level = levels.get(figure)
+        color = _LEVELS[level] if level else BRIGHT
         _write(sheet, x, y + 14, limit.name, 14, SOFT, step - 8)
         _write(sheet, x, y + 34, limit.shown(values[figure]), 18, color, step - 8)
 

@@ -224,9 +224,10 @@ def _finding(reading: Reading, count: int, figures: Figures) -> Finding | None:
 def _limit(entry: Threshold, value: float) -> tuple[Side, Literal["fail", "warn"], float] | None:
     """The limit that a value is beyond, with its side and level; None if it is within all."""
     for side, sign in ((entry.above, 1), (entry.below, -1)):
-        for level, limit in (("fail", side.fail), ("warn", side.warn)) if side else ():
-            if side and limit is not None and sign * (value - limit) > 0:
-                return side, level, limit
+        if side and side.fail is not None and sign * (value - side.fail) > 0:
+            return side, "fail", side.fail
+        if side and side.warn is not None and sign * (value - side.warn) > 0:
+            return side, "warn", side.warn
     return None
 
 
