@@ -354,7 +354,7 @@ class TestMove:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        seed = ("INT", {"default": 0, "max": 2**53})
+        seed = ("INT", {"default": 0, "max": 2**64 - 1})
         return {
             "required": {"image": ("IMAGE",), "audio": ("AUDIO",), "seed": seed, "freezes": ("STRING", {})}
         }
