@@ -157,7 +157,7 @@ def test_what_is_no_video_is_refused_with_what_to_do(tmp_path: Path) -> None:
     file.write_bytes(b"not a video")
     with pytest.raises(ValueError, match="cannot be read as a video .*: export it again"):
         check_clip(file, None, name="clip")
-    write_clip(file, video=False)
+    write_clip(file, video=False, sound=True)
     with pytest.raises(ValueError, match="has no video"):
         check_clip(file, None, name="clip")
     Image.new("RGB", (16, 16)).save(tmp_path / "image.png")

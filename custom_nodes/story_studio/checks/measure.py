@@ -127,6 +127,7 @@ class _Speaker:
 
     def __post_init__(self) -> None:
         face = FaceTracker().add(self.reference) if self.reference is not None else None
+        self._in_reference = None if self.reference is None else face is not None
         self._identity = IdentityMeter(Reduced(0, self.reference), face) if face else IdentityMeter()
         self._tracker = FaceTracker()
 
@@ -141,6 +142,7 @@ class _Speaker:
     def write(self, figures: Figures, end: float, samples: np.ndarray | None) -> None:
         """Writes what was found; `samples` are the audio at 16 kHz, None without any."""
         figures.face = face_of(self.times, self.places, end)
+        figures.face.in_reference = self._in_reference
         if samples is None:
             figures.missing.append("lip sync: the clip has no audio.")
         else:

@@ -83,7 +83,7 @@ def _decoded(container: InputContainer, footage: Footage) -> Iterator[tuple[floa
     stream = container.streams.video[0]
     # See `media.decoder` for why there is one thread. It runs beside whoever measures the frames.
     stream.codec_context.thread_count = 1
-    graph, first, index = _graph(stream, footage), None, 0
+    graph, first, index = graph_of(stream, footage), None, 0
     for frame in container.decode(stream):
         graph.vpush(frame)
         shown = graph.vpull()
@@ -95,7 +95,7 @@ def _decoded(container: InputContainer, footage: Footage) -> Iterator[tuple[floa
         index += 1
 
 
-def _graph(stream: av.VideoStream, footage: Footage) -> Graph:
+def graph_of(stream: av.VideoStream, footage: Footage) -> Graph:
     """From the frames of a clip to upright rgb24 frames."""
     width, height = footage.size
     scale = min(Fraction(1), Fraction(SIDE, min(width, height)))
