@@ -5,19 +5,18 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from story_studio.checks.check import Check
-from story_studio.story.check_graph import ANIMATIC
-from story_studio.story.clip_graph import recipe_of
+from story_studio.story.check_graph import is_checked
 from story_studio.story.plan import Plan, plan_of
 from story_studio.story.problems import Problem, Problems
 from story_studio.story.recipes import load_recipe
 from story_studio.story.results import MANIFEST, Kind
-from story_studio.story.schema import load
+from story_studio.story.schema import Quality, load
 
 from ..fetch.local import spelled
 from ..files import sha256_of, written_aside
@@ -69,7 +68,9 @@ def rendered_clips(path: Path, output: Path) -> RenderedClips:
             "folder of the results with --output."
         )
         raise Problems([Problem(str(path), what)])
-    story = story.model_copy(update={"profile": manifest.profile or story.profile})
+    # Whoever asks for checks gets them, whatever the story says of its renders.
+    asked = {"profile": manifest.profile or story.profile, "quality": Quality()}
+    story = story.model_copy(update=asked)
     plan = plan_of(story, {}, lambda recipe, kind: load_recipe(spelled(recipe, path.parent), kind))
     clips = list(_clips(plan, folder, manifest))
     if not clips:
@@ -87,10 +88,8 @@ def rendered_clips(path: Path, output: Path) -> RenderedClips:
 
 def _clips(plan: Plan, folder: Path, manifest: Manifest) -> Iterator[ClipToCheck]:
     for scene in plan.story.scenes:
-        entry, recipe = manifest.scene(scene.id), recipe_of(plan, scene)
-        if entry is None or entry.clip is None or recipe is None:
-            continue
-        if any(node["class_type"] == ANIMATIC for node in recipe.nodes.values()):
+        entry = manifest.scene(scene.id)
+        if entry is None or entry.clip is None or not is_checked(plan, scene):
             continue
         still = folder / entry.still.file if entry.still and entry.still.file else None
         yield ClipToCheck(
@@ -124,7 +123,7 @@ def note_check(rendered: RenderedClips, entry: SceneEntry, check: Check) -> None
     Raises:
         OSError: the folder cannot be written to.
     """
-    sheet: dict[str, object] = {}
+    sheet: dict[str, Any] = {}
     if check.sheet:
         target = rendered.folder / Kind.CHECK.project_file(entry.id)
         with written_aside(target) as aside:

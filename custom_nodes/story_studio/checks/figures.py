@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
+METHOD = "1"
+"""How clips are measured: another one where a figure of the same clip is no longer the same."""
+
 
 class _Figures(BaseModel):
     model_config = ConfigDict(extra="ignore")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -58,7 +59,7 @@ def draw(
     columns = columns_of(figures)
     cell = (_INNER - (columns - 1) * _GAP) // columns
     thumb = round(cell * min(2.0, (figures.height or 9) / (figures.width or 16)))
-    caption = round(_SMALL * LEADING * (2.4 if columns == 4 else 3.4))
+    caption = round(_SMALL * LEADING * (2.4 if columns == 4 else 3.0))
     rows = -(-len(moments) // columns)
     top = _MARGIN + 84 + round(len(lines) * _TEXT * LEADING * 1.1) + 26
     grid_height = rows * (thumb + caption + _GAP)
@@ -109,7 +110,7 @@ def _draw_sentences(sheet: Image.Image, lines: Sequence[_Line]) -> None:
     for line in lines:
         _draw_dot(sheet, _MARGIN + 7, round(y + _TEXT * LEADING / 2), 6, line.color)
         color = SOFT if line.color == SOFT else BRIGHT
-        fitted(line.text, _INNER - 28, _TEXT * LEADING, _TEXT, 13).draw(sheet, _MARGIN + 26, y, color)
+        _write(sheet, _MARGIN + 26, y, line.text, _TEXT, color, _INNER - 28)
         y += step
 
 
@@ -147,9 +148,9 @@ def _draw_moment(
     if not moment.text:
         return
     if width > 250:
-        fitted(moment.text, width - 110, line, _SMALL, 12).draw(sheet, x + 96, y, color)
+        _write(sheet, x + 96, y, moment.text, _SMALL, color, width - 100)
     else:
-        fitted(moment.text, width, 2 * line, _SMALL, 12).draw(sheet, x, y + line, color)
+        _write(sheet, x, y + line, moment.text, _SMALL, color, width)
 
 
 def _draw_inset(
@@ -213,18 +214,29 @@ def _present(lost: Sequence[Span], length: float) -> list[Span]:
 def _draw_table(sheet: Image.Image, y: int, figures: Figures, findings: Sequence[Finding]) -> None:
     """The main figures, each with its name above; those with a finding in its colour."""
     values = {reading.figure: reading.value for reading in readings(figures)}
-    levels = {finding.figure: finding.level for finding in findings}
+    levels: dict[str, Level] = {finding.figure: finding.level for finding in findings}
     names = [figure for figure in _TABLE if figure in values]
     ImageDraw.Draw(sheet).line((_MARGIN, y, _WIDTH - _MARGIN, y), fill=_TRACK, width=2)
     step = _INNER / len(_TABLE)
     for index, figure in enumerate(names):
         limit, x = thresholds()[figure], _MARGIN + index * step
-        color = _LEVELS[levels[figure]] if figure in levels else BRIGHT
-        fitted(limit.name, step - 8, 20, 14, 10).draw(sheet, x, y + 14, SOFT)
-        fitted(limit.shown(values[figure]), step - 8, 26, 18, 10).draw(sheet, x, y + 34, color)
+        level = levels.get(figure)
+        color = _LEVELS[level] if level else BRIGHT
+        _write(sheet, x, y + 14, limit.name, 14, SOFT, step - 8)
+        _write(sheet, x, y + 34, limit.shown(values[figure]), 18, color, step - 8)
 
 
 def _write(
-    sheet: Image.Image, x: float, y: float, text: str, size: float, color: tuple[int, int, int]
+    sheet: Image.Image,
+    x: float,
+    y: float,
+    text: str,
+    size: float,
+    color: tuple[int, int, int],
+    room: float = math.inf,
 ) -> None:
-    Block((text,), Face(), size).draw(sheet, x, y, color)
+    """Writes one of our own texts on a line, smaller where it is wider than `room` pixels."""
+    line = Block((text,), Face(), size)
+    if line.width > room:
+        line = Block((text,), Face(), size * room / line.width)
+    line.draw(sheet, x, y + (size - line.size) * LEADING / 2, color)

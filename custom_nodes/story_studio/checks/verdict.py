@@ -15,11 +15,13 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from .figures import Figures
+from ..story.keys import hash_parts
+from .figures import METHOD, Figures
 
 Verdict = Literal["pass", "warn", "fail"]
 Level = Literal["fail", "warn", "hint"]
 _LEVELS: tuple[Level, ...] = ("fail", "warn", "hint")
+_TABLE = Path(__file__).with_name("thresholds.json")
 _SMALLEST_LIMIT = 0.1
 """What is taken for a limit near 0 where values are compared in limits."""
 
@@ -109,9 +111,16 @@ class Threshold(_Table):
 
 
 @cache
+def judged_by() -> str:
+    """What verdicts depend on besides the clip: how it is measured and the limits, as 24 hexadecimal digits.
+    Which of several takes is chosen may differ with another one."""
+    return hash_parts(METHOD, _TABLE.read_bytes())
+
+
+@cache
 def thresholds() -> dict[str, Threshold]:
     """All limits, by figure."""
-    table = json.loads(Path(__file__).with_name("thresholds.json").read_text("utf-8"))
+    table = json.loads(_TABLE.read_text("utf-8"))
     return {figure: Threshold.model_validate(entry) for figure, entry in table.items()}
 
 
@@ -215,9 +224,10 @@ def _finding(reading: Reading, count: int, figures: Figures) -> Finding | None:
 def _limit(entry: Threshold, value: float) -> tuple[Side, Literal["fail", "warn"], float] | None:
     """The limit that a value is beyond, with its side and level; None if it is within all."""
     for side, sign in ((entry.above, 1), (entry.below, -1)):
-        for level, limit in (("fail", side.fail), ("warn", side.warn)) if side else ():
-            if side and limit is not None and sign * (value - limit) > 0:
-                return side, level, limit
+        if side and side.fail is not None and sign * (value - side.fail) > 0:
+            return side, "fail", side.fail
+        if side and side.warn is not None and sign * (value - side.warn) > 0:
+            return side, "warn", side.warn
     return None
 
 

@@ -12,12 +12,12 @@ from comfy_api.latest import InputImpl, io
 
 from .. import finished, result_store
 from ..checks.check import Check, check_clip
-from ..checks.verdict import rank
+from ..checks.verdict import judged_by, rank
 from ..core import execution, folders
 from ..story.keys import RETAKES
 from ..story.recipes import is_link
 from ..story.results import Kind, key_in
-from ..story.scenes import Workflow
+from ..story.scenes import Workflow, seed_of
 from .common import CATEGORY, HIDDEN, name_input, progress_bar, result_ui, video_path, warn_on_running_node
 
 
@@ -109,6 +109,11 @@ class CheckClip(io.ComfyNode):
         )
 
     @classmethod
+    def fingerprint_inputs(cls, **constants: Any) -> str:
+        """Other limits may choose another take."""
+        return judged_by()
+
+    @classmethod
     def check_lazy_status(
         cls, clip: Any, name: str, talking: bool, reference: torch.Tensor | None = None, **retakes: Any
     ) -> list[str]:
@@ -178,7 +183,8 @@ def _seed_of(graph: result_store.Graph, link: Any) -> float | None:
     if not is_link(link):
         return None
     workflow = Workflow(result_store.upstream(graph, link[0]))
-    return workflow.number(workflow.inputs_above(link[0], "seed").get("seed"))
+    place = seed_of(workflow, link[0])
+    return workflow.number(workflow.nodes[place.id]["inputs"][place.input]) if place else None
 
 
 def _is_reused(link: Any) -> bool:
