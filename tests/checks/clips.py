@@ -19,18 +19,20 @@ def write_clip(
     frozen: Container[int] = (),
     black: Container[int] = (),
     video: bool = True,
+    sound: bool = False,
     seed: int = 0,
 ) -> Path:
-    """A landscape that passes by, 128x96 at 16 fps, under a tone that comes and goes.
+    """A landscape that passes by, 128x96 at 16 fps.
 
     Args:
         frozen: the frames that repeat the one before.
         black: the frames that are black.
-        video: False for the sound alone.
+        video: False leaves the video out.
+        sound: whether there is a tone that comes and goes.
     """
     count = round(seconds * FPS)
     with av.open(str(path), "w") as container:
-        audio = container.add_stream("aac", RATE, layout="mono")
+        audio = container.add_stream("aac", RATE, layout="mono") if sound else None
         if video:
             stream = container.add_stream("libx264", FPS, options={"crf": "14"})
             stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
@@ -42,6 +44,8 @@ def write_clip(
                 frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
+        if audio is None:
+            return path
         times = np.arange(round(seconds * RATE)) / RATE
         tone = (0.2 * np.sin(2 * np.pi * 220 * times) * (times % 1 > 0.4)).astype(np.float32)
         sound = av.AudioFrame.from_ndarray(tone[None], format="fltp", layout="mono")

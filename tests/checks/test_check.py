@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from story_studio.checks import check as checks
+from story_studio.checks import faces
 from story_studio.checks.check import TAG, Check, check_clip, check_key, find_check, read_check
 from story_studio.checks.verdict import thresholds
 from story_studio.story.results import key_in
@@ -115,6 +116,21 @@ def test_other_limits_judge_the_same_figures_and_draw_the_sheet_again(
         assert np.asarray(now).tobytes() != np.asarray(before).tobytes()
 
 
+def test_what_was_measured_without_face_models_is_measured_again_with_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", 1.0)
+    monkeypatch.setattr(faces, "_PACKAGE", "no-such-package")
+    first = check_clip(clip, tmp_path, name="clip")
+    assert first.figures.face is None and any("pip install" in why for why in first.figures.missing)
+    assert check_clip(clip, tmp_path, name="clip").reused
+    monkeypatch.undo()
+    second = check_clip(clip, tmp_path, name="clip")
+    assert not second.reused and second.figures.face is not None
+    assert (second.key, second.sheet) == (first.key, first.sheet)
+    assert check_clip(clip, tmp_path, name="clip").reused
+
+
 def test_nothing_is_kept_without_a_folder(clip: Path, checked: Check) -> None:
     made = check_clip(clip, None, name="A clip", talking=False)
     assert made.sheet is None and made.model_dump() == checked.model_dump()
@@ -141,8 +157,11 @@ def test_what_is_no_video_is_refused_with_what_to_do(tmp_path: Path) -> None:
     file.write_bytes(b"not a video")
     with pytest.raises(ValueError, match="cannot be read as a video .*: export it again"):
         check_clip(file, None, name="clip")
-    write_clip(file, video=False)
+    write_clip(file, video=False, sound=True)
     with pytest.raises(ValueError, match="has no video"):
         check_clip(file, None, name="clip")
+    Image.new("RGB", (16, 16)).save(tmp_path / "image.png")
+    with pytest.raises(ValueError, match="is an image"):
+        check_clip(tmp_path / "image.png", None, name="clip")
     with pytest.raises(FileNotFoundError):
         check_clip(tmp_path / "nothing.mp4", None, name="clip")

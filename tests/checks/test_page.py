@@ -1,4 +1,4 @@
-"""The page about checks has the limits of `thresholds.json`: `python -m tests.checks.test_page` writes them."""
+"""The page about checks has the limits of `thresholds.json`: `python -m tests.checks.test_page`."""
 
 from __future__ import annotations
 

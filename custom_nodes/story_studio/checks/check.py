@@ -151,16 +151,20 @@ def _measured(
             path, talking=talking, reference=reference, on_progress=on_progress, cancel=cancel
         ).figures
     except FFmpegError as error:
-        raise ValueError(f"cannot be read as a video ({error.strerror}): export it again.") from error
+        raise ValueError(
+            f"{path.name} cannot be read as a video ({error.strerror}): export it again."
+        ) from error
     figures.talking, figures.referenced = talking, reference is not None
     return figures
 
 
 def _must_have_video(path: Path) -> None:
     with av.open(str(path)) as container:
+        if container.format.name.endswith("_pipe") or container.format.name == "image2":
+            raise ValueError(f"{path.name} is an image: give a video.")
         # The cover image of an audio file does not count as video.
         if all(stream.disposition & Disposition.attached_pic for stream in container.streams.video):
-            raise ValueError("has no video: give a file with moving images.")
+            raise ValueError(f"{path.name} has no video: give a file with moving images.")
 
 
 def _read(path: Path, key: str = "") -> _Kept | None:

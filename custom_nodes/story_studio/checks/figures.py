@@ -123,19 +123,24 @@ class Voice(_Figures):
     Attributes:
         loudness: integrated, in LUFS; None if it is silent.
         peak: in dB of full scale.
-        clipped: share of the samples at full scale, 0 to 1.
+        clipped: share of the samples where the wave is cut off at its peak, 0 to 1.
+        level: of the words, root mean square, in dB of full scale; None without any.
         noise_floor: level between the words, in dB of full scale.
         speech_to_noise: level of the words above that, in dB.
         speech: where somebody speaks.
+        start_level, end_level: of the first and the last 20 ms, in dB relative to the words.
         cut_start, cut_end: whether the first or the last word has no silence around it.
     """
 
     loudness: float | None = None
     peak: float | None = None
     clipped: float = 0.0
+    level: float | None = None
     noise_floor: float | None = None
     speech_to_noise: float | None = None
     speech: list[Span] = []
+    start_level: float | None = None
+    end_level: float | None = None
     cut_start: bool = False
     cut_end: bool = False
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +12,9 @@ import av
 from av.error import FFmpegError
 from PIL import Image
 
+from ..media.probe import to_seconds
 from .figures import Figures
+from .source import Source, graph_of, open_source
 from .verdict import Finding, Level, Reading, readings, thresholds
 
 MOST = 8
@@ -21,7 +25,6 @@ _LEAST_SEVERITY = 0.3
 """What is further from its limit, as `Threshold.severity` has it, is no bad moment."""
 _SEEK_SECONDS = 20.0
 """Frames further ahead are sought instead of decoding all before them."""
-_LONGEST_SIDE = 640
 _START = ("color.drift", "identity.similarity", "frames.sharpness")
 """Figures that compare with the first second."""
 _JUMPS = ("seams.largest", "frames.flicker")
@@ -107,36 +110,35 @@ def _between(chosen: Sequence[Moment], last: float, count: int) -> list[Moment]:
 
 
 def frames_of(path: Path, moments: Sequence[Moment]) -> dict[float, Image.Image]:
-    """The frames at the times of moments, and of those beside them, by time; at most 640 pixels a side.
+    """The frames at the times of moments, and of those beside them, upright, by time; of at most 480 lines.
 
     A time that cannot be read has none.
     """
-    times = {moment.at for moment in moments} | {
-        moment.beside for moment in moments if moment.beside is not None
-    }
-    try:
-        return dict(_decoded(path, sorted(times)))
-    except FFmpegError:
-        return {}
+    beside = {moment.beside for moment in moments if moment.beside is not None}
+    frames: dict[float, Image.Image] = {}
+    with suppress(FFmpegError, ValueError, OSError):
+        for time, image in _decoded(open_source(path), sorted({moment.at for moment in moments} | beside)):
+            frames[time] = image
+    return frames
 
 
-def _decoded(path: Path, times: Sequence[float]) -> Iterator[tuple[float, Image.Image]]:
-    with av.open(str(path)) as container:
+def _decoded(source: Source, times: Sequence[float]) -> Iterator[tuple[float, Image.Image]]:
+    with av.open(str(source.path)) as container:
         stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
-        first = float((stream.start_time or 0) * (stream.time_base or 0))
-        half = 0.5 / float(stream.average_rate or 25)
+        graph = graph_of(stream, source.footage)
+        half, start = 0.5 / float(source.footage.fps), to_seconds(stream.start_time, stream.time_base)
         now, frames = 0.0, container.decode(stream)
         frame = next(frames, None)
         for time in times:
             if time - now > _SEEK_SECONDS and stream.time_base:
-                container.seek(int((time + first) / stream.time_base), stream=stream)
+                container.seek(round((Fraction(time) + start) / stream.time_base), stream=stream)
                 frames = container.decode(stream)
                 frame = next(frames, frame)
-            while frame is not None and (now := float(frame.time or 0.0) - first) < time - half:
+            while frame is not None and (now := (frame.time or 0.0) - float(start)) < time - half:
                 frame = next(frames, None)
             if frame is None:
                 return
-            image = frame.to_image()
-            image.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
-            yield time, image
+            graph.vpush(frame)
+            shown = graph.vpull()
+            assert isinstance(shown, av.VideoFrame)
+            yield time, shown.to_image()
