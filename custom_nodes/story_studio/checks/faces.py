@@ -199,6 +199,15 @@ def _portrait(landmarks: _Floats) -> _Square:
     )
 
 
+def in_crop(landmarks: _Floats) -> _Floats:
+    """Where the landmarks [468, 3] of a face are in its `FaceSample.crop`, float32 [468, 2] in pixels."""
+    square = _portrait(landmarks)
+    cos, sin = math.cos(square.angle), math.sin(square.angle)
+    x, y = landmarks[:, 0] - square.x, landmarks[:, 1] - square.y
+    turned = np.stack([x * cos + y * sin, y * cos - x * sin], 1)
+    return (turned / square.size + 0.5).astype(np.float32) * CROP
+
+
 def _overlap(a: _Square, b: _Square) -> float:
     """Intersection over union of two squares, as if neither was turned."""
     sides = [

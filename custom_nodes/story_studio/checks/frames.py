@@ -15,8 +15,8 @@ _STILL = 2
 _STILL_SINCE = 3
 """The same, against the frame at which the image came to a stand: a slow zoom is no freeze."""
 _STILL_PART = 0.999
-"""The part of the image that has to stand still: a mouth that speaks is larger than the rest, noise is not."""
-_FREEZE_SECONDS = 0.5
+"""The part of the image that has to stand still: the rest is less than a mouth, and may be noise."""
+_FREEZE_SECONDS = 0.4
 _BLACK_LEVEL, _BLACK_PART = 0.1 * 255, 0.98
 """As FFmpeg's blackdetect has them."""
 _PULSE = 3

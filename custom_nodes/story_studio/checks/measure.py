@@ -1,4 +1,4 @@
-"""The figures of a clip, measured on the CPU in one pass over its frames, in memory that hardly grows with it."""
+"""The figures of a clip, measured on the CPU in one pass over its frames, in nearly flat memory."""
 
 from __future__ import annotations
 
@@ -66,7 +66,13 @@ def measure(
     """
     source = open_source(path)
     footage = source.footage
-    figures = Figures(fps=float(footage.fps), width=footage.width, height=footage.height)
+    figures = Figures(
+        fps=float(footage.fps),
+        width=footage.width,
+        height=footage.height,
+        talking=talking,
+        referenced=reference is not None,
+    )
     speaker = _speaker(reference, figures) if talking else None
     images = _Images()
     with ahead(frames_of(source), _AHEAD) as frames:
@@ -128,7 +134,7 @@ class _Speaker:
     def __post_init__(self) -> None:
         face = FaceTracker().add(self.reference) if self.reference is not None else None
         self._in_reference = None if self.reference is None else face is not None
-        self._identity = IdentityMeter(Reduced(0, self.reference), face) if face else IdentityMeter()
+        self._identity = IdentityMeter(face)
         self._tracker = FaceTracker()
 
     def add(self, frame: Reduced) -> None:
@@ -137,7 +143,7 @@ class _Speaker:
         self.places.append(_place(face, frame) if face else None)
         self.mouths.append(face.mouth if face else None)
         if face:
-            self._identity.add(frame, face)
+            self._identity.add(frame.at, face)
 
     def write(self, figures: Figures, end: float, samples: np.ndarray | None) -> None:
         """Writes what was found; `samples` are the audio at 16 kHz, None without any."""
@@ -158,7 +164,7 @@ def _place(face: FaceSample, frame: Reduced) -> Place:
 
 
 def steady(times: list[float], mouths: list[np.ndarray | None], fps: float) -> list[np.ndarray | None]:
-    """The mouths as they are shown at a constant frame rate: for each of its frames that which is shown then."""
+    """The mouths at a constant frame rate: for each of its frames the one that is shown then."""
     if not times:
         return []
     count = round(times[-1] * fps) + 1

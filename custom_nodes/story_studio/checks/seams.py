@@ -52,7 +52,7 @@ class SeamMeter:
         self._previous = frame
 
     def result(self) -> Seams:
-        """The largest jump of all frames; those with no frame before or after them to compare with do not count."""
+        """The largest jump; that to the second frame and to the last one has nothing to compare with."""
         for index in range(max(1, len(self._recent) - _AROUND), len(self._recent) - 1):
             self._judge(index)
         largest, at = self._largest

@@ -23,7 +23,7 @@ SIDE = 480
 AUDIO_RATE = 48000
 _FRAMES_AT_A_TIME = 48
 _WHOLE = 0.9
-"""The part of the frames that have to be decoded for a clip to be whole: some files state one or two too many."""
+"""The part of the frames that a whole clip has at least: some files state one or two too many."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,8 @@ def frames_of(source: Source) -> Iterator[Reduced]:
     path, footage, count, at = source.path, source.footage, 0, 0.0
     try:
         with av.open(str(path)) as container:
-            for count, (at, rgb) in enumerate(_decoded(container, footage), start=1):
+            for at, rgb in _decoded(container, footage):
+                count += 1
                 yield Reduced(at, rgb)
     except FFmpegError as error:
         raise ValueError(_damaged(path, error, at)) from error
@@ -83,8 +84,8 @@ def _decoded(container: InputContainer, footage: Footage) -> Iterator[tuple[floa
     stream = container.streams.video[0]
     # See `media.decoder` for why there is one thread. It runs beside whoever measures the frames.
     stream.codec_context.thread_count = 1
-    graph, first, index = graph_of(stream, footage), None, 0
-    for frame in container.decode(stream):
+    graph, first = graph_of(stream, footage), None
+    for index, frame in enumerate(container.decode(stream)):
         graph.vpush(frame)
         shown = graph.vpull()
         assert isinstance(shown, av.VideoFrame)
@@ -92,7 +93,6 @@ def _decoded(container: InputContainer, footage: Footage) -> Iterator[tuple[floa
         first = time if first is None else first
         at = index / float(footage.fps) if time is None or first is None else time - first
         yield at, shown.to_ndarray()
-        index += 1
 
 
 def graph_of(stream: av.VideoStream, footage: Footage) -> Graph:

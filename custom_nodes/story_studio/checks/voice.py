@@ -20,6 +20,8 @@ from .figures import Span, Voice
 
 Read = Callable[[int, int], np.ndarray]
 """Returns samples from the first number to before the second, float32 [channels, n]; fewer at the end."""
+SILENCE = -120.0
+"""dBFS: the level of digital silence, and the least that is measured."""
 _PIECE = 4
 """Seconds that are measured at a time."""
 _WINDOW = 0.02
@@ -64,14 +66,16 @@ def level(audio: np.ndarray, frame: int) -> np.ndarray:
         frame: samples in each; what is left at the end is not measured.
 
     Returns:
-        float64 [frames], -120 at least.
+        float64 [frames], `SILENCE` at least.
     """
     if audio.shape[-1] < frame:
         return np.zeros(0)
     librosa = _librosa()
     rms = librosa.feature.rms(y=audio, frame_length=frame, hop_length=frame, center=False, dtype=np.float64)
     powers = np.square(rms[..., 0, :])
-    return librosa.power_to_db(powers if audio.ndim == 1 else powers.mean(axis=0), amin=1e-12, top_db=None)
+    return librosa.power_to_db(
+        powers if audio.ndim == 1 else powers.mean(axis=0), amin=10 ** (SILENCE / 10), top_db=None
+    )
 
 
 def levels_of(read: Read, samples: int, rate: int, seconds: float) -> np.ndarray:
@@ -195,7 +199,7 @@ class VoiceMeter:
         floor = float(np.percentile(live if len(live) >= _FEWEST else levels, _QUIETEST))
         noise, words = 10 ** (floor / 10), float(np.mean(10 ** (levels[speech] / 10)))
         loud = 10 * np.log10(words)
-        start, end = levels[0] - loud, float(level(self._last, self._window).max(initial=-120)) - loud
+        start, end = levels[0] - loud, float(level(self._last, self._window).max(initial=SILENCE)) - loud
         return Voice(
             peak=20 * float(np.log10(max(self._peak, 1e-6))),
             clipped=self._flat / self._samples,
