@@ -125,6 +125,8 @@ def frames_of(path: Path, moments: Sequence[Moment]) -> dict[float, Image.Image]
 def _decoded(source: Source, times: Sequence[float]) -> Iterator[tuple[float, Image.Image]]:
     with av.open(str(source.path)) as container:
         stream = container.streams.video[0]
+        # See `media.decoder` for why there is one thread.
+        stream.codec_context.thread_count = 1
         graph = graph_of(stream, source.footage)
         half, start = 0.5 / float(source.footage.fps), to_seconds(stream.start_time, stream.time_base)
         now, frames = 0.0, container.decode(stream)
