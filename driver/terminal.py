@@ -104,7 +104,7 @@ def _plain() -> OnProgress:
 
 
 def _now(status: Status) -> str:
-    parts = [status.scene] if status.scene else []
+    parts = [part for part in (status.scene, status.activity) if part]
     if status.step:
         parts.append("step {}/{}".format(*status.step))
     if status.seconds_left is not None and status.seconds_left >= 1:

@@ -27,6 +27,7 @@ PAGES = [
     ".runpod/README.md",
     "CHANGELOG.md",
     "custom_nodes/story_studio/README.md",
+    "custom_nodes/story_studio/checks/README.md",
     "custom_nodes/story_studio/recipes/README.md",
     "driver/README.md",
     "driver/export/README.md",

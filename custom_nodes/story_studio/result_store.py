@@ -22,7 +22,7 @@ from .story.clip_graph import OWN_CLIP, SILENCE
 from .story.keys import ORDER, PASSING, UNDECLARED, Keys, constant, hash_parts
 from .story.needed import TALKING_VIDEO
 from .story.recipes import is_link
-from .story.results import KEY, STORE, Kind, key_in
+from .story.results import KEEPERS, KEY, STORE, Kind, key_in
 
 _DRAFT_NODES = {"StoryStudio_TitleCard", "StoryStudio_Animatic"}
 
@@ -43,7 +43,7 @@ def key_of(graph: Graph, node_id: str) -> str:
     """
     now, *earlier = _formulas(graph)
     key = now.of(node_id)
-    kind = next(kind for kind in Kind if kind.node == graph.get_node(node_id)["class_type"])
+    kind = KEEPERS[graph.get_node(node_id)["class_type"]]
     if find(kind, key):
         return key
     others = (formula.of(node_id) for formula in earlier)
@@ -60,22 +60,23 @@ def find(kind: Kind, key: str) -> Path | None:
     """The file of the result with this key, whatever its name; None if there is none."""
     if not re.fullmatch(KEY, key):
         return None
-    folder, ending = _folder(kind), f".{key}{kind.suffix}"
+    folder, ending = folder_of(kind), f".{key}{kind.suffix}"
     # Not with `glob`: Python keeps each of thousands of patterns, and every key is another one.
     names = os.listdir(folder) if folder.is_dir() else []
     return min((folder / name for name in names if name.endswith(ending)), default=None)
 
 
 def finished(graph: Graph) -> set[str]:
-    """The Stills, Clips and Masters whose results exist, with one look at each folder."""
+    """The Stills, Clips, Retakes and Masters whose results exist, with one look at each folder."""
     existing = {
-        kind.node: {key_in(path.name) for path in _folder(kind).glob(f"[!.]*{kind.suffix}")}
+        kind: {key_in(path.name) for path in folder_of(kind).glob(f"[!.]*{kind.suffix}")}
         for kind in (Kind.STILL, Kind.CLIP, Kind.MASTER)
     }
     formulas = _formulas(graph)
     found = set()
     for node_id in graph.all_node_ids():
-        if keys := existing.get(graph.get_node(node_id)["class_type"]):
+        kind = KEEPERS.get(graph.get_node(node_id)["class_type"])
+        if kind and (keys := existing.get(kind)):
             # A branch that ComfyUI has refused, for instance for a missing node, has no key and does not run.
             with suppress(Exception):
                 if any(formula.of(node_id) in keys for formula in formulas):
@@ -83,9 +84,14 @@ def finished(graph: Graph) -> set[str]:
     return found
 
 
+def folder_of(kind: Kind) -> Path:
+    """The folder of all results of a kind."""
+    return folders.output() / STORE / kind.folder
+
+
 def place(kind: Kind, name: str, key: str) -> Path:
     """The path for a new result. `name` is for people, and is made safe for a file name."""
-    return _folder(kind) / kind.file_name(name, key)
+    return folder_of(kind) / kind.file_name(name, key)
 
 
 def item(path: Path) -> dict[str, str]:
@@ -138,7 +144,9 @@ def has_own_sound(graph: Graph, node_id: str) -> bool:
         if node["class_type"] == OWN_CLIP:
             return not is_link(node["inputs"].get("audio"))
         link = node["inputs"].get(
-            {Kind.CLIP.node: "video", Kind.MASTER.node: "clip"}.get(node["class_type"], "")
+            {Kind.CLIP.node: "video", Kind.MASTER.node: "clip", Kind.CHECK.node: "clip"}.get(
+                node["class_type"], ""
+            )
         )
     return False
 
@@ -169,10 +177,6 @@ def _output_node(graph: Graph, node_id: str) -> str:
         if is_link(source) and source[0] == node_id:
             return candidate
     return node_id
-
-
-def _folder(kind: Kind) -> Path:
-    return folders.output() / STORE / kind.folder
 
 
 def _default_of(cls: str, name: str) -> Any:

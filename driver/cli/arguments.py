@@ -12,6 +12,8 @@ from story_studio.story.recipes import profile_names
 
 from ..paths import ROOT
 
+DEFAULT_OUTPUT = Path("output")
+
 
 def add_stories(command: argparse.ArgumentParser, count: int | str = "+") -> None:
     """The story files, and a profile instead of their own."""
@@ -21,7 +23,9 @@ def add_stories(command: argparse.ArgumentParser, count: int | str = "+") -> Non
 
 def add_output(command: argparse.ArgumentParser) -> None:
     """The folder of the results."""
-    command.add_argument("--output", type=Path, default=Path("output"), help="folder of the results (output)")
+    command.add_argument(
+        "--output", type=Path, default=DEFAULT_OUTPUT, help=f"folder of the results ({DEFAULT_OUTPUT})"
+    )
 
 
 def add_server(command: argparse.ArgumentParser) -> None:

@@ -18,6 +18,7 @@ from ..terminal import FAILED, INTERRUPTED
 _COMMANDS = {
     "new": "make a story from a script, or from a folder of recordings",
     "render": "render stories into films",
+    "check": "measure clips, and say what is wrong with them",
     "export": "put a rendered story into a folder for an editor or a client",
     "schema": "print the JSON Schema of the story file",
     "graph": "print the graph of stories, for ComfyUI's /prompt",

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple, TextIO
 from rich.console import Console
 from rich.text import Text
 
+from story_studio.checks.faces import missing_models
 from story_studio.core import contracts
 from story_studio.ram import read_ram
 from story_studio.story.graph import Files, Plan
@@ -69,6 +70,7 @@ def report(models: Path, output: Path, workspace: Path) -> list[Check]:
         *_memory(machine, models, workspace),
         _attention(machine),
         _voices(models),
+        _face_models(),
         *_disks(models, output),
         *_profiles(models),
         *(_file(models, model) for model in known_models()),
@@ -117,6 +119,14 @@ def _voices(models: Path) -> Check:
         return Check("voices", "ok", ", ".join(f"{voice.name} ({voice.language})" for voice in here))
     todo = f"Scenes with a `text` and no recording need one: {INSTALL}; or name a voice recipe in the story."
     return Check("voices", "warn", "none", todo)
+
+
+def _face_models() -> Check:
+    missing = missing_models()
+    if missing is None:
+        return Check("face models", "ok", "installed")
+    found = "not installed, so checks measure neither faces nor lips"
+    return Check("face models", "warn", found, f"{missing.rstrip('.')}\nor run ./install.sh.")
 
 
 def _comfyui() -> Check:

@@ -6,6 +6,7 @@ import argparse
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.text import Text
@@ -14,30 +15,33 @@ from story_studio.story.graph import Files, Plan
 from story_studio.story.memory import Needs, plan_memory
 from story_studio.story.problems import Problem, Problems
 from story_studio.story.recipes import load_profile, profile_names
-from story_studio.story.schema import parse
+from story_studio.story.schema import Story, parse
 
 from ..rendering.manifest import Manifest
 from ..rendering.memory import model_uses
-from ..rendering.prepare import prepare
+from ..rendering.prepare import RenderPlan, prepare
 from ..runpod.estimate import (
     DERIVED,
     MEASURED,
     OWN,
     SEED,
+    Again,
     Figures,
     KindWork,
     Quote,
     by_kind,
     choose,
     figures_for,
+    manifests_in,
     money,
     quotes,
     read_manifests,
 )
 from ..runpod.gpus import LIST_DATE, gpus, vram_need
+from ..runpod.retakes import Share, expected, expected_with, lowered, share_of_failing, within_cap
 from ..runpod.scenarios import saving, scenarios
 from ..terminal import OK, duration
-from .arguments import add_stories, default_models
+from .arguments import DEFAULT_OUTPUT, add_stories, default_models
 from .speaking import speaker
 
 
@@ -91,29 +95,66 @@ def run(options: argparse.Namespace) -> int:
             Path(downloads),
             speaker(Path(downloads), default_models(), estimate=True),
         )
-    price = options.price or gpus()[options.gpu].price
     problems: list[Problem] = []
+    share = share_of_failing(earlier or manifests_in(DEFAULT_OUTPUT))
     for plan in plans:
-        story, seconds = plan.story, plan.seconds
-        figures = figures_for(story.profile, options.gpu, earlier)
-        offers = quotes(story, seconds, figures, price, options.workers or 4, plan.profile)
-        scenes = f"{len(seconds)} scene{'s' * (len(seconds) > 1)}"
-        is_talking = all(scene.kind_of == "talking" for scene in story.scenes)
-        voice = f"{sum(seconds.values()):.1f} s of {'voice' if is_talking else 'film'}"
-        about = f"{story.project_id}: {scenes}, {voice}, {story.profile}, {options.gpu} at ${price:g} an hour"
-        facts = (*_price(options), *_sources(figures, options.gpu), *_vram(story.profile, options.gpu))
-        lines = (about, *facts, *_memory(plan))
-        kinds = [] if is_talking else by_kind(story, seconds, figures, plan.profile)
-        lines = (*lines, *_kinds(kinds, price), *_table(offers, options.max_cost), "")
-        for line in lines:
+        offers = _Offers.of(plan, options, earlier, share)
+        for line in _lines(plan, offers, options):
             out.print(line, markup=False, soft_wrap=not out.is_terminal)
         try:
-            choose(offers, options.max_cost)
+            choose(offers.most, options.max_cost)
         except Problems as error:
-            problems += [Problem(f"{story.project_id}: {where}", what) for where, what in error.problems]
+            problems += [Problem(f"{plan.story.project_id}: {where}", what) for where, what in error.problems]
     if problems:
         raise Problems(problems)
     return OK
+
+
+class _Offers(NamedTuple):
+    """What a story takes and costs.
+
+    Attributes:
+        figures: of its profile.
+        price: USD an hour of a worker.
+        share: of the clips that fail.
+        story: with as many retakes as the cap allows.
+        quotes: what is expected.
+        most: the same quotes if every clip is made again as often as it may be.
+    """
+
+    figures: Figures
+    price: float
+    share: Share
+    story: Story
+    quotes: list[Quote]
+    most: list[Quote]
+
+    @classmethod
+    def of(
+        cls, plan: RenderPlan, options: argparse.Namespace, earlier: Sequence[Manifest], share: Share
+    ) -> _Offers:
+        figures = figures_for(plan.story.profile, options.gpu, earlier)
+        price = options.price or gpus()[options.gpu].price
+
+        def quoted(story: Story, again: Again = float) -> list[Quote]:
+            return quotes(story, plan.seconds, figures, price, options.workers or 4, plan.profile, again)
+
+        story = within_cap(plan.story, options.max_cost, quoted)
+        expected = quoted(story, expected_with(share.value))
+        return cls(figures, price, share, story, expected, quoted(story))
+
+
+def _lines(plan: RenderPlan, offers: _Offers, options: argparse.Namespace) -> Iterator[str | Text]:
+    """All that is said about a story."""
+    story, seconds, figures, price = plan.story, plan.seconds, offers.figures, offers.price
+    scenes = f"{len(seconds)} scene{'s' * (len(seconds) > 1)}"
+    is_talking = all(scene.kind_of == "talking" for scene in story.scenes)
+    voice = f"{sum(seconds.values()):.1f} s of {'voice' if is_talking else 'film'}"
+    yield f"{story.project_id}: {scenes}, {voice}, {story.profile}, {options.gpu} at ${price:g} an hour"
+    yield from (*_price(options), *_sources(figures, options.gpu), *_vram(story.profile, options.gpu))
+    yield from (*_memory(plan), *_checks(plan, offers))
+    kinds = [] if is_talking else by_kind(story, seconds, figures, plan.profile)
+    yield from (*_kinds(kinds, price), *_table(offers, options.max_cost), "")
 
 
 def _without_story(options: argparse.Namespace, earlier: Sequence[Manifest]) -> Iterator[str]:
@@ -230,6 +271,25 @@ def _memory(plan: Plan) -> Iterator[str]:
         )
 
 
+def _checks(plan: RenderPlan, offers: _Offers) -> Iterator[str]:
+    """What checks and retakes add."""
+    about = expected(offers.story, plan.seconds, offers.share.value, plan.profile)
+    if about.checked:
+        clips = f"{about.checked} clip{'s' * (about.checked > 1)}"
+        yield (
+            f"checks: {clips}, {duration(about.seconds)} of a worker's processor, not in the rows below "
+            "(our estimates)."
+        )
+    if about.most:
+        share = f"{offers.share.value:.0%} of clips fail their check"
+        source = f"measured, of {offers.share.clips}" if offers.share.clips else "assumed, never measured"
+        yield (
+            f"retakes: {about.retakes:.1f} expected in all, because {share} ({source}); at most {about.most}."
+        )
+    if text := lowered(plan.story, offers.story):
+        yield f"retakes: {text}"
+
+
 def _kinds(kinds: Sequence[KindWork], price: float) -> Iterator[str]:
     """What each kind of scene takes and costs."""
     if kinds:
@@ -245,12 +305,15 @@ def _kinds(kinds: Sequence[KindWork], price: float) -> Iterator[str]:
         yield "stills and clips of each kind; starting, loading models and the film are in the rows below:"
 
 
-def _table(quotes: Sequence[Quote], max_cost: float | None) -> Iterator[Text | str]:
-    yield (f"{'start':<5}{'workers':>9}{'time':>15}{'paid time':>15}{'cost':>10}")
-    for quote in quotes:
+def _table(offers: _Offers, max_cost: float | None) -> Iterator[Text | str]:
+    has_retakes = offers.most != offers.quotes
+    most = f"{'at most':>10}" if has_retakes else ""
+    yield f"{'start':<5}{'workers':>9}{'time':>15}{'paid time':>15}{'cost':>10}{most}"
+    for quote, worst in zip(offers.quotes, offers.most, strict=True):
         line = (
             f"{'cold' if quote.cold else 'warm':<5}{quote.workers:>9}{duration(quote.seconds):>15}"
             f"{duration(quote.worker_seconds):>15}{'$' + money(quote.cost):>10}"
         )
-        above = max_cost is not None and quote.cost > max_cost
+        line += f"{'$' + money(worst.cost):>10}" if has_retakes else ""
+        above = max_cost is not None and worst.cost > max_cost
         yield Text.assemble((line, "strike"), "  above --max-cost") if above else line

@@ -104,6 +104,7 @@ def _show(
         counts = f"{made[0]} stills, {made[1]} clips and {made[2]} film"
         counts = f"{sheets} character sheets, {counts}" if sheets else counts
         sys.stdout.write(f"{plan.story.project_id}: {counts} would be made.\n")
+        sys.stdout.writelines(f"{plan.story.project_id}: {text}\n" for text in _checks(forecast))
     if not options.server:
         finished = {
             (number, step.kind, step.scene)
@@ -115,6 +116,15 @@ def _show(
         plan = memory_plan(plans, finished, machine, models, options.workspace, options.flags)
         sys.stdout.write(f"Memory: {plan}.\n")
     return OK
+
+
+def _checks(forecast: dry_run.Forecast) -> Iterator[str]:
+    """What will be checked, and how often clips may be made again."""
+    if forecast.checked:
+        clips = f"{forecast.checked} clip{'s' * (forecast.checked > 1)}"
+        most = forecast.most_retakes
+        again = f"; of those that fail, at most {most} retake{'s' * (most > 1)} would be made" if most else ""
+        yield f"{clips} would be checked{again}."
 
 
 @contextmanager

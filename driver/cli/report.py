@@ -10,7 +10,7 @@ from story_studio.story.graph import Phase
 from story_studio.story.still_graph import sheets_of
 
 from .. import terminal
-from ..rendering.manifest import Manifest
+from ..rendering.manifest import Manifest, SceneEntry
 from ..rendering.prepare import RenderPlan
 from ..rendering.render import ComfyRenderer, Renderer
 from ..rendering.run import RenderError
@@ -63,6 +63,8 @@ def _report(manifest: Manifest, output: Path) -> int:
     for scene in manifest.scenes:
         if scene.error is not None:
             terminal.say(f"{scene.id} failed: {scene.error}", "red")
+        elif text := _of_check(scene):
+            terminal.say(text, "yellow")
     loads = sum(manifest.model_loads.values())
     reused = sum(bool(scene.clip and scene.clip.reused) for scene in manifest.scenes)
     terminal.say(
@@ -71,3 +73,16 @@ def _report(manifest: Manifest, output: Path) -> int:
     )
     sys.stdout.write(f"{folder / manifest.film.file if manifest.film else folder}\n")
     return {"complete": OK, "partial": PARTIAL}.get(manifest.status, FAILED)
+
+
+def _of_check(scene: SceneEntry) -> str:
+    """A line about a clip that did not pass its check, or was made again until one did; or nothing."""
+    retakes = max(0, len(scene.takes) - 1)
+    count = f"{retakes} retake{'s' * (retakes > 1)}"
+    if scene.check and scene.check.verdict == "fail":
+        again = f"; the best of {retakes + 1} takes is kept" if retakes else ""
+        sheet = f" ({scene.check.file})" if scene.check.file else ""
+        return f"{scene.id} did not pass its check: {'; '.join(scene.check.failures)}{again}{sheet}."
+    if retakes:
+        return f"{scene.id} passed its check after {count}: {'; '.join(scene.takes[0].reasons)}."
+    return ""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from story_studio.story.formats import RATES
 from story_studio.story.problems import Problem, Problems
 
+from ..rendering.manifest import Manifest
 from ..rendering.subtitles import write_subtitles
 from . import capcut, delivery, fcpxml, otio
 from .folder import folder_aside, write_zip
@@ -71,6 +72,7 @@ def export(
     if target.exists() and not force:
         what = "exists already, perhaps with your changes: move it away, or replace it with --force."
         raise Problems([Problem(str(target), what)])
+    failing = list(_failing(rendered.manifest))
     share = _COLLECTING if as_zip else 1.0
 
     def fill(folder: Path) -> list[str]:
@@ -79,16 +81,23 @@ def export(
     try:
         if not as_zip:
             with folder_aside(target) as folder:
-                return Exported(target, fill(folder))
+                return Exported(target, [*failing, *fill(folder)])
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as aside:
             warnings = fill(Path(aside))
             # An .otioz has its timeline at the top.
             top = "" if target.suffix == ".otioz" else target.stem
             write_zip(Path(aside), target, top, lambda done: on_step(target.name, share + done * (1 - share)))
-            return Exported(target, warnings)
+            return Exported(target, [*failing, *warnings])
     except ValueError as error:
         raise Problems([Problem(str(story), f"cannot be exported: {error}")]) from None
+
+
+def _failing(manifest: Manifest) -> Iterator[str]:
+    """The clips that did not pass their check, a sentence each."""
+    for scene in manifest.scenes:
+        if scene.check and scene.check.verdict == "fail":
+            yield f"{scene.id} did not pass its check: {'; '.join(scene.check.failures)}."
 
 
 def _target(rendered: Rendered, to: str, into: Path, as_zip: bool) -> Path:

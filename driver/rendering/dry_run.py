@@ -43,11 +43,33 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a render of a story would make, and the keys that its stills, clips and masters may have; those of
-    takes are left out."""
+    """What a render of a story would make.
+
+    Attributes:
+        steps: one for each result.
+        keys: that its stills, clips and masters may have; those of takes that the story chooses are left out.
+        checked: how many clips are checked.
+        most_retakes: how many of them may be made again, each time counted; no fewer than will be.
+    """
 
     steps: list[Step]
     keys: list[tuple[Kind, str]]
+    checked: int = 0
+    most_retakes: int = 0
+
+
+class _Takes(NamedTuple):
+    """What is known of a scene's takes.
+
+    Attributes:
+        kept: the key of the clip that a render shows, as far as it is known.
+        again: what it would do for each retake that the last render made.
+        open: how many retakes may have to be made.
+    """
+
+    kept: str
+    again: list[Step]
+    open: int
 
 
 def forecast(
@@ -110,6 +132,7 @@ class _Forecaster:
         exists: Callable[[Kind, str], bool],
     ):
         self._plan, self._last, self._exists = plan, last, exists
+        self._checked = sum(scene.story == number for scene in graph.checks)
         self._nodes = {
             (kind, scene.id): nodes[SceneId(number, scene.id)]
             for scene in plan.story.scenes
@@ -117,6 +140,13 @@ class _Forecaster:
             if SceneId(number, scene.id) in nodes
         }
         self._keys = {place: chosen[node] for place, node in self._nodes.items()}
+        self._retakes = {
+            scene.scene: nodes for scene, nodes in graph.retakes.items() if scene.story == number
+        }
+        self._takes = {
+            scene: self._takes_of(scene, [self._keys[Kind.CLIP, scene], *(chosen[node] for node in nodes)])
+            for scene, nodes in self._retakes.items()
+        }
         self._sheets = {
             sheet.character: node for sheet, node in graph.characters.items() if sheet.story == number
         }
@@ -139,7 +169,8 @@ class _Forecaster:
         masters = [
             self._step(Kind.MASTER, scene.id) for scene in scenes if (Kind.MASTER, scene.id) in self._nodes
         ]
-        film = [self._film_step(clips, masters)] if self._plan.story.film else []
+        again = [step for takes in self._takes.values() for step in takes.again]
+        film = [self._film_step([*clips, *again], masters)] if self._plan.story.film else []
         takes = {(Kind.STILL, scene.id) for scene in scenes if scene.still_take}
         takes |= {(Kind.CLIP, scene.id) for scene in scenes if scene.clip_take}
         keys = [
@@ -148,7 +179,27 @@ class _Forecaster:
             if place not in takes
             for key in possible[node]
         ]
-        return Forecast([*sheets, *stills, *clips, *masters, *film], [*sheet_keys, *keys])
+        retakes = [node for nodes in self._retakes.values() for node in nodes]
+        keys += [(Kind.CLIP, key) for node in retakes for key in possible[node]]
+        return Forecast(
+            [*sheets, *stills, *clips, *again, *masters, *film],
+            [*sheet_keys, *keys],
+            self._checked,
+            sum(takes.open for takes in self._takes.values()),
+        )
+
+    def _takes_of(self, scene: str, keys: list[str]) -> _Takes:
+        entry = self._last.scene(scene)
+        made = entry.takes if entry else []
+        is_same = bool(made) and [take.key for take in made] == keys[: len(made)]
+        is_settled = is_same and (len(made) == len(keys) or made[-1].verdict != "fail")
+        if not (entry and entry.clip and is_settled):
+            return _Takes(keys[0], [], sum(not self._exists(Kind.CLIP, key) for key in keys[1:]))
+        again = []
+        for number, take in enumerate(made[1:], start=1):
+            reused = self._exists(Kind.CLIP, take.key)
+            again.append(Step(f"retake {number}", scene, reused, "" if reused else "its file is gone"))
+        return _Takes(entry.clip.key, again, 0)
 
     def _sheet_step(self, key: str) -> Step:
         reused = self._exists(Kind.STILL, self._sheet_keys[key])
@@ -179,10 +230,11 @@ class _Forecaster:
         last = entry.result(kind)
         if last is None:
             return "there is none yet" if kind is Kind.MASTER else "it was not finished"
-        if last.key == self._keys[kind, scene]:
+        first = entry.takes[0].key if kind is Kind.CLIP and entry.takes else last.key
+        if first == self._keys[kind, scene]:
             return "its file is gone"
         if kind is Kind.MASTER:
-            is_new = not entry.clip or entry.clip.key != self._keys[Kind.CLIP, scene]
+            is_new = not entry.clip or entry.clip.key != self._shown(scene)
             return "its clip changed" if is_new else "the delivery of the film changed"
         (found,) = [each for each in self._plan.story.scenes if each.id == scene]
         settings = scene_settings(self._plan, found)
@@ -196,6 +248,11 @@ class _Forecaster:
         if of_still:
             reasons += self._changed_sheets(found)
         return "; ".join(filter(None, reasons)) or "its recipe or models changed"
+
+    def _shown(self, scene: str) -> str:
+        """The key of the clip that a scene has in the film."""
+        takes = self._takes.get(scene)
+        return takes.kept if takes else self._keys[Kind.CLIP, scene]
 
     def _still_key(self, scene: str) -> str:
         return self._keys[Kind.STILL, scene]
@@ -229,8 +286,8 @@ class _Forecaster:
         before = {entry.id: entry.clip.key if entry.clip else None for entry in self._last.scenes}
         others = [
             scene
-            for (kind, scene), key in self._keys.items()
-            if kind is Kind.CLIP and before.get(scene) != key
+            for kind, scene in self._keys
+            if kind is Kind.CLIP and before.get(scene) != self._shown(scene)
         ]
         if changed := changes(film.settings or {}, film_settings(self._plan)):
             return Step("film", "", False, changed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,10 +12,11 @@ import av
 import av.error
 from PIL import Image
 
+from story_studio.checks.verdict import Verdict
 from story_studio.story.results import MANIFEST, STORE, Kind, key_in
 
 from .dry_run import shown
-from .manifest import read_manifest
+from .manifest import Manifest, read_manifest
 
 _ABANDONED_SECONDS = 3600.0
 """A film takes minutes to write; what nobody has written to for an hour was left behind by a crash."""
@@ -27,7 +29,8 @@ class Kept(NamedTuple):
         kind: still, clip, film, sheet, or `half` for what a crash left half written.
         key: the result's; empty for what is half written.
         used_by: the projects whose last render used it.
-        about: for a still or clip its seed and prompt, as far as the file says.
+        about: for a still or clip its seed and prompt, as far as the file says; and how a clip did in its
+            check, as far as a last render says.
     """
 
     kind: str
@@ -40,8 +43,10 @@ class Kept(NamedTuple):
 def kept(output: Path) -> list[Kept]:
     """Every file that is kept below an output folder, oldest first in each kind."""
     users: dict[str, list[str]] = {}
+    verdicts: dict[str, str] = {}
     for path in sorted(output.glob(f"*/{MANIFEST}")):
         if manifest := read_manifest(path.parent):
+            verdicts |= dict(_verdicts(manifest))
             for key in set(manifest.keys()):
                 users.setdefault(key, []).append(path.parent.name)
     files = []
@@ -56,8 +61,23 @@ def kept(output: Path) -> list[Kept]:
                 continue
             key = key_in(path.name) or path.stem
             about = _about(path) if kind in (Kind.STILL, Kind.CLIP) else ""
+            about = ", ".join(filter(None, (verdicts.get(key), about)))
             files.append(Kept(kind.word, key, path, tuple(users.get(key, ())), about))
     return files
+
+
+def _verdicts(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """How the clips of a render did, by their keys."""
+    for scene in manifest.scenes:
+        if scene.clip and scene.check:
+            yield scene.clip.key, _said(scene.check.verdict, scene.check.failures)
+        for take in scene.takes:
+            yield take.key, _said(take.verdict, take.reasons)
+
+
+def _said(verdict: Verdict, reasons: Sequence[str]) -> str:
+    words = {"pass": "passed its check", "warn": "passed its check with warnings", "fail": "failed its check"}
+    return ": ".join(filter(None, (words[verdict], "; ".join(reasons))))
 
 
 def _is_abandoned(path: Path) -> bool:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from story_studio.checks.verdict import judged_by
 from story_studio.story.graph import Graph
 from story_studio.story.keys import UNDECLARED, Keys
 from story_studio.story.results import Kind
@@ -69,6 +70,8 @@ def possible_keys(graph: Graph, contents: Mapping[str, str]) -> dict[str, tuple[
     """
 
     def fingerprint(node: Mapping[str, Any]) -> str:
+        if node["class_type"] == Kind.CHECK.node:
+            return json.dumps([judged_by()])
         name = node["inputs"].get(_LOADERS.get(node["class_type"], ""))
         return json.dumps([contents.get(name, False) if isinstance(name, str) else False])
 

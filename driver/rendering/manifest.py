@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from story_studio.checks.figures import Figures
+from story_studio.checks.verdict import Finding, Verdict
 from story_studio.story import graph as graphs
 from story_studio.story.clip_graph import recipe_of
 from story_studio.story.graph import Plan
@@ -70,6 +72,45 @@ class VideoResult(Result):
     corrected: bool | None = None
 
 
+class CheckResult(Result):
+    """What the check of a clip has found; the file is the sheet of its worst moments.
+
+    Attributes:
+        verdict: of the clip that was kept.
+        findings: each figure that is out of its limits, with a sentence.
+        figures: all that was measured.
+    """
+
+    verdict: Verdict = "pass"
+    findings: list[Finding] = []
+    figures: Figures = Figures()
+
+    @property
+    def failures(self) -> list[str]:
+        """Why the clip did not pass, a sentence each."""
+        return [finding.text for finding in self.findings if finding.level == "fail"]
+
+
+class Take(_Part):
+    """One of the clips that were made for a scene until one passed its check.
+
+    Attributes:
+        key: the clip's.
+        seed: that it was made with.
+        verdict: of its check.
+        reasons: why it did not pass, a sentence each.
+        check: the key of its check.
+        reused: whether it was found, and not made.
+    """
+
+    key: str = ""
+    seed: int | None = None
+    verdict: Verdict = "pass"
+    reasons: list[str] = []
+    check: str = ""
+    reused: bool = False
+
+
 class SceneSettings(_Part):
     """What a scene's still and clip were made with, by the recipes' parameters; no still for an own image."""
 
@@ -83,6 +124,9 @@ class SceneEntry(_Part):
     Attributes:
         master: the clip at the film's frame rate and size, where the clip itself is changed for the film.
         voice: where its text was spoken.
+        check: of the clip, where it was checked.
+        takes: all clips that were made for it, in order, where a clip that fails is made again. One of them
+            is `clip`.
         kind: talking, narrated, silent or clip; empty in manifests of earlier versions.
         character: the key of who speaks.
         dialogue: the id of the dialogue that it is a shot of.
@@ -97,6 +141,8 @@ class SceneEntry(_Part):
     clip: VideoResult | None = None
     master: VideoResult | None = None
     voice: Result | None = None
+    check: CheckResult | None = None
+    takes: list[Take] = []
     error: str | None = None
     settings: SceneSettings = SceneSettings()
     seconds: float = 0.0
@@ -104,7 +150,7 @@ class SceneEntry(_Part):
     @property
     def results(self) -> tuple[Result | None, ...]:
         """All of the scene's results, None for those that it lacks."""
-        return self.still, self.clip, self.master, self.voice
+        return self.still, self.clip, self.master, self.voice, self.check
 
     def result(self, kind: Kind) -> Result | None:
         """The scene's result of this kind: still, clip or master."""
@@ -168,6 +214,8 @@ class Manifest(_Part):
         results += [result for scene in self.scenes for result in scene.results]
         results += [character.sheet for character in self.characters]
         yield from (result.key for result in results if result and result.key)
+        takes = [take for scene in self.scenes for take in scene.takes]
+        yield from (key for take in takes for key in (take.key, take.check) if key)
         yield from self.earlier
 
     def scene(self, scene_id: str) -> SceneEntry | None:

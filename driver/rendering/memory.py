@@ -18,6 +18,7 @@ from ..comfy.machine import Machine
 from ..comfy.models import ModelFile, listed_models, locate
 from ..paths import COMFYUI
 from .manifest import SHEET_STEP
+from .retakes import takes_of
 
 
 def memory_plan(
@@ -53,7 +54,10 @@ def model_uses(
     graph = build(plans)
     places = {node: (scene.story, "still", scene.scene) for scene, node in graph.stills.items()}
     places |= {node: (sheet.story, SHEET_STEP, sheet.character) for sheet, node in graph.characters.items()}
-    places |= {node: (scene.story, "clip", scene.scene) for scene, node in graph.clips.items()}
+    # A clip that is finished may still be made again, which nobody knows before its check.
+    places |= {
+        node: (scene.story, "clip", scene.scene) for scene in graph.clips for node in takes_of(graph, scene)
+    }
     get_node = graph.nodes.__getitem__
     needed = needed_nodes(
         graph.nodes, get_node, {node for node, place in places.items() if place in finished}

@@ -18,16 +18,19 @@ from ..version import version
 from .cut import read_cut, read_drift
 from .manifest import (
     CharacterEntry,
+    CheckResult,
     Manifest,
     NodeCounts,
     Result,
     SceneEntry,
+    Take,
     VideoResult,
     film_settings,
     read_manifest,
     scene_settings,
 )
 from .prepare import RenderPlan
+from .reported import Checked
 
 
 @dataclass
@@ -36,6 +39,8 @@ class Record:
 
     Attributes:
         results: the finished files, by the story's number and the file's name.
+        checks: how the clips of scenes did.
+        takes: all clips that were made for a scene.
         failed: why scenes were given up.
         events: what went wrong and was recovered from, a sentence each.
         warnings: what the nodes say about results, a sentence each, by the story's number.
@@ -50,6 +55,8 @@ class Record:
     """
 
     results: dict[tuple[int, str], Result] = field(default_factory=dict)
+    checks: dict[SceneId, CheckResult] = field(default_factory=dict)
+    takes: dict[SceneId, list[Take]] = field(default_factory=dict)
     failed: dict[SceneId, str] = field(default_factory=dict)
     events: list[str] = field(default_factory=list)
     warnings: defaultdict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -60,6 +67,12 @@ class Record:
     nodes: int = 0
     out_of_memory: int = 0
     memory: str = ""
+
+    def note_check(self, checked: Checked) -> None:
+        """A clip was checked; and made again, where there is more than one take."""
+        self.checks[checked.scene] = checked.check
+        if checked.takes:
+            self.takes[checked.scene] = checked.takes
 
     def manifest(self, plan: RenderPlan, number: int, folder: Path, seconds: dict[str, float]) -> Manifest:
         """The manifest of the story of this number, whose files are in `folder`."""
@@ -133,6 +146,11 @@ class Record:
             entry["master"] = _measured(master, folder, **(drift.model_dump() if drift else {}))
         if voice := self.results.get((number, Kind.VOICE.project_file(scene.id))):
             entry["voice"] = voice
+        if check := self.checks.get(scene_id):
+            sheet = self.results.get((number, Kind.CHECK.project_file(scene.id)))
+            entry["check"] = check.model_copy(update=sheet.model_dump(exclude_unset=True) if sheet else {})
+        if takes := self.takes.get(scene_id):
+            entry["takes"] = takes
         if reason := self.failed.get(scene_id):
             entry["error"] = reason
         settings, seconds = scene_settings(plan, scene), round(self.seconds[scene_id], 2)

@@ -103,6 +103,8 @@ class ComfyRenderer:
                     graph = build(plans, frozenset(run.record.failed), only_sheets)
             finally:
                 seconds = {f"{phase}s": spent for phase, spent in run.tracker.spent.items()}
+                if checks := run.tracker.checks_spent:
+                    seconds["checks"] = checks
                 seconds = {"total": time.monotonic() - began, **seconds}
                 manifests = []
                 for number, (plan, folder) in enumerate(zip(plans, folders, strict=True)):

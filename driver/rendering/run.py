@@ -7,7 +7,7 @@ import shutil
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from story_studio.story.clip_graph import recipe_of
 from story_studio.story.graph import Graph, SceneId
 from story_studio.story.model_files import has_models
 from story_studio.story.problems import Problem, Problems
-from story_studio.story.results import Kind, key_in, sheet_file
+from story_studio.story.results import Kind, key_in
 from story_studio.story.schema import Story
 from story_studio.story.still_graph import scenes_with_sheet
 
@@ -34,6 +34,8 @@ from .manifest import Result
 from .prepare import RenderPlan
 from .progress import OnProgress, ProgressTracker
 from .record import Record
+from .reported import Reported, check_of, files_of
+from .retakes import takes_of
 from .subtitles import write_subtitles
 
 OnResult = Callable[[Path, str], None]
@@ -142,7 +144,7 @@ class Run:
         comfy, prompt_id = self.instance.comfy, str(uuid.uuid4())
         self._graph, self._scene, self.record.nodes = graph, None, len(graph.nodes)
         self.tracker.start(graph)
-        audio = sum(self.tracker.seconds[scene] for scene in graph.clips)
+        audio = sum(self.tracker.seconds[scene] * len(takes_of(graph, scene)) for scene in graph.clips)
         timeout = _HOUR + _A_STILL * (len(graph.stills) + len(graph.characters)) + _A_SECOND * audio
         starts = self.instance.starts
         try:
@@ -284,46 +286,36 @@ class Run:
                     self.record.failed.setdefault(SceneId(sheet.story, scene.id), why)
 
     def _collect(self, run: PromptRun, node: str, output: dict[str, Any]) -> None:
-        """Stores a result as soon as it is finished."""
-        target = self._target(node)
-        items = output.get("images") or []
-        if target is None or not items or target in self.record.results:
-            return
-        number, name = target
-        path = self.folders[number] / name
-        self.instance.comfy.fetch(items[0], path)
-        about = output.get("checkpoint", [{}])[0]
-        # What ComfyUI still has in memory says what was true when it was made.
-        reused = bool(about.get("reused")) or node in run.cached
-        key = {"key": about["key"]} if about.get("key") else {}
-        self.record.results[target] = Result(
-            file=name, sha256=sha256_of(path), bytes=path.stat().st_size, reused=reused, **key
+        """Stores results as soon as they are finished."""
+        if checked := check_of(self._graph, node, output):
+            self.record.note_check(checked)
+            self.tracker.checked(node, checked.check.failures)
+        for file in files_of(self._graph, node, output):
+            if (file.story, file.name) not in self.record.results:
+                # What ComfyUI still has in memory says what was true when it was made.
+                self._store(node, file._replace(reused=file.reused or node in run.cached), output)
+
+    def _store(self, node: str, file: Reported, output: Mapping[str, Any]) -> None:
+        path = self.folders[file.story] / file.name
+        self.instance.comfy.fetch(file.item, path)
+        key = {"key": file.key} if file.key else {}
+        self.record.results[file.story, file.name] = Result(
+            file=file.name, sha256=sha256_of(path), bytes=path.stat().st_size, reused=file.reused, **key
         )
-        for warning in output.get("warnings", []):
-            self.record.warnings[number].append(f"{path.stem}: {warning}")
-            self.instance.say(f"Warning: {path.stem}: {warning}")
-        if node in self._graph.stills.values() and not reused:
-            self._stills_end = time.monotonic()
         self.instance.finished()
-        self.tracker.made(node, reused)
-        self.on_result(path, key.get("key", ""))
-        if name == Kind.FILM.project_file():
+        is_sheet = node in self._graph.checks.values() and path.suffix == Kind.CHECK.suffix
+        if not is_sheet:
+            self._say_warnings(file.story, path.stem, output)
+            self.tracker.made(node, file.reused)
+        if node in self._graph.stills.values() and not file.reused:
+            self._stills_end = time.monotonic()
+        self.on_result(path, file.key)
+        if file.name == Kind.FILM.project_file():
             cut = read_cut(path)
             for subtitles in write_subtitles(cut.captions if cut else {}, path.parent):
                 self.on_result(subtitles, "")
 
-    def _target(self, node: str) -> tuple[int, str] | None:
-        """The story's number and the file's name of what a node makes."""
-        graph = self._graph
-        for kind, nodes in graph.of_scenes.items():
-            for scene, made_by in nodes.items():
-                if made_by == node:
-                    return scene.story, kind.project_file(scene.scene)
-        for sheet, made_by in graph.characters.items():
-            if made_by == node:
-                return sheet.story, sheet_file(sheet.character)
-        for kind, nodes in ((Kind.SHEET, graph.sheets), (Kind.FILM, graph.films)):
-            for number, made_by in nodes.items():
-                if made_by == node:
-                    return number, kind.project_file()
-        return None
+    def _say_warnings(self, story: int, of: str, output: Mapping[str, Any]) -> None:
+        for warning in output.get("warnings", []):
+            self.record.warnings[story].append(f"{of}: {warning}")
+            self.instance.say(f"Warning: {of}: {warning}")

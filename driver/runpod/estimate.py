@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import ROUND_HALF_UP, ROUND_UP, Decimal
 from pathlib import Path
 from typing import NamedTuple
@@ -51,6 +51,15 @@ _DRAFT_STILL, _FILM = 0.4, 0.27
 _HOUR, _DAY = 3600.0, 24 * 3600.0
 _SLOWER = 5
 """How many times longer than estimated a job may take: 3.6 by published times, and scenes are retried."""
+
+
+Again = Callable[[int], float]
+"""How often a clip is made again because it failed its check, by how often it may be."""
+
+
+def never(_: int) -> float:
+    """Every clip passes its check."""
+    return 0.0
 
 
 class Quote(NamedTuple):
@@ -121,6 +130,7 @@ def quotes(
     price: float,
     max_workers: int,
     profile: Profile | None = None,
+    again: Again = never,
 ) -> list[Quote]:
     """What a story takes and costs, cold and warm, for 1 to `max_workers` workers (at most one a scene).
 
@@ -133,8 +143,9 @@ def quotes(
         price: USD an hour of one worker.
         max_workers: at least 1.
         profile: with the story's own recipes; without it, as the story's profile is.
+        again: how often a clip is made again.
     """
-    work = work_of(story, seconds, profile)
+    work = work_of(story, seconds, profile, again)
     film = figures.film.seconds * sum(seconds.values()) if story.film else 0.0
     found = []
     for cold in (True, False):
@@ -226,12 +237,17 @@ def figures_for(profile: str, gpu: str, manifests: Iterable[Manifest]) -> Figure
 
 def read_manifests(output: Path) -> list[Manifest]:
     """The manifests of all projects in a folder of results; Problems if there are none."""
-    folders = sorted(path.parent for path in output.glob(f"*/{MANIFEST}"))
-    manifests = [manifest for folder in folders if (manifest := read_manifest(folder))]
+    manifests = manifests_in(output)
     if not manifests:
         what = f"no manifest in {output}: choose a folder of earlier results."
         raise Problems([Problem("--measured", what)])
     return manifests
+
+
+def manifests_in(output: Path) -> list[Manifest]:
+    """The manifests of all projects in a folder of results."""
+    folders = sorted(path.parent for path in output.glob(f"*/{MANIFEST}"))
+    return [manifest for folder in folders if (manifest := read_manifest(folder))]
 
 
 def _measured(manifests: Iterable[Manifest]) -> dict[str, Figure]:
@@ -274,7 +290,8 @@ def _made(manifest: Manifest) -> dict[str, float]:
             work["still"] += still_work(scene.settings.still)
         # Those of other kinds take hardly any time, unless a model makes them: then the phase tells nothing.
         if scene.clip and not scene.clip.reused and scene.kind in ("", "talking"):
-            work["clip"] += clip_work(scene.settings.clip or {}, round(16 * scene.clip.seconds))
+            made = sum(not take.reused for take in scene.takes) or 1
+            work["clip"] += made * clip_work(scene.settings.clip or {}, round(16 * scene.clip.seconds))
         elif scene.kind in ("narrated", "silent") and "steps" in (scene.settings.clip or {}):
             of_other_models = True
     if manifest.film and not manifest.film.reused:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from story_studio.story.graph import Phase
 from story_studio.story.schema import Story
@@ -16,12 +16,39 @@ from ..rendering.progress import PHASES, STAGES, OnProgress, Stage, Status
 from ..storage.bucket import Bucket
 from ..terminal import duration
 from .client import Endpoint, EndpointError, JobState, NoAnswer, undisturbed
-from .estimate import Limit, Quote, choose, figures_for, limit, quotes, split_into_shards
+from .estimate import (
+    Again,
+    Limit,
+    Quote,
+    choose,
+    figures_for,
+    limit,
+    manifests_in,
+    quotes,
+    split_into_shards,
+)
 from .gpus import gpus
 from .inputs import job_input, reachable
 from .results import fetch_results
+from .retakes import expected_with, lowered, share_of_failing, with_retakes, within_cap
 
 Say = Callable[[str, str], None]
+
+
+class _Chosen(NamedTuple):
+    """How a story is rendered.
+
+    Attributes:
+        story: with as many retakes as the cap allows.
+        quote: what is expected, for the workers that share it.
+        most: the same if every clip is made again as often as it may be.
+        alone: that for a single worker.
+    """
+
+    story: Story
+    quote: Quote
+    most: Quote
+    alone: Quote
 
 
 class EndpointRenderer:
@@ -52,16 +79,22 @@ class EndpointRenderer:
         return [self._render(plan, output, on_progress) for plan in plans]
 
     def _render(self, plan: RenderPlan, output: Path, on_progress: OnProgress) -> Manifest:
-        quote, alone = self._choose(plan)
+        chosen = self._choose(plan, output)
+        quote, alone, most = chosen.quote, chosen.alone, chosen.most
         count = f"{quote.workers} worker{'s' * (quote.workers > 1)}"
-        self._say(f"Planned: {count}, {duration(quote.seconds)} from a cold start, ${quote.cost:.2f}.", "")
+        again = f"; ${most.cost:.2f} if every clip is made again" if most.cost > quote.cost else ""
+        about = f"{count}, {duration(quote.seconds)} from a cold start, ${quote.cost:.2f}{again}"
+        self._say(f"Planned: {about}.", "")
         story = reachable(plan)
+        if text := lowered(plan.story, chosen.story):
+            self._say(f"Warning: {text}", "yellow")
+            story = with_retakes(story, chosen.story.quality.retakes)
         with self._endpoint.raised(quote.workers, lambda text: self._say(text, "yellow")):
             if quote.workers > 1:
                 shards = split_into_shards(plan.seconds, quote.workers)
                 parts = [[scene for scene in story.scenes if scene.id in shard] for shard in shards]
                 stories = [story.model_copy(update={"scenes": scenes, "film": None}) for scenes in parts]
-                for state in self._run(stories, limit(quote), on_progress):
+                for state in self._run(stories, limit(most), on_progress):
                     if state.status != "COMPLETED":
                         text = f"A shard failed; the last job renders it again. {_reason(state)}"
                         self._say(text, "yellow")
@@ -76,8 +109,7 @@ class EndpointRenderer:
             self._say(f"Warning: {warning}", "yellow")
         return manifest
 
-    def _choose(self, plan: RenderPlan) -> tuple[Quote, Quote]:
-        """The quote for the workers that share the story, and the one for a single worker."""
+    def _choose(self, plan: RenderPlan, output: Path) -> _Chosen:
         gpu = self._gpu or next(iter(gpus()))
         figures = figures_for(plan.story.profile, gpu, [])
         most = self._workers or 1
@@ -85,12 +117,21 @@ class EndpointRenderer:
             # With a key that may only send jobs, one worker does it.
             with contextlib.suppress(EndpointError):
                 most = max(1, self._endpoint.workers().max)
-        # Whether a ready worker holds the models is not known, so all are taken for cold.
-        offers = quotes(plan.story, plan.seconds, figures, gpus()[gpu].price, most, plan.profile)
-        cold = [quote for quote in offers if quote.cold]
-        allowed = [quote for quote in cold if self._workers in (None, quote.workers)] or cold[-1:]
-        quote = choose(allowed, self._max_cost)
-        return quote, cold[0]
+
+        def cold(story: Story, again: Again) -> list[Quote]:
+            # Whether a ready worker holds the models is not known, so all are taken for cold.
+            offers = quotes(story, plan.seconds, figures, gpus()[gpu].price, most, plan.profile, again)
+            return [quote for quote in offers if quote.cold]
+
+        def allowed(story: Story, again: Again) -> list[Quote]:
+            offers = cold(story, again)
+            return [quote for quote in offers if self._workers in (None, quote.workers)] or offers[-1:]
+
+        story = within_cap(plan.story, self._max_cost, lambda story: allowed(story, float))
+        worst = choose(allowed(story, float), self._max_cost)
+        again = expected_with(share_of_failing(manifests_in(output)).value)
+        (quote,) = (quote for quote in cold(story, again) if quote.workers == worst.workers)
+        return _Chosen(story, quote, worst, cold(story, float)[0])
 
     def _run(self, stories: Sequence[Story], limits: Limit, on_progress: OnProgress) -> list[JobState]:
         """Renders stories, as a job each; their ends, in order. If it is broken off, they are cancelled."""
@@ -172,7 +213,9 @@ class _Board:
         names = [status.scene for status in self._running.values() if status.phase == phase]
         total = sum(counts.values())
         at = ", ".join(filter(None, names))
-        self._on_progress(Status(phase, at, done, total, 0.0, None, percent, seconds))
+        activities = [status.activity for status in self._running.values() if status.phase == phase]
+        activity = "; ".join(filter(None, activities))
+        self._on_progress(Status(phase, at, done, total, 0.0, None, percent, seconds, activity))
 
 
 def _status(message: dict[str, Any]) -> Status:
@@ -181,7 +224,7 @@ def _status(message: dict[str, Any]) -> Status:
     phase = phases.get(message.get("phase"))
     done = message.get("done", 0) if phase else 0
     step = (phase or "still", str(message.get("scene", "")), done, 0, 0.0, None, message.get("percent", 0.0))
-    return Status(*step, message.get("seconds_left"))
+    return Status(*step, message.get("seconds_left"), str(message.get("activity", "")))
 
 
 def _reason(state: JobState) -> str:

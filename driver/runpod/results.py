@@ -16,10 +16,10 @@ from story_studio.story.schema import Story
 from ..fetch.data_uri import decode, is_data_uri
 from ..files import sha256_of, written_aside
 from ..rendering.cut import read_cut
-from ..rendering.manifest import Manifest, SceneEntry, VideoResult, read_manifest
+from ..rendering.manifest import CheckResult, Manifest, SceneEntry, Take, VideoResult, read_manifest
 from ..rendering.progress import OnProgress, Status
 from ..rendering.subtitles import write_subtitles
-from ..worker.answers import BatchAnswer
+from ..worker.answers import BatchAnswer, SceneAnswer
 from . import transport
 from .client import EndpointError
 
@@ -56,6 +56,8 @@ def fetch_results(
             files.append((Kind.CLIP.project_file(scene.id), scene.video_url, scene.video_sha256))
         if scene.id in scenes and scene.voice_url:
             files.append((Kind.VOICE.project_file(scene.id), scene.voice_url, scene.voice_sha256))
+        if scene.id in scenes and (check := scene.check) and (sheet := check.sheet_url):
+            files.append((Kind.CHECK.project_file(scene.id), sheet, check.sheet_sha256))
     for key, character in batch.characters.items():
         if key in story.characters:
             files.append((sheet_file(key), character.sheet_url, character.sheet_sha256))
@@ -85,7 +87,8 @@ def _manifest_of(batch: BatchAnswer, fetched: Manifest, project_id: str) -> Mani
         if scene.video_url:
             file, sha256 = Kind.CLIP.project_file(scene.id), scene.video_sha256 or ""
             clip = clips.get(sha256) or VideoResult(file=file, sha256=sha256)
-        scenes.append(SceneEntry(id=scene.id, seed=scene.seed, clip=clip, error=scene.error))
+        entry = SceneEntry(id=scene.id, seed=scene.seed, clip=clip, error=scene.error)
+        scenes.append(entry.model_copy(update=_checked(scene)))
     film = VideoResult(file=Kind.FILM.project_file(), sha256=batch.film_sha256 or "")
     return Manifest(
         project_id=project_id,
@@ -96,6 +99,24 @@ def _manifest_of(batch: BatchAnswer, fetched: Manifest, project_id: str) -> Mani
         seconds={**batch.seconds, "total": batch.total_time},
         model_loads=batch.model_loads,
     )
+
+
+def _checked(scene: SceneAnswer) -> dict[str, Any]:
+    """How the clip of a scene did, as the manifest has it."""
+    fields: dict[str, Any] = {}
+    if check := scene.check:
+        fields["check"] = CheckResult(
+            file=Kind.CHECK.project_file(scene.id) if check.sheet_url else "",
+            sha256=check.sheet_sha256 or "",
+            verdict=check.verdict,
+            findings=check.findings,
+            figures=check.figures,
+        )
+    if scene.takes:
+        fields["takes"] = [
+            Take(seed=take.seed, verdict=take.verdict, reasons=take.reasons) for take in scene.takes
+        ]
+    return fields
 
 
 def fetch_file(session: requests.Session, url: str, target: Path, sha256: str | None) -> None:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from story_studio.story.check_graph import retakes_of
 from story_studio.story.clip_graph import default_of, recipe_of, segments
 from story_studio.story.model_files import has_models
 from story_studio.story.plan import Plan
@@ -54,8 +55,13 @@ class Work(NamedTuple):
     quick: float = 0.0
 
 
-def work_of(story: Story, seconds: Mapping[str, float], profile: Profile | None) -> dict[str, Work]:
-    """What each scene takes, by its id."""
+def work_of(
+    story: Story,
+    seconds: Mapping[str, float],
+    profile: Profile | None,
+    again: Callable[[int], float] = lambda _: 0.0,
+) -> dict[str, Work]:
+    """What each scene takes, by its id; `again` says how often a clip is made again, as in `estimate`."""
     plan = RenderPlan.of(story, profile or load_profile(story.profile), {})
     drawn: set[str] = set()
     work = {}
@@ -69,7 +75,9 @@ def work_of(story: Story, seconds: Mapping[str, float], profile: Profile | None)
         for key in set(shown_by_reference(plan, scene)) & set(sheets_of(plan)) - drawn:
             drawn.add(key)
             stills += still_work(sheet_values(plan, key))
-        work[scene.id] = _clip_of(plan, scene, settings.clip or {}, seconds[scene.id])._replace(stills=stills)
+        clip = _clip_of(plan, scene, settings.clip or {}, seconds[scene.id])
+        times = 1 + again(retakes_of(plan, scene))
+        work[scene.id] = Work(stills, times * clip.talking, times * clip.moving, clip.quick)
     return work
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from story_studio.checks.voice import SILENCE, level
+
 from ..files import written_aside
 
 SENTENCE_PAUSE, PARAGRAPH_PAUSE, PART_PAUSE = 0.35, 0.75, 0.1
@@ -17,6 +19,8 @@ EDGE = 0.1
 _FRAME = 0.01
 _SILENT_DB = -55.0
 """What is quieter than the loudest frame by this is silence; breath and final consonants are above."""
+_SPOKEN_DB = 20 * float(np.log10(0.03))
+"""What is quieter than the loudest frame by this is not counted to how loud a voice is."""
 _LEVEL = 10 ** (-23 / 20)
 """Root mean square of the frames in which somebody speaks, of full scale: about -23 LUFS."""
 _PEAK = 10 ** (-2 / 20)
@@ -36,7 +40,8 @@ def tone(seconds: float, rate: int) -> Samples:
 def trimmed(samples: Samples, rate: int) -> Samples:
     """A sentence, float32 [samples], without the silence around it; empty if it is all silence."""
     step = round(_FRAME * rate)
-    loud = np.flatnonzero(_frames(samples, step) > 10 ** (_SILENT_DB / 20) * _loudest(samples, step))
+    levels = _levels(samples, step)
+    loud = np.flatnonzero(levels > max(_SILENT_DB + levels.max(initial=SILENCE), SILENCE))
     if not len(loud):
         return samples[:0]
     return samples[max(0, loud[0] - 1) * step : (loud[-1] + 2) * step]
@@ -44,11 +49,10 @@ def trimmed(samples: Samples, rate: int) -> Samples:
 
 def levelled(samples: Samples, rate: int) -> Samples:
     """Samples at the level of all voices, or a little below it where they would be too loud at one place."""
-    step = round(_FRAME * rate)
-    frames = _frames(samples, step)
-    spoken = frames[frames > 0.03 * _loudest(samples, step)]
-    level, peak = float(np.sqrt(np.mean(spoken**2))), float(np.abs(samples).max())
-    return samples * np.float32(min(_LEVEL / level, _PEAK / peak))
+    levels = _levels(samples, round(_FRAME * rate))
+    spoken = levels[levels > _SPOKEN_DB + levels.max()]
+    rms, peak = float(np.sqrt(np.mean(10 ** (spoken / 10)))), float(np.abs(samples).max())
+    return samples * np.float32(min(_LEVEL / rms, _PEAK / peak))
 
 
 def write_wav(path: Path, parts: Iterable[Samples], rate: int) -> None:
@@ -60,11 +64,6 @@ def write_wav(path: Path, parts: Iterable[Samples], rate: int) -> None:
             file.writeframesraw(whole.astype("<i2").tobytes())
 
 
-def _frames(samples: Samples, step: int) -> Samples:
-    """Root mean square of each frame; the last is filled up with silence."""
-    padded = np.pad(samples, (0, -len(samples) % step)).reshape(-1, step)
-    return np.sqrt(np.mean(np.square(padded, dtype=np.float64), axis=1))
-
-
-def _loudest(samples: Samples, step: int) -> float:
-    return max(float(_frames(samples, step).max(initial=0.0)), 1e-5)
+def _levels(samples: Samples, step: int) -> np.ndarray:
+    """The level of each frame, in dB; the last is filled up with silence."""
+    return level(np.pad(samples, (0, -len(samples) % step)), step)

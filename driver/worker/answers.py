@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
+from story_studio.checks.figures import Figures
+from story_studio.checks.verdict import Finding, Verdict
 from story_studio.story.scene import SceneKind
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -102,12 +104,35 @@ class ImageAnswer(_Media):
     image_url: str = Field(description=_URL)
 
 
+class CheckAnswer(BaseModel):
+    """What was measured of a video, and what is wrong with it."""
+
+    verdict: Verdict
+    findings: list[Finding] = Field(description="Each figure beyond its limits, the worst first.")
+    figures: Figures = Field(description="All that was measured.")
+    sheet_url: str | None = Field(
+        default=None, description="An image with its worst moments; left out where it does not fit."
+    )
+    sheet_sha256: Sha256 | None = None
+
+
+class TakeAnswer(BaseModel):
+    """One of the videos that were made for a scene until one passed its check."""
+
+    seed: int | None = None
+    verdict: Verdict
+    reasons: list[str] = Field(default=[], description="Why it did not pass; a sentence each.")
+    kept: bool = Field(description="Whether it is the scene's video.")
+
+
 class VideoAnswer(_Media):
     """The response to a video job."""
 
     video_url: str = Field(description=_URL)
     resolution: str
     duration: float = Field(description="Seconds.")
+    check: CheckAnswer | None = Field(default=None, description="Of the video, where it was checked.")
+    takes: list[TakeAnswer] = Field(default=[], description="Where the job allows retakes: all videos made.")
 
 
 class SceneAnswer(BaseModel):
@@ -135,6 +160,10 @@ class SceneAnswer(BaseModel):
     duration: float | None = Field(default=None, description="Seconds of its video.")
     width: int | None = Field(default=None, description="Pixels of its video.")
     height: int | None = Field(default=None, description="Pixels of its video.")
+    check: CheckAnswer | None = Field(default=None, description="Of its video, where it was checked.")
+    takes: list[TakeAnswer] = Field(
+        default=[], description="Where the batch allows retakes: all videos made for it, in order."
+    )
     error: str | None = None
 
 

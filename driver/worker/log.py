@@ -77,6 +77,9 @@ def rendered(manifest: Manifest, job: str) -> None:
     stills = _counts([scene.still for scene in manifest.scenes if scene.still])
     clips = _counts([scene.clip for scene in manifest.scenes if scene.clip])
     films = _counts([manifest.film] if manifest.film else [])
+    verdicts = [scene.check.verdict for scene in manifest.scenes if scene.check]
+    checks = {"checks": {verdict: verdicts.count(verdict) for verdict in set(verdicts)}} if verdicts else {}
+    retakes = sum(len(scene.takes) - 1 for scene in manifest.scenes if scene.takes)
     shown = ", ".join(
         f"{kind}: {counts['made']} made, {counts['reused']} reused"
         for kind, counts in (("stills", stills), ("clips", clips), ("films", films))
@@ -93,6 +96,8 @@ def rendered(manifest: Manifest, job: str) -> None:
         seconds=manifest.seconds,
         model_loads=manifest.model_loads,
         out_of_memory=manifest.out_of_memory,
+        **checks,
+        **({"retakes": retakes} if retakes else {}),
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from story_studio.checks.check import TAG as CHECK_TAG
 from story_studio.story.results import MANIFEST
 
 from ..rendering.manifest import Manifest, read_manifest
@@ -19,6 +20,8 @@ from ..rendering.manifest import Manifest, read_manifest
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"eXIf", b"comf")
 """Chunks with texts; `comf` is ComfyUI's own, in animations."""
+_OPEN_TEXTS = (CHECK_TAG.encode() + b"\0",)
+"""How the texts begin that are no secret: the figures of a check."""
 _MP4_SUFFIXES = (".mp4", ".mov", ".m4v", ".m4a")
 _OPEN_TAGS = {b"title", b"draft", b"encoder", b"\xa9nam", b"\xa9too"}
 """MP4 tags that are no secret: a film's title, the mark of a draft, the program."""
@@ -62,7 +65,8 @@ def _png(path: Path, target: Path) -> Path:
     while place + 8 <= len(content):
         (length,) = struct.unpack(">I", content[place : place + 4])
         end = place + 12 + length
-        if content[place + 4 : place + 8] not in _PNG_TEXTS:
+        is_text = content[place + 4 : place + 8] in _PNG_TEXTS
+        if not is_text or content.startswith(_OPEN_TEXTS, place + 8):
             kept.append(content[place:end])
         place = end
     if sum(map(len, kept)) == len(content):

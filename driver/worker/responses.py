@@ -15,6 +15,7 @@ from .answers import (
     BatchAnswer,
     BatchSettings,
     CharacterAnswer,
+    CheckAnswer,
     Detail,
     Failure,
     ImageAnswer,
@@ -22,6 +23,7 @@ from .answers import (
     ResultCounts,
     SceneAnswer,
     Settings,
+    TakeAnswer,
     VideoAnswer,
     WorkflowAnswer,
 )
@@ -76,6 +78,7 @@ def of_video(job: VideoJob, manifest: Manifest, used: UsedSettings, files: Files
         duration=clip.seconds,
         resolution=job.resolution,
         settings=JobSettings(profile=job.profile, **used.clip or {}),
+        **_checked(scene, files),
         **_rendered(manifest),
     )
 
@@ -115,8 +118,12 @@ def of_batch(job: BatchJob, manifest: Manifest, used: UsedSettings, files: Files
 
 
 def progress(status: Status) -> dict[str, Any]:
-    """What a client sees of a job while it runs: phase, scene, how much is done, seconds that are left."""
+    """What a client sees of a job while it runs: phase, scene, how much is done, seconds that are left.
+
+    `activity` is there while a clip is checked or made again.
+    """
     left = status.seconds_left
+    activity = {"activity": status.activity} if status.activity else {}
     return {
         "phase": STAGES[status.phase],
         "scene": status.scene,
@@ -124,11 +131,12 @@ def progress(status: Status) -> dict[str, Any]:
         "total": status.total,
         "percent": round(status.percent, 1),
         "seconds_left": None if left is None else round(left),
+        **activity,
     }
 
 
 def _of_scene(entry: SceneEntry, scene: Scene, files: Files) -> SceneAnswer:
-    response = SceneAnswer(id=entry.id, seed=entry.seed)
+    response = SceneAnswer(id=entry.id, seed=entry.seed, **_checked(entry, files))
     # Answers to jobs of earlier clients have the fields that these know.
     if scene.dialogue:
         response.of = scene.dialogue
@@ -145,6 +153,23 @@ def _of_scene(entry: SceneEntry, scene: Scene, files: Files) -> SceneAnswer:
     if entry.error is not None:
         response.error = entry.error
     return response
+
+
+def _checked(scene: SceneEntry, files: Files) -> dict[str, Any]:
+    """The fields about the check of a scene's clip; none where it was not checked."""
+    fields: dict[str, Any] = {}
+    if check := scene.check:
+        about = CheckAnswer(verdict=check.verdict, findings=check.findings, figures=check.figures)
+        if sheet := files.get(check.file):
+            about.sheet_url, about.sheet_sha256 = sheet.url, sheet.sha256
+        fields["check"] = about
+    if scene.takes:
+        kept = scene.clip.key if scene.clip else ""
+        fields["takes"] = [
+            TakeAnswer(seed=take.seed, verdict=take.verdict, reasons=take.reasons, kept=take.key == kept)
+            for take in scene.takes
+        ]
+    return fields
 
 
 def _characters(manifest: Manifest, files: Files) -> dict[str, CharacterAnswer]:

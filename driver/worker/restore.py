@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from story_studio.story.graph import SceneId, build
+import numpy as np
+from PIL import Image
+
+from story_studio.checks.check import check_key
+from story_studio.story.graph import Graph, SceneId, build
 from story_studio.story.results import STORE, Kind
 
 from ..rendering.keys import choose_keys, possible_keys
 from ..rendering.prepare import RenderPlan
+from ..rendering.retakes import takes_of
 from ..storage.results import find_results
 from ..storage.store import NotStored, Store
 
@@ -32,7 +37,7 @@ def restore(
     check: Callable[[], None],
     touch: Callable[[Path], bool] = Path.exists,
 ) -> int:
-    """Fetches the stills and clips of a story that a store has and this machine has not.
+    """Fetches the stills, clips and checks of a story that a store has and this machine has not.
 
     Args:
         plan: the story.
@@ -56,8 +61,8 @@ def restore(
     keys = choose_keys(graph, possible_keys(graph, plan.contents), exists)
     missing: list[tuple[str, Path]] = []
     wanted = [(Kind.STILL, node, f"{sheet.character}_sheet") for sheet, node in graph.characters.items()]
-    for kind, nodes in ((Kind.STILL, graph.stills), (Kind.CLIP, graph.clips)):
-        wanted += [(kind, node, scene.scene) for scene, node in nodes.items()]
+    wanted += [(Kind.STILL, node, scene.scene) for scene, node in graph.stills.items()]
+    wanted += [(Kind.CLIP, node, scene.scene) for scene in graph.clips for node in takes_of(graph, scene)]
     for kind, node, of in wanted:
         # A take is another result than the one that would be made.
         key = graph.nodes[node]["inputs"].get("take") or keys[node]
@@ -69,8 +74,41 @@ def restore(
         check()
         return fetch_result(stores, *place)
 
+    def fetch_checks(scene: SceneId) -> int:
+        places = list(_missing_checks(plan, graph, keys, scene, output, touch))
+        return sum(map(fetch, places))
+
     with ThreadPoolExecutor(8) as pool:
-        return sum(pool.map(fetch, missing))
+        return sum(pool.map(fetch, missing)) + sum(pool.map(fetch_checks, graph.checks))
+
+
+def _missing_checks(
+    plan: RenderPlan,
+    graph: Graph,
+    keys: Mapping[str, str],
+    scene: SceneId,
+    output: Path,
+    touch: Callable[[Path], bool],
+) -> Iterator[tuple[str, Path]]:
+    """Where the store may have the checks of a scene's clips that are here, and where they belong."""
+    still = _here(output, Kind.STILL, graph, keys, graph.stills.get(scene))
+    talking = graph.nodes[graph.checks[scene]]["inputs"]["talking"]
+    for node in takes_of(graph, scene):
+        clip = _here(output, Kind.CLIP, graph, keys, node)
+        if clip is None or (scene in graph.stills and still is None):
+            continue
+        reference = None if still is None else np.asarray(Image.open(still).convert("RGB"))
+        key = check_key(clip, talking=talking, reference=reference)
+        if not any(map(touch, find_results(output, Kind.CHECK, key))):
+            name = Kind.CHECK.file_name(f"{plan.story.project_id}_{scene.scene}", key)
+            yield stored_key(Kind.CHECK, key), output / STORE / Kind.CHECK.folder / name
+
+
+def _here(output: Path, kind: Kind, graph: Graph, keys: Mapping[str, str], node: str | None) -> Path | None:
+    """The file of a node's result, or of the take that is chosen in it, on this machine."""
+    if node is None:
+        return None
+    return next(find_results(output, kind, graph.nodes[node]["inputs"].get("take") or keys[node]), None)
 
 
 def fetch_result(stores: Sequence[Store], key: str, target: Path) -> bool:

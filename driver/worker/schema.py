@@ -31,6 +31,7 @@ from story_studio.story.schema import (
     ID_PATTERN,
     Id,
     Prompt,
+    Quality,
     Resolution,
     Seed,
     Story,
@@ -119,6 +120,9 @@ class VideoJob(_Job):
     resolution: Resolution = "480p"
     sample_steps: int | None = Field(default=None, ge=1, le=200, description="Sampling steps.")
     cfg: float | None = Field(default=None, ge=1, le=30, description="Guidance.")
+    quality: Quality = Field(
+        default_factory=Quality, description="Whether the video is checked, and made again if it fails."
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -29,7 +29,7 @@ def story_of(job: StoryJob, identity: str) -> Story:
         parts = {"audio": job.audio, "image": job.image, "video_prompt": job.prompt}
         scene = Scene.model_validate({"id": "video", "seed": seed, **parts})
         settings = VideoSettings(resolution=job.resolution, sample_steps=job.sample_steps, **guidance)
-        return Story(**common, scenes=[scene], video_settings=settings)
+        return Story(**common, scenes=[scene], video_settings=settings, quality=job.quality)
     settings = ImageSettings(width=job.width, height=job.height, steps=job.steps, **guidance)
     # It has no voice, and maybe no prompt, which a scene of a story needs.
     scene = Scene.model_validate({"id": "image", "prompt": "-", "audio": "-", "seed": seed})
@@ -51,4 +51,5 @@ def store_key(job: StoryJob, name: str, path: Path) -> str | None:
         return f"StoryStudio/{job.project_id}/{name}/{path.name}"
     if isinstance(job, ImageJob):
         return f"StoryStudio/img_{name}.png" if path.name == "image_img.png" else None
-    return f"VideoGen/{name}_s2v_{job.resolution}.mp4" if path.suffix == ".mp4" else None
+    of = {"video_video.mp4": ".mp4", "video_check.png": "_check.png"}.get(path.name)
+    return f"VideoGen/{name}_s2v_{job.resolution}{of}" if of else None

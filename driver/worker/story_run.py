@@ -16,10 +16,11 @@ from story_studio.story.results import MANIFEST, Kind
 from ..cancel import Cancel
 from ..fetch.allowance import Allowance
 from ..rendering.inputs import Gathered, gather_each, sources_of
-from ..rendering.manifest import Manifest
+from ..rendering.manifest import Manifest, read_manifest
 from ..rendering.prepare import RenderPlan
 from ..rendering.render import ComfyRenderer
 from ..rendering.settings import UsedSettings, used_settings
+from ..storage.results import find_results
 from ..storage.store import Store
 from ..voices.engines import voices
 from ..voices.speak import Spoken, speak
@@ -191,12 +192,24 @@ class StoryRun:
                 cancel=self._cancel,
             )
         finally:
+            self._share_takes(uploads)
             path = output / self._project / MANIFEST
             if isinstance(self._job, BatchJob) and (key := store_key(self._job, self._name, path)):
                 uploads.add_manifest(path, key)
         log.rendered(manifest, self._job_id)
         self.out_of_memory = manifest.out_of_memory
         return manifest
+
+    def _share_takes(self, uploads: Uploads) -> None:
+        """Stores the takes that no scene shows, which another worker would else make, and fail, again."""
+        output = self._workplace.output
+        manifest = read_manifest(output / self._project) or Manifest()
+        for scene in manifest.scenes:
+            kept = {result.key for result in scene.results if result}
+            for take in scene.takes:
+                for kind, key in ((Kind.CLIP, take.key), (Kind.CHECK, take.check)):
+                    if key and key not in kept and (path := next(find_results(output, kind, key), None)):
+                        uploads.share(path, kind, key)
 
     def _response(self, manifest: Manifest, used: UsedSettings, files: Files) -> Response:
         job = self._job

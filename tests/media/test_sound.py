@@ -11,8 +11,8 @@ import av
 import numpy as np
 import pytest
 
+from story_studio.checks.loudness import measure
 from story_studio.media.encoder import SAMPLE_RATE
-from story_studio.media.loudness import measure
 from story_studio.media.music import Bed, checked
 from story_studio.media.sound import AudioTrack, Music, Sound, SoundReport, Voice, mix
 

@@ -71,6 +71,7 @@ def stories(draw: st.DrawFn) -> schema.Story:
             "profile": draw(st.sampled_from(recipes.profile_names())),
             "style": draw(WORDS),
             "seed": draw(SEEDS | st.just(0)),
+            "quality": draw(st.sampled_from([{}, {"check": False}, {"retakes": 1}, {"retakes": 5}])),
             "scenes": draw(scenes()),
             "image_settings": image | {"negative_prompt": draw(NEGATIVE)},
             "video_settings": video | {"negative_prompt": draw(NEGATIVE)},

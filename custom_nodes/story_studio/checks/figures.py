@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
+METHOD = "1"
+"""How clips are measured: another one where a figure of the same clip is no longer the same."""
+
 
 class _Figures(BaseModel):
     model_config = ConfigDict(extra="ignore")
@@ -24,12 +27,14 @@ class Face(_Figures):
         height: its median height as a share of the frame's.
         jitter: median change of its place from frame to frame beyond smooth motion, as a share of its height.
         lost: where there is none for a quarter of a second or more.
+        in_reference: whether the reference shows one; None without a reference.
     """
 
     present: float = 0.0
     height: float | None = None
     jitter: float | None = None
     lost: list[Span] = []
+    in_reference: bool | None = None
 
 
 class Sync(_Figures):
@@ -118,19 +123,24 @@ class Voice(_Figures):
     Attributes:
         loudness: integrated, in LUFS; None if it is silent.
         peak: in dB of full scale.
-        clipped: share of the samples at full scale, 0 to 1.
+        clipped: share of the samples where the wave is cut off at its peak, 0 to 1.
+        level: of the words, root mean square, in dB of full scale; None without any.
         noise_floor: level between the words, in dB of full scale.
         speech_to_noise: level of the words above that, in dB.
         speech: where somebody speaks.
+        start_level, end_level: of the first and the last 20 ms, in dB relative to the words.
         cut_start, cut_end: whether the first or the last word has no silence around it.
     """
 
     loudness: float | None = None
     peak: float | None = None
     clipped: float = 0.0
+    level: float | None = None
     noise_floor: float | None = None
     speech_to_noise: float | None = None
     speech: list[Span] = []
+    start_level: float | None = None
+    end_level: float | None = None
     cut_start: bool = False
     cut_end: bool = False
 
@@ -139,11 +149,15 @@ class Figures(_Figures):
     """All that is measured of a clip.
 
     Attributes:
+        talking: whether somebody is expected to speak on screen.
+        referenced: whether the face is compared with a reference.
         face, sync, identity: None where nobody is expected to speak on screen.
         voice: None without audio.
         missing: what could not be measured and why, one sentence each.
     """
 
+    talking: bool = True
+    referenced: bool = False
     fps: float = 0.0
     width: int = 0
     height: int = 0

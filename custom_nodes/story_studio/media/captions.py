@@ -9,10 +9,8 @@ from itertools import accumulate, pairwise
 from typing import NamedTuple
 from unicodedata import east_asian_width
 
-import numpy as np
 from wcwidth import wcswidth
 
-from ..story.levels import Levels
 from . import spoken
 from .linebreak import BREAKS, clusters, parts, shown_line
 from .text import clean, closed, is_visible
@@ -21,9 +19,7 @@ Span = tuple[float, float]
 
 _LINE, _CAPTION, _SHORT = 42, 84, 16
 """Columns of a full line, of a full caption, and below which a caption is too short to be read calmly."""
-_WINDOW_SECONDS, _PAUSE_SECONDS, _SPEECH_SECONDS = 0.02, 0.25, 0.1
 _LINGER_SECONDS = 0.4
-_WINDOWS_AT_A_TIME = 1000
 
 
 class Word(NamedTuple):
@@ -97,57 +93,6 @@ def _in_proportion(
         for group, change in zip(_grouped(words, captions) or [], pairwise(changes), strict=True)
     ]
     return list(map(Cue, starts, shown, map(_lines, captions), groups))
-
-
-def speech_spans(waveform: np.ndarray, sample_rate: int) -> list[Span]:
-    """The spans `(start, end)` of speech, in seconds, in `waveform`, float32 [channels, samples].
-
-    Speech is what is clearly louder than the quiet parts. Silence has no spans.
-    """
-    return speech_spans_in(lambda start, end: waveform[:, start:end], waveform.shape[1], sample_rate)
-
-
-def speech_spans_in(read: Callable[[int, int], np.ndarray], samples: int, sample_rate: int) -> list[Span]:
-    """Like `speech_spans`, in audio of any length: `read` returns the samples from one to before another."""
-    window = max(1, round(sample_rate * _WINDOW_SECONDS))
-    count = samples // window
-    if count == 0:
-        return []
-    bounds = [*range(0, count, _WINDOWS_AT_A_TIME), count]
-    pieces = [(start * window, end * window) for start, end in pairwise(bounds)]
-    levels = Levels()
-    for piece in pieces:
-        levels.add(read(*piece))
-    mono = (levels.mono(read(*piece)).reshape(-1, window) for piece in pieces)
-    power = np.concatenate([np.square(blocks, dtype=np.float64).mean(axis=1) for blocks in mono])
-    level = 10 * np.log10(power + 1e-12)
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], is_speech(level), [False]]).astype(np.int8)))
-    seconds = edges.reshape(-1, 2) * window / sample_rate
-    return _without_pauses([(float(start), float(end)) for start, end in seconds])
-
-
-def is_speech(level: np.ndarray) -> np.ndarray:
-    """Which levels of a recording, in dB [n], are speech: bool [n].
-
-    Speech is 8 dB louder than the quietest tenth, or within 12 dB of the peaks where that is less, and at
-    most 35 dB below them. A recording whose peaks are below -60 dB has none.
-    """
-    if not len(level):
-        return np.zeros(0, bool)
-    floor, peak = np.percentile(level, (10, 95))
-    if peak < -60:
-        return np.zeros(len(level), bool)
-    return level > max(peak - 35, min(floor + 8, peak - 12))
-
-
-def _without_pauses(spans: list[Span]) -> list[Span]:
-    joined: list[Span] = []
-    for start, end in spans:
-        if joined and start - joined[-1][1] < _PAUSE_SECONDS:
-            joined[-1] = (joined[-1][0], end)
-        else:
-            joined.append((start, end))
-    return [(start, end) for start, end in joined if end - start >= _SPEECH_SECONDS]
 
 
 @dataclass(frozen=True)

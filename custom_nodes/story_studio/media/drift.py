@@ -2,10 +2,7 @@
 
 A model that continues its own frames chunk by chunk slowly changes their colours. Each part of the clip is
 compared with the first second, pixel by pixel of a small copy, where both show the same thing: what moves is
-left out, so motion does not count as drift. Between these pixels lies the Monge-Kantorovich linear colour
-transfer (Pitie and Kokaram, "The linear Monge-Kantorovitch linear colour mapping for example-based colour
-transfer", 2007): the affine map of RGB that gives one set of colours the mean and covariance of the other and
-changes them least.
+left out, so motion does not count as drift. See `checks.color_transfer` for the map between these pixels.
 """
 
 from __future__ import annotations
@@ -18,6 +15,7 @@ from typing import Any
 import av
 import numpy as np
 
+from ..checks.color_transfer import IDENTITY, Map, applied, delta_e, lab, transfer_of
 from .clip_frames import Scaler
 
 NOTICED = 2.3
@@ -30,17 +28,9 @@ _BLOCK = 8
 _EVERY = 2
 _REFERENCE = 16
 """Frames that the others are compared with."""
-_SAME = 0.25
-"""The part of the pixels that have to show the same thing for a comparison to count."""
-_NEAR = (10.0, 5.0, 5.0)
-"""The colour difference, in each step, up to which two pixels show the same thing once drift is undone."""
 _JOINED = 0.5
 """A jump of the correction between chunks by less than this, a colour difference, is noise of the measurement
 and is evened out. A larger one undoes a jump of the clip."""
-
-Map = np.ndarray
-"""An affine map of RGB from 0 to 1, float64 [3, 4]: three columns for the colour and one that is added."""
-_IDENTITY: Map = np.eye(3, 4)
 
 
 @dataclass(frozen=True)
@@ -112,15 +102,15 @@ def measure(frames: Iterable[av.VideoFrame], starts: Sequence[int]) -> Drift:
     for block in _blocks(frames, starts, meter):
         if reference is None:
             reference = block
-            blocks.append((block.centre, _IDENTITY))
+            blocks.append((block.centre, IDENTITY))
         else:
-            blocks.append((block.centre, _map(block.pixels, reference.pixels)))
+            blocks.append((block.centre, transfer_of(block.pixels, reference.pixels)))
     assert reference is not None
     bounds = (*starts, meter.frames)
     maps = [_line(blocks, start, end) for start, end in pairwise(bounds)]
     ends = _joined(maps, reference.pixels)
     chunks = tuple(
-        ChunkDrift(index, _delta_e(reference.pixels, (first + last) / 2), meter.sharpness(start, end))
+        ChunkDrift(index, delta_e(reference.pixels, (first + last) / 2), meter.sharpness(start, end))
         for index, ((first, last), (start, end)) in enumerate(zip(ends, pairwise(bounds), strict=True))
     )
     return Drift(chunks, bounds, tuple(ends))
@@ -196,65 +186,6 @@ def _small_size(frame: av.VideoFrame) -> tuple[int, int]:
     return max(2, round(frame.width * scale)), max(2, round(frame.height * scale))
 
 
-def _map(pixels: np.ndarray, reference: np.ndarray) -> Map:
-    """The map of some pixels to those of the reference, from where both show the same."""
-    change, expected = _IDENTITY, _lab(reference)
-    for near in _NEAR:
-        difference = _lab(_apply(pixels, change)) - expected
-        # Apart from the shift that most have in common, which is drift.
-        same = np.linalg.norm(difference - np.median(difference, axis=0), axis=1) <= near
-        if same.mean() < _SAME:
-            return _IDENTITY
-        change = _transfer(pixels[same], reference[same])
-    return change
-
-
-def _transfer(pixels: np.ndarray, reference: np.ndarray) -> Map:
-    """The Monge-Kantorovich linear map from the colours of `pixels` to those of `reference`, [n, 3] each."""
-    source, target = (_covariance(colours) for colours in (pixels, reference))
-    root, inverse = _root(source)
-    middle, _ = _root(root @ target @ root)
-    matrix = inverse @ middle @ inverse
-    shift = reference.mean(axis=0) - matrix @ pixels.mean(axis=0)
-    return np.concatenate([matrix, shift[:, None]], axis=1)
-
-
-def _covariance(colours: np.ndarray) -> np.ndarray:
-    # A frame of few colours has no variance in some direction, in which the map is then the identity.
-    return np.cov(colours.T.astype(np.float64)) + np.eye(3) * 1e-3
-
-
-def _root(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The square root of a symmetric positive matrix, and the inverse of the root."""
-    values, vectors = np.linalg.eigh(matrix)
-    values = np.sqrt(np.maximum(values, 1e-12))
-    return (vectors * values) @ vectors.T, (vectors / values) @ vectors.T
-
-
-def _apply(pixels: np.ndarray, change: Map) -> np.ndarray:
-    return np.clip(pixels @ change[:, :3].T + change[:, 3], 0, 1)
-
-
-def _delta_e(pixels: np.ndarray, change: Map) -> float:
-    """By how much a map changes colours on average, CIE 1976."""
-    return float(np.linalg.norm(_lab(_apply(pixels, change)) - _lab(pixels), axis=1).mean())
-
-
-def _lab(pixels: np.ndarray) -> np.ndarray:
-    """sRGB from 0 to 1 as CIE L*a*b*, with white D65."""
-    linear = np.where(pixels <= 0.04045, pixels / 12.92, ((pixels + 0.055) / 1.055) ** 2.4)
-    xyz = linear @ _TO_XYZ.T
-    cubic = np.where(xyz > 216 / 24389, np.cbrt(xyz), (24389 / 27 * xyz + 16) / 116)
-    x, y, z = cubic.T
-    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
-
-
-_TO_XYZ = np.array(
-    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
-) / np.array([[0.95047], [1.0], [1.08883]])
-"""IEC 61966-2-1, divided by the white point."""
-
-
 def _line(blocks: Sequence[tuple[float, Map]], start: int, end: int) -> tuple[Map, Map]:
     """The maps at the first and the last frame of a chunk, on the Theil-Sen line through its blocks."""
     inside = [(centre, change) for centre, change in blocks if start <= centre < end]
@@ -273,7 +204,7 @@ def _joined(maps: list[tuple[Map, Map]], reference: np.ndarray) -> list[tuple[Ma
     """The same maps without small jumps between chunks, so that no border shows that the clip has not."""
     ends = [list(pair) for pair in maps]
     for before, after in pairwise(ends):
-        changed = [_lab(_apply(reference, change)) for change in (before[1], after[0])]
+        changed = [lab(applied(reference, change)) for change in (before[1], after[0])]
         if np.linalg.norm(changed[0] - changed[1], axis=1).mean() < _JOINED:
             before[1] = after[0] = (before[1] + after[0]) / 2
     return [(first, last) for first, last in ends]

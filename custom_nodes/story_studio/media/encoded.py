@@ -8,9 +8,9 @@ from fractions import Fraction
 import av
 import numpy as np
 
+from ..checks.loudness import Meter
 from .audio_track import BLOCK, AudioTrack
 from .encoder import AAC_BIT_RATE, SAMPLE_RATE
-from .loudness import Meter
 
 _AAC_BLOCK = 1024
 _MOST_BLOCKS = 30

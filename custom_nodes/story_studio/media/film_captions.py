@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from ..checks.voice import speech_spans
 from . import captions, word_times
 from .audio_track import AudioTrack
 from .captions import Cue, Word
@@ -57,9 +58,7 @@ def caption_tracks(shots: Sequence[Spoken], language: str, audio: AudioTrack) ->
 def _speech(shot: Spoken, audio: AudioTrack) -> list[captions.Span]:
     """When somebody speaks, in seconds of the shot."""
     start, end = (round(seconds * SAMPLE_RATE) for seconds in (shot.start, shot.end))
-    return captions.speech_spans_in(
-        lambda first, last: audio.read(start + first, start + last), end - start, SAMPLE_RATE
-    )
+    return speech_spans(lambda first, last: audio.read(start + first, start + last), end - start, SAMPLE_RATE)
 
 
 def _detected(text: str, shot: Spoken, audio: AudioTrack) -> list[Word]:

@@ -9,11 +9,11 @@ from typing import Literal
 
 import numpy as np
 
+from ..checks.loudness import Loudness, Meter
 from ..story.levels import peak_of
 from .audio_track import BLOCK, AudioTrack, write
 from .encoded import encoded_peak
 from .limiter import Limiter
-from .loudness import Loudness, Meter
 from .progress import Progress, part_of
 
 _HIGHEST_PEAK = -1.0

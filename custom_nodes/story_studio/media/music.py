@@ -11,10 +11,10 @@ import av
 import numpy as np
 from av.filter import Graph
 
+from ..checks.loudness import Meter, audio_frame, audio_input
 from ..story import levels
 from .audio_track import AudioTrack, write
 from .encoder import SAMPLE_RATE, resample_in_parts
-from .loudness import Meter, audio_frame, audio_input
 
 SHORTEST = SAMPLE_RATE
 """Samples. Less, repeated, would be a buzz."""

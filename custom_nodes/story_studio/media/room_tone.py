@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..checks.voice import level
 from .audio_track import AudioTrack
 from .encoder import SAMPLE_RATE
 from .envelope import JOINT_FADE
@@ -17,6 +18,7 @@ from .envelope import JOINT_FADE
 _SOFT_FADE = round(0.25 * SAMPLE_RATE)
 _FRAME = 4096
 _HOP = _FRAME // 2
+_AT_A_TIME = 64 * _FRAME
 _WINDOW = np.sin(np.pi * (np.arange(_FRAME) + 0.5) / _FRAME)
 """Frames of noise that overlap by half have the same power everywhere with it."""
 _HZ = np.fft.rfftfreq(_FRAME, 1 / SAMPLE_RATE)
@@ -68,8 +70,8 @@ def tone_of(read: Callable[[int, int], np.ndarray], first: int, last: int) -> Ro
         read: returns the voice from one sample to before another, float32 [2, n].
         first, last: where it is heard.
     """
-    starts = np.arange(first, last - _FRAME + 1, _FRAME)
-    levels = _levels(read, starts)
+    reads = (read(at, min(at + _AT_A_TIME, last)) for at in range(first, last, _AT_A_TIME))
+    levels = np.concatenate([np.zeros(0), *(level(audio, _FRAME) for audio in reads)])
     if not len(levels):
         return SOFT
     quiet = np.sort(np.argsort(levels, kind="stable")[: max(_FEWEST, round(len(levels) * _QUIET_PART))])
@@ -77,7 +79,7 @@ def tone_of(read: Callable[[int, int], np.ndarray], first: int, last: int) -> Ro
     if len(levels) <= _FEWEST or levels[quiet].min() < _NOTHING or speech - floor < _BELOW_SPEECH:
         return SOFT
     chosen = quiet[:: -(-len(quiet) // _MOST)]
-    frames = np.stack([read(at, at + _FRAME) for at in starts[chosen].tolist()]).astype(np.float64)
+    frames = np.stack([read(at, at + _FRAME) for at in (first + chosen * _FRAME).tolist()]).astype(np.float64)
     spectra = np.fft.rfft(frames * _WINDOW, axis=2)
     covariance = np.einsum("fci,fdi->icd", spectra, spectra.conj()) / len(chosen)
     # What is constant or below hearing is no sound, but uses up the range.
@@ -117,12 +119,6 @@ def _edge(tone: RoomTone, at: int, is_end_of_film: bool, gap: int) -> tuple[int,
     if tone is SOFT or is_end_of_film:
         return min(_SOFT_FADE, gap // 2), at
     return JOINT_FADE, at - JOINT_FADE
-
-
-def _levels(read: Callable[[int, int], np.ndarray], starts: np.ndarray) -> np.ndarray:
-    """The level of each frame of a voice in dBFS RMS."""
-    powers = [np.square(read(at, at + _FRAME), dtype=np.float64).mean() for at in starts.tolist()]
-    return 10 * np.log10(np.array(powers) + 1e-20)
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:

@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..checks.loudness import gain_of
 from .audio_track import AudioTrack, write
 from .envelope import JOINT_FADE, Envelope
-from .loudness import gain_of
 from .mastering import Mastered, master, measured, protect
 from .music import Bed, Music, blocks_of
 from .progress import Progress, part_of

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..checks.loudness import Meter
+from ..checks.voice import is_voice, moments
 from ..story.levels import Levels, repaired
 from .audio_track import BLOCK
-from .loudness import Meter, is_voice, window_powers
+from .encoder import SAMPLE_RATE
 
 Read = Callable[[int, int], np.ndarray]
 """Returns samples from the first number to before the second, float32 [2, n] at 48 kHz; fewer at the end."""
@@ -64,16 +66,16 @@ class Examined:
 
 def examine(voice: Voice) -> Examined:
     """Measures a voice."""
-    powers, levels, samples = [np.zeros(0)], Levels(), 0
+    loud, levels, samples = [np.zeros(0)], Levels(), 0
     with Meter() as meter:
         for at, block in blocks(lambda start, end: repaired(voice.read(start, end)), voice.samples):
             meter.add(block)
             levels.add(block)
-            powers.append(window_powers(block))
+            loud.append(moments(block, SAMPLE_RATE))
             samples = at + block.shape[1]
         loudness = meter.result().integrated
     offsets = levels.offsets if samples else np.zeros(2)
-    found = is_voice(np.concatenate(powers), loudness)
+    found = is_voice(np.concatenate(loud), loudness)
     return Examined(samples, loudness, offsets.astype(np.float32)[:, None], found)
 
 

@@ -11,9 +11,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from ..story import levels
+from ..checks.voice import is_speech, levels_of
 from . import spoken
-from .captions import Span, Word, is_speech
+from .captions import Span, Word
 from .word_search import Grid, search
 
 
@@ -34,8 +34,6 @@ class WordTimes(NamedTuple):
 
 _HOP = 0.01
 """Seconds between two levels."""
-_PIECE = 2**18
-"""Samples that are measured at a time."""
 _REACH = 0.3
 """Seconds by which the loudness moves an end of an aligned word, at most."""
 
@@ -57,19 +55,7 @@ def detected(text: str, waveform: np.ndarray, sample_rate: int) -> list[Word]:
 
 def level_of(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
     """The level of what is heard of float32 audio [channels, samples], in dB, every 10 ms: float32 [n]."""
-    measured = levels.measure(waveform)
-    hop = sample_rate * _HOP
-    count = int(waveform.shape[1] / hop)
-    edges = np.round(np.arange(count + 1) * hop).astype(np.int64)
-    power = np.zeros(count)
-    per_piece = max(1, int(_PIECE / hop))
-    for first in range(0, count, per_piece):
-        bounds = edges[first : first + per_piece + 1]
-        piece = levels.repaired(waveform[:, bounds[0] : bounds[-1]])
-        squares = np.square(measured.mono(piece), dtype=np.float64)
-        sums = np.add.reduceat(squares, bounds[:-1] - bounds[0])
-        power[first : first + per_piece] = sums / np.diff(bounds)
-    return (10 * np.log10(power + 1e-12)).astype(np.float32)
+    return levels_of(lambda start, end: waveform[:, start:end], waveform.shape[1], sample_rate, _HOP)
 
 
 def estimate(words: Sequence[str], level: np.ndarray, seconds: float) -> list[Word]:

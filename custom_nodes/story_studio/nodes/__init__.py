@@ -9,6 +9,7 @@ from ..routes import graph, memory, progress, scenes, story, takes
 from ..story import order
 from .animatic import Animatic
 from .burned_captions import BurnedCaptions
+from .check_clip import CheckClip
 from .clip import Clip
 from .clip_frames import ClipFrames
 from .film import Film
@@ -21,6 +22,7 @@ from .join_videos import JoinVideos
 from .master import Master
 from .master_windows import MasterWindow, MasterWindows
 from .own_clip import OwnClip
+from .retake import Retake
 from .s2v_models import S2VModels
 from .still import Still
 from .storyboard import ContactSheet, Storyboard
@@ -45,6 +47,8 @@ class StoryStudio(ComfyExtension):
             TalkingVideo,
             Still,
             Clip,
+            CheckClip,
+            Retake,
             Storyboard,
             ContactSheet,
             FilmScene,

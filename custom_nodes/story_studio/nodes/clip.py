@@ -16,30 +16,10 @@ from ..story.results import Kind
 from .common import CATEGORY, HIDDEN, missing_take, name_input, result_ui, take_input, video_path
 
 
-class Clip(io.ComfyNode):
-    """Requests its video only if there is no result yet, so nothing upstream runs for a finished clip."""
-
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="StoryStudio_Clip",
-            display_name="Clip",
-            category=CATEGORY,
-            description="Saves a scene's video in output/story_studio/clips. A video that was rendered "
-            "before, from the same image, voice, models and settings, is reused and nothing is rendered.",
-            inputs=[
-                io.Video.Input(
-                    "video",
-                    lazy=True,
-                    tooltip="From Talking Video or Animatic; rendered only if there is no result yet.",
-                ),
-                name_input("clip"),
-                take_input(),
-            ],
-            outputs=[io.Video.Output(tooltip="The finished clip. Link it to a Film Scene.")],
-            hidden=HIDDEN,
-            is_output_node=True,
-        )
+class KeptClip(io.ComfyNode):
+    """Keeps a video as a clip, and requests it only if there is no result yet, so that nothing upstream runs
+    for a finished clip. What Clip and Retake have in common: a node whose schema was read cannot be a base.
+    """
 
     @classmethod
     def check_lazy_status(
@@ -73,6 +53,32 @@ class Clip(io.ComfyNode):
     @classmethod
     def _key(cls) -> str:
         return result_store.key_of(cls.hidden.dynprompt, cls.hidden.unique_id)
+
+
+class Clip(KeptClip):
+    """The clip of a scene, which is made whenever the graph runs."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="StoryStudio_Clip",
+            display_name="Clip",
+            category=CATEGORY,
+            description="Saves a scene's video in output/story_studio/clips. A video that was rendered "
+            "before, from the same image, voice, models and settings, is reused and nothing is rendered.",
+            inputs=[
+                io.Video.Input(
+                    "video",
+                    lazy=True,
+                    tooltip="From Talking Video or Animatic; rendered only if there is no result yet.",
+                ),
+                name_input("clip"),
+                take_input(),
+            ],
+            outputs=[io.Video.Output(tooltip="The finished clip. Link it to a Film Scene.")],
+            hidden=HIDDEN,
+            is_output_node=True,
+        )
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -111,16 +111,18 @@ def result_ui(
     animated: bool = False,
     node_id: str | None = None,
     warnings: Sequence[str] = (),
+    more: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """A result for the interface and the driver: its file, its key, and whether it was reused.
 
     `node_id` is that of the node which shows it, if that is not the running one. `warnings` are sentences for
-    the driver, whose users do not see what stands on a node.
+    the driver, whose users do not see what stands on a node. `more` is what a kind of result says besides.
     """
     # `checkpoint` is an older name for a result, which clients of the API read.
     ui: dict[str, Any] = {"images": [item(path)], "checkpoint": [{"key": key, "reused": reused}]}
     ui |= {"animated": (True,)} if animated else {}
     ui |= {"warnings": [*warnings]} if warnings else {}
+    ui |= more or {}
     finished.note(execution.prompt_id(), node_id or execution.node_id(), ui)
     return ui
 

@@ -48,6 +48,8 @@ class Graph:
         nodes: the workflow as ComfyUI's /prompt expects it.
         owners: what each node belongs to.
         stills, clips, masters: the Still, Clip and Master node of each scene; few have a Master.
+        checks: the Check Clip node of each scene whose clip is checked.
+        retakes: the Retake nodes of each scene that may be made again, from the first to the last.
         characters: the Still node of each character sheet.
         sheets, films: the Contact Sheet and Film node of each story; a story can be without a film.
     """
@@ -57,6 +59,8 @@ class Graph:
     stills: dict[SceneId, str] = field(default_factory=dict)
     clips: dict[SceneId, str] = field(default_factory=dict)
     masters: dict[SceneId, str] = field(default_factory=dict)
+    checks: dict[SceneId, str] = field(default_factory=dict)
+    retakes: dict[SceneId, list[str]] = field(default_factory=dict)
     characters: dict[CharacterId, str] = field(default_factory=dict)
     sheets: dict[int, str] = field(default_factory=dict)
     films: dict[int, str] = field(default_factory=dict)
@@ -69,9 +73,17 @@ class Graph:
 
     @property
     def kept(self) -> dict[str, Kind]:
-        """The nodes that keep results of scenes and characters, and the kinds of the results."""
+        """The nodes that keep results of scenes and characters, and the kinds of the results.
+
+        A check is none of them: its key is that of the clip's content, which no graph says.
+        """
         of_scenes = {node: kind for kind, nodes in self.of_scenes.items() for node in nodes.values()}
-        return dict.fromkeys(self.characters.values(), Kind.STILL) | of_scenes
+        retakes = {node: Kind.CLIP for nodes in self.retakes.values() for node in nodes}
+        return dict.fromkeys(self.characters.values(), Kind.STILL) | of_scenes | retakes
+
+    def chosen_clip(self, scene: SceneId) -> Link:
+        """The clip that a scene has in the film: the best of its takes if there are retakes."""
+        return Link(self.checks[scene] if self.retakes.get(scene) else self.clips[scene])
 
     def add(self, owner: Owner, title: str, cls: str, /, **inputs: Any) -> Link:
         """Adds a node with these inputs, constants or links; an equal node is returned instead."""

@@ -62,17 +62,21 @@ def clip_values(plan: Plan, scene: Scene) -> dict[str, Any]:
     }
 
 
-def add_clip(graph: Graph, scene_id: SceneId, plan: Plan, scene: Scene, after: Link | None) -> Link:
-    """Adds the clip of a scene whose still is in the graph, if it has one of its own."""
+def add_video(
+    graph: Graph, scene_id: SceneId, plan: Plan, scene: Scene, after: Link | None, seed: int | None = None
+) -> Link:
+    """Adds the video of a scene's clip, whose still is in the graph if it has one of its own.
+
+    Args:
+        seed: another than that of the scene, for a retake.
+    """
     owner = Owner("clip", scene_id)
     recipe = recipe_of(plan, scene)
     if recipe is None:
-        video = add_own_clip(graph, owner, plan, scene)
-    else:
-        values = clip_values(plan, scene) | {"image": Link(graph.stills[scene_id]), "after": after}
-        video = _add_recipe(graph, owner, recipe, values, scene, plan.files[scene.id].seconds)
-    name = f"{plan.story.project_id}_{scene.id}"
-    return graph.add(owner, "clip", "StoryStudio_Clip", video=video, name=name, take=scene.clip_take)
+        return add_own_clip(graph, owner, plan, scene)
+    values = clip_values(plan, scene) | {"image": Link(graph.stills[scene_id]), "after": after}
+    values |= {} if seed is None else {"seed": seed}
+    return _add_recipe(graph, owner, recipe, values, scene, plan.files[scene.id].seconds)
 
 
 def add_own_clip(graph: Graph, owner: Owner, plan: Plan, scene: Scene) -> Link:

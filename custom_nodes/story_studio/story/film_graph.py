@@ -24,7 +24,7 @@ def add_film(graph: Graph, number: int, plan: Plan) -> None:
         scene_id = SceneId(number, scene.id)
         if scene_id in graph.clips:
             if mastering.is_needed():
-                clip, name = Link(graph.clips[scene_id]), f"{plan.story.project_id}_{scene.id}"
+                clip, name = graph.chosen_clip(scene_id), f"{plan.story.project_id}_{scene.id}"
                 master = add_master(graph, Owner("film", scene_id), clip, mastering, name)
                 graph.masters[scene_id] = master.node
             film = _add_scene(graph, scene_id, plan, scene, film)
@@ -78,7 +78,7 @@ def _add_scene(graph: Graph, scene_id: SceneId, plan: Plan, scene: Scene, film: 
         "film scene",
         "StoryStudio_FilmScene",
         film=film,
-        clip=Link(graph.masters.get(scene_id, graph.clips[scene_id])),
+        clip=Link(graph.masters[scene_id]) if scene_id in graph.masters else graph.chosen_clip(scene_id),
         title=scene.title or scene.id,
         text=scene.text,
         transition=scene.transition,

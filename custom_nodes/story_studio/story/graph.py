@@ -8,7 +8,8 @@ from typing import get_args
 from .advice import advice
 from .api_graph import CharacterId, Graph, Owner, Phase, SceneId
 from .character_warnings import character_warnings
-from .clip_graph import Stage, add_clip, clip_values, recipe_of, stage_of
+from .check_graph import add_clip, retakes_of
+from .clip_graph import Stage, clip_values, recipe_of, stage_of
 from .film_graph import add_film
 from .plan import Files, Plan, plan_of
 from .recipes import Link
@@ -77,6 +78,11 @@ def warnings(plan: Plan) -> list[str]:
         cfg = settings.cfg if settings.cfg is not None else defaults.get("cfg")
         if "negative_prompt" in recipe.parameters and settings.negative_prompt and cfg == 1:
             sentences.append(f"{kind}.negative_prompt has no effect at cfg 1: raise cfg, or leave it out.")
+    if plan.story.quality.retakes and not any(retakes_of(plan, scene) for scene in plan.story.scenes):
+        sentences.append(
+            "quality.retakes has no effect: no clip is made by a model that takes a seed. Drafts, camera "
+            "moves, own clips and chosen takes are not made again."
+        )
     return [*sentences, *character_warnings(plan), *advice(plan)]
 
 
@@ -100,5 +106,4 @@ def _add_clips(
         if scene_id in without or stage_of(plan, scene) != stage:
             continue
         after = add_clip(graph, scene_id, plan, scene, after)
-        graph.clips[scene_id] = after.node
     return after

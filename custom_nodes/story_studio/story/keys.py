@@ -14,12 +14,14 @@ from collections.abc import Callable
 from typing import Any
 
 from .recipes import is_link
-from .results import Kind
+from .results import RETAKE, Kind
 
-PASSING = {Kind.STILL.node: "image", Kind.CLIP.node: "video"}
+PASSING = {Kind.STILL.node: "image", Kind.CLIP.node: "video", RETAKE: "video"}
 """The nodes that keep what goes through them, and the input that it comes by."""
-NAMED = frozenset((Kind.MASTER.node,))
+NAMED = frozenset((Kind.MASTER.node, Kind.CHECK.node))
 """The nodes that keep what they make themselves, under a `name` that is not part of it."""
+RETAKES = tuple(f"retake_{number}" for number in range(1, 6))
+"""The inputs of a Check Clip that it requests one after the other, while the clip fails."""
 ORDER = "after"
 """The input that only says what a node waits for."""
 PRIMITIVES = frozenset(
@@ -74,8 +76,8 @@ class Keys:
         self._known: dict[str, str] = {}
 
     def of(self, node_id: str) -> str:
-        """24 hexadecimal digits for a node's output; for a Still or Clip, the key of its input, or the take
-        that is chosen in it."""
+        """24 hexadecimal digits for a node's output; for a Still, Clip or Retake, the key of its input, or
+        the take that is chosen in it."""
         # A clip of many segments is deeper than Python calls functions, so what is upstream comes first.
         waiting, seen = [node_id], set[str]()
         while waiting:
@@ -97,6 +99,8 @@ class Keys:
             if constant(self._get_node, inputs.get("take")):
                 return []
             inputs = {passed: inputs.get(passed)}
+        elif only := _checked_only(node):
+            inputs = {"clip": only}
         return [value[0] for name, value in inputs.items() if name != ORDER and is_link(value)]
 
     def _of_known(self, node_id: str) -> str:
@@ -105,6 +109,9 @@ class Keys:
         if passed := PASSING.get(node["class_type"]):
             take: str | None = constant(self._get_node, inputs.get("take"))
             return take or self._of_value(inputs.get(passed))
+        if only := _checked_only(node):
+            # Its output is that of the clip, so what is made from it has the same key as without a check.
+            return self.of(only[0])
         return self._of_node(node)
 
     def _of_node(self, node: Node) -> str:
@@ -143,6 +150,14 @@ class Keys:
             whole = isinstance(value, float) and value.is_integer()
             return hash_parts("constant", json.dumps(int(value) if whole else value, sort_keys=True))
         return hash_parts("output", str(value[1]), self.of(value[0]))
+
+
+def _checked_only(node: Node) -> list[Any] | None:
+    """The link to the clip of a Check Clip that has no retakes to choose from; None for any other node."""
+    inputs = node["inputs"]
+    if node["class_type"] != Kind.CHECK.node or any(is_link(inputs.get(name)) for name in RETAKES):
+        return None
+    return inputs["clip"] if is_link(inputs.get("clip")) else None
 
 
 def class_of(node: Node) -> str:

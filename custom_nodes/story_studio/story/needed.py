@@ -13,7 +13,7 @@ from .keys import ORDER, PASSING, Node, constant
 from .memory import Phase
 from .model_files import named_files
 from .recipes import is_link
-from .results import Kind
+from .results import RETAKE, Kind
 from .word_times import AUDIO_ENCODER, WORD_TIMES
 
 TALKING_VIDEO = "StoryStudio_TalkingVideo"
@@ -71,7 +71,7 @@ def needed_nodes(
     Args:
         node_ids: all nodes of the workflow.
         get_node: a node by its id.
-        finished: the Stills, Clips and Masters whose results exist.
+        finished: the Stills, Clips, Retakes and Masters whose results exist.
     """
     linked = {value[0] for node_id in node_ids for value in _links(get_node(node_id)).values()}
     # What saves a result runs also if nothing needs it, or only something that is finished.
@@ -110,6 +110,7 @@ _PHASES: Mapping[str, Phase] = {
     Kind.STILL.node: "still",
     Kind.CLIP.node: "clip",
     Kind.MASTER.node: "clip",
+    RETAKE: "clip",
     TALKING_VIDEO: "clip",
 }
 

@@ -135,7 +135,8 @@ class _Rewriting:
         self._known: dict[tuple[Link, ...], str] = {}
 
     def rewrite(self, outputs: Collection[str], queued: str) -> Ordered:
-        wanted = self._masters_last([node for node in self.results if node in outputs])
+        wanted = self._checks_beside([node for node in self.results if node in outputs])
+        wanted = self._masters_last(wanted)
         first_clip = next((node for node in wanted if self._class(node) == Kind.CLIP.node), None)
         filmed = self._filmed()
         self._remove_order()
@@ -153,6 +154,16 @@ class _Rewriting:
                 self.nodes[video[0]]["inputs"][ORDER] = list(stills)
                 targets.append(first_clip)
         return Ordered(self.nodes, [root, *targets])
+
+    def _checks_beside(self, wanted: Sequence[str]) -> list[str]:
+        """The results, each check right after what it checks: a verdict is known while others are made."""
+        beside: dict[str, list[str]] = {node: [] for node in wanted}
+        for node in wanted:
+            clip = self.nodes[node]["inputs"].get("clip")
+            if self._class(node) == Kind.CHECK.node and is_link(clip) and clip[0] in beside:
+                beside[clip[0]].append(node)
+        moved = {check for checks in beside.values() for check in checks}
+        return [each for node in wanted if node not in moved for each in (node, *beside[node])]
 
     def _masters_last(self, wanted: Sequence[str]) -> list[str]:
         """The results, masters and what is made of them at the end: their models are read once for all."""

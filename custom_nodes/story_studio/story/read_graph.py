@@ -17,7 +17,7 @@ from .problems import Problem, Problems
 from .read_characters import Cast, read_cast, split_style, with_mentions
 from .read_film import film_settings, has_own_frames, scene_settings
 from .read_kinds import Maker, maker_of, narrated_workflow, scene_kind
-from .read_settings import image_settings, nearest_profile, video_settings
+from .read_settings import image_settings, nearest_profile, quality, video_settings
 from .recipes import Nodes, Profile, load_profile, load_recipe
 from .results import STORE, Kind
 from .scene import DEFAULT_MOTION
@@ -117,6 +117,7 @@ def read_graph(nodes: Nodes, keys: Mapping[str, str] | None = None) -> StoryFile
         "image_settings": image_settings(workflow, profile, drawn, of_video.get("resolution"))
         | {name: value for name, value in _of_cast(cast).items() if value},
         "video_settings": of_video,
+        "quality": quality(workflow, any(one.maker.is_checked for one in made)),
     }
     data = {name: value for name, value in data.items() if value not in ("", 0, {})}
     if (of_film := film_settings(workflow, film, data.get("title") or project, profile)) != {}:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from .check_graph import ANIMATIC
 from .clip_graph import JOIN_VIDEOS, OWN_CLIP, SILENCE, TRIM, VIDEO_FRAME
 from .keys import PRIMITIVES, class_of
 from .recipes import FOLDER, Profile, Recipe, load_recipe
 from .scenes import Workflow, is_not_still, source_of
 
-ANIMATIC = "StoryStudio_Animatic"
 _AROUND = frozenset(
     (OWN_CLIP, JOIN_VIDEOS, VIDEO_FRAME, SILENCE, TRIM, *PRIMITIVES)
     + ("LoadAudio", "LoadImage", "SaveVideo", "StoryStudio_Clip", "StoryStudio_Still")
@@ -38,6 +38,11 @@ class Maker(NamedTuple):
     def is_moving(self) -> bool:
         """Whether it is a kind that moves no lips under every profile."""
         return self.own is not None or self.silence is not None or self.draft is False
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether a story has its clip checked by default: if it is made by a model."""
+        return self.own is None and self.draft is None and bool(self.classes)
 
     def is_by(self, recipe: Recipe) -> bool:
         """Whether a recipe has made the clip."""

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from . import graph
-from .keys import PRIMITIVES, class_of
+from .keys import PRIMITIVES, RETAKES, class_of
 from .model_files import folder_of
-from .recipes import Nodes, Profile, Recipe, load_profile, profile_names
+from .recipes import Nodes, Profile, Recipe, is_link, load_profile, profile_names
+from .results import Kind
 from .scenes import Workflow
 from .schema import ImageSettings, Story, VideoSettings
 
@@ -61,6 +62,15 @@ def video_settings(workflow: Workflow, profile: Profile, video: dict[str, Any]) 
     found["resolution"] = _unless(found["resolution"], VideoSettings().resolution)
     sampling = _sampling(workflow, video, profile.clip, profile.clip_settings)
     return _set(found | {"sample_steps": sampling.pop("steps")} | sampling)
+
+
+def quality(workflow: Workflow, makes_clips: bool) -> dict[str, Any]:
+    """Whether clips are checked and how often they may be made again; `makes_clips`: whether any is checked
+    by default."""
+    checks = [workflow.nodes[node]["inputs"] for node in workflow.of_class(Kind.CHECK.node)]
+    retakes = max((sum(is_link(check.get(name)) for name in RETAKES) for check in checks), default=0)
+    found = {"check": False if makes_clips and not checks else None, "retakes": retakes or None}
+    return _set(found)
 
 
 def _still_size(resolution: str | None) -> tuple[int, int] | tuple[None, None]:

@@ -1,4 +1,4 @@
-"""Results: finished stills, clips, masters, voices, films and contact sheets, and their file names."""
+"""Results: finished stills, clips, masters, checks, voices, films and sheets, and their file names."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class Kind(Enum):
     STILL = "still", ".png", "StoryStudio_Still"
     CLIP = "clip", ".mp4", "StoryStudio_Clip"
     MASTER = "master", ".mp4", "StoryStudio_Master"
+    CHECK = "check", ".png", "StoryStudio_CheckClip"
     SHEET = "sheet", ".jpg", "StoryStudio_ContactSheet"
     FILM = "film", ".mp4", "StoryStudio_Film"
     VOICE = "voice", ".wav", ""
@@ -41,16 +42,23 @@ class Kind(Enum):
         return f"{safe}.{key}{self.suffix}"
 
     def project_file(self, scene: str = "") -> str:
-        """The name of its file in the folder of a project: of a scene's still, clip, master or voice, or of
-        the project's only film or contact sheet."""
+        """The name of its file in the folder of a project: of a scene's still, clip, master, check or voice,
+        or of the project's only film or contact sheet."""
         return {
             Kind.STILL: f"{scene}_img.png",
             Kind.CLIP: f"{scene}_video.mp4",
             Kind.MASTER: f"{scene}_master.mp4",
+            Kind.CHECK: f"{scene}_check.png",
             Kind.VOICE: f"{scene}_voice.wav",
             Kind.SHEET: "storyboard.jpg",
             Kind.FILM: "film.mp4",
         }[self]
+
+
+RETAKE = "StoryStudio_Retake"
+"""The class of the node that keeps a further clip of a scene, which runs only if a check requests it."""
+KEEPERS = {kind.node: kind for kind in Kind if kind.node} | {RETAKE: Kind.CLIP}
+"""The classes of the nodes that keep results, and the kinds of the results."""
 
 
 def sheet_file(character: str) -> str:

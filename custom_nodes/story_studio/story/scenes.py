@@ -241,7 +241,7 @@ def panel_of(nodes: Nodes) -> dict[str, Any]:
     shown = []
     for scene in scenes:
         ends: dict[Part, str | None] = {"still": scene.still, "clip": scene.clip}
-        seeds = {part: _seed_of(workflow, end) for part, end in ends.items()}
+        seeds = {part: seed_of(workflow, end) for part, end in ends.items()}
         takes = {part: nodes[end]["inputs"].get("take") if end else "" for part, end in ends.items()}
         shown.append(
             {
@@ -316,7 +316,8 @@ def _prompt_of(workflow: Workflow, node_id: str | None) -> str:
     return text(workflow.nodes[found]) if found is not None else ""
 
 
-def _seed_of(workflow: Workflow, node_id: str | None) -> Seed | None:
+def seed_of(workflow: Workflow, node_id: str | None) -> Seed | None:
+    """Where the seed of a still or clip is; None if nothing above it has one."""
     found = workflow.find(node_id, _seed_input, through=is_not_still)
     return Seed(found, _seed_input(workflow.nodes[found]) or "") if found is not None else None
 

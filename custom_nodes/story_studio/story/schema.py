@@ -25,7 +25,7 @@ from .read_json import read_json
 from .read_yaml import read_yaml
 from .results import STORE
 from .scene import DEFAULT_VIDEO_PROMPT, UNWRITTEN, Line, Scene
-from .settings import Character, ImageSettings, Lora, Resolution, VideoSettings, VoiceSettings
+from .settings import Character, ImageSettings, Lora, Quality, Resolution, VideoSettings, VoiceSettings
 
 __all__ = [
     "DEFAULT_VIDEO_PROMPT",
@@ -39,6 +39,7 @@ __all__ = [
     "Line",
     "Lora",
     "Prompt",
+    "Quality",
     "Resolution",
     "Scene",
     "Seed",
@@ -78,6 +79,9 @@ class Story(Part):
     video_settings: VideoSettings = Field(default_factory=VideoSettings, description="How clips are made.")
     voice_settings: VoiceSettings = Field(
         default_factory=VoiceSettings, description="How texts without a recording are spoken."
+    )
+    quality: Quality = Field(
+        default_factory=Quality, description="Whether clips are checked, and made again if they fail."
     )
     film: FilmSettings | None = Field(
         default_factory=FilmSettings, description="How the clips are joined to a film; false for no film."

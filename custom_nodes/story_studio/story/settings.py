@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from .formats import SHAPES
+from .keys import RETAKES
 from .part import Language, Part, Prompt, Seed, Take
 from .scene import UNWRITTEN
+
+MAX_RETAKES = len(RETAKES)
 
 
 def _check_resolution(value: str) -> str:
@@ -106,6 +109,35 @@ class VoiceSettings(Part):
         description="Your own voice recipe, an API workflow file with `$text` and `$audio`, for any "
         "text-to-speech node pack.",
     )
+
+
+class Quality(Part):
+    """Whether finished clips are checked, and what is done about those that fail."""
+
+    check: bool = Field(
+        default=True,
+        description="Measures every clip that a model made: lips, face, frames, colors and voice. Drafts and "
+        "your own clips are not measured.",
+    )
+    retakes: int = Field(
+        default=0,
+        ge=0,
+        le=MAX_RETAKES,
+        description="How often a clip that fails is made again, each time with another seed.",
+    )
+    keep: Literal["best"] = Field(
+        default="best",
+        description="Which take is shown: the first that does not fail, or the best. No take is deleted.",
+    )
+
+    @model_validator(mode="after")
+    def _retakes_need_checks(self) -> Quality:
+        if self.retakes and not self.check:
+            raise ValueError(
+                "retakes are made of clips that fail a check, and `check` is off: turn it on, or set "
+                "`retakes` to 0."
+            )
+        return self
 
 
 class Character(Part):

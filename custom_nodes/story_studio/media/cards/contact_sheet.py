@@ -12,8 +12,9 @@ from PIL import Image
 from .lettering import LEADING, fitted
 
 _LONGEST_SIDE = 4000
-_GROUND, _PANEL = (24, 24, 26), (33, 33, 36)
-_BRIGHT, _SOFT, _ACCENT = (240, 238, 233), (158, 156, 152), (222, 178, 116)
+# Colours, and `paste`, are also those of the sheets of checks.
+GROUND, PANEL = (24, 24, 26), (33, 33, 36)
+BRIGHT, SOFT, ACCENT = (240, 238, 233), (158, 156, 152), (222, 178, 116)
 
 
 class _Grid(NamedTuple):
@@ -47,14 +48,14 @@ def compose(stills: Sequence[tuple[Image.Image, str, str]], title: str = "") -> 
     if not stills:
         raise ValueError("A contact sheet needs at least one still: add a scene.")
     grid = _grid(len(stills), _shape(stills), bool(title))
-    sheet = Image.new("RGB", (grid.width, grid.height), _GROUND)
+    sheet = Image.new("RGB", (grid.width, grid.height), GROUND)
     if title:
         _draw_header(sheet, grid, title, len(stills))
     for index, (image, name, prompt) in enumerate(stills):
         row, column = divmod(index, grid.columns)
         x = grid.margin + column * (grid.thumb_width + grid.gap)
         y = grid.margin + grid.header + row * (grid.thumb_height + grid.caption + grid.gap)
-        _paste(sheet, image, x, y, grid)
+        paste(sheet, image, x, y, grid.thumb_width, grid.thumb_height)
         _draw_caption(sheet, x, y + grid.thumb_height, f"{index + 1}", name, prompt, grid)
     return sheet
 
@@ -106,13 +107,14 @@ def _text_size(thumb_width: int) -> float:
     return max(7.0, 0.038 * thumb_width)
 
 
-def _paste(sheet: Image.Image, image: Image.Image, x: int, y: int, grid: _Grid) -> None:
-    scale = min(grid.thumb_width / image.width, grid.thumb_height / image.height)
+def paste(sheet: Image.Image, image: Image.Image, x: int, y: int, width: int, height: int) -> None:
+    """Puts an image into the middle of a cell of `width` x `height` pixels at (x, y), as large as it fits."""
+    scale = min(width / image.width, height / image.height)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     thumb = image.convert("RGB").resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
-    free = grid.thumb_width - thumb.width, grid.thumb_height - thumb.height
+    free = width - thumb.width, height - thumb.height
     if max(free) > 1:
-        sheet.paste(_PANEL, (x, y, x + grid.thumb_width, y + grid.thumb_height))
+        sheet.paste(PANEL, (x, y, x + width, y + height))
     sheet.paste(thumb, (x + free[0] // 2, y + free[1] // 2))
 
 
@@ -123,13 +125,13 @@ def _draw_caption(
     line = size * LEADING
     y += round(0.35 * size)
     mark = fitted(number, grid.thumb_width, line, size, size)
-    mark.draw(sheet, x, y, _ACCENT)
+    mark.draw(sheet, x, y, ACCENT)
     indent = mark.width + 0.6 * size
     room = grid.thumb_width - indent
-    fitted(name, room, line, size, size).draw(sheet, x + indent, y, _BRIGHT, room)
+    fitted(name, room, line, size, size).draw(sheet, x + indent, y, BRIGHT, room)
     small = 0.86 * size
     block = fitted(prompt, grid.thumb_width, 2 * small * LEADING, small, small)
-    block.draw(sheet, x, y + line, _SOFT, grid.thumb_width)
+    block.draw(sheet, x, y + line, SOFT, grid.thumb_width)
 
 
 def _draw_header(sheet: Image.Image, grid: _Grid, title: str, count: int) -> None:
@@ -137,6 +139,6 @@ def _draw_header(sheet: Image.Image, grid: _Grid, title: str, count: int) -> Non
     tally = fitted(f"{count} {'scene' if count == 1 else 'scenes'}", grid.thumb_width, 2 * size, size, size)
     room = grid.width - 2 * grid.margin - tally.width - 2 * size
     block = fitted(title, max(size, room), 3 * size, 2.1 * size, size)
-    block.draw(sheet, grid.margin, grid.margin - 0.5 * size, _BRIGHT)
+    block.draw(sheet, grid.margin, grid.margin - 0.5 * size, BRIGHT)
     if room > block.width:
-        tally.draw(sheet, grid.width - grid.margin - tally.width, grid.margin + 0.65 * size, _SOFT)
+        tally.draw(sheet, grid.width - grid.margin - tally.width, grid.margin + 0.65 * size, SOFT)

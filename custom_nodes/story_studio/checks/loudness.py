@@ -12,19 +12,12 @@ import numpy as np
 from av.filter import Graph
 from av.filter.context import FilterContext
 
-from .audio_track import BLOCK
-from .encoder import SAMPLE_RATE
-
-_MOST_BOOST = 30.0
+SAMPLE_RATE = 48_000
+"""Hz, as in every film: at which BS.1770 states its filters."""
+MOST_BOOST = 30.0
 """dB. What needs more than this was not recorded, only its noise was."""
-_NO_VOICE = -55.0
-"""LUFS, after the gates. Below are the noises of an empty room and of the recorder."""
-_NO_NOISE = -30.0
-"""LUFS. What is louder was meant to be heard, however steady it is."""
-_STEADY = 6.0
-"""dB between the loud and the soft moments of steady noise, at most; a voice varies by more."""
-_WINDOW, _FEWEST = round(0.05 * SAMPLE_RATE), 4
-"""Samples in such a moment, which divide a block, and how many make a voice."""
+_BLOCK = SAMPLE_RATE
+"""Samples that are measured at a time."""
 _REPORT = SAMPLE_RATE // 10
 """Samples after which ebur128 reports."""
 _SHORTEST = round(0.5 * SAMPLE_RATE)
@@ -71,8 +64,8 @@ class Meter:
 
     def add(self, block: np.ndarray) -> None:
         """Adds float32 [2, n] at 48 kHz."""
-        for start in range(0, block.shape[1], BLOCK):
-            piece = block[:, start : start + BLOCK]
+        for start in range(0, block.shape[1], _BLOCK):
+            piece = block[:, start : start + _BLOCK]
             self._graph.push(audio_frame(piece, self._samples))
             self._samples += piece.shape[1]
             self._discard()
@@ -137,29 +130,6 @@ def audio_frame(block: np.ndarray, position: int) -> av.AudioFrame:
     return frame
 
 
-def window_powers(audio: np.ndarray) -> np.ndarray:
-    """The powers of the moments of audio, float32 [2, samples] at 48 kHz: float64 [moments]."""
-    count = audio.shape[1] // _WINDOW
-    windows = audio[:, : count * _WINDOW].reshape(2, count, _WINDOW)
-    # Not the squares, because a constant offset is no sound.
-    return windows.var(axis=2, dtype=np.float64).mean(axis=0) + 1e-12
-
-
-def is_voice(powers: np.ndarray, loudness: float | None) -> bool:
-    """Whether audio is more than silence, noise, or the shortest of sounds.
-
-    Args:
-        powers: of its moments.
-        loudness: what was measured of it, in LUFS.
-    """
-    if loudness is None or loudness < _NO_VOICE or len(powers) < _FEWEST:
-        return False
-    if loudness >= _NO_NOISE:
-        return True
-    soft, loud = 10 * np.log10(np.percentile(powers, (10, 90)))
-    return bool(loud - soft >= _STEADY)
-
-
 def gain_of(loudness: float, target: float, is_voice: bool) -> float:
     """The gain in dB from one loudness to another, both in LUFS: at most 30 dB, 0 for what is not a voice."""
-    return min(target - loudness, _MOST_BOOST if is_voice else 0.0)
+    return min(target - loudness, MOST_BOOST if is_voice else 0.0)

@@ -1,0 +1,188 @@
+"""The check of a clip as a result: a PNG, the sheet of the worst moments with the figures in a text chunk.
+
+It is found by what was measured: the clip's content, the reference and how it was measured. The verdict is
+not kept: the same figures are judged by today's limits, and a sheet that shows other findings is drawn again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from av.stream import Disposition
+from PIL import Image, PngImagePlugin
+from pydantic import BaseModel, Field, ValidationError
+
+from ..files import written_aside
+from ..story.keys import hash_parts
+from ..story.results import Kind
+from .faces import missing_models
+from .figures import METHOD, Figures
+from .measure import measure
+from .moments import frames_of, moments_of
+from .sheet import draw
+from .verdict import Finding, Verdict, judge
+
+TAG = "story_studio_check"
+"""The keyword of the PNG's text that holds the figures."""
+
+
+class _Cancel(Protocol):
+    def check(self) -> None: ...
+
+
+class Check(BaseModel):
+    """What is wrong with a clip, and by which figures.
+
+    Attributes:
+        key: of what was measured, 24 hexadecimal digits.
+        findings: the worst first.
+        sheet: the PNG of the worst moments; None if it is not kept. It is not part of the JSON.
+        reused: whether the figures were found, and not measured. Not part of the JSON.
+    """
+
+    key: str
+    verdict: Verdict
+    findings: list[Finding]
+    figures: Figures
+    sheet: Path | None = Field(default=None, exclude=True)
+    reused: bool = Field(default=False, exclude=True)
+
+
+class _Kept(BaseModel):
+    """What the PNG holds: the figures of `key`, and the findings that it shows."""
+
+    key: str
+    figures: Figures
+    shown: list[str]
+
+
+def check_key(path: Path, *, talking: bool = True, reference: np.ndarray | None = None) -> str:
+    """The key of a clip's check: of its bytes, the reference and how it is measured. Raises OSError."""
+    with path.open("rb") as file:
+        content = hashlib.file_digest(file, "sha256").hexdigest()
+    pixels = ""
+    if reference is not None:
+        pixels = hash_parts(str(reference.shape), np.ascontiguousarray(reference).tobytes())
+    return hash_parts("check", METHOD, content, pixels, str(talking))
+
+
+def find_check(store: Path, key: str) -> Path | None:
+    """The file of the check with this key, whatever its name; None if there is none."""
+    names = os.listdir(store) if store.is_dir() else []
+    return min((store / name for name in names if name.endswith(f".{key}{Kind.CHECK.suffix}")), default=None)
+
+
+def check_clip(
+    path: Path,
+    store: Path | None,
+    *,
+    name: str,
+    talking: bool = True,
+    reference: np.ndarray | None = None,
+    on_progress: Callable[[float], Any] = lambda done: None,
+    cancel: _Cancel | None = None,
+) -> Check:
+    """Measures a clip on the CPU and judges it; one that was checked before is not measured again.
+
+    Args:
+        path: a video file.
+        store: the folder of the checks, in which the result is kept; None keeps none.
+        name: of the result, for people.
+        talking: whether somebody is to speak on screen: only then are face, lips and identity measured.
+        reference: the image that the clip starts from, rgb24 uint8 [H, W, 3].
+        on_progress: called with the share of the clip that is measured, 0 to 1.
+        cancel: asked between frames; what it raises ends the check.
+
+    Raises:
+        OSError: the clip cannot be read or the result cannot be written.
+        ValueError: the file is no video; with what to do.
+    """
+    key = check_key(path, talking=talking, reference=reference)
+    kept, file = None, None
+    if store and (file := find_check(store, key)):
+        kept = _read(file, key)
+    if kept and kept.figures.face is None and talking and missing_models() is None:
+        # It was measured where the face models are not installed.
+        kept = None
+    if kept:
+        figures = kept.figures
+        on_progress(1.0)
+    else:
+        figures = _measured(path, talking, reference, on_progress, cancel)
+    verdict, findings = judge(figures)
+    shown = [f"{finding.level}: {finding.text}" for finding in findings]
+    if store and not (kept and kept.shown == shown):
+        moments = moments_of(figures, findings)
+        sheet = draw(name, verdict, findings, figures, moments, frames_of(path, moments))
+        file = file or store / Kind.CHECK.file_name(name, key)
+        _write(file, sheet, _Kept(key=key, figures=figures, shown=shown))
+    return Check(key=key, verdict=verdict, findings=findings, figures=figures, sheet=file, reused=bool(kept))
+
+
+def read_check(path: Path) -> Check | None:
+    """The check that a PNG holds, judged by today's limits; None if it holds none, or is damaged."""
+    if not (kept := _read(path)):
+        return None
+    verdict, findings = judge(kept.figures)
+    return Check(
+        key=kept.key, verdict=verdict, findings=findings, figures=kept.figures, sheet=path, reused=True
+    )
+
+
+def _measured(
+    path: Path,
+    talking: bool,
+    reference: np.ndarray | None,
+    on_progress: Callable[[float], Any],
+    cancel: _Cancel | None,
+) -> Figures:
+    try:
+        _must_have_video(path)
+        figures = measure(
+            path, talking=talking, reference=reference, on_progress=on_progress, cancel=cancel
+        ).figures
+    except FFmpegError as error:
+        raise ValueError(
+            f"{path.name} cannot be read as a video ({error.strerror}): export it again."
+        ) from error
+    figures.talking, figures.referenced = talking, reference is not None
+    return figures
+
+
+def _must_have_video(path: Path) -> None:
+    with av.open(str(path)) as container:
+        if container.format.name.endswith("_pipe") or container.format.name == "image2":
+            raise ValueError(f"{path.name} is an image: give a video.")
+        # The cover image of an audio file does not count as video.
+        if all(stream.disposition & Disposition.attached_pic for stream in container.streams.video):
+            raise ValueError(f"{path.name} has no video: give a file with moving images.")
+
+
+def _read(path: Path, key: str = "") -> _Kept | None:
+    """What a PNG holds; None if it is damaged, foreign, or of another key."""
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            text = image.info.get(TAG, "")
+            image.verify()
+        kept = _Kept.model_validate_json(text)
+    except (OSError, SyntaxError, ValueError, ValidationError, zlib.error):
+        return None
+    return kept if key in ("", kept.key) else None
+
+
+def _write(path: Path, sheet: Image.Image, kept: _Kept) -> None:
+    about = PngImagePlugin.PngInfo()
+    data = json.dumps(kept.model_dump(mode="json"), ensure_ascii=False)
+    about.add_itxt(TAG, data, zip=True)
+    with written_aside(path) as aside:
+        # The default takes twice as long for a tenth less.
+        sheet.save(aside, "PNG", pnginfo=about, compress_level=3)

@@ -1,0 +1,208 @@
+"""The figures of a clip, measured on the CPU in one pass over its frames, in nearly flat memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import av
+import numpy as np
+
+from ..media.ahead import ahead
+from .color import ColorDrift
+from .faces import FaceSample, FaceTracker, NoFaceModels
+from .figures import Figures, Lengths, Voice
+from .frames import FrameFaults
+from .identity import IdentityMeter
+from .lip_sync import sync_of
+from .loudness import Meter
+from .presence import Place, face_of
+from .reduced import Reduced
+from .seams import SeamMeter
+from .source import AUDIO_RATE, Source, audio_of, frames_of, open_source
+from .voice import VoiceMeter
+
+_AHEAD = 4
+"""Frames that are decoded ahead."""
+_SYNC_RATE = 16000
+"""Samples a second in which the lips are compared with the voice."""
+
+
+class Cancel(Protocol):
+    """What is asked between frames; what it raises ends the check."""
+
+    def check(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of a clip."""
+
+    figures: Figures
+
+
+def measure(
+    path: Path,
+    *,
+    talking: bool,
+    reference: np.ndarray | None = None,
+    on_progress: Callable[[float], object] = lambda done: None,
+    cancel: Cancel | None = None,
+) -> Measured:
+    """Measures a clip.
+
+    Args:
+        path: a video file.
+        talking: whether somebody is to speak on screen: only then are face, lips and identity measured.
+        reference: the image that the clip starts from, rgb24 uint8 [H, W, 3].
+        on_progress: called with the share of the clip that is measured, 0 to 1.
+        cancel: see `Cancel`.
+
+    Raises:
+        FileNotFoundError: the file is missing.
+        ValueError: it is no video, or damaged; with what to do.
+    """
+    source = open_source(path)
+    footage = source.footage
+    figures = Figures(
+        fps=float(footage.fps),
+        width=footage.width,
+        height=footage.height,
+        talking=talking,
+        referenced=reference is not None,
+    )
+    speaker = _speaker(reference, figures) if talking else None
+    images = _Images()
+    with ahead(frames_of(source), _AHEAD) as frames:
+        for frame in frames:
+            if cancel:
+                cancel.check()
+            images.add(frame)
+            if speaker:
+                speaker.add(frame)
+            on_progress(min(1.0, frame.at / max(footage.info.video_seconds, frame.at, 1e-3)))
+    end = images.last + 1 / float(footage.fps)
+    images.write(figures, end)
+    sound = _Sound()
+    sound.listen(source, cancel)
+    figures.lengths = Lengths(video=round(end, 3), audio=sound.seconds)
+    figures.voice = sound.voice
+    if speaker:
+        speaker.write(figures, end, sound.samples if sound.seconds else None)
+    on_progress(1.0)
+    return Measured(figures)
+
+
+class _Images:
+    """What is measured of the frames of every clip."""
+
+    def __init__(self) -> None:
+        self._frames, self._color, self._seams = FrameFaults(), ColorDrift(), SeamMeter()
+        self.last = 0.0
+
+    def add(self, frame: Reduced) -> None:
+        self._frames.add(frame)
+        self._color.add(frame)
+        self._seams.add(frame)
+        self.last = frame.at
+
+    def write(self, figures: Figures, end: float) -> None:
+        figures.frames = self._frames.result(end)
+        figures.color = self._color.result()
+        figures.seams = self._seams.result()
+
+
+def _speaker(reference: np.ndarray | None, figures: Figures) -> _Speaker | None:
+    try:
+        return _Speaker(reference)
+    except NoFaceModels as error:
+        figures.missing.append(f"face, lip sync and identity: {error}")
+        return None
+
+
+@dataclass
+class _Speaker:
+    """What is measured of the one who speaks on screen."""
+
+    reference: np.ndarray | None
+    times: list[float] = field(default_factory=list)
+    places: list[Place | None] = field(default_factory=list)
+    mouths: list[np.ndarray | None] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        face = FaceTracker().add(self.reference) if self.reference is not None else None
+        self._in_reference = None if self.reference is None else face is not None
+        self._identity = IdentityMeter(face)
+        self._tracker = FaceTracker()
+
+    def add(self, frame: Reduced) -> None:
+        face = self._tracker.add(frame.rgb)
+        self.times.append(frame.at)
+        self.places.append(_place(face, frame) if face else None)
+        self.mouths.append(face.mouth if face else None)
+        if face:
+            self._identity.add(frame.at, face)
+
+    def write(self, figures: Figures, end: float, samples: np.ndarray | None) -> None:
+        """Writes what was found; `samples` are the audio at 16 kHz, None without any."""
+        figures.face = face_of(self.times, self.places, end)
+        figures.face.in_reference = self._in_reference
+        if samples is None:
+            figures.missing.append("lip sync: the clip has no audio.")
+        else:
+            mouths = steady(self.times, self.mouths, figures.fps)
+            figures.sync = sync_of(mouths, figures.fps, samples, _SYNC_RATE)
+        figures.identity = self._identity.result()
+
+
+def _place(face: FaceSample, frame: Reduced) -> Place:
+    left, top, width, height = face.box
+    shape = frame.rgb.shape[1] / frame.rgb.shape[0]
+    return (left + width / 2) * shape, top + height / 2, height
+
+
+def steady(times: list[float], mouths: list[np.ndarray | None], fps: float) -> list[np.ndarray | None]:
+    """The mouths at a constant frame rate: for each of its frames the one that is shown then."""
+    if not times:
+        return []
+    count = round(times[-1] * fps) + 1
+    # Half a frame later: times are rounded.
+    shown = np.searchsorted(times, (np.arange(count) + 0.5) / fps, side="right") - 1
+    return [mouths[index] for index in shown]
+
+
+class _Sound:
+    """What is measured of the audio; it is read after the frames, so that it is decoded once."""
+
+    def __init__(self) -> None:
+        self.seconds: float | None = None
+        self.voice: Voice | None = None
+        self._parts: list[np.ndarray] = []
+        self._resampler = av.AudioResampler("flt", "mono", _SYNC_RATE)
+
+    def listen(self, source: Source, cancel: Cancel | None) -> None:
+        meter, count = VoiceMeter(), 0
+        with Meter() as loudness:
+            for block in audio_of(source):
+                if cancel:
+                    cancel.check()
+                loudness.add(block)
+                mono = block.mean(axis=0)
+                meter.add(mono, AUDIO_RATE)
+                self._keep(mono)
+                count += len(mono)
+            if count:
+                self.seconds = round(count / AUDIO_RATE, 3)
+                loud = loudness.result().integrated
+                self.voice = meter.result().model_copy(update={"loudness": loud})
+
+    def _keep(self, mono: np.ndarray) -> None:
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(mono[None], np.float32), "flt", "mono")
+        frame.sample_rate = AUDIO_RATE
+        self._parts += [one.to_ndarray()[0] for one in self._resampler.resample(frame)]
+
+    @property
+    def samples(self) -> np.ndarray:
+        return np.concatenate([np.zeros(0, np.float32), *self._parts])

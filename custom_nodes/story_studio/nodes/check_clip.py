@@ -1,0 +1,219 @@
+"""Check Clip: measures a clip, and requests retakes while it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from comfy_api.latest import InputImpl, io
+
+from .. import finished, result_store
+from ..checks.check import Check, check_clip
+from ..checks.verdict import judged_by, rank
+from ..core import execution, folders
+from ..story.keys import RETAKES
+from ..story.recipes import is_link
+from ..story.results import Kind, key_in
+from ..story.scenes import Workflow, seed_of
+from .common import CATEGORY, HIDDEN, name_input, progress_bar, result_ui, video_path, warn_on_running_node
+
+
+class _Take(NamedTuple):
+    """A clip that was checked.
+
+    Attributes:
+        path: its file.
+        check: what is wrong with it.
+        seed: that it was made with; None if its graph names none.
+        reused: whether the clip was found, and not made.
+    """
+
+    path: Path
+    check: Check
+    seed: float | None
+    reused: bool
+
+    @property
+    def fails(self) -> bool:
+        return self.check.verdict == "fail"
+
+    @property
+    def needs_retake(self) -> bool:
+        """Whether it fails in a way that another seed can help."""
+        return self.fails and any(finding.retake for finding in self.check.findings)
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why it was made again, or fails; what is only noticed if it does neither."""
+        found = self.check.findings
+        return [one.text for one in found if one.level == ("fail" if self.fails else "warn")]
+
+    def json(self) -> dict[str, Any]:
+        reasons = {"verdict": self.check.verdict, "reasons": self.reasons}
+        return {"key": key_in(self.path.name), "seed": self.seed, **reasons}
+
+
+class CheckClip(io.ComfyNode):
+    """Passes on the first take that does not fail, or the best of those that do."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id=Kind.CHECK.node,
+            display_name="Check Clip",
+            category=CATEGORY,
+            description="Measures a clip on the CPU: whether lips follow the voice, whether the face stays, "
+            "frozen or black frames, flicker, drifting colors, jumps between chunks, and the voice. The "
+            "worst moments are saved as an image in output/story_studio/checks. A clip that was checked "
+            "before is not measured again.",
+            inputs=[
+                io.Video.Input("clip", tooltip="From a Clip."),
+                name_input("check"),
+                io.Boolean.Input(
+                    "talking",
+                    default=True,
+                    tooltip="Whether somebody speaks on screen. Off: face and lips are not measured.",
+                ),
+                io.Image.Input(
+                    "reference",
+                    optional=True,
+                    tooltip="The image that the clip starts from. The face is compared with the one in it; "
+                    "without it, with that of the first second.",
+                ),
+                *(
+                    io.Video.Input(
+                        name,
+                        optional=True,
+                        lazy=True,
+                        tooltip="From a Retake: made only if the takes before it fail in a way that another "
+                        "seed can help.",
+                    )
+                    for name in RETAKES
+                ),
+            ],
+            outputs=[
+                io.Video.Output(
+                    display_name="clip",
+                    tooltip="The first take that does not fail, or the best of all. Link it to a Film Scene.",
+                ),
+                io.String.Output(display_name="verdict", tooltip="pass, warn or fail."),
+                io.String.Output(
+                    display_name="report", tooltip="The verdict, its reasons and all figures, as JSON."
+                ),
+            ],
+            hidden=HIDDEN,
+            is_output_node=True,
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, **constants: Any) -> str:
+        """Other limits may choose another take."""
+        return judged_by()
+
+    @classmethod
+    def check_lazy_status(
+        cls, clip: Any, name: str, talking: bool, reference: torch.Tensor | None = None, **retakes: Any
+    ) -> list[str]:
+        """Requests the next retake while all takes before it fail in a way that another seed can help."""
+        inputs = cls.hidden.dynprompt.get_node(cls.hidden.unique_id)["inputs"]
+        linked = [place for place in RETAKES if is_link(inputs.get(place))]
+        if not linked:
+            return []
+        takes = cls._check({"clip": clip, **retakes}, name, talking, reference)
+        missing = [place for place in linked if retakes.get(place) is None]
+        return missing[:1] if takes[-1].needs_retake else []
+
+    @classmethod
+    def execute(
+        cls,
+        clip: Any,
+        name: str,
+        talking: bool,
+        reference: torch.Tensor | None = None,
+        **retakes: Any,
+    ) -> io.NodeOutput:
+        """Returns the chosen take, its verdict and its report."""
+        takes = cls._check({"clip": clip, **retakes}, name, talking, reference)
+        chosen = choose(takes)
+        warnings = [*_sentences(takes, chosen)]
+        if warnings:
+            warn_on_running_node(" ".join(warnings))
+        video = InputImpl.VideoFromFile(str(chosen.path))
+        report = chosen.check.model_dump_json()
+        return io.NodeOutput(video, chosen.check.verdict, report, ui=_ui(takes, chosen, warnings))
+
+    @classmethod
+    def _check(
+        cls, videos: dict[str, Any], name: str, talking: bool, reference: torch.Tensor | None
+    ) -> list[_Take]:
+        """Checks the takes that are there, up to the first that needs no other."""
+        graph, takes = cls.hidden.dynprompt, list[_Take]()
+        inputs = graph.get_node(cls.hidden.unique_id)["inputs"]
+        image = None if reference is None else _pixels(reference)
+        for place in ("clip", *RETAKES):
+            if videos.get(place) is None or (takes and not takes[-1].needs_retake):
+                break
+            path = video_path(videos[place])
+            check = check_clip(
+                path,
+                result_store.folder_of(Kind.CHECK),
+                name=name,
+                talking=talking,
+                reference=image,
+                on_progress=progress_bar(),
+            )
+            takes.append(_Take(path, check, _seed_of(graph, inputs[place]), _is_reused(inputs[place])))
+        return takes
+
+
+def choose(takes: Sequence[_Take]) -> _Take:
+    """The first take that does not fail, else the one with the fewest and smallest failures."""
+    passing = next((take for take in takes if not take.fails), None)
+    return passing or min(takes, key=lambda take: rank(take.check.findings))
+
+
+def _pixels(image: torch.Tensor) -> np.ndarray:
+    return (image[0, :, :, :3].cpu().float().clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+
+
+def _seed_of(graph: result_store.Graph, link: Any) -> float | None:
+    if not is_link(link):
+        return None
+    workflow = Workflow(result_store.upstream(graph, link[0]))
+    place = seed_of(workflow, link[0])
+    return workflow.number(workflow.nodes[place.id]["inputs"][place.input]) if place else None
+
+
+def _is_reused(link: Any) -> bool:
+    shown = finished.outputs(execution.prompt_id()).get(link[0], {}) if is_link(link) else {}
+    # What has not run in this prompt was there before.
+    return all(about["reused"] for about in shown.get("checkpoint", []))
+
+
+def _sentences(takes: Sequence[_Take], chosen: _Take) -> list[str]:
+    """What is wrong with the clip that is kept, and why others were made."""
+    made_again = [f"Made again: {', '.join(take.reasons)}." for take in takes[:-1]]
+    if len(takes) > 1:
+        made_again.append(f"Take {takes.index(chosen) + 1} of {len(takes)} is kept.")
+    wrong = [f"The clip fails: {', '.join(chosen.reasons)}."] if chosen.fails else []
+    if not chosen.fails and chosen.reasons:
+        wrong = [f"Noticed: {', '.join(chosen.reasons)}."]
+    return [*made_again, *wrong, *chosen.check.figures.missing]
+
+
+def _ui(takes: Sequence[_Take], chosen: _Take, warnings: Sequence[str]) -> dict[str, Any]:
+    check, key = chosen.check, key_in(chosen.path.name)
+    shown: dict[str, Any] = {
+        **check.model_dump(mode="json"),
+        "reused": check.reused,
+        "kept": key,
+        "takes": [take.json() for take in takes],
+    }
+    more = {"check": [shown]}
+    if chosen.path.is_relative_to(folders.output()):
+        more["clip"] = [{**result_store.item(chosen.path), "key": key, "reused": chosen.reused}]
+    assert check.sheet, "a check that has a store keeps its sheet"
+    return result_ui(check.sheet, check.key, check.reused, warnings=warnings, more=more)
