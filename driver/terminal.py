@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from story_studio.story.graph import Phase
 
-from .rendering.progress import STAGES, OnProgress, Stage, Status
+from .rendering.progress import CHECK, STAGES, OnProgress, Stage, Status
 
 _QUIET_SECONDS = 10.0
 """Longest silence of the plain lines while something is being made."""
@@ -91,7 +91,9 @@ def _plain() -> OnProgress:
     last: list[Any] = [None, 0.0]
 
     def show(status: Status) -> None:
-        state = (status.phase, status.done)
+        # Of a clip that is made again people wait for long, of a check they do not.
+        again = status.activity if status.activity != CHECK else ""
+        state = (status.phase, status.done, again)
         now = time.monotonic()
         if state != last[0] or now - last[1] > _QUIET_SECONDS:
             last[:] = state, now

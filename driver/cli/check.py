@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from story_studio.checks.check import Check, check_clip
+from story_studio.checks.faces import FaceTracker, NoFaceModels
 from story_studio.checks.figures import Figures
 from story_studio.checks.verdict import readings, thresholds
 from story_studio.story.problems import Problem, Problems
@@ -114,6 +117,8 @@ def _check(
 ) -> list[tuple[ClipToCheck, Check]]:
     store = options.output / STORE / Kind.CHECK.folder
     checked: list[tuple[ClipToCheck, Check]] = []
+    if any(clip.talking for clip in clips):
+        _load_face_models()
     with terminal.working("Checking") as show:
         for number, clip in enumerate(clips):
 
@@ -124,7 +129,7 @@ def _check(
             try:
                 check = _checked(clip, store, progress)
             except (OSError, ValueError) as error:
-                what = _words(error).removeprefix(f"{clip.path.name} ")
+                what = _words(error).removeprefix(f"{clip.path} ").removeprefix(f"{clip.path.name} ")
                 problems.append(Problem(str(clip.path), what))
                 continue
             checked.append((clip, check))
@@ -132,6 +137,19 @@ def _check(
                 sys.stdout.write(json.dumps(_as_json(clip, check), ensure_ascii=False) + "\n")
                 sys.stdout.flush()
     return checked
+
+
+def _load_face_models() -> None:
+    """Loads them with standard error closed: LiteRT writes a line there with the first model of a process."""
+    before, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        with suppress(NoFaceModels):
+            FaceTracker()
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+        os.close(nowhere)
 
 
 def _checked(clip: ClipToCheck, store: Path, progress: Callable[[float], None]) -> Check:
