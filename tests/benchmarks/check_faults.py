@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import av
 import numpy as np
@@ -44,6 +45,9 @@ Make = Callable[[Window, Window, float], Made]
 """Makes a fault of a size of a window, with another person's window to take from."""
 
 
+Part = Literal["face", "sound", "frames", "voice"]
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of fault.
@@ -53,7 +57,9 @@ class Kind:
         unit: of the sizes.
         figures: those of which at least one should be out of its limits; each is a figure or a group of them.
         goal: the share that should be found, from size `least` (its absolute value) on.
-        voice: whether only the voice is faulty, so that faces need not be looked for.
+        part: what is faulty: with `face`, all is measured; with `frames`, faces are not looked for; with
+            `sound`, the video is the same as without a fault, and its faces are followed once for all sounds;
+            with `voice`, all but the voice is left out.
     """
 
     make: Make
@@ -62,7 +68,7 @@ class Kind:
     figures: tuple[str, ...]
     goal: float = 0.95
     least: float = 0.0
-    voice: bool = False
+    part: Part = "frames"
 
 
 def _as_it_is(window: Window, other: Window, size: float) -> Made:
@@ -198,28 +204,28 @@ def _colored_by(frames: np.ndarray, difference: float) -> np.ndarray:
 
 SHIFTS = tuple(float(frames) for frames in range(-8, 9) if frames)
 KINDS = {
-    "as-it-is": Kind(_as_it_is, (0,), "", ()),
-    "quiet-ends": Kind(_quiet_ends, (0,), "", (), voice=True),
-    "shift": Kind(_shifted, SHIFTS, "frames", ("sync",), 0.9, least=3),
-    "other-voice": Kind(_other_voice, (1,), "", ("sync",), 0.9),
+    "as-it-is": Kind(_as_it_is, (0,), "", (), part="face"),
+    "quiet-ends": Kind(_quiet_ends, (0,), "", (), part="voice"),
+    "shift": Kind(_shifted, SHIFTS, "frames", ("sync",), 0.9, least=3, part="sound"),
+    "other-voice": Kind(_other_voice, (1,), "", ("sync",), 0.9, part="sound"),
     "frozen": Kind(_frozen, (0.5, 1), "s", ("frames.frozen",), least=1),
     "black": Kind(_black, (1, 3, 12), "frames", ("frames.black",)),
     "flicker": Kind(_flicker, (5, 10, 20, 40), "levels", ("frames.flicker",), least=20),
     "blur": Kind(_blurred, (0.5, 1, 2, 4), "pixels", ("frames.sharpness",), least=2),
     "drift": Kind(_drifting, (2, 5, 10), "delta E", ("color",), least=10),
-    "swap": Kind(_swapped, (1,), "", ("identity",)),
+    "swap": Kind(_swapped, (1,), "", ("identity",), part="face"),
     "seam-position": Kind(partial(_seam, change=_moved_by), (2, 5, 10, 20), "pixels", ("seams",), least=10),
     "seam-brightness": Kind(
         partial(_seam, change=_brighter_by), (2, 5, 10, 20), "levels", ("seams",), least=10
     ),
     "seam-color": Kind(partial(_seam, change=_colored_by), (2, 5, 10, 20), "delta E", ("seams",), least=10),
-    "face-gone": Kind(_gone, (0.5, 1), "s", ("face",), least=1),
-    "cut": Kind(_cut, (1,), "", ("voice.cut_start", "voice.cut_end"), voice=True),
-    "clipped": Kind(_clipped, (3, 6, 12), "dB", ("voice.clipped",), least=6, voice=True),
+    "face-gone": Kind(_gone, (0.5, 1), "s", ("face",), least=1, part="face"),
+    "cut": Kind(_cut, (1,), "", ("voice.cut_start", "voice.cut_end"), part="voice"),
+    "clipped": Kind(_clipped, (3, 6, 12), "dB", ("voice.clipped",), least=6, part="voice"),
     "noise": Kind(
-        _noisy, (20, 10, 5), "dB below", ("voice.speech_to_noise", "voice.noise_floor"), voice=True
+        _noisy, (20, 10, 5), "dB below", ("voice.speech_to_noise", "voice.noise_floor"), part="voice"
     ),
-    "short-sound": Kind(_short, (0.2, 1), "s", ("lengths",), least=1, voice=True),
+    "short-sound": Kind(_short, (0.2, 1), "s", ("lengths",), least=1, part="voice"),
 }
 """The kinds of fault by name; the first two are none."""
 

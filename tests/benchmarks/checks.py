@@ -12,7 +12,6 @@ import json
 import multiprocessing
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -20,12 +19,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from driver.paths import ROOT
-from story_studio.checks.measure import measure
-
 from .check_costs import cost_rows
-from .check_faults import KINDS, selected, write
+from .check_faults import KINDS, selected
+from .check_measures import measured, window_of
 from .check_scores import Outcome, alarm_rows, fault_rows, goal_rows, offset_rows, unexpected
-from .check_windows import Place, Source, Window, cut, places, sources, speaks
+from .check_windows import Place, Source, places, sources, speaks
 from .table import Report, Section
 
 CLIPS = ROOT.parent / "shared" / "clips"
@@ -139,14 +137,9 @@ def _read(store: Path | None) -> list[Outcome]:
     return [Outcome(**json.loads(line)) for line in store.read_text("utf-8").splitlines()]
 
 
-@lru_cache(maxsize=3)
-def _cut(place: Place) -> Window:
-    return cut(place)
-
-
 def measure_task(task: Task) -> list[Outcome]:
     """Makes and measures the faults of a window; none where nobody speaks in it. Runs in another process."""
-    window, other = _cut(task.place), _cut(task.other)
+    window, other = window_of(task.place), window_of(task.other)
     if not speaks(window) or not speaks(other):
         return []
     outcomes = []
@@ -156,10 +149,7 @@ def measure_task(task: Task) -> list[Outcome]:
             folder = task.keep or Path(name)
             folder.mkdir(parents=True, exist_ok=True)
             path = folder / f"{task.place.name.replace(' ', '_')}_{kind}_{size:g}.mp4"
-            write(made, path)
-            # What is wrong with a voice alone needs no face.
-            talking = not KINDS[kind].voice
-            figures = measure(path, talking=talking, reference=made.reference).figures
+            figures = measured(made, KINDS[kind].part, task.place, path, whole=task.keep is not None)
             stored = figures.model_dump(mode="json")
             outcomes.append(Outcome(task.place.name, task.place.fps, kind, size, made.at, stored))
     return outcomes

@@ -11,13 +11,13 @@ import json
 import os
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 import av
 import numpy as np
 from av.error import FFmpegError
-from av.stream import Disposition
 from PIL import Image, PngImagePlugin
 from pydantic import BaseModel, Field, ValidationError
 
@@ -117,7 +117,11 @@ def check_clip(
         figures = kept.figures
         on_progress(1.0)
     else:
-        figures = _measured(path, talking, reference, on_progress, cancel)
+        if _is_image(path):
+            raise ValueError(f"{path.name} is an image: give a video.")
+        figures = measure(
+            path, talking=talking, reference=reference, on_progress=on_progress, cancel=cancel
+        ).figures
     verdict, findings = judge(figures)
     shown = [f"{finding.level}: {finding.text}" for finding in findings]
     if store and not (kept and kept.shown == shown):
@@ -138,33 +142,11 @@ def read_check(path: Path) -> Check | None:
     )
 
 
-def _measured(
-    path: Path,
-    talking: bool,
-    reference: np.ndarray | None,
-    on_progress: Callable[[float], Any],
-    cancel: _Cancel | None,
-) -> Figures:
-    try:
-        _must_have_video(path)
-        figures = measure(
-            path, talking=talking, reference=reference, on_progress=on_progress, cancel=cancel
-        ).figures
-    except FFmpegError as error:
-        raise ValueError(
-            f"{path.name} cannot be read as a video ({error.strerror}): export it again."
-        ) from error
-    figures.talking, figures.referenced = talking, reference is not None
-    return figures
-
-
-def _must_have_video(path: Path) -> None:
-    with av.open(str(path)) as container:
-        if container.format.name.endswith("_pipe") or container.format.name == "image2":
-            raise ValueError(f"{path.name} is an image: give a video.")
-        # The cover image of an audio file does not count as video.
-        if all(stream.disposition & Disposition.attached_pic for stream in container.streams.video):
-            raise ValueError(f"{path.name} has no video: give a file with moving images.")
+def _is_image(path: Path) -> bool:
+    with suppress(FFmpegError), av.open(str(path)) as container:
+        # FFmpeg takes one for a video of one frame.
+        return container.format.name == "image2" or container.format.name.endswith("_pipe")
+    return False
 
 
 def _read(path: Path, key: str = "") -> _Kept | None:
