@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from driver.paths import ROOT
+
 from .check_costs import cost_rows
 from .check_faults import KINDS, selected
 from .check_measures import measured, window_of
@@ -91,7 +92,7 @@ def run(quick: bool, options: argparse.Namespace) -> Report:
     tasks = list(_tasks(windows, faults, known, options.keep))
     outcomes = known + _measured(tasks, options.figures)
     outcomes = [one for one in outcomes if (one.kind, one.size) in faults and one.fps in options.fps]
-    return _report(outcomes, left, [] if options.no_costs else cost_rows(quick))
+    return _report(outcomes, left, [] if options.no_costs else cost_rows(windows[0], quick))
 
 
 def _windows(clips: list[Source], rates: list[int], seconds: float, most: int) -> list[Place]:
