@@ -45,18 +45,23 @@ def cost_rows(place: Place, quick: bool) -> list[Section]:
 
 
 def repeated(source: Path, times: int, target: Path) -> None:
-    """Writes a clip a number of times one after the other, its packets copied."""
+    """Writes a clip a number of times one after the other, its packets copied; the audio without a gap."""
+    ends: dict[int, int] = {}
     with av.open(str(source)) as file, av.open(str(target), "w") as output:
         streams = {stream.index: output.add_stream_from_template(stream) for stream in file.streams}
-        length = Fraction(file.duration or 0, av.time_base)
-        for number in range(times):
+        for _ in range(times):
             file.seek(0)
+            starts = dict(ends)
             for packet in file.demux():
-                if packet.dts is None:
+                if packet.dts is None or packet.pts is None:
                     continue
-                offset = round(number * length / packet.time_base)
-                packet.pts, packet.dts = (packet.pts or 0) + offset, packet.dts + offset
-                packet.stream = streams[packet.stream_index]
+                index = packet.stream_index
+                # The first time stamp may be negative, and is where the last time ended.
+                start = starts.setdefault(index, 0) if index in ends else 0
+                ends.setdefault(index, 0)
+                packet.pts, packet.dts = packet.pts + start, packet.dts + start
+                ends[index] = packet.dts + (packet.duration or 0)
+                packet.stream = streams[index]
                 output.mux(packet)
 
 

@@ -223,7 +223,7 @@ KINDS = {
     "cut": Kind(_cut, (1,), "", ("voice.cut_start", "voice.cut_end"), part="voice"),
     "clipped": Kind(_clipped, (3, 6, 12), "dB", ("voice.clipped",), least=6, part="voice"),
     "noise": Kind(
-        _noisy, (20, 10, 5), "dB below", ("voice.speech_to_noise", "voice.noise_floor"), part="voice"
+        _noisy, (10, 5), "dB below", ("voice.speech_to_noise", "voice.noise_floor"), part="voice"
     ),
     "short-sound": Kind(_short, (0.2, 1), "s", ("lengths",), least=1, part="voice"),
 }
