@@ -51,14 +51,12 @@ def repeated(source: Path, times: int, target: Path) -> None:
         streams = {stream.index: output.add_stream_from_template(stream) for stream in file.streams}
         for _ in range(times):
             file.seek(0)
-            starts = dict(ends)
+            starts: dict[int, int] = {}
             for packet in file.demux():
                 if packet.dts is None or packet.pts is None:
                     continue
                 index = packet.stream_index
-                # The first time stamp may be negative, and is where the last time ended.
-                start = starts.setdefault(index, 0) if index in ends else 0
-                ends.setdefault(index, 0)
+                start = starts.setdefault(index, ends.get(index, packet.dts) - packet.dts)
                 packet.pts, packet.dts = packet.pts + start, packet.dts + start
                 ends[index] = packet.dts + (packet.duration or 0)
                 packet.stream = streams[index]

@@ -222,9 +222,7 @@ KINDS = {
     "face-gone": Kind(_gone, (0.5, 1), "s", ("face",), least=1, part="face"),
     "cut": Kind(_cut, (1,), "", ("voice.cut_start", "voice.cut_end"), part="voice"),
     "clipped": Kind(_clipped, (3, 6, 12), "dB", ("voice.clipped",), least=6, part="voice"),
-    "noise": Kind(
-        _noisy, (10, 5), "dB below", ("voice.speech_to_noise", "voice.noise_floor"), part="voice"
-    ),
+    "noise": Kind(_noisy, (10, 5), "dB below", ("voice.speech_to_noise", "voice.noise_floor"), part="voice"),
     "short-sound": Kind(_short, (0.2, 1), "s", ("lengths",), least=1, part="voice"),
 }
 """The kinds of fault by name; the first two are none."""
