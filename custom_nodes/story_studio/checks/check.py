@@ -28,7 +28,7 @@ from .faces import missing_models
 from .figures import METHOD, Figures
 from .measure import measure
 from .moments import frames_of, moments_of
-from .sheet import draw
+from .sheet import columns_of, draw
 from .verdict import Finding, Verdict, judge
 
 TAG = "story_studio_check"
@@ -125,7 +125,7 @@ def check_clip(
     verdict, findings = judge(figures)
     shown = [f"{finding.level}: {finding.text}" for finding in findings]
     if store and not (kept and kept.shown == shown):
-        moments = moments_of(figures, findings)
+        moments = moments_of(figures, findings, columns_of(figures))
         sheet = draw(name, verdict, findings, figures, moments, frames_of(path, moments))
         file = file or store / Kind.CHECK.file_name(name, key)
         _write(file, sheet, _Kept(key=key, figures=figures, shown=shown))

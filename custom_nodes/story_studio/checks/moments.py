@@ -52,7 +52,7 @@ class Moment(NamedTuple):
         return "" if self.beside is None else "start" if self.at - self.beside > _SAME_SECONDS else "before"
 
 
-def moments_of(figures: Figures, findings: Sequence[Finding], columns: int = 4) -> list[Moment]:
+def moments_of(figures: Figures, findings: Sequence[Finding], columns: int) -> list[Moment]:
     """Up to 8 moments in the order of time: the worst, and others until rows of `columns` are full."""
     by_figure = {finding.figure: finding for finding in findings}
     limits = thresholds()
@@ -85,7 +85,7 @@ def _moment(reading: Reading, finding: Finding | None, figures: Figures, last: f
         beside = min(0.5, at / 2)
     elif reading.figure in _JUMPS and figures.fps:
         beside = max(0.0, at - 1 / figures.fps)
-    text = f"{limit.name} {limit.shown(reading.value)}"
+    text = f"{limit.name} {limit.shown(reading.value)}".strip()
     return Moment(at, text, finding.level if finding else None, beside)
 
 
