@@ -51,7 +51,7 @@ def test_a_turned_head_has_an_upright_crop(tracker: FaceTracker) -> None:
     across = turned.landmarks[263] - turned.landmarks[33]
     assert math.atan2(across[1], across[0]) == pytest.approx(0.35, abs=0.1)
     same = [np.asarray(sample.crop[24:72, 24:72], np.float32).ravel() for sample in (upright, turned)]
-    assert np.corrcoef(np.stack(same))[0, 1] > 0.8
+    assert np.corrcoef(np.stack(same)).min() > 0.8
 
 
 def test_the_mouth_is_measured_whatever_the_size_and_roll(tracker: FaceTracker) -> None:

@@ -36,11 +36,11 @@ _CHUNK = 60 * VOICE_RATE
 _SHORTEST = 1.5
 # Seconds that the part of a clip with an offset of its own lasts at least.
 _PART = 4
-# The standard deviation of the score of one second with the voices of others, measured; n seconds have that over
-# the square root of n.
+# The standard deviation of the score of one second with the voices of others, as measured; that of n
+# seconds is less by the square root of n.
 _CHANCE = 0.62
-# In such deviations: by how much two offsets have to explain a clip better than one, and a large offset better than
-# an ordinary one. Real clips are off by up to 0.1 s.
+# In such deviations: by how much two offsets have to explain a clip better than one, and a large offset
+# better than an ordinary one. Real clips are off by up to 0.1 s.
 _CHANGE = 1.2
 _PRIOR = 0.4
 _ORDINARY = (0.10, 0.18)
@@ -54,9 +54,9 @@ _OFFSETS = np.arange(-round(REACH / STEP), round(REACH / STEP) + 1) * STEP
 def sync_of(mouth: Sequence[_Floats | None], fps: float, samples: _Floats, rate: int) -> Sync:
     """How the mouths of a clip's frames follow its voice.
 
-    The confidence is the weighted correlation at the best offset: about 1 if the lips follow the voice; the
+    The confidence is the weighted correlation at the best offset: about 1 if the lips follow the voice. The
     voice of somebody else reaches 0.6 by chance in four seconds and 0.4 in ten. Of a clip whose offset changes,
-    the one that is further out counts, and `start` says where it begins.
+    the one further out counts, and `start` says where it begins.
 
     Args:
         mouth: `FaceSample.mouth` of every frame, None where there is no face.
