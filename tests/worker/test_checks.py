@@ -13,6 +13,7 @@ import pytest
 from driver.comfy.instance import ComfyInstance
 from driver.runpod.results import fetch_results
 from driver.storage.folder import FolderStore
+from driver.worker import uploads
 from driver.worker.jobs import Worker
 from driver.worker.restore import stored_key
 from story_studio.checks.check import read_check
@@ -78,6 +79,22 @@ def test_a_retake_on_an_endpoint(
     fetched = fetch_results(again, story, tmp_path / "here", lambda _: None, local=True).scenes[0]
     assert fetched.check and fetched.check.verdict == check["verdict"] and len(fetched.takes) == 2
     assert read_check(tmp_path / "here" / "ice_check.png")
+
+
+def test_sheets_are_left_out_of_an_answer_that_they_do_not_fit_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "MAX_INLINE", 1000)
+    for name, size in (("a_video.mp4", 300), ("a_check.png", 600), ("b_check.png", 300)):
+        (tmp_path / name).write_bytes(bytes(size))
+    volume = FolderStore(tmp_path / "volume", reachable=False)
+    with uploads.Uploads(volume, tmp_path, hide_prompts=False) as answer:
+        for path in sorted(tmp_path.glob("*_*")):
+            answer.add(path, f"StoryStudio/{path.name}", "", lasting=False)
+        assert set(answer.finish()) == {"a_video.mp4", "b_check.png"}
+    monkeypatch.setattr(uploads, "MAX_INLINE", 300)
+    with pytest.raises(uploads.TooLarge):
+        answer.finish()
 
 
 def forget(studio: Studio) -> None:
