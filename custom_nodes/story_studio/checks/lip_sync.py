@@ -55,8 +55,8 @@ def sync_of(mouth: Sequence[_Floats | None], fps: float, samples: _Floats, rate:
     """How the mouths of a clip's frames follow its voice.
 
     The confidence is the weighted correlation at the best offset: about 1 if the lips follow the voice. The
-    voice of somebody else reaches 0.6 by chance in four seconds and 0.4 in ten. Of a clip whose offset changes,
-    the one further out counts, and `start` says where it begins.
+    voice of somebody else reaches 0.6 by chance in four seconds and 0.4 in ten. Of a clip whose offset
+    changes, the one further out counts, and `start` says where it begins.
 
     Args:
         mouth: `FaceSample.mouth` of every frame, None where there is no face.
