@@ -14,60 +14,58 @@ import av
 import numpy as np
 
 from driver.paths import ROOT
-from story_studio.media.encoder import SAMPLE_RATE
 
-from .check_faults import Made, write
+from .check_faults import Made, fitted, write
+from .check_windows import Place, cut
 from .table import Cell, Section
 
-WIDTH, HEIGHT, FPS = 832, 480, 16
-_PART = 10
-"""Seconds that are encoded; longer clips repeat them."""
+WIDTH, HEIGHT = 832, 480
 _CORES = 2
 
 
-def cost_rows(quick: bool) -> list[Section]:
-    """Clips of 10 s and 10 min, or of 10 and 20 s, checked by the command as a whole."""
+def cost_rows(place: Place, quick: bool) -> list[Section]:
+    """Clips of about 10 s, 1 and 10 min, or of 10 and 20 s, checked by the command as a whole.
+
+    They show a window of a talking clip again and again, as large as a 480p clip of the product.
+    """
     rows = []
     with TemporaryDirectory() as name:
         folder = Path(name)
-        write(_moving(), folder / "part.mp4")
+        window = cut(place)
+        frames = np.stack([fitted(frame, WIDTH, HEIGHT) for frame in window.frames])
+        write(Made(frames, window.heard(), place.fps), folder / "part.mp4")
         for seconds in (10, 20) if quick else (10, 60, 600):
-            repeated(folder / "part.mp4", seconds // _PART, folder / "clip.mp4")
-            rows.append({"clip, s": seconds} | _checked(folder / "clip.mp4", seconds, folder / "output"))
-    return [Section(f"Cost of `story-studio check`, {WIDTH}x{HEIGHT} at {FPS} fps", rows)]
-
-
-def _moving() -> Made:
-    """Frames of which each differs everywhere from the last, and a sound like speech."""
-    random = np.random.default_rng(1)
-    image = np.kron(random.integers(0, 255, (HEIGHT // 8, WIDTH // 8, 3)), np.ones((8, 8, 1))).astype(
-        np.uint8
-    )
-    frames = np.stack([np.roll(image, (index, 2 * index), (0, 1)) for index in range(_PART * FPS)])
-    times = np.arange(_PART * SAMPLE_RATE) / SAMPLE_RATE
-    sound = 0.2 * random.standard_normal(len(times)) * np.clip(np.sin(2 * np.pi * 3 * times), 0, 1)
-    return Made(frames, sound.astype(np.float32), FPS)
+            times = round(seconds / place.seconds)
+            repeated(folder / "part.mp4", times, folder / "clip.mp4")
+            row = _checked(folder / "clip.mp4", times * place.seconds, folder / "output")
+            rows.append({"clip, s": times * place.seconds} | row)
+    return [
+        Section(f"Cost of `story-studio check`, {WIDTH}x{HEIGHT} at {place.fps} fps, with its start", rows)
+    ]
 
 
 def repeated(source: Path, times: int, target: Path) -> None:
-    """Writes a clip a number of times one after the other, its packets copied."""
+    """Writes a clip a number of times one after the other, its packets copied; the audio without a gap."""
+    ends: dict[int, int] = {}
     with av.open(str(source)) as file, av.open(str(target), "w") as output:
         streams = {stream.index: output.add_stream_from_template(stream) for stream in file.streams}
-        length = Fraction(file.duration or 0, av.time_base)
-        for number in range(times):
+        for _ in range(times):
             file.seek(0)
+            starts: dict[int, int] = {}
             for packet in file.demux():
-                if packet.dts is None:
+                if packet.dts is None or packet.pts is None:
                     continue
-                offset = round(number * length / packet.time_base)
-                packet.pts, packet.dts = (packet.pts or 0) + offset, packet.dts + offset
-                packet.stream = streams[packet.stream_index]
+                index = packet.stream_index
+                start = starts.setdefault(index, ends.get(index, packet.dts) - packet.dts)
+                packet.pts, packet.dts = packet.pts + start, packet.dts + start
+                ends[index] = packet.dts + (packet.duration or 0)
+                packet.stream = streams[index]
                 output.mux(packet)
 
 
 def _checked(clip: Path, seconds: float, output: Path) -> dict[str, Cell]:
     """Runs the command on two cores, and asks the kernel what it took."""
-    command = [sys.executable, "-m", "driver", "check", str(clip), "--json"]
+    command = [sys.executable, "-m", "driver", "check", str(clip), "--json", "--output", str(output)]
     began = time.monotonic()
     process = subprocess.Popen(
         command,

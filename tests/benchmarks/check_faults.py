@@ -136,7 +136,7 @@ def _swapped(window: Window, other: Window, size: float) -> Made:
     """Two people's clips, joined at the middle, image and sound."""
     frames, start, _ = _middle(window, 0)
     height, width = frames.shape[1:3]
-    frames[start:] = np.stack([_fitted(frame, width, height) for frame in other.frames[start : len(frames)]])
+    frames[start:] = np.stack([fitted(frame, width, height) for frame in other.frames[start : len(frames)]])
     sound, at = window.heard(), round(start * SAMPLE_RATE / window.fps)
     sound = np.concatenate([sound[:at], other.heard()[at : len(sound)]])
     return replace(_made(window), frames=frames, sound=sound, at=start / window.fps)
@@ -222,9 +222,7 @@ KINDS = {
     "face-gone": Kind(_gone, (0.5, 1), "s", ("face",), least=1, part="face"),
     "cut": Kind(_cut, (1,), "", ("voice.cut_start", "voice.cut_end"), part="voice"),
     "clipped": Kind(_clipped, (3, 6, 12), "dB", ("voice.clipped",), least=6, part="voice"),
-    "noise": Kind(
-        _noisy, (20, 10, 5), "dB below", ("voice.speech_to_noise", "voice.noise_floor"), part="voice"
-    ),
+    "noise": Kind(_noisy, (10, 5), "dB below", ("voice.speech_to_noise", "voice.noise_floor"), part="voice"),
     "short-sound": Kind(_short, (0.2, 1), "s", ("lengths",), least=1, part="voice"),
 }
 """The kinds of fault by name; the first two are none."""
@@ -300,7 +298,7 @@ def _moved(frame: np.ndarray, pixels: int) -> np.ndarray:
     return frame[:, np.maximum(np.arange(frame.shape[1]) - pixels, 0)]
 
 
-def _fitted(frame: np.ndarray, width: int, height: int) -> np.ndarray:
+def fitted(frame: np.ndarray, width: int, height: int) -> np.ndarray:
     """A frame cropped at its middle to another shape, and resized."""
     image = ImageOps.fit(Image.fromarray(frame), (width, height), Image.Resampling.BICUBIC)
     return np.asarray(image)

@@ -43,15 +43,14 @@ def measured(made: Made, part: Part, place: Place, path: Path, whole: bool) -> F
     if part in ("face", "frames"):
         write(made, path)
         return measure(path, talking=part == "face", reference=made.reference).figures
-    # Nothing that is measured of a voice depends on how large the frames are.
+    # Nothing that is measured of sound depends on how large the frames are.
     write(made if whole else replace(made, frames=made.frames[:, :_SMALL, :_SMALL]), path)
-    figures = measure(path, talking=False).figures
     if part == "voice":
-        return figures
+        return measure(path, talking=False).figures
     base, mouths = _followed(place)
     samples = soxr.resample(decode_audio(path).mean(axis=0), SAMPLE_RATE, _SYNC_RATE)
     sync = sync_of(mouths, base.fps, samples.astype(np.float32), _SYNC_RATE)
-    return base.model_copy(update={"sync": sync, "voice": figures.voice, "lengths": figures.lengths})
+    return base.model_copy(update={"sync": sync})
 
 
 @lru_cache(maxsize=1)

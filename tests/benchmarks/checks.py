@@ -23,7 +23,7 @@ from driver.paths import ROOT
 from .check_costs import cost_rows
 from .check_faults import KINDS, selected
 from .check_measures import measured, window_of
-from .check_scores import Outcome, alarm_rows, fault_rows, goal_rows, offset_rows, unexpected
+from .check_scores import Outcome, alarm_rows, fault_rows, goal_rows, offset_rows, own_offsets, unexpected
 from .check_windows import Place, Source, places, sources, speaks
 from .table import Report, Section
 
@@ -92,7 +92,7 @@ def run(quick: bool, options: argparse.Namespace) -> Report:
     tasks = list(_tasks(windows, faults, known, options.keep))
     outcomes = known + _measured(tasks, options.figures)
     outcomes = [one for one in outcomes if (one.kind, one.size) in faults and one.fps in options.fps]
-    return _report(outcomes, left, [] if options.no_costs else cost_rows(quick))
+    return _report(outcomes, left, [] if options.no_costs else cost_rows(windows[0], quick))
 
 
 def _windows(clips: list[Source], rates: list[int], seconds: float, most: int) -> list[Place]:
@@ -173,7 +173,8 @@ def _report(outcomes: list[Outcome], left: list[str], costs: list[Section]) -> R
         "found: beyond the limit to fail at, or to warn at where there is no other, also as a hint.",
         "95 %: Wilson's interval. Windows of one clip are alike: the true interval is wider.",
         "shift: positive where the sound is late. at its time: of those found, within 0.5 s of the fault.",
-        "The offset's error is relative to the shift made; what a clip was out of sync before is part of it.",
+        "A clip's own offset is the median of what is measured of all its sounds, less the shift made: "
+        + ", ".join(f"{source} {1000 * own:+.0f} ms" for source, own in own_offsets(outcomes).items()),
     ]
     return Report(
         "What checks find of faults made into talking clips",

@@ -36,7 +36,8 @@ def mouth(samples: NDArray[np.float32], fps: float) -> list[NDArray[np.float32] 
     """The shapes of a mouth that follows a voice, not exactly."""
     directions = project_voice(voice_features(samples, RATE))[:: VOICE_RATE // MOUTH_RATE]
     parts = np.split(np.linalg.pinv(lips().mouth), len(MOUTH_TAPS), axis=1)
-    shapes = sum(np.roll(directions, tap, 0) @ part for tap, part in zip(MOUTH_TAPS, parts, strict=True))
+    moved = [np.roll(directions, tap, 0) @ part for tap, part in zip(MOUTH_TAPS, parts, strict=True)]
+    shapes = np.sum(moved, 0)
     shapes += 0.3 * np.random.default_rng(9).standard_normal(shapes.shape) * shapes.std(0)
     times = np.arange(int(len(samples) / RATE * fps)) / fps * MOUTH_RATE
     frames = np.stack([np.interp(times, np.arange(len(shapes)), values) for values in shapes.T], 1)

@@ -36,11 +36,14 @@ _CHUNK = 60 * VOICE_RATE
 _SHORTEST = 1.5
 # Seconds that the part of a clip with an offset of its own lasts at least.
 _PART = 4
-# The standard deviation of a second's score by chance, and the highest of all offsets in such deviations.
-_CHANCE = 0.5
-_HIGHEST_CHANCE = 2.2
-# By how many of them two offsets have to explain a clip better than one.
-_CHANGE = 3.0
+# The standard deviation of the score of one second with the voices of others, as measured; that of n
+# seconds is less by the square root of n.
+_CHANCE = 0.62
+# In such deviations: by how much two offsets have to explain a clip better than one, and a large offset
+# better than an ordinary one. Real clips are off by up to 0.1 s.
+_CHANGE = 1.2
+_PRIOR = 0.4
+_ORDINARY = (0.10, 0.18)
 # Frames beyond which a clip is out of sync from `Sync.start` on.
 _OUT = 2.5
 
@@ -51,9 +54,9 @@ _OFFSETS = np.arange(-round(REACH / STEP), round(REACH / STEP) + 1) * STEP
 def sync_of(mouth: Sequence[_Floats | None], fps: float, samples: _Floats, rate: int) -> Sync:
     """How the mouths of a clip's frames follow its voice.
 
-    The confidence is how far the score of the best offset lies above what chance usually reaches,
-    in standard deviations of chance. Of a clip whose offset changes, the one that is further out counts, and
-    `start` says where it begins.
+    The confidence is the weighted correlation at the best offset: about 1 if the lips follow the voice. The
+    voice of somebody else reaches 0.6 by chance in four seconds and 0.4 in ten. Of a clip whose offset
+    changes, the one further out counts, and `start` says where it begins.
 
     Args:
         mouth: `FaceSample.mouth` of every frame, None where there is no face.
@@ -70,7 +73,7 @@ def sync_of(mouth: Sequence[_Floats | None], fps: float, samples: _Floats, rate:
     evidence = _evidence(
         project_mouth(mouth_features(shapes)), seen, project_voice(voice_features(samples, rate))
     )
-    offset, confidence, start = _read(evidence)
+    offset, confidence, start = _read(evidence, _CHANCE / np.sqrt(seen.sum() / MOUTH_RATE))
     return Sync(
         offset_frames=round(offset * fps, 2),
         offset_seconds=round(offset, 3),
@@ -144,7 +147,7 @@ def _resample_mouth(mouth: Sequence[_Floats | None], fps: float) -> tuple[_Float
 
 
 def _evidence(mouth: _Floats, seen: NDArray[np.bool_], voice: _Floats) -> _Floats:
-    """How well both agree in each second at each offset, [seconds, offsets], in deviations of chance.
+    """How well both agree in each second at each offset, [seconds, offsets].
 
     The sum over all seconds is the weighted sum of the correlations: a quiet or still second says little.
     """
@@ -158,21 +161,27 @@ def _evidence(mouth: _Floats, seen: NDArray[np.bool_], voice: _Floats) -> _Float
         heard = voice[np.clip(at, 0, len(voice) - 1)] * ((at >= 0) & (at < len(voice)))[:, None]
         sizes = np.sqrt((mouth**2).sum(0) * (heard**2).sum(0)) + 1e-9
         columns.append(np.add.reduceat(mouth * heard @ (weights / sizes), starts))
-    return np.stack(columns, 1) * np.float32(np.sqrt(seen.sum() / MOUTH_RATE) / _CHANCE)
+    return np.stack(columns, 1)
 
 
-def _read(evidence: _Floats) -> tuple[float, float, int]:
-    """Offset in seconds, confidence, and the second from which on the offset is that."""
-    whole = evidence.sum(0)
-    sums = evidence.cumsum(0)
-    splits = range(_PART, len(evidence) - _PART + 1)
-    gains = [sums[at - 1].max() + (whole - sums[at - 1]).max() - whole.max() for at in splits]
-    if not gains or max(gains) < _CHANGE:
-        return _peak(whole), float(whole.max()) - _HIGHEST_CHANCE, 0
-    at = splits[int(np.argmax(gains))]
-    parts = ((sums[at - 1], at, 0), (whole - sums[at - 1], len(evidence) - at, at))
-    scores, seconds, start = max(parts, key=lambda part: abs(_peak(part[0])))
-    return _peak(scores), float(scores.max() * np.sqrt(len(evidence) / seconds)) - _HIGHEST_CHANCE, start
+def _read(evidence: _Floats, chance: float) -> tuple[float, float, int]:
+    """Offset in seconds, confidence, and the second from which on the offset is that.
+
+    Args:
+        chance: the standard deviation of the sum of the evidence by chance.
+    """
+    low, high = _ORDINARY
+    prior = _PRIOR * chance * np.clip((np.abs(_OFFSETS) - low) / (high - low), 0, 1)
+    whole = evidence.sum(0) - prior
+    heads = evidence.cumsum(0)[_PART - 1 : -_PART] - prior
+    tails = evidence.sum(0) - prior - (heads + prior)
+    gains = heads.max(1) + tails.max(1) - whole.max() if len(evidence) >= 2 * _PART else np.zeros(0)
+    if not gains.size or gains.max() < _CHANGE * chance:
+        return _peak(whole), float(evidence.sum(0)[whole.argmax()]), 0
+    split = int(gains.argmax())
+    parts = ((heads[split], 0), (tails[split], _PART + split))
+    scores, start = max(parts, key=lambda part: abs(_peak(part[0])))
+    return _peak(scores), float(heads[split].max() + tails[split].max()), start
 
 
 def _peak(scores: _Floats) -> float:
