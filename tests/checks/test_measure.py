@@ -11,6 +11,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
+from story_studio.checks.faces import missing_models
 from story_studio.checks.figures import Figures
 from story_studio.checks.measure import measure, steady
 from tests.checks.clips import FPS, write_clip
@@ -50,6 +51,16 @@ def test_all_of_a_clip_is_measured(clip: Path) -> None:
     assert figures.voice and figures.voice.loudness and -30 < figures.voice.loudness < -10
     assert figures.frames.frozen == [] and figures.face is None and figures.missing == []
     assert progress == sorted(progress) and progress[-1] == 1 and len(progress) > 10
+
+
+def test_a_speaker_who_is_not_there(clip: Path) -> None:
+    figures = measure(clip, talking=True, reference=np.full((64, 64, 3), 128, np.uint8)).figures
+    if missing_models():
+        assert figures.face is None and "pip install" in figures.missing[0]
+        return
+    assert figures.face and figures.face.present == 0 and figures.face.in_reference is False
+    assert figures.sync and figures.sync.confidence is None
+    assert figures.identity and figures.identity.similarity is None
 
 
 @pytest.mark.parametrize(
