@@ -155,6 +155,10 @@ class ProgressTracker:
         what, reason = f"retake {number} of {most}", self._reasons.get(scene)
         return f"{what}: {reason}" if reason else what
 
+    def number_of_retake(self, node: str) -> int:
+        """For which retake alone a node runs; 0 if it runs for none."""
+        return self._retakes.get(node, (0, 0))[0]
+
     def checked(self, node: str, reasons: Sequence[str]) -> None:
         """A clip was checked; it did not pass for these reasons."""
         for scene, check in self._graph.checks.items():

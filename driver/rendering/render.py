@@ -9,8 +9,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from story_studio.story.graph import build
-
 from ..cancel import Cancel
 from ..comfy.instance import ComfyInstance
 from ..comfy.queue import Router
@@ -92,7 +90,7 @@ class ComfyRenderer:
         began = time.monotonic()
         for plan in plans:
             plan.upload(self._instance.comfy)
-        graph = build(plans, frozenset(run.record.failed), only_sheets)
+        graph = run.graph(only_sheets)
         check(graph, self._instance.comfy, plans)
         with contextlib.ExitStack() as locks:
             for folder in folders:
@@ -100,7 +98,7 @@ class ComfyRenderer:
             try:
                 run.keep_voices()
                 while (graph.stills or graph.characters) and not run.submit(graph):
-                    graph = build(plans, frozenset(run.record.failed), only_sheets)
+                    graph = run.graph(only_sheets)
             finally:
                 seconds = {f"{phase}s": spent for phase, spent in run.tracker.spent.items()}
                 if checks := run.tracker.checks_spent:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from story_studio.story.clip_graph import recipe_of
-from story_studio.story.graph import Graph, SceneId
+from story_studio.story.graph import Graph, SceneId, build
+from story_studio.story.keys import RETAKES
 from story_studio.story.model_files import has_models
 from story_studio.story.problems import Problem, Problems
 from story_studio.story.results import Kind, key_in
@@ -102,6 +103,7 @@ class Run:
     tracker: ProgressTracker = field(init=False)
     _scene: SceneId | None = None
     _retries: Counter[SceneId] = field(default_factory=Counter)
+    _fewer_retakes: dict[SceneId, int] = field(default_factory=dict)
     _graph: Graph = field(default_factory=Graph)
     _since: float = 0.0
     _stills_end: float | None = None
@@ -138,6 +140,19 @@ class Run:
                     file=name, sha256=sha256_of(spoken), bytes=size, reused=reused, key=key
                 )
                 self.on_result(folder / name, key)
+
+    def graph(self, only_sheets: bool = False) -> Graph:
+        """What is left to be submitted: all but the scenes and the retakes that were given up."""
+        graph = build(self.plans, frozenset(self.record.failed), only_sheets)
+        for scene, count in self._fewer_retakes.items():
+            if scene in graph.retakes:
+                inputs = graph.nodes[graph.checks[scene]]["inputs"]
+                for place in RETAKES[count:]:
+                    inputs.pop(place, None)
+                del graph.retakes[scene][count:]
+                if not count:
+                    del graph.retakes[scene]
+        return graph
 
     def submit(self, graph: Graph) -> bool:
         """Runs a graph to its end; False if it is to be submitted again, without the scenes that failed."""
@@ -241,6 +256,12 @@ class Run:
             self.instance.say(text)
             with contextlib.suppress(ComfyError):
                 self.instance.comfy.free()
+        elif number := self.tracker.number_of_retake(failed.node):
+            # The scene has a clip, which is better than none.
+            self._fewer_retakes[owner.scene] = number - 1
+            text = f"{owner.scene.scene}: retake {number} was given up, earlier takes stay: {failed.message}"
+            self.record.events.append(text)
+            self.instance.say(f"Warning: {text}")
         else:
             self._give_up({owner.scene: failed.message})
 

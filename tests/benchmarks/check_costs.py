@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
 

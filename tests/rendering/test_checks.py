@@ -106,6 +106,19 @@ def test_the_best_of_takes_that_all_fail_is_kept(
     assert "; the best of 2 takes is kept (freezes_check.png)." in shown
 
 
+def test_a_retake_that_cannot_be_made_does_not_cost_the_clip(
+    studio: Studio, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    story = freezing_story(tmp_path, f"{FREEZES} -{retake_seed(FREEZES, 1)}")
+    manifest, shown = render(studio, story, capfd)
+    freezes = manifest.scenes[1]
+    assert manifest.status == "complete" and freezes.clip and freezes.error is None
+    assert freezes.check and freezes.check.verdict == "fail"
+    assert [take.key for take in freezes.takes] == [freezes.clip.key]
+    assert "freezes: retake 1 was given up, earlier takes stay: no such seed" in " ".join(manifest.warnings)
+    assert "freezes did not pass its check: the image stands still" in shown
+
+
 def test_without_retakes_a_check_only_says_what_is_wrong(
     studio: Studio, folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

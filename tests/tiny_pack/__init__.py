@@ -345,7 +345,7 @@ class TestSpeak:
 
 class TestMove:
     """Moves an image sideways for as long as the audio, at 16 frames a second; with one of the seeds in
-    `freezes` it stands still from the middle on."""
+    `freezes` it stands still from the middle on, and with one that has a minus sign there it fails."""
 
     __test__ = False  # otherwise pytest collects it because of its name
     CATEGORY = "testing"
@@ -360,6 +360,8 @@ class TestMove:
         }
 
     def move(self, image: Tensor, audio: dict[str, Any], seed: int, freezes: str) -> tuple[Tensor]:
+        if f"-{seed}" in freezes.split():
+            raise RuntimeError("no such seed")
         frames = round(16 * audio["waveform"].shape[-1] / audio["sample_rate"])
         last = frames // 2 if str(seed) in freezes.split() else frames
         # By another way for every seed, so that no two takes are the same file.
