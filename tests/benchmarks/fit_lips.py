@@ -24,6 +24,7 @@ from story_studio.checks.lip_sync import (
     VOICE_RATE,
     VOICE_TAPS,
     context,
+    high_pass,
     mouth_features,
     sync_of,
     voice_features,
