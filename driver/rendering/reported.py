@@ -43,6 +43,10 @@ class Checked(NamedTuple):
     check: CheckResult
     takes: list[Take]
 
+    def reused(self) -> Checked:
+        """The same where nothing of it was made in this render."""
+        return self._replace(takes=[take.model_copy(update={"reused": True}) for take in self.takes])
+
 
 def files_of(graph: Graph, node: str, output: Json) -> Iterator[Reported]:
     """The files of stories that a node has made; none where it is no node that keeps results."""

@@ -288,7 +288,7 @@ class Run:
     def _collect(self, run: PromptRun, node: str, output: dict[str, Any]) -> None:
         """Stores results as soon as they are finished."""
         if checked := check_of(self._graph, node, output):
-            self.record.note_check(checked)
+            self.record.note_check(checked.reused() if node in run.cached else checked)
             self.tracker.checked(node, checked.check.failures)
             for missing in checked.check.figures.missing:
                 self._warn(checked.scene.story, f"Not measured: {missing}")

@@ -11,7 +11,7 @@ from typing import Literal
 
 import av
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image, ImageFilter, ImageOps
 
 from story_studio.media.encoder import SAMPLE_RATE, VISUALLY_LOSSLESS, Encoder, yuv_converter
 
@@ -302,12 +302,8 @@ def _moved(frame: np.ndarray, pixels: int) -> np.ndarray:
 
 def _fitted(frame: np.ndarray, width: int, height: int) -> np.ndarray:
     """A frame cropped at its middle to another shape, and resized."""
-    own_height, own_width = frame.shape[:2]
-    scale = max(width / own_width, height / own_height)
-    x, y = (own_width - width / scale) / 2, (own_height - height / scale) / 2
-    image = Image.fromarray(frame)
-    resized = image.resize((width, height), Image.Resampling.BICUBIC, (x, y, own_width - x, own_height - y))
-    return np.asarray(resized)
+    image = ImageOps.fit(Image.fromarray(frame), (width, height), Image.Resampling.BICUBIC)
+    return np.asarray(image)
 
 
 def _rms(sound: np.ndarray) -> float:
@@ -324,12 +320,17 @@ def _noise(samples: int, level: float) -> np.ndarray:
 
 
 def selected(names: Iterable[str]) -> list[tuple[str, float]]:
-    """Kind and size of all faults of the kinds named, or of all kinds.
+    """Kind and size of the faults named, `drift` or `drift=5`; all without names.
 
     Raises:
-        ValueError: there is no such kind.
+        ValueError: there is no such kind or size.
     """
-    names = list(names) or list(KINDS)
-    if unknown := [name for name in names if name not in KINDS]:
-        raise ValueError(f"There is no fault {', '.join(unknown)}: name some of {', '.join(KINDS)}.")
-    return [(name, size) for name in names for size in KINDS[name].sizes]
+    faults = [(name, size) for name, kind in KINDS.items() for size in kind.sizes]
+    chosen = []
+    for name in names:
+        kind, _, size = name.partition("=")
+        part = [fault for fault in faults if fault[0] == kind and size in ("", f"{fault[1]:g}")]
+        if not part:
+            raise ValueError(f"There is no fault {name}: give some of {', '.join(KINDS)}, or drift=5 alike.")
+        chosen += part
+    return chosen or faults

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from driver.paths import ROOT
+
 from .check_costs import cost_rows
 from .check_faults import KINDS, selected
 from .check_measures import measured, window_of
@@ -55,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=4.0, help="length of a window (4)")
     parser.add_argument("--fps", type=int, nargs="+", default=[16, 25], help="frames a second (16 25)")
     parser.add_argument(
-        "--fault", nargs="+", default=[], metavar="NAME", help=f"only these: {', '.join(KINDS)}"
+        "--fault", nargs="+", default=[], metavar="NAME[=SIZE]", help=f"only these: {', '.join(KINDS)}"
     )
     parser.add_argument("--windows", type=int, default=3, help="at most so many windows of a clip (3)")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the clips that are made")

@@ -203,7 +203,8 @@ def test_a_scene_that_the_server_refuses_affects_no_other(
 
 
 def test_a_killed_driver_resumes(write_story: WriteStory, workspace: Path, tmp_path: Path) -> None:
-    story = write_story([8.0, 8.0, 8.0], "draft", video_settings={"resolution": "480p"})
+    # The last one takes seconds, and the driver is killed after the first.
+    story = write_story([0.5, 0.5, 8.0], "draft", video_settings={"resolution": "480p"})
     arguments = ["render", str(story), "--workspace", str(workspace), "--output", str(tmp_path / "out")]
     process = subprocess.Popen([sys.executable, "-m", "driver", *arguments], cwd=ROOT)
     first = tmp_path / "out" / "tale" / "scene_1_video.mp4"

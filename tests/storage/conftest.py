@@ -17,7 +17,7 @@ from tests.s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, Proxy, S3Server, s3_
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """The pauses between two requests are as many, but short."""
-    monkeypatch.setattr(s3, "BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr(s3, "BACKOFF_SECONDS", 0.0001)
 
 
 @pytest.fixture(scope="session")

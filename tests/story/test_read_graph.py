@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from driver.rendering.keys import predict
@@ -180,7 +180,20 @@ def _effective_film(story: schema.Story, profile: recipes.Profile) -> dict[str, 
     return film if film["fps"] else film | {"interpolation": None}
 
 
+def named_none(field: str) -> schema.Story:
+    """A story with the guidance of another profile, and a text that is also the word for no LoRA."""
+    scene = {**ONE, "video_prompt": "", field: "none"}
+    settings = {"cfg": 4.5, "sample_steps": 1}
+    return schema.parse(
+        {"project_id": "tale", "profile": "turbo", "scenes": [scene], "video_settings": settings}
+    )
+
+
 @settings(max_examples=300)
+@example(named_none("text"))
+@example(named_none("prompt"))
+@example(named_none("video_prompt"))
+@example(named_none("title"))
 @given(stories())
 def test_a_story_is_read_back_from_its_graph(story: schema.Story) -> None:
     before = graph_of(story)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from . import graph
 from .keys import PRIMITIVES, RETAKES, class_of
+from .model_files import folder_of
 from .recipes import Nodes, Profile, Recipe, is_link, load_profile, profile_names
 from .results import Kind
 from .scenes import Workflow
@@ -120,19 +121,24 @@ def _rendered(profile: Profile, kind: Literal["still", "clip"]) -> Workflow:
     return Workflow(nodes)
 
 
-def _traits(workflow: Workflow) -> tuple[set[str], set[tuple[str, str, float]]]:
-    """The classes and names in a workflow, and its numbers with their places."""
-    names: set[str] = set()
+def _traits(workflow: Workflow) -> tuple[set[tuple[str, ...]], set[tuple[str, str, float]]]:
+    """The classes and names in a workflow, and its numbers with their places.
+
+    A model file counts alike in every node that loads it; any other word counts only in its place, because
+    the texts of a story may be words such as "none", which stands for no LoRA.
+    """
+    names: set[tuple[str, ...]] = set()
     numbers: set[tuple[str, str, float]] = set()
     for node in workflow.nodes.values():
         if node["class_type"] in PRIMITIVES:
             continue
         cls = class_of(node)
-        names.add(cls)
+        names.add((cls,))
         for name, value in node["inputs"].items():
             constant = workflow.constant(value)
             if isinstance(constant, str):
-                names.add(constant)
+                folder = folder_of(name, cls)
+                names.add((folder, constant) if folder else (cls, name, constant))
             elif constant is not None:
                 numbers.add((cls, name, constant))
     return names, numbers
