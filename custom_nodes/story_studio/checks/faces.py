@@ -39,6 +39,7 @@ _MIN_MESH = 0.5
 # In frames: a mesh can hold on to what is no longer a face, so the detector looks again this often.
 _DETECT_EVERY = 25
 _SAME_FACE = 0.2
+_MOST_FACES = 3
 _MESH_MARGIN = 1.5
 _RIGHT_EYE, _LEFT_EYE = 33, 263
 
@@ -130,26 +131,29 @@ class FaceTracker:
     def add(self, frame: _Frame) -> FaceSample | None:
         """The face in the next frame, uint8 [height, width, 3], or None without one."""
         self._since += 1
-        sample = None
-        if self._last is not None:
-            square = _around(self._last.landmarks)
-            if self._since >= _DETECT_EVERY:
-                square = self._confirm(frame, square)
-            sample = self._measure(frame, square)
-        if sample is None:
-            found = self._detect(frame)
-            sample = self._measure(frame, found[0]) if found else None
-        self._last = sample
-        return sample
+        if self._last is None:
+            self._last = self._find(frame)
+            return self._last
+        square = _around(self._last.landmarks)
+        if self._since < _DETECT_EVERY or self._is_face(frame, square):
+            self._last = self._measure(frame, square) or self._find(frame)
+        else:
+            self._last = self._find(frame) or self._measure(frame, square)
+        return self._last
 
-    def _detect(self, frame: _Frame) -> list[_Square]:
+    def _find(self, frame: _Frame) -> FaceSample | None:
+        """The largest face; a detector also finds fists and the like, on which the mesh does not lie."""
         self._since = 0
-        return next((found for detector in self._detectors if (found := detector.find(frame))), [])
+        squares = (square for detector in self._detectors for square in detector.find(frame)[:_MOST_FACES])
+        return next((sample for square in squares if (sample := self._measure(frame, square))), None)
 
-    def _confirm(self, frame: _Frame, square: _Square) -> _Square:
-        """The followed square, or that of the largest face if none of the faces found is where it is."""
-        found = self._detect(frame)
-        return square if not found or any(_overlap(square, face) > _SAME_FACE for face in found) else found[0]
+    def _is_face(self, frame: _Frame, square: _Square) -> bool:
+        self._since = 0
+        return any(
+            _overlap(square, face) > _SAME_FACE
+            for detector in self._detectors
+            for face in detector.find(frame)
+        )
 
     def _measure(self, frame: _Frame, square: _Square) -> FaceSample | None:
         side = self._mesh.side
