@@ -28,6 +28,7 @@ _AHEAD = 4
 """Frames that are decoded ahead."""
 _SYNC_RATE = 16000
 """Samples a second in which the lips are compared with the voice."""
+_INT16 = np.float32(2**15 - 1)
 
 
 class Cancel(Protocol):
@@ -201,8 +202,16 @@ class _Sound:
     def _keep(self, mono: np.ndarray) -> None:
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(mono[None], np.float32), "flt", "mono")
         frame.sample_rate = AUDIO_RATE
-        self._parts += [one.to_ndarray()[0] for one in self._resampler.resample(frame)]
+        for one in self._resampler.resample(frame):
+            # At half the size, because all of it is kept until the end.
+            self._parts.append((one.to_ndarray()[0].clip(-1, 1) * _INT16).astype(np.int16))
 
     @property
     def samples(self) -> np.ndarray:
-        return np.concatenate([np.zeros(0, np.float32), *self._parts])
+        """All of it at 16 kHz, float32 [n]."""
+        samples = np.empty(sum(map(len, self._parts)), np.float32)
+        start = 0
+        for part in self._parts:
+            np.divide(part, _INT16, out=samples[start : start + len(part)])
+            start += len(part)
+        return samples
