@@ -9,8 +9,9 @@ const NO_SCRIPT = /(^|\/)(readme|licen[cs]e)[^/]*$/i
 const RECORDING = /^(audio|video)\//
 const GAP = 40
 const TITLE = 30
+const OURS = ['Still', 'Clip', 'Retake', 'CheckClip', 'ContactSheet', 'Film'].map(name => `StoryStudio_${name}`)
 /** Nodes that grow when they show their image or video, and by how much. */
-const SHOWING = ['LoadImage', 'LoadVideo', 'StoryStudio_Still', 'StoryStudio_Clip', 'StoryStudio_ContactSheet', 'StoryStudio_Film']
+const SHOWING = ['LoadImage', 'LoadVideo', ...OURS]
 const SHOWN = 260
 
 /**
