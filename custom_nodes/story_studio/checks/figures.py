@@ -43,8 +43,8 @@ class Sync(_Figures):
     Attributes:
         offset_frames: by how many frames of the clip the sound is late; negative where it is early.
         offset_seconds: the same in seconds.
-        confidence: how much better the lips follow the voice at this offset than at others; near 0 for the
-            voice of somebody else.
+        confidence: weighted correlation of lips and voice at this offset: about 1 where they belong together,
+            0.6 by chance in four seconds, 0.4 in ten.
         start: from which second on the offset is out of its limits; None if it is within them.
     """
 

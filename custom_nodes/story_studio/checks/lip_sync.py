@@ -84,7 +84,7 @@ def sync_of(mouth: Sequence[_Floats | None], fps: float, samples: _Floats, rate:
 
 def mouth_features(shapes: _Floats) -> _Floats:
     """The movement of a mouth, [T, K], of its shapes [T, K] at MOUTH_RATE: no slow changes, unit size."""
-    moving = _high_pass(shapes, 0.5, MOUTH_RATE)
+    moving = high_pass(shapes, 0.5, MOUTH_RATE)
     return moving / (moving.std(0) + 1e-9)
 
 
@@ -104,7 +104,7 @@ def voice_features(samples: _Floats, rate: int) -> _Floats:
         spectrum = librosa.stft(part, n_fft=_FFT, hop_length=_HOP, win_length=_WINDOW, center=False)
         powers.append((bank @ (np.abs(spectrum) ** 2)).T)
     power = np.concatenate(powers)
-    moving = _high_pass(np.log(power + _FLOOR * power.max()), 0.4, VOICE_RATE)
+    moving = high_pass(np.log(power + _FLOOR * power.max()), 0.4, VOICE_RATE)
     return moving / (moving.std() + 1e-9)
 
 
@@ -129,7 +129,8 @@ def _project(features: _Floats, taps: Sequence[int], directions: _Floats) -> _Fl
     return sum(parts, np.zeros((len(features), directions.shape[1]), np.float32))
 
 
-def _high_pass(values: _Floats, hertz: float, rate: int) -> _Floats:
+def high_pass(values: _Floats, hertz: float, rate: int) -> _Floats:
+    """Values [T, N] at `rate` without what changes more slowly than `hertz`."""
     from scipy.signal import butter, sosfiltfilt  # It takes half a second.
 
     return sosfiltfilt(butter(2, hertz, "high", fs=rate, output="sos"), values, axis=0).astype(np.float32)
