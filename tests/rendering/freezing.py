@@ -21,7 +21,11 @@ def freezing_recipe(freezes: str) -> dict[str, Any]:
         "1": ("$image", "LoadImage", {"image": "still.png"}),
         "2": ("$audio", "LoadAudio", {"audio": "voice.wav"}),
         "3": ("$seed", "PrimitiveInt", {"value": 0}),
-        "4": ("move", "TestMove", {"image": ["1", 0], "audio": ["2", 0], "seed": ["3", 0], "freezes": freezes}),
+        "4": (
+            "move",
+            "TestMove",
+            {"image": ["1", 0], "audio": ["2", 0], "seed": ["3", 0], "freezes": freezes},
+        ),
         "5": ("video", "CreateVideo", {"images": ["4", 0], "audio": ["2", 0], "fps": 16.0}),
         "6": ("$clip", "SaveVideo", save),
     }

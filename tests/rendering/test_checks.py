@@ -24,7 +24,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("checks")
 
 
-def render(studio: Studio, story: Path, capfd: pytest.CaptureFixture[str], *more: str) -> tuple[Manifest, str]:
+def render(
+    studio: Studio, story: Path, capfd: pytest.CaptureFixture[str], *more: str
+) -> tuple[Manifest, str]:
     """The manifest and what the terminal showed."""
     assert studio.render(story, studio.server.output, *more) == OK
     shown = capfd.readouterr()
