@@ -14,6 +14,7 @@ from typing import NamedTuple
 import av
 import numpy as np
 
+from story_studio.checks.voice import VoiceMeter, faults
 from story_studio.story.levels import LOUD_PEAK, Levels, repaired
 
 from ..files import sha256_of
@@ -80,16 +81,23 @@ class _Measured:
         findings: what the decoder noticed.
         levels: of all channels, or of their mean where their number changes.
         samples: how many there are of each sample rate.
+        voice: of the mean of all channels, or of the clean copy that takes its place; None for music.
     """
 
     findings: Findings = field(default_factory=Findings)
     levels: Levels = field(default_factory=Levels)
     samples: dict[int, int] = field(default_factory=dict)
+    voice: VoiceMeter | None = None
 
     @property
     def seconds(self) -> float:
         """How long the recording is."""
         return sum(count / rate for rate, count in self.samples.items())
+
+    @property
+    def lost(self) -> float:
+        """Seconds that could not be decoded."""
+        return max(self.findings.lost, self.findings.declared - self.findings.decoded)
 
     @property
     def needs_copy(self) -> bool:
@@ -130,7 +138,7 @@ def read_music(path: Path, folder: Path) -> Recording:
 def _read(path: Path, folder: Path, role: _Role) -> Recording:
     must_exist(path)
     try:
-        measured = _measure(path)
+        measured = _measure(path, role is _VOICE)
     except NotAudio as error:
         raise ValueError(_UNREADABLE[str(error)].format(path.name)) from None
     except NoAudio:
@@ -141,20 +149,23 @@ def _read(path: Path, folder: Path, role: _Role) -> Recording:
     problem = _problem(measured, role)
     if problem:
         raise ValueError(problem.format(path.name))
-    warnings = tuple(f"{path.name} {what}" for what in _warnings(measured))
-    if measured.needs_copy:
-        path = _write_copy(path, folder, measured)
-    return Recording(path, sha256_of(path), measured.seconds, warnings=warnings)
+    copy = _write_copy(path, folder, measured) if measured.needs_copy else path
+    warnings = [*_warnings(measured), *_faults(measured)]
+    return Recording(
+        copy, sha256_of(copy), measured.seconds, warnings=tuple(f"{path.name} {what}" for what in warnings)
+    )
 
 
-def _measure(path: Path, as_mono: bool = False) -> _Measured:
+def _measure(path: Path, is_voice: bool, as_mono: bool = False) -> _Measured:
     """Decodes a recording, or as much of it as shows that it is too long."""
-    measured = _Measured()
+    measured = _Measured(voice=VoiceMeter() if is_voice else None)
     for block in decode(path, measured.findings):
         samples = repaired(block.samples).mean(axis=0, keepdims=True) if as_mono else block.samples
         if measured.levels.channels not in (0, len(samples)):
-            return _measure(path, as_mono=True)
+            return _measure(path, is_voice, as_mono=True)
         measured.levels.add(samples)
+        if measured.voice:
+            measured.voice.add(repaired(samples).mean(axis=0), block.rate)
         measured.samples[block.rate] = measured.samples.get(block.rate, 0) + samples.shape[1]
         if measured.seconds > MAX_SECONDS:
             break
@@ -187,7 +198,7 @@ def _warnings(measured: _Measured) -> Iterator[str]:
     levels, findings = measured.levels, measured.findings
     if findings.streams > 1:
         yield f"has {findings.streams} audio tracks: track {findings.stream + 1} is used."
-    lost = max(findings.lost, findings.declared - findings.decoded)
+    lost = measured.lost
     # What cannot be decoded at the end is usually a tag or padding.
     if findings.failures and (findings.failed_at < findings.decoded or findings.lost > _NOTICED):
         minutes, seconds = divmod(int(findings.failed_at), 60)
@@ -212,8 +223,15 @@ def _warnings(measured: _Measured) -> Iterator[str]:
         yield f"is {20 * np.log10(levels.peak):.0f} dB louder than full scale: its volume was lowered."
 
 
+def _faults(measured: _Measured) -> list[str]:
+    """What is wrong with a voice, as `_warnings`."""
+    # What is left of a damaged one says little, and that it is damaged has been said.
+    return faults(measured.voice.result()) if measured.voice and measured.lost <= _NOTICED else []
+
+
 def _write_copy(path: Path, folder: Path, measured: _Measured) -> Path:
     """Writes what can be used of a recording as a 16-bit WAV; the same recording gives the same bytes."""
+    measured.voice = VoiceMeter() if measured.voice else None
     copy = folder / f"{path.stem[:40]}-clean.wav"
     rate = min(_COPY_RATE, max(measured.samples, key=lambda rate: measured.samples[rate] / rate))
     try:
@@ -244,6 +262,8 @@ def _cleaned(path: Path, measured: _Measured) -> Iterator[Block]:
             samples = samples[levels.heard : levels.heard + 1]
         elif len(samples) > _COPY_CHANNELS:
             samples = samples.mean(axis=0, keepdims=True)
+        if measured.voice:
+            measured.voice.add(samples.mean(axis=0), block.rate)
         yield Block(samples, block.rate)
 
 

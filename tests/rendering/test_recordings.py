@@ -24,7 +24,7 @@ from PIL import Image
 import tests.comfy_process  # noqa: F401 -- it hides the GPU before anything imports ComfyUI
 from driver.files import sha256_of
 from driver.rendering import inputs
-from driver.rendering.recordings import Recording, read_recording
+from driver.rendering.recordings import Recording, read_music, read_recording
 from story_studio.story import schema
 from tests.voices import write_voice
 
@@ -133,7 +133,8 @@ GOOD: dict[str, Callable[[Maker], Path]] = {
     "Vorbis": lambda make: make.ffmpeg("a.ogg", "-c:a", "libvorbis"),
     "Opus": lambda make: make.ffmpeg("a.opus", "-c:a", "libopus"),
     "chained Opus": lambda make: make.bytes("a.opus", 2 * make.encoded(".opus", "-c:a", "libopus")),
-    "WMA": lambda make: make.ffmpeg("a.wma"),
+    # Its decoder leaves out the first frame.
+    "WMA": lambda make: make.ffmpeg("a.wma", "-af", "adelay=200"),
     "AC-3": lambda make: make.ffmpeg("a.ac3", "-ar", "48000"),
     "WavPack": lambda make: make.ffmpeg("a.wv"),
     "1 kHz": lambda make: make.ffmpeg("a.wav", "-ar", "1000"),
@@ -499,6 +500,33 @@ def test_a_copy_is_as_good_as_its_original(make: Maker, tmp_path: Path) -> None:
     recording, waveform, _ = read(_latin1_wav(make), tmp_path)
     assert recording.path.name == "a-clean.wav"
     assert np.array_equal(waveform[0], make.samples)
+
+
+FAULTS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], str]] = {
+    "clipped": (lambda voice: np.clip(voice * 8, -1, 1), r"is clipped: \d+\.\d\d% of it is cut off"),
+    "in noise": (
+        lambda voice: voice + 0.01 * np.random.default_rng(0).standard_normal(len(voice)),
+        r"is noisy: its words are only 2\d dB louder",
+    ),
+    "soft": (lambda voice: voice / 40, r"is very soft: its words are at -5\d dB"),
+    "without its start": (
+        lambda voice: voice[RATE // 12 :],
+        r"starts in the middle of a word: .* -?\+?\d+ dB",
+    ),
+    "without its end": (lambda voice: voice[: -RATE // 4], r"ends in the middle of a word: .* -?\+?\d+ dB"),
+}
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_a_faulty_voice_has_a_warning(kind: str, make: Maker, tmp_path: Path) -> None:
+    """With the figure and what to do; the recording is passed on, and the same as music has none."""
+    change, warning = FAULTS[kind]
+    path = make.floats("a.wav", change(make.samples))
+    recording, _, _ = read(path, tmp_path)
+    assert recording.path == path
+    (sentence,) = recording.warnings
+    assert re.search(rf"^a\.wav {warning}.*\. (Record|If) .*\.$", sentence), sentence
+    assert read_music(path, tmp_path).warnings == ()
 
 
 MEASURE = """

@@ -128,7 +128,7 @@ class Voice(_Figures):
         noise_floor: level between the words, in dB of full scale.
         speech_to_noise: level of the words above that, in dB.
         speech: where somebody speaks.
-        start_level, end_level: of the first and the last 20 ms, in dB relative to the words.
+        start_level, end_level: of the first and the last 5 ms, in dB relative to the words.
         cut_start, cut_end: whether the first or the last word has no silence around it.
     """
 

@@ -6,17 +6,16 @@ Audio of any length is measured in the same memory. Loudness in LUFS is measured
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from threading import Lock
 from typing import Any
 
 import numpy as np
-import soxr
 
-from ..story.levels import Levels, measure, repaired
-from . import loudness
+from ..story.levels import Levels, repaired
 from .figures import Span, Voice
+from .verdict import thresholds
 
 Read = Callable[[int, int], np.ndarray]
 """Returns samples from the first number to before the second, float32 [channels, n]; fewer at the end."""
@@ -38,14 +37,18 @@ _MOMENT, _FEWEST_MOMENTS = 0.05, 4
 """Seconds of such a moment, and how many make a voice."""
 _NOTHING = -80.0
 """dBFS. Below is the digital silence of an editor or of a synthetic voice, which says nothing of the room."""
-_FEWEST = 5
-"""Levels above it that show a noise floor."""
+_MOSTLY_LIVE = 0.8
+"""Part of the levels of a recording that are above it, at least; one with more silence has no noise."""
 _QUIETEST = 5
 """Per cent of the levels that are as quiet as the noise floor."""
-_AT_PEAK, _SLOPE = 0.98, 44.0
-"""Parts of the peak within which a wave is cut off, and that it moves in a second, at most, while it is."""
-_CUT = -18.0
-"""dB of the first or last 20 ms relative to the words, above which these are part of a word."""
+_AT_PEAK, _NEAR_PEAK, _SLOPE = 0.98, 0.9, 44.0
+"""Parts of the peak from which on a wave is at it, or near it, and that it moves in a second, at most, where
+it is cut off."""
+_CROWDED = 1.0
+"""Samples at the peak of a wave that is cut off, as a multiple of those near it; others have fewer."""
+_EDGE, _CUT = 0.005, -21.0
+"""Seconds at the start and the end, and dB relative to the words above which they are part of a word."""
+_AROUND = {"first": "before", "last": "after"}
 _lock = Lock()
 
 
@@ -170,9 +173,9 @@ class VoiceMeter:
     """Measures a voice that is added in blocks, but for its loudness."""
 
     def __init__(self) -> None:
-        self._rate = self._samples = self._flat = 0
+        self._rate = self._samples = self._flat = self._at_peak = self._near_peak = 0
         self._peak = 0.0
-        self._rest = self._last = np.zeros(0, np.float32)
+        self._rest = self._first = self._last = np.zeros(0, np.float32)
         self._levels: list[np.ndarray] = []
 
     def add(self, block: np.ndarray, rate: int) -> None:
@@ -182,7 +185,9 @@ class VoiceMeter:
             self._rate = rate
         self._count_flat(block)
         self._samples += len(block)
-        self._last = np.concatenate([self._last, block])[-self._window :]
+        edge = max(1, round(rate * _EDGE))
+        self._first = self._first if len(self._first) >= edge else np.append(self._first, block)[:edge]
+        self._last = np.append(self._last[-edge:], block)[-edge:]
         audio = np.concatenate([self._rest, block])
         whole = len(audio) // rate * rate
         self._levels.append(_levels(audio[:whole], rate, _WINDOW))
@@ -196,61 +201,80 @@ class VoiceMeter:
         if not speech.any():
             return Voice()
         live = levels[levels > _NOTHING]
-        floor = float(np.percentile(live if len(live) >= _FEWEST else levels, _QUIETEST))
+        floor = float(np.percentile(live if len(live) >= _MOSTLY_LIVE * len(levels) else levels, _QUIETEST))
         noise, words = 10 ** (floor / 10), float(np.mean(10 ** (levels[speech] / 10)))
         loud = 10 * np.log10(words)
-        start, end = levels[0] - loud, float(level(self._last, self._window).max(initial=SILENCE)) - loud
+        start, end = (float(level(edge, len(edge))[0] - loud) for edge in (self._first, self._last))
         return Voice(
             peak=20 * float(np.log10(max(self._peak, 1e-6))),
-            clipped=self._flat / self._samples,
+            clipped=self._clipped / self._samples,
             level=float(loud),
             noise_floor=floor,
             speech_to_noise=10 * float(np.log10(max(words - noise, noise / 1000) / noise)),
             speech=[Span(start=start, end=end) for start, end in _spans(speech)],
-            start_level=float(start),
-            end_level=float(end),
-            cut_start=bool(start > _CUT),
-            cut_end=bool(end > _CUT),
+            start_level=start,
+            end_level=end,
+            cut_start=start > _CUT,
+            cut_end=end > _CUT,
         )
-
-    @property
-    def _window(self) -> int:
-        return max(1, round(self._rate * _WINDOW))
 
     def _flush(self) -> None:
         if len(self._rest):
             self._levels.append(_levels(self._rest, self._rate, _WINDOW))
         self._rest = self._rest[:0]
 
+    @property
+    def _clipped(self) -> int:
+        return self._flat if self._at_peak > _CROWDED * self._near_peak else 0
+
     def _count_flat(self, block: np.ndarray) -> None:
         """Counts samples that stand at the peak. A wave turns there, and only one that is cut off stays."""
         loud = np.abs(block)
         peak = float(loud.max(initial=0.0))
         if peak * _AT_PEAK > self._peak:
-            self._flat = 0
+            self._flat = self._at_peak = self._near_peak = 0
         self._peak = max(self._peak, peak)
+        is_near, is_at = loud >= _NEAR_PEAK * self._peak, loud >= _AT_PEAK * self._peak
         stays = np.abs(np.diff(block)) <= _SLOPE / self._rate * self._peak
-        self._flat += int(np.count_nonzero(stays & (loud[1:] >= _AT_PEAK * self._peak)))
+        self._at_peak += int(np.count_nonzero(is_at))
+        self._near_peak += int(np.count_nonzero(is_near & ~is_at))
+        self._flat += int(np.count_nonzero(stays & is_at[1:]))
 
 
-def voice_of(audio: np.ndarray, rate: int) -> Voice:
-    """What is measured of a voice, float32 [samples] or [channels, samples], at a rate in Hz."""
-    channels = repaired(np.atleast_2d(audio))
-    measured, meter = measure(channels), VoiceMeter()
-    with loudness.Meter() as loud:
-        for at in range(0, channels.shape[1], _PIECE * rate):
-            meter.add(measured.mono(channels[:, at : at + _PIECE * rate]), rate)
-        for block in _at_48_khz(channels, rate):
-            loud.add(block)
-        integrated = loud.result().integrated
-    return meter.result().model_copy(update={"loudness": integrated})
+def faults(voice: Voice) -> list[str]:
+    """What is wrong with a recording and what to do, as ends of sentences that start with its name."""
+    if voice.level is None or voice.speech_to_noise is None:
+        return []
+    found: list[str] = []
+    if _is_beyond("voice.clipped", voice.clipped):
+        found.append(
+            f"is clipped: {voice.clipped:.2%} of it is cut off at its peaks. Record it with less gain, "
+            "or take it as it was before it was made louder."
+        )
+    if _is_beyond("voice.speech_to_noise", voice.speech_to_noise):
+        found.append(
+            f"is noisy: its words are only {voice.speech_to_noise:.0f} dB louder than what is between them. "
+            "Record it in a quieter place, or take out the noise or the music."
+        )
+    # Of speech, this level is within 3 dB of its loudness in LUFS.
+    if _is_beyond("voice.loudness", voice.level):
+        found.append(
+            f"is very soft: its words are at {voice.level:.0f} dB of full scale. Record it closer to the "
+            "microphone or with more gain, so that raising it does not raise noise."
+        )
+    for cut, what, moved, side in (
+        (voice.cut_start, "starts", voice.start_level, "first"),
+        (voice.cut_end, "ends", voice.end_level, "last"),
+    ):
+        if cut:
+            found.append(
+                f"{what} in the middle of a word: its {side} 5 ms are at {moved:+.0f} dB of its level. If "
+                f"the {side} word is cut, record it again with a moment of silence {_AROUND[side]} it."
+            )
+    return found
 
 
-def _at_48_khz(channels: np.ndarray, rate: int) -> Iterator[np.ndarray]:
-    """The first two channels, float32 [2, n], in blocks."""
-    stereo = np.repeat(channels, 2, axis=0) if len(channels) == 1 else channels[:2]
-    stream = soxr.ResampleStream(rate, loudness.SAMPLE_RATE, 2, dtype="float32")
-    starts = range(0, stereo.shape[1], _PIECE * rate)
-    for at in starts:
-        block = np.ascontiguousarray(stereo[:, at : at + _PIECE * rate].T, np.float32)
-        yield stream.resample_chunk(block, last=at == starts[-1]).T
+def _is_beyond(figure: str, value: float) -> bool:
+    entry = thresholds()[figure]
+    above, below = entry.above and entry.above.warn, entry.below and entry.below.warn
+    return (above is not None and value > above) or (below is not None and value < below)
