@@ -103,8 +103,7 @@ def _show(
         made = [sum(not step.reused for step in forecast.steps if step.kind == kind) for kind in PHASES]
         counts = f"{made[0]} stills, {made[1]} clips and {made[2]} film"
         counts = f"{sheets} character sheets, {counts}" if sheets else counts
-        sys.stdout.write(f"{plan.story.project_id}: {counts} would be made.\n")
-        sys.stdout.writelines(f"{plan.story.project_id}: {text}\n" for text in _checks(forecast))
+        sys.stdout.write(f"{plan.story.project_id}: {counts} would be made.{_checks(forecast)}\n")
     if not options.server:
         finished = {
             (number, step.kind, step.scene)
@@ -118,13 +117,13 @@ def _show(
     return OK
 
 
-def _checks(forecast: dry_run.Forecast) -> Iterator[str]:
-    """What will be checked, and how often clips may be made again."""
-    if forecast.checked:
-        clips = f"{forecast.checked} clip{'s' * (forecast.checked > 1)}"
-        most = forecast.most_retakes
-        again = f"; of those that fail, at most {most} retake{'s' * (most > 1)} would be made" if most else ""
-        yield f"{clips} would be checked{again}."
+def _checks(forecast: dry_run.Forecast) -> str:
+    """A sentence about what will be checked, and how often clips may be made again; empty for nothing."""
+    if not forecast.checked:
+        return ""
+    clips, most = f"{forecast.checked} clip{'s' * (forecast.checked > 1)}", forecast.most_retakes
+    again = f"; of those that fail, at most {most} retake{'s' * (most > 1)} would be made" if most else ""
+    return f" {clips} would be checked{again}."
 
 
 @contextmanager

@@ -69,7 +69,7 @@ def test_a_second_run_makes_nothing_and_chooses_the_same(
     assert studio.render(story, server.output, "--dry-run") == OK
     plan = capfd.readouterr().out.splitlines()
     assert "freezes retake 1: reused" in plan and "film: reused" in plan
-    assert "freezing: 2 clips would be checked." in plan
+    assert "freezing: 0 stills, 0 clips and 0 film would be made. 2 clips would be checked." in plan
     studio.comfy.free()
     files = {path: path.stat().st_mtime_ns for path in (server.output / "story_studio").rglob("*.*")}
     manifest, _ = render(studio, story, capfd)
