@@ -81,15 +81,20 @@ def run(options: argparse.Namespace) -> int:
             elsewhere = bool(options.server) and not (options.output / STORE).is_dir()
             forecasts = dry_run.forecast(plans, options.output, elsewhere, options.sheets)
             if options.dry_run:
+                _warn(plans)
                 return _show(plans, forecasts, options)
             count = dry_run.forget(forecasts, options.output)
             terminal.say(f"Forgotten: {count} stills and clips.")
         instance = start()
-        for warning in (text for plan in plans for text in plan.warnings):
-            terminal.say(f"Warning: {warning}", "yellow")
+        _warn(plans)
         if options.sheets:
             return render_sheets_and_report(ComfyRenderer(instance), plans, options.output)
         return render_and_report(ComfyRenderer(instance), plans, options.output)
+
+
+def _warn(plans: Sequence[RenderPlan]) -> None:
+    for warning in (text for plan in plans for text in plan.warnings):
+        terminal.say(f"Warning: {warning}", "yellow")
 
 
 def _show(
