@@ -22,7 +22,7 @@ const place = () => app.extensionManager.workflow?.activeWorkflow?.path ?? ''
 /** The runs of the open workflow since the page was loaded, kept apart because workflows share node ids. */
 function session() {
   const path = place()
-  if (!sessions.has(path)) sessions.set(path, { running: null, active: {}, failed: new Map(), made: {}, problem: '' })
+  if (!sessions.has(path)) sessions.set(path, { running: null, active: {}, failed: new Map(), made: {}, kept: {}, problem: '' })
   return sessions.get(path)
 }
 
@@ -79,6 +79,13 @@ function paint() {
       const made = now.made[scene[part]]
       shown[part] = scene[part] && { file: file ?? made, old: !file, takes, chosen: scene.chosen[part] }
     }
+    if (shown.clip) {
+      const { clip } = shown
+      // With retakes the film may show another take than the first.
+      const kept = !clip.old && clip.takes.find(take => take.key === now.kept[scene.check])
+      if (kept) clip.file = kept.file
+      shown.check = clip.takes.find(take => take.file.filename === clip.file?.filename)?.check
+    }
     const work = working.get(scene.id)
     const done = PARTS.every(part => !shown[part] || !shown[part].old)
     shown.state = shown.reason ? 'failed' : work ? { still: 'drawing', clip: 'talking' }[work.part] : done ? 'done' : 'waiting'
@@ -94,6 +101,9 @@ async function queue(ids) {
   await refresh()
 }
 
+/** The checks of these scenes, which lead to nothing else and so are queued by themselves. */
+const checksOf = scenes => scenes.map(one => one.check).filter(Boolean)
+
 const scene = id => model.scenes.find(one => one.id === id)
 
 const actions = {
@@ -102,7 +112,8 @@ const actions = {
   stop: () => app.api.interrupt(session().running),
   async render(what) {
     await refresh()
-    await queue(what === 'film' ? model.films : model.scenes.map(one => one[what]).filter(Boolean))
+    const wanted = what === 'film' ? model.films : model.scenes.map(one => one[what]).filter(Boolean)
+    await queue(what === 'still' ? wanted : [...wanted, ...checksOf(model.scenes)])
   },
   async newTake(id, part) {
     await refresh()
@@ -119,7 +130,7 @@ const actions = {
     if (!widget) return say(t(`The ${part} of {} has no seed of its own to change.`, one.name))
     if (one.chosen[part] && !choose(one, part, '')) return
     setWidget(app, widget, Math.floor(Math.random() * 2 ** 32))
-    await queue([one[part]])
+    await queue([one[part], ...(part === 'clip' ? checksOf([one]) : [])])
   },
   async choose(id, part, key) {
     if (choose(scene(id), part, key)) await refresh()
@@ -196,6 +207,7 @@ function listen() {
   on('executed', ({ node, output }) => {
     if (!output?.checkpoint) return
     target.made[node] = output.images[0]
+    if (output.check) target.kept[node] = output.check[0].kept
     if (target === session() && model.takes[node]) model.takes[node].file = output.images[0]
     // The answer to an earlier request, which lacks this file, may still arrive.
     refreshSoon()

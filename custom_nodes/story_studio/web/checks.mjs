@@ -1,0 +1,40 @@
+/** What a check says of a clip: its verdict as a badge, its figures, and the image of its worst moments. */
+import { h, set } from './dom.mjs'
+import { t } from './words.mjs'
+
+const SIGNS = { pass: '✓', warn: '!', fail: '✗' }
+
+/** A badge that shows the image of the worst moments when it is clicked; `paint` takes a check or nothing. */
+export function createBadge(actions) {
+  let check = null
+  const element = h('button', { type: 'button', className: 'verdict', hidden: true, onclick: () => showSheet(element, actions.url(check.sheet)) })
+  return {
+    element,
+    paint(now, title) {
+      check = now
+      set(element, { hidden: !check })
+      if (!check) return
+      element.dataset.verdict = check.verdict
+      set(element, { textContent: `${SIGNS[check.verdict]} ${t(check.verdict)}`, title: t('Show the worst moments') })
+      element.setAttribute('aria-label', t('Check of {}: {}. Show the worst moments', title, t(check.verdict)))
+    },
+  }
+}
+
+/** The worst finding as a sentence. The server writes English; elsewhere it is the name and value of the figure. */
+export function firstSentence(check) {
+  if (!check?.finding) return ''
+  const { name, value, text } = check.finding
+  return t(name) === name ? text : `${t(name)}: ${value}`
+}
+
+/** The key figures, one a line. */
+export const figuresOf = check => check.figures.map(({ name, value }) => `${t(name)}: ${value}`).join('\n')
+
+function showSheet(badge, src) {
+  const image = h('img', { src, alt: t('The worst moments of the clip') })
+  const dialog = h('dialog', { className: 'sheet', onclick: () => dialog.close(), onclose: () => dialog.remove(), aria: { label: image.alt } })
+  dialog.append(image, h('button', { type: 'button', textContent: t('Close') }))
+  badge.closest('.story-studio').append(dialog)
+  dialog.showModal()
+}
