@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from story_studio.story.graph import Phase
 
-from .rendering.progress import STAGES, OnProgress, Stage, Status
+from .rendering.progress import CHECK, STAGES, OnProgress, Stage, Status
 
 _QUIET_SECONDS = 10.0
 """Longest silence of the plain lines while something is being made."""
@@ -88,16 +88,19 @@ def progress(totals: dict[Phase, int]) -> Iterator[OnProgress]:
 
 
 def _plain() -> OnProgress:
-    last: list[Any] = [None, 0.0]
+    last: list[Any] = [None, 0.0, ""]
 
     def show(status: Status) -> None:
         state = (status.phase, status.done)
         now = time.monotonic()
-        if state != last[0] or now - last[1] > _QUIET_SECONDS:
-            last[:] = state, now
+        # Why a clip is made again is news; that it is checked takes a moment.
+        again = status.activity if status.activity not in ("", CHECK) else last[2]
+        if state != last[0] or again != last[2] or now - last[1] > _QUIET_SECONDS:
+            last[:] = state, now, again
             console.print(
                 f"{STAGES[status.phase]:>6} {status.done}/{status.total}  {status.percent:3.0f} %  "
-                f"{_now(status)}"
+                f"{_now(status)}",
+                soft_wrap=True,
             )
 
     return show

@@ -129,7 +129,7 @@ def _check(
             try:
                 check = _checked(clip, store, progress)
             except (OSError, ValueError) as error:
-                what = _words(error).removeprefix(f"{clip.path.name} ")
+                what = _words(error).removeprefix(f"{clip.path} ").removeprefix(f"{clip.path.name} ")
                 problems.append(Problem(str(clip.path), what))
                 continue
             checked.append((clip, check))

@@ -83,6 +83,6 @@ def _of_check(scene: SceneEntry) -> str:
         again = f"; the best of {retakes + 1} takes is kept" if retakes else ""
         sheet = f" ({scene.check.file})" if scene.check.file else ""
         return f"{scene.id} did not pass its check: {'; '.join(scene.check.failures)}{again}{sheet}."
-    if retakes:
+    if retakes and not all(take.reused for take in scene.takes):
         return f"{scene.id} passed its check after {count}: {'; '.join(scene.takes[0].reasons)}."
     return ""

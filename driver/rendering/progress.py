@@ -15,7 +15,8 @@ Stage = Phase | Literal["results"]
 PHASES: dict[Phase, str] = {"still": "stills", "clip": "clips", "film": "film"}
 STAGES: dict[Stage, str] = {**PHASES, "results": "results"}
 """What a status may be about: a phase of the render, and the results that are fetched after it."""
-_CHECK = "check"
+CHECK = "check"
+"""The activity while a clip is checked."""
 _STILL_COST = 2.0
 _MASTER_COST, _FILM_COST = 0.2, 0.05
 """Of a second of a master and of a film, where a second of a clip costs 1."""
@@ -98,6 +99,7 @@ class ProgressTracker:
     spent: dict[Phase, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
     checks_spent: float = 0.0
     _work: dict[str, _Work] = field(default_factory=dict)
+    _checks: frozenset[str] = frozenset()
     _retakes: dict[str, tuple[int, int]] = field(default_factory=dict)
     _reasons: dict[SceneId, str] = field(default_factory=dict)
     _activity: str = ""
@@ -122,6 +124,7 @@ class ProgressTracker:
             for scene, node in graph.checks.items()
             if node not in self._work
         }
+        self._checks = frozenset(graph.checks.values())
         self._retakes = nodes_of_retakes(graph)
         self._work |= {
             node: _Work("film", _MASTER_COST * self.seconds[scene]) for scene, node in graph.masters.items()
@@ -134,15 +137,15 @@ class ProgressTracker:
         """A node began. A Still or Clip that looks for its result does no work."""
         self._spend()
         work = self._work.get(node)
-        if work and work.phase != "film":
+        if work and work.phase != "film" and node not in self._checks:
             return
         self._current, self._step = self._graph.owners.get(node, self._current), None
         self._activity = self._activity_of(node)
         self._report(self._phase())
 
     def _activity_of(self, node: str) -> str:
-        if node in self._graph.checks.values():
-            return _CHECK
+        if node in self._checks:
+            return CHECK
         number, most = self._retakes.get(node, (0, 0))
         scene = self._current.scene
         if not number or scene is None:
@@ -164,9 +167,12 @@ class ProgressTracker:
         """A node reported a step."""
         fraction, self._step = value / steps, (round(value), round(steps)) if steps > 1 else None
         owner = self._graph.owners.get(node)
-        work = self._work.get(self._end_of(owner) or "")
+        is_check = node in self._checks
+        work = self._work.get(node if is_check else self._end_of(owner) or "")
         if work and work.fraction < 1:
-            work.step(fraction)
+            # The check of a clip that may be made again is no part of making it.
+            if work.is_check or not is_check:
+                work.step(fraction)
             self._spend()
             self._report(self._phase())
 
@@ -180,7 +186,7 @@ class ProgressTracker:
 
     def _spend(self) -> None:
         now = time.monotonic()
-        if self._activity == _CHECK:
+        if self._activity == CHECK:
             self.checks_spent += now - self._since
         else:
             self.spent[self._current.phase] += now - self._since

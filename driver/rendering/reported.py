@@ -21,6 +21,7 @@ class Reported(NamedTuple):
 
     Attributes:
         story: the number of its story.
+        kind: of the result; a character sheet is a still.
         name: of the file in the story's folder.
         item: how ComfyUI addresses it.
         key: the result's; empty where a node of another pack made it.
@@ -28,6 +29,7 @@ class Reported(NamedTuple):
     """
 
     story: int
+    kind: Kind
     name: str
     item: dict[str, Any]
     key: str
@@ -41,18 +43,20 @@ class Checked(NamedTuple):
     check: CheckResult
     takes: list[Take]
 
+    def reused(self) -> Checked:
+        """The same where nothing of it was made in this render."""
+        return self._replace(takes=[take.model_copy(update={"reused": True}) for take in self.takes])
+
 
 def files_of(graph: Graph, node: str, output: Json) -> Iterator[Reported]:
     """The files of stories that a node has made; none where it is no node that keeps results."""
     items = output.get("images") or []
     if scene := _scene_of(graph.checks, node):
-        about = _first(output, "check")
-        if items:
-            name = Kind.CHECK.project_file(scene.scene)
-            yield _reported(scene.story, name, items[0], about)
-        clip = _first(output, "clip")
-        if clip and scene in graph.retakes:
-            yield _reported(scene.story, Kind.CLIP.project_file(scene.scene), clip, clip)
+        made = [(Kind.CHECK, items[0], _first(output, "check"))] if items else []
+        if (clip := _first(output, "clip")) and scene in graph.retakes:
+            made.append((Kind.CLIP, clip, clip))
+        for kind, item, about in made:
+            yield _reported(scene.story, kind, kind.project_file(scene.scene), item, about)
     elif items and (target := _target(graph, node)):
         yield _reported(*target, items[0], _first(output, "checkpoint"))
 
@@ -75,8 +79,8 @@ def check_of(graph: Graph, node: str, output: Json) -> Checked | None:
     return Checked(scene, check, takes)
 
 
-def _reported(story: int, name: str, item: Json, about: Json) -> Reported:
-    return Reported(story, name, dict(item), about.get("key") or "", bool(about.get("reused")))
+def _reported(story: int, kind: Kind, name: str, item: Json, about: Json) -> Reported:
+    return Reported(story, kind, name, dict(item), about.get("key") or "", bool(about.get("reused")))
 
 
 def _first(output: Json, name: str) -> dict[str, Any]:
@@ -87,18 +91,18 @@ def _scene_of(nodes: Mapping[SceneId, str], node: str) -> SceneId | None:
     return next((scene for scene, made_by in nodes.items() if made_by == node), None)
 
 
-def _target(graph: Graph, node: str) -> tuple[int, str] | None:
-    """The story's number and the file's name of what a node makes."""
+def _target(graph: Graph, node: str) -> tuple[int, Kind, str] | None:
+    """What a node makes: the story's number, the kind and the file's name."""
     for kind, nodes in graph.of_scenes.items():
         if scene := _scene_of(nodes, node):
             # Where a clip is made again if it fails, its check says which one is kept.
             is_open = kind is Kind.CLIP and scene in graph.retakes
-            return None if is_open else (scene.story, kind.project_file(scene.scene))
+            return None if is_open else (scene.story, kind, kind.project_file(scene.scene))
     for sheet, made_by in graph.characters.items():
         if made_by == node:
-            return sheet.story, sheet_file(sheet.character)
+            return sheet.story, Kind.STILL, sheet_file(sheet.character)
     for kind, nodes in ((Kind.SHEET, graph.sheets), (Kind.FILM, graph.films)):
         for number, made_by in nodes.items():
             if made_by == node:
-                return number, kind.project_file()
+                return number, kind, kind.project_file()
     return None

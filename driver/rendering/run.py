@@ -288,8 +288,10 @@ class Run:
     def _collect(self, run: PromptRun, node: str, output: dict[str, Any]) -> None:
         """Stores results as soon as they are finished."""
         if checked := check_of(self._graph, node, output):
-            self.record.note_check(checked)
+            self.record.note_check(checked.reused() if node in run.cached else checked)
             self.tracker.checked(node, checked.check.failures)
+            for missing in checked.check.figures.missing:
+                self._warn(checked.scene.story, f"Not measured: {missing}")
         for file in files_of(self._graph, node, output):
             if (file.story, file.name) not in self.record.results:
                 # What ComfyUI still has in memory says what was true when it was made.
@@ -303,19 +305,21 @@ class Run:
             file=file.name, sha256=sha256_of(path), bytes=path.stat().st_size, reused=file.reused, **key
         )
         self.instance.finished()
-        is_sheet = node in self._graph.checks.values() and path.suffix == Kind.CHECK.suffix
-        if not is_sheet:
-            self._say_warnings(file.story, path.stem, output)
+        if node not in self._graph.checks.values():
+            for warning in output.get("warnings", []):
+                self._warn(file.story, f"{path.stem}: {warning}")
+        if file.kind is not Kind.CHECK:
             self.tracker.made(node, file.reused)
         if node in self._graph.stills.values() and not file.reused:
             self._stills_end = time.monotonic()
         self.on_result(path, file.key)
-        if file.name == Kind.FILM.project_file():
+        if file.kind is Kind.FILM:
             cut = read_cut(path)
             for subtitles in write_subtitles(cut.captions if cut else {}, path.parent):
                 self.on_result(subtitles, "")
 
-    def _say_warnings(self, story: int, of: str, output: Mapping[str, Any]) -> None:
-        for warning in output.get("warnings", []):
-            self.record.warnings[story].append(f"{of}: {warning}")
-            self.instance.say(f"Warning: {of}: {warning}")
+    def _warn(self, story: int, text: str) -> None:
+        """Says something about a story, once."""
+        if text not in self.record.warnings[story]:
+            self.record.warnings[story].append(text)
+            self.instance.say(f"Warning: {text}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from importlib import import_module
 
@@ -21,23 +22,34 @@ BENCHMARKS = {
     "word_times": "words timed without a speech model, against synthesised voices whose times are known",
     "master": "masters of 1 and 10 minutes: time, memory, seams; interpolation without models",
     "film": "finishing a film of one and ten minutes at 1080p against ffmpeg's command line: time, memory",
+    "checks": "faults made into talking clips: found, missed, false alarms; the cost of a check; see --help",
     "startup": "a worker from its start to its first job, against ComfyUI alone",
 }
-"""Modules of this package with a function `run(quick) -> Report`, and what they measure."""
-OPTIONS = {"--json", "--quick"}
+"""Modules of this package with a function `run(quick) -> Report`, and what they measure.
+
+One with arguments of its own has `add_arguments(parser)`, and `run(quick, options)`.
+"""
 
 
 def main(arguments: list[str]) -> int:
     """The command's exit status; the result is on stdout, progress on stderr."""
-    options = {argument for argument in arguments if argument.startswith("-")}
-    names = [argument for argument in arguments if argument not in options]
-    if len(names) != 1 or names[0] not in BENCHMARKS or options - OPTIONS:
+    name = next((argument for argument in arguments if not argument.startswith("-")), None)
+    if name not in BENCHMARKS:
         print("Usage: python -m tests.benchmarks NAME [--json] [--quick]", file=sys.stderr)
         for name, what in BENCHMARKS.items():
             print(f"  {name}: {what}", file=sys.stderr)
         return 2
-    report = import_module(f"{__package__}.{names[0]}").run(quick="--quick" in options)
-    print(report.json() if "--json" in options else report.text())
+    module = import_module(f"{__package__}.{name}")
+    parser = argparse.ArgumentParser(f"python -m tests.benchmarks {name}", description=BENCHMARKS[name])
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    parser.add_argument("--quick", action="store_true", help="less of everything: does it run?")
+    takes_options = hasattr(module, "add_arguments")
+    if takes_options:
+        module.add_arguments(parser)
+    arguments.remove(name)
+    options = parser.parse_args(arguments)
+    report = module.run(options.quick, options) if takes_options else module.run(options.quick)
+    print(report.json() if options.json else report.text())
     return 0
 
 

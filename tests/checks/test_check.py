@@ -155,7 +155,7 @@ def test_progress_ends_at_one_and_a_cancelled_check_leaves_nothing(clip: Path, t
 def test_what_is_no_video_is_refused_with_what_to_do(tmp_path: Path) -> None:
     file = tmp_path / "clip.mp4"
     file.write_bytes(b"not a video")
-    with pytest.raises(ValueError, match="cannot be read as a video .*: export it again"):
+    with pytest.raises(ValueError, match="cannot be read as video .*: export the file again"):
         check_clip(file, None, name="clip")
     write_clip(file, video=False, sound=True)
     with pytest.raises(ValueError, match="has no video"):

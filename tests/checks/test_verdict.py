@@ -157,7 +157,7 @@ def test_the_limits_of_a_figure_go_together(figure: str) -> None:
         assert "{at}" not in side.text or "{at}]" in side.text
         assert side.warn is not None or side.fail is not None
         assert side.warn is None or side.fail is None or sign * (side.fail - side.warn) > 0
-    assert entry.shown(0.5)
+    assert entry.name and isinstance(entry.shown(0.5), str)
 
 
 @pytest.mark.parametrize(

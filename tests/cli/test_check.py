@@ -72,7 +72,7 @@ def test_the_problems_of_several_files_are_reported_together(
     assert check(*names, clips / "good.mp4", *words) == FAILED
     shown = capsys.readouterr()
     assert [json.loads(line)["verdict"] for line in shown.out.splitlines()] == ["pass"]
-    assert f"{tmp_path}/text.mp4: cannot be read as a video" in shown.err
+    assert f"{tmp_path}/text.mp4: cannot be read as video" in shown.err
     assert f"{tmp_path}/nothing.mp4: there is no such file" in shown.err
     assert f"{tmp_path}/story.yaml: was not rendered" in shown.err
     assert shown.err.splitlines()[-1] == "1 clip checked, 0 failed; 3 could not be checked."

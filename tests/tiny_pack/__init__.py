@@ -343,7 +343,32 @@ class TestSpeak:
         return ({"waveform": wave[None, None], "sample_rate": 24_000},)
 
 
-NODE_CLASS_MAPPINGS = {"TestRaise": TestRaise, "TestInterpolate": TestInterpolate, "TestSpeak": TestSpeak}
+class TestMove:
+    """Moves an image sideways for as long as the audio, at 16 frames a second; with one of the seeds in
+    `freezes` it stands still from the middle on."""
+
+    __test__ = False  # otherwise pytest collects it because of its name
+    CATEGORY = "testing"
+    RETURN_TYPES = ("IMAGE",)
+    FUNCTION = "move"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        seed = ("INT", {"default": 0, "max": 2**64 - 1})
+        return {
+            "required": {"image": ("IMAGE",), "audio": ("AUDIO",), "seed": seed, "freezes": ("STRING", {})}
+        }
+
+    def move(self, image: Tensor, audio: dict[str, Any], seed: int, freezes: str) -> tuple[Tensor]:
+        frames = round(16 * audio["waveform"].shape[-1] / audio["sample_rate"])
+        last = frames // 2 if str(seed) in freezes.split() else frames
+        # By another way for every seed, so that no two takes are the same file.
+        step = 1 + seed % 3
+        return (cat([image[:1].roll(step * min(number, last), 2) for number in range(frames)]),)
+
+
+_NODES = (TestRaise, TestInterpolate, TestSpeak, TestMove)
+NODE_CLASS_MAPPINGS = {node.__name__: node for node in _NODES}
 
 _patch_diffusion_models()
 _patch_text_encoders()

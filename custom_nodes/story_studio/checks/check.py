@@ -11,13 +11,13 @@ import json
 import os
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 import av
 import numpy as np
 from av.error import FFmpegError
-from av.stream import Disposition
 from PIL import Image, PngImagePlugin
 from pydantic import BaseModel, Field, ValidationError
 
@@ -28,7 +28,7 @@ from .faces import missing_models
 from .figures import METHOD, Figures
 from .measure import measure
 from .moments import frames_of, moments_of
-from .sheet import draw
+from .sheet import columns_of, draw
 from .verdict import Finding, Verdict, judge
 
 TAG = "story_studio_check"
@@ -120,13 +120,17 @@ def check_clip(
         figures = kept.figures
         on_progress(1.0)
     else:
-        figures = _measured(path, talking, reference, on_progress, cancel)
+        if _is_image(path):
+            raise ValueError(f"{path.name} is an image: give a video.")
+        figures = measure(
+            path, talking=talking, reference=reference, on_progress=on_progress, cancel=cancel
+        ).figures
     verdict, findings = judge(figures)
     shown = [f"{finding.level}: {finding.text}" for finding in findings]
-    # The clip of a project folder is not a result, and its check may be there first.
-    clip = key_in(path.name) or (kept.clip if kept else "")
+    # A clip in a project's folder has no key in its name, and may be checked first.
+    clip = (kept.clip if kept else "") or key_in(path.name) or ""
     if store and not (kept and kept.shown == shown and kept.clip == clip):
-        moments = moments_of(figures, findings)
+        moments = moments_of(figures, findings, columns_of(figures))
         sheet = draw(name, verdict, findings, figures, moments, frames_of(path, moments))
         file = file or store / Kind.CHECK.file_name(name, key)
         _write(file, sheet, _Kept(key=key, figures=figures, shown=shown, clip=clip))
@@ -157,33 +161,11 @@ def read_check(path: Path) -> Check | None:
     )
 
 
-def _measured(
-    path: Path,
-    talking: bool,
-    reference: np.ndarray | None,
-    on_progress: Callable[[float], Any],
-    cancel: _Cancel | None,
-) -> Figures:
-    try:
-        _must_have_video(path)
-        figures = measure(
-            path, talking=talking, reference=reference, on_progress=on_progress, cancel=cancel
-        ).figures
-    except FFmpegError as error:
-        raise ValueError(
-            f"{path.name} cannot be read as a video ({error.strerror}): export it again."
-        ) from error
-    figures.talking, figures.referenced = talking, reference is not None
-    return figures
-
-
-def _must_have_video(path: Path) -> None:
-    with av.open(str(path)) as container:
-        if container.format.name.endswith("_pipe") or container.format.name == "image2":
-            raise ValueError(f"{path.name} is an image: give a video.")
-        # The cover image of an audio file does not count as video.
-        if all(stream.disposition & Disposition.attached_pic for stream in container.streams.video):
-            raise ValueError(f"{path.name} has no video: give a file with moving images.")
+def _is_image(path: Path) -> bool:
+    with suppress(FFmpegError), av.open(str(path)) as container:
+        # FFmpeg takes one for a video of one frame.
+        return container.format.name == "image2" or container.format.name.endswith("_pipe")
+    return False
 
 
 def _read(path: Path, key: str = "") -> _Kept | None:

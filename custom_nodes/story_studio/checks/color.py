@@ -36,11 +36,11 @@ class ColorDrift:
         self._kept.append(frame.colors)
 
     def result(self) -> Color:
-        """The largest drift that lasts for two blocks."""
+        """The largest drift of a second."""
         if len(self._kept) > 1:
             self._close()
-        lasting = [(min(a[1], b[1]), b[0]) for a, b in pairwise(self._drifts)]
-        drift, at = max(lasting, default=(0.0, None))
+        seconds = [((a[1] + b[1]) / 2, b[0]) for a, b in pairwise(self._drifts)]
+        drift, at = max(seconds, default=(0.0, None))
         return Color(drift=round(drift, 2), at=at)
 
     def _close(self) -> None:

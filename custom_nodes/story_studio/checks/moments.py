@@ -52,7 +52,7 @@ class Moment(NamedTuple):
         return "" if self.beside is None else "start" if self.at - self.beside > _SAME_SECONDS else "before"
 
 
-def moments_of(figures: Figures, findings: Sequence[Finding], columns: int = 4) -> list[Moment]:
+def moments_of(figures: Figures, findings: Sequence[Finding], columns: int) -> list[Moment]:
     """Up to 8 moments in the order of time: the worst, and others until rows of `columns` are full."""
     by_figure = {finding.figure: finding for finding in findings}
     limits = thresholds()
@@ -85,7 +85,7 @@ def _moment(reading: Reading, finding: Finding | None, figures: Figures, last: f
         beside = min(0.5, at / 2)
     elif reading.figure in _JUMPS and figures.fps:
         beside = max(0.0, at - 1 / figures.fps)
-    text = f"{limit.name} {limit.shown(reading.value)}"
+    text = f"{limit.name} {limit.shown(reading.value)}".strip()
     return Moment(at, text, finding.level if finding else None, beside)
 
 
@@ -125,6 +125,8 @@ def frames_of(path: Path, moments: Sequence[Moment]) -> dict[float, Image.Image]
 def _decoded(source: Source, times: Sequence[float]) -> Iterator[tuple[float, Image.Image]]:
     with av.open(str(source.path)) as container:
         stream = container.streams.video[0]
+        # See `media.decoder` for why there is one thread.
+        stream.codec_context.thread_count = 1
         graph = graph_of(stream, source.footage)
         half, start = 0.5 / float(source.footage.fps), to_seconds(stream.start_time, stream.time_base)
         now, frames = 0.0, container.decode(stream)

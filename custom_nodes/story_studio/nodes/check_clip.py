@@ -13,7 +13,7 @@ from comfy_api.latest import InputImpl, io
 from .. import finished, result_store
 from ..checks.check import Check, check_clip
 from ..checks.verdict import judged_by, rank
-from ..core import execution, folders
+from ..core import execution, folders, server
 from ..story.keys import RETAKES
 from ..story.recipes import is_link
 from ..story.results import Kind, key_in
@@ -52,8 +52,8 @@ class _Take(NamedTuple):
         return [one.text for one in found if one.level == ("fail" if self.fails else "warn")]
 
     def json(self) -> dict[str, Any]:
-        reasons = {"verdict": self.check.verdict, "reasons": self.reasons}
-        return {"key": key_in(self.path.name), "seed": self.seed, **reasons}
+        about = {"seed": self.seed, "verdict": self.check.verdict, "reasons": self.reasons}
+        return {"key": key_in(self.path.name), **about, "check": self.check.key, "reused": self.reused}
 
 
 class CheckClip(io.ComfyNode):
@@ -124,7 +124,11 @@ class CheckClip(io.ComfyNode):
             return []
         takes = cls._check({"clip": clip, **retakes}, name, talking, reference)
         missing = [place for place in linked if retakes.get(place) is None]
-        return missing[:1] if takes[-1].needs_retake else []
+        if not missing or not takes[-1].needs_retake:
+            return []
+        # Whoever queued the prompt sees why the clip is made again while it is.
+        server.send_executed(cls.hidden.unique_id, {"check": [_shown(takes, takes[-1])]})
+        return missing[:1]
 
     @classmethod
     def execute(
@@ -206,14 +210,17 @@ def _sentences(takes: Sequence[_Take], chosen: _Take) -> list[str]:
 
 def _ui(takes: Sequence[_Take], chosen: _Take, warnings: Sequence[str]) -> dict[str, Any]:
     check, key = chosen.check, key_in(chosen.path.name)
-    shown: dict[str, Any] = {
-        **check.model_dump(mode="json"),
-        "reused": check.reused,
-        "kept": key,
-        "takes": [take.json() for take in takes],
-    }
-    more = {"check": [shown]}
+    more = {"check": [_shown(takes, chosen)]}
     if chosen.path.is_relative_to(folders.output()):
         more["clip"] = [{**result_store.item(chosen.path), "key": key, "reused": chosen.reused}]
     assert check.sheet, "a check that has a store keeps its sheet"
     return result_ui(check.sheet, check.key, check.reused, warnings=warnings, more=more)
+
+
+def _shown(takes: Sequence[_Take], chosen: _Take) -> dict[str, Any]:
+    return {
+        **chosen.check.model_dump(mode="json"),
+        "reused": chosen.check.reused,
+        "kept": key_in(chosen.path.name),
+        "takes": [take.json() for take in takes],
+    }

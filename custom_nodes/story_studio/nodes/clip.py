@@ -13,7 +13,7 @@ from .. import result_store
 from ..core import folders
 from ..files import written_aside
 from ..story.results import Kind
-from .common import CATEGORY, HIDDEN, missing_take, name_input, result_ui, take_input, video_path
+from .common import CATEGORY, HIDDEN, footage_path, missing_take, name_input, result_ui, take_input
 
 
 class KeptClip(io.ComfyNode):
@@ -44,7 +44,7 @@ class KeptClip(io.ComfyNode):
                     "The clip's file was removed while it was being read: run the graph again."
                 )
             path = result_store.place(Kind.CLIP, name, key)
-            source = video_path(video)
+            source = footage_path(video)
             with written_aside(path) as aside:
                 _link_or_copy(source, aside)
         ui = result_ui(path, key, reused, animated=True)

@@ -1,0 +1,131 @@
+"""Clips that are checked and made again: from the terminal to the manifest, and what a second run does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from driver.rendering.manifest import Manifest, read_manifest
+from driver.storage.results import find_results
+from driver.terminal import OK
+from story_studio.story.check_graph import retake_seed
+from story_studio.story.results import Kind
+from tests.rendering.freezing import FREEZES, freezing_story
+from tests.studio import Studio
+
+Rendered = tuple[Path, Manifest, str]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("checks")
+
+
+def render(
+    studio: Studio, story: Path, capfd: pytest.CaptureFixture[str], *more: str
+) -> tuple[Manifest, str]:
+    """The manifest and what the terminal showed."""
+    assert studio.render(story, studio.server.output, *more) == OK
+    shown = capfd.readouterr()
+    manifest = read_manifest(studio.server.output / "freezing")
+    assert manifest
+    return manifest, shown.err + shown.out
+
+
+def test_a_clip_that_fails_is_made_again(
+    studio: Studio, folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    story = freezing_story(folder)
+    manifest, shown = render(studio, story, capfd)
+    results, output = studio.server.output / "freezing", studio.server.output
+    moves, freezes = manifest.scenes
+    assert manifest.status == "complete" and manifest.film and manifest.seconds["checks"] > 0
+    # The first take stands still, so the next seed is tried; nobody needs a third.
+    assert moves.check and moves.check.verdict != "fail" and [take.seed for take in moves.takes] == [1]
+    first, second = freezes.takes
+    assert (first.verdict, first.seed, second.seed) == ("fail", FREEZES, retake_seed(FREEZES, 1))
+    assert second.verdict != "fail" and "stands still" in first.reasons[0]
+    assert "freezes passed its check after 1 retake: " + first.reasons[0] in shown
+    assert "freezes, retake 1 of 2: " + first.reasons[0] in shown
+    # What is kept is in the folder and in the film, with the check of this take; both takes stay.
+    assert freezes.clip and freezes.clip.key == second.key and freezes.check
+    assert freezes.check.key == second.check != first.check and not freezes.check.failures
+    for take in freezes.takes:
+        assert any(find_results(output, Kind.CLIP, take.key)) and take.key in set(manifest.keys())
+        assert any(find_results(output, Kind.CHECK, take.check)) and take.check in set(manifest.keys())
+    kept = next(find_results(output, Kind.CLIP, second.key)).read_bytes()
+    assert (results / "freezes_video.mp4").read_bytes() == kept
+    assert {f"{scene.id}_check.png" for scene in manifest.scenes} <= {path.name for path in results.iterdir()}
+
+
+def test_a_second_run_makes_nothing_and_chooses_the_same(
+    studio: Studio, folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = read_manifest(studio.server.output / "freezing")
+    story, server = folder / "story.yaml", studio.server
+    assert studio.render(story, server.output, "--dry-run") == OK
+    plan = capfd.readouterr().out.splitlines()
+    assert "freezes retake 1: reused" in plan and "film: reused" in plan
+    assert "freezing: 2 clips would be checked." in plan
+    studio.comfy.free()
+    files = {path: path.stat().st_mtime_ns for path in (server.output / "story_studio").rglob("*.*")}
+    manifest, _ = render(studio, story, capfd)
+    assert before and manifest.film and manifest.film.reused
+    for scene, earlier in zip(manifest.scenes, before.scenes, strict=True):
+        assert scene.clip and scene.clip.reused and scene.check and scene.check.reused
+        assert [take.reused for take in scene.takes] == [True] * len(earlier.takes)
+        assert [take.key for take in scene.takes] == [take.key for take in earlier.takes]
+    assert files == {path: path.stat().st_mtime_ns for path in (server.output / "story_studio").rglob("*.*")}
+
+
+def test_takes_say_how_they_did(studio: Studio, capfd: pytest.CaptureFixture[str]) -> None:
+    from driver.cli import main
+
+    assert main(["takes", "--output", str(studio.server.output)]) == OK
+    lines = [line for line in capfd.readouterr().out.splitlines() if "freezing_freezes" in line]
+    clips = [line for line in lines if line.startswith("clip")]
+    assert len(clips) == 2 and all("used by freezing" in line for line in lines)
+    assert ["failed its check: the image stands still" in line for line in clips] == [True, False]
+
+
+def test_the_best_of_takes_that_all_fail_is_kept(
+    studio: Studio, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    seeds = " ".join(str(seed) for seed in (FREEZES, retake_seed(FREEZES, 1)))
+    story = freezing_story(tmp_path, seeds, project_id="freezing", quality={"retakes": 1})
+    assert studio.render(story, studio.server.output, "--dry-run") == OK
+    assert "at most 2 retakes would be made" in capfd.readouterr().out
+    manifest, shown = render(studio, story, capfd)
+    freezes = manifest.scenes[1]
+    assert [take.verdict for take in freezes.takes] == ["fail", "fail"] and freezes.clip
+    assert freezes.clip.key in [take.key for take in freezes.takes]
+    assert "freezes did not pass its check: the image stands still" in shown
+    assert "; the best of 2 takes is kept (freezes_check.png)." in shown
+
+
+def test_without_retakes_a_check_only_says_what_is_wrong(
+    studio: Studio, folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    text = (folder / "story.yaml").read_text()
+    path = folder / "checked.yaml"
+    path.write_text(text.replace("retakes: 2", "retakes: 0"))
+    manifest, shown = render(studio, path, capfd)
+    freezes = manifest.scenes[1]
+    assert freezes.check and freezes.check.verdict == "fail" and not freezes.takes
+    assert freezes.clip and freezes.clip.reused
+    assert "freezes did not pass its check: the image stands still" in shown
+    path.write_text(text.replace("retakes: 2", "check: false"))
+    manifest, shown = render(studio, path, capfd)
+    assert not any(scene.check for scene in manifest.scenes) and "check" not in shown
+
+
+def test_a_manifest_keeps_its_takes_and_reads_a_strange_check(tmp_path: Path) -> None:
+    takes = [{"key": "a" * 24, "check": "b" * 24, "verdict": "fail"}, {"key": "c" * 24, "verdict": "unheard"}]
+    check = {"key": "d" * 24, "verdict": "pass", "figures": {"fps": "many"}}
+    data: dict[str, Any] = {"scenes": [{"id": "one", "takes": takes, "check": check}]}
+    (tmp_path / "manifest.json").write_text(json.dumps(data))
+    manifest = read_manifest(tmp_path)
+    assert manifest and set(manifest.keys()) == {key * 24 for key in "abcd"}
