@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from driver.paths import ROOT
+
 from .check_costs import cost_rows
 from .check_faults import KINDS, selected
 from .check_measures import measured, window_of
