@@ -59,8 +59,8 @@ async def takes(prompt: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 def _take(path: Path, checks: Mapping[str, Any]) -> dict[str, Any]:
     key = key_in(path.name)
-    check = {"check": checks[key]} if key in checks else {}
-    return {"key": key, "file": result_store.item(path), **check}
+    check = checks.get(key or "")
+    return {"key": key, "file": result_store.item(path)} | ({"check": check} if check else {})
 
 
 async def _answer(request: web.Request) -> web.Response:

@@ -1,6 +1,7 @@
 /** The storyboard panel: its state, what its buttons do, and the events of ComfyUI that change it. */
 import { app } from '../../scripts/app.js'
 import { forgetOldValues } from './boxes.mjs'
+import { markNode } from './checks.mjs'
 import { createView } from './panel.mjs'
 import { ask } from './server.mjs'
 import { droppedFiles, findStory, openStory, saveStory } from './story.mjs'
@@ -85,6 +86,7 @@ function paint() {
       const kept = !clip.old && clip.takes.find(take => take.key === now.kept[scene.check])
       if (kept) clip.file = kept.file
       shown.check = clip.takes.find(take => take.file.filename === clip.file?.filename)?.check
+      markNode(pathTo(app, scene.clip).at(-1), shown.check)
     }
     const work = working.get(scene.id)
     const done = PARTS.every(part => !shown[part] || !shown[part].old)
@@ -187,6 +189,15 @@ const on = (name, handle) =>
     paint()
   })
 
+/** Keeps which take a Check Clip chose, and marks the Clip that it checked, also while the panel is closed. */
+function noteCheck(id, { kept, verdict, findings: [worst] }) {
+  target.kept[id] = kept
+  const check = target === session() && pathTo(app, id).at(-1)
+  const link = check && check.graph.getLink(check.inputs.find(slot => slot.name === 'clip')?.link)
+  const clip = link && check.graph.getNodeById(link.origin_id)
+  if (KEEPERS.includes(clip?.type)) markNode(clip, { verdict, finding: worst && { name: '', text: worst.text } })
+}
+
 function end() {
   Object.assign(target, { running: null, active: {} })
   refreshSoon()
@@ -207,7 +218,7 @@ function listen() {
   on('executed', ({ node, output }) => {
     if (!output?.checkpoint) return
     target.made[node] = output.images[0]
-    if (output.check) target.kept[node] = output.check[0].kept
+    if (output.check) noteCheck(node, output.check[0])
     if (target === session() && model.takes[node]) model.takes[node].file = output.images[0]
     // The answer to an earlier request, which lacks this file, may still arrive.
     refreshSoon()
@@ -258,6 +269,8 @@ app.registerExtension({
   beforeConfigureGraph: graph => forgetOldValues([graph, ...(graph.definitions?.subgraphs ?? [])]),
   afterConfigureGraph: refreshSoon,
   nodeCreated(node) {
+    // Nodes 2.0 takes what a node with a VIDEO input shows for a video, if nothing else is said.
+    if (node.comfyClass === 'StoryStudio_CheckClip') node.previewMediaType = 'image'
     // ComfyUI sets the values of a new box only after this event.
     if (node.subgraph) queueMicrotask(() => forgetOldValues([{ nodes: [node] }, node.subgraph]))
     refreshSoon()
