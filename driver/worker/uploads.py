@@ -162,9 +162,9 @@ class Uploads:
         self._check_size(size)
         fitting: dict[str, _Upload] = {}
         for name, upload in self._uploads.items():
-            size += inline_size(upload.bytes) if upload.optional else 0
-            if not upload.optional or size <= MAX_INLINE:
-                fitting[name] = upload
+            more = inline_size(upload.bytes) if upload.optional else 0
+            if size + more <= MAX_INLINE:
+                fitting[name], size = upload, size + more
         return fitting
 
     def _check_size(self, size: int) -> None:

@@ -378,3 +378,14 @@ def test_inputs_and_uploads_do_not_count_as_stills() -> None:
         board.update(JobState("job", "IN_PROGRESS", message, "", "worker"))
     states = [(status.phase, status.done, status.total, status.percent) for status in shown]
     assert states == [("still", 0, 2, 0.0), ("still", 1, 2, 40.0), *[("film", 0, 1, 98.0)] * 2]
+
+
+def test_a_cap_lowers_the_retakes_to_what_it_pays_for(platform: Platform, write_story: WriteStory) -> None:
+    heavy = {"sample_steps": 200, "resolution": "480p"}
+    story = write_story([0.5], video_settings=heavy, quality={"retakes": 3})
+    serve(platform, {"error": "no"})
+    done = submit(platform, story, "--max-cost", 2)
+    # A start, the models and a clip cost $1.16, and each retake $0.62.
+    assert "--max-cost allows 1 retake of each clip instead of 3" in done.stderr
+    assert "$1.22; $1.77 if every clip is made again" in done.stderr
+    assert [job["quality"]["retakes"] for job in jobs(platform)] == [1]

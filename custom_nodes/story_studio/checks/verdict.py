@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -85,7 +85,7 @@ class Threshold(_Table):
         show: the format of a value for people, with its unit.
         retake: whether another seed can help. A clip is made again only for these.
         hint: whether it is only shown.
-        needs: another figure, without findings of which this one means nothing.
+        needs: another figure; where it fails, this one means nothing.
     """
 
     name: str
@@ -138,11 +138,7 @@ def judge(figures: Figures) -> tuple[Verdict, list[Finding]]:
         if _limit(entry, reading.value):
             counts[reading.figure] = counts.get(reading.figure, 0) + 1
     found = {name: _finding(reading, counts.get(name, 0), figures) for name, reading in worst.items()}
-    findings = [
-        finding
-        for name, finding in found.items()
-        if finding and not ((needed := thresholds()[name].needs) and found.get(needed))
-    ]
+    findings = [finding for finding in found.values() if finding and not _is_moot(finding, found)]
     findings.sort(key=lambda finding: (_LEVELS.index(finding.level), -finding.excess))
     levels = {finding.level for finding in findings}
     return "fail" if "fail" in levels else "warn" if "warn" in levels else "pass", findings
@@ -200,6 +196,11 @@ def _of_the_voice(figures: Figures) -> Iterator[Reading]:
         yield Reading("voice.speech_to_noise", voice.speech_to_noise)
     yield Reading("voice.cut_start", float(voice.cut_start), voice.speech[0].start)
     yield Reading("voice.cut_end", float(voice.cut_end), voice.speech[-1].end)
+
+
+def _is_moot(finding: Finding, found: Mapping[str, Finding | None]) -> bool:
+    needed = found.get(thresholds()[finding.figure].needs or "")
+    return needed is not None and needed.level != "warn"
 
 
 def _finding(reading: Reading, count: int, figures: Figures) -> Finding | None:

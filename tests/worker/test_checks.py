@@ -1,0 +1,105 @@
+"""Clips that are checked and made again on an endpoint: answers, what other workers find, and the client."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from driver.comfy.instance import ComfyInstance
+from driver.runpod.results import fetch_results
+from driver.storage.folder import FolderStore
+from driver.worker import uploads
+from driver.worker.jobs import Worker
+from driver.worker.restore import stored_key
+from story_studio.checks.check import read_check
+from story_studio.story import recipes
+from story_studio.story.check_graph import retake_seed
+from story_studio.story.results import STORE, Kind
+from story_studio.story.schema import parse
+from tests.rendering.freezing import FREEZES, freezing_recipe
+from tests.studio import Studio
+from tests.voices import write_voice
+from tests.worker.test_jobs import data_uri
+
+
+@pytest.fixture
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A batch of one scene whose first clip stands still; the endpoint has the recipe."""
+    shutil.copytree(recipes.FOLDER, tmp_path / "recipes")
+    (tmp_path / "recipes" / "move_clip.json").write_text(json.dumps(freezing_recipe(str(FREEZES))))
+    monkeypatch.setattr(recipes, "FOLDER", tmp_path / "recipes")
+    voice = data_uri(write_voice(tmp_path / "voice.wav", 1.6), "audio/wav")
+    scene = {"id": "ice", "kind": "narrated", "prompt": "a hidden lagoon", "audio": voice, "seed": FREEZES}
+    settings = {"resolution": "128x96", "narrated_workflow": "move_clip.json"}
+    job = {"task": "batch", "project_id": "ice", "profile": "draft", "scenes": [scene]}
+    return job | {"video_settings": settings, "quality": {"retakes": 1}}
+
+
+def local(url: str) -> Path:
+    return Path(unquote(urlsplit(url).path))
+
+
+@pytest.mark.parametrize("hide", ["1", "0"], ids=["hidden prompts", "open prompts"])
+def test_a_retake_on_an_endpoint(
+    studio: Studio, job: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hide: str
+) -> None:
+    monkeypatch.setenv("HIDE_PROMPTS", hide)
+    output, store = studio.server.output, FolderStore(tmp_path / "store")
+    forget(studio)
+    messages: list[dict[str, Any]] = []
+    answer = Worker(ComfyInstance(studio.comfy), store, output).run("job-ice", job, messages.append)
+    assert answer["status"] == "complete", answer
+    (scene,) = answer["scenes"]
+    first, second = scene["takes"]
+    assert (first["verdict"], first["kept"], first["seed"]) == ("fail", False, FREEZES)
+    assert (second["kept"], second["seed"]) == (True, retake_seed(FREEZES, 1))
+    check = scene["check"]
+    assert check["verdict"] == second["verdict"] != "fail" and check["figures"]["frames"]["frozen"] == []
+    assert f"retake 1 of 1: {first['reasons'][0]}" in [message.get("activity") for message in messages]
+    # The sheet has the figures, and nothing of the prompt.
+    sheet = local(check["sheet_url"])
+    kept = read_check(sheet)
+    assert kept and kept.verdict == check["verdict"] and b"hidden lagoon" not in sheet.read_bytes()
+    # A worker with an empty disk finds both takes, and makes neither.
+    manifest = json.loads(local(answer["manifest_url"]).read_bytes())
+    takes = manifest["scenes"][0]["takes"]
+    assert store.find(stored_key(Kind.CHECK, takes[1]["check"]))
+    assert all(store.find(stored_key(Kind.CLIP, take["key"])) for take in takes)
+    forget(studio)
+    again = Worker(ComfyInstance(studio.comfy), store, output).run("job-again", job)
+    assert (again["made"]["clips"], again["reused"]["clips"]) == (0, 1)
+    assert again["scenes"][0]["takes"] == scene["takes"]
+    # The client has what a local render leaves.
+    story = parse({key: job[key] for key in job.keys() - {"task"}})
+    fetched = fetch_results(again, story, tmp_path / "here", lambda _: None, local=True).scenes[0]
+    assert fetched.check and fetched.check.verdict == check["verdict"] and len(fetched.takes) == 2
+    assert read_check(tmp_path / "here" / "ice_check.png")
+
+
+def test_sheets_are_left_out_of_an_answer_that_they_do_not_fit_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "MAX_INLINE", 1000)
+    for name, size in (("a_video.mp4", 300), ("a_check.png", 600), ("b_check.png", 300)):
+        (tmp_path / name).write_bytes(bytes(size))
+    volume = FolderStore(tmp_path / "volume", reachable=False)
+    with uploads.Uploads(volume, tmp_path, hide_prompts=False) as answer:
+        for path in sorted(tmp_path.glob("*_*")):
+            answer.add(path, f"StoryStudio/{path.name}", "", lasting=False)
+        assert set(answer.finish()) == {"a_video.mp4", "b_check.png"}
+    monkeypatch.setattr(uploads, "MAX_INLINE", 300)
+    with pytest.raises(uploads.TooLarge):
+        answer.finish()
+
+
+def forget(studio: Studio) -> None:
+    """The disk and memory of a fresh worker."""
+    for kind in (Kind.STILL, Kind.CLIP, Kind.CHECK):
+        for path in (studio.server.output / STORE / kind.folder).glob("ice_ice.*"):
+            path.unlink()
+    studio.comfy.free()
