@@ -38,6 +38,8 @@ export const figuresOf = check => check.figures.map(({ name, value }) => `${t(na
 function showSheet(badge, src) {
   const image = h('img', { src, alt: t('The worst moments of the clip') })
   const dialog = h('dialog', { className: 'sheet', onclick: () => dialog.close(), onclose: () => dialog.remove(), aria: { label: image.alt } })
+  // ComfyUI has its own use for Escape, and keeps it from the browser.
+  dialog.onkeydown = event => event.key === 'Escape' && dialog.close()
   dialog.append(image, h('button', { type: 'button', textContent: t('Close') }))
   badge.closest('.story-studio').append(dialog)
   dialog.showModal()
