@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import requests
 from PIL import Image
 
 from driver.comfy.events import Finished
@@ -83,6 +84,12 @@ def test_a_clip_is_measured_once(studio: Studio, videos: dict[str, str], tmp_pat
     takes = [about["takes"][0] | {"reused": True}]
     assert again["check"]["check"][0] == about | {"reused": True, "takes": takes}
     assert again["check"]["images"] == [sheet]
+    # The panel finds it by the clip.
+    body = {"prompt": graph_of(videos, "moving")}
+    takes = requests.post(f"{studio.url}/story_studio/takes", json=body, timeout=60).json()["clip"]["takes"]
+    (check,) = (take["check"] for take in takes if take["key"] == clip["key"])
+    assert (check["verdict"], check["finding"], check["sheet"]) == ("pass", None, sheet)
+    assert {"name": "flicker", "value": "0.0 levels"} in check["figures"]
 
 
 def test_a_clip_that_fails_is_made_again_until_one_does_not(studio: Studio, videos: dict[str, str]) -> None:

@@ -224,6 +224,7 @@ def test_scenes_are_as_the_panel_shows_them(studio: Studio) -> None:
             "id": f"{before.stills[scene]} {before.clips[scene]}",
             "still": before.stills[scene],
             "clip": before.clips[scene],
+            "check": before.checks[scene],
             "name": name,
             "prompt": prompt,
             "chosen": {"still": "", "clip": take},

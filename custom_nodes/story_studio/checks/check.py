@@ -23,7 +23,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from ..files import written_aside
 from ..story.keys import hash_parts
-from ..story.results import Kind
+from ..story.results import Kind, key_in
 from .faces import missing_models
 from .figures import METHOD, Figures
 from .measure import measure
@@ -47,6 +47,7 @@ class Check(BaseModel):
         findings: the worst first.
         sheet: the PNG of the worst moments; None if it is not kept. It is not part of the JSON.
         reused: whether the figures were found, and not measured. Not part of the JSON.
+        clip: the key of the clip, if it is a result; else empty. Not part of the JSON.
     """
 
     key: str
@@ -55,14 +56,16 @@ class Check(BaseModel):
     figures: Figures
     sheet: Path | None = Field(default=None, exclude=True)
     reused: bool = Field(default=False, exclude=True)
+    clip: str = Field(default="", exclude=True)
 
 
 class _Kept(BaseModel):
-    """What the PNG holds: the figures of `key`, and the findings that it shows."""
+    """What the PNG holds: the figures of `key`, the findings that it shows, and the key of the clip."""
 
     key: str
     figures: Figures
     shown: list[str]
+    clip: str = ""
 
 
 def check_key(path: Path, *, talking: bool = True, reference: np.ndarray | None = None) -> str:
@@ -124,12 +127,22 @@ def check_clip(
         ).figures
     verdict, findings = judge(figures)
     shown = [f"{finding.level}: {finding.text}" for finding in findings]
-    if store and not (kept and kept.shown == shown):
+    # A clip in a project's folder has no key in its name, and may be checked first.
+    clip = (kept.clip if kept else "") or key_in(path.name) or ""
+    if store and not (kept and kept.shown == shown and kept.clip == clip):
         moments = moments_of(figures, findings, columns_of(figures))
         sheet = draw(name, verdict, findings, figures, moments, frames_of(path, moments))
         file = file or store / Kind.CHECK.file_name(name, key)
-        _write(file, sheet, _Kept(key=key, figures=figures, shown=shown))
-    return Check(key=key, verdict=verdict, findings=findings, figures=figures, sheet=file, reused=bool(kept))
+        _write(file, sheet, _Kept(key=key, figures=figures, shown=shown, clip=clip))
+    return Check(
+        key=key,
+        verdict=verdict,
+        findings=findings,
+        figures=figures,
+        sheet=file,
+        reused=bool(kept),
+        clip=clip,
+    )
 
 
 def read_check(path: Path) -> Check | None:
@@ -138,7 +151,13 @@ def read_check(path: Path) -> Check | None:
         return None
     verdict, findings = judge(kept.figures)
     return Check(
-        key=kept.key, verdict=verdict, findings=findings, figures=kept.figures, sheet=path, reused=True
+        key=kept.key,
+        verdict=verdict,
+        findings=findings,
+        figures=kept.figures,
+        sheet=path,
+        reused=True,
+        clip=kept.clip,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from .. import result_store
 from ..core import execution, server
 from ..story.results import Kind, key_in
 from .body import read_json, workflow_in
+from .checks import checks_named
 
 ROUTE = "/story_studio/takes"
 SHOWN = 24
@@ -30,9 +32,16 @@ async def takes(prompt: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     Returns:
         `file`: the file that the node would find, as /view addresses it, or None if it would be rendered.
         `key`: the key of that result, or None.
-        `takes`: the files with the node's name, newest first, each with its `key` and `file`.
+        `takes`: the files with the node's name, newest first, each with its `key` and `file`, and a clip's
+        with its `check`, if there is one with the name of a Clip or Check Clip of the workflow.
     """
     graph = execution.make_graph(prompt)
+    names = [
+        node["inputs"].get("name")
+        for node in prompt.values()
+        if node["class_type"] in (Kind.CLIP.node, Kind.CHECK.node)
+    ]
+    checks = checks_named(name for name in names if isinstance(name, str))
     found = {}
     for node_id, node in prompt.items():
         if node["class_type"] not in _KINDS:
@@ -42,10 +51,16 @@ async def takes(prompt: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         named = _named(kind, node["inputs"].get("name"))
         if path and path not in named:
             named.insert(0, path)
-        listed = [{"key": key_in(one.name), "file": result_store.item(one)} for one in named[:SHOWN]]
+        listed = [_take(one, checks if kind is Kind.CLIP else {}) for one in named[:SHOWN]]
         file, key = (result_store.item(path), key_in(path.name)) if path else (None, None)
         found[node_id] = {"file": file, "key": key, "takes": listed}
     return found
+
+
+def _take(path: Path, checks: Mapping[str, Any]) -> dict[str, Any]:
+    key = key_in(path.name)
+    check = checks.get(key or "")
+    return {"key": key, "file": result_store.item(path)} | ({"check": check} if check else {})
 
 
 async def _answer(request: web.Request) -> web.Response:

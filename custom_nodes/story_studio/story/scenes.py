@@ -228,7 +228,8 @@ def panel_of(nodes: Nodes) -> dict[str, Any]:
 
     Returns:
         `scenes`: each with its `id`, `still`, `clip`, `name`, `prompt`, and for its still and clip `seeds`,
-        where the seed is, and `chosen`, the key of the take that is chosen.
+        where the seed is, and `chosen`, the key of the take that is chosen; `check`: the Check Clip of
+        its clip, or None.
         `films`: the ids of the films.
         `owners`: the number of the scene and the part that a node works for, by the node's id; nodes that
         serve several scenes are left out.
@@ -238,6 +239,10 @@ def panel_of(nodes: Nodes) -> dict[str, Any]:
     """
     workflow = Workflow(nodes)
     scenes = read_scenes(workflow)
+    checks = {
+        workflow.nearest(nodes[check]["inputs"].get("clip"), Kind.CLIP.node): check
+        for check in workflow.of_class(Kind.CHECK.node)
+    }
     shown = []
     for scene in scenes:
         ends: dict[Part, str | None] = {"still": scene.still, "clip": scene.clip}
@@ -247,6 +252,7 @@ def panel_of(nodes: Nodes) -> dict[str, Any]:
             {
                 "id": f"{scene.still} {scene.clip}",
                 **ends,
+                "check": checks.get(scene.clip) if scene.clip else None,
                 "name": scene.name,
                 "prompt": scene.prompt,
                 "seeds": {part: seed._asdict() if seed else None for part, seed in seeds.items()},

@@ -1,4 +1,6 @@
-/** The DOM of the storyboard panel. Text from a story is inserted as text, never as HTML. */
+/** The DOM of the storyboard panel. */
+import { createBadge, figuresOf, firstSentence } from './checks.mjs'
+import { h, set } from './dom.mjs'
 import { t } from './words.mjs'
 
 const EMPTY =
@@ -8,19 +10,6 @@ const BUTTONS = [
   ['clip', 'Clips', 'Render all clips, and the stills that they need'],
   ['film', 'Film', 'Render whatever the film still needs, and the film'],
 ]
-
-function h(tag, props = {}, ...children) {
-  const { aria = {}, ...rest } = props
-  const element = Object.assign(document.createElement(tag), rest)
-  for (const [name, value] of Object.entries(aria)) element.setAttribute(`aria-${name}`, value)
-  element.append(...children)
-  return element
-}
-
-/** Sets only what differs, so that a video keeps playing and a button keeps its focus. */
-function set(element, props) {
-  for (const [name, value] of Object.entries(props)) if (element[name] !== value) element[name] = value
-}
 
 /** Builds the panel in an element; `actions` are called by its buttons. */
 export function createView(element, actions) {
@@ -66,13 +55,15 @@ export function createView(element, actions) {
 function createCard({ id, ...scene }, actions) {
   const name = h('button', { type: 'button', className: 'name', title: t('Show on the canvas') })
   const state = h('span', { className: 'state' })
+  const badge = createBadge(actions)
   const reason = h('p', { className: 'reason', role: 'alert' })
+  const finding = h('p', { className: 'finding' })
   const prompt = h('p', { className: 'prompt' })
   const parts = ['still', 'clip'].filter(part => scene[part]).map(part => createPart(id, part, actions))
   const media = h('div', { className: 'media' }, ...parts.map(part => part.element))
-  const element = h('li', {}, h('div', { className: 'head' }, name, state), reason, media)
+  const element = h('li', {}, h('div', { className: 'head' }, name, badge.element, state), reason, finding, media)
   element.append(...parts.map(part => part.strip), prompt)
-  element.onclick = event => event.target.closest('video, figcaption, .takes') || actions.show(id)
+  element.onclick = event => event.target.closest('video, figcaption, .takes, .verdict') || actions.show(id)
   return {
     element,
     paint(now, number) {
@@ -80,6 +71,8 @@ function createCard({ id, ...scene }, actions) {
       const title = `${number}. ${now.name || t('Scene')}`
       set(name, { textContent: title })
       set(state, { textContent: t(now.state) + percent })
+      badge.paint(now.check, title)
+      set(finding, { textContent: firstSentence(now.check), hidden: !now.check?.finding })
       set(reason, { textContent: now.reason, hidden: !now.reason })
       set(prompt, { textContent: now.prompt, title: now.prompt, hidden: !now.prompt })
       element.dataset.state = now.state
@@ -125,11 +118,20 @@ function createPart(id, part, actions) {
       listed = list
       const pick = (key, content, name) =>
         h('button', { type: 'button', title: name, onclick: () => actions.choose(id, part, key), aria: { label: name, pressed: String(key === chosen) } }, content)
+      const checked = (button, check, name) => {
+        if (!check) return button
+        const badge = createBadge(actions)
+        badge.paint(check, name)
+        const figures = h('span', { className: 'figures', textContent: figuresOf(check) })
+        return h('div', { className: 'take', title: firstSentence(check) }, button, h('div', {}, badge.element, figures))
+      }
       strip.replaceChildren(
         pick('', t('As the graph says'), t('No take chosen: the result of the graph')),
-        ...takes.map(({ key, file: one }, index) =>
-          pick(key, media(part, actions.url(one), '', false), t('Use take {} of {}, {}', takes.length - index, takes.length, key)),
-        ),
+        ...takes.map(({ key, file: one, check }, index) => {
+          const number = takes.length - index
+          const button = pick(key, media(part, actions.url(one), '', false), t('Use take {} of {}, {}', number, takes.length, key))
+          return checked(button, check, t('take {} of {}', number, title))
+        }),
       )
     },
   }

@@ -1,6 +1,7 @@
 /** The storyboard panel: its state, what its buttons do, and the events of ComfyUI that change it. */
 import { app } from '../../scripts/app.js'
 import { forgetOldValues } from './boxes.mjs'
+import { markNode } from './checks.mjs'
 import { createView } from './panel.mjs'
 import { ask } from './server.mjs'
 import { droppedFiles, findStory, openStory, saveStory } from './story.mjs'
@@ -22,7 +23,7 @@ const place = () => app.extensionManager.workflow?.activeWorkflow?.path ?? ''
 /** The runs of the open workflow since the page was loaded, kept apart because workflows share node ids. */
 function session() {
   const path = place()
-  if (!sessions.has(path)) sessions.set(path, { running: null, active: {}, failed: new Map(), made: {}, problem: '' })
+  if (!sessions.has(path)) sessions.set(path, { running: null, active: {}, failed: new Map(), made: {}, kept: {}, problem: '' })
   return sessions.get(path)
 }
 
@@ -79,6 +80,14 @@ function paint() {
       const made = now.made[scene[part]]
       shown[part] = scene[part] && { file: file ?? made, old: !file, takes, chosen: scene.chosen[part] }
     }
+    if (shown.clip) {
+      const { clip } = shown
+      // With retakes the film may show another take than the first.
+      const kept = !clip.old && clip.takes.find(take => take.key === now.kept[scene.check])
+      if (kept) clip.file = kept.file
+      shown.check = clip.takes.find(take => take.file.filename === clip.file?.filename)?.check
+      markNode(pathTo(app, scene.clip).at(-1), shown.check)
+    }
     const work = working.get(scene.id)
     const done = PARTS.every(part => !shown[part] || !shown[part].old)
     shown.state = shown.reason ? 'failed' : work ? { still: 'drawing', clip: 'talking' }[work.part] : done ? 'done' : 'waiting'
@@ -94,6 +103,9 @@ async function queue(ids) {
   await refresh()
 }
 
+/** The checks of these scenes, which lead to nothing else and so are queued by themselves. */
+const checksOf = scenes => scenes.map(one => one.check).filter(Boolean)
+
 const scene = id => model.scenes.find(one => one.id === id)
 
 const actions = {
@@ -102,7 +114,8 @@ const actions = {
   stop: () => app.api.interrupt(session().running),
   async render(what) {
     await refresh()
-    await queue(what === 'film' ? model.films : model.scenes.map(one => one[what]).filter(Boolean))
+    const wanted = what === 'film' ? model.films : model.scenes.map(one => one[what]).filter(Boolean)
+    await queue(what === 'still' ? wanted : [...wanted, ...checksOf(model.scenes)])
   },
   async newTake(id, part) {
     await refresh()
@@ -119,7 +132,7 @@ const actions = {
     if (!widget) return say(t(`The ${part} of {} has no seed of its own to change.`, one.name))
     if (one.chosen[part] && !choose(one, part, '')) return
     setWidget(app, widget, Math.floor(Math.random() * 2 ** 32))
-    await queue([one[part]])
+    await queue([one[part], ...(part === 'clip' ? checksOf([one]) : [])])
   },
   async choose(id, part, key) {
     if (choose(scene(id), part, key)) await refresh()
@@ -176,6 +189,15 @@ const on = (name, handle) =>
     paint()
   })
 
+/** Keeps which take a Check Clip chose, and marks the Clip that it checked, also while the panel is closed. */
+function noteCheck(id, { kept, verdict, findings: [worst] }) {
+  target.kept[id] = kept
+  const check = target === session() && pathTo(app, id).at(-1)
+  const link = check && check.graph.getLink(check.inputs.find(slot => slot.name === 'clip')?.link)
+  const clip = link && check.graph.getNodeById(link.origin_id)
+  if (KEEPERS.includes(clip?.type)) markNode(clip, { verdict, finding: worst && { name: '', text: worst.text } })
+}
+
 function end() {
   Object.assign(target, { running: null, active: {} })
   refreshSoon()
@@ -196,6 +218,7 @@ function listen() {
   on('executed', ({ node, output }) => {
     if (!output?.checkpoint) return
     target.made[node] = output.images[0]
+    if (output.check) noteCheck(node, output.check[0])
     if (target === session() && model.takes[node]) model.takes[node].file = output.images[0]
     // The answer to an earlier request, which lacks this file, may still arrive.
     refreshSoon()
@@ -246,6 +269,8 @@ app.registerExtension({
   beforeConfigureGraph: graph => forgetOldValues([graph, ...(graph.definitions?.subgraphs ?? [])]),
   afterConfigureGraph: refreshSoon,
   nodeCreated(node) {
+    // Nodes 2.0 takes what a node with a VIDEO input shows for a video, if nothing else is said.
+    if (node.comfyClass === 'StoryStudio_CheckClip') node.previewMediaType = 'image'
     // ComfyUI sets the values of a new box only after this event.
     if (node.subgraph) queueMicrotask(() => forgetOldValues([{ nodes: [node] }, node.subgraph]))
     refreshSoon()
