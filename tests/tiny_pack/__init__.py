@@ -203,7 +203,8 @@ def _append(path: str, entry: dict[str, Any]) -> None:
 def _alive() -> list[str]:
     """The classes of all models that are in memory, also of those that nothing but a cycle refers to."""
     kinds = (comfy.model_base.BaseModel, comfy.sd1_clip.SD1ClipModel)
-    return sorted(type(found).__name__ for found in gc.get_objects() if isinstance(found, kinds))
+    # By its type: `isinstance` asks what a weak proxy stands for, which may be gone.
+    return sorted(type(found).__name__ for found in gc.get_objects() if issubclass(type(found), kinds))
 
 
 def _record_loads(path: str) -> None:
