@@ -19,6 +19,8 @@ def table() -> str:
         sides = [side for side in (entry.above, entry.below) if side]
         said = "; ".join(re.sub(r"{(\w+)[^}]*}", r"*\1*", side.text) for side in sides)
         again = "hint" if entry.hint else "yes" if entry.retake else "no"
+        if entry.sure is not None:
+            again = f"yes, and a failure, where `{entry.needs}` is {entry.sure:g} or more; else a warning"
         limits = " | ".join(_limits(entry, level) for level in ("warn", "fail"))
         rows.append(f"| `{figure}` | {limits} | {again} | {said} |")
     return "\n".join(rows)

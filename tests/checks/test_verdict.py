@@ -62,6 +62,13 @@ def test_a_late_sound_is_lips_that_lead() -> None:
     assert finding.text == "lips lead the voice by about 4 frames"
 
 
+def test_an_offset_that_is_not_sure_does_not_fail_a_clip() -> None:
+    verdict, (finding,) = judge(good(sync=Sync(offset_frames=4.0, confidence=2.3)))
+    assert (verdict, finding.level, finding.retake) == ("warn", "warn", False)
+    verdict, (finding,) = judge(good(sync=Sync(offset_frames=4.0, confidence=2.7)))
+    assert (verdict, finding.level, finding.retake) == ("fail", "fail", True)
+
+
 def test_the_offset_of_another_voice_means_nothing() -> None:
     finding = only(good(sync=Sync(offset_frames=8.0, confidence=0.0, start=0.0)))
     assert (finding.figure, finding.text) == ("sync.confidence", "the lips do not follow this voice")

@@ -43,8 +43,8 @@ class Sync(_Figures):
     Attributes:
         offset_frames: by how many frames of the clip the sound is late; negative where it is early.
         offset_seconds: the same in seconds.
-        confidence: weighted correlation of lips and voice at this offset: about 1 where they belong together,
-            0.6 by chance in four seconds, 0.4 in ten.
+        confidence: how far lips and voice correlate at this offset beyond chance, in standard deviations of
+            what the voices of others reach: 3 and more where they belong together, 2 by chance.
         start: from which second on the offset is out of its limits; None if it is within them.
     """
 

@@ -45,7 +45,7 @@ _CHANGE = 1.2
 _PRIOR = 0.4
 _ORDINARY = (0.10, 0.18)
 # Frames beyond which a clip is out of sync from `Sync.start` on.
-_OUT = 2.5
+_OUT = 2.0
 
 _Floats = NDArray[np.float32]
 _OFFSETS = np.arange(-round(REACH / STEP), round(REACH / STEP) + 1) * STEP
@@ -54,9 +54,9 @@ _OFFSETS = np.arange(-round(REACH / STEP), round(REACH / STEP) + 1) * STEP
 def sync_of(mouth: Sequence[_Floats | None], fps: float, samples: _Floats, rate: int) -> Sync:
     """How the mouths of a clip's frames follow its voice.
 
-    The confidence is the weighted correlation at the best offset: about 1 if the lips follow the voice. The
-    voice of somebody else reaches 0.6 by chance in four seconds and 0.4 in ten. Of a clip whose offset
-    changes, the one further out counts, and `start` says where it begins.
+    The confidence is the weighted correlation at the best offset, in standard deviations of what it is with
+    the voice of somebody else, whatever the length. Of a clip whose offset changes, the one further out
+    counts, and `start` says where it begins.
 
     Args:
         mouth: `FaceSample.mouth` of every frame, None where there is no face.
@@ -73,11 +73,12 @@ def sync_of(mouth: Sequence[_Floats | None], fps: float, samples: _Floats, rate:
     evidence = _evidence(
         project_mouth(mouth_features(shapes)), seen, project_voice(voice_features(samples, rate))
     )
-    offset, confidence, start = _read(evidence, _CHANCE / np.sqrt(seen.sum() / MOUTH_RATE))
+    chance = _CHANCE / np.sqrt(seen.sum() / MOUTH_RATE)
+    offset, score, start = _read(evidence, chance)
     return Sync(
         offset_frames=round(offset * fps, 2),
         offset_seconds=round(offset, 3),
-        confidence=round(confidence, 2),
+        confidence=round(score / chance, 2),
         start=float(start) if abs(offset * fps) >= _OUT else None,
     )
 
@@ -166,7 +167,7 @@ def _evidence(mouth: _Floats, seen: NDArray[np.bool_], voice: _Floats) -> _Float
 
 
 def _read(evidence: _Floats, chance: float) -> tuple[float, float, int]:
-    """Offset in seconds, confidence, and the second from which on the offset is that.
+    """Offset in seconds, its score, and the second from which on the offset is that.
 
     Args:
         chance: the standard deviation of the sum of the evidence by chance.

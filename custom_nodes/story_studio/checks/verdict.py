@@ -86,6 +86,7 @@ class Threshold(_Table):
         retake: whether another seed can help. A clip is made again only for these.
         hint: whether it is only shown.
         needs: another figure; where it fails, this one means nothing.
+        sure: the value of `needs` below which this one does not fail a clip and is a warning.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Threshold(_Table):
     retake: bool
     hint: bool = False
     needs: str | None = None
+    sure: float | None = None
     above: Side | None = None
     below: Side | None = None
 
@@ -137,7 +139,7 @@ def judge(figures: Figures) -> tuple[Verdict, list[Finding]]:
             worst[reading.figure] = reading
         if _limit(entry, reading.value):
             counts[reading.figure] = counts.get(reading.figure, 0) + 1
-    found = {name: _finding(reading, counts.get(name, 0), figures) for name, reading in worst.items()}
+    found = {name: _finding(name, worst, counts.get(name, 0), figures) for name in worst}
     findings = [finding for finding in found.values() if finding and not _is_moot(finding, found)]
     findings.sort(key=lambda finding: (_LEVELS.index(finding.level), -finding.excess))
     levels = {finding.level for finding in findings}
@@ -203,16 +205,18 @@ def _is_moot(finding: Finding, found: Mapping[str, Finding | None]) -> bool:
     return needed is not None and needed.level != "warn"
 
 
-def _finding(reading: Reading, count: int, figures: Figures) -> Finding | None:
-    entry = thresholds()[reading.figure]
+def _finding(figure: str, worst: Mapping[str, Reading], count: int, figures: Figures) -> Finding | None:
+    reading, entry = worst[figure], thresholds()[figure]
     crossed = _limit(entry, reading.value)
     if crossed is None:
         return None
     side, level, limit = crossed
-    faceless = reading.figure.startswith("face.") and figures.face and figures.face.in_reference is False
+    if entry.sure is not None and worst[entry.needs or ""].value < entry.sure:
+        level = "warn"
+    faceless = figure.startswith("face.") and figures.face and figures.face.in_reference is False
     hint = entry.hint or bool(faceless)
     return Finding(
-        figure=reading.figure,
+        figure=figure,
         value=reading.value,
         limit=limit,
         level="hint" if hint else level,
