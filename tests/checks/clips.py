@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -48,9 +49,9 @@ def write_clip(
             return path
         times = np.arange(round(seconds * RATE)) / RATE
         tone = (0.2 * np.sin(2 * np.pi * 220 * times) * (times % 1 > 0.4)).astype(np.float32)
-        sound = av.AudioFrame.from_ndarray(tone[None], format="fltp", layout="mono")
-        sound.sample_rate = RATE
-        container.mux(audio.encode(sound))
+        samples = av.AudioFrame.from_ndarray(tone[None], format="fltp", layout="mono")
+        samples.sample_rate, samples.pts, samples.time_base = RATE, 0, Fraction(1, RATE)
+        container.mux(audio.encode(samples))
         container.mux(audio.encode(None))
     return path
 
