@@ -39,6 +39,7 @@ _MIN_MESH = 0.5
 # In frames: a mesh can hold on to what is no longer a face, so the detector looks again this often.
 _DETECT_EVERY = 25
 _SAME_FACE = 0.2
+_SETTLING = 2
 _MOST_FACES = 3
 _MESH_MARGIN = 1.5
 _RIGHT_EYE, _LEFT_EYE = 33, 263
@@ -145,7 +146,11 @@ class FaceTracker:
         """The largest face; a detector also finds fists and the like, on which the mesh does not lie."""
         self._since = 0
         squares = (square for detector in self._detectors for square in detector.find(frame)[:_MOST_FACES])
-        return next((sample for square in squares if (sample := self._measure(frame, square))), None)
+        sample = next((sample for square in squares if (sample := self._measure(frame, square))), None)
+        # The eyes of a small face are found inexactly: its own points say better how it is turned.
+        for _ in range(_SETTLING):
+            sample = self._measure(frame, _around(sample.landmarks)) or sample if sample else None
+        return sample
 
     def _is_face(self, frame: _Frame, square: _Square) -> bool:
         self._since = 0
