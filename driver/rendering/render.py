@@ -100,6 +100,7 @@ class ComfyRenderer:
                 while (graph.stills or graph.characters) and not run.submit(graph):
                     graph = run.graph(only_sheets)
             finally:
+                run.keep_first_takes()
                 seconds = {f"{phase}s": spent for phase, spent in run.tracker.spent.items()}
                 if checks := run.tracker.checks_spent:
                     seconds["checks"] = checks
