@@ -94,7 +94,7 @@ class ComfyRenderer:
         check(graph, self._instance.comfy, plans)
         with contextlib.ExitStack() as locks:
             for folder in folders:
-                locks.enter_context(_locked(folder))
+                locks.enter_context(locked(folder))
             try:
                 run.keep_voices()
                 while (graph.stills or graph.characters) and not run.submit(graph):
@@ -113,8 +113,13 @@ class ComfyRenderer:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keeps other renders out of a story's folder, until the end of this process at the latest."""
+def locked(folder: Path) -> Iterator[None]:
+    """Keeps other renders out of a story's folder, until the end of this process at the latest.
+
+    Raises:
+        RenderError: another render writes to it.
+        OSError: the folder cannot be written to.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:
         try:

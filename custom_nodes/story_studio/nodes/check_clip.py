@@ -53,7 +53,8 @@ class _Take(NamedTuple):
 
     def json(self) -> dict[str, Any]:
         about = {"seed": self.seed, "verdict": self.check.verdict, "reasons": self.reasons}
-        return {"key": key_in(self.path.name), **about, "check": self.check.key, "reused": self.reused}
+        about |= {"needs_retake": self.needs_retake, "check": self.check.key, "reused": self.reused}
+        return {"key": key_in(self.path.name), **about}
 
 
 class CheckClip(io.ComfyNode):
