@@ -25,10 +25,10 @@ from ..runpod.estimate import (
     MEASURED,
     OWN,
     SEED,
-    Again,
     Figures,
     KindWork,
     Quote,
+    RetakesExpected,
     by_kind,
     choose,
     figures_for,
@@ -148,8 +148,8 @@ class _Offers(NamedTuple):
         figures = figures_for(plan.story.profile, options.gpu, earlier)
         price = options.price or gpus()[options.gpu].price
 
-        def quoted(story: Story, again: Again = float) -> list[Quote]:
-            return quotes(story, plan.seconds, figures, price, options.workers or 4, plan.profile, again)
+        def quoted(story: Story, retakes: RetakesExpected = float) -> list[Quote]:
+            return quotes(story, plan.seconds, figures, price, options.workers or 4, plan.profile, retakes)
 
         story = within_cap(plan.story, options.max_cost, quoted)
         likely = quoted(story, expected_with(share.value))

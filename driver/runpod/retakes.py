@@ -11,7 +11,7 @@ from story_studio.story.schema import Story
 
 from ..rendering.manifest import Manifest, SceneEntry, Take
 from ..rendering.prepare import RenderPlan
-from .estimate import Again, Quote
+from .estimate import Quote, RetakesExpected
 
 ASSUMED_SHARE = 0.1
 """Of clips that fail their check, where no earlier render says it: an assumption, never measured."""
@@ -66,7 +66,7 @@ def _is_to_be_made_again(take: Take) -> bool:
     return take.verdict == "fail" if take.needs_retake is None else take.needs_retake
 
 
-def expected_with(share: float) -> Again:
+def expected_with(share: float) -> RetakesExpected:
     """How often a clip is made again on average, by how often it may be, where so many fail each time."""
     return lambda most: sum(share**number for number in range(1, most + 1))
 

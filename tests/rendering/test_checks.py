@@ -102,7 +102,7 @@ def test_the_best_of_takes_that_all_fail_is_kept(
     freezes = manifest.scenes[1]
     assert [take.verdict for take in freezes.takes] == ["fail", "fail"] and freezes.clip
     assert freezes.clip.key in [take.key for take in freezes.takes]
-    assert "freezes did not pass its check: the image stands still" in shown
+    assert "freezes failed its check: the image stands still" in shown
     assert "; the best of 2 takes is kept (freezes_check.png)." in shown
 
 
@@ -116,7 +116,7 @@ def test_a_retake_that_cannot_be_made_does_not_cost_the_clip(
     assert freezes.check and freezes.check.verdict == "fail"
     assert [take.key for take in freezes.takes] == [freezes.clip.key]
     assert "freezes: retake 1 was given up, earlier takes stay: no such seed" in " ".join(manifest.warnings)
-    assert "freezes did not pass its check: the image stands still" in shown
+    assert "freezes failed its check: the image stands still" in shown
 
 
 def test_without_retakes_a_check_only_says_what_is_wrong(
@@ -129,7 +129,7 @@ def test_without_retakes_a_check_only_says_what_is_wrong(
     freezes = manifest.scenes[1]
     assert freezes.check and freezes.check.verdict == "fail" and not freezes.takes
     assert freezes.clip and freezes.clip.reused
-    assert "freezes did not pass its check: the image stands still" in shown
+    assert "freezes failed its check: the image stands still" in shown
     path.write_text(text.replace("retakes: 2", "check: false"))
     manifest, shown = render(studio, path, capfd)
     assert not any(scene.check for scene in manifest.scenes) and "check" not in shown

@@ -29,10 +29,10 @@ def story_of(scenes: int, retakes: int, **more: Any) -> Story:
     return parse({"project_id": "tale", "scenes": entries, **settings})
 
 
-def offers(story: Story, again: estimate.Again = float) -> list[estimate.Quote]:
+def offers(story: Story, retakes: estimate.RetakesExpected = float) -> list[estimate.Quote]:
     figures = estimate.figures_for("standard", A100, [])
     seconds = {scene.id: CHUNK for scene in story.scenes}
-    return estimate.quotes(story, seconds, figures, PRICE, 1, None, again)
+    return estimate.quotes(story, seconds, figures, PRICE, 1, None, retakes)
 
 
 def manifest_of(verdicts: str, **more: Any) -> Manifest:

@@ -140,7 +140,7 @@ def _audio(container: InputContainer) -> Iterator[np.ndarray]:
             if skip < 0:
                 yield np.zeros((2, -skip), np.float32)
                 skip = 0
-        # Frames with a gap before them would be rejected, and are heard without one.
+        # Frames with a gap before them would be rejected, and are passed on without one.
         frame.pts = None
         pending += [_channels(one) for one in resampler.resample(frame)]
         if len(pending) >= _FRAMES_AT_A_TIME:

@@ -95,7 +95,7 @@ class CheckClip(io.ComfyNode):
             display_name="Check Clip",
             category=CATEGORY,
             description="Measures a clip on the CPU: whether lips follow the voice, whether the face stays, "
-            "frozen or black frames, flicker, drifting colors, jumps between chunks, and the voice. The "
+            "frozen or black frames, flicker, drifting colours, jumps between chunks, and the voice. The "
             "worst moments are saved as an image in output/story_studio/checks. A clip that was checked "
             "before is not measured again.",
             inputs=[
