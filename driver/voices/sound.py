@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from story_studio.checks.voice import SILENCE, level
+from story_studio.signal.voice_levels import SILENCE, level
 
 from ..files import written_aside
 

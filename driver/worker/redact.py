@@ -12,8 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from story_studio.checks.check import TAG as CHECK_TAG
-from story_studio.story.results import MANIFEST
+from story_studio.story.results import CHECK_TAG, MANIFEST
 
 from ..rendering.manifest import Manifest, read_manifest
 

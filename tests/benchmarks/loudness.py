@@ -17,10 +17,10 @@ import numpy as np
 import soxr
 
 from driver.paths import ROOT
-from story_studio.checks.loudness import measure
 from story_studio.media.decoder import decode_audio
 from story_studio.media.encoder import SAMPLE_RATE
 from story_studio.media.sound import AudioTrack, Music, Sound, SoundReport, Voice, mix
+from story_studio.signal.loudness import measure
 
 from .table import Cell, Progress, Report, Section
 

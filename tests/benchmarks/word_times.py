@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from story_studio.checks.voice import speech_spans
 from story_studio.media import spoken
 from story_studio.media.captions import cues
 from story_studio.media.word_times import detected
+from story_studio.signal.voice_levels import speech_spans
 
 from .table import Cell, Progress, Report, Section
 

@@ -11,9 +11,9 @@ from PIL import Image
 
 from story_studio.checks import check as checks
 from story_studio.checks import faces
-from story_studio.checks.check import TAG, Check, check_clip, check_key, find_check, read_check
+from story_studio.checks.check import Check, check_clip, check_key, find_check, read_check
 from story_studio.checks.verdict import thresholds
-from story_studio.story.results import key_in
+from story_studio.story.results import CHECK_TAG, key_in
 from tests.checks.clips import write_clip
 
 
@@ -41,7 +41,7 @@ def test_the_image_has_the_figures(checked: Check) -> None:
     assert checked.sheet and checked.sheet.name == f"A-clip.{checked.key}.png"
     assert key_in(checked.sheet.name) == checked.key
     with Image.open(checked.sheet) as image:
-        kept = json.loads(image.info[TAG])
+        kept = json.loads(image.info[CHECK_TAG])
     assert kept["figures"] == checked.figures.model_dump(mode="json")
     # The verdict is that of today's limits.
     assert "verdict" not in kept
@@ -70,7 +70,7 @@ def test_a_damaged_or_foreign_result_is_made_again(
     if damage == "cut":
         file.write_bytes(content[: len(content) // 2])
     elif damage == "figures":
-        place = content.index(TAG.encode()) + 60
+        place = content.index(CHECK_TAG.encode()) + 60
         file.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
     elif damage == "foreign":
         Image.new("RGB", (8, 8)).save(file)

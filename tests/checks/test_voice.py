@@ -8,7 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from story_studio.checks.voice import SILENCE, VoiceMeter, level, levels_of
+from story_studio.checks.voice import VoiceMeter
+from story_studio.signal.voice_levels import SILENCE, level, levels_of
 
 RATE = 16_000
 

@@ -12,10 +12,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from wcwidth import wcswidth
 
-from story_studio.checks.voice import speech_spans
 from story_studio.media import spoken
 from story_studio.media.captions import cues
 from story_studio.media.word_times import estimate
+from story_studio.signal.voice_levels import speech_spans
 from tests.media.sentences import UNSPACED, WORDS, sentence
 
 ENGLISH = (

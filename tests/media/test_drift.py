@@ -8,9 +8,9 @@ import av
 import numpy as np
 import pytest
 
-from story_studio.checks.color_transfer import lab
 from story_studio.media import drift
 from story_studio.media.clip_frames import Scaler, rgb_pixels
+from story_studio.signal.color_transfer import lab
 
 STARTS = (0, 37, 77, 117)
 FRAMES = 150

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from story_studio.checks.loudness import measure
 from story_studio.media.audio_track import AudioTrack
 from story_studio.media.canvas import canvas_of
 from story_studio.media.captions import Cue
@@ -19,6 +18,7 @@ from story_studio.media.film import Finish, Shot, assemble
 from story_studio.media.music import Music
 from story_studio.media.probe import probe
 from story_studio.media.sound import Sound, Voice, mix
+from story_studio.signal.loudness import measure
 from tests.media.numbered import RATE, click_samples, ffmpeg, numbers, write_numbered
 from tests.media.test_canvas import footage
 from tests.voices import write_voice

@@ -11,10 +11,10 @@ import av
 import numpy as np
 import pytest
 
-from story_studio.checks.loudness import measure
 from story_studio.media.encoder import SAMPLE_RATE
 from story_studio.media.music import Bed, checked
 from story_studio.media.sound import AudioTrack, Music, Sound, SoundReport, Voice, mix
+from story_studio.signal.loudness import measure
 
 S = SAMPLE_RATE
 FADE = round(0.004 * S)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from driver.comfy.events import Failed, Finished
-from story_studio.checks.loudness import measure
 from story_studio.media.decoder import decode_audio
 from story_studio.media.probe import probe
+from story_studio.signal.loudness import measure
 from tests.media.test_film import shot
 from tests.studio import Studio
 from tests.voices import write_voice

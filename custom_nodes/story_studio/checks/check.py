@@ -23,16 +23,13 @@ from pydantic import BaseModel, Field, ValidationError
 
 from ..files import written_aside
 from ..story.keys import hash_parts
-from ..story.results import Kind, key_in
+from ..story.results import CHECK_TAG, Kind, key_in
 from .faces import missing_models
 from .figures import METHOD, Figures
 from .measure import measure
 from .moments import frames_of, moments_of
 from .sheet import columns_of, draw
 from .verdict import Finding, Verdict, judge
-
-TAG = "story_studio_check"
-"""The keyword of the PNG's text that holds the figures."""
 
 
 class _Cancel(Protocol):
@@ -172,7 +169,7 @@ def _read(path: Path, key: str = "") -> _Kept | None:
     """What a PNG holds; None if it is damaged, foreign, or of another key."""
     try:
         with Image.open(path, formats=["PNG"]) as image:
-            text = image.info.get(TAG, "")
+            text = image.info.get(CHECK_TAG, "")
             image.verify()
         kept = _Kept.model_validate_json(text)
     except (OSError, SyntaxError, ValueError, ValidationError, zlib.error):
@@ -183,7 +180,7 @@ def _read(path: Path, key: str = "") -> _Kept | None:
 def _write(path: Path, sheet: Image.Image, kept: _Kept) -> None:
     about = PngImagePlugin.PngInfo()
     data = json.dumps(kept.model_dump(mode="json"), ensure_ascii=False)
-    about.add_itxt(TAG, data, zip=True)
+    about.add_itxt(CHECK_TAG, data, zip=True)
     with written_aside(path) as aside:
         # The default takes twice as long for a tenth less.
         sheet.save(aside, "PNG", pnginfo=about, compress_level=3)

@@ -1,7 +1,7 @@
 """How far the colours of a clip drift from those of its first second.
 
 What moves is left out, so motion is no drift; where the camera moves so much that little stays in place,
-nothing is measured. See `color_transfer`.
+nothing is measured. See `signal.color_transfer`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from .color_transfer import delta_e, transfer_of
+from ..signal.color_transfer import delta_e, transfer_of
 from .figures import Color
 from .reduced import Reduced
 

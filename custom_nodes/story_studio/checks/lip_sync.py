@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ..signal.voice_levels import librosa_loaded
 from .figures import Sync
 from .lips import lips
 
@@ -91,8 +92,7 @@ def mouth_features(shapes: _Floats) -> _Floats:
 
 def voice_features(samples: _Floats, rate: int) -> _Floats:
     """The changes of a voice's spectrum, [N, bands], at VOICE_RATE, from mono samples."""
-    import librosa  # It takes two seconds.
-
+    librosa = librosa_loaded()
     if rate != _SAMPLE_RATE:
         samples = librosa.resample(samples, orig_sr=rate, target_sr=_SAMPLE_RATE)
     bank = librosa.filters.mel(sr=_SAMPLE_RATE, n_fft=_FFT, n_mels=_BANDS, fmin=_LOWEST, fmax=_HIGHEST)

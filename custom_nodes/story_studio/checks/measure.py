@@ -11,13 +11,13 @@ import av
 import numpy as np
 
 from ..media.ahead import ahead
+from ..signal.loudness import Meter
 from .color import ColorDrift
 from .faces import FaceSample, FaceTracker, NoFaceModels
 from .figures import Figures, Lengths, Voice
 from .frames import FrameFaults
 from .identity import IdentityMeter
 from .lip_sync import sync_of
-from .loudness import Meter
 from .presence import Place, face_of
 from .reduced import Reduced
 from .seams import SeamMeter

@@ -2,7 +2,7 @@
 
 A model that continues its own frames chunk by chunk slowly changes their colours. Each part of the clip is
 compared with the first second, pixel by pixel of a small copy, where both show the same thing: what moves is
-left out, so motion does not count as drift. See `checks.color_transfer` for the map between these pixels.
+left out, so motion does not count as drift. See `signal.color_transfer` for the map between these pixels.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import av
 import numpy as np
 
-from ..checks.color_transfer import IDENTITY, Map, applied, delta_e, lab, transfer_of
+from ..signal.color_transfer import IDENTITY, Map, applied, delta_e, lab, transfer_of
 from .clip_frames import Scaler
 
 NOTICED = 2.3

@@ -8,7 +8,7 @@ from fractions import Fraction
 import av
 import numpy as np
 
-from ..checks.loudness import Meter
+from ..signal.loudness import Meter
 from .audio_track import BLOCK, AudioTrack
 from .encoder import AAC_BIT_RATE, SAMPLE_RATE
 

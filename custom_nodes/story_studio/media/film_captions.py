@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from ..checks.voice import speech_spans
+from ..signal.voice_levels import speech_spans
 from . import captions, word_times
 from .audio_track import AudioTrack
 from .captions import Cue, Word

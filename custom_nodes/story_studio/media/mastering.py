@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..checks.loudness import Loudness, Meter
+from ..signal.loudness import Loudness, Meter
 from ..story.levels import peak_of
 from .audio_track import BLOCK, AudioTrack, write
 from .encoded import encoded_peak

@@ -11,7 +11,7 @@ import av
 import numpy as np
 from av.filter import Graph
 
-from ..checks.loudness import Meter, audio_frame, audio_input
+from ..signal.loudness import Meter, audio_frame, audio_input
 from ..story import levels
 from .audio_track import AudioTrack, write
 from .encoder import SAMPLE_RATE, resample_in_parts

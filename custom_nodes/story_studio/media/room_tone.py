@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..checks.voice import level
+from ..signal.voice_levels import level
 from .audio_track import AudioTrack
 from .encoder import SAMPLE_RATE
 from .envelope import JOINT_FADE

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..checks.loudness import gain_of
+from ..signal.loudness import gain_of
 from .audio_track import AudioTrack, write
 from .envelope import JOINT_FADE, Envelope
 from .mastering import Mastered, master, measured, protect

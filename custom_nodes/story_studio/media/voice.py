@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..checks.loudness import Meter
-from ..checks.voice import is_voice, moments
+from ..signal.loudness import Meter
+from ..signal.voice_levels import is_voice, moments
 from ..story.levels import Levels, repaired
 from .audio_track import BLOCK
 from .encoder import SAMPLE_RATE

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from ..checks.voice import is_speech, levels_of
+from ..signal.voice_levels import is_speech, levels_of
 from . import spoken
 from .captions import Span, Word
 from .word_search import Grid, search

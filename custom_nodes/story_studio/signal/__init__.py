@@ -1,0 +1,1 @@
+"""What is measured of audio and colours, below films and checks. No torch, no ComfyUI, no models."""
