@@ -22,6 +22,7 @@ from story_studio.story.problems import Problem, Problems
 from story_studio.story.results import STORE, Kind
 
 from .. import terminal
+from ..files import is_disk_full
 from ..rendering.checks import ClipToCheck, RenderedClips, read_reference, rendered_clips, write_down
 from ..rendering.run import RenderError
 from ..terminal import FAILED, OK
@@ -149,7 +150,7 @@ def _check(
             try:
                 check = _checked(clip, store, progress)
             except (OSError, ValueError) as error:
-                what = _words(error).removeprefix(f"{clip.path} ").removeprefix(f"{clip.path.name} ")
+                what = _words(error, store).removeprefix(f"{clip.path} ").removeprefix(f"{clip.path.name} ")
                 problems.append(Problem(str(clip.path), what))
                 continue
             checked.append((clip, check))
@@ -178,14 +179,20 @@ def _checked(clip: ClipToCheck, store: Path, progress: Callable[[float], None]) 
         try:
             reference = read_reference(clip.reference)
         except (OSError, ValueError) as error:
-            raise ValueError(f"its reference {clip.reference} {_words(error)}") from error
+            raise ValueError(f"its reference {clip.reference} {_words(error, store)}") from error
     return check_clip(
         clip.path, store, name=clip.name, talking=clip.talking, reference=reference, on_progress=progress
     )
 
 
-def _words(error: OSError | ValueError) -> str:
-    return f"cannot be read ({error.strerror or error})." if isinstance(error, OSError) else str(error)
+def _words(error: OSError | ValueError, store: Path) -> str:
+    """What is wrong, to be put after the file's name; `store` is where its check is written."""
+    if not isinstance(error, OSError):
+        return str(error)
+    why = error.strerror or error
+    if is_disk_full(error) or (error.filename and Path(error.filename).is_relative_to(store)):
+        return f"was not checked, because nothing can be written to {store} ({why}): choose another --output."
+    return f"cannot be read ({why})."
 
 
 def _write_down(story: RenderedClips, checked: Sequence[tuple[ClipToCheck, Check]]) -> Iterator[Problem]:

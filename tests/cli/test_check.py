@@ -96,6 +96,18 @@ def test_a_reference_is_read_for_all_files(
     assert f"its reference {image} holds text, not an image" in capsys.readouterr().err
 
 
+def test_a_check_that_cannot_be_written_is_not_a_clip_that_cannot_be_read(
+    clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = tmp_path / "story_studio" / "checks"
+    store.parent.mkdir()
+    store.write_text("in the way")
+    assert check(clips / "good.mp4", "--not-talking", "--output", tmp_path) == FAILED
+    err = capsys.readouterr().err
+    assert f"good.mp4: was not checked, because nothing can be written to {store} (" in err
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("width", [12_000, 20_000])
 def test_a_reference_of_too_many_pixels_is_refused_before_it_is_decoded(
     clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], width: int

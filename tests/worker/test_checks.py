@@ -76,6 +76,7 @@ def test_a_retake_on_an_endpoint(
     # A worker with an empty disk finds both takes, and makes neither.
     manifest = json.loads(local(answer["manifest_url"]).read_bytes())
     takes = manifest["scenes"][0]["takes"]
+    assert [take["needs_retake"] for take in takes] == [True, False]
     assert store.find(stored_key(Kind.CHECK, takes[1]["check"]))
     assert all(store.find(stored_key(Kind.CLIP, take["key"])) for take in takes)
     forget(studio)
@@ -84,9 +85,17 @@ def test_a_retake_on_an_endpoint(
     assert again["scenes"][0]["takes"] == scene["takes"]
     # The client has what a local render leaves.
     story = parse({key: job[key] for key in job.keys() - {"task"}})
-    fetched = fetch_results(again, story, tmp_path / "here", lambda _: None, local=True).scenes[0]
-    assert fetched.check and fetched.check.verdict == check["verdict"] and len(fetched.takes) == 2
-    assert read_check(tmp_path / "here" / "ice_check.png")
+    here = tmp_path / "here"
+    fetched = fetch_results(again, story, here, lambda _: None, local=True).scenes[0]
+    assert fetched.check and (fetched.check.verdict, fetched.check.key) == (check["verdict"], kept.key)
+    assert [take.key for take in fetched.takes] == [take["key"] for take in takes]
+    assert all(take.reused for take in fetched.takes)
+    assert fetched.clip and fetched.clip.key == takes[1]["key"]
+    assert read_check(here / "ice_check.png")
+    # Without a sheet of its own, a clip has none of an earlier one beside it.
+    del scene["check"]["sheet_url"]
+    fetch_results(answer, story, here, lambda _: None, local=True)
+    assert not (here / "ice_check.png").exists()
 
 
 def test_sheets_are_left_out_of_an_answer_that_they_do_not_fit_into(
