@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from ..cancel import Cancel
+from ..cancel import Cancel, Cancelled
 from ..comfy.instance import ComfyInstance
 from ..comfy.queue import Router
 from .manifest import Manifest
@@ -99,8 +99,10 @@ class ComfyRenderer:
                 run.keep_voices()
                 while (graph.stills or graph.characters) and not run.submit(graph):
                     graph = run.graph(only_sheets)
-            finally:
+            except (Cancelled, KeyboardInterrupt, RenderError):
                 run.keep_first_takes()
+                raise
+            finally:
                 seconds = {f"{phase}s": spent for phase, spent in run.tracker.spent.items()}
                 if checks := run.tracker.checks_spent:
                     seconds["checks"] = checks

@@ -150,7 +150,8 @@ class Run:
         for them.
         """
         graph = build(self.plans, frozenset(self.record.failed), only_sheets)
-        if graph.checks and not graph.retakes and Kind.CHECK.node not in self.instance.comfy.object_info():
+        known = self.instance.comfy.object_info()
+        if Kind.CLIP.node in known and Kind.CHECK.node not in known and graph.checks and not graph.retakes:
             self._unchecked |= set(graph.checks)
             text = "The server's node pack is older and checks no clips: " + remedy(Kind.CHECK.node, ())
             if text not in self.record.events:
@@ -369,8 +370,8 @@ class Run:
         return path
 
     def keep_first_takes(self) -> None:
-        """Stores the first takes of scenes whose check has not chosen one, because the render ended early."""
-        # The server may have ended as well.
+        """Stores the first takes of scenes whose check has not chosen one, where the render ends early."""
+        # Whatever ended it may be in the way here, too.
         with contextlib.suppress(ComfyError, OSError):
             for file in self._first_takes.values():
                 if (file.story, file.name) not in self.record.results:
