@@ -22,7 +22,9 @@ from story_studio.story.problems import Problem, Problems
 from story_studio.story.results import STORE, Kind
 
 from .. import terminal
-from ..rendering.checks import ClipToCheck, RenderedClips, note_check, read_reference, rendered_clips
+from ..files import is_disk_full
+from ..rendering.checks import ClipToCheck, RenderedClips, read_reference, rendered_clips, write_down
+from ..rendering.run import RenderError
 from ..terminal import FAILED, OK
 from .arguments import add_output, check_writable
 
@@ -54,12 +56,13 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "--reference",
         type=Path,
         metavar="IMAGE",
-        help="whose face the files must show (without one, that of their first second)",
+        help="whose face the files must show (else that of their first second); not of stories",
     )
     command.add_argument(
         "--not-talking",
         action="store_true",
-        help="nobody is to speak on screen in the files: faces and lips are not measured",
+        help="nobody is to speak on screen in the files: faces and lips are not measured; a story says it of "
+        "each scene",
     )
     add_output(command)
 
@@ -70,6 +73,7 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         Problems: no file can be checked.
     """
+    _refuse_options_without_effect(options)
     check_writable(options.output)
     problems: list[Problem] = []
     stories: list[RenderedClips] = []
@@ -77,19 +81,36 @@ def run(options: argparse.Namespace) -> int:
     if not clips:
         raise Problems(problems)
     checked = _check(clips, options, problems)
-    for story in stories:
-        _write_down(story, checked)
+    not_written = [problem for story in stories for problem in _write_down(story, checked)]
     if not options.json:
         out = Console(highlight=False)
         for clip, check in checked:
             out.print(_report(clip, check), soft_wrap=True)
     for why in dict.fromkeys(why for _, check in checked for why in check.figures.missing):
         terminal.say(f"Not measured: {why}", "yellow")
-    for problem in problems:
+    for problem in [*problems, *not_written]:
         terminal.say(str(problem), "red")
     failed = sum(check.verdict == "fail" for _, check in checked)
     terminal.say(_summary(len(checked), failed, len(problems)))
-    return FAILED if failed or problems else OK
+    return FAILED if failed or problems or not_written else OK
+
+
+def _refuse_options_without_effect(options: argparse.Namespace) -> None:
+    """Raises Problems."""
+    given = {"--reference": options.reference is not None, "--not-talking": options.not_talking}
+    named = [name for name, is_given in given.items() if is_given]
+    if all(map(_is_story, options.files)):
+        what = "has no effect on stories, which say for each scene who speaks: leave it out."
+        problems = [Problem(name, what) for name in named]
+    else:
+        what = "has no effect with --not-talking, where no face is measured: leave one of them out."
+        problems = [Problem("--reference", what)] if len(named) > 1 else []
+    if problems:
+        raise Problems(problems)
+
+
+def _is_story(path: Path) -> bool:
+    return path.suffix.lower() in _STORIES
 
 
 def _clips(
@@ -98,7 +119,7 @@ def _clips(
     """The clips that are named; the stories among them are added to `stories`, and errors to `problems`."""
     clips: list[ClipToCheck] = []
     for path in options.files:
-        if path.suffix.lower() in _STORIES:
+        if _is_story(path):
             try:
                 stories.append(rendered_clips(path, options.output))
             except Problems as error:
@@ -129,7 +150,7 @@ def _check(
             try:
                 check = _checked(clip, store, progress)
             except (OSError, ValueError) as error:
-                what = _words(error).removeprefix(f"{clip.path} ").removeprefix(f"{clip.path.name} ")
+                what = _words(error, store).removeprefix(f"{clip.path} ").removeprefix(f"{clip.path.name} ")
                 problems.append(Problem(str(clip.path), what))
                 continue
             checked.append((clip, check))
@@ -158,22 +179,36 @@ def _checked(clip: ClipToCheck, store: Path, progress: Callable[[float], None]) 
         try:
             reference = read_reference(clip.reference)
         except (OSError, ValueError) as error:
-            raise ValueError(f"its reference {clip.reference} {_words(error)}") from error
+            raise ValueError(f"its reference {clip.reference} {_words(error, store)}") from error
     return check_clip(
         clip.path, store, name=clip.name, talking=clip.talking, reference=reference, on_progress=progress
     )
 
 
-def _words(error: OSError | ValueError) -> str:
-    return f"cannot be read ({error.strerror})." if isinstance(error, OSError) else str(error)
+def _words(error: OSError | ValueError, store: Path) -> str:
+    """What is wrong, to be put after the file's name; `store` is where its check is written."""
+    if not isinstance(error, OSError):
+        return str(error)
+    why = error.strerror or error
+    if is_disk_full(error) or (error.filename and Path(error.filename).is_relative_to(store)):
+        return f"was not checked, because nothing can be written to {store} ({why}): choose another --output."
+    return f"cannot be read ({why})."
 
 
-def _write_down(story: RenderedClips, checked: Sequence[tuple[ClipToCheck, Check]]) -> None:
-    """Puts the checks of a story's clips into its manifest, and their sheets beside the clips."""
-    for clip, check in checked:
-        if clip.scene is not None and clip in story.clips:
-            note_check(story, clip.scene, check)
-    story.manifest.write(story.folder)
+def _write_down(story: RenderedClips, checked: Sequence[tuple[ClipToCheck, Check]]) -> Iterator[Problem]:
+    """Puts the checks of a story's clips into its manifest, and says of which ones it could not."""
+    checks = {clip.scene.id: check for clip, check in checked if clip.scene and clip in story.clips}
+    try:
+        replaced = write_down(story, checks)
+    except RenderError as error:
+        yield Problem(str(story.folder), f"the manifest does not have the checks. {error}")
+    except OSError as error:
+        why = error.strerror or error
+        what = f"the checks cannot be written into the manifest ({why})."
+        yield Problem(str(story.folder), what)
+    else:
+        what = "was rendered again meanwhile: run the same command again to check its new clip."
+        yield from (Problem(f"{story.folder.name}.{scene}", what) for scene in replaced)
 
 
 def _as_json(clip: ClipToCheck, check: Check) -> dict[str, object]:

@@ -25,10 +25,10 @@ from ..runpod.estimate import (
     MEASURED,
     OWN,
     SEED,
-    Again,
     Figures,
     KindWork,
     Quote,
+    RetakesExpected,
     by_kind,
     choose,
     figures_for,
@@ -70,6 +70,13 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="results of earlier renders on such a GPU: what they took replaces the first figures",
     )
+    command.add_argument(
+        "--output",
+        type=Path,
+        default=DEFAULT_OUTPUT,
+        help="folder of earlier results, whose share of failing clips is taken where --measured names none "
+        f"({DEFAULT_OUTPUT})",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -96,7 +103,7 @@ def run(options: argparse.Namespace) -> int:
             speaker(Path(downloads), default_models(), estimate=True),
         )
     problems: list[Problem] = []
-    share = share_of_failing(earlier or manifests_in(DEFAULT_OUTPUT))
+    share = share_of_failing(manifests_in(_folder(options)))
     for plan in plans:
         offers = _Offers.of(plan, options, earlier, share)
         for line in _lines(plan, offers, options):
@@ -108,6 +115,11 @@ def run(options: argparse.Namespace) -> int:
     if problems:
         raise Problems(problems)
     return OK
+
+
+def _folder(options: argparse.Namespace) -> Path:
+    """The results of earlier renders by which clips fail."""
+    return options.measured or options.output
 
 
 class _Offers(NamedTuple):
@@ -136,12 +148,12 @@ class _Offers(NamedTuple):
         figures = figures_for(plan.story.profile, options.gpu, earlier)
         price = options.price or gpus()[options.gpu].price
 
-        def quoted(story: Story, again: Again = float) -> list[Quote]:
-            return quotes(story, plan.seconds, figures, price, options.workers or 4, plan.profile, again)
+        def quoted(story: Story, retakes: RetakesExpected = float) -> list[Quote]:
+            return quotes(story, plan.seconds, figures, price, options.workers or 4, plan.profile, retakes)
 
         story = within_cap(plan.story, options.max_cost, quoted)
-        expected = quoted(story, expected_with(share.value))
-        return cls(figures, price, share, story, expected, quoted(story))
+        likely = quoted(story, expected_with(share.value))
+        return cls(figures, price, share, story, likely, quoted(story))
 
 
 def _lines(plan: RenderPlan, offers: _Offers, options: argparse.Namespace) -> Iterator[str | Text]:
@@ -152,7 +164,7 @@ def _lines(plan: RenderPlan, offers: _Offers, options: argparse.Namespace) -> It
     voice = f"{sum(seconds.values()):.1f} s of {'voice' if is_talking else 'film'}"
     yield f"{story.project_id}: {scenes}, {voice}, {story.profile}, {options.gpu} at ${price:g} an hour"
     yield from (*_price(options), *_sources(figures, options.gpu), *_vram(story.profile, options.gpu))
-    yield from (*_memory(plan), *_checks(plan, offers))
+    yield from (*_memory(plan), *_checks(plan, offers, _folder(options)))
     kinds = [] if is_talking else by_kind(story, seconds, figures, plan.profile)
     yield from (*_kinds(kinds, price), *_table(offers, options.max_cost), "")
 
@@ -271,7 +283,7 @@ def _memory(plan: Plan) -> Iterator[str]:
         )
 
 
-def _checks(plan: RenderPlan, offers: _Offers) -> Iterator[str]:
+def _checks(plan: RenderPlan, offers: _Offers, folder: Path) -> Iterator[str]:
     """What checks and retakes add."""
     about = expected(offers.story, plan.seconds, offers.share.value, plan.profile)
     if about.checked:
@@ -282,7 +294,8 @@ def _checks(plan: RenderPlan, offers: _Offers) -> Iterator[str]:
         )
     if about.most:
         share = f"{offers.share.value:.0%} of clips fail their check"
-        source = f"measured, of {offers.share.clips}" if offers.share.clips else "assumed, never measured"
+        measured = f"measured, of {offers.share.clips} in {folder}"
+        source = measured if offers.share.clips else "assumed, never measured"
         yield (
             f"retakes: {about.retakes:.1f} expected in all, because {share} ({source}); at most {about.most}."
         )

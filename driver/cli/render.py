@@ -127,8 +127,8 @@ def _checks(forecast: dry_run.Forecast) -> str:
     if not forecast.checked:
         return ""
     clips, most = f"{forecast.checked} clip{'s' * (forecast.checked > 1)}", forecast.most_retakes
-    again = f"; of those that fail, at most {most} retake{'s' * (most > 1)} would be made" if most else ""
-    return f" {clips} would be checked{again}."
+    retakes = f"; of those that fail, at most {most} retake{'s' * (most > 1)} would be made" if most else ""
+    return f" {clips} would be checked{retakes}."
 
 
 @contextmanager

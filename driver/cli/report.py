@@ -76,13 +76,13 @@ def _report(manifest: Manifest, output: Path) -> int:
 
 
 def _of_check(scene: SceneEntry) -> str:
-    """A line about a clip that did not pass its check, or was made again until one did; or nothing."""
+    """A line about a clip that failed its check, or was made again until one did; or nothing."""
     retakes = max(0, len(scene.takes) - 1)
     count = f"{retakes} retake{'s' * (retakes > 1)}"
     if scene.check and scene.check.verdict == "fail":
         again = f"; the best of {retakes + 1} takes is kept" if retakes else ""
         sheet = f" ({scene.check.file})" if scene.check.file else ""
-        return f"{scene.id} did not pass its check: {'; '.join(scene.check.failures)}{again}{sheet}."
+        return f"{scene.id} failed its check: {'; '.join(scene.check.failures)}{again}{sheet}."
     if retakes and not all(take.reused for take in scene.takes):
         return f"{scene.id} passed its check after {count}: {'; '.join(scene.takes[0].reasons)}."
     return ""

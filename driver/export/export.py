@@ -94,10 +94,10 @@ def export(
 
 
 def _failing(manifest: Manifest) -> Iterator[str]:
-    """The clips that did not pass their check, a sentence each."""
+    """The clips that failed their check, a sentence each."""
     for scene in manifest.scenes:
         if scene.check and scene.check.verdict == "fail":
-            yield f"{scene.id} did not pass its check: {'; '.join(scene.check.failures)}."
+            yield f"{scene.id} failed its check: {'; '.join(scene.check.failures)}."
 
 
 def _target(rendered: Rendered, to: str, into: Path, as_zip: bool) -> Path:

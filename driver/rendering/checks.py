@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
 from story_studio.checks.check import Check
 from story_studio.story.check_graph import is_checked
@@ -20,8 +20,9 @@ from story_studio.story.schema import Quality, load
 
 from ..fetch.local import spelled
 from ..files import sha256_of, written_aside
-from .image_files import what_it_is_instead
+from .image_files import MAX_PIXELS, open_image, too_large, unreadable, what_it_is_instead
 from .manifest import CheckResult, Manifest, SceneEntry, read_manifest
+from .render import locked
 
 
 class ClipToCheck(NamedTuple):
@@ -30,8 +31,8 @@ class ClipToCheck(NamedTuple):
     Attributes:
         name: of the result, for people.
         talking: whether somebody is to speak on screen.
-        reference: the image that it starts from.
-        scene: the entry in the manifest; None for a file by itself.
+        reference: the image that it starts from, where somebody speaks.
+        scene: the entry in the manifest as it is now; None for a file by itself.
     """
 
     path: Path
@@ -42,10 +43,9 @@ class ClipToCheck(NamedTuple):
 
 
 class RenderedClips(NamedTuple):
-    """The clips of a story, and where their checks are written down."""
+    """The clips of a story, and the folder with its manifest, where their checks are written down."""
 
     folder: Path
-    manifest: Manifest
     clips: list[ClipToCheck]
 
 
@@ -83,7 +83,7 @@ def rendered_clips(path: Path, output: Path) -> RenderedClips:
     if missing:
         again = "is missing: render the story again, which makes only what is missing."
         raise Problems(Problem(str(file), again) for file in missing)
-    return RenderedClips(folder, manifest, clips)
+    return RenderedClips(folder, clips)
 
 
 def _clips(plan: Plan, folder: Path, manifest: Manifest) -> Iterator[ClipToCheck]:
@@ -91,14 +91,11 @@ def _clips(plan: Plan, folder: Path, manifest: Manifest) -> Iterator[ClipToCheck
         entry = manifest.scene(scene.id)
         if entry is None or entry.clip is None or not is_checked(plan, scene):
             continue
-        still = folder / entry.still.file if entry.still and entry.still.file else None
-        yield ClipToCheck(
-            folder / entry.clip.file,
-            f"{plan.story.project_id}_{scene.id}",
-            scene.kind_of == "talking",
-            still if still and still.is_file() else None,
-            entry,
-        )
+        talking, reference = scene.kind_of == "talking", None
+        if talking and entry.still and entry.still.file and (folder / entry.still.file).is_file():
+            reference = folder / entry.still.file
+        name = f"{plan.story.project_id}_{scene.id}"
+        yield ClipToCheck(folder / entry.clip.file, name, talking, reference, entry)
 
 
 def read_reference(path: Path) -> np.ndarray:
@@ -111,21 +108,52 @@ def read_reference(path: Path) -> np.ndarray:
     if wrong := what_it_is_instead(path):
         raise ValueError(wrong)
     try:
-        with Image.open(path) as image:
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError("cannot be read as an image: export it again as PNG.") from error
+        with open_image(path) as image:
+            if image.width * image.height <= MAX_PIXELS:
+                return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except Exception as error:
+        # Pillow's decoders raise anything.
+        raise ValueError(unreadable(path, error)) from error
+    raise ValueError(too_large())
 
 
-def note_check(rendered: RenderedClips, entry: SceneEntry, check: Check) -> None:
-    """Puts the sheet of a scene's check beside its clip, and the check into the manifest's entry.
+def write_down(rendered: RenderedClips, checks: Mapping[str, Check]) -> list[str]:
+    """Puts the checks of a story's clips into its manifest, and their sheets beside the clips.
+
+    Args:
+        checks: by the scene. Those of clips that a render has replaced since are left out.
+
+    Returns:
+        The scenes that are left out.
 
     Raises:
+        RenderError: a render of the story is under way.
         OSError: the folder cannot be written to.
     """
+    replaced: list[str] = []
+    with locked(rendered.folder):
+        manifest = read_manifest(rendered.folder) or Manifest()
+        for clip in rendered.clips:
+            if clip.scene is None or clip.scene.id not in checks:
+                continue
+            entry = manifest.scene(clip.scene.id)
+            if entry is None or _clip_of(entry) != _clip_of(clip.scene):
+                replaced.append(clip.scene.id)
+                continue
+            _note_check(rendered.folder, entry, checks[entry.id])
+        if len(replaced) < len(checks):
+            manifest.write(rendered.folder)
+    return replaced
+
+
+def _clip_of(entry: SceneEntry) -> tuple[str, str] | None:
+    return (entry.clip.key, entry.clip.sha256) if entry.clip else None
+
+
+def _note_check(folder: Path, entry: SceneEntry, check: Check) -> None:
     sheet: dict[str, Any] = {}
     if check.sheet:
-        target = rendered.folder / Kind.CHECK.project_file(entry.id)
+        target = folder / Kind.CHECK.project_file(entry.id)
         with written_aside(target) as aside:
             shutil.copyfile(check.sheet, aside)
         sheet = {"file": target.name, "sha256": sha256_of(target), "bytes": target.stat().st_size}

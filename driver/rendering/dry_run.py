@@ -63,12 +63,12 @@ class _Takes(NamedTuple):
 
     Attributes:
         kept: the key of the clip that a render shows, as far as it is known.
-        again: what it would do for each retake that the last render made.
+        retakes: what it would do for each retake that the last render made.
         open: how many retakes may have to be made.
     """
 
     kept: str
-    again: list[Step]
+    retakes: list[Step]
     open: int
 
 
@@ -169,8 +169,8 @@ class _Forecaster:
         masters = [
             self._step(Kind.MASTER, scene.id) for scene in scenes if (Kind.MASTER, scene.id) in self._nodes
         ]
-        again = [step for takes in self._takes.values() for step in takes.again]
-        film = [self._film_step([*clips, *again], masters)] if self._plan.story.film else []
+        retakes = [step for takes in self._takes.values() for step in takes.retakes]
+        film = [self._film_step([*clips, *retakes], masters)] if self._plan.story.film else []
         takes = {(Kind.STILL, scene.id) for scene in scenes if scene.still_take}
         takes |= {(Kind.CLIP, scene.id) for scene in scenes if scene.clip_take}
         keys = [
@@ -179,10 +179,10 @@ class _Forecaster:
             if place not in takes
             for key in possible[node]
         ]
-        retakes = [node for nodes in self._retakes.values() for node in nodes]
-        keys += [(Kind.CLIP, key) for node in retakes for key in possible[node]]
+        retake_nodes = [node for nodes in self._retakes.values() for node in nodes]
+        keys += [(Kind.CLIP, key) for node in retake_nodes for key in possible[node]]
         return Forecast(
-            [*sheets, *stills, *clips, *again, *masters, *film],
+            [*sheets, *stills, *clips, *retakes, *masters, *film],
             [*sheet_keys, *keys],
             self._checked,
             sum(takes.open for takes in self._takes.values()),
@@ -195,11 +195,11 @@ class _Forecaster:
         is_settled = is_same and (len(made) == len(keys) or made[-1].verdict != "fail")
         if not (entry and entry.clip and is_settled):
             return _Takes(keys[0], [], sum(not self._exists(Kind.CLIP, key) for key in keys[1:]))
-        again = []
+        retakes = []
         for number, take in enumerate(made[1:], start=1):
             reused = self._exists(Kind.CLIP, take.key)
-            again.append(Step(f"retake {number}", scene, reused, "" if reused else "its file is gone"))
-        return _Takes(entry.clip.key, again, 0)
+            retakes.append(Step(f"retake {number}", scene, reused, "" if reused else "its file is gone"))
+        return _Takes(entry.clip.key, retakes, 0)
 
     def _sheet_step(self, key: str) -> Step:
         reused = self._exists(Kind.STILL, self._sheet_keys[key])

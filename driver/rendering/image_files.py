@@ -15,6 +15,7 @@ _FORMATS = (
     *("JPEG2000", "PPM", "PCX", "SGI", "QOI", "DDS", "XBM", "XPM", "MSP", "IM", "SPIDER", "SUN"),
 )
 """Not those that run another program (EPS), or hold no pixels (stubs) or a video."""
+MAX_PIXELS = 100_000_000
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"eXIf", b"IDAT", b"IEND")
 _MAX_PROFILE = 2**20
@@ -72,6 +73,24 @@ def open_image(file: Path | BytesIO) -> Image.Image:
     """Opens an image of a kind that may come from anywhere. Raises anything, as Pillow's decoders do."""
     Image.init()
     return Image.open(file, formats=[name for name in _FORMATS if name in Image.OPEN])
+
+
+def too_large() -> str:
+    """What is wrong with an image of more than MAX_PIXELS, and what to do; to be put after its name."""
+    return f"has more than {MAX_PIXELS // 10**6} million pixels: make it smaller."
+
+
+def unreadable(path: Path, error: Exception) -> str:
+    """What is wrong with an image at which Pillow raised this, and what to do; to be put after its name."""
+    if isinstance(error, Image.DecompressionBombError):
+        return too_large()
+    if isinstance(error, MemoryError):
+        return "does not fit into memory: make it smaller."
+    if "truncated" in str(error).lower():
+        return "is cut off, its last part is missing: copy or download it again."
+    if is_text(path):
+        return "holds text, not an image: open it to see what it says, and save the image itself."
+    return "cannot be read as an image, it is damaged or of an unknown kind: export it again as PNG or JPEG."
 
 
 def is_thumbnail(image: Image.Image) -> bool:

@@ -13,7 +13,16 @@ from typing import NamedTuple
 from PIL import ExifTags, Image
 
 from ..files import sha256_of, written_aside
-from .image_files import essential_png, is_png, is_text, is_thumbnail, open_image, what_it_is_instead
+from .image_files import (
+    MAX_PIXELS,
+    essential_png,
+    is_png,
+    is_thumbnail,
+    open_image,
+    too_large,
+    unreadable,
+    what_it_is_instead,
+)
 from .image_pixels import (
     converter,
     flattened,
@@ -28,7 +37,6 @@ from .input_file import InputFile, must_exist
 # What Pillow prints to the terminal is a warning of ours, or an error, or of no interest.
 python_warnings.filterwarnings("ignore", module=r"PIL\.")
 
-_MAX_PIXELS = 100_000_000
 _MAX_RATIO = 32
 _SCALED_PIXELS = 1920 * 1080
 """What a larger image is scaled down to, unless clips are larger than half of this."""
@@ -89,7 +97,7 @@ class _Budget:
                 self._freed.notify_all()
 
 
-_decoding = _Budget(_MAX_PIXELS)
+_decoding = _Budget(MAX_PIXELS)
 """The pixels that all threads decode at the same time."""
 
 
@@ -118,31 +126,15 @@ def read_image(path: Path, folder: Path, size: tuple[int, int]) -> InputFile:
         raise ValueError(f"{path.name} {unfit}") from None
     except PermissionError:
         raise ValueError(f"{path.name} may not be read: change its permissions.") from None
-    except Image.DecompressionBombError:
-        raise ValueError(f"{path.name} {_too_large()}") from None
     except Exception as error:
         # Pillow's decoders raise anything.
-        raise ValueError(f"{path.name} {_unreadable(path, error)}") from None
+        raise ValueError(f"{path.name} {unreadable(path, error)}") from None
     warnings = tuple(f"{path.name} {warning}" for warning in decoded.warnings)
     if decoded.clean is None:
         return InputFile(path, sha256, warnings=warnings)
     copy = folder / f"{sha256[:24]}-clean.png"
     _save(decoded.clean, copy)
     return InputFile(copy, sha256_of(copy), warnings=warnings)
-
-
-def _unreadable(path: Path, error: Exception) -> str:
-    if isinstance(error, MemoryError):
-        return "does not fit into memory: make it smaller."
-    if "truncated" in str(error).lower():
-        return "is cut off, its last part is missing: copy or download it again."
-    if is_text(path):
-        return "holds text, not an image: open it to see what it says, and save the image itself."
-    return "cannot be read as an image, it is damaged or of an unknown kind: export it again as PNG or JPEG."
-
-
-def _too_large() -> str:
-    return f"has more than {_MAX_PIXELS // 10**6} million pixels: make it smaller."
 
 
 def _save(image: Image.Image, path: Path) -> None:
@@ -211,8 +203,8 @@ def _decode(image: Image.Image, size: tuple[int, int], is_original: bool = True)
 
 def _check_size(image: Image.Image) -> None:
     width, height = image.size
-    if width * height > _MAX_PIXELS:
-        raise _Unfit(_too_large())
+    if width * height > MAX_PIXELS:
+        raise _Unfit(too_large())
     if max(width, height) > _MAX_RATIO * min(width, height):
         raise _Unfit(
             f"is too narrow for a clip ({width}x{height} pixels): crop it to what the clip should show."

@@ -99,6 +99,7 @@ class Take(_Part):
         seed: that it was made with.
         verdict: of its check.
         reasons: why it did not pass, a sentence each.
+        needs_retake: whether it fails in a way that another seed may help; None where that is not said.
         check: the key of its check.
         reused: whether it was found, and not made.
     """
@@ -107,6 +108,7 @@ class Take(_Part):
     seed: int | None = None
     verdict: Verdict = "pass"
     reasons: list[str] = []
+    needs_retake: bool | None = None
     check: str = ""
     reused: bool = False
 

@@ -21,7 +21,7 @@ _STILL_COST = 2.0
 _MASTER_COST, _FILM_COST = 0.2, 0.05
 """Of a second of a master and of a film, where a second of a clip costs 1."""
 _CHECK_COST = 0.03
-"""Of a second of a checked clip, which takes up to a second of two cores."""
+"""Of a second of a checked clip: little beside making it with models."""
 _QUICK_COST = 0.01
 """Of a second of a clip that is made without models, among others that are made with models."""
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from ..cancel import Cancel
+from ..cancel import Cancel, Cancelled
 from ..comfy.instance import ComfyInstance
 from ..comfy.queue import Router
 from .manifest import Manifest
@@ -94,11 +94,14 @@ class ComfyRenderer:
         check(graph, self._instance.comfy, plans)
         with contextlib.ExitStack() as locks:
             for folder in folders:
-                locks.enter_context(_locked(folder))
+                locks.enter_context(locked(folder))
             try:
                 run.keep_voices()
                 while (graph.stills or graph.characters) and not run.submit(graph):
                     graph = run.graph(only_sheets)
+            except (Cancelled, KeyboardInterrupt, RenderError):
+                run.keep_first_takes()
+                raise
             finally:
                 seconds = {f"{phase}s": spent for phase, spent in run.tracker.spent.items()}
                 if checks := run.tracker.checks_spent:
@@ -113,8 +116,13 @@ class ComfyRenderer:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keeps other renders out of a story's folder, until the end of this process at the latest."""
+def locked(folder: Path) -> Iterator[None]:
+    """Keeps other renders out of a story's folder, until the end of this process at the latest.
+
+    Raises:
+        RenderError: another render writes to it.
+        OSError: the folder cannot be written to.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:
         try:

@@ -61,6 +61,15 @@ def files_of(graph: Graph, node: str, output: Json) -> Iterator[Reported]:
         yield _reported(*target, items[0], _first(output, "checkpoint"))
 
 
+def first_take_of(graph: Graph, node: str, output: Json) -> Reported | None:
+    """The first take of a clip that may be made again, which `files_of` leaves to its check to choose."""
+    scene, items = _scene_of(graph.clips, node), output.get("images")
+    if scene is None or scene not in graph.retakes or not items:
+        return None
+    name = Kind.CLIP.project_file(scene.scene)
+    return _reported(scene.story, Kind.CLIP, name, items[0], _first(output, "checkpoint"))
+
+
 def check_of(graph: Graph, node: str, output: Json) -> Checked | None:
     """The check that a node has made; None if it makes none, or does not say it as this version does."""
     scene, about = _scene_of(graph.checks, node), _first(output, "check")

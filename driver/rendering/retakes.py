@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from story_studio.story.graph import Graph, SceneId
+from story_studio.story.keys import RETAKES
 from story_studio.story.recipes import is_link
 
 
@@ -25,6 +26,31 @@ def nodes_of_retakes(graph: Graph) -> dict[str, tuple[int, int]]:
             seen |= own
             found |= dict.fromkeys(own - {node}, (number, len(retakes)))
     return found
+
+
+def leave_out_retakes(graph: Graph, scene: SceneId, count: int) -> None:
+    """Leaves a scene the first `count` of its retakes."""
+    if scene not in graph.retakes:
+        return
+    inputs = graph.nodes[graph.checks[scene]]["inputs"]
+    for place in RETAKES[count:]:
+        inputs.pop(place, None)
+    del graph.retakes[scene][count:]
+    if not count:
+        del graph.retakes[scene]
+
+
+def leave_out_check(graph: Graph, scene: SceneId) -> None:
+    """Leaves out the check of a scene's clip and its retakes: the film shows the first take."""
+    if scene not in graph.checks:
+        return
+    check, clip = graph.checks.pop(scene), graph.clips[scene]
+    graph.retakes.pop(scene, None)
+    del graph.nodes[check], graph.owners[check]
+    for node in graph.nodes.values():
+        node["inputs"] |= {
+            name: [clip, 0] for name, value in node["inputs"].items() if is_link(value) and value[0] == check
+        }
 
 
 def _upstream(graph: Graph, node: str, scene: SceneId) -> set[str]:

@@ -14,7 +14,6 @@ from typing import Any
 
 from story_studio.story.clip_graph import recipe_of
 from story_studio.story.graph import Graph, SceneId, build
-from story_studio.story.keys import RETAKES
 from story_studio.story.model_files import has_models
 from story_studio.story.problems import Problem, Problems
 from story_studio.story.results import Kind, key_in
@@ -35,8 +34,8 @@ from .manifest import Result
 from .prepare import RenderPlan
 from .progress import OnProgress, ProgressTracker
 from .record import Record
-from .reported import Reported, check_of, files_of
-from .retakes import takes_of
+from .reported import Reported, check_of, files_of, first_take_of
+from .retakes import leave_out_check, leave_out_retakes, takes_of
 from .subtitles import write_subtitles
 
 OnResult = Callable[[Path, str], None]
@@ -101,9 +100,12 @@ class Run:
     cancel: Cancel
     record: Record = field(init=False)
     tracker: ProgressTracker = field(init=False)
+    _node: str = ""
     _scene: SceneId | None = None
     _retries: Counter[SceneId] = field(default_factory=Counter)
     _fewer_retakes: dict[SceneId, int] = field(default_factory=dict)
+    _unchecked: set[SceneId] = field(default_factory=set)
+    _first_takes: dict[tuple[int, str], Reported] = field(default_factory=dict)
     _graph: Graph = field(default_factory=Graph)
     _since: float = 0.0
     _stills_end: float | None = None
@@ -142,22 +144,30 @@ class Run:
                 self.on_result(folder / name, key)
 
     def graph(self, only_sheets: bool = False) -> Graph:
-        """What is left to be submitted: all but the scenes and the retakes that were given up."""
+        """What is left to be submitted: all but the scenes, checks and retakes that were given up.
+
+        Without checks that nothing depends on, where the server has an older node pack, which has no node
+        for them.
+        """
         graph = build(self.plans, frozenset(self.record.failed), only_sheets)
+        known = self.instance.comfy.object_info()
+        if Kind.CLIP.node in known and Kind.CHECK.node not in known and graph.checks and not graph.retakes:
+            self._unchecked |= set(graph.checks)
+            text = "The server's node pack is older and checks no clips: " + remedy(Kind.CHECK.node, ())
+            if text not in self.record.events:
+                self.record.events.append(text)
+                self.instance.say(f"Warning: {text}")
         for scene, count in self._fewer_retakes.items():
-            if scene in graph.retakes:
-                inputs = graph.nodes[graph.checks[scene]]["inputs"]
-                for place in RETAKES[count:]:
-                    inputs.pop(place, None)
-                del graph.retakes[scene][count:]
-                if not count:
-                    del graph.retakes[scene]
+            leave_out_retakes(graph, scene, count)
+        for scene in self._unchecked:
+            leave_out_check(graph, scene)
         return graph
 
     def submit(self, graph: Graph) -> bool:
         """Runs a graph to its end; False if it is to be submitted again, without the scenes that failed."""
         comfy, prompt_id = self.instance.comfy, str(uuid.uuid4())
-        self._graph, self._scene, self.record.nodes = graph, None, len(graph.nodes)
+        self._graph, self._node, self._scene = graph, "", None
+        self.record.nodes = len(graph.nodes)
         self.tracker.start(graph)
         audio = sum(self.tracker.seconds[scene] * len(takes_of(graph, scene)) for scene in graph.clips)
         timeout = _HOUR + _A_STILL * (len(graph.stills) + len(graph.characters)) + _A_SECOND * audio
@@ -203,7 +213,8 @@ class Run:
         if isinstance(event, Executing | Finished) and self._scene:
             self.record.seconds[self._scene] += now - self._since
         if isinstance(event, Executing):
-            self._since, self._scene = now, self._graph.owners[event.node].scene
+            self._since, self._node = now, event.node
+            self._scene = self._graph.owners[event.node].scene
             self._note_execution(run.id, event.node)
         elif isinstance(event, Progress) and event.max:
             # Nodes without a bar of their own, like loaders, count to one.
@@ -256,14 +267,25 @@ class Run:
             self.instance.say(text)
             with contextlib.suppress(ComfyError):
                 self.instance.comfy.free()
-        elif number := self.tracker.number_of_retake(failed.node):
-            # The scene has a clip, which is better than none.
-            self._fewer_retakes[owner.scene] = number - 1
-            text = f"{owner.scene.scene}: retake {number} was given up, earlier takes stay: {failed.message}"
-            self.record.events.append(text)
-            self.instance.say(f"Warning: {text}")
         else:
-            self._give_up({owner.scene: failed.message})
+            self._give_up_node(failed.node, owner.scene, failed.message)
+
+    def _give_up_node(self, node: str, scene: SceneId, reason: str) -> None:
+        """Gives up what a node of a scene runs for: a retake or the check of its clip, which leaves it a clip
+        that is better than none; else the scene."""
+        retakes = self._graph.retakes.get(scene, [])
+        number = retakes.index(node) + 1 if node in retakes else self.tracker.number_of_retake(node)
+        if node == self._graph.checks.get(scene):
+            self._unchecked.add(scene)
+            text = f"{scene.scene}: its clip was not checked: {reason}"
+        elif number:
+            self._fewer_retakes[scene] = number - 1
+            text = f"{scene.scene}: retake {number} was given up, earlier takes stay: {reason}"
+        else:
+            self._give_up({scene: reason})
+            return
+        self.record.events.append(text)
+        self.instance.say(f"Warning: {text}")
 
     def _forget_cached(self) -> None:
         """Lets ComfyUI forget the outputs that it still has, whose files were removed in the meantime."""
@@ -294,7 +316,7 @@ class Run:
         if scene:
             self._retries[scene] += 1
             if self._retries[scene] > 1:
-                self._give_up({scene: f"{how} It happened twice, so it was given up."})
+                self._give_up_node(self._node, scene, f"{how} It happened twice, so it was given up.")
                 self.instance.finished()
 
     def _give_up(self, reasons: dict[SceneId, str]) -> None:
@@ -313,18 +335,17 @@ class Run:
             self.tracker.checked(node, checked.check.failures)
             for missing in checked.check.figures.missing:
                 self._warn(checked.scene.story, f"Not measured: {missing}")
+        if first := first_take_of(self._graph, node, output):
+            self._first_takes[first.story, first.name] = first._replace(
+                reused=first.reused or node in run.cached
+            )
         for file in files_of(self._graph, node, output):
             if (file.story, file.name) not in self.record.results:
                 # What ComfyUI still has in memory says what was true when it was made.
                 self._store(node, file._replace(reused=file.reused or node in run.cached), output)
 
     def _store(self, node: str, file: Reported, output: Mapping[str, Any]) -> None:
-        path = self.folders[file.story] / file.name
-        self.instance.comfy.fetch(file.item, path)
-        key = {"key": file.key} if file.key else {}
-        self.record.results[file.story, file.name] = Result(
-            file=file.name, sha256=sha256_of(path), bytes=path.stat().st_size, reused=file.reused, **key
-        )
+        path = self._fetch(file)
         self.instance.finished()
         if node not in self._graph.checks.values():
             for warning in output.get("warnings", []):
@@ -338,6 +359,23 @@ class Run:
             cut = read_cut(path)
             for subtitles in write_subtitles(cut.captions if cut else {}, path.parent):
                 self.on_result(subtitles, "")
+
+    def _fetch(self, file: Reported) -> Path:
+        path = self.folders[file.story] / file.name
+        self.instance.comfy.fetch(file.item, path)
+        key = {"key": file.key} if file.key else {}
+        self.record.results[file.story, file.name] = Result(
+            file=file.name, sha256=sha256_of(path), bytes=path.stat().st_size, reused=file.reused, **key
+        )
+        return path
+
+    def keep_first_takes(self) -> None:
+        """Stores the first takes of scenes whose check has not chosen one, where the render ends early."""
+        # Whatever ended it may be in the way here, too.
+        with contextlib.suppress(ComfyError, OSError):
+            for file in self._first_takes.values():
+                if (file.story, file.name) not in self.record.results:
+                    self.on_result(self._fetch(file), file.key)
 
     def _warn(self, story: int, text: str) -> None:
         """Says something about a story, once."""

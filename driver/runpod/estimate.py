@@ -53,7 +53,7 @@ _SLOWER = 5
 """How many times longer than estimated a job may take: 3.6 by published times, and scenes are retried."""
 
 
-Again = Callable[[int], float]
+RetakesExpected = Callable[[int], float]
 """How often a clip is made again because it failed its check, by how often it may be."""
 
 
@@ -130,7 +130,7 @@ def quotes(
     price: float,
     max_workers: int,
     profile: Profile | None = None,
-    again: Again = never,
+    retakes: RetakesExpected = never,
 ) -> list[Quote]:
     """What a story takes and costs, cold and warm, for 1 to `max_workers` workers (at most one a scene).
 
@@ -143,9 +143,9 @@ def quotes(
         price: USD an hour of one worker.
         max_workers: at least 1.
         profile: with the story's own recipes; without it, as the story's profile is.
-        again: how often a clip is made again.
+        retakes: how often a clip is made again.
     """
-    work = work_of(story, seconds, profile, again)
+    work = work_of(story, seconds, profile, retakes)
     film = figures.film.seconds * sum(seconds.values()) if story.film else 0.0
     found = []
     for cold in (True, False):

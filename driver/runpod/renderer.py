@@ -17,9 +17,9 @@ from ..storage.bucket import Bucket
 from ..terminal import duration
 from .client import Endpoint, EndpointError, JobState, NoAnswer, undisturbed
 from .estimate import (
-    Again,
     Limit,
     Quote,
+    RetakesExpected,
     choose,
     figures_for,
     limit,
@@ -82,8 +82,8 @@ class EndpointRenderer:
         chosen = self._choose(plan, output)
         quote, alone, most = chosen.quote, chosen.alone, chosen.most
         count = f"{quote.workers} worker{'s' * (quote.workers > 1)}"
-        again = f"; ${most.cost:.2f} if every clip is made again" if most.cost > quote.cost else ""
-        about = f"{count}, {duration(quote.seconds)} from a cold start, ${quote.cost:.2f}{again}"
+        worst = f"; ${most.cost:.2f} if every clip is made again" if most.cost > quote.cost else ""
+        about = f"{count}, {duration(quote.seconds)} from a cold start, ${quote.cost:.2f}{worst}"
         self._say(f"Planned: {about}.", "")
         story = reachable(plan)
         if text := lowered(plan.story, chosen.story):
@@ -118,19 +118,19 @@ class EndpointRenderer:
             with contextlib.suppress(EndpointError):
                 most = max(1, self._endpoint.workers().max)
 
-        def cold(story: Story, again: Again) -> list[Quote]:
+        def cold(story: Story, retakes: RetakesExpected) -> list[Quote]:
             # Whether a ready worker holds the models is not known, so all are taken for cold.
-            offers = quotes(story, plan.seconds, figures, gpus()[gpu].price, most, plan.profile, again)
+            offers = quotes(story, plan.seconds, figures, gpus()[gpu].price, most, plan.profile, retakes)
             return [quote for quote in offers if quote.cold]
 
-        def allowed(story: Story, again: Again) -> list[Quote]:
-            offers = cold(story, again)
+        def allowed(story: Story, retakes: RetakesExpected) -> list[Quote]:
+            offers = cold(story, retakes)
             return [quote for quote in offers if self._workers in (None, quote.workers)] or offers[-1:]
 
         story = within_cap(plan.story, self._max_cost, lambda story: allowed(story, float))
         worst = choose(allowed(story, float), self._max_cost)
-        again = expected_with(share_of_failing(manifests_in(output)).value)
-        (quote,) = (quote for quote in cold(story, again) if quote.workers == worst.workers)
+        retakes = expected_with(share_of_failing(manifests_in(output)).value)
+        (quote,) = (quote for quote in cold(story, retakes) if quote.workers == worst.workers)
         return _Chosen(story, quote, worst, cold(story, float)[0])
 
     def _run(self, stories: Sequence[Story], limits: Limit, on_progress: OnProgress) -> list[JobState]:

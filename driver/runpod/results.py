@@ -19,7 +19,7 @@ from ..rendering.cut import read_cut
 from ..rendering.manifest import CheckResult, Manifest, SceneEntry, Take, VideoResult, read_manifest
 from ..rendering.progress import OnProgress, Status
 from ..rendering.subtitles import write_subtitles
-from ..worker.answers import BatchAnswer, SceneAnswer
+from ..worker.answers import BatchAnswer, SceneAnswer, TakeAnswer
 from . import transport
 from .client import EndpointError
 
@@ -73,6 +73,10 @@ def fetch_results(
             if not (local and _copy_file(url, folder / name, sha256)):
                 fetch_file(session, url, folder / name, sha256)
         on_progress(Status("results", "", len(files), len(files), 0.0, None, 100.0, None))
+    for scene in batch.scenes:
+        if scene.id in scenes and scene.video_url and not (scene.check and scene.check.sheet_url):
+            # One that is there is of an earlier clip.
+            (folder / Kind.CHECK.project_file(scene.id)).unlink(missing_ok=True)
     if batch.film_url and (cut := read_cut(folder / Kind.FILM.project_file())):
         write_subtitles(cut.captions, folder)
     fetched = read_manifest(folder) or Manifest()
@@ -88,7 +92,10 @@ def _manifest_of(batch: BatchAnswer, fetched: Manifest, project_id: str) -> Mani
             file, sha256 = Kind.CLIP.project_file(scene.id), scene.video_sha256 or ""
             clip = clips.get(sha256) or VideoResult(file=file, sha256=sha256)
         entry = SceneEntry(id=scene.id, seed=scene.seed, clip=clip, error=scene.error)
-        scenes.append(entry.model_copy(update=_checked(scene)))
+        made = fetched.scene(scene.id)
+        is_of_this_job = made and made.clip and made.clip.sha256 == scene.video_sha256
+        checked = _checked(scene, made if made and is_of_this_job else entry)
+        scenes.append(entry.model_copy(update=checked))
     film = VideoResult(file=Kind.FILM.project_file(), sha256=batch.film_sha256 or "")
     return Manifest(
         project_id=project_id,
@@ -101,8 +108,8 @@ def _manifest_of(batch: BatchAnswer, fetched: Manifest, project_id: str) -> Mani
     )
 
 
-def _checked(scene: SceneAnswer) -> dict[str, Any]:
-    """How the clip of a scene did, as the manifest has it."""
+def _checked(scene: SceneAnswer, made: SceneEntry) -> dict[str, Any]:
+    """How the clip of a scene did, as the manifest has it; `made` says what the response does not."""
     fields: dict[str, Any] = {}
     if check := scene.check:
         fields["check"] = CheckResult(
@@ -111,12 +118,19 @@ def _checked(scene: SceneAnswer) -> dict[str, Any]:
             verdict=check.verdict,
             findings=check.findings,
             figures=check.figures,
+            key=made.check.key if made.check else "",
+            reused=made.check.reused if made.check else False,
         )
     if scene.takes:
-        fields["takes"] = [
-            Take(seed=take.seed, verdict=take.verdict, reasons=take.reasons) for take in scene.takes
-        ]
+        seeds = [take.seed for take in scene.takes]
+        same = seeds == [take.seed for take in made.takes]
+        fields["takes"] = made.takes if same else [_take(take, made) for take in scene.takes]
     return fields
+
+
+def _take(take: TakeAnswer, scene: SceneEntry) -> Take:
+    key = scene.clip.key if take.kept and scene.clip else ""
+    return Take(key=key, seed=take.seed, verdict=take.verdict, reasons=take.reasons)
 
 
 def fetch_file(session: requests.Session, url: str, target: Path, sha256: str | None) -> None:

@@ -9,9 +9,9 @@ from story_studio.story.check_graph import is_checked, retakes_of
 from story_studio.story.recipes import Profile, load_profile
 from story_studio.story.schema import Story
 
-from ..rendering.manifest import Manifest, SceneEntry
+from ..rendering.manifest import Manifest, SceneEntry, Take
 from ..rendering.prepare import RenderPlan
-from .estimate import Again, Quote
+from .estimate import Quote, RetakesExpected
 
 ASSUMED_SHARE = 0.1
 """Of clips that fail their check, where no earlier render says it: an assumption, never measured."""
@@ -55,14 +55,18 @@ def share_of_failing(manifests: Iterable[Manifest]) -> Share:
 
 
 def _counted(scene: SceneEntry) -> tuple[int, int]:
-    """How many clips of a scene were checked, and how many of them failed."""
+    """How many clips of a scene were checked, and how many of them another seed may help."""
     if scene.takes:
-        return len(scene.takes), sum(take.verdict == "fail" for take in scene.takes)
+        return len(scene.takes), sum(map(_is_to_be_made_again, scene.takes))
     check = scene.check
     return bool(check), bool(check) and any(finding.retake for finding in check.findings)
 
 
-def expected_with(share: float) -> Again:
+def _is_to_be_made_again(take: Take) -> bool:
+    return take.verdict == "fail" if take.needs_retake is None else take.needs_retake
+
+
+def expected_with(share: float) -> RetakesExpected:
     """How often a clip is made again on average, by how often it may be, where so many fail each time."""
     return lambda most: sum(share**number for number in range(1, most + 1))
 

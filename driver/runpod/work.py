@@ -59,9 +59,9 @@ def work_of(
     story: Story,
     seconds: Mapping[str, float],
     profile: Profile | None,
-    again: Callable[[int], float] = lambda _: 0.0,
+    retakes: Callable[[int], float] = lambda _: 0.0,
 ) -> dict[str, Work]:
-    """What each scene takes, by its id; `again` says how often a clip is made again, as in `estimate`."""
+    """What each scene takes, by its id; `retakes` says how often a clip is made again, as in `estimate`."""
     plan = RenderPlan.of(story, profile or load_profile(story.profile), {})
     drawn: set[str] = set()
     work = {}
@@ -76,7 +76,7 @@ def work_of(
             drawn.add(key)
             stills += still_work(sheet_values(plan, key))
         clip = _clip_of(plan, scene, settings.clip or {}, seconds[scene.id])
-        times = 1 + again(retakes_of(plan, scene))
+        times = 1 + retakes(retakes_of(plan, scene))
         work[scene.id] = Work(stills, times * clip.talking, times * clip.moving, clip.quick)
     return work
 

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-
-import numpy as np
-from PIL import Image
 
 from story_studio.checks.check import check_key
 from story_studio.story.graph import Graph, SceneId, build
 from story_studio.story.results import STORE, Kind
 
+from ..rendering.checks import read_reference
 from ..rendering.keys import choose_keys, possible_keys
 from ..rendering.prepare import RenderPlan
 from ..rendering.retakes import takes_of
 from ..storage.results import find_results
 from ..storage.store import NotStored, Store
+from . import log
 
 SHARED = "checkpoints"
 """The store's folder of results that all workers share. It keeps its first name, so that results of earlier
@@ -37,7 +37,8 @@ def restore(
     check: Callable[[], None],
     touch: Callable[[Path], bool] = Path.exists,
 ) -> int:
-    """Fetches the stills, clips and checks of a story that a store has and this machine has not.
+    """Fetches the stills and clips of a story that a store has and this machine has not, and the clips'
+    checks.
 
     Args:
         plan: the story.
@@ -75,11 +76,13 @@ def restore(
         return fetch_result(stores, *place)
 
     def fetch_checks(scene: SceneId) -> int:
-        places = list(_missing_checks(plan, graph, keys, scene, output, touch))
+        places = list(_missing_checks(plan, graph, keys, scene, output, touch, fetched))
         return sum(map(fetch, places))
 
     with ThreadPoolExecutor(8) as pool:
-        return sum(pool.map(fetch, missing)) + sum(pool.map(fetch_checks, graph.checks))
+        places = zip(missing, pool.map(fetch, missing), strict=True)
+        fetched = {path for (_, path), is_fetched in places if is_fetched}
+        return len(fetched) + sum(pool.map(fetch_checks, graph.checks))
 
 
 def _missing_checks(
@@ -89,25 +92,34 @@ def _missing_checks(
     scene: SceneId,
     output: Path,
     touch: Callable[[Path], bool],
+    fetched: Set[Path],
 ) -> Iterator[tuple[str, Path]]:
-    """Where the store may have the checks of a scene's clips that are here, and where they belong."""
-    still = _here(output, Kind.STILL, graph, keys, graph.stills.get(scene))
+    """Where the store may have the checks of a scene's clips that were fetched, and where they belong.
+
+    A check is a shortcut: where one cannot be looked for, the clip is measured again.
+    """
+    clips = [_here(output, Kind.CLIP, graph, keys, node) for node in takes_of(graph, scene)]
+    clips = [clip for clip in clips if clip in fetched]
     talking = graph.nodes[graph.checks[scene]]["inputs"]["talking"]
-    for node in takes_of(graph, scene):
-        clip = _here(output, Kind.CLIP, graph, keys, node)
-        if clip is None or (scene in graph.stills and still is None):
-            continue
-        reference = None if still is None else np.asarray(Image.open(still).convert("RGB"))
-        key = check_key(clip, talking=talking, reference=reference)
+    is_compared = talking and scene in graph.stills
+    still = _here(output, Kind.STILL, graph, keys, graph.stills[scene]) if is_compared else None
+    if not clips or (is_compared and still is None):
+        return
+    try:
+        reference = read_reference(still) if still else None
+        found = [check_key(clip, talking=talking, reference=reference) for clip in clips if clip]
+    except (OSError, ValueError) as error:
+        text = f"The checks of {scene.scene} are not looked for: {error}"
+        log.event("not_restored", text, level=logging.WARNING)
+        return
+    for key in found:
         if not any(map(touch, find_results(output, Kind.CHECK, key))):
             name = Kind.CHECK.file_name(f"{plan.story.project_id}_{scene.scene}", key)
             yield stored_key(Kind.CHECK, key), output / STORE / Kind.CHECK.folder / name
 
 
-def _here(output: Path, kind: Kind, graph: Graph, keys: Mapping[str, str], node: str | None) -> Path | None:
+def _here(output: Path, kind: Kind, graph: Graph, keys: Mapping[str, str], node: str) -> Path | None:
     """The file of a node's result, or of the take that is chosen in it, on this machine."""
-    if node is None:
-        return None
     return next(find_results(output, kind, graph.nodes[node]["inputs"].get("take") or keys[node]), None)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from story_studio.story.results import MANIFEST, Kind
 from ..cancel import Cancel
 from ..fetch.allowance import Allowance
 from ..rendering.inputs import Gathered, gather_each, sources_of
-from ..rendering.manifest import Manifest, read_manifest
+from ..rendering.manifest import Manifest
 from ..rendering.prepare import RenderPlan
 from ..rendering.render import ComfyRenderer
 from ..rendering.settings import UsedSettings, used_settings
@@ -192,24 +193,25 @@ class StoryRun:
                 cancel=self._cancel,
             )
         finally:
-            self._share_takes(uploads)
             path = output / self._project / MANIFEST
             if isinstance(self._job, BatchJob) and (key := store_key(self._job, self._name, path)):
                 uploads.add_manifest(path, key)
+        self._share_takes(manifest, uploads)
         log.rendered(manifest, self._job_id)
         self.out_of_memory = manifest.out_of_memory
         return manifest
 
-    def _share_takes(self, uploads: Uploads) -> None:
+    def _share_takes(self, manifest: Manifest, uploads: Uploads) -> None:
         """Stores the takes that no scene shows, which another worker would else make, and fail, again."""
         output = self._workplace.output
-        manifest = read_manifest(output / self._project) or Manifest()
         for scene in manifest.scenes:
             kept = {result.key for result in scene.results if result}
             for take in scene.takes:
                 for kind, key in ((Kind.CLIP, take.key), (Kind.CHECK, take.check)):
                     if key and key not in kept and (path := next(find_results(output, kind, key), None)):
-                        uploads.share(path, kind, key)
+                        # Another worker may have removed it by now.
+                        with suppress(OSError):
+                            uploads.share(path, kind, key)
 
     def _response(self, manifest: Manifest, used: UsedSettings, files: Files) -> Response:
         job = self._job

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,7 @@ from story_studio.story.results import Kind
 from ..files import sha256_of
 from ..media_types import media_type
 from ..storage.store import StorageError, Store
+from . import log
 from .redact import manifest_without_prompts, without_prompts
 from .restore import stored_key
 
@@ -114,11 +116,14 @@ class Uploads:
         )
 
     def share(self, path: Path, kind: Kind, result_key: str) -> None:
-        """Uploads a result that the client does not get, for other workers.
+        """Uploads a result that the client does not get, for other workers. It need not succeed.
 
         Args:
             path: the file.
             kind, result_key: by which they find it.
+
+        Raises:
+            OSError: the file cannot be read.
         """
         source = without_prompts(path, self._folder / f"open-{path.name}") if self._hide_prompts else path
         shared = stored_key(kind, result_key)
@@ -141,15 +146,19 @@ class Uploads:
     def finish(self) -> dict[str, Delivered]:
         """What the client gets, by the files' names, once all is stored. A failed upload is retried once.
 
+        What an answer may lack, and what only other workers would use, is left out if it fails again.
+
         Raises:
             StorageError: a file is not stored.
             TooLarge: the files do not fit into a response.
         """
-        for store, future in [*((each.store, each.future) for each in self._uploads.values()), *self._shared]:
-            if isinstance(future.exception(), StorageError):
-                store()
-            else:
-                future.result()
+        for name, upload in list(self._uploads.items()):
+            if not upload.optional:
+                _finish(upload.store, upload.future)
+            elif not _try_to_finish(upload.store, upload.future) and self._store.reachable:
+                del self._uploads[name]
+        for store, future in self._shared:
+            _try_to_finish(store, future)
         address = self._address if self._store.reachable else self._data_uri
         uploads = self._uploads if self._store.reachable else self._that_fit()
         return {
@@ -181,6 +190,24 @@ class Uploads:
     def _data_uri(self, upload: _Upload) -> str:
         content = base64.b64encode(upload.path.read_bytes()).decode()
         return f"data:{media_type(upload.key)};base64,{content}"
+
+
+def _finish(store: Callable[[], None], future: Future[None]) -> None:
+    """Waits for an upload, and retries it once. Raises StorageError."""
+    if isinstance(future.exception(), StorageError):
+        store()
+    else:
+        future.result()
+
+
+def _try_to_finish(store: Callable[[], None], future: Future[None]) -> bool:
+    """Like `_finish`, but only logs why it failed; whether it did not."""
+    try:
+        _finish(store, future)
+    except (OSError, StorageError) as error:
+        log.event("not_stored", f"A result is not stored for later: {error}", level=logging.WARNING)
+        return False
+    return True
 
 
 def _kind_of(path: Path) -> Kind | None:

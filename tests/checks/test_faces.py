@@ -69,5 +69,5 @@ def test_the_mouth_is_measured_whatever_the_size_and_roll(tracker: FaceTracker) 
 
 def test_what_is_missing_is_said_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(faces, "_PACKAGE", "a-package-that-is-not-there")
-    with pytest.raises(NoFaceModels, match="pip install ai-edge-litert"):
+    with pytest.raises(NoFaceModels, match="python -m pip install ai-edge-litert"):
         FaceTracker()

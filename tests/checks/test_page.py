@@ -6,10 +6,14 @@ import re
 from pathlib import Path
 from typing import Literal
 
+import pytest
+
 from story_studio import checks
+from story_studio.checks.faces import INSTALL
 from story_studio.checks.verdict import Threshold, thresholds
 
 PAGE = Path(checks.__path__[0]) / "README.md"
+HELP = PAGE.parents[1] / "web" / "docs"
 TABLE = re.compile(r"(?<=<!-- figures -->\n).*?(?=\n<!-- end -->)", re.DOTALL)
 
 
@@ -39,6 +43,16 @@ def _limits(entry: Threshold, level: Literal["warn", "fail"]) -> str:
 def test_the_page_has_all_limits() -> None:
     found = TABLE.search(PAGE.read_text("utf-8"))
     assert found and found[0] == table(), "run `python -m tests.checks.test_page`"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [PAGE, HELP / "StoryStudio_CheckClip.md", HELP / "StoryStudio_CheckClip" / "zh.md"],
+    ids=lambda page: page.name,
+)
+def test_pages_have_the_commands_of_the_errors(page: Path) -> None:
+    lines = page.read_text("utf-8").splitlines()
+    assert all(lines.count(command) == 1 for command in INSTALL.split(" && "))
 
 
 if __name__ == "__main__":

@@ -131,7 +131,7 @@ def test_another_seed_helps_neither_voices_nor_lengths() -> None:
 
 def test_silence_is_a_warning_only_where_somebody_is_to_speak() -> None:
     silent = {"voice": None, "face": None, "sync": None, "identity": None}
-    assert only(good(**silent)).text == "nobody speaks in its audio"
+    assert only(good(**silent)).text == "no speech in the audio"
     assert judge(good(**silent, talking=False)) == ("pass", [])
 
 

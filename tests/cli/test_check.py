@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ import yaml
 from PIL import Image
 
 from driver.cli import main
+from driver.rendering.checks import rendered_clips, write_down
 from driver.rendering.manifest import Manifest, Result, SceneEntry, VideoResult, read_manifest
+from driver.rendering.render import locked
+from driver.rendering.run import RenderError
 from driver.terminal import FAILED, OK
-from story_studio.checks.check import read_check
+from story_studio.checks.check import check_clip, read_check
 from tests.checks.clips import write_clip
 
 
@@ -85,11 +89,46 @@ def test_a_reference_is_read_for_all_files(
 ) -> None:
     image, words = tmp_path / "image.png", ("--json", "--output", tmp_path / "out")
     Image.new("RGB", (64, 48), "teal").save(image)
-    assert check(clips / "good.mp4", "--reference", image, *words) == OK
+    check(clips / "good.mp4", "--reference", image, *words)
     assert lines(capsys)[0]["figures"]["referenced"]
     image.write_text("no image")
     assert check(clips / "good.mp4", "--reference", image, *words) == FAILED
-    assert f"its reference {image} " in capsys.readouterr().err
+    assert f"its reference {image} holds text, not an image" in capsys.readouterr().err
+
+
+def test_a_check_that_cannot_be_written_is_not_a_clip_that_cannot_be_read(
+    clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = tmp_path / "story_studio" / "checks"
+    store.parent.mkdir()
+    store.write_text("in the way")
+    assert check(clips / "good.mp4", "--not-talking", "--output", tmp_path) == FAILED
+    err = capsys.readouterr().err
+    assert f"good.mp4: was not checked, because nothing can be written to {store} (" in err
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("width", [12_000, 20_000])
+def test_a_reference_of_too_many_pixels_is_refused_before_it_is_decoded(
+    clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], width: int
+) -> None:
+    Image.new("1", (64, 48)).save(image := tmp_path / "image.bmp")
+    data = bytearray(image.read_bytes())
+    struct.pack_into("<ii", data, 18, width, 10_000)
+    image.write_bytes(data)
+    assert check(clips / "good.mp4", "--reference", image, "--output", tmp_path / "out") == FAILED
+    assert f"its reference {image} has more than 100 million pixels" in capsys.readouterr().err
+
+
+def test_options_without_effect_are_refused(
+    clips: Path, story: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in ([story, "--not-talking"], [story, "--reference", "a.png"]):
+        assert check(*words, "--output", story.parent / "out") == FAILED
+        assert f"{words[1]}: has no effect on stories" in capsys.readouterr().err
+    words = (clips / "good.mp4", "--not-talking", "--reference", "a.png")
+    assert check(*words, "--output", story.parent / "out") == FAILED
+    assert "--reference: has no effect with --not-talking" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -126,7 +165,7 @@ def test_the_clips_of_a_story_are_checked_and_written_down(
     assert check(story, "--json", "--output", story.parent / "out") == FAILED
     shown = lines(capsys)
     assert [(one["scene"], one["verdict"]) for one in shown] == [("scene_0", "pass"), ("scene_1", "fail")]
-    # Nobody speaks on screen, so no face is compared with the still.
+    # Nobody speaks on screen, so no face is compared with that of the still.
     assert not any(one["figures"]["referenced"] for one in shown)
     manifest = read_manifest(folder)
     assert manifest
@@ -138,6 +177,38 @@ def test_the_clips_of_a_story_are_checked_and_written_down(
         assert kept and kept.key == one["key"]
         # What else the manifest said is still there.
         assert entry.clip and entry.clip.file == f"{entry.id}_video.mp4"
+
+
+def test_what_a_render_did_meanwhile_stays_in_the_manifest(story: Path) -> None:
+    output = story.parent / "out"
+    rendered, folder = rendered_clips(story, output), output / "tale"
+    found = {}
+    for clip in rendered.clips:
+        assert clip.scene
+        found[clip.scene.id] = check_clip(clip.path, None, name=clip.name, talking=False)
+    later = read_manifest(folder)
+    assert later and later.scenes[1].clip
+    later.film = VideoResult(file="film.mp4", key="f" * 24)
+    later.scenes[1].clip.sha256 = "another"
+    later.write(folder)
+    with locked(folder), pytest.raises(RenderError, match="Another render of tale"):
+        write_down(rendered, found)
+    assert write_down(rendered, found) == ["scene_1"]
+    now = read_manifest(folder)
+    assert now and now.film and now.film.key == "f" * 24
+    assert [bool(scene.check) for scene in now.scenes] == [True, False]
+
+
+def test_checks_that_a_render_keeps_out_of_the_manifest_are_a_problem(
+    story: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = story.parent / "out"
+    before = (output / "tale" / "manifest.json").read_bytes()
+    with locked(output / "tale"):
+        assert check(story, "--output", output) == FAILED
+    err = capsys.readouterr().err
+    assert "tale: the manifest does not have the checks. Another render of tale writes to" in err
+    assert (output / "tale" / "manifest.json").read_bytes() == before
 
 
 def test_camera_moves_are_not_checked(story: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -133,3 +133,41 @@ def test_what_another_seed_cannot_help_requests_no_retake(studio: Studio, videos
     (about,) = outputs["check"]["check"]
     assert about["verdict"] == "fail" and about["findings"][0]["figure"] == "lengths.difference"
     assert outputs["check"]["warnings"][0].startswith("The clip fails: ")
+
+
+def in_memory(nodes: Nodes, link: list[Any], **inputs: Any) -> Nodes:
+    """The graph with a video in memory, as stock nodes make it, in place of the clip."""
+    parts = {"video": link} | inputs
+    made = {"parts": node("GetVideoComponents", **parts)}
+    made["clip"] = node("CreateVideo", images=["parts", 0], fps=float(FPS))
+    return nodes | made
+
+
+def test_a_gap_between_retakes_and_a_video_in_memory(studio: Studio, videos: dict[str, str]) -> None:
+    nodes = in_memory(graph_of(videos, "still_1", "still_3", "moving", name="gap"), ["load", 0])
+    del nodes["check"]["inputs"]["retake_1"]
+    saved = studio.server.workspace / "temp"
+    before = set(saved.rglob("*.mp4"))
+    outputs = run(studio, nodes)
+    (about,) = outputs["check"]["check"]
+    assert [take["verdict"] for take in about["takes"]] == ["fail", "pass"]
+    assert about["kept"] == outputs["retake_2"]["checkpoint"][0]["key"] and "retake_1" not in outputs
+    # It is looked at three times: by itself, with the retake, and in the end.
+    assert len(set(saved.rglob("*.mp4")) - before) == 1
+
+
+def test_a_clip_that_cannot_be_checked_is_passed_on(studio: Studio, videos: dict[str, str]) -> None:
+    odd = {"cropped": node("ImageCrop", image=["parts", 0], width=127, height=95, x=0, y=0)}
+    nodes = odd | in_memory(graph_of(videos, "moving", "still_1", name="odd"), ["load", 0])
+    nodes["clip"]["inputs"]["images"] = ["cropped", 0]
+    nodes["passed"] = node("GetVideoComponents", video=["check", 0])
+    nodes["saved"] = node("SaveImage", images=["passed", 0], filename_prefix="odd")
+    outputs = run(studio, nodes)
+    (about,), (warning,) = outputs["check"]["check"], outputs["check"]["warnings"]
+    assert (about["verdict"], about["findings"], about["kept"]) == ("warn", [], None)
+    assert warning.startswith("odd could not be checked and is passed on as it is (")
+    assert about["figures"]["missing"] == about["takes"][0]["reasons"] == [warning]
+    # No other seed is tried for it, and its frames are those that came in.
+    assert "retake_1" not in outputs and len(outputs["saved"]["images"]) == round(2.5 * FPS)
+    with Image.open(studio.server.output / outputs["saved"]["images"][0]["filename"]) as image:
+        assert image.size == (127, 95)

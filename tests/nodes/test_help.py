@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 import sys
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import tomllib
@@ -17,6 +17,7 @@ from PIL import Image
 
 from driver.comfy.process import PACK
 from driver.paths import COMFYUI
+from story_studio.checks.verdict import Verdict, thresholds
 
 DOCS = PACK / "web" / "docs"
 LOCALES = PACK / "locales"
@@ -147,7 +148,9 @@ def test_the_panel_is_completely_translated() -> None:
     entries = re.findall(r"^  (?:'([^'\n]+)'|(\w+)):\s+'([^'\n]+)',$", table[1], re.MULTILINE)
     chinese = {quoted or word: text for quoted, word, text in entries}
     assert len(entries) == len(chinese) == table[1].count("',\n") + 1
-    code = "".join(files.values())
+    # The panel translates the verdicts and figures that the server names, too.
+    named = [*get_args(Verdict), *(entry.name for entry in thresholds().values())]
+    code = "".join(files.values()) + "".join(f"t('{name}')" for name in named)
     written = code + "".join(code.replace("${part}", part) for part in ("still", "clip"))
     assert [word for word in chinese if not re.search(f"['`]{re.escape(word)}['`]", written)] == []
     called = {text for text in re.findall(r"\bt\(['`](.+?)['`][,)]", written) if "${" not in text}

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from driver.comfy.client import Comfy, ComfyError, Lost
+from driver.comfy.instance import ComfyInstance
 from driver.rendering.manifest import Manifest, read_manifest
+from driver.rendering.progress import CHECK, ProgressTracker
 from driver.storage.results import find_results
-from driver.terminal import OK
+from driver.terminal import FAILED, INTERRUPTED, OK
 from story_studio.story.check_graph import retake_seed
 from story_studio.story.results import Kind
 from tests.rendering.freezing import FREEZES, freezing_story
 from tests.studio import Studio
 
-Rendered = tuple[Path, Manifest, str]
+Stop = Callable[[str, BaseException], None]
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +106,7 @@ def test_the_best_of_takes_that_all_fail_is_kept(
     freezes = manifest.scenes[1]
     assert [take.verdict for take in freezes.takes] == ["fail", "fail"] and freezes.clip
     assert freezes.clip.key in [take.key for take in freezes.takes]
-    assert "freezes did not pass its check: the image stands still" in shown
+    assert "freezes failed its check: the image stands still" in shown
     assert "; the best of 2 takes is kept (freezes_check.png)." in shown
 
 
@@ -116,7 +120,7 @@ def test_a_retake_that_cannot_be_made_does_not_cost_the_clip(
     assert freezes.check and freezes.check.verdict == "fail"
     assert [take.key for take in freezes.takes] == [freezes.clip.key]
     assert "freezes: retake 1 was given up, earlier takes stay: no such seed" in " ".join(manifest.warnings)
-    assert "freezes did not pass its check: the image stands still" in shown
+    assert "freezes failed its check: the image stands still" in shown
 
 
 def test_without_retakes_a_check_only_says_what_is_wrong(
@@ -129,10 +133,81 @@ def test_without_retakes_a_check_only_says_what_is_wrong(
     freezes = manifest.scenes[1]
     assert freezes.check and freezes.check.verdict == "fail" and not freezes.takes
     assert freezes.clip and freezes.clip.reused
-    assert "freezes did not pass its check: the image stands still" in shown
+    assert "freezes failed its check: the image stands still" in shown
     path.write_text(text.replace("retakes: 2", "check: false"))
     manifest, shown = render(studio, path, capfd)
     assert not any(scene.check for scene in manifest.scenes) and "check" not in shown
+
+
+@pytest.fixture
+def stopped(monkeypatch: pytest.MonkeyPatch) -> Stop:
+    """Raises an error whenever the scene `freezes` gets to its check, or to a retake."""
+
+    def stop(at: str, error: BaseException) -> None:
+        executing = ProgressTracker.executing
+
+        def observe(self: ProgressTracker, node: str) -> None:
+            executing(self, node)
+            checks = [check for scene, check in self._graph.checks.items() if scene.scene == "freezes"]
+            if node in checks if at == CHECK else self.number_of_retake(node):
+                raise error
+
+        monkeypatch.setattr(ProgressTracker, "executing", observe)
+
+    def restart(self: ComfyInstance, error: ComfyError, what: str, starts: int, prompt_id: str = "") -> str:
+        self.comfy.cancel(prompt_id)
+        self.comfy.free()
+        return f"ComfyUI ended ({error}) while working on {what}."
+
+    # The session's server has not really ended, and forgets as one that has.
+    monkeypatch.setattr(ComfyInstance, "restart", restart)
+    return stop
+
+
+def test_a_render_that_is_stopped_in_a_retake_keeps_the_clip(
+    studio: Studio, tmp_path: Path, stopped: Stop, capfd: pytest.CaptureFixture[str]
+) -> None:
+    story = freezing_story(tmp_path, f"{FREEZES} 98", project_id="stopped")
+    stopped("retake", KeyboardInterrupt())
+    assert studio.render(story, studio.server.output) == INTERRUPTED
+    manifest = read_manifest(studio.server.output / "stopped")
+    assert manifest and manifest.status == "partial" and "Stopped" in capfd.readouterr().err
+    freezes = manifest.scenes[1]
+    assert freezes.clip and freezes.clip.key and not freezes.clip.reused
+    assert (studio.server.output / "stopped" / freezes.clip.file).is_file()
+
+
+@pytest.mark.parametrize("at", ["retake", CHECK])
+def test_a_server_that_dies_in_a_check_or_a_retake_does_not_cost_the_clip(
+    at: str, studio: Studio, tmp_path: Path, stopped: Stop, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # The server goes on all the same, so the retake must not come to its end.
+    story = freezing_story(tmp_path, f"{FREEZES} -{retake_seed(FREEZES, 1)} {len(at)}")
+    stopped(at, Lost("killed"))
+    manifest, shown = render(studio, story, capfd)
+    freezes = manifest.scenes[1]
+    assert manifest.status == "complete" and manifest.film and freezes.clip and freezes.error is None
+    what = "its clip was not checked" if at == CHECK else "retake 1 was given up, earlier takes stay"
+    given_up = f"freezes: {what}: ComfyUI ended (killed) while working on freezes. It happened twice"
+    assert given_up in " ".join(manifest.warnings) and given_up in " ".join(shown.split())
+    assert (freezes.check is None) == (at == CHECK)
+
+
+def test_a_server_with_an_older_node_pack_checks_nothing_and_says_so(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    known = Comfy.object_info
+
+    def older(self: Comfy, refresh: bool = False) -> dict[str, Any]:
+        return {name: about for name, about in known(self, refresh).items() if name != Kind.CHECK.node}
+
+    monkeypatch.setattr(Comfy, "object_info", older)
+    # Retakes are asked for.
+    assert studio.render(freezing_story(tmp_path), studio.server.output) == FAILED
+    assert "has no node StoryStudio_CheckClip" in capfd.readouterr().err
+    manifest, shown = render(studio, freezing_story(tmp_path, quality={"retakes": 0}), capfd)
+    assert manifest.status == "complete" and not any(scene.check for scene in manifest.scenes)
+    assert shown.count("The server's node pack is older and checks no clips: install the node pack") == 1
 
 
 def test_a_manifest_keeps_its_takes_and_reads_a_strange_check(tmp_path: Path) -> None:

@@ -29,10 +29,10 @@ def story_of(scenes: int, retakes: int, **more: Any) -> Story:
     return parse({"project_id": "tale", "scenes": entries, **settings})
 
 
-def offers(story: Story, again: estimate.Again = float) -> list[estimate.Quote]:
+def offers(story: Story, retakes: estimate.RetakesExpected = float) -> list[estimate.Quote]:
     figures = estimate.figures_for("standard", A100, [])
     seconds = {scene.id: CHUNK for scene in story.scenes}
-    return estimate.quotes(story, seconds, figures, PRICE, 1, None, again)
+    return estimate.quotes(story, seconds, figures, PRICE, 1, None, retakes)
 
 
 def manifest_of(verdicts: str, **more: Any) -> Manifest:
@@ -74,6 +74,13 @@ def test_the_share_of_failing_clips_is_measured_where_ten_were_checked() -> None
     assert retakes.share_of_failing([manifest_of("fp p w ffp"), manifest_of("p p p")]) == (3 / 10, 10)
 
 
+def test_a_take_that_fails_counts_where_another_seed_may_help() -> None:
+    takes = [{"verdict": "fail", "needs_retake": needs} for needs in (True, False)] * 5
+    scenes = [{"id": "one", "takes": takes}]
+    manifest = Manifest.model_validate({"project_id": "tale", "scenes": scenes})
+    assert retakes.share_of_failing([manifest]) == (0.5, 10)
+
+
 @pytest.mark.parametrize(("retake", "share"), [(True, 0.5), (False, 0.0)])
 def test_without_retakes_a_check_counts_that_another_seed_may_help(retake: bool, share: float) -> None:
     checks = [{"verdict": "fail", "findings": [{**FROZEN, "retake": retake}]}, {"verdict": "pass"}] * 5
@@ -104,11 +111,15 @@ def test_plan_says_what_is_expected_and_the_most(
     assert "retakes: 0.2 expected in all, because 10% of clips fail their check (assumed" in out
     assert "at most 4." in out and "at most\n" in out
     # What earlier renders in the output folder say replaces the assumption.
-    (tmp_path / "output" / "tale").mkdir(parents=True)
+    for folder in ("output", "other"):
+        (tmp_path / folder / "tale").mkdir(parents=True)
     manifest_of("fp p p p p p p p f f").write(tmp_path / "output" / "tale")
     assert main(["plan", str(path), "--workers", "1"]) == 0
     out = capsys.readouterr().out
-    assert "because 27% of clips fail their check (measured, of 11)" in out
+    assert "because 27% of clips fail their check (measured, of 11 in output)" in out
+    manifest_of("fpp p p p p p p p").write(tmp_path / "other" / "tale")
+    assert main(["plan", str(path), "--workers", "1", "--output", "other"]) == 0
+    assert "because 10% of clips fail their check (measured, of 10 in other)" in capsys.readouterr().out
 
 
 def test_plan_lowers_the_retakes_to_the_cap(write_story: WriteStory, capsys: pytest.CaptureFixture) -> None:

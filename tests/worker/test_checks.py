@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from driver.comfy.instance import ComfyInstance
+from driver.rendering.keys import predict
+from driver.rendering.prepare import prepare
 from driver.runpod.results import fetch_results
 from driver.storage.folder import FolderStore
+from driver.storage.results import find_results
+from driver.storage.store import StorageError
 from driver.worker import uploads
 from driver.worker.jobs import Worker
-from driver.worker.restore import stored_key
-from story_studio.checks.check import read_check
+from driver.worker.restore import restore, stored_key
+from story_studio.checks.check import check_key, read_check
 from story_studio.story import recipes
 from story_studio.story.check_graph import retake_seed
+from story_studio.story.graph import build
 from story_studio.story.results import STORE, Kind
 from story_studio.story.schema import parse
 from tests.rendering.freezing import FREEZES, freezing_recipe
@@ -68,6 +76,7 @@ def test_a_retake_on_an_endpoint(
     # A worker with an empty disk finds both takes, and makes neither.
     manifest = json.loads(local(answer["manifest_url"]).read_bytes())
     takes = manifest["scenes"][0]["takes"]
+    assert [take["needs_retake"] for take in takes] == [True, False]
     assert store.find(stored_key(Kind.CHECK, takes[1]["check"]))
     assert all(store.find(stored_key(Kind.CLIP, take["key"])) for take in takes)
     forget(studio)
@@ -76,9 +85,17 @@ def test_a_retake_on_an_endpoint(
     assert again["scenes"][0]["takes"] == scene["takes"]
     # The client has what a local render leaves.
     story = parse({key: job[key] for key in job.keys() - {"task"}})
-    fetched = fetch_results(again, story, tmp_path / "here", lambda _: None, local=True).scenes[0]
-    assert fetched.check and fetched.check.verdict == check["verdict"] and len(fetched.takes) == 2
-    assert read_check(tmp_path / "here" / "ice_check.png")
+    here = tmp_path / "here"
+    fetched = fetch_results(again, story, here, lambda _: None, local=True).scenes[0]
+    assert fetched.check and (fetched.check.verdict, fetched.check.key) == (check["verdict"], kept.key)
+    assert [take.key for take in fetched.takes] == [take["key"] for take in takes]
+    assert all(take.reused for take in fetched.takes)
+    assert fetched.clip and fetched.clip.key == takes[1]["key"]
+    assert read_check(here / "ice_check.png")
+    # Without a sheet of its own, a clip has none of an earlier one beside it.
+    del scene["check"]["sheet_url"]
+    fetch_results(answer, story, here, lambda _: None, local=True)
+    assert not (here / "ice_check.png").exists()
 
 
 def test_sheets_are_left_out_of_an_answer_that_they_do_not_fit_into(
@@ -95,6 +112,56 @@ def test_sheets_are_left_out_of_an_answer_that_they_do_not_fit_into(
     monkeypatch.setattr(uploads, "MAX_INLINE", 300)
     with pytest.raises(uploads.TooLarge):
         answer.finish()
+
+
+def test_what_an_answer_may_lack_may_also_fail_to_be_stored(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = FolderStore(tmp_path / "store")
+    (store.folder / "checkpoints").mkdir(parents=True)
+    for kind in (Kind.CLIP, Kind.CHECK):
+        (store.folder / "checkpoints" / kind.folder).write_text("in the way")
+    for name in ("a_img.png", "a_video.mp4", "a_check.png"):
+        (tmp_path / name).write_bytes(name.encode())
+    with uploads.Uploads(store, tmp_path, hide_prompts=False) as answer:
+        answer.add(tmp_path / "a_img.png", "StoryStudio/a_img.png", "a" * 24, lasting=False)
+        answer.add(tmp_path / "a_check.png", "StoryStudio/a_check.png", "b" * 24, lasting=False)
+        answer.share(tmp_path / "a_video.mp4", Kind.CLIP, "c" * 24)
+        assert set(answer.finish()) == {"a_img.png"}
+        assert caplog.text.count("A result is not stored for later: ") == 2
+        answer.add(tmp_path / "a_video.mp4", "StoryStudio/a_video.mp4", "c" * 24, lasting=False)
+        with pytest.raises(StorageError):
+            answer.finish()
+
+
+def test_the_checks_of_clips_that_are_fetched_are_fetched_too(
+    write_story: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (plan,) = prepare([write_story([0.2, 0.2, 0.2], profile="turbo")], None, tmp_path)
+    graph = build([plan])
+    keys = predict(graph, plan.contents)
+    store, output = FolderStore(tmp_path / "store"), tmp_path / "output"
+    checks = []
+    for number, scene in enumerate(graph.checks):
+        still, clip, check = (tmp_path / f"{number}.{ending}" for ending in ("png", "mp4", "check"))
+        Image.effect_noise((64, 48), 50 + number).convert("RGB").save(still)
+        clip.write_bytes(f"clip {number}".encode())
+        check.write_bytes(b"check")
+        pixels = np.asarray(Image.open(still))
+        checks.append(check_key(clip, reference=pixels))
+        if number == 1:
+            still.write_bytes(still.read_bytes()[:500])
+        if number == 2:
+            here = output / STORE / Kind.CLIP.folder / f"x.{keys[graph.clips[scene]]}.mp4"
+            here.parent.mkdir(parents=True)
+            shutil.copyfile(clip, here)
+        store.upload(still, stored_key(Kind.STILL, keys[graph.stills[scene]]))
+        store.upload(clip, stored_key(Kind.CLIP, keys[graph.clips[scene]]))
+        store.upload(check, stored_key(Kind.CHECK, checks[-1]))
+    # Three stills, the two clips that are not here, and the check of the one whose still can be read.
+    assert restore(plan, [store], output, lambda: None) == 6
+    assert [bool([*find_results(output, Kind.CHECK, key)]) for key in checks] == [True, False, False]
+    assert "The checks of scene_2 are not looked for: is cut off" in caplog.text
 
 
 def forget(studio: Studio) -> None:

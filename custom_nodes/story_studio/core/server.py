@@ -12,6 +12,9 @@ from comfy.cli_args import args
 from comfy_execution.utils import get_executing_context
 from server import PromptServer
 
+Interrupted = comfy.model_management.InterruptProcessingException
+"""What `stop_if_interrupted` raises."""
+
 
 def add_post_route(path: str, handler: Callable[[web.Request], Awaitable[web.Response]]) -> None:
     """Registers a handler for POST requests to a path."""

@@ -2,39 +2,65 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from comfy_api.latest import InputImpl, io
+from comfy_api.latest import io
 
 from .. import finished, result_store
 from ..checks.check import Check, check_clip
+from ..checks.figures import Figures
 from ..checks.verdict import judged_by, rank
 from ..core import execution, folders, server
 from ..story.keys import RETAKES
 from ..story.recipes import is_link
 from ..story.results import Kind, key_in
 from ..story.scenes import Workflow, seed_of
-from .common import CATEGORY, HIDDEN, name_input, progress_bar, result_ui, video_path, warn_on_running_node
+from .common import (
+    CATEGORY,
+    HIDDEN,
+    footage_path,
+    name_input,
+    progress_bar,
+    result_ui,
+    warn_on_running_node,
+)
+
+_files: WeakKeyDictionary[Any, Path] = WeakKeyDictionary()
+"""Files of VIDEOs. One in memory is saved for its check, which asks for the file several times."""
 
 
 class _Take(NamedTuple):
     """A clip that was checked.
 
     Attributes:
-        path: its file.
-        check: what is wrong with it.
+        video: the clip as it is linked.
+        path: its file; None where it has none and could not be saved.
+        check: what is wrong with it. Without a sheet it could not be checked.
         seed: that it was made with; None if its graph names none.
         reused: whether the clip was found, and not made.
     """
 
-    path: Path
+    video: Any
+    path: Path | None
     check: Check
     seed: float | None
     reused: bool
+
+    @property
+    def key(self) -> str | None:
+        """The key of the clip; None if it is no result."""
+        return key_in(self.path.name) if self.path else None
+
+    @property
+    def is_checked(self) -> bool:
+        return self.check.sheet is not None
 
     @property
     def fails(self) -> bool:
@@ -47,13 +73,16 @@ class _Take(NamedTuple):
 
     @property
     def reasons(self) -> list[str]:
-        """Why it was made again, or fails; what is only noticed if it does neither."""
+        """Why it was made again, fails or was not checked; what is only noticed if it is none of these."""
+        if not self.is_checked:
+            return self.check.figures.missing
         found = self.check.findings
         return [one.text for one in found if one.level == ("fail" if self.fails else "warn")]
 
     def json(self) -> dict[str, Any]:
         about = {"seed": self.seed, "verdict": self.check.verdict, "reasons": self.reasons}
-        return {"key": key_in(self.path.name), **about, "check": self.check.key, "reused": self.reused}
+        about |= {"needs_retake": self.needs_retake, "check": self.check.key, "reused": self.reused}
+        return {"key": self.key, **about}
 
 
 class CheckClip(io.ComfyNode):
@@ -66,7 +95,7 @@ class CheckClip(io.ComfyNode):
             display_name="Check Clip",
             category=CATEGORY,
             description="Measures a clip on the CPU: whether lips follow the voice, whether the face stays, "
-            "frozen or black frames, flicker, drifting colors, jumps between chunks, and the voice. The "
+            "frozen or black frames, flicker, drifting colours, jumps between chunks, and the voice. The "
             "worst moments are saved as an image in output/story_studio/checks. A clip that was checked "
             "before is not measured again.",
             inputs=[
@@ -118,8 +147,7 @@ class CheckClip(io.ComfyNode):
         cls, clip: Any, name: str, talking: bool, reference: torch.Tensor | None = None, **retakes: Any
     ) -> list[str]:
         """Requests the next retake while all takes before it fail in a way that another seed can help."""
-        inputs = cls.hidden.dynprompt.get_node(cls.hidden.unique_id)["inputs"]
-        linked = [place for place in RETAKES if is_link(inputs.get(place))]
+        linked = cls._linked()
         if not linked:
             return []
         takes = cls._check({"clip": clip, **retakes}, name, talking, reference)
@@ -145,9 +173,14 @@ class CheckClip(io.ComfyNode):
         warnings = [*_sentences(takes, chosen)]
         if warnings:
             warn_on_running_node(" ".join(warnings))
-        video = InputImpl.VideoFromFile(str(chosen.path))
         report = chosen.check.model_dump_json()
-        return io.NodeOutput(video, chosen.check.verdict, report, ui=_ui(takes, chosen, warnings))
+        return io.NodeOutput(chosen.video, chosen.check.verdict, report, ui=_ui(takes, chosen, warnings))
+
+    @classmethod
+    def _linked(cls) -> list[str]:
+        """The retakes that are linked, which may be any of them."""
+        inputs = cls.hidden.dynprompt.get_node(cls.hidden.unique_id)["inputs"]
+        return [place for place in RETAKES if is_link(inputs.get(place))]
 
     @classmethod
     def _check(
@@ -157,26 +190,54 @@ class CheckClip(io.ComfyNode):
         graph, takes = cls.hidden.dynprompt, list[_Take]()
         inputs = graph.get_node(cls.hidden.unique_id)["inputs"]
         image = None if reference is None else _pixels(reference)
-        for place in ("clip", *RETAKES):
-            if videos.get(place) is None or (takes and not takes[-1].needs_retake):
+        for place in ("clip", *cls._linked()):
+            video = videos.get(place)
+            if video is None or (takes and not takes[-1].needs_retake):
                 break
-            path = video_path(videos[place])
-            check = check_clip(
-                path,
-                result_store.folder_of(Kind.CHECK),
-                name=name,
-                talking=talking,
-                reference=image,
-                on_progress=progress_bar(),
-            )
-            takes.append(_Take(path, check, _seed_of(graph, inputs[place]), _is_reused(inputs[place])))
+            path, check = _checked(video, name, talking, image)
+            seed, reused = _seed_of(graph, inputs[place]), _is_reused(inputs[place])
+            takes.append(_Take(video, path, check, seed, reused))
         return takes
 
 
+def _checked(video: Any, name: str, talking: bool, reference: np.ndarray | None) -> tuple[Path | None, Check]:
+    """The file of a clip and its check.
+
+    A check that fails costs no finished clip: whatever the reason, it becomes a warning. Only a full disk
+    ends the run, because what comes after needs it too.
+    """
+    path = None
+    try:
+        path = _file_of(video)
+        store = result_store.folder_of(Kind.CHECK)
+        return path, check_clip(
+            path, store, name=name, talking=talking, reference=reference, on_progress=progress_bar()
+        )
+    except server.Interrupted:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        logging.exception("%s: the clip cannot be checked", name)
+        reason = str(error).rstrip(".") or type(error).__name__
+        why = f"{name} could not be checked and is passed on as it is ({reason})."
+        figures = Figures(talking=talking, missing=[why])
+        return path, Check(key="", verdict="warn", findings=[], figures=figures)
+
+
+def _file_of(video: Any) -> Path:
+    path = _files.get(video)
+    if path is None or not path.is_file():
+        path = _files[video] = footage_path(video)
+    return path
+
+
 def choose(takes: Sequence[_Take]) -> _Take:
-    """The first take that does not fail, else the one with the fewest and smallest failures."""
-    passing = next((take for take in takes if not take.fails), None)
-    return passing or min(takes, key=lambda take: rank(take.check.findings))
+    """The first take that does not fail, else the one with the fewest and smallest failures. One that could
+    not be checked is chosen only if all could not."""
+    checked = [take for take in takes if take.is_checked] or takes
+    passing = next((take for take in checked if not take.fails), None)
+    return passing or min(checked, key=lambda take: rank(take.check.findings))
 
 
 def _pixels(image: torch.Tensor) -> np.ndarray:
@@ -203,17 +264,20 @@ def _sentences(takes: Sequence[_Take], chosen: _Take) -> list[str]:
     if len(takes) > 1:
         made_again.append(f"Take {takes.index(chosen) + 1} of {len(takes)} is kept.")
     wrong = [f"The clip fails: {', '.join(chosen.reasons)}."] if chosen.fails else []
-    if not chosen.fails and chosen.reasons:
+    if chosen.is_checked and not chosen.fails and chosen.reasons:
         wrong = [f"Noticed: {', '.join(chosen.reasons)}."]
-    return [*made_again, *wrong, *chosen.check.figures.missing]
+    unchecked = [text for take in takes if not take.is_checked for text in take.check.figures.missing]
+    missing = chosen.check.figures.missing if chosen.is_checked else []
+    return [*made_again, *wrong, *unchecked, *missing]
 
 
 def _ui(takes: Sequence[_Take], chosen: _Take, warnings: Sequence[str]) -> dict[str, Any]:
-    check, key = chosen.check, key_in(chosen.path.name)
+    check = chosen.check
     more = {"check": [_shown(takes, chosen)]}
-    if chosen.path.is_relative_to(folders.output()):
-        more["clip"] = [{**result_store.item(chosen.path), "key": key, "reused": chosen.reused}]
-    assert check.sheet, "a check that has a store keeps its sheet"
+    if chosen.path and chosen.path.is_relative_to(folders.output()):
+        more["clip"] = [{**result_store.item(chosen.path), "key": chosen.key, "reused": chosen.reused}]
+    if check.sheet is None:
+        return {**more, "warnings": [*warnings]}
     return result_ui(check.sheet, check.key, check.reused, warnings=warnings, more=more)
 
 
@@ -221,6 +285,6 @@ def _shown(takes: Sequence[_Take], chosen: _Take) -> dict[str, Any]:
     return {
         **chosen.check.model_dump(mode="json"),
         "reused": chosen.check.reused,
-        "kept": key_in(chosen.path.name),
+        "kept": chosen.key,
         "takes": [take.json() for take in takes],
     }

@@ -22,13 +22,13 @@ SILENCE = -120.0
 _PIECE = 4
 """Seconds that are measured at a time."""
 WINDOW = 0.02
-"""Seconds that a level is of, in which speech and noise are told apart."""
+"""Seconds that a level is of, in which speech is separated from noise."""
 _PAUSE_SECONDS, _SPEECH_SECONDS = 0.25, 0.1
 """A shorter silence is no pause, and shorter sound no speech."""
 _NO_VOICE = -55.0
 """LUFS, after the gates. Below are the noises of an empty room and of the recorder."""
 _NO_NOISE = -30.0
-"""LUFS. What is louder was meant to be heard, however steady it is."""
+"""LUFS. What is louder is no noise, however steady it is."""
 _STEADY = 6.0
 """dB between the loud and the soft moments of steady noise, at most; a voice varies by more."""
 _MOMENT, _FEWEST_MOMENTS = 0.05, 4
@@ -68,7 +68,7 @@ def level(audio: np.ndarray, frame: int) -> np.ndarray:
 
 
 def levels_of(read: Read, samples: int, rate: int, seconds: float) -> np.ndarray:
-    """The levels of what is heard of audio, as `Levels` has it, in dB of full scale.
+    """The levels of audio as it is perceived, as `Levels` has it, in dB of full scale.
 
     Args:
         read: returns parts of the audio, counted from 0.

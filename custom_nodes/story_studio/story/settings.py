@@ -116,8 +116,8 @@ class Quality(Part):
 
     check: bool = Field(
         default=True,
-        description="Measures every clip that a model made: lips, face, frames, colors and voice. Drafts and "
-        "your own clips are not measured.",
+        description="Measures every clip that a model made: lips, face, frames, colours and voice. Drafts "
+        "and your own clips are not measured.",
     )
     retakes: int = Field(
         default=0,

@@ -216,10 +216,13 @@ function listen() {
     target.active = Object.fromEntries(running.map(([id, { value, max }]) => [id, max > 1 ? value / max : 0]))
   })
   on('executed', ({ node, output }) => {
-    if (!output?.checkpoint) return
-    target.made[node] = output.images[0]
-    if (output.check) noteCheck(node, output.check[0])
-    if (target === session() && model.takes[node]) model.takes[node].file = output.images[0]
+    // While a clip that fails is made again, its check has no result yet.
+    if (output?.check) noteCheck(node, output.check[0])
+    else if (!output?.checkpoint) return
+    if (output.checkpoint) {
+      target.made[node] = output.images[0]
+      if (target === session() && model.takes[node]) model.takes[node].file = output.images[0]
+    }
     // The answer to an earlier request, which lacks this file, may still arrive.
     refreshSoon()
   })
