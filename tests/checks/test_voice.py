@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from story_studio.checks.voice import VoiceMeter
-from story_studio.signal.voice_levels import SILENCE, level, levels_of
+from story_studio.signal.voice_levels import SILENCE, is_voice, level, levels_of, moments
 
 RATE = 16_000
 
@@ -60,3 +60,11 @@ def test_librosa_is_imported_when_a_voice_is_measured_and_not_before() -> None:
     environment_path = {"PYTHONPATH": ":".join(sys.path)}
     ran = subprocess.run([sys.executable, "-c", code], env=environment_path, capture_output=True, text=True)
     assert ran.stdout.split() == ["False", "False"], ran.stderr
+
+
+def test_a_click_in_silence_is_no_voice() -> None:
+    audio = np.zeros((2, 48_000), np.float32)
+    audio[:, 12_345] = 1
+    levels = moments(audio + np.float32(0.01), 48_000)
+    assert np.count_nonzero(levels > SILENCE + 1) == 1
+    assert not is_voice(levels, -35.0)

@@ -135,9 +135,10 @@ def spans_of(speech: np.ndarray) -> list[tuple[float, float]]:
 
 def moments(audio: np.ndarray, rate: int) -> np.ndarray:
     """The levels of the moments of audio, float [channels, samples], for `is_voice`."""
-    # A constant offset is no sound.
-    centred = audio - audio.mean(axis=1, keepdims=True) if audio.size else audio
-    return level(centred, round(_MOMENT * rate))
+    frame = round(_MOMENT * rate)
+    whole = audio[:, : audio.shape[1] // frame * frame].reshape(len(audio), -1, frame)
+    # A constant offset is no sound. Each moment has its own: a click must not raise the silence around it.
+    return level((whole - whole.mean(axis=2, keepdims=True)).reshape(len(audio), -1), frame)
 
 
 def is_voice(levels: np.ndarray, lufs: float | None) -> bool:
