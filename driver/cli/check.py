@@ -17,7 +17,7 @@ from rich.text import Text
 from story_studio.checks.check import Check, check_clip
 from story_studio.checks.faces import FaceTracker, NoFaceModels
 from story_studio.checks.figures import Figures
-from story_studio.checks.verdict import readings, thresholds
+from story_studio.checks.verdict import thresholds, worst_readings
 from story_studio.story.problems import Problem, Problems
 from story_studio.story.results import STORE, Kind
 
@@ -236,11 +236,11 @@ def _report(clip: ClipToCheck, check: Check) -> Text:
 
 
 def _figures(figures: Figures) -> Iterator[str]:
-    values = {reading.figure: reading.value for reading in readings(figures)}
+    worst = worst_readings(figures)
     for figure in _MAIN:
-        if figure in values:
+        if figure in worst:
             limit = thresholds()[figure]
-            yield f"{limit.name} {limit.shown(values[figure])}"
+            yield f"{limit.name} {limit.shown(worst[figure].value)}"
 
 
 def _summary(checked: int, failed: int, problems: int) -> str:

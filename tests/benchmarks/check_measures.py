@@ -42,11 +42,11 @@ def measured(made: Made, part: Part, place: Place, path: Path, whole: bool) -> F
     """
     if part in ("face", "frames"):
         write(made, path)
-        return measure(path, talking=part == "face", reference=made.reference).figures
+        return measure(path, talking=part == "face", reference=made.reference)
     # Nothing that is measured of sound depends on how large the frames are.
     write(made if whole else replace(made, frames=made.frames[:, :_SMALL, :_SMALL]), path)
     if part == "voice":
-        return measure(path, talking=False).figures
+        return measure(path, talking=False)
     base, mouths = _followed(place)
     samples = soxr.resample(decode_audio(path).mean(axis=0), SAMPLE_RATE, _SYNC_RATE)
     sync = sync_of(mouths, base.fps, samples.astype(np.float32), _SYNC_RATE)

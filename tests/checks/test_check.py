@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +61,7 @@ def test_a_clip_that_was_checked_is_not_measured_again(
     assert checked.sheet and found.sheet and found.sheet.name == checked.sheet.name
 
 
-@pytest.mark.parametrize("damage", ["cut", "figures", "foreign", "another"])
+@pytest.mark.parametrize("damage", ["cut", "figures", "foreign", "huge", "another"])
 def test_a_damaged_or_foreign_result_is_made_again(
     damage: str, clip: Path, checked: Check, tmp_path: Path
 ) -> None:
@@ -74,6 +76,10 @@ def test_a_damaged_or_foreign_result_is_made_again(
         file.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
     elif damage == "foreign":
         Image.new("RGB", (8, 8)).save(file)
+    elif damage == "huge":
+        # It claims more pixels than Pillow decodes.
+        header = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+        file.write_bytes(content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:])
     else:
         # The check of another clip under this one's name.
         other = write_clip(tmp_path / "other.mp4")
@@ -98,6 +104,8 @@ def test_the_key_is_that_of_the_content(clip: Path, checked: Check, tmp_path: Pa
         check_key(copy, reference=pixels.reshape(16, 4, 3)),
     ]
     assert len(set(keys)) == len(keys)
+    # Nothing is compared with the image where nobody is to speak.
+    assert check_key(copy, talking=False, reference=pixels) == keys[1]
     assert keys[1] == checked.key
     assert checked.sheet and find_check(checked.sheet.parent, checked.key) == checked.sheet
     assert find_check(tmp_path / "nowhere", checked.key) is None
@@ -136,19 +144,18 @@ def test_nothing_is_kept_without_a_folder(clip: Path, checked: Check) -> None:
     assert made.sheet is None and made.model_dump() == checked.model_dump()
 
 
-def test_progress_ends_at_one_and_a_cancelled_check_leaves_nothing(clip: Path, tmp_path: Path) -> None:
+def test_progress_ends_at_one_and_a_stopped_check_leaves_nothing(clip: Path, tmp_path: Path) -> None:
     class Stopped(Exception):
         pass
 
-    class Cancel:
-        def check(self) -> None:
-            raise Stopped
+    def stop(done: float) -> None:
+        raise Stopped
 
     done: list[float] = []
     check_clip(clip, None, name="clip", talking=False, on_progress=done.append)
     assert done and done == sorted(done) and done[-1] == 1.0
     with pytest.raises(Stopped):
-        check_clip(clip, tmp_path, name="clip", talking=False, cancel=Cancel())
+        check_clip(clip, tmp_path, name="clip", talking=False, on_progress=stop)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -91,5 +91,6 @@ def test_what_cannot_be_compared_has_no_figures() -> None:
     samples = voice(4, seed=1)
     seen = mouth(samples, 25)
     assert sync_of(seen, 25, np.zeros_like(samples), RATE).confidence is None
+    assert sync_of(seen, 25, samples[: RATE // 20], RATE).confidence is None
     assert sync_of([None] * 100, 25, samples, RATE).confidence is None
     assert sync_of([*seen[:MOUTH_RATE], *[None] * 75], 25, samples, RATE).confidence is None

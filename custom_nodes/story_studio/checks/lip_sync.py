@@ -66,10 +66,11 @@ def sync_of(mouth: Sequence[_Floats | None], fps: float, samples: _Floats, rate:
         rate: samples a second.
 
     Returns:
-        figures without values if a face is seen for less than 1.5 s in all, or if the audio is silent.
+        figures without values if a face is seen for less than 1.5 s in all, or if the audio is shorter than
+        that or silent.
     """
     shapes, seen = _resample_mouth(mouth, fps)
-    if seen.sum() < _SHORTEST * MOUTH_RATE or not np.any(samples):
+    if min(seen.sum() / MOUTH_RATE, len(samples) / rate) < _SHORTEST or not np.any(samples):
         return Sync()
     evidence = _evidence(
         project_mouth(mouth_features(shapes)), seen, project_voice(voice_features(samples, rate))

@@ -2,46 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import av
 import numpy as np
 
 from ..media.ahead import ahead
-from ..signal.loudness import Meter
+from ..signal.loudness import SAMPLE_RATE, Meter
 from .color import ColorDrift
 from .faces import FaceSample, FaceTracker, NoFaceModels
 from .figures import Figures, Lengths, Voice
 from .frames import FrameFaults
 from .identity import IdentityMeter
-from .lip_sync import sync_of
+from .lip_sync import REACH, sync_of
 from .presence import Place, face_of
 from .reduced import Reduced
 from .seams import SeamMeter
-from .source import AUDIO_RATE, Source, audio_of, frames_of, open_source
+from .source import Source, audio_of, frames_of, open_source
 from .voice import VoiceMeter
 
 _AHEAD = 4
 """Frames that are decoded ahead."""
 _SYNC_RATE = 16000
 """Samples a second in which the lips are compared with the voice."""
+_OF_FRAMES = 0.95
+"""The part of the work that the frames are, the rest is the audio."""
+_UNEVEN = 2
+"""How many times as long as at a constant rate the frames of a clip may be shown, in all."""
 _INT16 = np.float32(2**15 - 1)
-
-
-class Cancel(Protocol):
-    """What is asked between frames; what it raises ends the check."""
-
-    def check(self) -> None: ...
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What was measured of a clip."""
-
-    figures: Figures
 
 
 def measure(
@@ -50,16 +40,15 @@ def measure(
     talking: bool,
     reference: np.ndarray | None = None,
     on_progress: Callable[[float], object] = lambda done: None,
-    cancel: Cancel | None = None,
-) -> Measured:
+) -> Figures:
     """Measures a clip.
 
     Args:
         path: a video file.
         talking: whether somebody is to speak on screen: only then are face, lips and identity measured.
-        reference: the image that the clip starts from, rgb24 uint8 [H, W, 3].
-        on_progress: called with the share of the clip that is measured, 0 to 1.
-        cancel: see `Cancel`.
+        reference: the image that the clip starts from, rgb24 uint8 [H, W, 3]; unused unless `talking`.
+        on_progress: called with each frame and second of audio, with the share of the clip that is measured,
+            0 to 1; what it raises ends the check.
 
     Raises:
         FileNotFoundError: the file is missing.
@@ -72,28 +61,31 @@ def measure(
         width=footage.width,
         height=footage.height,
         talking=talking,
-        referenced=reference is not None,
+        referenced=talking and reference is not None,
     )
     speaker = _speaker(reference, figures) if talking else None
     images = _Images()
     with ahead(frames_of(source), _AHEAD) as frames:
         for frame in frames:
-            if cancel:
-                cancel.check()
             images.add(frame)
             if speaker:
                 speaker.add(frame)
-            on_progress(min(1.0, frame.at / max(footage.info.video_seconds, frame.at, 1e-3)))
+            on_progress(_OF_FRAMES * frame.at / max(footage.info.video_seconds, frame.at, 1e-3))
     end = images.last + 1 / float(footage.fps)
     images.write(figures, end)
-    sound = _Sound()
-    sound.listen(source, cancel)
+    # A file can state any time of a frame.
+    likely = (_UNEVEN * images.count + footage.fps) / footage.fps
+    sound = _Sound(min(end, float(likely)))
+    for count in sound.add_all(source):
+        on_progress(_OF_FRAMES + (1 - _OF_FRAMES) * min(1.0, count / max(end, 1e-3)))
     figures.lengths = Lengths(video=round(end, 3), audio=sound.seconds)
     figures.voice = sound.voice
     if speaker:
-        speaker.write(figures, end, sound.samples if sound.seconds else None)
+        is_even = end <= likely
+        speaker.write(figures, end, sound.samples if sound.seconds else None, is_even)
+    figures.keep_longest_spans()
     on_progress(1.0)
-    return Measured(figures)
+    return figures
 
 
 class _Images:
@@ -101,13 +93,14 @@ class _Images:
 
     def __init__(self) -> None:
         self._frames, self._color, self._seams = FrameFaults(), ColorDrift(), SeamMeter()
-        self.last = 0.0
+        self.last, self.count = 0.0, 0
 
     def add(self, frame: Reduced) -> None:
         self._frames.add(frame)
         self._color.add(frame)
         self._seams.add(frame)
         self.last = frame.at
+        self.count += 1
 
     def write(self, figures: Figures, end: float) -> None:
         figures.frames = self._frames.result(end)
@@ -146,12 +139,17 @@ class _Speaker:
         if face:
             self._identity.add(frame.at, face)
 
-    def write(self, figures: Figures, end: float, samples: np.ndarray | None) -> None:
-        """Writes what was found; `samples` are the audio at 16 kHz, None without any."""
+    def write(self, figures: Figures, end: float, samples: np.ndarray | None, is_even: bool) -> None:
+        """Writes what was found; `samples` are the audio at 16 kHz, None without any; `is_even` says whether
+        the frames' times are such that their mouths can be laid out at a constant rate."""
         figures.face = face_of(self.times, self.places, end)
         figures.face.in_reference = self._in_reference
         if samples is None:
             figures.missing.append("lip sync: the clip has no audio.")
+        elif not is_even:
+            figures.missing.append(
+                "lip sync: the times of its frames are damaged: export it again at a constant frame rate."
+            )
         else:
             mouths = steady(self.times, self.mouths, figures.fps)
             figures.sync = sync_of(mouths, figures.fps, samples, _SYNC_RATE)
@@ -177,34 +175,38 @@ def steady(times: list[float], mouths: list[np.ndarray | None], fps: float) -> l
 class _Sound:
     """What is measured of the audio; it is read after the frames, so that it is decoded once."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest: float) -> None:
+        """`longest` is the length of the video in seconds, as far as it can be true."""
         self.seconds: float | None = None
         self.voice: Voice | None = None
+        self._longest, self._kept = longest, 0
         self._parts: list[np.ndarray] = []
         self._resampler = av.AudioResampler("flt", "mono", _SYNC_RATE)
 
-    def listen(self, source: Source, cancel: Cancel | None) -> None:
+    def add_all(self, source: Source) -> Iterator[float]:
+        """Measures all of it; yields how many seconds are measured."""
         meter, count = VoiceMeter(), 0
         with Meter() as loudness:
-            for block in audio_of(source):
-                if cancel:
-                    cancel.check()
+            for block in audio_of(source, self._longest):
                 loudness.add(block)
                 mono = block.mean(axis=0)
-                meter.add(mono, AUDIO_RATE)
+                meter.add(mono, SAMPLE_RATE)
                 self._keep(mono)
                 count += len(mono)
+                yield count / SAMPLE_RATE
             if count:
-                self.seconds = round(count / AUDIO_RATE, 3)
+                self.seconds = round(count / SAMPLE_RATE, 3)
                 loud = loudness.result().integrated
                 self.voice = meter.result().model_copy(update={"loudness": loud})
 
     def _keep(self, mono: np.ndarray) -> None:
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(mono[None], np.float32), "flt", "mono")
-        frame.sample_rate = AUDIO_RATE
-        for one in self._resampler.resample(frame):
-            # At half the size, because all of it is kept until the end.
-            self._parts.append((one.to_ndarray()[0].clip(-1, 1) * _INT16).astype(np.int16))
+        frame.sample_rate = SAMPLE_RATE
+        for part in self._resampler.resample(frame):
+            # At half the size, because all of it is kept until the end. Lips are compared with no more.
+            if self._kept <= (self._longest + REACH) * _SYNC_RATE:
+                self._parts.append((part.to_ndarray()[0].clip(-1, 1) * _INT16).astype(np.int16))
+                self._kept += part.samples
 
     @property
     def samples(self) -> np.ndarray:

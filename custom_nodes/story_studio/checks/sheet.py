@@ -12,7 +12,7 @@ from ..media.cards.contact_sheet import ACCENT, BRIGHT, GROUND, PANEL, SOFT, pas
 from ..media.cards.lettering import LEADING, Block, Face, fitted
 from .figures import Figures, Span
 from .moments import Moment
-from .verdict import Finding, Level, Verdict, clock, readings, thresholds
+from .verdict import Finding, Level, Verdict, clock, thresholds, worst_readings
 
 _WIDTH, _MARGIN, _GAP = 1640, 44, 20
 _TITLE, _TEXT, _SMALL = 38.0, 19.0, 16.0
@@ -213,9 +213,9 @@ def _present(lost: Sequence[Span], length: float) -> list[Span]:
 
 def _draw_table(sheet: Image.Image, y: int, figures: Figures, findings: Sequence[Finding]) -> None:
     """The main figures, each with its name above; those with a finding in its colour."""
-    values = {reading.figure: reading.value for reading in readings(figures)}
+    worst = worst_readings(figures)
     levels: dict[str, Level] = {finding.figure: finding.level for finding in findings}
-    names = [figure for figure in _TABLE if figure in values]
+    names = [figure for figure in _TABLE if figure in worst]
     ImageDraw.Draw(sheet).line((_MARGIN, y, _WIDTH - _MARGIN, y), fill=_TRACK, width=2)
     step = _INNER / len(_TABLE)
     for index, figure in enumerate(names):
@@ -223,7 +223,7 @@ def _draw_table(sheet: Image.Image, y: int, figures: Figures, findings: Sequence
         level = levels.get(figure)
         color = _LEVELS[level] if level else BRIGHT
         _write(sheet, x, y + 14, limit.name, 14, SOFT, step - 8)
-        _write(sheet, x, y + 34, limit.shown(values[figure]), 18, color, step - 8)
+        _write(sheet, x, y + 34, limit.shown(worst[figure].value), 18, color, step - 8)
 
 
 def _write(

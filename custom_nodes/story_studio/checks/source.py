@@ -15,13 +15,13 @@ from av.filter import Graph
 
 from ..media.footage import Footage, read_footage
 from ..media.probe import probe, to_seconds
+from ..signal.loudness import SAMPLE_RATE
 from ..story.levels import repaired
 from .reduced import Reduced
 
 SIDE = 480
 """The shorter side of the frames that are measured, at most, in pixels."""
-AUDIO_RATE = 48000
-_FRAMES_AT_A_TIME = 48
+_LONGEST_BLOCK = 2 * SAMPLE_RATE
 _WHOLE = 0.9
 """The part of the frames that a whole clip has at least: some files state one or two too many."""
 
@@ -112,43 +112,51 @@ def graph_of(stream: av.VideoStream, footage: Footage) -> Graph:
     return graph
 
 
-def audio_of(source: Source) -> Iterator[np.ndarray]:
+def audio_of(source: Source, longest: float) -> Iterator[np.ndarray]:
     """The audio in blocks of about a second, float32 [2, n] at 48 kHz, from the first frame of the video on.
 
+    Before audio that is late there is silence, of `longest` seconds at most: a file can state any time.
     Nothing without audio. Raises ValueError if it cannot be decoded.
     """
     try:
         with av.open(str(source.path)) as container:
             if not container.streams.audio:
                 return
-            yield from _audio(container)
+            yield from _audio(container, round(longest * SAMPLE_RATE))
     except FFmpegError as error:
         raise ValueError(
             f"The audio of {source.path.name} is damaged ({error.strerror}): render or export it again."
         ) from error
 
 
-def _audio(container: InputContainer) -> Iterator[np.ndarray]:
+def _audio(container: InputContainer, longest: int) -> Iterator[np.ndarray]:
     stream = container.streams.audio[0]
     # Interleaved, because PyAV crashes on planes of eight channels or more.
-    resampler = av.AudioResampler("flt", "stereo", AUDIO_RATE)
+    resampler = av.AudioResampler("flt", "stereo", SAMPLE_RATE)
     skip: int | None = None
     pending: list[np.ndarray] = []
     for frame in container.decode(stream):
         if skip is None:
-            skip = -_delay(container, frame)
-            if skip < 0:
-                yield np.zeros((2, -skip), np.float32)
-                skip = 0
+            delay = _delay(container, frame)
+            skip = max(0, -delay)
+            for start in range(0, min(delay, longest), SAMPLE_RATE):
+                yield np.zeros((2, min(SAMPLE_RATE, min(delay, longest) - start)), np.float32)
         # Frames with a gap before them would be rejected, and are passed on without one.
         frame.pts = None
         pending += [_channels(one) for one in resampler.resample(frame)]
-        if len(pending) >= _FRAMES_AT_A_TIME:
-            yield (block := np.concatenate(pending, axis=1))[:, skip:]
+        if sum(block.shape[1] for block in pending) >= SAMPLE_RATE:
+            block = np.concatenate(pending, axis=1)
+            yield from _pieces(block[:, skip:])
             pending, skip = [], max(0, skip - block.shape[1])
     pending += [_channels(one) for one in resampler.resample(None)]
     if pending:
-        yield np.concatenate(pending, axis=1)[:, skip or 0 :]
+        yield from _pieces(np.concatenate(pending, axis=1)[:, skip or 0 :])
+
+
+def _pieces(block: np.ndarray) -> Iterator[np.ndarray]:
+    """A block in parts that are not empty: a frame of uncompressed audio may be minutes long."""
+    for start in range(0, block.shape[1], _LONGEST_BLOCK):
+        yield block[:, start : start + _LONGEST_BLOCK]
 
 
 def _channels(frame: av.AudioFrame) -> np.ndarray:
@@ -159,4 +167,4 @@ def _delay(container: InputContainer, first: av.AudioFrame) -> int:
     """Samples from the first frame of the video to the first of the audio."""
     video = container.streams.video[0]
     video_start = to_seconds(video.start_time, video.time_base)
-    return round((to_seconds(first.pts, first.time_base) - video_start) * AUDIO_RATE)
+    return round((to_seconds(first.pts, first.time_base) - video_start) * SAMPLE_RATE)

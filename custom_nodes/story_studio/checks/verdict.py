@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -16,7 +17,9 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from ..story.keys import hash_parts
-from .figures import METHOD, Figures
+from .faces import missing_models
+from .figures import Figures
+from .method import method
 
 Verdict = Literal["pass", "warn", "fail"]
 Level = Literal["fail", "warn", "hint"]
@@ -114,9 +117,9 @@ class Threshold(_Table):
 
 @cache
 def judged_by() -> str:
-    """What verdicts depend on besides the clip: how it is measured and the limits, as 24 hexadecimal digits.
-    Which of several takes is chosen may differ with another one."""
-    return hash_parts(METHOD, _TABLE.read_bytes())
+    """What verdicts depend on besides the clip: how it is measured, whether faces can be measured here, and
+    the limits, as 24 hexadecimal digits. Which of several takes is chosen may differ with another one."""
+    return hash_parts(method(), str(missing_models() is None), _TABLE.read_bytes())
 
 
 @cache
@@ -131,15 +134,10 @@ def judge(figures: Figures) -> tuple[Verdict, list[Finding]]:
 
     Hints do not change the verdict. Where lips do not follow the voice at all, their offset is not judged.
     """
-    worst: dict[str, Reading] = {}
-    counts: dict[str, int] = {}
-    for reading in readings(figures):
-        entry, known = thresholds()[reading.figure], worst.get(reading.figure)
-        if known is None or entry.severity(reading.value) > entry.severity(known.value):
-            worst[reading.figure] = reading
-        if _limit(entry, reading.value):
-            counts[reading.figure] = counts.get(reading.figure, 0) + 1
-    found = {name: _finding(name, worst, counts.get(name, 0), figures) for name in worst}
+    worst = worst_readings(figures)
+    bad = (one.figure for one in readings(figures) if _limit(thresholds()[one.figure], one.value))
+    counts = Counter(bad)
+    found = {name: _finding(name, worst, counts[name], figures) for name in worst}
     findings = [finding for finding in found.values() if finding and not _is_moot(finding, found)]
     findings.sort(key=lambda finding: (_LEVELS.index(finding.level), -finding.excess))
     levels = {finding.level for finding in findings}
@@ -150,6 +148,16 @@ def rank(findings: list[Finding]) -> tuple[int, float]:
     """How bad a clip is, to choose between takes: how many failures, then how far beyond their limits."""
     failures = [finding for finding in findings if finding.level == "fail"]
     return len(failures), sum(finding.excess for finding in failures)
+
+
+def worst_readings(figures: Figures) -> dict[str, Reading]:
+    """The worst reading of each figure that was measured, by the figures' names."""
+    worst: dict[str, Reading] = {}
+    for reading in readings(figures):
+        entry, known = thresholds()[reading.figure], worst.get(reading.figure)
+        if known is None or entry.severity(reading.value) > entry.severity(known.value):
+            worst[reading.figure] = reading
+    return worst
 
 
 def readings(figures: Figures) -> Iterator[Reading]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import result_store
 from ..checks.check import Check, read_check
-from ..checks.verdict import readings, thresholds
+from ..checks.verdict import thresholds, worst_readings
 from ..story.results import Kind
 
 FIGURES = (
@@ -66,10 +66,6 @@ def _finding(figure: str, value: float, text: str) -> dict[str, str]:
 
 
 def _figures(check: Check) -> list[dict[str, str]]:
-    worst: dict[str, float] = {}
-    for figure, value, _ in readings(check.figures):
-        known = worst.get(figure)
-        if known is None or thresholds()[figure].severity(value) > thresholds()[figure].severity(known):
-            worst[figure] = value
-    shown = [(thresholds()[figure], worst[figure]) for figure in FIGURES if figure in worst]
+    worst = worst_readings(check.figures)
+    shown = [(thresholds()[figure], worst[figure].value) for figure in FIGURES if figure in worst]
     return [{"name": entry.name, "value": entry.shown(value)} for entry, value in shown]

@@ -11,6 +11,8 @@ import numpy as np
 
 _SAME = 0.25
 """The part of the pixels that have to show the same thing for a comparison to count."""
+_FEWEST = 16
+"""As many pixels at least: a covariance of one is none."""
 _NEAR = (10.0, 5.0, 5.0)
 """The colour difference, in each step, up to which two pixels show the same thing once drift is undone."""
 
@@ -29,7 +31,7 @@ def transfer_of(pixels: np.ndarray, reference: np.ndarray) -> Map:
         difference = lab(applied(pixels, change)) - expected
         # Apart from the shift that most have in common, which is drift.
         same = np.linalg.norm(difference - np.median(difference, axis=0), axis=1) <= near
-        if same.mean() < _SAME:
+        if same.sum() < max(_FEWEST, _SAME * len(same)):
             return IDENTITY
         change = _transfer(pixels[same], reference[same])
     return change

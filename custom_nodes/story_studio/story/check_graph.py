@@ -54,14 +54,17 @@ def add_clip(graph: Graph, scene_id: SceneId, plan: Plan, scene: Scene, after: L
         seed = retake_seed(plan.story.seed_of(scene), number)
         video = add_video(graph, scene_id, plan, scene, after, seed)
         retakes[place] = graph.add(owner, f"retake {number}", RETAKE, video=video, name=name)
+    talking = scene.kind_of == "talking"
+    still = graph.stills.get(scene_id) if talking else None
     check = graph.add(
         owner,
         "check",
         Kind.CHECK.node,
         clip=clip,
         name=name,
-        talking=scene.kind_of == "talking",
-        reference=Link(graph.stills[scene_id]) if scene_id in graph.stills else None,
+        talking=talking,
+        # It is compared with the face of whoever speaks only.
+        reference=Link(still) if still else None,
         **retakes,
     )
     graph.checks[scene_id] = check.node
