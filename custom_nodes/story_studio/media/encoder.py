@@ -14,9 +14,9 @@ from av.codec.codec import UnknownCodecError
 from av.filter import Graph
 from av.video.frame import PictureType
 
+from ..signal.loudness import SAMPLE_RATE
 from .delivery import Codec
 
-SAMPLE_RATE = 48_000
 AAC_BIT_RATE = 192_000
 MUXING = {
     "movflags": "+faststart+use_metadata_tags",
