@@ -18,6 +18,13 @@ from tests.web.canvas import Canvas
 _MARKS = """() => window.app.graph.nodes.filter(node => node.type === 'StoryStudio_Clip')
     .flatMap(node => node.widgets.filter(widget => widget.name === 'story_studio_check'))
     .map(widget => widget.element.textContent).sort()"""
+_MADE_AGAIN = """() => {
+    const [check] = window.app.graph.nodes.filter(node => node.type === 'StoryStudio_CheckClip').slice(-1);
+    const output = { check: [{ kept: 'a', verdict: 'fail', findings: [{ text: 'it shakes' }] }] };
+    const detail = { node: String(check.id), display_node: String(check.id), output, prompt_id: 'a' };
+    window.app.api.dispatchEvent(new CustomEvent('executed', { detail }));
+}"""
+"""What the server sends while Check Clip waits for a retake."""
 _CONTRAST = """element => {
     const light = colour => colour.match(/[\\d.]+/g).slice(0, 3).map(Number)
         .map(value => value / 255)
@@ -88,6 +95,11 @@ def test_a_check_is_shown_on_card_node_and_takes(canvas: Canvas, clips: list[Pat
     canvas.screenshot("sheet")
     canvas.page.keyboard.press("Escape")
     expect(sheet).to_have_count(0)
+    # A clip that is made again is marked while it is, also while the panel is closed.
+    canvas.page.get_by_role("button", name=re.compile("^Story")).first.click()
+    expect(panel).to_have_count(0)
+    canvas.run_script(_MADE_AGAIN)
+    assert "✗ fail · it shakes" in canvas.run_script(_MARKS)
 
 
 def test_checks_in_chinese_with_nodes_2_and_the_light_theme(newer_canvas: Canvas, clips: list[Path]) -> None:

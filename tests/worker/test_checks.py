@@ -90,6 +90,7 @@ def test_a_retake_on_an_endpoint(
     assert fetched.check and (fetched.check.verdict, fetched.check.key) == (check["verdict"], kept.key)
     assert [take.key for take in fetched.takes] == [take["key"] for take in takes]
     assert all(take.reused for take in fetched.takes)
+    assert fetched.check.reused
     assert fetched.clip and fetched.clip.key == takes[1]["key"]
     assert read_check(here / "ice_check.png")
     # Without a sheet of its own, a clip has none of an earlier one beside it.
