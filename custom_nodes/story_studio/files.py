@@ -1,4 +1,4 @@
-"""Atomic file writes."""
+"""Files: atomic writes, and finding by the end of a name."""
 
 from __future__ import annotations
 
@@ -8,6 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
+
+
+def ending_with(folder: Path, ending: str) -> Path | None:
+    """The file in a folder whose name ends so, the first of several; None without one."""
+    # Not with `glob`: Python keeps each of thousands of patterns, and every key is another one.
+    names = os.listdir(folder) if folder.is_dir() else []
+    return min((folder / name for name in names if name.endswith(ending)), default=None)
 
 
 @contextmanager

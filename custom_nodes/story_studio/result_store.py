@@ -8,7 +8,6 @@ included. Files are written under a temporary name and renamed; an existing resu
 from __future__ import annotations
 
 import json
-import os
 import re
 import uuid
 from contextlib import suppress
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from .core import execution, folders, server
+from .files import ending_with
 from .story import order
 from .story.clip_graph import OWN_CLIP, SILENCE
 from .story.keys import ORDER, PASSING, UNDECLARED, Keys, constant, hash_parts
@@ -60,10 +60,7 @@ def find(kind: Kind, key: str) -> Path | None:
     """The file of the result with this key, whatever its name; None if there is none."""
     if not re.fullmatch(KEY, key):
         return None
-    folder, ending = folder_of(kind), f".{key}{kind.suffix}"
-    # Not with `glob`: Python keeps each of thousands of patterns, and every key is another one.
-    names = os.listdir(folder) if folder.is_dir() else []
-    return min((folder / name for name in names if name.endswith(ending)), default=None)
+    return ending_with(folder_of(kind), f".{key}{kind.suffix}")
 
 
 def finished(graph: Graph) -> set[str]:

@@ -32,7 +32,7 @@ def cost_rows(place: Place, quick: bool) -> list[Section]:
         folder = Path(name)
         window = cut(place)
         frames = np.stack([fitted(frame, WIDTH, HEIGHT) for frame in window.frames])
-        write(Made(frames, window.heard(), place.fps), folder / "part.mp4")
+        write(Made(frames, window.audio(), place.fps), folder / "part.mp4")
         for seconds in (10, 20) if quick else (10, 60, 600):
             times = round(seconds / place.seconds)
             repeated(folder / "part.mp4", times, folder / "clip.mp4")

@@ -76,12 +76,12 @@ def _as_it_is(window: Window, other: Window, size: float) -> Made:
 
 
 def _shifted(window: Window, other: Window, frames: float) -> Made:
-    return replace(_made(window), sound=window.heard(round(frames * SAMPLE_RATE / window.fps)))
+    return replace(_made(window), sound=window.audio(round(frames * SAMPLE_RATE / window.fps)))
 
 
 def _other_voice(window: Window, other: Window, size: float) -> Made:
     """Another person's sound, as loud as the window's own."""
-    own, sound = window.heard(), np.resize(other.heard(), window.samples)
+    own, sound = window.audio(), np.resize(other.audio(), window.samples)
     return replace(_made(window), sound=np.clip(sound * (_rms(own) / max(_rms(sound), 1e-6)), -1, 1))
 
 
@@ -137,8 +137,8 @@ def _swapped(window: Window, other: Window, size: float) -> Made:
     frames, start, _ = _middle(window, 0)
     height, width = frames.shape[1:3]
     frames[start:] = np.stack([fitted(frame, width, height) for frame in other.frames[start : len(frames)]])
-    sound, at = window.heard(), round(start * SAMPLE_RATE / window.fps)
-    sound = np.concatenate([sound[:at], other.heard()[at : len(sound)]])
+    sound, at = window.audio(), round(start * SAMPLE_RATE / window.fps)
+    sound = np.concatenate([sound[:at], other.audio()[at : len(sound)]])
     return replace(_made(window), frames=frames, sound=sound, at=start / window.fps)
 
 
@@ -154,7 +154,7 @@ def _gone(window: Window, other: Window, seconds: float) -> Made:
 
 def _quiet_ends(window: Window, other: Window, size: float) -> Made:
     """Silence before and after what is said, as in a voice that is not cut."""
-    sound, silence, fade = window.heard().copy(), round(0.3 * SAMPLE_RATE), round(0.05 * SAMPLE_RATE)
+    sound, silence, fade = window.audio().copy(), round(0.3 * SAMPLE_RATE), round(0.05 * SAMPLE_RATE)
     ramp = np.concatenate([np.zeros(silence, np.float32), np.linspace(0, 1, fade, dtype=np.float32)])
     sound[: len(ramp)] *= ramp
     sound[-len(ramp) :] *= ramp[::-1]
@@ -163,7 +163,7 @@ def _quiet_ends(window: Window, other: Window, size: float) -> Made:
 
 def _cut(window: Window, other: Window, size: float) -> Made:
     """The sound starts and ends in the middle of a word: where it is loudest."""
-    sound, part = window.heard(), round(0.1 * SAMPLE_RATE)
+    sound, part = window.audio(), round(0.1 * SAMPLE_RATE)
     levels = np.square(sound[: len(sound) // part * part]).reshape(-1, part).mean(axis=1)
     both = levels[:-1] + levels[1:]
     return replace(_made(window), sound=np.roll(sound, -(int(np.argmax(both)) + 1) * part))
@@ -277,7 +277,7 @@ def cast_of(frame: np.ndarray, difference: float) -> float:
 
 
 def _made(window: Window) -> Made:
-    return Made(window.frames, window.heard(), window.fps, reference=window.frames[0])
+    return Made(window.frames, window.audio(), window.fps, reference=window.frames[0])
 
 
 def _middle(window: Window, seconds: float) -> tuple[np.ndarray, int, int]:

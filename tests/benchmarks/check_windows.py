@@ -72,7 +72,7 @@ class Window:
         """Samples from the first frame to the end of the last."""
         return round(len(self.frames) * SAMPLE_RATE / self.fps)
 
-    def heard(self, late: int = 0) -> np.ndarray:
+    def audio(self, late: int = 0) -> np.ndarray:
         """The sound that the frames are shown with, [samples], `late` samples later than it was recorded."""
         start = self.before - late
         padded = np.pad(self.sound, (max(0, -start), max(0, start + self.samples - len(self.sound))))
@@ -130,7 +130,7 @@ def places(source: Source, fps: int, seconds: float, most: int) -> list[Place]:
 
 def speaks(window: Window) -> bool:
     """Whether the window is loud enough to hold speech."""
-    return float(np.sqrt(np.mean(np.square(window.heard())))) >= _LOUD
+    return float(np.sqrt(np.mean(np.square(window.audio())))) >= _LOUD
 
 
 def cut(place: Place) -> Window:

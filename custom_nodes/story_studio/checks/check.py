@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,7 +20,7 @@ from av.error import FFmpegError
 from PIL import Image, PngImagePlugin
 from pydantic import BaseModel, Field, ValidationError
 
-from ..files import written_aside
+from ..files import ending_with, written_aside
 from ..story.keys import hash_parts
 from ..story.results import CHECK_TAG, Kind, key_in
 from .faces import missing_models
@@ -89,8 +88,7 @@ def check_key(
 
 def find_check(store: Path, key: str) -> Path | None:
     """The file of the check with this key, whatever its name; None if there is none."""
-    names = os.listdir(store) if store.is_dir() else []
-    return min((store / name for name in names if name.endswith(f".{key}{Kind.CHECK.suffix}")), default=None)
+    return ending_with(store, f".{key}{Kind.CHECK.suffix}")
 
 
 def check_clip(

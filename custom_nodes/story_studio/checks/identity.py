@@ -3,7 +3,7 @@
 The skin between the points of the face mesh is drawn as if the first face wore it and looked straight ahead,
 so that a turn of the head, an expression and the distance of the camera change little. Of the part above the
 mouth, histograms of oriented gradients (Dalal and Triggs, 2005) are compared, which neither the light nor the
-colours of a clip change much. That tells the people in a clip apart, but it is no face recognition.
+colours of a clip change much. That distinguishes the people in a clip, but it is no face recognition.
 """
 
 from __future__ import annotations

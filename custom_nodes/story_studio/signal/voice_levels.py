@@ -88,7 +88,7 @@ def levels_of(read: Read, samples: int, rate: int, seconds: float) -> np.ndarray
 
 
 def levels_by_second(audio: np.ndarray, rate: int, seconds: float) -> np.ndarray:
-    """The levels of audio [n] that starts with a second; a second's frames start anew with it.
+    """The levels of audio [n] that starts with a second; each second's frames start with it.
 
     So parts of a sample do not add up where a frame is not a whole number of them, as at 22.05 kHz.
     """
