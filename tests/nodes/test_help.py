@@ -142,12 +142,11 @@ def test_no_text_contains_syntax_of_the_interface(language: str) -> None:
 
 
 def test_the_panel_is_completely_translated() -> None:
-    files = {path.name: path.read_text("utf-8") for path in (PACK / "web").glob("*.*js")}
-    table = re.search("CHINESE = {(.+?)\n}", files.pop("words.mjs"), re.DOTALL)
-    assert table
-    entries = re.findall(r"^  (?:'([^'\n]+)'|(\w+)):\s+'([^'\n]+)',$", table[1], re.MULTILINE)
+    files = {path: path.read_text("utf-8") for path in (PACK / "web").rglob("*.*js")}
+    table = "".join(files.pop(path) for path in list(files) if path.parent.name == "chinese")
+    entries = re.findall(r"^  (?:'([^'\n]+)'|(\w+)):\s+'([^'\n]+)',$", table, re.MULTILINE)
     chinese = {quoted or word: text for quoted, word, text in entries}
-    assert len(entries) == len(chinese) == table[1].count("',\n") + 1
+    assert len(entries) == len(chinese) == table.count("',\n")
     # The panel translates the verdicts and figures that the server names, too.
     named = [*get_args(Verdict), *(entry.name for entry in thresholds().values())]
     code = "".join(files.values()) + "".join(f"t('{name}')" for name in named)

@@ -265,6 +265,6 @@ def test_the_panel_in_chinese(artist: Canvas) -> None:
 
 
 def test_the_panel_is_small() -> None:
-    files = [path for path in (PACK / "web").iterdir() if path.suffix in {".js", ".mjs"}]
+    files = [path for path in (PACK / "web").rglob("*") if path.suffix in {".js", ".mjs"}]
     sizes: dict[Path, int] = {path: path.read_text().count("\n") for path in files}
     assert files and max(sizes.values()) < 300

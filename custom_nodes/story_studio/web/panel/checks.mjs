@@ -1,17 +1,13 @@
 /** What a check says of a clip: its verdict as a badge, its figures, and the image of its worst moments. */
-import { h, set } from './dom.mjs'
-import { t } from './words.mjs'
+import { h, set } from '../shared/dom.mjs'
+import { t } from '../shared/words.mjs'
 
-/** On which white has a contrast of more than 4.5 to 1; as in `panel.css`. */
-const COLOURS = { pass: '#1f6f3d', warn: '#8a5300', fail: '#b3261e' }
-const MARK = 'story_studio_check'
-const STYLE = 'border-radius: 6px; box-sizing: border-box; color: #fff; font: 600 12px/22px sans-serif; height: 22px; overflow: hidden; padding: 0 8px; text-overflow: ellipsis; white-space: nowrap;'
-const SIGNS = { pass: '✓', warn: '!', fail: '✗' }
+export const SIGNS = { pass: '✓', warn: '!', fail: '✗' }
 
 /** A badge that shows the image of the worst moments when it is clicked; `paint` takes a check or nothing. */
-export function createBadge(actions) {
+export function createBadge(studio) {
   let check = null
-  const element = h('button', { type: 'button', className: 'verdict', hidden: true, onclick: () => showSheet(element, actions.url(check.sheet)) })
+  const element = h('button', { type: 'button', className: 'verdict', hidden: true, onclick: () => showSheet(element, studio.url(check.sheet)) })
   return {
     element,
     paint(now, title) {
@@ -43,22 +39,4 @@ function showSheet(badge, src) {
   dialog.append(image, h('button', { type: 'button', textContent: t('Close') }))
   badge.closest('.story-studio').append(dialog)
   dialog.showModal()
-}
-
-/** Marks a node with a check, below its widgets; without one the mark is removed. It is not saved. */
-export function markNode(node, check) {
-  if (!node?.addDOMWidget) return
-  let mark = node.widgets?.find(widget => widget.name === MARK)
-  const text = check ? [`${SIGNS[check.verdict]} ${t(check.verdict)}`, firstSentence(check)].filter(Boolean).join(' · ') : ''
-  if (!mark && text) {
-    const element = h('div', { style: STYLE })
-    mark = node.addDOMWidget(MARK, MARK, element, { serialize: false, hideOnZoom: false, getMinHeight: () => 26, getMaxHeight: () => 26 })
-    mark.serialize = false
-    const [, height] = node.computeSize()
-    if (node.size[1] < height) node.setSize([node.size[0], height])
-  }
-  if (!mark || mark.element.textContent === text) return
-  set(mark.element, { textContent: text, title: text, hidden: !text })
-  mark.element.style.background = COLOURS[check?.verdict] ?? ''
-  node.setDirtyCanvas(true, true)
 }

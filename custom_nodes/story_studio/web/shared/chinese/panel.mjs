@@ -1,6 +1,4 @@
-/** The panel's texts in the language of the interface. The English text is the key, and the fallback. */
-
-const CHINESE = {
+export default {
   'No scenes yet. Choose Workflow > Browse Templates > story_studio and open Story or Draft; open a story file, or drop its folder on the canvas; or add a Still and a Clip node to your own workflow.':
     '还没有场景。在“工作流 > 浏览模板 > story_studio”中打开 Story 或 Draft；或打开故事文件，或将其文件夹拖到画布上；或在自己的工作流中添加“静帧”和“片段”节点。',
   Story: '故事',
@@ -56,43 +54,4 @@ const CHINESE = {
   'These files are missing: choose them in their Load nodes, or open the story again together with them: {}.':
     '缺少以下文件：请在加载节点中选择，或与它们一起重新打开故事：{}。',
   'A node': '一个节点',
-  pass: '合格',
-  warn: '注意',
-  fail: '不合格',
-  Close: '关闭',
-  'Show the worst moments': '显示最差的时刻',
-  'The worst moments of the clip': '片段最差的时刻',
-  'Check of {}: {}. Show the worst moments': '{}的检查：{}。显示最差的时刻',
-  'take {} of {}': '版本 {}（{}）',
-  'face present': '有脸的帧',
-  'face lost': '脸消失',
-  'face height': '脸的高度',
-  'face jitter': '脸的抖动',
-  'sync confidence': '口型可信度',
-  'sync offset': '口型偏移',
-  identity: '同一张脸',
-  frozen: '静止',
-  black: '黑屏',
-  flicker: '闪烁',
-  sharpness: '清晰度',
-  'colour drift': '颜色偏移',
-  'largest jump': '最大跳变',
-  'video less audio': '画面减声音',
-  speech: '语音',
-  loudness: '响度',
-  clipped: '削波',
-  'speech to noise': '语音信噪比',
-  'first word cut': '首词被切',
-  'last word cut': '末词被切',
-}
-let words = {}
-
-/** Sets the language, as in ComfyUI's setting for its interface. */
-export function speak(locale) {
-  words = locale === 'zh' ? CHINESE : {}
-}
-
-/** A text in that language; each {} is replaced by the next part. */
-export function t(english, ...parts) {
-  return (words[english] ?? english).replace(/\{\}/g, () => parts.shift())
 }

@@ -1,0 +1,41 @@
+/** The card of a scene. */
+import { show } from '../canvas/widgets.mjs'
+import { h, set } from '../shared/dom.mjs'
+import { t } from '../shared/words.mjs'
+import { createBadge, firstSentence } from './checks.mjs'
+import { createPart } from './part.mjs'
+
+/** What else stands on a card: functions of a scene's id and the studio that return `{element, paint(scene, title)}`. */
+const MORE = []
+
+/** The card of a scene; `paint` takes the scene as `shownScenes` gives it, and its number. */
+export function createCard({ id, ...scene }, studio) {
+  const name = h('button', { type: 'button', className: 'name', title: t('Show on the canvas') })
+  const state = h('span', { className: 'state' })
+  const badge = createBadge(studio)
+  const reason = h('p', { className: 'reason', role: 'alert' })
+  const finding = h('p', { className: 'finding' })
+  const prompt = h('p', { className: 'prompt' })
+  const parts = ['still', 'clip'].filter(part => scene[part]).map(part => createPart(id, part, studio))
+  const more = MORE.map(create => create(id, studio))
+  const media = h('div', { className: 'media' }, ...parts.map(part => part.element))
+  const element = h('li', {}, h('div', { className: 'head' }, name, badge.element, state), reason, finding, media)
+  element.append(...parts.map(part => part.strip), prompt, ...more.map(one => one.element))
+  element.onclick = event => event.target.closest('video, figcaption, .takes, .verdict') || show(studio.app, studio.scene(id).clip ?? studio.scene(id).still)
+  return {
+    element,
+    paint(now, number) {
+      const percent = now.progress ? ` ${Math.round(now.progress * 100)} %` : ''
+      const title = `${number}. ${now.name || t('Scene')}`
+      set(name, { textContent: title })
+      set(state, { textContent: t(now.state) + percent })
+      badge.paint(now.check, title)
+      set(finding, { textContent: firstSentence(now.check), hidden: !now.check?.finding })
+      set(reason, { textContent: now.reason, hidden: !now.reason })
+      set(prompt, { textContent: now.prompt, title: now.prompt, hidden: !now.prompt })
+      element.dataset.state = now.state
+      parts.forEach(part => part.paint(now, title))
+      more.forEach(one => one.paint(now, title))
+    },
+  }
+}

@@ -1,0 +1,90 @@
+/** The storyboard panel: its sections, and the list of the scenes. */
+import { render, stop } from '../actions/render.mjs'
+import { open, save } from '../actions/story.mjs'
+import { h, set } from '../shared/dom.mjs'
+import { t } from '../shared/words.mjs'
+import { shownScenes } from '../state/shown.mjs'
+import { createCard } from './card.mjs'
+
+const EMPTY =
+  'No scenes yet. Choose Workflow > Browse Templates > story_studio and open Story or Draft; open a story file, or drop its folder on the canvas; or add a Still and a Clip node to your own workflow.'
+const BUTTONS = [
+  ['still', 'Stills', 'Render only the stills, to check them before the clips'],
+  ['clip', 'Clips', 'Render all clips, and the stills that they need'],
+  ['film', 'Film', 'Render whatever the film still needs, and the film'],
+]
+/** What stands above and below the scenes: functions of the studio that return `{element, paint(scenes)}`. */
+const ABOVE = []
+const BELOW = []
+const STYLES = ['panel']
+
+/** Builds the panel in an element, and keeps it up to date until it is closed. */
+export function createView(element, studio) {
+  const styles = STYLES.map(name => h('link', { rel: 'stylesheet', href: new URL(`../css/${name}.css`, import.meta.url).href }))
+  const problem = h('p', { className: 'problem', role: 'status' })
+  const empty = h('p', { className: 'empty', textContent: t(EMPTY) })
+  const list = h('ol')
+  const file = createFileTools(studio)
+  const tools = createRenderTools(studio)
+  const above = ABOVE.map(create => create(studio))
+  const below = BELOW.map(create => create(studio))
+  const sections = [file, tools, ...above, ...below]
+  const panel = h('section', { className: 'story-studio', aria: { label: t('Storyboard') } })
+  panel.append(h('header', {}, h('h2', { textContent: t('Storyboard') }), file.element, tools.element), problem, empty)
+  panel.append(...above.map(one => one.element), list, ...below.map(one => one.element))
+  element.replaceChildren(...styles, panel)
+  let cards = new Map()
+
+  function paint() {
+    const scenes = shownScenes(studio)
+    const text = studio.model.problem || studio.runs.session().problem
+    set(problem, { textContent: text, hidden: !text })
+    set(empty, { hidden: scenes.length > 0 })
+    sections.forEach(one => one.paint(scenes))
+    const known = cards
+    cards = new Map(scenes.map(scene => [scene.id, known.get(scene.id) ?? createCard(scene, studio)]))
+    const wanted = [...cards.values()].map(card => card.element)
+    if (wanted.length !== list.children.length || wanted.some((one, index) => one !== list.children[index])) {
+      list.replaceChildren(...wanted)
+    }
+    scenes.forEach((scene, index) => cards.get(scene.id).paint(scene, index + 1))
+  }
+
+  return { element, close: studio.listen(paint) }
+}
+
+function createFileTools(studio) {
+  const picker = h('input', {
+    type: 'file',
+    multiple: true,
+    hidden: true,
+    accept: '.yaml,.yml,.json,.fountain,.csv,.srt,.vtt,.md,.txt,audio/*,video/*,image/*',
+    onchange: () => open(studio, [...picker.files].map(one => ({ path: one.name, file: one }))),
+  })
+  const choose = h('button', {
+    type: 'button',
+    textContent: t('Open…'),
+    title: t('A story file (YAML or JSON) or a script, chosen together with its recordings'),
+    onclick: () => (set(picker, { value: '' }), picker.click()),
+  })
+  const keep = h('button', { type: 'button', textContent: t('Save'), title: t('These scenes as a story file'), onclick: () => save(studio) })
+  const element = h('div', { className: 'tools', role: 'group', aria: { label: t('Story file') } }, choose, keep, picker)
+  return { element, paint: scenes => set(keep, { disabled: !scenes.length }) }
+}
+
+function createRenderTools(studio) {
+  const buttons = BUTTONS.map(([what, label, title]) =>
+    h('button', { type: 'button', textContent: t(label), title: t(title), onclick: () => render(studio, what) }),
+  )
+  const halt = h('button', { type: 'button', textContent: t('Stop'), className: 'stop', onclick: () => stop(studio) })
+  const element = h('div', { className: 'tools', role: 'group', aria: { label: t('Render') } }, ...buttons, halt)
+  return {
+    element,
+    paint(scenes) {
+      set(element, { hidden: !scenes.length })
+      set(halt, { hidden: !studio.runs.session().running })
+      const some = { still: scenes.some(one => one.still), clip: scenes.some(one => one.clip), film: studio.model.films.length > 0 }
+      BUTTONS.forEach(([what], index) => set(buttons[index], { disabled: !some[what] }))
+    },
+  }
+}

@@ -1,0 +1,24 @@
+/** The panel's texts in the language of the interface. The English text is the key, and the fallback. */
+import checks from './chinese/checks.mjs'
+import edit from './chinese/edit.mjs'
+import film from './chinese/film.mjs'
+import panel from './chinese/panel.mjs'
+import pins from './chinese/pins.mjs'
+import plan from './chinese/plan.mjs'
+import runs from './chinese/runs.mjs'
+import settings from './chinese/settings.mjs'
+import story from './chinese/story.mjs'
+import voice from './chinese/voice.mjs'
+
+const CHINESE = { ...checks, ...edit, ...film, ...panel, ...pins, ...plan, ...runs, ...settings, ...story, ...voice }
+let words = {}
+
+/** Sets the language, as in ComfyUI's setting for its interface. */
+export function speak(locale) {
+  words = locale === 'zh' ? CHINESE : {}
+}
+
+/** A text in that language; each {} is replaced by the next part. */
+export function t(english, ...parts) {
+  return (words[english] ?? english).replace(/\{\}/g, () => parts.shift())
+}

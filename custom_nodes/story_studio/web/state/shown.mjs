@@ -1,0 +1,51 @@
+/** What the panel shows of each scene: the story on the canvas together with its results and runs. */
+import { markNode } from '../canvas/mark.mjs'
+import { pathTo } from '../canvas/widgets.mjs'
+import { PARTS } from '../shared/nodes.mjs'
+
+/**
+ * The scenes as their cards show them.
+ *
+ * @returns each scene of the model with, for its `still` and `clip`, `{file, old, takes, chosen}`; `check`, of the clip
+ *   that is shown; `state`; `progress`, a fraction; and `reason`, why it failed.
+ */
+export function shownScenes({ app, model, runs }) {
+  const now = runs.session()
+  const reasons = refused(app, model)
+  const working = new Map()
+  for (const [id, progress] of Object.entries(now.active)) {
+    const owner = model.owners.get(id)
+    if (owner) working.set(owner.scene.id, { part: owner.part, progress })
+  }
+  return model.scenes.map(scene => {
+    const shown = { ...scene, reason: now.failed.get(scene.id) ?? reasons.get(scene.id) ?? '' }
+    for (const part of PARTS) {
+      const { file = null, takes = [] } = model.takes[scene[part]] ?? {}
+      const made = now.made[scene[part]]
+      shown[part] = scene[part] && { file: file ?? made, old: !file, takes, chosen: scene.chosen[part] }
+    }
+    if (shown.clip) {
+      const { clip } = shown
+      // With retakes the film may show another take than the first.
+      const kept = !clip.old && clip.takes.find(take => take.key === now.kept[scene.check])
+      if (kept) clip.file = kept.file
+      shown.check = clip.takes.find(take => take.file.filename === clip.file?.filename)?.check
+      markNode(pathTo(app, scene.clip).at(-1), shown.check)
+    }
+    const work = working.get(scene.id)
+    const done = PARTS.every(part => !shown[part] || !shown[part].old)
+    shown.state = shown.reason ? 'failed' : work ? { still: 'drawing', clip: 'talking' }[work.part] : done ? 'done' : 'waiting'
+    shown.progress = work?.progress ?? 0
+    return shown
+  })
+}
+
+/** Why the server refused nodes, by scene; ComfyUI keeps these errors until the next run. */
+function refused(app, model) {
+  const found = new Map()
+  for (const [id, { errors }] of Object.entries(app.lastNodeErrors ?? {})) {
+    const scene = model.owners.get(id)?.scene
+    if (scene) found.set(scene.id, errors.map(one => [one.message, one.details].filter(Boolean).join(': ')).join(' '))
+  }
+  return found
+}

@@ -1,0 +1,76 @@
+/** The story on the canvas as the server reads it, and what listens to its changes. */
+import { KEEPERS } from '../shared/nodes.mjs'
+import { ask } from '../shared/server.mjs'
+import { t } from '../shared/words.mjs'
+import { createRuns } from './runs.mjs'
+
+const NOTHING = { scenes: [], films: [], owners: {} }
+/** Milliseconds without a change after which the canvas is read again. */
+const CALM = 250
+
+/**
+ * The state of the open workflow, which every part of the panel is given.
+ *
+ * @param app ComfyUI's.
+ * @returns an object with
+ *   `model`: `scenes`, `films` and `owners` (a Map from node id to `{scene, part}`) as POST /story_studio/scenes
+ *     gives them, `takes` as POST /story_studio/takes does, `prompt`, the graph as an API workflow, and `problem`;
+ *   `runs`: see `createRuns`;
+ *   `listen(listener)`: calls it after each change, and returns a function that ends that;
+ *   `changed()`: calls the listeners;
+ *   `refresh()`, `refreshSoon()`: read the canvas again; only while something listens;
+ *   `scene(id)`; `say(problem)`, at the panel's top; `toast(severity, detail)`; `url(file)`, of a file to show.
+ */
+export function createStudio(app) {
+  const model = { scenes: [], films: [], owners: new Map(), takes: {}, prompt: {}, problem: '' }
+  const listeners = new Set()
+  let timer = 0
+  let read = 0
+
+  const studio = {
+    app,
+    model,
+    listen(listener) {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
+    changed() {
+      for (const listener of listeners) listener()
+    },
+    async refresh() {
+      clearTimeout(timer)
+      if (!listeners.size) return
+      const turn = ++read
+      try {
+        const { output } = await app.graphToPrompt()
+        const hasScenes = Object.values(output).some(node => KEEPERS.includes(node.class_type))
+        const asked = hasScenes ? ['scenes', 'takes'].map(name => ask(app, name, { prompt: output })) : [NOTHING, {}]
+        const [{ scenes, owners, ...rest }, takes] = await Promise.all(asked)
+        if (turn !== read) return
+        const ownerOf = ([id, [number, part]]) => [id, { scene: scenes[number], part }]
+        const known = new Map(Object.entries(owners).map(ownerOf))
+        Object.assign(model, rest, { scenes, takes, owners: known, prompt: output, problem: '' })
+      } catch (error) {
+        model.problem = t('The story could not be read: {}', error.message)
+      }
+      studio.changed()
+    },
+    refreshSoon() {
+      clearTimeout(timer)
+      timer = setTimeout(studio.refresh, CALM)
+    },
+    scene: id => model.scenes.find(one => one.id === id),
+    say(problem) {
+      studio.runs.session().problem = problem
+      studio.changed()
+    },
+    /** Shows a message. It covers the Run button, so it disappears by itself unless it is an error. */
+    toast(severity, detail) {
+      const life = severity === 'error' ? undefined : 8000
+      if (detail) app.extensionManager.toast.add({ severity, summary: 'Story Studio', detail, life })
+    },
+    url: file => app.api.apiURL(`/view?${new URLSearchParams(file)}`),
+  }
+  studio.runs = createRuns(studio)
+  return studio
+}
