@@ -39,8 +39,8 @@ def test_a_draft_gets_a_fourth_scene(artist: Canvas, tmp_path: Path) -> None:
     artist.set_node(scene, {"title": "Epilogue", "prompt": "The lamp goes out", "width": 320, "height": 192})
     artist.screenshot("joined")
     # Another test's results would be reused instead of drawn.
-    artist.set_widgets([("Draft scene", "seed", 4)])
-    artist.set_node(scene, {"seed": 4})
+    artist.set_widgets([("Draft scene", "seed", 4), ("Draft scene", "clip_seed", 4)])
+    artist.set_node(scene, {"seed": 4, "clip_seed": 4})
     run = artist.press_run()
     (film_path,) = fetch_results(artist, run, "StoryStudio_Film", tmp_path)
     artist.screenshot("run")
@@ -75,7 +75,13 @@ def test_a_copied_scene_is_not_rendered_again(artist: Canvas, tmp_path: Path) ->
     artist.open_template("Draft")
     artist.set_widgets([("EmptyAudio", "duration", 0.5), ("StoryStudio_Animatic", "width", 320)])
     # Other values than the example's: a copy takes over what was edited since, and the original keeps it.
-    artist.set_widgets([("Draft scene", "seed", 5), ("Draft scene", "text", "Nothing more is said.")])
+    artist.set_widgets(
+        [
+            ("Draft scene", "seed", 5),
+            ("Draft scene", "clip_seed", 5),
+            ("Draft scene", "text", "Nothing more is said."),
+        ]
+    )
     fetch_results(artist, artist.press_run(), "StoryStudio_Film", tmp_path)
     before = artist.api_graph()
     original, copied = artist.run_script(

@@ -84,7 +84,7 @@ def test_story(artist: Canvas, studio: Studio, voice: Path, tmp_path: Path) -> N
     sizes = [("Scene", side, 64) for side in ("width", "height")]
     artist.set_widgets([*TINY, *sizes, ("KSampler", "steps", 1), ("LoadAudio", "audio", voice.name)])
     # Another test's results would be reused instead of drawn.
-    artist.set_widgets([("Scene", "seed", 3)])
+    artist.set_widgets([("Scene", "seed", 3), ("Scene", "clip_seed", 3)])
     Comfy(artist.url).free()
     studio.loads()
     run = artist.press_run()

@@ -68,7 +68,8 @@ class Panel:
         self.canvas.load(read_workflow(PACK / "example_workflows" / "Draft.json"))
         small = [("Draft scene", side, 128) for side in ("width", "height")]
         length = ("EmptyAudio", "duration", 0.3)
-        self.canvas.set_widgets([*small, length, ("Draft scene", "seed", self.seed)])
+        seeds = [("Draft scene", name, self.seed) for name in ("seed", "clip_seed")]
+        self.canvas.set_widgets([*small, length, *seeds])
 
     @property
     def states(self) -> Locator:

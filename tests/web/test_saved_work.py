@@ -123,7 +123,7 @@ def test_values_that_an_earlier_save_set_aside_do_not_come_back(
     story = read_workflow(PACK / "example_workflows" / "Draft.json")
     box = next(node for node in story["nodes"] if node["type"] == story["definitions"]["subgraphs"][0]["id"])
     box["properties"][ASIDE] = [aside("title", "An old title"), aside("seed", 77), aside("gone", "a value")]
-    box["widgets_values"] = ["A new title", "a prompt", "a text", 320, 192, 2_854_559_373]
+    box["widgets_values"] = ["A new title", "a prompt", "a text", 320, 192, 2_854_559_373, 7]
     canvas.load(story)
     canvas.screenshot("opened")
     (shown,) = (node for node in saved_nodes(canvas) if node["id"] == box["id"])
@@ -153,7 +153,7 @@ def test_a_subgraph_that_an_older_interface_copied_is_pasted(canvas: Canvas, new
             clipboard,
         )
         box = saved_nodes(newer_canvas)[-1]
-        assert (box["widgets_values"][0], box["widgets_values"][-1]) == ("Copied", seed)
+        assert (box["widgets_values"][0], box["widgets_values"][-2]) == ("Copied", seed)
         assert ASIDE not in box["properties"]
         newer_canvas.set_widgets([("Draft scene", "seed", 5)])
 
