@@ -38,8 +38,9 @@ app.registerExtension({
   beforeConfigureGraph: graph => forgetOldValues([graph, ...(graph.definitions?.subgraphs ?? [])]),
   afterConfigureGraph: studio.refreshSoon,
   nodeCreated(node) {
-    // Nodes 2.0 takes what a node with a VIDEO input shows for a video, if nothing else is said.
-    if (node.comfyClass === 'StoryStudio_CheckClip') node.previewMediaType = 'image'
+    // Nodes 2.0 takes what a node with a VIDEO input shows for a video, and all else for images.
+    const shows = { StoryStudio_CheckClip: 'image', StoryStudio_Film: 'video' }[node.comfyClass]
+    if (shows) node.previewMediaType = shows
     // ComfyUI sets the values of a new box only after this event.
     if (node.subgraph) queueMicrotask(() => forgetOldValues([{ nodes: [node] }, node.subgraph]))
     studio.refreshSoon()

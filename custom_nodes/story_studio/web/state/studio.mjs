@@ -2,6 +2,7 @@
 import { KEEPERS } from '../shared/nodes.mjs'
 import { ask } from '../shared/server.mjs'
 import { t } from '../shared/words.mjs'
+import { createFilms } from './films.mjs'
 import { createRuns } from './runs.mjs'
 
 const NOTHING = { scenes: [], films: [], owners: {} }
@@ -15,7 +16,7 @@ const CALM = 250
  * @returns an object with
  *   `model`: `scenes`, `films` and `owners` (a Map from node id to `{scene, part}`) as POST /story_studio/scenes
  *     gives them, `takes` as POST /story_studio/takes does, `prompt`, the graph as an API workflow, and `problem`;
- *   `runs`: see `createRuns`;
+ *   `runs`: see `createRuns`; `films`: see `createFilms`;
  *   `listen(listener)`: calls it after each change, and returns a function that ends that;
  *   `changed()`: calls the listeners;
  *   `refresh()`, `refreshSoon()`: read the canvas again; only while something listens;
@@ -72,5 +73,6 @@ export function createStudio(app) {
     url: file => app.api.apiURL(`/view?${new URLSearchParams(file)}`),
   }
   studio.runs = createRuns(studio)
+  studio.films = createFilms(studio)
   return studio
 }
