@@ -152,7 +152,8 @@ def faults(voice: Voice) -> list[Fault]:
                 Fault(
                     "cut " + side,
                     f"{what} in the middle of a word: its {side} 5 ms are at {moved:+.0f} dB of its level. "
-                    f"If the {side} word is cut, record it again with a moment of silence {_AROUND[side]} it.",
+                    f"If the {side} word is cut, record it again with a moment of silence {_AROUND[side]} "
+                    "it.",
                 )
             )
     return found
