@@ -53,15 +53,15 @@ def _voice(prompt: Nodes, voice: Voice) -> dict[str, Any]:
         return found | _measured(0.0, [] if source else [_NO_VOICE], usable=bool(source))
     place = folders.loadable(voice.name)
     if place is None:
-        text = f"{voice.name or 'The recording'} is not in ComfyUI's input folder: choose a recording."
+        text = "The recording is not in ComfyUI's input folder: choose one, or record it here."
         return found | _measured(0.0, [Fault("missing", text)], usable=False)
     path, found["file"] = place
     try:
         now = shown(path)
     except OSError as error:
-        text = f"{voice.name} cannot be read: {error.strerror}."
+        text = f"The recording cannot be read: {error.strerror}."
         return found | _measured(0.0, [Fault("unreadable", text)], usable=False)
-    faults = [Fault(kind, f"{path.name} {text}") for kind, text in now.faults]
+    faults = [Fault(kind, f"The recording {text}") for kind, text in now.faults]
     more = {"peaks": now.peaks, "level": now.level, "speech": now.speech}
     return found | _measured(now.seconds, faults, now.usable) | more
 

@@ -3,6 +3,8 @@ import { captureState, pathTo } from './widgets.mjs'
 
 const INPUTS_OF_SUBGRAPH = -10
 const LOADER = 'LoadAudio'
+/** Pixels below a loader for what `markNode` adds. */
+const ROOM_FOR_MARK = 34
 /** Nodes that stand in for a recording until there is one. */
 const PLACEHOLDERS = ['EmptyAudio']
 
@@ -41,12 +43,26 @@ function linkLoader(app, voice, file) {
   const replaced = PLACEHOLDERS.includes(source?.type) && source.outputs[0].links.length === 1 ? source : null
   graph.beforeChange()
   const loader = LiteGraph.createNode(LOADER)
-  loader.pos = replaced ? [...replaced.pos] : [node.pos[0] - loader.size[0] - 60, node.pos[1]]
   graph.add(loader)
+  loader.pos = [node.pos[0] - loader.size[0] - 60, node.pos[1]]
+  if (replaced) takePlace(loader, replaced)
   loader.connect(0, node, slot)
   if (replaced) graph.remove(replaced)
   choose(loader.widgets.find(one => one.name === 'audio'), file)
   graph.afterChange()
+}
+
+/** Puts a node where another one was, so that what is below stays free, also when the loader is marked. */
+function takePlace(node, old) {
+  const higher = Math.max(0, node.size[1] + ROOM_FOR_MARK - old.size[1])
+  node.pos = [old.pos[0], old.pos[1] - higher]
+  for (const group of node.graph.groups) {
+    const [left, top] = group.pos
+    const inside = old.pos[0] >= left && old.pos[0] < left + group.size[0] && old.pos[1] >= top && old.pos[1] < top + group.size[1]
+    if (!inside) continue
+    group.pos = [left, top - higher]
+    group.size = [group.size[0], group.size[1] + higher]
+  }
 }
 
 function choose(widget, file) {

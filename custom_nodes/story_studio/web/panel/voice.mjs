@@ -184,7 +184,7 @@ function createPlayer(studio, voice, part) {
 
 function createPause(studio, clip, voice) {
   const field = h('input', { type: 'number', min: 0, max: 10, step: 0.1, placeholder: t('film’s') })
-  const element = h('label', { className: 'pause', title: t('Seconds until the next scene; empty: as set on the Film') }, t('Pause after'), ' ', field, ' s')
+  const element = h('label', { className: 'pause', title: t('Seconds until the next scene; empty: as set on the Film') }, t('Pause after (s)'), ' ', field)
   field.onchange = () => setPause(studio, clip(), field.value === '' ? null : Math.max(0, Math.min(10, Number(field.value))))
   return {
     element,
