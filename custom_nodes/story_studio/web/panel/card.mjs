@@ -6,6 +6,8 @@ import { createBadge, firstSentence } from './checks.mjs'
 import { createPart } from './part.mjs'
 import { createVoice } from './voice.mjs'
 
+/** States that say that all is well, which the recording may not be. */
+const WARNED = ['done', 'waiting']
 /** What else stands on a card: functions of a scene's id and the studio that return `{element, paint(scene, title)}`. */
 const MORE = [createVoice]
 
@@ -29,7 +31,9 @@ export function createCard({ id, ...scene }, studio) {
       const percent = now.progress ? ` ${Math.round(now.progress * 100)} %` : ''
       const title = `${number}. ${now.name || t('Scene')}`
       set(name, { textContent: title })
-      set(state, { textContent: t(now.state) + percent })
+      const words = now.warned && WARNED.includes(now.state) ? t('{}, with a warning', t(now.state)) : t(now.state)
+      set(state, { textContent: words + percent })
+      element.toggleAttribute('data-warned', now.warned)
       badge.paint(now.check, title)
       set(finding, { textContent: firstSentence(now.check), hidden: !now.check?.finding })
       set(reason, { textContent: now.reason, hidden: !now.reason })

@@ -4,6 +4,7 @@ export default {
   'Stop recording': '停止录音',
   'Recording…': '正在录音…',
   'From the microphone of this computer': '用这台电脑的麦克风',
+  '{}, with a warning': '{}，有警告',
   Trim: '裁剪',
   'Do not trim': '不裁剪',
   'To the words': '到话语处',
