@@ -144,6 +144,13 @@ def test_layout(path: Path) -> None:
     assert path.with_suffix(".jpg").stat().st_size < 100_000
 
 
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_has_no_id(path: Path) -> None:
+    """ComfyUI gives one to each workflow that has none. Two stories from one example must not share theirs:
+    takes and runs are told apart by it."""
+    assert "id" not in read_workflow(path)
+
+
 def fetch_results(canvas: Canvas, run: dict[str, Any], cls: str, folder: Path) -> list[Path]:
     """The result files of all nodes of a class, fetched as the page fetches them."""
     assert (run["status"], run["error"]) == ("success", None)

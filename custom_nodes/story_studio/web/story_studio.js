@@ -14,6 +14,7 @@ app.registerExtension({
   setup() {
     speak(app.extensionManager.setting.get('Comfy.Locale'))
     studio.runs.listen()
+    app.api.addEventListener('graphChanged', studio.voices.watch)
     acceptDrops(studio)
     app.extensionManager.registerSidebarTab({
       id: 'story-studio',
@@ -36,7 +37,10 @@ app.registerExtension({
     })
   },
   beforeConfigureGraph: graph => forgetOldValues([graph, ...(graph.definitions?.subgraphs ?? [])]),
-  afterConfigureGraph: studio.refreshSoon,
+  afterConfigureGraph() {
+    studio.refreshSoon()
+    studio.voices.watch()
+  },
   nodeCreated(node) {
     // Nodes 2.0 takes what a node with a VIDEO input shows for a video, and all else for images.
     const shows = { StoryStudio_CheckClip: 'image', StoryStudio_Film: 'video' }[node.comfyClass]

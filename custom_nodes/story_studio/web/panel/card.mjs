@@ -4,9 +4,12 @@ import { h, set } from '../shared/dom.mjs'
 import { t } from '../shared/words.mjs'
 import { createBadge, firstSentence } from './checks.mjs'
 import { createPart } from './part.mjs'
+import { createVoice } from './voice.mjs'
 
+/** States that say that all is well, which the recording may not be. */
+const WARNED = ['done', 'waiting']
 /** What else stands on a card: functions of a scene's id and the studio that return `{element, paint(scene, title)}`. */
-const MORE = []
+const MORE = [createVoice]
 
 /** The card of a scene; `paint` takes the scene as `shownScenes` gives it, and its number. */
 export function createCard({ id, ...scene }, studio) {
@@ -21,14 +24,16 @@ export function createCard({ id, ...scene }, studio) {
   const media = h('div', { className: 'media' }, ...parts.map(part => part.element))
   const element = h('li', {}, h('div', { className: 'head' }, name, badge.element, state), reason, finding, media)
   element.append(...parts.map(part => part.strip), prompt, ...more.map(one => one.element))
-  element.onclick = event => event.target.closest('video, figcaption, .takes, .verdict') || show(studio.app, studio.scene(id).clip ?? studio.scene(id).still)
+  element.onclick = event => event.target.closest('video, figcaption, .takes, .verdict, .voice') || show(studio.app, studio.scene(id).clip ?? studio.scene(id).still)
   return {
     element,
     paint(now, number) {
       const percent = now.progress ? ` ${Math.round(now.progress * 100)} %` : ''
       const title = `${number}. ${now.name || t('Scene')}`
       set(name, { textContent: title })
-      set(state, { textContent: t(now.state) + percent })
+      const words = now.warned && WARNED.includes(now.state) ? t('{}, with a warning', t(now.state)) : t(now.state)
+      set(state, { textContent: words + percent })
+      element.toggleAttribute('data-warned', now.warned)
       badge.paint(now.check, title)
       set(finding, { textContent: firstSentence(now.check), hidden: !now.check?.finding })
       set(reason, { textContent: now.reason, hidden: !now.reason })

@@ -17,7 +17,7 @@ const BUTTONS = [
 /** What stands above and below the scenes: functions of the studio that return `{element, paint(scenes)}`. */
 const ABOVE = [createFilm]
 const BELOW = []
-const STYLES = ['panel', 'film', 'dialog']
+const STYLES = ['panel', 'dialog', 'film', 'voice']
 
 /** Builds the panel in an element, and keeps it up to date until it is closed. */
 export function createView(element, studio) {
