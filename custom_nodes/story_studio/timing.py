@@ -1,9 +1,13 @@
-"""How long results took on this server, kept beside them: what a run is estimated from (`story/effort.py`)."""
+"""How long results took on this server, kept beside them: the next run is estimated from it.
+
+The estimate itself is in `story/effort.py`.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from contextlib import suppress
 from functools import lru_cache
@@ -11,11 +15,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import result_store
-from .core import device, folders, progress
+from .core import device, execution, folders, progress
 from .media.probe import probe
+from .s2v import timeline
 from .story.clip_graph import SILENCE
-from .story.effort import Took, settings_of, work_of
-from .story.keys import Node, constant
+from .story.effort import Took, count_above, settings_of, sound_behind
+from .story.keys import UNDECLARED, Node, constant
+from .story.needed import TALKING_VIDEO
 from .story.recipes import Nodes
 from .story.results import KEEPERS, STORE, Kind
 
@@ -76,7 +82,25 @@ def taken(kind: Kind) -> list[Took]:
     return found[-_KEPT:]
 
 
-def seconds_of(nodes: Nodes, node: Node) -> float | None:
+def effort_of(nodes: Nodes, node_id: str) -> tuple[str, float | None]:
+    """The settings and the work of a result, see `Took`; None where its recording's length is not known."""
+    return settings_of(nodes, node_id, default_of), _work_of(nodes, node_id)
+
+
+def _work_of(nodes: Nodes, node_id: str) -> float | None:
+    kind = KEEPERS.get(nodes[node_id]["class_type"])
+    if kind is Kind.STILL:
+        return 1.0
+    if kind is Kind.FILM:
+        return float(count_above(nodes, node_id, "StoryStudio_FilmScene")) or None
+    seconds = sound_behind(nodes, node_id, lambda node: _seconds_of(nodes, node))
+    if seconds and count_above(nodes, node_id, TALKING_VIDEO):
+        # The model makes whole chunks, however little of the last one is needed.
+        return float(timeline.chunk_count(math.ceil(seconds * timeline.FPS)))
+    return seconds or None
+
+
+def _seconds_of(nodes: Nodes, node: Node) -> float | None:
     """The length of the sound that a node loads or makes; None for other nodes and for missing files."""
     cls, inputs = node["class_type"], node["inputs"]
     if cls == SILENCE:
@@ -101,12 +125,12 @@ def _remember(node_id: str, seconds: float) -> Kind | None:
     if kind not in MEASURED:
         return None
     nodes = result_store.upstream(graph, node_id)
-    work = work_of(nodes, node_id, lambda node: seconds_of(nodes, node))
+    settings, work = effort_of(nodes, node_id)
     if work is None:
         return kind
     entry: dict[str, Any] = {
         "kind": kind.word,
-        "settings": settings_of(nodes, node_id),
+        "settings": settings,
         "work": round(work, 3),
         "seconds": round(seconds, 3),
         "first": kind not in _run.made,
@@ -114,6 +138,15 @@ def _remember(node_id: str, seconds: float) -> Kind | None:
     }
     _append(json.dumps(entry))
     return kind
+
+
+def default_of(cls: str, name: str) -> Any:
+    """The constant at which an input has no effect, as in `Keys`; None for a class that is not here."""
+    try:
+        default = execution.default_without_effect(cls, name)
+    except KeyError:
+        return None
+    return UNDECLARED if default is execution.NEVER else default
 
 
 def _path() -> Path:

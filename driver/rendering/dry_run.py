@@ -27,6 +27,7 @@ from .manifest import (
 )
 from .prepare import RenderPlan
 
+
 class Step(NamedTuple):
     """What a render would do for a still, clip or film: reuse it, or make it, and why."""
 

@@ -8,6 +8,7 @@ from ..core import queueing
 from ..routes import (
     bundle,
     films,
+    first_seconds,
     graph,
     memory,
     plan,
@@ -49,7 +50,7 @@ class StoryStudio(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         # The routes belong in `on_load`, which ComfyUI 0.3.75 does not call.
-        for route in (bundle, films, graph, memory, plan, progress, scenes, story, takes, voice):
+        for route in (bundle, films, first_seconds, graph, memory, plan, progress, scenes, story, takes, voice):
             route.add_route()
         queueing.reorder_prompts(order.in_order)
         return [

@@ -1,4 +1,4 @@
-"""The route that says what a run of the graph on the canvas would make and why, how long and in what memory."""
+"""The route that says what a run of a graph would make and why, how long it takes and in what memory."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from .. import memory, result_store, timing
 from ..core import execution, folders, server
 from ..media.probe import probe
 from ..story.difference import Change, differences, end_of
-from ..story.effort import Took, estimate, settings_of, work_of
-from ..story.keys import UNDECLARED
+from ..story.effort import Took, estimate
 from ..story.recipes import Nodes
 from ..story.results import KEEPERS, RETAKE, Kind, key_in
 from .body import read_json, workflow_in
@@ -39,8 +38,8 @@ async def plan_of(prompt: Nodes) -> dict[str, Any]:
 
     Returns:
         `results`, by the ids of its Stills, Clips and Films: `kind`; `makes`, whether it would be made rather
-        than reused; and if so `why`: `before`, whether there is an earlier one, and the `changes` since the newest
-        (see `Change`); and `seconds`, estimated, or None where nothing like it was measured.
+        than reused; and if so `why`: `before`, whether there is an earlier one, and the `changes` since the
+        newest (see `Change`); and `seconds`, estimated, or None where nothing like it was measured.
         `load`: seconds to read models before the first, by kind; `measured`: the number of results that the
         estimates are from, by kind; `checks`: how many Check Clips it has.
         `memory`: `needs_gb`, `free_gb`, `peak_gb`, `fits`, `keeps_all`; None if no model is needed.
@@ -121,35 +120,20 @@ def _told(changes: list[Change] | None) -> list[dict[str, str]]:
 def _changes(earlier: Nodes, prompt: Nodes, node_id: str) -> list[Change] | None:
     """What changed since; None where the earlier graph does not say what it was made from."""
     end = end_of(earlier, prompt[node_id]["class_type"])
-    return differences(earlier, prompt, (end, node_id), _default_of) if end else None
+    return differences(earlier, prompt, (end, node_id), timing.default_of) if end else None
 
 
 def _times(prompt: Nodes, results: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     """Sets the seconds of each result that is made, and returns what they are from."""
     load, measured = {}, {}
     for kind in timing.MEASURED:
-        wanted = [
-            node for node, result in results.items() if result["kind"] == kind.word and result["makes"]
-        ]
+        wanted = [node for node, result in results.items() if result["kind"] == kind.word and result["makes"]]
         taken: list[Took] = timing.taken(kind) if wanted else []
-        found = estimate([_effort(prompt, node) for node in wanted], taken)
+        found = estimate([timing.effort_of(prompt, node) for node in wanted], taken)
         for node, seconds in zip(wanted, found.each, strict=True):
             results[node]["seconds"] = seconds
         load[kind.word], measured[kind.word] = found.first, found.measured
     return {"load": load, "measured": measured}
-
-
-def _effort(prompt: Nodes, node: str) -> tuple[str, float | None]:
-    return settings_of(prompt, node), work_of(prompt, node, lambda one: timing.seconds_of(prompt, one))
-
-
-def _default_of(cls: str, name: str) -> Any:
-    try:
-        default = execution.default_without_effect(cls, name)
-    except KeyError:
-        # A class that this server does not have.
-        return None
-    return UNDECLARED if default is execution.NEVER else default
 
 
 def _path_of(file: Mapping[str, str]) -> Path:

@@ -62,7 +62,7 @@ def differences(
 
 
 def end_of(nodes: Nodes, cls: str) -> str | None:
-    """The node of a class that nothing else is made from: the one that kept a file, in the file's own graph."""
+    """The node of a class that nothing else is made from: in a file's own graph the one that kept it."""
     used = {value[0] for node in nodes.values() for value in node["inputs"].values() if is_link(value)}
     ends = [node_id for node_id, node in nodes.items() if node["class_type"] == cls]
     return next((node_id for node_id in ends if node_id not in used), ends[-1] if ends else None)

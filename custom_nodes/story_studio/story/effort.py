@@ -11,16 +11,18 @@ from collections.abc import Callable, Iterable
 from statistics import median
 from typing import Any, NamedTuple
 
-from .keys import ORDER, PRIMITIVES, Node, class_of, constant, hash_parts
+from .clip_graph import SILENCE, TRIM
+from .keys import ORDER, PRIMITIVES, UNDECLARED, Node, class_of, constant, hash_parts
 from .order import IN_ORDER
 from .recipes import Nodes, is_link
-from .results import KEEPERS, Kind
+from .results import KEEPERS
 
 _FREE = frozenset(
-    "text prompt heading title name seed noise_seed take duration start_index translations language".split()
+    ("text", "prompt", "heading", "title", "name", "seed", "noise_seed", "take", "translations", "language")
 )
 """Inputs that do not change how long a result takes, or that its amount of work counts."""
-_LOADERS = frozenset(("LoadAudio", "LoadImage", "LoadVideo"))
+_LOADERS = frozenset(("LoadAudio", "LoadImage", "LoadVideo", SILENCE, TRIM))
+"""The nodes that a result's files and their length are from."""
 
 
 class Took(NamedTuple):
@@ -28,7 +30,7 @@ class Took(NamedTuple):
 
     Attributes:
         settings: see `settings_of`.
-        work: how much of it there was: seconds of a clip, scenes of a film; 1 for a still.
+        work: how much of it there was, such as seconds of a clip or scenes of a film.
         seconds: that it took.
         is_first: whether it was the first of its kind in its run, which may have read models before.
     """
@@ -53,38 +55,53 @@ class Estimate(NamedTuple):
     measured: int
 
 
-def settings_of(nodes: Nodes, end: str) -> str:
-    """24 hexadecimal digits for what decides how long a unit of a result's work takes."""
+def settings_of(nodes: Nodes, end: str, default_of: Callable[[str, str], Any]) -> str:
+    """24 hexadecimal digits for what decides how long a unit of a result's work takes.
+
+    `default_of` is as in `Keys`.
+    """
     found: set[str] = set()
     for node in _made_from(nodes, end):
         cls = class_of(node)
-        if cls in PRIMITIVES or cls == IN_ORDER:
+        if cls in PRIMITIVES or cls in _LOADERS or cls == IN_ORDER:
             continue
         values = {
-            name: value
+            name: _whole(value)
             for name, written in node["inputs"].items()
-            if name not in _FREE and name != ORDER and cls not in _LOADERS
+            if name not in _FREE and name != ORDER
             if not is_link(value := constant(_reader(nodes), written))
+            if value != (default := default_of(node["class_type"], name)) and default is not UNDECLARED
         }
         found.add(json.dumps([cls, values], sort_keys=True, default=str))
     return hash_parts(*sorted(found))
 
 
-def work_of(nodes: Nodes, end: str, seconds_of: Callable[[Node], float | None]) -> float | None:
-    """How much work a result is; None where the length of its recording is not known.
+def _whole(value: Any) -> Any:
+    """The value; JavaScript has one kind of number."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def sound_behind(nodes: Nodes, end: str, seconds_of: Callable[[Node], float | None]) -> float | None:
+    """The length of the recording that a clip is made from; None where it is not known.
 
     Args:
         nodes: an API workflow.
-        end: the node that keeps the result.
+        end: the node that keeps the clip.
         seconds_of: the length of the sound that a node loads or makes; None for other nodes.
     """
-    kind = KEEPERS.get(nodes[end]["class_type"])
-    if kind is Kind.STILL:
-        return 1.0
-    if kind is Kind.FILM:
-        return float(sum(node["class_type"] == "StoryStudio_FilmScene" for node in _made_from(nodes, end)))
-    lengths = [length for node in _made_from(nodes, end) if (length := seconds_of(node)) is not None]
-    return sum(lengths) or None
+    above = list(_made_from(nodes, end))
+    lengths = [length for node in above if (length := seconds_of(node)) is not None]
+    parts = [
+        length
+        for node in above
+        if node["class_type"] == TRIM and isinstance(length := node["inputs"].get("duration"), int | float)
+    ]
+    return min([sum(lengths), *parts]) if lengths else None
+
+
+def count_above(nodes: Nodes, end: str, cls: str) -> int:
+    """How many nodes of a class a result is made from."""
+    return sum(node["class_type"] == cls for node in _made_from(nodes, end))
 
 
 def estimate(wanted: Iterable[tuple[str, float | None]], taken: Iterable[Took]) -> Estimate:
@@ -103,7 +120,9 @@ def estimate(wanted: Iterable[tuple[str, float | None]], taken: Iterable[Took]) 
             continue
         used[settings] = of_these
         each.append(work * median(one.seconds / one.work for one in paced))
-    return Estimate(each, max(map(_first_takes_more, used.values()), default=0.0), sum(map(len, used.values())))
+    return Estimate(
+        each, max(map(_first_takes_more, used.values()), default=0.0), sum(map(len, used.values()))
+    )
 
 
 def _first_takes_more(taken: list[Took]) -> float:

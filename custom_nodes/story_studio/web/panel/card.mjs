@@ -4,12 +4,14 @@ import { h, set } from '../shared/dom.mjs'
 import { t } from '../shared/words.mjs'
 import { createBadge, firstSentence } from './checks.mjs'
 import { createPart } from './part.mjs'
+import { createForecast } from './plan.mjs'
+import { createSceneMenu } from './scene_menu.mjs'
 import { createVoice } from './voice.mjs'
 
 /** States that say that all is well, which the recording may not be. */
 const WARNED = ['done', 'waiting']
 /** What else stands on a card: functions of a scene's id and the studio that return `{element, paint(scene, title)}`. */
-const MORE = [createVoice]
+const MORE = [createForecast, createVoice, createSceneMenu]
 
 /** The card of a scene; `paint` takes the scene as `shownScenes` gives it, and its number. */
 export function createCard({ id, ...scene }, studio) {
