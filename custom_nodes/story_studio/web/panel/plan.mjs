@@ -23,7 +23,7 @@ export function createPlanSection(studio) {
       const now = JSON.stringify([rows, notes])
       if (now === written) return
       written = now
-      const list = h('ul', {}, ...rows.map(([title, reasons]) => h('li', {}, h('b', { textContent: title }), ...reasons.map(one => h('div', { textContent: one })))))
+      const list = h('ul', {}, ...rows.map(([title, reasons]) => h('li', {}, h('strong', { textContent: title }), ...reasons.map(one => h('div', { textContent: one })))))
       body.replaceChildren(list, ...notes.map(one => h('p', { textContent: one })))
     },
   }
