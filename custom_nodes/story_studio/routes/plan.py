@@ -19,13 +19,12 @@ from ..media.probe import probe
 from ..story.difference import Change, differences, end_of
 from ..story.effort import Took, estimate
 from ..story.recipes import Nodes
-from ..story.results import KEEPERS, RETAKE, Kind, key_in
+from ..story.results import KEEPERS, RETAKE, Kind
 from .body import read_json, workflow_in
+from .films import films
 from .takes import takes
 
 ROUTE = "/story_studio/plan"
-_FILMS = 8
-"""The most films of a name that are compared with the one that is wanted."""
 
 
 def add_route() -> None:
@@ -56,9 +55,8 @@ async def plan_of(prompt: Nodes) -> dict[str, Any]:
             earlier = (_path_of(take["file"]) for take in entry["takes"])
             results[node_id]["why"] = _why(prompt, node_id, earlier)
     made = {node_id for node_id, result in results.items() if result["makes"]}
-    for node_id, node in prompt.items():
-        if node["class_type"] == Kind.FILM.node:
-            results[node_id] = _film(prompt, graph, node_id, made, finished)
+    for node_id, film in films(prompt, "").items():
+        results[node_id] = _film(prompt, film, node_id, made, finished)
     times = _times(prompt, results)
     _, plan = await asyncio.to_thread(memory.plan_of, graph, finished)
     needs = plan.needs.all
@@ -83,11 +81,11 @@ def _result(kind: Kind, makes: bool) -> dict[str, Any]:
 
 
 def _film(
-    prompt: Nodes, graph: result_store.Graph, node_id: str, made: set[str], finished: set[str]
+    prompt: Nodes, film: Mapping[str, Any], node_id: str, made: set[str], finished: set[str]
 ) -> dict[str, Any]:
-    """A film is made if a clip of it is, or if none of its name was made from the same graph."""
+    """A film is made if a clip of it is, or if it is not `current`, as the route of films has it."""
     try:
-        upstream = result_store.upstream(graph, node_id)
+        upstream = result_store.upstream(execution.make_graph(prompt), node_id)
     except KeyError:
         # What it is linked to is not there, so it does not run.
         return _result(Kind.FILM, True) | {"why": {"before": False, "changes": []}}
@@ -96,13 +94,10 @@ def _film(
         one in made or (node["class_type"] in masters and one not in finished)
         for one, node in upstream.items()
     )
-    name = prompt[node_id]["inputs"].get("name")
-    films = _newest(result_store.place(Kind.FILM, name, "*")) if isinstance(name, str) else []
-    graphs = [_graph_in(*film) for film in films[:_FILMS]]
-    if not waits and any(one and _changes(one, prompt, node_id) == [] for one in graphs):
+    if not waits and film["state"] == "current":
         return _result(Kind.FILM, False)
-    changes = _changes(graphs[0], prompt, node_id) if graphs and graphs[0] else None
-    return _result(Kind.FILM, True) | {"why": {"before": bool(films), "changes": _told(changes)}}
+    earlier = [_path_of(film["film"]["file"])] if film["film"] else []
+    return _result(Kind.FILM, True) | {"why": _why(prompt, node_id, earlier)}
 
 
 def _why(prompt: Nodes, node_id: str, earlier: Iterable[Path]) -> dict[str, Any]:
@@ -138,16 +133,6 @@ def _times(prompt: Nodes, results: Mapping[str, dict[str, Any]]) -> dict[str, An
 
 def _path_of(file: Mapping[str, str]) -> Path:
     return folders.output() / file["subfolder"] / file["filename"]
-
-
-def _newest(pattern: Path) -> list[tuple[Path, int]]:
-    """The files of results, the newest first, with the times when they changed."""
-    dated = []
-    for path in pattern.parent.glob(pattern.name):
-        with suppress(OSError):
-            if key_in(path.name):
-                dated.append((path, path.stat().st_mtime_ns))
-    return sorted(dated, key=lambda one: one[1], reverse=True)
 
 
 @lru_cache(maxsize=256)
