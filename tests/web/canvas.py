@@ -107,7 +107,7 @@ class Canvas(canvas.Canvas):
         return names
 
     def _search(self, words: str, x: int, y: int) -> tuple[bool, Any]:
-        """Types into the search of the empty canvas; returns whether the interface is newer, and the results."""
+        """Types into the search of the empty canvas; returns whether it is a newer one, and the results."""
         box = self.page.get_by_placeholder(re.compile("Search Nodes...|Add a node...|搜索节点|添加节点"))
         # Two clicks are a double click if the canvas sees them within 0.3 s, which a busy machine may miss.
         for _ in range(10):

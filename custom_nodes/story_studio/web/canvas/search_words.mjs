@@ -4,6 +4,7 @@
  * Interfaces from 1.39 on search a node's `search_aliases`. Older ones search names only, and those only as far as
  * their 30th letter: there the search, not the node, shows the name from `LONG_NAMES`.
  */
+import { isBefore } from '../shared/interface.mjs'
 import { inChinese } from '../shared/words.mjs'
 
 const FIRST_WITH_ALIASES = 39
@@ -54,7 +55,7 @@ const LONG_NAMES = {
 
 /** Adds the words to the pack's nodes, in the list that the search is about to get. */
 export function addSearchWords(definitions) {
-  const aliases = hasAliases()
+  const aliases = !isBefore(FIRST_WITH_ALIASES)
   for (const definition of definitions) {
     const name = definition.name.startsWith(PREFIX) ? definition.name.slice(PREFIX.length) : ''
     const served = definition.search_aliases ?? []
@@ -67,10 +68,4 @@ export function addSearchWords(definitions) {
 export function shortenTitle(node) {
   const longs = LONG_NAMES[String(node.comfyClass).slice(PREFIX.length)]
   if (longs?.includes(node.title)) node.title = node.constructor.title
-}
-
-function hasAliases() {
-  const [major, minor] = String(globalThis.__COMFYUI_FRONTEND_VERSION__ ?? '').split('.').map(Number)
-  // Where the version is unknown, names stay as they are.
-  return !(major === 1 && minor < FIRST_WITH_ALIASES)
 }
