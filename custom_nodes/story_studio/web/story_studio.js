@@ -4,6 +4,7 @@ import { acceptDrops } from './actions/story.mjs'
 import { forgetOldValues } from './canvas/old_values.mjs'
 import { addSearchWords, shortenTitle } from './canvas/search_words.mjs'
 import { createView } from './panel/panel.mjs'
+import { ask } from './shared/server.mjs'
 import { speak, t } from './shared/words.mjs'
 import { createStudio } from './state/studio.mjs'
 
@@ -12,6 +13,8 @@ let view = null
 
 app.registerExtension({
   name: 'StoryStudio.Storyboard',
+  // Before ComfyUI asks for its nodes, which list the files of the input folder. Without an answer it goes on.
+  init: () => ask(app, 'samples', {}).catch(error => console.info(error.message)),
   // The first event for which the interface's language is known.
   beforeRegisterVueAppNodeDefs(definitions) {
     speak(app.extensionManager.setting.get('Comfy.Locale'))
