@@ -88,9 +88,10 @@ class Workflow:
         }
         inner = set(before.values())
         found: dict[str, None] = {}
-        for end in before:
+        # In a circle each node has one after it, so that any may be taken for the end: the last one.
+        for end in [*(node for node in before if node not in inner), *reversed(before)]:
             chain: list[str] = []
-            node_id = end if end not in inner else None
+            node_id: str | None = end
             while node_id in before and node_id not in found:
                 chain.append(node_id)
                 found[node_id] = None

@@ -1,5 +1,6 @@
 /** The storyboard panel, as an extension of ComfyUI's interface. */
 import { app } from '../../scripts/app.js'
+import { followCanvas } from './actions/edit.mjs'
 import { acceptDrops } from './actions/story.mjs'
 import { forgetOldValues } from './canvas/old_values.mjs'
 import { createView } from './panel/panel.mjs'
@@ -15,6 +16,7 @@ app.registerExtension({
     speak(app.extensionManager.setting.get('Comfy.Locale'))
     studio.runs.listen()
     acceptDrops(studio)
+    followCanvas(studio)
     app.extensionManager.registerSidebarTab({
       id: 'story-studio',
       icon: 'pi pi-images',

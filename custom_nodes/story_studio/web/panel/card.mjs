@@ -3,12 +3,13 @@ import { show } from '../canvas/widgets.mjs'
 import { h, set } from '../shared/dom.mjs'
 import { t } from '../shared/words.mjs'
 import { createBadge, firstSentence } from './checks.mjs'
+import { createEditor, createHandle } from './edit.mjs'
 import { createPart } from './part.mjs'
 
 /** What else stands on a card: functions of a scene's id and the studio that return `{element, paint(scene, title)}`. */
-const MORE = []
+const MORE = [createEditor]
 
-/** The card of a scene; `paint` takes the scene as `shownScenes` gives it, and its number. */
+/** The card of a scene; `paint` takes the scene as `shownScenes` gives it, and its number, or 0 if it is not in the film. */
 export function createCard({ id, ...scene }, studio) {
   const name = h('button', { type: 'button', className: 'name', title: t('Show on the canvas') })
   const state = h('span', { className: 'state' })
@@ -19,14 +20,15 @@ export function createCard({ id, ...scene }, studio) {
   const parts = ['still', 'clip'].filter(part => scene[part]).map(part => createPart(id, part, studio))
   const more = MORE.map(create => create(id, studio))
   const media = h('div', { className: 'media' }, ...parts.map(part => part.element))
-  const element = h('li', {}, h('div', { className: 'head' }, name, badge.element, state), reason, finding, media)
+  const handle = createHandle(id, studio)
+  const element = h('li', {}, h('div', { className: 'head' }, handle.element, name, badge.element, state), reason, finding, media)
   element.append(...parts.map(part => part.strip), prompt, ...more.map(one => one.element))
-  element.onclick = event => event.target.closest('video, figcaption, .takes, .verdict') || show(studio.app, studio.scene(id).clip ?? studio.scene(id).still)
+  element.onclick = event => event.target.closest('video, figcaption, .takes, .verdict, .edit') || show(studio.app, studio.scene(id).clip ?? studio.scene(id).still)
   return {
     element,
     paint(now, number) {
       const percent = now.progress ? ` ${Math.round(now.progress * 100)} %` : ''
-      const title = `${number}. ${now.name || t('Scene')}`
+      const title = (number ? `${number}. ` : '') + (now.name || t('Scene'))
       set(name, { textContent: title })
       set(state, { textContent: t(now.state) + percent })
       badge.paint(now.check, title)
@@ -34,6 +36,7 @@ export function createCard({ id, ...scene }, studio) {
       set(reason, { textContent: now.reason, hidden: !now.reason })
       set(prompt, { textContent: now.prompt, title: now.prompt, hidden: !now.prompt })
       element.dataset.state = now.state
+      handle.paint(now, title)
       parts.forEach(part => part.paint(now, title))
       more.forEach(one => one.paint(now, title))
     },
