@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -52,8 +53,12 @@ def key_of(graph: Graph, node_id: str) -> str:
 
 def source_key(graph: Graph, link: list[Any]) -> str:
     """24 hexadecimal digits for what an input is linked to, such as the content of a file."""
-    keys = Keys(graph.get_node, _default_of, _fingerprint)
-    return hash_parts(keys.of(link[0]), str(link[1]))
+    return hash_parts(keys_of(graph.get_node).of(link[0]), str(link[1]))
+
+
+def keys_of(get_node: Callable[[str], dict[str, Any]]) -> Keys:
+    """Today's keys of the nodes that `get_node` returns by their ids."""
+    return Keys(get_node, _default_of, _fingerprint)
 
 
 def find(kind: Kind, key: str) -> Path | None:

@@ -15,11 +15,12 @@ import av.logging
 from av.container import InputContainer
 from av.stream import Disposition
 
+from story_studio.checks.recording import MAX_SECONDS, MIN_SECONDS
+from story_studio.signal.media_file import MediaFile, peek, restricted_to, what_else
+
 from ..files import sha256_of
 from .image_files import what_it_is_instead
 from .input_file import InputFile, must_exist
-from .media_file import MediaFile, peek, restricted_to, what_else
-from .recordings import MAX_SECONDS, MIN_SECONDS
 
 _CONTAINERS = "asf,avi,flv,gif,matroska,mov,mpeg,mpegts,mxf,nut,ogg,aac,aiff,flac,mp3,wav"
 """Formats whose demuxers read nothing but the file itself; those of sound alone are recognised."""

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pysubs2 import SSAEvent, SSAFile, make_time
+from story_studio.story.subtitles import lines_of, subtitles
 
 from ..files import written_aside
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
-_JOINER = "\u2060"
-"""Has no width; it parts letters that a player or the library would take for markup."""
-_SRT_MARKUP = re.compile(r"[{\\]|<(?=[A-Za-z/!])|--(?=>)")
 
 
 def write_subtitles(
@@ -22,9 +19,7 @@ def write_subtitles(
 ) -> list[Path]:
     """Writes a film's captions beside it, named by `subtitles_name`.
 
-    Files of languages that have no captions any more are removed. Texts are shown as they are written; only
-    what stands in braces is hidden in .srt files by players that take it for markup, as that has no escape.
-
+    Files of languages that have no captions any more are removed.
     Args:
         captions: by language (BCP 47; empty if the story's is unknown) a list of captions, each a list that
             starts with start and end in seconds and the text.
@@ -40,12 +35,9 @@ def write_subtitles(
     """
     written: list[Path] = []
     for language, cues in captions.items():
-        shown = [cue for cue in cues if _lines(cue[2])]
-        for suffix, escape in (("srt", _for_srt), ("vtt", _for_vtt)) if shown else ():
+        for suffix in ("srt", "vtt") if any(lines_of(cue[2]) for cue in cues) else ():
             path = folder / subtitles_name(stem, language, suffix)
-            subtitles = SSAFile()
-            subtitles.events = [_event(cue, escape) for cue in shown]
-            content = subtitles.to_string(suffix, keep_ssa_tags=True).encode()
+            content = subtitles(cues, suffix).encode()
             # What is there is left alone, so that whoever syncs the folder finds nothing new.
             if not (path.is_file() and path.read_bytes() == content):
                 with written_aside(path) as aside:
@@ -71,22 +63,3 @@ def subtitles_name(stem: str, language: str, suffix: str) -> str:
 def _earlier(folder: Path, stem: str) -> list[Path]:
     own = re.compile(rf"{re.escape(stem)}(\.{_LANGUAGE.pattern})?\.(srt|vtt)")
     return [path for path in folder.iterdir() if own.fullmatch(path.name)] if folder.is_dir() else []
-
-
-def _event(cue: Sequence[Any], escape: Callable[[str], str]) -> SSAEvent:
-    start, end, text = cue[:3]
-    return SSAEvent(make_time(s=start), make_time(s=end), "\n".join(map(escape, _lines(text))))
-
-
-def _lines(text: str) -> list[str]:
-    # An empty line would end the caption.
-    return [stripped for line in text.splitlines() if (stripped := line.strip())]
-
-
-def _for_srt(line: str) -> str:
-    return _SRT_MARKUP.sub(rf"\g<0>{_JOINER}", line)
-
-
-def _for_vtt(line: str) -> str:
-    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return line.replace("\\", f"\\{_JOINER}")

@@ -5,6 +5,8 @@ It is measured in blocks, in nearly flat memory. Loudness in LUFS is measured by
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ..signal.voice_levels import WINDOW, is_speech, level, levels_by_second, spans_of
@@ -99,26 +101,47 @@ class VoiceMeter:
         self._flat += int(np.count_nonzero(stays & is_at[1:]))
 
 
-def faults(voice: Voice) -> list[str]:
-    """What is wrong with a recording and what to do, as ends of sentences that start with its name."""
+class Fault(NamedTuple):
+    """What is wrong with a recording.
+
+    Attributes:
+        kind: a word for it, by which the panel finds its own text in another language.
+        text: what it is and what to do, the end of a sentence that starts with the recording's name.
+    """
+
+    kind: str
+    text: str
+
+
+def faults(voice: Voice) -> list[Fault]:
+    """What is wrong with a voice that can be used."""
     if voice.level is None or voice.speech_to_noise is None:
         return []
-    found: list[str] = []
+    found: list[Fault] = []
     if _is_beyond("voice.clipped", voice.clipped):
         found.append(
-            f"is clipped: {voice.clipped:.2%} of it is cut off at its peaks. Record it with less gain, "
-            "or take it as it was before it was made louder."
+            Fault(
+                "clipped",
+                f"is clipped: {voice.clipped:.2%} of it is cut off at its peaks. Record it with less gain, "
+                "or take it as it was before it was made louder.",
+            )
         )
     if _is_beyond("voice.speech_to_noise", voice.speech_to_noise):
         found.append(
-            f"is noisy: its words are only {voice.speech_to_noise:.0f} dB louder than what is between them. "
-            "Record it in a quieter place, or take out the noise or the music."
+            Fault(
+                "noisy",
+                f"is noisy: its words are only {voice.speech_to_noise:.0f} dB louder than what is between "
+                "them. Record it in a quieter place, or take out the noise or the music.",
+            )
         )
     # Of speech, this level is within 3 dB of its loudness in LUFS.
     if _is_beyond("voice.loudness", voice.level):
         found.append(
-            f"is very soft: its words are at {voice.level:.0f} dB of full scale. Record it closer to the "
-            "microphone or with more gain, so that raising it does not raise noise."
+            Fault(
+                "soft",
+                f"is very soft: its words are at {voice.level:.0f} dB of full scale. Record it closer to the "
+                "microphone or with more gain, so that raising it does not raise noise.",
+            )
         )
     for cut, what, moved, side in (
         (voice.cut_start, "starts", voice.start_level, "first"),
@@ -126,8 +149,12 @@ def faults(voice: Voice) -> list[str]:
     ):
         if cut:
             found.append(
-                f"{what} in the middle of a word: its {side} 5 ms are at {moved:+.0f} dB of its level. If "
-                f"the {side} word is cut, record it again with a moment of silence {_AROUND[side]} it."
+                Fault(
+                    "cut " + side,
+                    f"{what} in the middle of a word: its {side} 5 ms are at {moved:+.0f} dB of its level. "
+                    f"If the {side} word is cut, record it again with a moment of silence {_AROUND[side]} "
+                    "it.",
+                )
             )
     return found
 

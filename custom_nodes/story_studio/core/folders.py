@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import folder_paths
@@ -12,11 +13,33 @@ def output() -> Path:
     return Path(folder_paths.get_output_directory())
 
 
+def inputs() -> Path:
+    """ComfyUI's input folder."""
+    return Path(folder_paths.get_input_directory())
+
+
 def input_file(name: str) -> Path | None:
     """A file of ComfyUI's input folder; None if there is none of this name in it."""
     folder = Path(folder_paths.get_input_directory()).resolve()
     path = (folder / name).resolve()
     return path if path.is_relative_to(folder) and path.is_file() else None
+
+
+def loadable(name: str) -> tuple[Path, dict[str, str]] | None:
+    """The file that a stock loader reads by this name, such as `voice.wav` or `voice.wav [output]`.
+
+    Returns:
+        Its path, and how /view addresses it; None if there is no such file in ComfyUI's folders.
+    """
+    plain, annotated = folder_paths.annotated_filepath(name)
+    folder = Path(annotated or folder_paths.get_input_directory()).resolve()
+    path = (folder / plain).resolve()
+    if not path.is_relative_to(folder) or not path.is_file():
+        return None
+    kind = re.search(r"\[(input|output|temp)\]$", name)
+    relative = path.relative_to(folder)
+    subfolder = "" if relative.parent == Path() else relative.parent.as_posix()
+    return path, {"filename": path.name, "subfolder": subfolder, "type": kind[1] if kind else "input"}
 
 
 def temporary() -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from ..core import queueing
-from ..routes import graph, memory, progress, scenes, story, takes
+from ..routes import bundle, films, graph, memory, progress, samples, scenes, story, takes, voice
 from ..story import order
 from .animatic import Animatic
 from .burned_captions import BurnedCaptions
@@ -38,7 +38,7 @@ class StoryStudio(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         # The routes belong in `on_load`, which ComfyUI 0.3.75 does not call.
-        for route in (graph, memory, progress, scenes, story, takes):
+        for route in (bundle, films, graph, memory, progress, samples, scenes, story, takes, voice):
             route.add_route()
         queueing.reorder_prompts(order.in_order)
         return [

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from comfy_api.latest import InputImpl, io
 
-from .. import result_store
+from .. import made_films, result_store
 from ..media import film as assembly
 from ..media.burned import CaptionStyle
 from ..media.cards.film_cards import NO_CARDS, Cards
@@ -124,10 +125,23 @@ class Film(io.ComfyNode):
             tags = result_store.workflow_tags(hidden.dynprompt, hidden.unique_id, hidden.extra_pnginfo)
             media = {"size": size, "footage": footage, "metadata": tags, "finish": finish}
             warnings += assembly.assemble(film, path, **settings, **media, progress=progress_bar())
+        _note_what_it_is_made_from(cls.hidden, key)
         if warnings:
             warn_on_running_node(" ".join(warnings))
         ui = result_ui(path, key, reused, animated=True, warnings=warnings)
         return io.NodeOutput(InputImpl.VideoFromFile(str(path)), ui=ui)
+
+
+def _note_what_it_is_made_from(hidden: Any, key: str) -> None:
+    """Lets the panel know this film for that of the graph, without rendering its clips."""
+    workflow = (hidden.extra_pnginfo or {}).get("workflow")
+    workflow_id = workflow.get("id") if isinstance(workflow, dict) else None
+    try:
+        made = made_films.made_from(hidden.dynprompt, hidden.unique_id, str(workflow_id or ""))
+        made_films.note(key, made)
+    except Exception:
+        # The film is finished and is what counts.
+        logging.warning("It could not be noted what the film %s was made from.", key, exc_info=True)
 
 
 def _further_inputs() -> list[io.Input]:

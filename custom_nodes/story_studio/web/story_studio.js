@@ -3,7 +3,9 @@ import { app } from '../../scripts/app.js'
 import { followCanvas } from './actions/edit.mjs'
 import { acceptDrops } from './actions/story.mjs'
 import { forgetOldValues } from './canvas/old_values.mjs'
+import { addSearchWords, shortenTitle } from './canvas/search_words.mjs'
 import { createView } from './panel/panel.mjs'
+import { ask } from './shared/server.mjs'
 import { speak, t } from './shared/words.mjs'
 import { createStudio } from './state/studio.mjs'
 
@@ -12,9 +14,16 @@ let view = null
 
 app.registerExtension({
   name: 'StoryStudio.Storyboard',
-  setup() {
+  // Before ComfyUI asks for its nodes, which list the files of the input folder. Without an answer it goes on.
+  init: () => ask(app, 'samples', {}).catch(error => console.info(error.message)),
+  // The first event for which the interface's language is known.
+  beforeRegisterVueAppNodeDefs(definitions) {
     speak(app.extensionManager.setting.get('Comfy.Locale'))
+    addSearchWords(definitions)
+  },
+  setup() {
     studio.runs.listen()
+    app.api.addEventListener('graphChanged', studio.voices.watch)
     acceptDrops(studio)
     followCanvas(studio)
     app.extensionManager.registerSidebarTab({
@@ -38,10 +47,15 @@ app.registerExtension({
     })
   },
   beforeConfigureGraph: graph => forgetOldValues([graph, ...(graph.definitions?.subgraphs ?? [])]),
-  afterConfigureGraph: studio.refreshSoon,
+  afterConfigureGraph() {
+    studio.refreshSoon()
+    studio.voices.watch()
+  },
   nodeCreated(node) {
-    // Nodes 2.0 takes what a node with a VIDEO input shows for a video, if nothing else is said.
-    if (node.comfyClass === 'StoryStudio_CheckClip') node.previewMediaType = 'image'
+    // Nodes 2.0 takes what a node with a VIDEO input shows for a video, and all else for images.
+    const shows = { StoryStudio_CheckClip: 'image', StoryStudio_Film: 'video' }[node.comfyClass]
+    if (shows) node.previewMediaType = shows
+    shortenTitle(node)
     // ComfyUI sets the values of a new box only after this event.
     if (node.subgraph) queueMicrotask(() => forgetOldValues([{ nodes: [node] }, node.subgraph]))
     studio.refreshSoon()

@@ -1,4 +1,5 @@
 /** What a check says of a clip: its verdict as a badge, its figures, and the image of its worst moments. */
+import { openDialog } from '../shared/dialog.mjs'
 import { h, set } from '../shared/dom.mjs'
 import { t } from '../shared/words.mjs'
 
@@ -32,11 +33,6 @@ export function firstSentence(check) {
 export const figuresOf = check => check.figures.map(({ name, value }) => `${t(name)}: ${value}`).join('\n')
 
 function showSheet(badge, src) {
-  const image = h('img', { src, alt: t('The worst moments of the clip') })
-  const dialog = h('dialog', { className: 'sheet', onclick: () => dialog.close(), onclose: () => dialog.remove(), aria: { label: image.alt } })
-  // ComfyUI has its own use for Escape, and keeps it from the browser.
-  dialog.onkeydown = event => event.key === 'Escape' && dialog.close()
-  dialog.append(image, h('button', { type: 'button', textContent: t('Close') }))
-  badge.closest('.story-studio').append(dialog)
-  dialog.showModal()
+  const image = h('img', { src, alt: t('The worst moments of the clip'), onclick: () => dialog.close() })
+  const dialog = openDialog(badge, { label: image.alt, className: 'sheet' }, image)
 }

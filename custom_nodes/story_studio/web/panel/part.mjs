@@ -3,6 +3,7 @@ import { chooseTake, newTake } from '../actions/takes.mjs'
 import { h, set } from '../shared/dom.mjs'
 import { t } from '../shared/words.mjs'
 import { createBadge, figuresOf, firstSentence } from './checks.mjs'
+import { createEnlarge } from './preview.mjs'
 
 export function createPart(id, part, studio) {
   const label = t(part === 'still' ? 'Still' : 'Clip')
@@ -17,7 +18,8 @@ export function createPart(id, part, studio) {
     },
     aria: { expanded: 'false' },
   })
-  const element = h('figure', {}, frame, h('figcaption', {}, h('span', { textContent: label }), again, earlier))
+  const enlarge = createEnlarge(id, part, studio)
+  const element = h('figure', {}, frame, h('figcaption', {}, h('span', { textContent: label }), enlarge.element, again, earlier))
   let shown = ''
   let listed = ''
   return {
@@ -32,6 +34,7 @@ export function createPart(id, part, studio) {
       }
       const stale = old && file
       set(frame, { className: `frame ${file ? part : ''} ${stale ? 'old' : ''}`, title: stale ? t('Rendered before the last change') : '' })
+      enlarge.paint(scene, title)
       again.setAttribute('aria-label', t(`New take of the ${part} of {}`, title))
       again.title = t(`Render only this ${part} again, with another seed`)
       set(earlier, { textContent: chosen ? t('Take chosen') : t('Takes {}', takes.length), hidden: !takes.length && !chosen })

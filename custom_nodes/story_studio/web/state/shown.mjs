@@ -8,9 +8,10 @@ import { t } from '../shared/words.mjs'
  * The scenes as their cards show them.
  *
  * @returns each scene of the model with, for its `still` and `clip`, `{file, old, takes, chosen}`; `check`, of the clip
- *   that is shown; `state`; `progress`, a fraction; and `reason`, why it failed.
+ *   that is shown; `state`; `progress`, a fraction; `reason`, why it failed; and `warned`,
+ *   whether something is wrong with its recording.
  */
-export function shownScenes({ app, model, runs }) {
+export function shownScenes({ app, model, runs, voices }) {
   const now = runs.session()
   const reasons = refused(app, model)
   const working = new Map()
@@ -37,6 +38,7 @@ export function shownScenes({ app, model, runs }) {
     const done = PARTS.every(part => !shown[part] || !shown[part].old)
     shown.state = shown.reason ? 'failed' : work ? { still: 'drawing', clip: 'talking' }[work.part] : done ? 'done' : 'waiting'
     shown.progress = work?.progress ?? 0
+    shown.warned = !!voices.of(scene.clip)?.faults.length
     return shown
   })
 }

@@ -2,7 +2,9 @@
 import { KEEPERS } from '../shared/nodes.mjs'
 import { ask } from '../shared/server.mjs'
 import { t } from '../shared/words.mjs'
+import { createFilms } from './films.mjs'
 import { createRuns } from './runs.mjs'
+import { createVoices } from './voices.mjs'
 
 const NOTHING = { scenes: [], films: [], owners: {} }
 /** Milliseconds without a change after which the canvas is read again. */
@@ -15,7 +17,8 @@ const CALM = 250
  * @returns an object with
  *   `model`: `scenes`, `films` and `owners` (a Map from node id to `{scene, part}`) as POST /story_studio/scenes
  *     gives them, `takes` as POST /story_studio/takes does, `prompt`, the graph as an API workflow, and `problem`;
- *   `runs`: see `createRuns`;
+ *   `runs`: see `createRuns`; `films`: see `createFilms`; `voices`: see `createVoices`;
+ *   `isOpen()`: whether something listens, as an open panel does;
  *   `listen(listener)`: calls it after each change, and returns a function that ends that;
  *   `changed()`: calls the listeners;
  *   `refresh()`, `refreshSoon()`: read the canvas again; only while something listens;
@@ -34,6 +37,7 @@ export function createStudio(app) {
       listeners.add(listener)
       return () => listeners.delete(listener)
     },
+    isOpen: () => listeners.size > 0,
     changed() {
       for (const listener of listeners) listener()
     },
@@ -49,6 +53,7 @@ export function createStudio(app) {
         if (turn !== read) return
         const ownerOf = ([id, [number, part]]) => [id, { scene: scenes[number], part }]
         const known = new Map(Object.entries(owners).map(ownerOf))
+        studio.voices.refresh(output)
         Object.assign(model, rest, { scenes, takes, owners: known, prompt: output, problem: '' })
       } catch (error) {
         model.problem = t('The story could not be read: {}', error.message)
@@ -72,5 +77,7 @@ export function createStudio(app) {
     url: file => app.api.apiURL(`/view?${new URLSearchParams(file)}`),
   }
   studio.runs = createRuns(studio)
+  studio.films = createFilms(studio)
+  studio.voices = createVoices(studio)
   return studio
 }

@@ -10,8 +10,7 @@ from typing import BinaryIO
 
 import av
 
-from ..files import content_name
-
+_LONGEST_SUFFIX = 6
 _TEXT = 400
 """Bytes at the start of a file that show whether it is a text."""
 
@@ -20,7 +19,8 @@ class MediaFile:
     """A part of a file, from `start` on, under a name that tells FFmpeg its suffix and nothing else."""
 
     def __init__(self, file: BinaryIO, path: Path, start: int = 0) -> None:
-        self.name = "recording" + content_name(path.name, "")
+        suffix = path.suffix.lower()
+        self.name = "recording" + (suffix if suffix[1:].isalnum() and len(suffix) <= _LONGEST_SUFFIX else "")
         self._file, self._start = file, start
         file.seek(start)
 

@@ -1,0 +1,150 @@
+"""What each finished film was made from: whether a graph still leads to it is known without rendering.
+
+A film's own key holds what is in its clips, so it is known only when they all are there. Therefore the keys
+of what a film was made from are noted beside the films, a line of JSON for each film that was made or found
+again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from . import result_store
+from .files import written_aside
+from .story import order
+from .story.keys import Node, hash_parts
+from .story.recipes import is_link
+from .story.results import Kind, key_in
+
+NOTES = ".made_from.jsonl"
+"""The file of the notes, in the folder of films."""
+_MOST_BYTES = 8_000_000
+_SCENE = "StoryStudio_FilmScene"
+
+
+class MadeFrom(NamedTuple):
+    """What a film is made from.
+
+    Attributes:
+        shots: of each its title, the key of its clip, and the key of its own settings, such as its text.
+        settings: the key of the film's settings, and of what is linked to it besides its scenes.
+        workflow: the id of the workflow on the canvas; empty if it is not known.
+    """
+
+    shots: tuple[tuple[str, str, str], ...]
+    settings: str
+    workflow: str = ""
+
+    @property
+    def key(self) -> str:
+        """The key of all of it, whichever workflow it was."""
+        return hash_parts(json.dumps([[shot[1:] for shot in self.shots], self.settings]))
+
+
+def made_from(graph: result_store.Graph, node_id: str, workflow: str = "") -> MadeFrom:
+    """What the film of a Film node is made from, whether it is there or not.
+
+    Raises:
+        Exception: the graph is not finished: an input is not linked, a file is missing.
+    """
+    nodes = order.with_chains(result_store.upstream(graph, node_id))
+    scenes = scenes_of(nodes, node_id)
+    keys = result_store.keys_of(partial(_without_scenes, nodes))
+    shots = []
+    for scene in scenes:
+        clip = nodes[scene]["inputs"]["clip"]
+        title = nodes[scene]["inputs"].get("title", "")
+        key = hash_parts(keys.of(clip[0]), str(clip[1]))
+        shots.append((title if isinstance(title, str) else "", key, keys.of(scene)))
+    return MadeFrom(tuple(shots), keys.of(node_id), workflow)
+
+
+def scenes_of(nodes: Mapping[str, Node], node_id: str) -> list[str]:
+    """The Film Scenes of a Film, in order."""
+    found: list[str] = []
+    link = nodes[node_id]["inputs"].get("film")
+    while (
+        is_link(link) and link[0] in nodes and nodes[link[0]]["class_type"] == _SCENE and link[0] not in found
+    ):
+        found.append(link[0])
+        link = nodes[link[0]]["inputs"].get("film")
+    return found[::-1]
+
+
+def _without_scenes(nodes: Mapping[str, Node], node_id: str) -> Node:
+    """A node without what is compared scene by scene, and without its name, which is not in the film."""
+    node = nodes[node_id]
+    left_out = {_SCENE: ("film", "clip"), Kind.FILM.node: ("film", "name")}.get(node["class_type"], ())
+    inputs = {name: value for name, value in node["inputs"].items() if name not in left_out}
+    return {**node, "inputs": inputs}
+
+
+def note(film: str, made: MadeFrom) -> None:
+    """Notes what the film with this key was made from."""
+    if any(known.key == made.key and known.workflow == made.workflow for known in made_of(film)):
+        return
+    path = _path()
+    line = json.dumps(
+        {"film": film, "shots": made.shots, "settings": made.settings, "workflow": made.workflow}
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"{line}\n")
+    if path.stat().st_size > _MOST_BYTES:
+        _forget_deleted(path)
+
+
+def _forget_deleted(path: Path) -> None:
+    """Keeps the notes of the films that are there, the newest half if that is still too much."""
+    there = {key_in(film.name) for film in path.parent.glob(f"[!.]*{Kind.FILM.suffix}")}
+    lines = path.read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if (found := _read_line(line)) and found[0] in there]
+    if sum(map(len, kept)) > _MOST_BYTES // 2:
+        kept = kept[len(kept) // 2 :]
+    with written_aside(path) as aside:
+        aside.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+
+
+def made_of(film: str) -> list[MadeFrom]:
+    """All that led to the film with this key, the newest first."""
+    return [made for key, made in reversed(_notes()) if key == film]
+
+
+def find(made: MadeFrom) -> Path | None:
+    """The newest film that was made from this and is there."""
+    keys = dict.fromkeys(film for film, known in reversed(_notes()) if known.key == made.key)
+    return next((path for key in keys if (path := result_store.find(Kind.FILM, key))), None)
+
+
+def _path() -> Path:
+    return result_store.folder_of(Kind.FILM) / NOTES
+
+
+def _notes() -> tuple[tuple[str, MadeFrom], ...]:
+    path = _path()
+    with suppress(OSError):
+        about = os.stat(path)
+        return _read(path, about.st_mtime_ns, about.st_size)
+    return ()
+
+
+@lru_cache(maxsize=1)
+def _read(path: Path, changed: int, size: int) -> tuple[tuple[str, MadeFrom], ...]:
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return tuple(found for line in lines if (found := _read_line(line)))
+
+
+def _read_line(line: str) -> tuple[str, MadeFrom] | None:
+    """A note; None for a line that was cut short."""
+    try:
+        entry: dict[str, Any] = json.loads(line)
+        shots = tuple((title, clip, rest) for title, clip, rest in entry["shots"])
+        return entry["film"], MadeFrom(shots, entry["settings"], entry["workflow"])
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,152 @@
+"""The route that packs what is finished of a story on the canvas into one ZIP file."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import uuid
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from aiohttp import web
+
+from ..core import folders, server
+from ..files import written_aside
+from ..media.finished_film import read_facts
+from ..story.problems import Problems
+from ..story.recipes import Nodes
+from ..story.results import STORE
+from ..story.scenes import panel_of
+from ..story.subtitles import subtitles
+from .body import read_json, workflow_in
+from .films import films
+from .story import story_of
+from .takes import takes
+
+ROUTE = "/story_studio/bundle"
+PARTS = ("film", "captions", "story", "stills", "clips")
+_USAGE = (
+    f'Send {{"prompt": an API workflow, "film": a node id, "parts": some of {", ".join(PARTS)}}} as JSON.'
+)
+
+
+def add_route() -> None:
+    """Lets the server answer POST /story_studio/bundle."""
+    server.add_post_route(ROUTE, _answer)
+
+
+class Entry(NamedTuple):
+    """A file of the bundle: its name there, and its content or where that is."""
+
+    name: str
+    content: Path | str
+
+
+class Bundle(NamedTuple):
+    """What goes into a bundle.
+
+    Attributes:
+        name: of its file, without suffix.
+        entries: its files.
+        missing: the names of scenes that are not rendered.
+        is_old: whether the film in it is an earlier one.
+    """
+
+    name: str
+    entries: list[Entry]
+    missing: list[str]
+    is_old: bool
+
+
+async def bundle_of(prompt: Nodes, workflow: str, film_id: str, parts: list[str]) -> Bundle:
+    """What there is of these parts of a story.
+
+    Raises:
+        Problems: the workflow has no scenes, or is too large.
+    """
+    found, scenes = await takes(prompt), panel_of(prompt)["scenes"]
+    film = films(prompt, workflow).get(film_id, {"state": "missing", "film": None})
+    entries, missing = [], dict[str, None]()
+    path = _path(film["film"]["file"]) if film["film"] else None
+    if path and "film" in parts:
+        entries.append(Entry("film.mp4", path))
+    if path and "captions" in parts:
+        entries += _captions(path)
+    for number, scene in enumerate(scenes, 1):
+        for part, suffix in (("still", "png"), ("clip", "mp4")):
+            if f"{part}s" not in parts or not scene[part]:
+                continue
+            if file := found[scene[part]]["file"]:
+                entries.append(Entry(f"{part}s/{_name(number, scene['name'])}.{suffix}", _path(file)))
+            else:
+                missing[f"{number}. {scene['name']}".strip()] = None
+    name = _safe(str(prompt.get(film_id, {}).get("inputs", {}).get("name") or "story"))
+    if "story" in parts:
+        keys = {node: one["key"] for node, one in found.items() if one["key"]}
+        story = await asyncio.to_thread(story_of, prompt, keys)
+        name = story["name"].removesuffix(".json")
+        entries.append(Entry("story.json", story["text"]))
+    return Bundle(name, entries, list(missing), film["state"] == "old" and "film" in parts)
+
+
+def _captions(film: Path) -> Iterator[Entry]:
+    for language, cues in read_facts(film).captions.items():
+        for suffix in ("srt", "vtt"):
+            yield Entry(".".join(filter(None, ("film", _safe(language), suffix))), subtitles(cues, suffix))
+
+
+def _name(number: int, name: str) -> str:
+    return f"{number:03}-{_safe(name)}".rstrip("-")
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^\w-]+", "-", name).strip("-")[:64]
+
+
+def _path(file: Mapping[str, str]) -> Path:
+    return folders.output() / file["subfolder"] / file["filename"]
+
+
+def pack(entries: list[Entry], target: Path) -> None:
+    """Writes a ZIP file. Nothing is compressed: video and images are already."""
+    with written_aside(target) as aside, zipfile.ZipFile(aside, "w") as archive:
+        for name, content in entries:
+            if isinstance(content, Path):
+                archive.write(content, name)
+            else:
+                archive.writestr(name, content)
+
+
+async def _answer(request: web.Request) -> web.Response:
+    try:
+        body = await read_json(request)
+        prompt, parts = workflow_in(body), body.get("parts")
+        workflow, film_id = body.get("workflow", ""), body.get("film", "")
+        if not isinstance(parts, list) or not set(parts) <= set(PARTS):
+            raise ValueError("parts")
+        if not isinstance(workflow, str) or not isinstance(film_id, str):
+            raise ValueError("film")
+    except (ValueError, TypeError):
+        return web.json_response({"problems": [_USAGE]}, status=400)
+    try:
+        return web.json_response(
+            await asyncio.to_thread(asyncio.run, _packed(prompt, workflow, film_id, parts))
+        )
+    except Problems as error:
+        # With another status, browsers report that the page is broken.
+        return web.json_response({"problems": [str(problem) for problem in error.problems]})
+    except OSError as error:
+        return web.json_response({"problems": [f"The ZIP file could not be written: {error.strerror}."]})
+
+
+async def _packed(prompt: Nodes, workflow: str, film_id: str, parts: list[str]) -> dict[str, Any]:
+    bundle = await bundle_of(prompt, workflow, film_id, parts)
+    file = None
+    if bundle.entries:
+        # Each in a folder of its own, so that the file can have its name; ComfyUI empties it at its start.
+        folder = f"{STORE}/{uuid.uuid4().hex}"
+        file = {"filename": f"{bundle.name}.zip", "subfolder": folder, "type": "temp"}
+        await asyncio.to_thread(pack, bundle.entries, folders.temporary() / folder / file["filename"])
+    return {"file": file, "missing": bundle.missing, "is_old": bundle.is_old}

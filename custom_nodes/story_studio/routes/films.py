@@ -1,0 +1,212 @@
+"""The routes of the film: whether it is there and up to date, its captions, and a folder of all results."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from .. import made_films, result_store
+from ..core import execution, server
+from ..made_films import MadeFrom
+from ..media.finished_film import FilmFacts, read_facts
+from ..story.recipes import Nodes, is_link
+from ..story.results import Kind, key_in
+from ..story.subtitles import subtitles
+from .body import read_json, workflow_in
+
+ROUTE = "/story_studio/films"
+CAPTIONS = "/story_studio/captions"
+_FORMATS = {"srt": "application/x-subrip", "vtt": "text/vtt"}
+_OLDER = 20
+"""How many earlier films with the name of a Film are looked at."""
+
+
+def add_route() -> None:
+    """Lets the server answer POST /story_studio/films and GET /story_studio/captions."""
+    server.add_post_route(ROUTE, _answer)
+    server.add_get_route(CAPTIONS, _answer_captions)
+
+
+def films(prompt: Nodes, workflow: str) -> dict[str, dict[str, Any]]:
+    """The films of an API workflow, by the ids of their Film nodes.
+
+    Args:
+        prompt: an API workflow.
+        workflow: the id of the workflow on the canvas.
+
+    Returns:
+        `state`: `missing`, `old` (an earlier film is there) or `current`.
+        `film`: of a film that is there, its `file` as /view addresses it, its `key`, `date` (ISO), `bytes`,
+        `seconds`, `width`, `height`, `fps`, `codec`; `chapters`, each with `title`, `start` and `end` in
+        seconds; `captions`, their languages; else None.
+        `changes`: what an old film lacks, see `_changes`.
+    """
+    graph = execution.make_graph(prompt)
+    found: dict[str, dict[str, Any]] = {}
+    for node_id, node in prompt.items():
+        if node["class_type"] != Kind.FILM.node:
+            continue
+        try:
+            now = made_films.made_from(graph, node_id, workflow)
+        except Exception:
+            # The graph is not finished: it has no film until an input is linked or a file is there.
+            now = None
+        path = made_films.find(now) if now else None
+        earlier = None if path else _earlier(node["inputs"].get("name"), workflow, now)
+        if path:
+            found[node_id] = {"state": "current", "film": _shown(path), "changes": None}
+        elif earlier and now and earlier[1] and earlier[1].key == now.key:
+            # A film of an earlier version, of which nothing was noted.
+            found[node_id] = {"state": "current", "film": _shown(earlier[0]), "changes": None}
+        elif earlier:
+            changes = _changes(earlier[1], now) if now and earlier[1] else None
+            found[node_id] = {"state": "old", "film": _shown(earlier[0]), "changes": changes}
+        else:
+            found[node_id] = {"state": "missing", "film": None, "changes": None}
+        found[node_id]["clips"] = _clips(prompt, node_id)
+    return found
+
+
+def _clips(prompt: Nodes, node_id: str) -> list[str]:
+    """The Clips of the film's scenes, in order; empty for a scene that has another source."""
+    return [
+        _clip_of(prompt, prompt[scene]["inputs"].get("clip"))
+        for scene in made_films.scenes_of(prompt, node_id)
+    ]
+
+
+def _clip_of(prompt: Nodes, link: Any) -> str:
+    for _ in range(8):
+        if not is_link(link) or link[0] not in prompt:
+            return ""
+        node = prompt[link[0]]
+        if node["class_type"] == Kind.CLIP.node:
+            return link[0]
+        link = node["inputs"].get("clip")
+    return ""
+
+
+def _earlier(name: Any, workflow: str, now: MadeFrom | None) -> tuple[Path, MadeFrom | None] | None:
+    """The newest film with this name that is not known to be of another story, and what it was made from."""
+    for path in _named(name):
+        noted = made_films.made_of(key_in(path.name) or "")
+        made = noted[0] if noted else _in_file(path)
+        if made is None or _is_of(made, workflow, now):
+            return path, made
+    return None
+
+
+def _is_of(made: MadeFrom, workflow: str, now: MadeFrom | None) -> bool:
+    if not workflow or not made.workflow or made.workflow == workflow:
+        return True
+    return bool(now) and not {shot[1] for shot in made.shots}.isdisjoint(shot[1] for shot in now.shots)
+
+
+def _named(name: Any) -> list[Path]:
+    if not isinstance(name, str):
+        return []
+    pattern = result_store.place(Kind.FILM, name, "*")
+    dated = []
+    for path in pattern.parent.glob(pattern.name):
+        try:
+            dated.append((path.stat().st_mtime_ns, path))
+        except OSError:
+            # It was deleted, or is a broken link.
+            continue
+    return [path for _, path in sorted(dated, reverse=True) if key_in(path.name)][:_OLDER]
+
+
+def _in_file(path: Path) -> MadeFrom | None:
+    """What the graph in a film's file makes it from today; None if there is none, or it no longer runs."""
+    facts = read_facts(path)
+    ends = [node for node, content in facts.prompt.items() if content.get("class_type") == Kind.FILM.node]
+    try:
+        return made_films.made_from(execution.make_graph(facts.prompt), ends[0], facts.workflow)
+    except Exception:
+        return None
+
+
+def _changes(made: MadeFrom, now: MadeFrom) -> dict[str, Any]:
+    """How the story differs from that of a film.
+
+    Returns:
+        `scenes`: the indexes of its scenes whose clip or settings differ; `added`: of those that are new;
+        `removed`: the titles of those that are gone; `order`: whether the rest stands in another order;
+        `settings`: whether the film's own differ.
+    """
+    left = list(range(len(made.shots)))
+    pairs: dict[int, int] = {}
+    # The same clip first: titles may be equal, or changed.
+    for part in (1, 0):
+        for index, shot in enumerate(now.shots):
+            same = next((old for old in left if made.shots[old][part] == shot[part]), None)
+            if index not in pairs and same is not None:
+                pairs[index] = same
+                left.remove(same)
+    matched = [pairs[index] for index in sorted(pairs)]
+    return {
+        "scenes": [
+            index for index, old in sorted(pairs.items()) if made.shots[old][1:] != now.shots[index][1:]
+        ],
+        "added": [index for index in range(len(now.shots)) if index not in pairs],
+        "removed": [made.shots[old][0] for old in left],
+        "order": matched != sorted(matched),
+        "settings": made.settings != now.settings,
+    }
+
+
+def _shown(path: Path) -> dict[str, Any]:
+    about, facts = path.stat(), read_facts(path)
+    return {
+        "file": result_store.item(path),
+        "key": key_in(path.name),
+        "date": datetime.fromtimestamp(about.st_mtime, UTC).isoformat(timespec="seconds"),
+        "bytes": about.st_size,
+        "seconds": round(facts.seconds, 3),
+        "width": facts.width,
+        "height": facts.height,
+        "fps": facts.fps,
+        "codec": facts.codec,
+        "chapters": [*_chapters(facts)],
+        "captions": list(facts.captions),
+    }
+
+
+def _chapters(facts: FilmFacts) -> Iterator[dict[str, Any]]:
+    for start, end, title in facts.chapters:
+        yield {"title": title, "start": round(start, 3), "end": round(end, 3)}
+
+
+async def _answer(request: web.Request) -> web.Response:
+    try:
+        body = await read_json(request)
+        prompt, workflow = workflow_in(body), body.get("workflow", "")
+        if not isinstance(workflow, str):
+            raise ValueError("workflow")
+    except ValueError:
+        return web.json_response({"problems": ['Send {"prompt": an API workflow} as JSON.']}, status=400)
+    return web.json_response(await asyncio.to_thread(films, prompt, workflow))
+
+
+def captions(query: Mapping[str, str]) -> web.Response:
+    """The captions of the film with the `key` in the query, in its `language`, as `format` srt or vtt."""
+    path = result_store.find(Kind.FILM, query.get("key", ""))
+    suffix, language = query.get("format", "vtt"), query.get("language", "")
+    cues = read_facts(path).captions.get(language) if path else None
+    if cues is None or suffix not in _FORMATS:
+        raise web.HTTPNotFound(text="There is no film with this key, or it has no captions in this language.")
+    name = ".".join(filter(None, (path.stem if path else "", language, suffix)))
+    kind = "attachment" if query.get("download") else "inline"
+    headers = {"Content-Disposition": f'{kind}; filename="{name}"'}
+    return web.Response(
+        text=subtitles(cues, suffix), content_type=_FORMATS[suffix], charset="utf-8", headers=headers
+    )
+
+
+async def _answer_captions(request: web.Request) -> web.Response:
+    return await asyncio.to_thread(captions, request.query)

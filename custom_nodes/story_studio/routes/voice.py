@@ -1,0 +1,117 @@
+"""The routes of the panel's voice tools: what is known of each scene's recording, and a part of one."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import Any
+
+from aiohttp import web
+
+from ..checks.voice import Fault
+from ..checks.waveform import shown
+from ..core import folders, server
+from ..media.cut_audio import cut_audio
+from ..story.problems import Problems
+from ..story.recipes import Nodes
+from ..story.voices import Voice, voices_of
+from .body import read_json, workflow_in
+
+ROUTE = "/story_studio/voice"
+CUT_ROUTE = f"{ROUTE}/cut"
+_FOLDER = "story_studio"
+"""The folder in ComfyUI's input folder that the panel puts files into."""
+_NO_VOICE = Fault("none", "No recording is linked: choose one, or record it here.")
+
+
+def add_route() -> None:
+    """Lets the server answer POST /story_studio/voice and /story_studio/voice/cut."""
+    server.add_post_route(ROUTE, _answer)
+    server.add_post_route(CUT_ROUTE, _answer_cut)
+
+
+def voices(prompt: Nodes) -> dict[str, dict[str, Any]]:
+    """What the panel shows of the voices of an API workflow, by the ids of the clips.
+
+    Returns:
+        `speaker`, `source`, `loader`, `others`, `film_scene`, `pause`: see `story.voices.Voice`.
+        `kind`: the class of the source, or None.
+        `name`: the file as its loader names it; `file`: as /view addresses it, or None if it is missing.
+        `seconds`, `peaks`, `level`, `speech`, `usable`: see `checks.waveform.Shown`, of a recording.
+        `faults`: what is wrong with it, each with its `kind` and a sentence, `text`.
+
+    Raises:
+        Problems: the workflow is too large.
+    """
+    return {clip: _voice(prompt, voice) for clip, voice in voices_of(prompt).items()}
+
+
+def _voice(prompt: Nodes, voice: Voice) -> dict[str, Any]:
+    source = prompt.get(voice.source or "")
+    found: dict[str, Any] = {**vars(voice), "kind": source and source["class_type"], "file": None}
+    if voice.loader is None:
+        return found | _measured(0.0, [] if source else [_NO_VOICE], usable=bool(source))
+    place = folders.loadable(voice.name)
+    if place is None:
+        text = "The recording is not in ComfyUI's input folder: choose one, or record it here."
+        return found | _measured(0.0, [Fault("missing", text)], usable=False)
+    path, found["file"] = place
+    try:
+        now = shown(path)
+    except OSError as error:
+        text = f"The recording cannot be read: {error.strerror}."
+        return found | _measured(0.0, [Fault("unreadable", text)], usable=False)
+    faults = [Fault(kind, f"The recording {text}") for kind, text in now.faults]
+    more = {"peaks": now.peaks, "level": now.level, "speech": now.speech}
+    return found | _measured(now.seconds, faults, now.usable) | more
+
+
+def _measured(seconds: float, faults: list[Fault], usable: bool) -> dict[str, Any]:
+    return {
+        "seconds": seconds,
+        "faults": [fault._asdict() for fault in faults],
+        "usable": usable,
+        "peaks": [],
+        "level": None,
+        "speech": None,
+    }
+
+
+async def _answer(request: web.Request) -> web.Response:
+    try:
+        prompt = workflow_in(await read_json(request))
+    except ValueError:
+        return web.json_response({"problems": ['Send {"prompt": an API workflow} as JSON.']}, status=400)
+    try:
+        return web.json_response(await asyncio.to_thread(voices, prompt))
+    except Problems as error:
+        # With another status, browsers report that the page is broken.
+        return web.json_response({"problems": [str(problem) for problem in error.problems]})
+
+
+async def _answer_cut(request: web.Request) -> web.Response:
+    try:
+        name, start, end = _wanted(await read_json(request))
+    except ValueError:
+        text = 'Send {"file": a recording as its loader names it, "start": seconds, "end": seconds} as JSON.'
+        return web.json_response({"problems": [text]}, status=400)
+    place = folders.loadable(name)
+    if place is None:
+        return web.json_response({"problems": [f"{name} is not in ComfyUI's input folder."]})
+    try:
+        path = await asyncio.to_thread(cut_audio, place[0], start, end, folders.inputs() / _FOLDER)
+    except ValueError as error:
+        return web.json_response({"problems": [str(error)]})
+    # Decoders and PyAV raise anything.
+    except Exception:
+        text = f"{name} could not be cut: export it again as WAV, and see that the server's disk has room."
+        return web.json_response({"problems": [text]})
+    return web.json_response({"file": f"{_FOLDER}/{path.name}"})
+
+
+def _wanted(body: Any) -> tuple[str, float, float]:
+    name, start, end = (body.get(key) if isinstance(body, dict) else None for key in ("file", "start", "end"))
+    numbers = [value for value in (start, end) if isinstance(value, int | float) and math.isfinite(value)]
+    if not isinstance(name, str) or len(numbers) != 2 or not 0 <= numbers[0] < numbers[1]:
+        raise ValueError("no part of a file")
+    return name, numbers[0], numbers[1]

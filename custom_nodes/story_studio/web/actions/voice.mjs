@@ -1,0 +1,87 @@
+/** What the voice tools of a card do: another recording, a part of it, one from the microphone, and the pause after it. */
+import { setVoice } from '../canvas/voice.mjs'
+import { ownWidget, setWidget } from '../canvas/widgets.mjs'
+import { ask } from '../shared/server.mjs'
+import { t } from '../shared/words.mjs'
+import { toWav } from '../shared/wav.mjs'
+import { offer, upload } from '../story/upload.mjs'
+
+/** The pause of a scene that has the film's. */
+const AS_FILM = -1
+const MEDIA = /^(audio|video)\//
+
+/** Makes a scene speak a file from this computer; it is uploaded to ComfyUI's input folder. */
+export async function useFile(studio, clip, file) {
+  if (!MEDIA.test(file.type)) return studio.toast('error', t('{} is no recording: choose an audio file.', file.name))
+  await attempt(studio, async () => use(studio, clip, await upload(studio.app, file)))
+}
+
+/** Makes a scene speak the part of its recording between two seconds; the whole recording stays as it is. */
+export async function useCut(studio, clip, start, end) {
+  await attempt(studio, async () => {
+    const { file } = await ask(studio.app, 'voice/cut', { file: studio.voices.of(clip).name, start, end })
+    await use(studio, clip, file)
+  })
+}
+
+/** Sets the seconds after a scene; null for what the film says. */
+export async function setPause(studio, clip, seconds) {
+  const { app, model, voices } = studio
+  const input = 'pause_after'
+  const places = model.scenes.map(one => voices.of(one.clip)?.film_scene).filter(Boolean)
+  const place = voices.of(clip).film_scene
+  const others = places.filter(one => one !== place).map(id => ({ id, input }))
+  const widget = ownWidget(app, { id: place, input }, others)
+  if (!widget) return studio.toast('error', t('This scene has no input "{}" of its own: expose it on its subgraph node.', input))
+  setWidget(app, widget, seconds ?? AS_FILM)
+  await studio.refresh()
+}
+
+/**
+ * Records from the microphone.
+ *
+ * @returns a function that ends the recording, and makes the scene speak it; null if it could not begin.
+ */
+export async function record(studio, clip) {
+  let stream
+  try {
+    stream = await navigator.mediaDevices.getUserMedia({ audio: true })
+  } catch (error) {
+    studio.toast('error', t('The microphone cannot be used: {}. Connect one, and allow this page to use it.', error.message))
+    return null
+  }
+  const parts = []
+  const recorder = new MediaRecorder(stream)
+  const ended = new Promise(done => (recorder.onstop = done))
+  recorder.ondataavailable = ({ data }) => parts.push(data)
+  recorder.start()
+  return async () => {
+    recorder.stop()
+    await ended
+    for (const track of stream.getTracks()) track.stop()
+    await attempt(studio, async () => {
+      const file = await toWav(new Blob(parts, { type: recorder.mimeType }), 'recording.wav')
+      await use(studio, clip, await upload(studio.app, file))
+    })
+  }
+}
+
+/** Why this page cannot record; empty if it can. */
+export function whyNoRecording() {
+  // Browsers offer the microphone only to pages from this machine or over HTTPS.
+  return navigator.mediaDevices?.getUserMedia && window.MediaRecorder ? '' : t('The browser offers the microphone only over HTTPS or on the server itself.')
+}
+
+async function use(studio, clip, file) {
+  offer([file])
+  setVoice(studio.app, studio.voices.of(clip), file)
+  await studio.refresh()
+}
+
+async function attempt(studio, work) {
+  try {
+    await work()
+  } catch (error) {
+    studio.toast('error', error.message)
+  }
+}

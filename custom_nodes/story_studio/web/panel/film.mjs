@@ -1,0 +1,92 @@
+/** The film: whether it is up to date, its player, the button that makes it, and what it is exported as. */
+import { render } from '../actions/render.mjs'
+import { h, set } from '../shared/dom.mjs'
+import { t } from '../shared/words.mjs'
+import { createExport } from './export.mjs'
+import { clock, openPlayer } from './player.mjs'
+
+const STATES = { missing: 'not made yet', old: 'out of date', current: 'up to date', running: 'being made' }
+/** How many scenes are named before the rest is counted. */
+const NAMED = 3
+
+/** The section of the films of the workflow, most often one. */
+export function createFilm(studio) {
+  const element = h('section', { className: 'film', aria: { label: t('Film') } })
+  let rows = new Map()
+  return {
+    element,
+    paint(scenes) {
+      studio.films.read()
+      const films = studio.films.shown()
+      set(element, { hidden: !films.length })
+      const known = rows
+      rows = new Map(films.map(one => [one.id, known.get(one.id) ?? createRow(studio)]))
+      const wanted = [...rows.values()].map(row => row.element)
+      if (wanted.length !== element.children.length || wanted.some((one, index) => one !== element.children[index])) {
+        element.replaceChildren(...wanted)
+      }
+      for (const film of films) rows.get(film.id).paint(film, scenes)
+    },
+  }
+}
+
+function createRow(studio) {
+  let now = null
+  let shown = ''
+  const title = () => studio.model.prompt[now.id]?.inputs.title || t('Film')
+  const image = h('video', { preload: 'metadata', muted: true, tabIndex: -1, aria: { hidden: 'true' } })
+  const open = () => openPlayer(play, studio, now.film, title())
+  const play = h('button', { type: 'button', className: 'poster', title: t('Play the film'), onclick: open, aria: { label: t('Play the film') } }, image)
+  const name = h('strong', { textContent: t('Film') })
+  const state = h('span', { className: 'film-state', role: 'status' })
+  const about = h('p', { className: 'about' })
+  const why = h('p', { className: 'why' })
+  const make = h('button', { type: 'button', className: 'make', textContent: t('Make the film'), onclick: () => render(studio, 'film') })
+  const exports = createExport(studio)
+  const words = h('div', { className: 'words' }, h('div', { className: 'head' }, name, state), about, why, h('div', { className: 'tools' }, make, exports.element))
+  return {
+    element: h('div', { className: 'row' }, play, words),
+    paint(film, scenes) {
+      now = film
+      const url = film.film ? studio.url(film.film.file) : ''
+      if (shown !== url) {
+        shown = url
+        if (url) image.src = `${url}#t=0.5`
+      }
+      set(play, { hidden: !url, className: `poster ${film.state === 'old' ? 'old' : ''}` })
+      set(name, { textContent: title() })
+      const percent = film.progress ? ` ${Math.round(film.progress * 100)} %` : ''
+      set(state, { textContent: t(STATES[film.state]) + percent })
+      state.dataset.film = film.state
+      set(about, { textContent: film.film ? figuresOf(film.film) : '', hidden: !film.film })
+      const reasons = film.state === 'old' ? reasonsOf(film, studio.model.scenes) : ''
+      set(why, { textContent: reasons, hidden: !reasons })
+      set(make, { disabled: film.state === 'current' || film.state === 'running' })
+      make.title = film.state === 'current' ? t('The film is up to date') : t('Render whatever the film still needs, and the film')
+      exports.paint(film, scenes)
+    },
+  }
+}
+
+function figuresOf({ seconds, width, height, date }) {
+  return [clock(seconds), `${width} × ${height}`, new Date(date).toLocaleString()].join(' · ')
+}
+
+/** Why a film is out of date, as sentences; `scenes` are those of the model. */
+export function reasonsOf({ changes, clips }, scenes) {
+  if (!changes) return t('It was made before the last change.')
+  const nameOf = index => {
+    const number = scenes.findIndex(scene => scene.clip === clips[index])
+    return number < 0 ? `${index + 1}.` : `${number + 1}. ${scenes[number].name || t('Scene')}`
+  }
+  const listed = names => names.slice(0, NAMED).join(', ') + (names.length > NAMED ? t(' and {} more', names.length - NAMED) : '')
+  return [
+    changes.scenes.length && t('Changed: {}.', listed(changes.scenes.map(nameOf))),
+    changes.added.length && t('New: {}.', listed(changes.added.map(nameOf))),
+    changes.removed.length && t('Gone: {}.', listed(changes.removed.map(name => name || t('Scene')))),
+    changes.order && t('The scenes are in another order.'),
+    changes.settings && t('The settings of the film are changed.'),
+  ]
+    .filter(Boolean)
+    .join(' ')
+}

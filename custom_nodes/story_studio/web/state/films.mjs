@@ -1,0 +1,41 @@
+/** The films of the open workflow: whether each is there, and up to date with what is on the canvas. */
+import { ask } from '../shared/server.mjs'
+
+/**
+ * Keeps what the server knows of them.
+ *
+ * @returns `read()`, which asks the server if the canvas was read again since the last time; and `shown()`: for each film of the model its `id`; `state`: `missing`, `old`, `current` or `running`;
+ *   `film`, `changes` and `clips` as POST /story_studio/films gives them; and `progress`, a fraction.
+ */
+export function createFilms(studio) {
+  const { app, model } = studio
+  let known = {}
+  let asked = model.prompt
+
+  async function read() {
+    const { prompt, films } = model
+    if (prompt === asked) return
+    asked = prompt
+    let answer = {}
+    if (films.length) {
+      try {
+        answer = await ask(app, 'films', { prompt, workflow: (app.rootGraph ?? app.graph).id ?? '' })
+      } catch (error) {
+        return studio.say(error.message)
+      }
+    }
+    if (prompt !== asked) return
+    known = answer
+    studio.changed()
+  }
+
+  return {
+    read,
+    shown() {
+      const { active } = studio.runs.session()
+      const one = id => ({ state: 'missing', film: null, changes: null, clips: [], ...known[id] })
+      const now = id => (id in active ? { state: 'running', progress: active[id] } : { progress: 0 })
+      return model.films.map(id => ({ id, ...one(id), ...now(id) }))
+    },
+  }
+}

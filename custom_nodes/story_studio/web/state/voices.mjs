@@ -1,0 +1,98 @@
+/** The voices of the scenes: which recording each clip speaks, and what is wrong with it, before it is rendered. */
+import { markNode } from '../canvas/mark.mjs'
+import { pathTo } from '../canvas/widgets.mjs'
+import { ask } from '../shared/server.mjs'
+import { t } from '../shared/words.mjs'
+
+/** The nodes that speak a recording: without one on the canvas there is nothing to check. */
+const SPEAKERS = ['StoryStudio_TalkingVideo', 'StoryStudio_Animatic']
+/** What the server finds wrong with a recording, by its kind, for languages other than the server's. */
+const FAULTS = {
+  none: 'No recording is linked: choose one, or record it here.',
+  missing: 'The recording is not there: choose one.',
+  unreadable: 'The recording cannot be read: export it again as WAV, MP3 or FLAC.',
+  'no audio': 'The file has no audio in it: choose a voice recording.',
+  short: 'The recording is too short: a scene needs at least 0.2 s.',
+  long: 'The recording is longer than 30 min: split it into scenes.',
+  silent: 'The recording is silent: record it again, or check that it is the right file.',
+  tracks: 'The recording has several audio tracks: one of them is used.',
+  damaged: 'The recording is damaged: listen to it, and export it again if words are missing.',
+  channels: 'The channels of the recording cancel out: only one is used.',
+  loud: 'The recording is louder than full scale: its volume was lowered.',
+  clipped: 'The recording is clipped: record it with less gain.',
+  noisy: 'The recording is noisy: record it in a quieter place.',
+  soft: 'The recording is very soft: record it closer to the microphone.',
+  'cut first': 'The recording starts in the middle of a word: record it with a moment of silence before it.',
+  'cut last': 'The recording ends in the middle of a word: record it with a moment of silence after it.',
+}
+/** Milliseconds without a change after which the recordings are checked while the panel is closed. */
+const CALM = 1000
+
+/**
+ * Reads the voices of the workflow, and marks the loaders of recordings that something is wrong with.
+ *
+ * @returns `of(clip)`, as POST /story_studio/voice gives it, or undefined; `refresh(prompt)`, with the API workflow that
+ *   the panel has read; `watch()`, which keeps the marks up to date while the panel is closed.
+ */
+export function createVoices(studio) {
+  const { app } = studio
+  let byClip = {}
+  let marked = new Set()
+  let turn = 0
+  let timer = 0
+
+  async function refresh(prompt) {
+    clearTimeout(timer)
+    const mine = ++turn
+    let answer = {}
+    try {
+      if (Object.values(prompt).some(node => SPEAKERS.includes(node.class_type))) answer = await ask(app, 'voice', { prompt })
+    } catch (error) {
+      // Everything else works without it, and a canvas that cannot be read has been reported.
+      console.warn('Story Studio: the recordings could not be checked.', error)
+    }
+    if (mine !== turn) return
+    byClip = answer
+    mark()
+    studio.changed()
+  }
+
+  function mark() {
+    const before = marked
+    marked = new Set()
+    for (const { loader, faults, usable } of Object.values(byClip)) {
+      const node = loader && pathTo(app, loader).at(-1)
+      if (!node || !faults.length) continue
+      markNode(node, { verdict: usable ? 'warn' : 'fail', finding: { name: '', text: faultText(faults[0]) } })
+      marked.add(node)
+    }
+    for (const node of before) if (!marked.has(node)) markNode(node)
+  }
+
+  async function check() {
+    // An open panel reads the canvas itself.
+    if (studio.isOpen() || !speaks(app.rootGraph ?? app.graph)) return
+    try {
+      await refresh((await app.graphToPrompt()).output)
+    } catch {
+      // ComfyUI reports a graph that it cannot read when it is queued.
+    }
+  }
+
+  return {
+    of: clip => byClip[clip],
+    refresh,
+    watch() {
+      clearTimeout(timer)
+      timer = setTimeout(check, CALM)
+    },
+  }
+}
+
+/** A fault as a sentence. The server writes English, with figures; elsewhere it is a text for its kind. */
+export function faultText({ kind, text }) {
+  const plain = FAULTS[kind] ?? ''
+  return t(plain) === plain ? text : t(plain)
+}
+
+const speaks = graph => (graph?.nodes ?? []).some(node => SPEAKERS.includes(node.type) || (node.subgraph && speaks(node.subgraph)))

@@ -1,0 +1,178 @@
+"""The routes of the film: its state from the graph alone, its captions, and all results as one file."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import shutil
+import zipfile
+from typing import Any
+
+import pytest
+import requests
+
+from tests.routes.test_takes import render
+from tests.studio import Studio
+from tests.voices import write_voice
+
+TEXTS = ["The first text.", "The second text."]
+
+
+def story(studio: Studio, name: str, workflow: str = "") -> dict[str, Any]:
+    """Two draft scenes as an API workflow: 1x belongs to the first, 2x to the second, the film is 9."""
+    voice = write_voice(studio.server.workspace / "input" / "films.wav", 0.3).name
+    nodes: dict[str, Any] = {"8": {"class_type": "LoadAudio", "inputs": {"audio": voice}}}
+    for number, text in enumerate(TEXTS, 1):
+        card = {"text": f"{name} {number}", "heading": "", "width": 64, "height": 64, "seed": 1}
+        talk = {"audio": ["8", 0], "image": [f"{number}2", 0], "width": 64, "height": 64, "seed": 1}
+        scene = {"clip": [f"{number}4", 0], "title": f"Scene {number}", "text": text}
+        before = {"film": [f"{number - 1}5", 0]} if number > 1 else {}
+        nodes |= {
+            f"{number}1": {"class_type": "StoryStudio_TitleCard", "inputs": card},
+            f"{number}2": {
+                "class_type": "StoryStudio_Still",
+                "inputs": {"image": [f"{number}1", 0], "name": name},
+            },
+            f"{number}3": {"class_type": "StoryStudio_Animatic", "inputs": talk},
+            f"{number}4": {
+                "class_type": "StoryStudio_Clip",
+                "inputs": {"video": [f"{number}3", 0], "name": name},
+            },
+            f"{number}5": {"class_type": "StoryStudio_FilmScene", "inputs": {**scene, **before}},
+        }
+    film = {"film": ["25", 0], "join": "cut", "crossfade_seconds": 0.5, "chapters": True, "captions": True}
+    nodes["9"] = {"class_type": "StoryStudio_Film", "inputs": {**film, "title": "A film", "name": name}}
+    return nodes
+
+
+def ask(studio: Studio, prompt: Any, workflow: str = "", route: str = "films", **more: Any) -> Any:
+    body = {"prompt": prompt, "workflow": workflow, **more}
+    response = requests.post(f"{studio.url}/story_studio/{route}", json=body, timeout=30)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+def state(studio: Studio, prompt: Any, workflow: str = "") -> str:
+    return ask(studio, prompt, workflow)["9"]["state"]
+
+
+NOTHING = {"scenes": [], "added": [], "removed": [], "order": False, "settings": False}
+
+
+def test_a_film_is_missing_then_up_to_date_then_out_of_date_and_why(studio: Studio) -> None:
+    first = story(studio, "film-state")
+    assert ask(studio, first)["9"] == {
+        "state": "missing",
+        "film": None,
+        "changes": None,
+        "clips": ["14", "24"],
+    }
+    render(studio, first)
+    made = ask(studio, first)["9"]
+    assert made["state"] == "current"
+    assert [chapter["title"] for chapter in made["film"]["chapters"]] == ["Scene 1", "Scene 2"]
+    assert made["film"]["chapters"][-1]["end"] == pytest.approx(made["film"]["seconds"], abs=0.05)
+    changes = {
+        "the prompt of a scene": ({"21": {"text": "Another"}}, {"scenes": [1]}),
+        "the text of a scene": ({"15": {"text": "Other words."}}, {"scenes": [0]}),
+        "a setting": ({"9": {"join": "dip"}}, {"settings": True}),
+        "the order": (
+            {"15": {"film": ["25", 0]}, "25": {"film": None}, "9": {"film": ["15", 0]}},
+            {"order": True},
+        ),
+        "one scene less": ({"9": {"film": ["15", 0]}}, {"removed": ["Scene 2"]}),
+    }
+    for what, (change, expected) in changes.items():
+        changed = copy.deepcopy(first)
+        for node, inputs in change.items():
+            changed[node]["inputs"] |= inputs
+            changed[node]["inputs"] = {key: value for key, value in changed[node]["inputs"].items() if value}
+        answer = ask(studio, changed)["9"]
+        assert (what, answer["state"], answer["changes"]) == (what, "old", NOTHING | expected)
+        assert answer["film"] == made["film"]
+    named = copy.deepcopy(first)
+    named["9"]["inputs"]["name"] = "another-name"
+    assert state(studio, named) == "current"
+
+
+def test_a_film_is_known_again_when_its_change_is_undone_or_leads_to_the_same(studio: Studio) -> None:
+    first, other = story(studio, "film-back"), story(studio, "film-back")
+    other["21"]["inputs"]["text"] = "Another"
+    render(studio, first)
+    made = ask(studio, first)["9"]["film"]["file"]
+    render(studio, other)
+    assert ask(studio, other)["9"]["film"]["file"] != made
+    assert ask(studio, first)["9"]["film"]["file"] == made
+    # A crossfade's duration has no effect on cuts: another graph, the same film.
+    same = copy.deepcopy(first)
+    same["9"]["inputs"]["crossfade_seconds"] = 1.0
+    assert state(studio, same) == "old"
+    render(studio, same)
+    assert ask(studio, same)["9"]["film"]["file"] == made
+
+
+def test_a_film_without_a_note_is_known_by_the_graph_in_its_file(studio: Studio) -> None:
+    first = story(studio, "film-unnoted")
+    render(studio, first)
+    notes = studio.server.output / "story_studio" / "films" / ".made_from.jsonl"
+    aside = shutil.move(notes, notes.with_suffix(".aside"))
+    try:
+        assert state(studio, first) == "current"
+        first["11"]["inputs"]["text"] = "Another"
+        assert ask(studio, first)["9"]["changes"] == NOTHING | {"scenes": [0]}
+    finally:
+        shutil.move(aside, notes)
+
+
+def test_the_film_of_another_workflow_is_not_shown(studio: Studio) -> None:
+    mine = story(studio, "film-namesake")
+    body = {"prompt": mine, "extra_data": {"extra_pnginfo": {"workflow": {"id": "one"}}}}
+    prompt_id = requests.post(f"{studio.url}/prompt", json=body, timeout=30).json()["prompt_id"]
+    while not requests.get(f"{studio.url}/history/{prompt_id}", timeout=30).json():
+        pass
+    theirs = copy.deepcopy(mine)
+    for card in ("11", "21"):
+        theirs[card]["inputs"]["text"] += " of another story"
+    assert state(studio, theirs, "two") == "missing"
+    assert state(studio, theirs, "one") == "old"
+    assert state(studio, mine, "two") == "current"
+
+
+def test_captions_and_everything_in_one_file(studio: Studio) -> None:
+    first = story(studio, "film-bundle")
+    render(studio, first)
+    film = ask(studio, first)["9"]["film"]
+    assert film["captions"] == [""]
+    query = {"key": film["key"], "language": "", "format": "vtt"}
+    captions = requests.get(f"{studio.url}/story_studio/captions", params=query, timeout=30)
+    assert captions.headers["Content-Type"].startswith("text/vtt")
+    assert captions.text.startswith("WEBVTT\n\n1\n00:00:00.")
+    assert all(text in captions.text for text in TEXTS)
+    for wrong in ({"key": "../../x"}, {"language": "de"}, {"format": "exe"}):
+        answer = requests.get(f"{studio.url}/story_studio/captions", params=query | wrong, timeout=30)
+        assert answer.status_code == 404
+    first["21"]["inputs"]["text"] = "Not rendered"
+    parts = ["film", "captions", "story", "stills", "clips"]
+    bundle = ask(studio, first, route="bundle", film="9", parts=parts)
+    assert (bundle["missing"], bundle["is_old"]) == (["2. Scene 2"], True)
+    packed = requests.get(f"{studio.url}/view", params=bundle["file"], timeout=30).content
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        assert set(archive.namelist()) == {
+            "film.mp4",
+            "film.srt",
+            "film.vtt",
+            "story.json",
+            "stills/001-Scene-1.png",
+            "clips/001-Scene-1.mp4",
+        }
+        scenes = json.loads(archive.read("story.json"))["scenes"]
+        assert [scene["text"] for scene in scenes] == TEXTS
+        size = next(info.file_size for info in archive.infolist() if info.filename == "film.mp4")
+        assert size == film["bytes"]
+
+
+@pytest.mark.parametrize("body", [{"prompt": {}, "parts": ["passwords"]}, {"prompt": {}, "parts": 3}, {}, []])
+def test_a_bundle_of_anything_else_is_refused(studio: Studio, body: Any) -> None:
+    answer = requests.post(f"{studio.url}/story_studio/bundle", json=body, timeout=30)
+    assert answer.status_code == 400 and "film, captions" in answer.json()["problems"][0]

@@ -1,0 +1,101 @@
+"""The film in the storyboard panel: its state, its player, large previews, and exports."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+from playwright.sync_api import Locator, expect
+
+from tests.web.canvas import Canvas, newer_only
+from tests.web.test_panel import DONE, SEEDS, Panel
+
+_CHANGE = """() => {
+    const boxes = window.app.rootGraph.nodes.filter(node => node.title === 'Draft scene');
+    const box = boxes.sort((a, b) => a.pos[0] - b.pos[0])[1];
+    const prompt = box.widgets.find(widget => widget.name === 'prompt');
+    [window.before, prompt.value] = [window.before ?? prompt.value, window.before ?? 'A harbour at night'];
+    const tracker = window.app.extensionManager.workflow.activeWorkflow.changeTracker;
+    (tracker.captureCanvasState ?? tracker.checkState).call(tracker);
+    window.app.api.dispatchCustomEvent?.('graphChanged');
+}"""
+"""Changes the prompt of the second scene, and at the next call back."""
+
+
+def state(panel: Panel) -> Locator:
+    return panel.root.locator(".film-state")
+
+
+def test_a_film_is_out_of_date_after_a_change_and_played_with_chapters(artist: Canvas) -> None:
+    panel = Panel(artist, next(SEEDS))
+    expect(state(panel)).to_have_text("not made yet")
+    assert "story_studio/films" in panel.press("Make the film", DONE)
+    expect(state(panel)).to_have_text("up to date")
+    expect(panel.root.get_by_role("button", name="Make the film")).to_be_disabled()
+    artist.run_script(_CHANGE)
+    expect(state(panel)).to_have_text("out of date")
+    expect(panel.root.locator(".why")).to_have_text("Changed: 2. Sailor.")
+    artist.screenshot("out-of-date")
+    panel.root.get_by_role("button", name="Play the film").click()
+    player = artist.page.get_by_role("dialog", name="The Keeper's Light")
+    chapters = player.get_by_role("group", name="Chapters").get_by_role("button")
+    expect(chapters).to_have_text(["Keeper0:00", "Sailor0:00", "Morning0:00"])
+    player.locator("video").evaluate("async video => { await video.play(); video.pause(); }")
+    assert player.locator("video").evaluate("video => video.textTracks.length") == 1
+    chapters.nth(1).click()
+    expect(chapters.nth(1)).to_have_attribute("aria-current", "true")
+    artist.screenshot("player")
+    artist.page.keyboard.press("ArrowRight")
+    expect(chapters.nth(2)).to_have_attribute("aria-current", "true")
+    artist.page.keyboard.press("Escape")
+    expect(player).to_have_count(0)
+    expect(panel.root.get_by_role("button", name="Play the film")).to_be_focused()
+    artist.run_script(_CHANGE)
+    expect(state(panel)).to_have_text("up to date")
+
+
+@newer_only
+def test_the_state_is_known_after_a_reload_and_results_are_seen_large_and_exported(
+    artist: Canvas, tmp_path: Path
+) -> None:
+    panel = Panel(artist)
+    assert panel.start("Film") == "success"
+    expect(panel.states).to_have_text(DONE)
+    artist.open()
+    panel.open()
+    panel.load()
+    expect(state(panel)).to_have_text("up to date")
+    panel.root.get_by_role("button", name="Show the clip of 1. Keeper large").click()
+    preview = artist.page.get_by_role("dialog", name="Clip")
+    expect(preview.get_by_role("heading")).to_have_text("1. Keeper")
+    for key, heading in (("ArrowRight", "2. Sailor"), ("ArrowLeft", "1. Keeper"), ("ArrowLeft", "1. Keeper")):
+        artist.page.keyboard.press(key)
+        expect(preview.get_by_role("heading")).to_have_text(heading)
+    shown = preview.locator("video").get_attribute("src")
+    assert shown and shown in panel.shown("clip")[0]
+    artist.screenshot("preview")
+    artist.page.keyboard.press("Escape")
+    expect(preview).to_have_count(0)
+    panel.root.get_by_text("Export…").click()
+    with artist.page.expect_download() as captions:
+        panel.root.get_by_role("button", name="Captions VTT").click()
+    assert captions.value.suggested_filename.endswith(".vtt")
+    with artist.page.expect_download() as everything:
+        panel.root.get_by_role("button", name="Everything (ZIP)").click()
+    everything.value.save_as(tmp_path / "all.zip")
+    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+        assert {"film.mp4", "film.srt", "story.json", "clips/003-Morning.mp4"} <= set(archive.namelist())
+
+
+def test_a_film_is_a_video_on_its_node_in_nodes_2(canvas: Canvas) -> None:
+    canvas.change_settings({"Comfy.VueNodes.Enabled": True})
+    try:
+        canvas.open()
+        panel = Panel(canvas)
+        assert panel.start("Film") == "success"
+        film = canvas.page.locator(".lg-node").filter(has_text="crossfade_seconds")
+        expect(film.locator("video").first).to_be_attached()
+        expect(film.get_by_text("Image failed to load")).to_have_count(0)
+        canvas.screenshot("nodes-2")
+    finally:
+        canvas.change_settings({"Comfy.VueNodes.Enabled": False})
