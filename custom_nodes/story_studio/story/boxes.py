@@ -60,6 +60,7 @@ class Box:
 
     Attributes:
         kind: what it stands for.
+        id: the id of its scene or character.
         title: its title.
         nodes: the ids of the nodes inside.
         fields: the values that it shows, in order.
@@ -68,6 +69,7 @@ class Box:
     """
 
     kind: BoxKind
+    id: str
     title: str
     nodes: list[str] = field(default_factory=list)
     fields: list[Field] = field(default_factory=list)
@@ -80,7 +82,7 @@ class Boxes:
     """A story on the canvas.
 
     Attributes:
-        nodes: all nodes as an API workflow, those inside of boxes too.
+        nodes: all nodes as an API workflow, those inside of boxes too; `_meta` has the `phase` of each.
         boxes: the boxes, in the order of the story.
         end: the ids of the nodes behind the scenes: the contact sheet and the film.
     """
@@ -112,7 +114,7 @@ class _Boxing:
         self.owners = {node: owner.scene for node, owner in graph.owners.items() if owner.scene}
         self.typed: dict[Place, str] = {}
         self.style = described(self.story.style, self.story.characters)
-        self.settings = Box("settings", "Models and settings")
+        self.settings = Box("settings", "", "Models and settings")
 
     def run(self) -> Boxes:
         for node in self.nodes.values():
@@ -129,6 +131,8 @@ class _Boxing:
         ends = self._upstream(node for node in self.nodes if self._class(node) in results)
         end = [node for node in self.nodes if node in ends and node not in inside]
         self.nodes = {node: self.nodes[node] for node in self.nodes if node in inside or node in ends}
+        for node, content in self.nodes.items():
+            content["_meta"]["phase"] = self.phases[node]
         return Boxes(self.nodes, [*([self.settings] if self.settings.nodes else []), *boxes], end)
 
     def _upstream(self, starts: Iterable[str]) -> set[str]:
@@ -179,7 +183,7 @@ class _Boxing:
         movement = Field("movement", motion, self._encoded(owner, "clip", motion, None))
         text = Field("text", scene.text)
         text.to = self._places(mine, lambda place, cls, _: place.input == "text" and cls in _SAID)
-        box = Box("scene", scene.title or scene.id)
+        box = Box("scene", scene.id, scene.title or scene.id)
         box.fields = [title, prompt, movement, text, *self._seeds(mine, self.story.seed_of(scene))]
         return self._filled(box, owner)
 
@@ -187,7 +191,7 @@ class _Boxing:
         drawn = str(sheet_values(self.plan, sheet.character)["prompt"])
         prompt = self._prompt(sheet.owner, drawn, "")
         seeds = self._seeds(self._of(sheet.owner), self.story.sheet_seed(sheet.character))
-        box = Box("character", self.story.name_of(sheet.character), fields=[prompt, *seeds])
+        box = Box("character", sheet.character, self.story.name_of(sheet.character), fields=[prompt, *seeds])
         return self._filled(box, sheet.owner)
 
     def _filled(self, box: Box, owner: SceneId) -> Box:
