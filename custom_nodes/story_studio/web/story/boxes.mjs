@@ -51,7 +51,7 @@ export function workflowOf(canvas, view) {
   const beside = new Map(canvas.boxes.map(box => [box, box.beside.map(id => made.get(id).node)]))
   titleFiles(beside)
   const groups = arrange({
-    columns: boxes.map(({ said, node }) => ({ kind: said.kind, title: t(said.title), box: said.nodes.length ? node : null, beside: beside.get(said) })),
+    columns: boxes.map(({ said, node }) => ({ kind: said.kind, title: titleOf(said), box: said.nodes.length ? node : null, beside: beside.get(said) })),
     end: canvas.end.map(id => made.get(id).node),
     title: t('Storyboard and film'),
   })
@@ -127,7 +127,7 @@ function createBox(said, numbers) {
   const graph = { nodes: [], links: [], groups: [] }
   const slots = { inputs: [], outputs: [] }
   const known = { inputs: new Map(), outputs: new Map() }
-  const title = t(said.title)
+  const title = titleOf(said)
   const node = {
     id: ++numbers.node,
     type,
@@ -220,6 +220,8 @@ function createBox(said, numbers) {
 
 const next = name => (/ \d+$/.test(name) ? name.replace(/\d+$/, number => Number(number) + 1) : `${name} 2`)
 
+const titleOf = ({ kind, title }) => (kind === 'settings' ? t('Models and settings') : title)
+
 /** The box beside which a node stands, by its property. */
 function besideOf(canvas, id) {
   const box = canvas.boxes.find(one => one.beside.includes(id))
@@ -227,7 +229,7 @@ function besideOf(canvas, id) {
 }
 
 function titleFiles(beside) {
-  for (const [{ title }, nodes] of beside) for (const node of nodes) node.title = `${node.title ?? node.type}: ${t(title)}`
+  for (const [{ title }, nodes] of beside) for (const node of nodes) node.title = `${node.title ?? node.type}: ${title}`
 }
 
 /** Where the canvas looks: at everything if that stays readable, otherwise at the first scenes. */
