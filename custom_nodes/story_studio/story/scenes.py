@@ -325,7 +325,7 @@ def _prompt_of(workflow: Workflow, node_id: str | None) -> str:
         return workflow.text(node["inputs"].get("text")) or workflow.text(node["inputs"].get("prompt"))
 
     found = workflow.find(node_id, text, skip=("negative", "audio"), through=is_not_still)
-    return re.sub(r"\\([()])", r"\1", text(workflow.nodes[found])) if found is not None else ""
+    return text(workflow.nodes[found]) if found is not None else ""
 
 
 def seed_of(workflow: Workflow, node_id: str | None) -> Seed | None:

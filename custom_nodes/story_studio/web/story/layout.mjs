@@ -8,7 +8,10 @@ const OURS = ['Still', 'Clip', 'Retake', 'CheckClip', 'ContactSheet', 'Film'].ma
 const SHOWING = ['LoadImage', 'LoadVideo', ...OURS]
 const SHOWN = 260
 
-const heightOf = node => node.size[1] + (SHOWING.includes(node.type) ? SHOWN : 0)
+/** The height that these have once they are on the canvas, where their player comes too. */
+const LEAST = { LoadAudio: 150 }
+
+const heightOf = node => Math.max(node.size[1], LEAST[node.type] ?? 0) + (SHOWING.includes(node.type) ? SHOWN : 0)
 
 /**
  * Places the boxes: the settings left, the scenes in rows, each below its files, and the film right.
