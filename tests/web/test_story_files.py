@@ -106,7 +106,10 @@ def test_a_dropped_folder_becomes_what_the_driver_submits(
     # The driver would reuse these results, and vice versa.
     assert results_of(run, before) == results_named(expected, known)
     assert any(before[node]["class_type"] == "StoryStudio_Film" for node in run["outputs"])
-    assert canvas.api_graph() == before
+    after = canvas.api_graph()
+    for node in after.values():
+        node["inputs"].pop("video-preview", None)
+    assert after == before
 
 
 def results_of(run: dict[str, Any], nodes: dict[str, Any]) -> dict[tuple[str, str], str]:
@@ -169,7 +172,7 @@ def test_a_story_is_chosen_in_the_panel_and_saved_again(canvas: Canvas, tmp_path
     expect(canvas.page.get_by_text("open the story again together with them: boat.wav.")).to_be_visible()
     canvas.screenshot("a_recording_is_missing")
     chooser.set_input_files([*files, path.parent / "boat.wav"])
-    expect(panel.locator("li")).to_have_count(2)
+    expect(panel.locator(":scope > ol > li")).to_have_count(2)
     canvas.page.wait_for_function(
         """() => window.app.graph.nodes.filter(node => node.type === 'LoadAudio').every(
             node => node.widgets.find(widget => widget.name === 'audio').value.startsWith('story_studio/'))"""
