@@ -13,6 +13,8 @@ from .keys import ORDER, Node
 from .problems import Problem, Problems
 from .recipes import Nodes, is_link
 from .results import Kind
+from .scene_prompt import NODE as SCENE_PROMPT
+from .scene_prompt import joined
 
 Part = Literal["still", "clip"]
 _MAX_STEPS = 2_000_000
@@ -108,6 +110,10 @@ class Workflow:
         if not is_link(value) or not depth or value[0] not in self.nodes:
             return ""
         inputs = self.nodes[value[0]]["inputs"]
+        if self.nodes[value[0]]["class_type"] == SCENE_PROMPT:
+            prompt, style = (self.text(inputs.get(name), depth - 1) for name in ("prompt", "style"))
+            has_style = is_link(inputs.get("style"))
+            return joined(prompt, style if has_style else None, bool(inputs.get("weights")))
         parts = [self.text(part, depth - 1) for name, part in inputs.items() if name != "delimiter"]
         return " ".join(filter(None, parts))
 
