@@ -37,6 +37,7 @@ from .master_windows import MasterWindow, MasterWindows
 from .own_clip import OwnClip
 from .retake import Retake
 from .s2v_models import S2VModels
+from .scene_prompt import ScenePrompt
 from .still import Still
 from .storyboard import ContactSheet, Storyboard
 from .talking_video import TalkingVideo
@@ -72,6 +73,7 @@ class StoryStudio(ComfyExtension):
         return [
             S2VModels,
             TextEncoder,
+            ScenePrompt,
             TalkingVideo,
             Still,
             Clip,

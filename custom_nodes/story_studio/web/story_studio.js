@@ -1,5 +1,6 @@
 /** The storyboard panel, as an extension of ComfyUI's interface. */
 import { app } from '../../scripts/app.js'
+import { followCanvas } from './actions/edit.mjs'
 import { acceptDrops } from './actions/story.mjs'
 import { forgetOldValues } from './canvas/old_values.mjs'
 import { addSearchWords, shortenTitle } from './canvas/search_words.mjs'
@@ -24,6 +25,7 @@ app.registerExtension({
     studio.runs.listen()
     app.api.addEventListener('graphChanged', studio.voices.watch)
     acceptDrops(studio)
+    followCanvas(studio)
     app.extensionManager.registerSidebarTab({
       id: 'story-studio',
       icon: 'pi pi-images',

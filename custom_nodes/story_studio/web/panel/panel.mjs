@@ -2,9 +2,11 @@
 import { render, stop } from '../actions/render.mjs'
 import { open, save } from '../actions/story.mjs'
 import { h, set } from '../shared/dom.mjs'
+import { CIRCLE } from '../shared/nodes.mjs'
 import { t } from '../shared/words.mjs'
 import { shownScenes } from '../state/shown.mjs'
 import { createCard } from './card.mjs'
+import { createAdding, createApart } from './edit.mjs'
 import { createFilm } from './film.mjs'
 import { createPlanSection } from './plan.mjs'
 import { createRunning } from './running.mjs'
@@ -18,8 +20,8 @@ const BUTTONS = [
 ]
 /** What stands above and below the scenes: functions of the studio that return `{element, paint(scenes)}`. */
 const ABOVE = [createPlanSection, createRunning, createFilm]
-const BELOW = []
-const STYLES = ['panel', 'dialog', 'film', 'voice', 'plan']
+const BELOW = [createAdding]
+const STYLES = ['panel', 'dialog', 'edit', 'film', 'plan', 'voice']
 
 /** Builds the panel in an element, and keeps it up to date until it is closed. */
 export function createView(element, studio) {
@@ -27,6 +29,7 @@ export function createView(element, studio) {
   const problem = h('p', { className: 'problem', role: 'status' })
   const empty = h('p', { className: 'empty', textContent: t(EMPTY) })
   const list = h('ol')
+  const apart = createApart()
   const file = createFileTools(studio)
   const tools = createRenderTools(studio)
   const above = ABOVE.map(create => create(studio))
@@ -34,26 +37,37 @@ export function createView(element, studio) {
   const sections = [file, tools, ...above, ...below]
   const panel = h('section', { className: 'story-studio', aria: { label: t('Storyboard') } })
   panel.append(h('header', {}, h('h2', { textContent: t('Storyboard') }), file.element, tools.element), problem, empty)
-  panel.append(...above.map(one => one.element), list, ...below.map(one => one.element))
+  panel.append(...above.map(one => one.element), list, apart.element, ...below.map(one => one.element))
   element.replaceChildren(...styles, panel)
   let cards = new Map()
 
   function paint() {
     const scenes = shownScenes(studio)
-    const text = studio.model.problem || studio.runs.session().problem
+    const circle = scenes.some(scene => scene.circle) ? t(CIRCLE) : ''
+    const text = studio.model.problem || studio.runs.session().problem || circle
     set(problem, { textContent: text, hidden: !text })
     set(empty, { hidden: scenes.length > 0 })
     sections.forEach(one => one.paint(scenes))
     const known = cards
     cards = new Map(scenes.map(scene => [scene.id, known.get(scene.id) ?? createCard(scene, studio)]))
-    const wanted = [...cards.values()].map(card => card.element)
-    if (wanted.length !== list.children.length || wanted.some((one, index) => one !== list.children[index])) {
-      list.replaceChildren(...wanted)
-    }
-    scenes.forEach((scene, index) => cards.get(scene.id).paint(scene, index + 1))
+    const inFilm = scenes.filter(scene => scene.in_film)
+    const others = scenes.filter(scene => !scene.in_film)
+    fill(list, inFilm.map(scene => cards.get(scene.id).element))
+    fill(apart.list, others.map(scene => cards.get(scene.id).element))
+    apart.paint(others)
+    inFilm.forEach((scene, index) => cards.get(scene.id).paint(scene, index + 1))
+    others.forEach(scene => cards.get(scene.id).paint(scene, 0))
   }
 
   return { element, close: studio.listen(paint) }
+}
+
+/** Puts cards into a list; what has the focus keeps it while its card moves. */
+function fill(list, wanted) {
+  if (wanted.length === list.children.length && wanted.every((one, index) => one === list.children[index])) return
+  const focused = document.activeElement
+  list.replaceChildren(...wanted)
+  if (list.contains(focused)) focused.focus({ preventScroll: true })
 }
 
 function createFileTools(studio) {
