@@ -31,6 +31,7 @@ def test_before_and_during_a_run(artist: Canvas) -> None:
     artist.run_script(_SAID)
     panel.press("Film", ["done", "done", "done"])
     said = artist.run_script("() => [...window.said]")
+    assert any(re.search(r"\d of 7", text) for text in said), said
     assert any(re.search(r"(Keeper|Sailor|Morning): (drawing|talking)", text) for text in said), said
     expect(panel.root.locator(".running")).to_be_hidden()
     expect(summary).to_have_text("Run has nothing to make: everything is there")
