@@ -99,8 +99,10 @@ async def _graph(nodes: Nodes) -> execution.DynamicPrompt:
 
 
 def _key(graph: execution.DynamicPrompt, node: str) -> str | None:
+    """The key of a result; None if its graph has none, or another one each time, as without a file."""
     with suppress(Exception):
-        return result_store.key_of(graph, node)
+        key = result_store.key_of(graph, node)
+        return key if key == result_store.key_of(graph, node) else None
     return None
 
 
