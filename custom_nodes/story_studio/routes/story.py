@@ -64,19 +64,23 @@ async def _keep_results(
     changed: list[str] = []
     # Clips are made from stills, so the takes of these come first.
     for part in _PARTS:
+        take = f"{part}_take"
+        # A take that always holds stays; one that may let go is chosen again, by what the story makes.
+        for written in data["scenes"]:
+            if "@" in written.get(take, ""):
+                del written[take]
         built = build([planned("story.json", parse(data), {}, {}).plan])
         after = await _graph(built.nodes)
         nodes = built.stills if part == "still" else built.clips
         for scene, written in zip(scenes, data["scenes"], strict=True):
             node, mine = nodes.get(SceneId(0, written["id"])), _node_of(scene, part)
-            if node is None or mine is None:
+            own = _key(after, node) if node and take not in written else None
+            if own is None or mine is None:
                 continue
-            key, found = keys.get(mine), _key(after, node)
-            if found is None:
-                continue
-            if key and found != key:
-                written[f"{part}_take"] = f"{key}@{result_store.own_key(after, node)}"
-            elif not key and found != (_key(before, mine) or found):
+            key = keys.get(mine)
+            if key and key != own:
+                written[take] = f"{key}@{own}"
+            elif not key and own != (_key(before, mine) or own):
                 changed.append(f"{written['id']} ({part})")
     if changed:
         warnings.append(
