@@ -64,14 +64,22 @@ def order(request: Request) -> Ordered | None:
     rest = Remaining(request.nodes, request.outputs, set())
     if wrong := queueing.refused(ordered):
         rest = leave_out(request.nodes, request.outputs, wrong)
-        lost = [node for node in request.outputs if node in rest.lost]
+        # A film alone may have been queued, which does not fail with the clip of a scene.
+        lost = [
+            node
+            for node, content in request.nodes.items()
+            if node in rest.lost and (node in request.outputs or content["class_type"] in RESULTS)
+        ]
         shortened = in_order(_joined(rest, ordered), rest.outputs, request.queued)
         reported = Ordered(ordered.nodes, lost)
         if shortened is None or set(wrong) - set(queueing.refused(reported)):
             return ordered
         # ComfyUI refuses the targets that are lost, tells why, and runs the others.
         ordered = Ordered(shortened.nodes, [*shortened.targets, *lost])
-    _remember(_Run(Request(rest.nodes, rest.outputs, request.extra_data, request.queued)))
+    run = _Run(Request(rest.nodes, rest.outputs, request.extra_data, request.queued), dict(wrong))
+    # Kept with the prompt: the page that queued it is told, but another one, or after a reload, is not.
+    request.extra_data[ABOUT] = run.about()
+    _remember(run)
     return ordered
 
 

@@ -107,19 +107,21 @@ def _is_output(node: dict[str, Any]) -> bool:
     return getattr(cls, "OUTPUT_NODE", False) is True and node["class_type"] != IN_ORDER
 
 
-def refused(prompt: Ordered) -> list[str]:
-    """The nodes that ComfyUI would refuse when it validates a prompt.
+def refused(prompt: Ordered) -> dict[str, str]:
+    """The nodes that ComfyUI would refuse when it validates a prompt, and why.
 
     ComfyUI calls the handlers of prompts where they cannot wait, so this validates in another thread.
     """
-    found: list[str] = []
+    found: dict[str, str] = {}
 
     def validate() -> None:
         # ComfyUI converts the values that it validates.
         copied = {
             node: {**content, "inputs": dict(content["inputs"])} for node, content in prompt.nodes.items()
         }
-        found.extend(asyncio.run(execution.validate_prompt("", copied, prompt.targets))[3])
+        wrong = asyncio.run(execution.validate_prompt("", copied, prompt.targets))[3]
+        for node, errors in wrong.items():
+            found[node] = " ".join(f"{one['message']}: {one['details']}" for one in errors["errors"])
 
     thread = threading.Thread(target=validate)
     thread.start()

@@ -55,6 +55,7 @@ ROUTES = (
     memory,
     plan,
     progress,
+    runs,
     samples,
     scenes,
     story,
