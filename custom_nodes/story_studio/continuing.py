@@ -19,7 +19,7 @@ from . import finished, result_store
 from .core import execution, expansion, queueing
 from .core.queueing import Ended, Item, Request
 from .story.left_out import Remaining, leave_out
-from .story.order import QUEUED, RESULTS, Ordered, in_order
+from .story.order import QUEUED, RESULTS, Ordered, in_order, topological
 from .story.recipes import Nodes
 from .story.results import Kind
 
@@ -181,9 +181,6 @@ def _ran_out_of_memory(ended: Ended) -> bool:
 
 
 def wanted(item: Item) -> list[str]:
-    """The results that a prompt makes."""
-    for target in item.targets:
-        queued = item.nodes.get(target, {}).get("inputs", {}).get(QUEUED)
-        if isinstance(queued, dict):
-            return list(queued["results"])
-    return [node for node in item.targets if item.nodes[node]["class_type"] in RESULTS]
+    """The results that a prompt makes, or finds, in the order in which it does."""
+    upstream = topological(item.nodes, item.targets)
+    return [node for node in upstream if item.nodes[node]["class_type"] in RESULTS]

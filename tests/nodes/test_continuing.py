@@ -87,7 +87,13 @@ def test_a_scene_that_fails_is_left_out(studio: Studio, story: Graph, tmp_path: 
     (failed,) = second["failed"]
     assert story.nodes[failed]["inputs"]["audio"] == "junk.wav" and first["failed"] == second["failed"]
     expect_all_but(story, 0, set(first["outputs"]) | set(second["outputs"]))
-    assert {*story.stills.values()} <= set(first["wanted"])
+    everything = {
+        *story.stills.values(),
+        *story.clips.values(),
+        *story.films.values(),
+        *story.sheets.values(),
+    }
+    assert set(first["wanted"]) == everything
 
 
 def test_what_all_scenes_need_ends_the_run(studio: Studio, story: Graph) -> None:

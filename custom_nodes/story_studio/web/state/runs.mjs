@@ -45,7 +45,7 @@ export function createRuns(studio) {
 
   async function sync() {
     clearTimeout(timer)
-    if (!studio.isShown()) return
+    if (!studio.isOpen()) return
     const [path, turn] = [activePath(), ++asked]
     known = idOf()
     let runs

@@ -18,6 +18,7 @@ import { t } from '../shared/words.mjs'
  */
 export function createSession({ app, model }) {
   let said = ''
+  let isRead = false
   let id = null
   const now = {
     running: null, queued: [], wanted: [], finished: new Set(), reused: new Set(), cached: new Set(), started: 0,
@@ -29,18 +30,20 @@ export function createSession({ app, model }) {
     },
 
     get problem() {
-      if (said || !model.scenes.length) return said
+      if (said || isRead || !model.scenes.length) return said
       const others = Object.entries(now.errors).filter(([node]) => !model.owners.has(node))
       return others.map(([node, reason]) => `${pathTo(app, node).at(-1)?.title ?? t('A node')}: ${reason}`).join('\n')
     },
 
     set problem(text) {
       said = text
+      isRead = !text
     },
 
     /** A prompt begins; the server is asked next whether it continues the last one. */
     begin(prompt, time) {
       said = ''
+      isRead = false
       Object.assign(now, { running: prompt, active: {}, started: time, cached: new Set() })
     },
 
@@ -73,6 +76,11 @@ export function createSession({ app, model }) {
       now.wanted = chain[0].wanted
       now.outputs = Object.assign({}, ...chain.map(run => run.outputs))
       for (const [node, output] of Object.entries(now.outputs)) if (output.checkpoint) now.note(node, output)
+      // What exists is not requested where nothing else is made from it.
+      for (const node of now.wanted.filter(node => model.takes[node]?.file && !now.finished.has(node))) {
+        now.finished.add(node)
+        now.reused.add(node)
+      }
       if (!current) now.active = {}
       else if (now.isElsewhere || isQuiet) now.work(current.active)
     },

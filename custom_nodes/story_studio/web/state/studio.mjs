@@ -23,7 +23,7 @@ const CALM = 250
  *   `plan`: see `createPlan`;
  *   `looks`, a Map from scene id to the first seconds of its clip that were asked for: `{file, problem}`;
  *   `listen(listener)`: calls it after each change, and returns a function that ends that;
- *   `changed()`: calls the listeners; `isShown()`: whether there are any;
+ *   `changed()`: calls the listeners;
  *   `refresh()`, `refreshSoon()`: read the canvas again; only while something listens;
  *   `scene(id)`; `say(problem)`, at the panel's top; `toast(severity, detail)`; `url(file)`, of a file to show.
  */
@@ -45,7 +45,6 @@ export function createStudio(app) {
     changed() {
       for (const listener of listeners) listener()
     },
-    isShown: () => listeners.size > 0,
     async refresh() {
       clearTimeout(timer)
       if (!listeners.size) return
