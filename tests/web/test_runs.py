@@ -70,7 +70,7 @@ def test_a_run_is_seen_after_a_reload_and_in_another_tab(artist: Canvas) -> None
     talking = panel.root.locator("[data-state=talking]")
     expect(talking).to_have_count(1)
     saved = artist.run_script("() => JSON.stringify((window.app.rootGraph ?? window.app.graph).serialize())")
-    assert artist.run_script(_WANTED) == [3]
+    assert artist.run_script(_WANTED) == [6]
     artist.open()
     panel.open()
     expect(panel.stop).to_be_visible()
