@@ -86,7 +86,9 @@ def test_a_card_renders_its_scene_alone(artist: Canvas) -> None:
     expect(look).to_contain_text("a look, not a take")
     expect(video).to_have_js_property("duration", 4)
     assert "first-seconds-of-Sailor." in (video.get_attribute("src") or "")
-    assert before == artist.run_script("async () => JSON.stringify((await window.app.graphToPrompt()).output)")
+    assert before == artist.run_script(
+        "async () => JSON.stringify((await window.app.graphToPrompt()).output)"
+    )
     # It is not taken for the clip, by itself or as a take.
     expect(panel.states).to_have_text(["waiting"] * 3)
     expect(card.get_by_text("not rendered yet")).to_have_count(1)

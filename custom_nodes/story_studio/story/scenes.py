@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from .clip_graph import VIDEO_FRAME
-from .keys import ORDER, Node
+from .keys import ORDER, PRIMITIVES, Node
 from .problems import Problem, Problems
 from .recipes import Nodes, is_link
 from .results import Kind
@@ -114,6 +114,8 @@ class Workflow:
             prompt, style = (self.text(inputs.get(name), depth - 1) for name in ("prompt", "style"))
             has_style = is_link(inputs.get("style"))
             return joined(prompt, style if has_style else None, bool(inputs.get("weights")))
+        if self.nodes[value[0]]["class_type"] in PRIMITIVES:
+            return self.text(inputs.get("value"), depth - 1)
         parts = [self.text(part, depth - 1) for name, part in inputs.items() if name != "delimiter"]
         return " ".join(filter(None, parts))
 
@@ -140,8 +142,11 @@ class Workflow:
     def constant(self, value: Any, depth: int = _MAX_DEPTH) -> str | float | bool | None:
         """The constant of an input: typed, or that of a linked node with a single input; else None."""
         if is_link(value):
-            inputs = self.nodes[value[0]]["inputs"] if value[0] in self.nodes else {}
-            only = next(iter(inputs.values())) if len(inputs) == 1 else None
+            node = self.nodes.get(value[0], {"class_type": "", "inputs": {}})
+            inputs = node["inputs"]
+            # An interface adds inputs of its own for what it shows at a node.
+            named = inputs.get("value") if node["class_type"] in PRIMITIVES else None
+            only = next(iter(inputs.values())) if len(inputs) == 1 else named
             return self.constant(only, depth - 1) if depth else None
         if isinstance(value, float) and not math.isfinite(value):
             return None

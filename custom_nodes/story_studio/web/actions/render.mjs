@@ -74,8 +74,12 @@ export async function queue(studio, ids) {
 /** The checks of these scenes, which lead to nothing else and so are queued by themselves. */
 export const checksOf = scenes => scenes.map(one => one.check).filter(Boolean)
 
-/** Stops the run of the open workflow. */
-export const stop = studio => studio.app.api.interrupt(studio.runs.session().running)
+/** Stops the run of the open workflow, and what waits to be rendered from it. */
+export async function stop({ app, runs }) {
+  const { running, queued } = runs.session()
+  for (const id of queued) await app.api.deleteItem('queue', id)
+  if (running) await app.api.interrupt(running)
+}
 
 /** What a node of a finished prompt shows, from the server's history. */
 async function fileOf(app, prompt, node) {

@@ -99,7 +99,8 @@ function createRenderTools(studio) {
     element,
     paint(scenes) {
       set(element, { hidden: !scenes.length })
-      set(halt, { hidden: !studio.runs.session().running })
+      const { running, queued } = studio.runs.session()
+      set(halt, { hidden: !running && !queued.length })
       const some = { still: scenes.some(one => one.still), clip: scenes.some(one => one.clip), film: studio.model.films.length > 0 }
       BUTTONS.forEach(([what], index) => set(buttons[index], { disabled: !some[what] }))
     },

@@ -48,6 +48,7 @@ export function createStudio(app) {
     async refresh() {
       clearTimeout(timer)
       if (!listeners.size) return
+      studio.runs.syncOpened()
       const turn = ++read
       try {
         const { output } = await app.graphToPrompt()
