@@ -92,8 +92,8 @@ def take_input() -> io.Input:
             default="",
             optional=True,
             tooltip="Empty: use what is linked. Or the 24 digits in the file name of an earlier take, to use "
-            "that one whatever is linked. With a second key, as the Story tab writes it, the take is used only "
-            "until what is linked changes.",
+            "that one whatever is linked. With a second key, as the Story tab writes it, the take is used "
+            "only until what is linked changes.",
         )
     )
 

@@ -61,6 +61,8 @@ async def takes(prompt: dict[str, dict[str, Any]], workflow_id: str = "") -> dic
         kind = _KINDS[node["class_type"]]
         own, pin, path = await _look(graph, node_id, kind)
         films = result_store.films_of(graph, node_id, workflow_id)
+        # A story that was saved and opened again is another workflow: its result says which film it is.
+        films += [origin_of(path, kind).film] if films and path else []
         named = _named(kind, node["inputs"].get("name"), films)
         if path and path not in named:
             named.insert(0, path)

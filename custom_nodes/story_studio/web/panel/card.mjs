@@ -5,14 +5,15 @@ import { t } from '../shared/words.mjs'
 import { createBadge, firstSentence } from './checks.mjs'
 import { createEditor, createHandle } from './edit.mjs'
 import { createPart } from './part.mjs'
+import { createPins } from './pin.mjs'
 import { createForecast } from './plan.mjs'
 import { createSceneMenu } from './scene_menu.mjs'
 import { createVoice } from './voice.mjs'
 
 /** States that say that all is well, which the recording may not be. */
-const WARNED = ['done', 'waiting']
+const WARNED = ['done', 'waiting', 'pinned']
 /** What else stands on a card: functions of a scene's id and the studio that return `{element, paint(scene, title)}`. */
-const MORE = [createEditor, createForecast, createVoice, createSceneMenu]
+const MORE = [createPins, createEditor, createForecast, createVoice, createSceneMenu]
 
 /** The card of a scene; `paint` takes the scene as `shownScenes` gives it, and its number, or 0 if it is not in the film. */
 export function createCard({ id, ...scene }, studio) {
@@ -28,7 +29,7 @@ export function createCard({ id, ...scene }, studio) {
   const handle = createHandle(id, studio)
   const element = h('li', {}, h('div', { className: 'head' }, handle.element, name, badge.element, state), reason, finding, media)
   element.append(...parts.map(part => part.strip), prompt, ...more.map(one => one.element))
-  element.onclick = event => event.target.closest('video, figcaption, .takes, .verdict, .edit, .voice') || show(studio.app, studio.scene(id).clip ?? studio.scene(id).still)
+  element.onclick = event => event.target.closest('video, figcaption, .takes, .verdict, .edit, .pins, .voice') || show(studio.app, studio.scene(id).clip ?? studio.scene(id).still)
   return {
     element,
     paint(now, number) {
