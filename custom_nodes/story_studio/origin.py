@@ -22,11 +22,13 @@ class Origin(NamedTuple):
 
     Attributes:
         seed, prompt: of the still or clip itself; None and empty where its graph names none.
+        scene: the prompt of its scene: of a clip, that of the still which it is made from.
         film: the tag of its film, see `result_store.films_of`; empty for results of earlier versions.
     """
 
     seed: float | None = None
     prompt: str = ""
+    scene: str = ""
     film: str = ""
 
 
@@ -43,8 +45,7 @@ def origin_of(path: Path, kind: Kind) -> Origin:
 def _origin(path: Path, kind: Kind, changed: int, size: int) -> Origin:
     tags = _tags(path)
     nodes = _graph(tags)
-    seed, prompt = about_node(nodes, _end(nodes, kind))
-    return Origin(seed, prompt, tags.get(FILM_TAG, ""))
+    return about_node(nodes, _end(nodes, kind))._replace(film=tags.get(FILM_TAG, ""))
 
 
 def graph_in(path: Path) -> Nodes:
@@ -52,18 +53,20 @@ def graph_in(path: Path) -> Nodes:
     return _graph(_tags(path))
 
 
-def about_node(nodes: Nodes, node_id: str | None) -> tuple[float | None, str]:
-    """The seed and the prompt of a Still or Clip."""
+def about_node(nodes: Nodes, node_id: str | None) -> Origin:
+    """What a graph says of a Still or Clip."""
     if node_id is None:
-        return None, ""
+        return Origin()
     try:
         workflow = Workflow(nodes)
         place = seed_of(workflow, node_id)
         seed = workflow.number(nodes[place.id]["inputs"][place.input]) if place else None
-        return seed, prompt_of(workflow, node_id)
+        prompt = prompt_of(workflow, node_id)
+        still = workflow.find(node_id, lambda node: node["class_type"] == Kind.STILL.node)
+        return Origin(seed, prompt, prompt_of(workflow, still) or prompt)
     except Problems:
         # It is too large, or too entangled.
-        return None, ""
+        return Origin()
 
 
 def _tags(path: Path) -> Mapping[str, str]:

@@ -155,19 +155,27 @@ def in_film(graph: dict[str, Any], name: str) -> dict[str, Any]:
 
 def test_takes_of_other_films_are_left_out(studio: Studio) -> None:
     """A film is known by its name; one with the name that the node has by itself, by its workflow."""
+
+    def other(seed: int, text: str = "") -> dict[str, Any]:
+        graph = story(studio, "shared", seed)
+        graph["1"]["inputs"]["text"] = text or f"Scene {seed}"
+        return graph
+
     films = [("Harbour", ""), ("Mountain", ""), ("film", "first"), ("film", "second")]
     for seed, (film, workflow) in enumerate(films, start=61):
-        render(studio, in_film(story(studio, "shared", seed), film), workflow)
-    render(studio, story(studio, "shared", 60))
+        render(studio, in_film(other(seed), film), workflow)
+    render(studio, other(60))
 
     def seeds(film: str, workflow: str) -> set[int]:
-        asked = in_film(story(studio, "shared", 69), film)
+        asked = in_film(other(69), film)
         return {take["seed"] for take in ask(studio, asked, workflow_id=workflow)["2"]["takes"]}
 
     for seed, (film, workflow) in enumerate(films, start=61):
         assert seeds(film, workflow) == {seed, 60}, "its own, and the one that belongs to no film"
     assert seeds("Harbour", "second") == {61, 64, 60}, "a film that was named later keeps its takes"
     assert seeds("film", "") == {60, 61, 62, 63, 64}, "nothing tells films apart"
+    same = ask(studio, in_film(other(68, "Scene 62"), "Harbour"))["2"]["takes"]
+    assert {take["seed"] for take in same} == {60, 61, 62}, "a scene with the same prompt is the same scene"
 
 
 def linked(graph: dict[str, Any]) -> dict[str, Any]:

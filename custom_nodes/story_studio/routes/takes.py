@@ -63,13 +63,13 @@ async def takes(prompt: dict[str, dict[str, Any]], workflow_id: str = "") -> dic
         films = result_store.films_of(graph, node_id, workflow_id)
         # A story that was saved and opened again is another workflow: its result says which film it is.
         films += [origin_of(path, kind).film] if films and path else []
-        named = _named(kind, node["inputs"].get("name"), films)
+        now = about_node(prompt, node_id)
+        named = _named(kind, node["inputs"].get("name"), films, now.scene)
         if path and path not in named:
             named.insert(0, path)
         listed = [_take(one, kind, checks if kind is Kind.CLIP else {}) for one in named[:SHOWN]]
         file, key = (result_store.item(path), key_in(path.name)) if path else (None, None)
-        seed, text = about_node(prompt, node_id)
-        about = {"file": file, "key": key, "own": own, "seed": seed, "prompt": text, "pin": pin}
+        about = {"file": file, "key": key, "own": own, "seed": now.seed, "prompt": now.prompt, "pin": pin}
         found[node_id] = about | {"takes": listed}
     return found
 
@@ -122,8 +122,11 @@ async def _look(
     return own, about, path
 
 
-def _named(kind: Kind, name: Any, films: Sequence[str]) -> list[Path]:
-    """The results with a name, newest first, without those that were made for other films."""
+def _named(kind: Kind, name: Any, films: Sequence[str], scene: str) -> list[Path]:
+    """The results with a name, newest first, without those of other films' scenes.
+
+    A scene with the same prompt in another film is the same one: there a film of the same story was made.
+    """
     if not isinstance(name, str):
         return []
     pattern = result_store.place(kind, name, "*")
@@ -135,4 +138,7 @@ def _named(kind: Kind, name: Any, films: Sequence[str]) -> list[Path]:
             # It was deleted, or is a broken link.
             continue
     files = [path for _, path in sorted(dated, reverse=True) if key_in(path.name)]
-    return [path for path in files if not films or origin_of(path, kind).film in ("", *films)]
+    if not films:
+        return files
+    origins = [(path, origin_of(path, kind)) for path in files]
+    return [path for path, made in origins if made.film in ("", *films) or (scene and made.scene == scene)]
