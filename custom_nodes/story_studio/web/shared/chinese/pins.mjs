@@ -28,6 +28,5 @@ export default {
   'Take {}': '版本 {}',
   Date: '日期',
   Seed: '种子',
-  Prompt: '提示词',
   'What differs from the graph as it is now is underlined.': '与流程图当前内容不同之处带有下划线。',
 }
