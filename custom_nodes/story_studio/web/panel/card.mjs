@@ -12,6 +12,7 @@ import { createVoice } from './voice.mjs'
 
 /** States that say that all is well, which the recording may not be. */
 const WARNED = ['done', 'waiting', 'pinned']
+const WITH = { warning: '{}, with a warning', error: '{}, with an error' }
 /** What else stands on a card: functions of a scene's id and the studio that return `{element, paint(scene, title)}`. */
 const MORE = [createPins, createEditor, createForecast, createVoice, createSceneMenu]
 
@@ -36,9 +37,9 @@ export function createCard({ id, ...scene }, studio) {
       const percent = now.progress ? ` ${Math.round(now.progress * 100)} %` : ''
       const title = (number ? `${number}. ` : '') + (now.name || t('Scene'))
       set(name, { textContent: title })
-      const words = now.warned && WARNED.includes(now.state) ? t('{}, with a warning', t(now.state)) : t(now.state)
+      const words = now.warned && WARNED.includes(now.state) ? t(WITH[now.warned], t(now.state)) : t(now.state)
       set(state, { textContent: words + percent })
-      element.toggleAttribute('data-warned', now.warned)
+      element.toggleAttribute('data-warned', !!now.warned)
       badge.paint(now.check, title)
       set(finding, { textContent: firstSentence(now.check), hidden: !now.check?.finding })
       set(reason, { textContent: now.reason, hidden: !now.reason })

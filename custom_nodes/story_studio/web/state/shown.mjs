@@ -10,7 +10,8 @@ import { pinOf } from './pins.mjs'
  *
  * @returns each scene of the model with, for its `still` and `clip`, `{file, old, takes, key, seed, prompt, pin, chosen}`,
  *   see `pinOf` and POST /story_studio/takes; `check`, of the clip that is shown; `state`; `progress`, a fraction;
- *   `reason`, why it failed; and `warned`, whether something is wrong with its recording.
+ *   `reason`, why it failed; and `warned`, if something is wrong with its recording: `error` if no clip can be made from
+ *   it, else `warning`.
  */
 export function shownScenes({ app, model, runs, voices }) {
   const now = runs.session()
@@ -42,7 +43,8 @@ export function shownScenes({ app, model, runs, voices }) {
     const done = PARTS.every(part => !shown[part] || !shown[part].old)
     shown.state = shown.reason ? 'failed' : work ? { still: 'drawing', clip: 'talking' }[work.part] : done ? (pinned ? 'pinned' : 'done') : 'waiting'
     shown.progress = work?.progress ?? 0
-    shown.warned = !!voices.of(scene.clip)?.faults.length
+    const voice = voices.of(scene.clip)
+    shown.warned = voice?.faults.length ? (voice.usable ? 'warning' : 'error') : ''
     return shown
   })
 }
