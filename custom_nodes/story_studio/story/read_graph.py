@@ -179,12 +179,15 @@ def _warnings(data: dict[str, Any], profile: Profile, is_exact: bool, has_own_fr
     return found + graph.warnings(graph.Plan(story, profile, {}))
 
 
+_UNNAMED = ("film", "storyboard")
+"""What a Film and a Contact Sheet are called by themselves."""
+
+
 def _project_of(workflow: Workflow, film: Inputs | None, sheet: Inputs | None) -> str:
-    for end in (film, sheet):
-        name = workflow.text(end.get("name")) if end else ""
-        if re.fullmatch(ID_PATTERN, name) and name.lower() != STORE:
-            return name
-    return "story"
+    names = [workflow.text(end.get("name")) if end else "" for end in (film, sheet)]
+    fitting = [name for name in names if re.fullmatch(ID_PATTERN, name) and name.lower() != STORE]
+    named = [name for name in fitting if name not in _UNNAMED]
+    return next(iter([*named, *fitting]), "story")
 
 
 def _title(workflow: Workflow, project: str, film: Inputs | None, sheet: Inputs | None) -> str:

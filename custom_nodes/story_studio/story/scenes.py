@@ -220,7 +220,7 @@ def read_scenes(workflow: Workflow) -> list[CanvasScene]:
         if node_id not in sheets:
             found.add(node_id, None)
     for scene in found.scenes:
-        scene.prompt = scene.prompt or _prompt_of(workflow, scene.still) or _prompt_of(workflow, scene.clip)
+        scene.prompt = scene.prompt or prompt_of(workflow, scene.still) or prompt_of(workflow, scene.clip)
         scene.name = scene.name or workflow.text(workflow.nodes[scene.end]["inputs"].get("name"))
     return found.scenes
 
@@ -326,7 +326,9 @@ def source_of(value: Any) -> str | None:
     return value[0] if is_link(value) else None
 
 
-def _prompt_of(workflow: Workflow, node_id: str | None) -> str:
+def prompt_of(workflow: Workflow, node_id: str | None) -> str:
+    """The nearest text above a still or clip, not looking above another still."""
+
     def text(node: Node) -> str:
         return workflow.text(node["inputs"].get("text")) or workflow.text(node["inputs"].get("prompt"))
 

@@ -3,6 +3,7 @@ import { keepSeed } from '../canvas/widgets.mjs'
 import { PARTS } from '../shared/nodes.mjs'
 import { ask } from '../shared/server.mjs'
 import { t } from '../shared/words.mjs'
+import { forgetReleased } from './pins.mjs'
 
 /** How much of a clip is rendered for a look: as much as the model makes at once. */
 export const FIRST_SECONDS = 4
@@ -67,6 +68,7 @@ export async function showFirstSeconds(studio, id) {
 export async function queue(studio, ids) {
   const { app, model } = studio
   for (const scene of model.scenes) for (const part of PARTS) if (scene.seeds[part]) keepSeed(app, scene.seeds[part])
+  forgetReleased(studio)
   await app.queuePrompt(0, 1, ids)
   await studio.refresh()
 }

@@ -21,7 +21,7 @@ const BUTTONS = [
 /** What stands above and below the scenes: functions of the studio that return `{element, paint(scenes)}`. */
 const ABOVE = [createPlanSection, createRunning, createFilm]
 const BELOW = [createAdding]
-const STYLES = ['panel', 'dialog', 'edit', 'film', 'plan', 'voice']
+const STYLES = ['panel', 'dialog', 'edit', 'film', 'plan', 'takes', 'voice']
 
 /** Builds the panel in an element, and keeps it up to date until it is closed. */
 export function createView(element, studio) {
