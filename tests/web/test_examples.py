@@ -56,7 +56,8 @@ def test_nothing_is_missing_in_an_opened_example(artist: Canvas) -> None:
 def test_talking_video(artist: Canvas, voice: Path, tmp_path: Path) -> None:
     artist.open_template("Talking video")
     artist.screenshot("opened")
-    artist.set_widgets([*TINY, ("LoadAudio", "audio", voice.name), ("StoryStudio_TalkingVideo", "steps", 3)])
+    files = [("LoadAudio", "audio", voice.name), ("LoadImage", "image", "example.png")]
+    artist.set_widgets([*TINY, *files, ("StoryStudio_TalkingVideo", "steps", 3)])
     run = artist.press_run()
     (clip,) = fetch_results(artist, run, "StoryStudio_Clip", tmp_path)
     artist.screenshot("run")
