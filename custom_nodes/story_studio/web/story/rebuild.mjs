@@ -76,8 +76,8 @@ function keepPlaces(workflow, graph) {
   Object.assign(workflow.extra, extra)
   if (!workflow.nodes.every(node => before.has(node.properties[PLACE]))) return
   for (const node of workflow.nodes) {
-    const { pos, size, color, bgcolor } = before.get(node.properties[PLACE])
-    Object.assign(node, { pos: [...pos], size: [...size] }, color && { color, bgcolor })
+    const { pos, size, color, bgcolor, inputs } = before.get(node.properties[PLACE])
+    Object.assign(node, { pos: [...pos] }, inputs.length === node.inputs.length && { size: [...size] }, color && { color, bgcolor })
   }
   workflow.groups = graph.groups.map(group => group.serialize())
 }
