@@ -36,11 +36,12 @@ def test_before_and_during_a_run(artist: Canvas) -> None:
     expect(panel.root.locator(".running")).to_be_hidden()
     expect(summary).to_have_text("Run has nothing to make: everything is there")
 
-    # One prompt is changed: why each is made, in the plan and on the card, with times that were just measured.
+    # One prompt is changed: why each is made, in the plan and on the card, with the times just measured.
     artist.run_script(
         """() => {
-            const box = window.app.rootGraph.nodes.find(node => node.title === 'Draft scene' && node.widgets.some(
-                widget => widget.name === 'title' && widget.value === 'Sailor'));
+            const isSailor = ({ name, value }) => name === 'title' && value === 'Sailor';
+            const boxes = window.app.rootGraph.nodes.filter(node => node.title === 'Draft scene');
+            const box = boxes.find(node => node.widgets.some(isSailor));
             box.title = 'Sailor only';
         }"""
     )
