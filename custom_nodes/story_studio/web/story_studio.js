@@ -3,6 +3,7 @@ import { app } from '../../scripts/app.js'
 import { acceptDrops } from './actions/story.mjs'
 import { forgetOldValues } from './canvas/old_values.mjs'
 import { createView } from './panel/panel.mjs'
+import { leaveUndoToComfyUI } from './shared/undo.mjs'
 import { speak, t } from './shared/words.mjs'
 import { createStudio } from './state/studio.mjs'
 
@@ -16,6 +17,7 @@ app.registerExtension({
     studio.runs.listen()
     app.api.addEventListener('graphChanged', studio.voices.watch)
     acceptDrops(studio)
+    leaveUndoToComfyUI()
     app.extensionManager.registerSidebarTab({
       id: 'story-studio',
       icon: 'pi pi-images',

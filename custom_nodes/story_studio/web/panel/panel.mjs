@@ -6,6 +6,7 @@ import { t } from '../shared/words.mjs'
 import { shownScenes } from '../state/shown.mjs'
 import { createCard } from './card.mjs'
 import { createFilm } from './film.mjs'
+import { createFinishing } from './finishing.mjs'
 
 const EMPTY =
   'No scenes yet. Choose Workflow > Browse Templates > story_studio and open Story or Draft; open a story file, or drop its folder on the canvas; or add a Still and a Clip node to your own workflow.'
@@ -15,9 +16,9 @@ const BUTTONS = [
   ['film', 'Film', 'Render whatever the film still needs, and the film'],
 ]
 /** What stands above and below the scenes: functions of the studio that return `{element, paint(scenes)}`. */
-const ABOVE = [createFilm]
+const ABOVE = [createFilm, createFinishing]
 const BELOW = []
-const STYLES = ['panel', 'dialog', 'film', 'voice']
+const STYLES = ['panel', 'dialog', 'film', 'finishing', 'voice']
 
 /** Builds the panel in an element, and keeps it up to date until it is closed. */
 export function createView(element, studio) {
