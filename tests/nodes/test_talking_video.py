@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import wave
 from pathlib import Path
@@ -194,15 +195,15 @@ def test_turbo_is_four_steps_and_needs_the_lora(bench: Bench) -> None:
     assert [sample["steps"] for sample in bench.studio.samples()] == [4]
 
 
-def test_the_node_shows_its_chunk_and_step(bench: Bench) -> None:
-    graph = bench.graph(5.2)
+def texts_of(bench: Bench, graph: dict[str, Any]) -> list[str]:
+    """What stands on the node while a graph runs, until its video is written."""
     url = bench.studio.server.url.replace("http", "ws") + "/ws?clientId=reader"
     socket = websocket.create_connection(url, timeout=60)
+    texts: list[str] = []
     try:
         body = {"prompt": graph, "client_id": "reader"}
         requests.post(f"{bench.studio.server.url}/prompt", json=body, timeout=30).raise_for_status()
-        texts: list[str] = []
-        while not (texts and texts[-1].startswith("Chunk 2 of 2, written")):
+        while not (texts and ", writing the video" in texts[-1]):
             message = socket.recv()
             # A progress text: event type 3, the length of the node id, the node id, the text.
             if isinstance(message, bytes) and message[:4] == (3).to_bytes(4, "big"):
@@ -211,22 +212,51 @@ def test_the_node_shows_its_chunk_and_step(bench: Bench) -> None:
                 texts.append(message[8 + length :].decode())
     finally:
         socket.close()
+    return texts
+
+
+def test_the_node_shows_its_chunk_and_step(bench: Bench) -> None:
+    texts = texts_of(bench, bench.graph(5.2))
+
     assert texts[-1].endswith(", 0:00 left")
-    assert [text.rpartition(",")[0] for text in texts] == [
-        f"Chunk {chunk} of 2, {state}"
-        for chunk in (1, 2)
-        for state in ("step 1 of 2", "step 2 of 2", "written")
+    # A latent has four frames; the first one of a video has one.
+    decoded = {1: range(1, 81, 4), 2: (81, 84)}
+    states = [
+        *("encoding the image and the voice", "step 1 of 2", "step 2 of 2"),
+        *(f"decoding frames {done} of 84" for done in decoded[1]),
+        *("written", "encoding the last frames", "step 1 of 2", "step 2 of 2"),
+        *(f"decoding frames {done} of 84" for done in decoded[2]),
+        *("written", "writing the video"),
+    ]
+    second = states.index("encoding the last frames")
+    assert [re.sub(r", \d+:\d\d left$", "", text) for text in texts] == [
+        f"Chunk {1 + (number >= second)} of 2, {state}" for number, state in enumerate(states)
     ]
 
 
-def test_a_silent_recording_gives_a_warning(bench: Bench) -> None:
+@pytest.mark.parametrize("kind", ["silent", "clipped", "short"])
+def test_what_is_wrong_with_a_recording_stands_on_the_node_before_sampling(bench: Bench, kind: str) -> None:
     graph = bench.graph(0.3)
-    graph["audio"] = {
-        "class_type": "EmptyAudio",
-        "inputs": {"duration": 0.5, "sample_rate": 16000, "channels": 1},
-    }
-    bench.render(graph)
-    assert "The recording is silent" in bench.studio.server.log_tail(200)
+    tone = np.sin(np.arange(16_000) * 2 * np.pi * 220 / 16_000) * np.linspace(0.5, 1, 16_000)
+    noise = np.random.default_rng(2).normal(0, 0.0005, 8_000)
+    samples, says = {
+        "silent": (np.zeros(8_000), "The recording is silent"),
+        "clipped": (np.r_[noise, np.clip(tone * 4, -0.99, 0.99), noise], "The recording is clipped: "),
+        "short": (tone[:2400], "The recording lasts 0.15 s, and a scene needs at least 0.2 s"),
+    }[kind]
+    path = bench.folder / f"{kind}.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 16_000, 0, "NONE", ""))
+        file.writeframes((samples * 32767).astype("<i2").tobytes())
+    graph["audio"]["inputs"]["audio"] = bench.upload(path)
+
+    texts = texts_of(bench, graph)
+
+    first = next(number for number, text in enumerate(texts) if ", step 1 of" in text)
+    assert any(says in text for text in texts[:first])
+    # It stays there to the end, and is in the server's log.
+    assert says in texts[-1]
+    assert says in bench.studio.server.log_tail(200)
 
 
 def test_a_recording_in_opposite_phase_gives_a_warning_and_is_kept(bench: Bench) -> None:

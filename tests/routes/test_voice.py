@@ -118,12 +118,16 @@ def test_a_part_is_a_new_file_and_the_recording_stays(studio: Studio, inputs: Pa
 
     part = ask(studio, "voice/cut", {"file": name, "start": 0.5, "end": 1.5})["file"]
 
+    assert part.startswith("whole-part-")
     with wave.open(str(inputs / part)) as file:
         assert (file.getframerate(), file.getnchannels(), file.getnframes()) == (16_000, 1, 16_000)
         kept = np.frombuffer(file.readframes(16_000), "<i2")
     assert np.abs(kept / 2**15 - 0.5).max() < 1e-3
     assert (inputs / name).read_bytes() == before
     assert ask(studio, "voice/cut", {"file": name, "start": 0.5, "end": 1.5})["file"] == part
+    # A part of a part keeps the recording's name.
+    again = ask(studio, "voice/cut", {"file": part, "start": 0, "end": 0.5})["file"]
+    assert again != part and again.count("-part-") == 1
     nothing = ask(studio, "voice/cut", {"file": name, "start": 5, "end": 6})
     assert "There is no sound between 5.00 and 6.00 s" in nothing["problems"][0]
 

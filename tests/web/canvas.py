@@ -83,22 +83,41 @@ class Canvas(canvas.Canvas):
     def drop(self, name: str, x: int, y: int) -> str:
         """Double-clicks the empty canvas, adds a node or blueprint from the search, and returns its id."""
         before = set(self.node_ids())
-        box = self.page.get_by_placeholder(re.compile("Search Nodes...|Add a node..."))
-        # Two clicks are a double click if the canvas sees them within 0.3 s, which a busy machine may miss.
-        for _ in range(10):
-            self.page.mouse.dblclick(x, y)
-            with contextlib.suppress(TimeoutError):
-                box.wait_for(timeout=6_000)
-                break
-        newer = box.get_attribute("placeholder") == "Add a node..."
-        box.fill(name)
-        results = self.page.locator(".p-autocomplete-option, [data-testid=result-item]")
+        newer, results = self._search(name, x, y)
         results.filter(has_text=re.compile(rf"^\s*{name}")).first.click()
         self.page.wait_for_function("count => window.app.graph.nodes.length > count", arg=len(before))
         if newer:  # it follows the mouse until a click places it
             self.page.mouse.move(x + 5, y + 5)
             self.page.mouse.click(x, y)
         return next(node for node in self.node_ids() if node not in before)
+
+    def find_nodes(self, words: str) -> list[str]:
+        """Types words into the search of the empty canvas; returns the names of the nodes that it lists."""
+        self.show_empty_place()
+        _, results = self._search(words, 700, 400)
+        # The search waits until nothing more is typed, and keeps what it showed until then.
+        expect(results.first).to_be_visible()
+        self.page.wait_for_timeout(600)
+        names = [text.strip().splitlines()[0].strip() for text in results.all_inner_texts()]
+        # With text in its box, the older interface logs an error when the search closes.
+        self.page.keyboard.press("Control+a")
+        self.page.keyboard.press("Delete")
+        self.page.keyboard.press("Escape")
+        results.first.wait_for(state="detached")
+        return names
+
+    def _search(self, words: str, x: int, y: int) -> tuple[bool, Any]:
+        """Types into the search of the empty canvas; returns whether it is a newer one, and the results."""
+        box = self.page.get_by_placeholder(re.compile("Search Nodes...|Add a node...|搜索节点|添加节点"))
+        # Two clicks are a double click if the canvas sees them within 0.3 s, which a busy machine may miss.
+        for _ in range(10):
+            self.page.mouse.dblclick(x, y)
+            with contextlib.suppress(TimeoutError):
+                box.wait_for(timeout=6_000)
+                break
+        newer = bool(re.match("Add|添加", box.get_attribute("placeholder") or ""))
+        box.fill(words)
+        return newer, self.page.locator(".p-autocomplete-option, [data-testid=result-item]")
 
     def node_ids(self) -> list[str]:
         """The ids of the nodes on the canvas."""

@@ -46,7 +46,7 @@ def test_talking_video(artist: Canvas, voice: Path, tmp_path: Path) -> None:
     artist.play("StoryStudio_Clip")
     texts = [text.partition("\n")[0].partition(" of 3")[0] for text in run["texts"]]
     steps = [f"Chunk 1 of 1, step {step}" for step in (1, 2, 3)]
-    assert list(dict.fromkeys(texts))[:3] == steps
+    assert [text for text in dict.fromkeys(texts) if ", step " in text] == steps
     assert len(set(run["shown"])) > 1, "the text on the node did not change"
 
 
@@ -63,7 +63,7 @@ def test_scene(artist: Canvas, voice: Path, tmp_path: Path) -> None:
     with Image.open(still) as image:
         assert image.size == (64, 64)
     assert probe(clip).frames == 7
-    assert "Chunk 1 of 1, step 1 of 1" in run["texts"][0]
+    assert any("Chunk 1 of 1, step 1 of 1" in text for text in run["texts"])
 
 
 @newer_only

@@ -23,11 +23,6 @@ from tests.studio import Studio
 from tests.voices import write_voice
 from tests.web.canvas import Canvas
 
-SNAPSHOT = json.loads((ROOT / "tests" / "nodes" / "object_info.json").read_text())
-DEFAULTS = {
-    cls: {entry["name"]: entry.get("default", "") for entry in known["inputs"] if entry.get("optional")}
-    for cls, known in SNAPSHOT.items()
-}
 OPENED = "name => window.app.extensionManager.workflow.activeWorkflow.filename === name"
 STORY = """
 project_id: harbour
@@ -87,22 +82,6 @@ def driver_graph(path: Path) -> tuple[graph.Graph, dict[str, str]]:
     return built, keys.predict(built, plan.contents)
 
 
-def without_widgets(nodes: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """An exported graph without what the interface adds: its own widgets, and optional inputs at default."""
-
-    def is_added(node: dict[str, Any], name: str) -> bool:
-        optional = DEFAULTS.get(node["class_type"], {})
-        return name in ("audioUI", "video-preview") or node["inputs"][name] == optional.get(name)
-
-    return {
-        key: {
-            **node,
-            "inputs": {name: value for name, value in node["inputs"].items() if not is_added(node, name)},
-        }
-        for key, node in nodes.items()
-    }
-
-
 @pytest.mark.parametrize(
     ("page", "profile"), [("canvas", "draft"), ("canvas", "turbo"), ("newer_canvas", "draft")]
 )
@@ -115,17 +94,37 @@ def test_a_dropped_folder_becomes_what_the_driver_submits(
     drop(canvas, path.parent)
     wait_for(canvas, "The harbour")
     canvas.screenshot("dropped")
-    assert without_widgets(canvas.api_graph()) == expected.nodes
+    before = canvas.api_graph()
     assert_nothing_overlaps(canvas)
+    boxes = "() => window.app.graph.nodes.filter(node => node.subgraph).map(node => node.title)"
+    assert canvas.run_script(boxes) == ["Models and settings", "The pier", "boat"]
+    assert canvas.run_script("() => window.app.canvas.ds.scale") >= 0.65
     run = canvas.press_run()
     assert (run["status"], run["error"]) == ("success", None)
     canvas.screenshot("run")
     assert_nothing_overlaps(canvas)
-    results = {node: run["outputs"][node]["images"][0]["filename"] for node in known}
     # The driver would reuse these results, and vice versa.
-    assert {node: name.split(".")[-2] for node, name in results.items()} == known
-    assert run["outputs"][expected.films[0]]["images"]
-    assert without_widgets(canvas.api_graph()) == expected.nodes
+    assert results_of(run, before) == results_named(expected, known)
+    assert any(before[node]["class_type"] == "StoryStudio_Film" for node in run["outputs"])
+    after = canvas.api_graph()
+    for node in after.values():
+        node["inputs"].pop("video-preview", None)
+    assert after == before
+
+
+def results_of(run: dict[str, Any], nodes: dict[str, Any]) -> dict[tuple[str, str], str]:
+    """The keys of the stills and clips of a run, by their classes and names."""
+    return {
+        (cls, nodes[node]["inputs"]["name"]): output["images"][0]["filename"].split(".")[-2]
+        for node, output in run["outputs"].items()
+        if (cls := nodes[node]["class_type"]) in ("StoryStudio_Still", "StoryStudio_Clip")
+    }
+
+
+def results_named(expected: graph.Graph, known: dict[str, str]) -> dict[tuple[str, str], str]:
+    """The keys that the driver expects, by classes and names."""
+    nodes = expected.nodes
+    return {(nodes[node]["class_type"], nodes[node]["inputs"]["name"]): key for node, key in known.items()}
 
 
 def test_a_dropped_script_or_folder_of_recordings_becomes_a_graph(canvas: Canvas, tmp_path: Path) -> None:
@@ -166,13 +165,14 @@ def test_a_story_is_chosen_in_the_panel_and_saved_again(canvas: Canvas, tmp_path
     _, known = driver_graph(path)
     canvas.page.get_by_role("button", name=re.compile("^Story")).first.click()
     panel = canvas.page.get_by_role("region", name="Storyboard")
+    chooser = panel.get_by_role("group", name="Story file").locator("input[type=file]")
     files = [path, path.parent / "voices" / "pier.wav", path.parent / "boat.png"]
-    panel.locator("input[type=file]").set_input_files(files)
+    chooser.set_input_files(files)
     wait_for(canvas, "The harbour")
     expect(canvas.page.get_by_text("open the story again together with them: boat.wav.")).to_be_visible()
     canvas.screenshot("a_recording_is_missing")
-    panel.locator("input[type=file]").set_input_files([*files, path.parent / "boat.wav"])
-    expect(panel.locator("li")).to_have_count(2)
+    chooser.set_input_files([*files, path.parent / "boat.wav"])
+    expect(panel.locator(":scope > ol > li")).to_have_count(2)
     canvas.page.wait_for_function(
         """() => window.app.graph.nodes.filter(node => node.type === 'LoadAudio').every(
             node => node.widgets.find(widget => widget.name === 'audio').value.startsWith('story_studio/'))"""

@@ -18,11 +18,14 @@ _MOST_CHANNELS = 2
 _MOST_SECONDS = 30 * 60
 """The longest part, as long as a voice may be."""
 
+_MARK, _LONGEST = "-part-", 60
+"""What follows the recording's name, and the most letters of that name."""
+
 
 def cut_audio(source: Path, start: float, end: float, folder: Path) -> Path:
     """Writes the part of a recording between two seconds as a 16-bit WAV; the recording stays as it is.
 
-    The same part has the same name, which follows from its samples.
+    The same part has the same name: that of the recording, and a part that follows from the samples.
 
     Raises:
         ValueError: there is nothing between these seconds, it is too long, or the sample rate changes.
@@ -35,7 +38,8 @@ def cut_audio(source: Path, start: float, end: float, folder: Path) -> Path:
         raise ValueError(f"There is no sound between {start:.2f} and {end:.2f} s: move the handles.")
     data = np.concatenate([_as_integers(part) for part in parts])
     digest = hashlib.sha256(f"{rate} {data.shape[1]} ".encode() + data.tobytes()).hexdigest()
-    path = folder / f"{digest[:24]}.wav"
+    name = source.stem.split(_MARK)[0][:_LONGEST]
+    path = folder / f"{name}{_MARK}{digest[:12]}.wav"
     with written_aside(path) as aside, wave.open(str(aside), "wb") as file:
         file.setparams((data.shape[1], 2, rate, 0, "NONE", ""))
         file.writeframes(data.tobytes())

@@ -118,11 +118,12 @@ class TalkingVideo(io.ComfyNode):
         waveform, rate = voice.samples, voice.sample_rate
         frames = timeline.frame_count(waveform.shape[-1], rate)
         size = timeline.fit_size(image.shape[2], image.shape[1], width * height)
-        warnings = [*voice.warnings, *_warnings(image, size)]
+        warnings = [*s2v_audio.warnings_of(voice), *_warnings(image, size)]
         warnings += pose.describe(pose_video, frames, size) if pose_video is not None else []
         for warning in warnings:
             warn(cls.hidden.unique_id, warning)
         chunks = timeline.chunk_count(frames, settings.lead_in)
+        progress = _Progress(cls.hidden.unique_id, warnings, model, chunks, steps)
         clip = sampling.sample_clip(
             model,
             positive,
@@ -132,8 +133,9 @@ class TalkingVideo(io.ComfyNode):
             motion.fit_images(image[:1], *size),
             frames,
             settings,
-            _progress(cls.hidden.unique_id, warnings, model, chunks, steps),
+            progress.step,
             pose_video,
+            progress.state,
         )
         path = temporary_file(".mp4")
         with ClipWriter(
@@ -141,6 +143,7 @@ class TalkingVideo(io.ComfyNode):
         ) as writer:
             for part in clip:
                 writer.write(part)
+            progress.state(chunks - 1, "writing the video")
         return io.NodeOutput(InputImpl.VideoFromFile(str(path)))
 
     @classmethod
@@ -252,27 +255,34 @@ def _warnings(image: torch.Tensor, size: tuple[int, int]) -> list[str]:
     return warnings
 
 
-def _progress(node_id: str, warnings: list[str], model: Any, chunks: int, steps: int) -> sampling.OnStep:
+class _Progress:
     """Shows one progress bar for all chunks, with previews if they are enabled.
 
-    A chunk counts as its steps plus one for decoding. The node also shows the warnings, the chunk and step,
-    and the estimated time left.
+    A chunk counts as its steps plus one for decoding. The node also shows the warnings, the chunk, what is
+    done for it, and the estimated time left.
     """
-    steps_per_chunk = steps + 1
-    total = chunks * steps_per_chunk
-    move = server.progress_bar(total)
-    previewer = make_previewer(model)
-    started = time.monotonic()
 
-    def show(chunk: int, step: int, denoised: torch.Tensor | None) -> None:
+    def __init__(self, node_id: str, warnings: list[str], model: Any, chunks: int, steps: int) -> None:
+        self._node, self._warnings, self._chunks, self._steps = node_id, warnings, chunks, steps
+        self._total, self._done = chunks * (steps + 1), 0
+        self._move = server.progress_bar(self._total)
+        self._previewer = make_previewer(model)
+        self._started = time.monotonic()
+
+    def step(self, chunk: int, step: int, denoised: torch.Tensor | None) -> None:
+        """Shows that a step is done: see `sampling.OnStep`."""
         preview = None
-        if previewer is not None and denoised is not None:
-            preview = previewer(denoised)
-        done = chunk * steps_per_chunk + step
-        move(done, preview)
-        minutes, seconds = divmod(round((time.monotonic() - started) / done * (total - done)), 60)
-        state = f"step {step} of {steps}" if step <= steps else "written"
-        line = f"Chunk {chunk + 1} of {chunks}, {state}, {minutes}:{seconds:02} left"
-        server.show_text(node_id, "\n".join([*warnings, line]))
+        if self._previewer is not None and denoised is not None:
+            preview = self._previewer(denoised)
+        self._done = chunk * (self._steps + 1) + step
+        self._move(self._done, preview)
+        self.state(chunk, f"step {step} of {self._steps}" if step <= self._steps else "written")
 
-    return show
+    def state(self, chunk: int, state: str) -> None:
+        """Shows what is done for a chunk besides steps: see `sampling.OnState`."""
+        line = f"Chunk {chunk + 1} of {self._chunks}, {state}"
+        if self._done:
+            spent = time.monotonic() - self._started
+            minutes, seconds = divmod(round(spent / self._done * (self._total - self._done)), 60)
+            line += f", {minutes}:{seconds:02} left"
+        server.show_text(self._node, "\n".join([*self._warnings, line]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -12,6 +12,7 @@ from aiohttp import web
 
 from ..core import folders, server
 from ..media.probe import probe
+from ..story.boxes import boxes_of
 from ..story.clip_graph import recipe_of
 from ..story.graph import CharacterId, Files, Graph, Plan, SceneId, build, plan_of, warnings
 from ..story.problems import Problem, Problems
@@ -49,7 +50,8 @@ def graph_of(
 
     Returns:
         `title`, of the story; `prompt`, an API workflow; `groups`, pairs of a title and node ids, which hold
-        every node once; `missing`, the recordings and images that `files` lacks; `warnings`, sentences.
+        every node once; `canvas`, the same results as `Boxes`; `missing`, the recordings and images that
+        neither `files` nor the input folder has; `warnings`, sentences.
 
     Raises:
         Problems: everything that is wrong with the story, each with its line.
@@ -73,7 +75,7 @@ def graph_of(
     sources |= {character.reference for character in story.characters.values() if character.reference}
     music = story.film.music.file if story.film and story.film.music else None
     sources |= {music} if music else set()
-    named = {source: _find(files, source) for source in sources}
+    named = {source: _find(files, source) or _in_input_folder(source) for source in sources}
 
     def found(source: str | None) -> str | None:
         return None if source is None else named[source] or source
@@ -95,6 +97,7 @@ def graph_of(
         "title": story.title or story.project_id,
         "prompt": graph.nodes,
         "groups": _groups(story, graph),
+        "canvas": asdict(boxes_of(plan, graph)),
         "missing": sorted(source for source, found in named.items() if found is None),
         "warnings": [*notes, *_left_to_do(story, voices, named), *warnings(plan)],
     }
@@ -139,6 +142,14 @@ def _timed(plan: Plan, scene: Scene) -> Files:
     except (OSError, ValueError):
         # ComfyUI says what is wrong with the file when it loads it; a data URI is no name of one.
         return files
+
+
+def _in_input_folder(source: str) -> str | None:
+    """A file that a saved story names as it is in ComfyUI's input folder."""
+    try:
+        return source if folders.input_file(source) else None
+    except (OSError, ValueError):
+        return None
 
 
 def _find(entries: Mapping[str, str], path: str) -> str | None:

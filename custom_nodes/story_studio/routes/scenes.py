@@ -7,8 +7,8 @@ import asyncio
 from aiohttp import web
 
 from ..core import server
+from ..story.editing import editable_panel_of
 from ..story.problems import Problems
-from ..story.scenes import panel_of
 from .body import read_json, workflow_in
 
 ROUTE = "/story_studio/scenes"
@@ -25,7 +25,7 @@ async def _answer(request: web.Request) -> web.Response:
     except ValueError:
         return web.json_response({"problems": ['Send {"prompt": an API workflow} as JSON.']}, status=400)
     try:
-        return web.json_response(await asyncio.to_thread(panel_of, prompt))
+        return web.json_response(await asyncio.to_thread(editable_panel_of, prompt))
     except Problems as error:
         # With another status, browsers report that the page is broken.
         return web.json_response({"problems": [str(problem) for problem in error.problems]})

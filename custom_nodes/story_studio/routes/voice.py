@@ -19,8 +19,6 @@ from .body import read_json, workflow_in
 
 ROUTE = "/story_studio/voice"
 CUT_ROUTE = f"{ROUTE}/cut"
-_FOLDER = "story_studio"
-"""The folder in ComfyUI's input folder that the panel puts files into."""
 _NO_VOICE = Fault("none", "No recording is linked: choose one, or record it here.")
 
 
@@ -99,14 +97,14 @@ async def _answer_cut(request: web.Request) -> web.Response:
     if place is None:
         return web.json_response({"problems": [f"{name} is not in ComfyUI's input folder."]})
     try:
-        path = await asyncio.to_thread(cut_audio, place[0], start, end, folders.inputs() / _FOLDER)
+        path = await asyncio.to_thread(cut_audio, place[0], start, end, folders.inputs())
     except ValueError as error:
         return web.json_response({"problems": [str(error)]})
     # Decoders and PyAV raise anything.
     except Exception:
         text = f"{name} could not be cut: export it again as WAV, and see that the server's disk has room."
         return web.json_response({"problems": [text]})
-    return web.json_response({"file": f"{_FOLDER}/{path.name}"})
+    return web.json_response({"file": path.name})
 
 
 def _wanted(body: Any) -> tuple[str, float, float]:

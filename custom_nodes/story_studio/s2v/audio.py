@@ -10,6 +10,8 @@ import numpy as np
 import soxr
 import torch
 
+from ..checks.recording import MIN_SECONDS
+from ..checks.voice import VoiceMeter, faults
 from ..core import wav2vec2
 from ..story import levels
 from . import timeline
@@ -27,6 +29,8 @@ _WINDOW_FRAMES = 8 * timeline.CHUNK_FRAMES
 """Frames whose audio is encoded at a time: 40 seconds."""
 _OVERLAP_FRAMES = timeline.CHUNK_FRAMES
 """Frames on both sides of a window whose audio is encoded as context and then discarded."""
+_MEASURED_SECONDS = 60
+"""Seconds of a recording that are measured at a time."""
 _CONVOLVED_FEATURES = 100
 """Features that one call of the convolutions computes."""
 
@@ -66,6 +70,19 @@ def read_voice(audio: dict[str, Any], silent_on_purpose: bool = False) -> Voice:
         samples = samples.clone()
         levels.repair(samples.numpy())
     return Voice(samples, rate, _warnings(measured, rate, len(waveform), silent_on_purpose))
+
+
+def warnings_of(voice: Voice) -> list[str]:
+    """What is wrong with a recording that a clip is to be made from, a sentence each."""
+    samples = voice.samples
+    seconds = samples.shape[-1] / voice.sample_rate
+    found = [*voice.warnings]
+    if seconds < MIN_SECONDS:
+        found.append(f"The recording lasts {seconds:.2f} s, and a scene needs at least {MIN_SECONDS} s.")
+    meter = VoiceMeter()
+    for part in samples.split(voice.sample_rate * _MEASURED_SECONDS, dim=-1):
+        meter.add(part.mean(dim=0).numpy(), voice.sample_rate)
+    return found + [f"The recording {fault.text}" for fault in faults(meter.result())]
 
 
 def encode_audio(

@@ -19,6 +19,13 @@ OnStep = Callable[[int, int, torch.Tensor | None], None]
 
 Called once more when the chunk's frames are decoded, with `steps + 1` and None."""
 
+OnState = Callable[[int, str], None]
+"""Called with a chunk's index and what is done for it besides steps, such as "decoding frames 40 of 120"."""
+
+
+def _ignore(chunk: int, state: str) -> None:
+    """Shows nobody what is done."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -65,6 +72,7 @@ def sample_clip(
     settings: Settings,
     on_step: OnStep,
     pose_video: torch.Tensor | None = None,
+    on_state: OnState = _ignore,
 ) -> Iterator[torch.Tensor]:
     """Samples and decodes a clip, chunk by chunk.
 
@@ -76,13 +84,16 @@ def sample_clip(
         settings: steps, guidance, seed and continuity.
         on_step: see `OnStep`.
         pose_video: float [N, H, W, 3] at 16 frames a second, which the body follows.
+        on_state: see `OnState`.
 
     Yields:
         float [n, height, width, 3], 0 to 1, on the CPU; `frames` frames in all.
     """
     model = patches.patch_to_official(model)
     positive, negative = _limit_tokens(positive), _limit_tokens(negative)
+    on_state(0, "encoding the image and the voice")
     height, width = image.shape[1:3]
+    decoded = 0
     empty = torch.zeros([1, 16, timeline.CHUNK_LATENTS, height // 8, width // 8])
     reference = vae.encode(image)
     # Zeros instead of no control at all: the official model adds the convolution's bias in either case.
@@ -93,11 +104,14 @@ def sample_clip(
     continuity = motion.make_continuity(settings.continuity, vae, reference)
     if settings.start_with_image:
         continuity.start_from_image(image)
+        decoded = 1
         yield image.cpu()
     for chunk, features in zip(timeline.chunks(frames, settings.lead_in), audio_features, strict=True):
         conditions: dict[str, Any] = {"reference_latents": [reference], "control_video": no_control}
         if control is not None:
             conditions["control_video"] = control.latents(chunk.start)
+        if chunk.index:
+            on_state(chunk.index, "encoding the last frames")
         if (previous := continuity.motion()) is not None:
             conditions["reference_motion"] = previous
         latents = _sample_chunk(
@@ -109,7 +123,10 @@ def sample_clip(
             chunk.index,
             on_step,
         )
-        yield from continuity.decode(latents, chunk)
+        for part in continuity.decode(latents, chunk):
+            decoded += len(part)
+            on_state(chunk.index, f"decoding frames {decoded} of {frames}")
+            yield part
         on_step(chunk.index, settings.steps + 1, None)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 from .keys import STAND_INS
 from .recipes import Link, Nodes, Recipe, is_link, title_of
 from .results import Kind
+from .scene_prompt import escaped
 
 Phase = Literal["still", "clip", "film"]
 _STAND_IN_OF = {stock: ours for ours, stock in STAND_INS.items()}
@@ -105,7 +106,7 @@ class Graph:
         """Adds a recipe with these parameter values, constants or links, and returns its result."""
         placed: dict[str, Link] = {}
         by_node = {node: values[name] for name, node in recipe.parameters.items() if name in values}
-        by_node |= {node: _literal(by_node[node]) for node in recipe.encoded() & set(by_node)}
+        by_node |= {node: escaped(by_node[node]) for node in recipe.encoded() & set(by_node)}
         for node_id in recipe.ordered():
             node, value = recipe.nodes[node_id], by_node.get(node_id)
             if isinstance(value, Link):
@@ -121,11 +122,6 @@ class Graph:
             cls: str = node["class_type"]
             placed[node_id] = self.add(owner, title, _STAND_IN_OF.get(cls, cls), **inputs)
         return Link(placed[recipe.result.node].node, recipe.result.output)
-
-
-def _literal(text: str) -> str:
-    """Escapes parentheses, which CLIPTextEncode would interpret as weights, as in (words:1.5)."""
-    return text.replace("(", "\\(").replace(")", "\\)")
 
 
 def _value_input(inputs: dict[str, Any]) -> str:

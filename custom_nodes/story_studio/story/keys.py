@@ -15,6 +15,8 @@ from typing import Any
 
 from .recipes import is_link
 from .results import RETAKE, Kind
+from .scene_prompt import NODE as SCENE_PROMPT
+from .scene_prompt import joined
 
 PASSING = {Kind.STILL.node: "image", Kind.CLIP.node: "video", RETAKE: "video"}
 """The nodes that keep what goes through them, and the input that it comes by."""
@@ -115,6 +117,9 @@ class Keys:
         return self._of_node(node)
 
     def _of_node(self, node: Node) -> str:
+        if (text := _scene_prompt(self._get_node, node)) is not None:
+            # The driver's graph has the joined text in its place.
+            node = {"class_type": "PrimitiveStringMultiline", "inputs": {"value": text}}
         cls = class_of(node)
         parts = []
         for name, written in sorted(node["inputs"].items()):
@@ -167,16 +172,31 @@ def class_of(node: Node) -> str:
 
 
 def constant(get_node: Callable[[str], Node], value: Any) -> Any:
-    """The constant behind a link to a primitive node; any other value is returned unchanged."""
+    """The constant behind a link to a primitive node or a Scene Prompt; any other value is returned
+    unchanged."""
     passed: set[str] = set()
     end = value
     while is_link(end):
         node = get_node(end[0])
+        if (text := _scene_prompt(get_node, node)) is not None:
+            return text
         if end[0] in passed or node["class_type"] not in PRIMITIVES or "value" not in node["inputs"]:
             return value
         passed.add(end[0])
         end = node["inputs"]["value"]
     return end
+
+
+def _scene_prompt(get_node: Callable[[str], Node], node: Node) -> str | None:
+    """The text of a Scene Prompt; None for another node, and where a part of the text is not a constant."""
+    if node["class_type"] != SCENE_PROMPT:
+        return None
+    prompt, style, weights = (
+        constant(get_node, node["inputs"].get(name)) for name in ("prompt", "style", "weights")
+    )
+    if not isinstance(prompt, str) or is_link(style):
+        return None
+    return joined(prompt, style, bool(weights))
 
 
 def hash_parts(*parts: str | bytes) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import graph
+from .characters import with_names
 from .keys import Node
 from .problems import Problem, Problems
 from .read_characters import Cast, read_cast, split_style, with_mentions
@@ -152,7 +153,8 @@ def _with_mentions(scenes: list[_SceneInputs], cast: Cast) -> list[_SceneInputs]
     people, found = cast.known, []
     for one in scenes:
         drawn = with_mentions(one.drawn, people)
-        prompt = split_style(drawn, one.scene.prompt, people)
+        # The box of a scene has one prompt for its still and for the storyboard, with descriptions.
+        prompt = split_style(drawn, with_names(with_mentions(one.scene.prompt, people), people), people)
         if prompt is not None:
             one.scene.prompt = prompt
             one = one._replace(drawn=drawn)

@@ -8,10 +8,11 @@ from .check_graph import ANIMATIC
 from .clip_graph import JOIN_VIDEOS, OWN_CLIP, SILENCE, TRIM, VIDEO_FRAME
 from .keys import PRIMITIVES, class_of
 from .recipes import FOLDER, Profile, Recipe, load_recipe
+from .scene_prompt import NODE as SCENE_PROMPT
 from .scenes import Workflow, is_not_still, source_of
 
 _AROUND = frozenset(
-    (OWN_CLIP, JOIN_VIDEOS, VIDEO_FRAME, SILENCE, TRIM, *PRIMITIVES)
+    (OWN_CLIP, JOIN_VIDEOS, VIDEO_FRAME, SILENCE, TRIM, SCENE_PROMPT, *PRIMITIVES)
     + ("LoadAudio", "LoadImage", "SaveVideo", "StoryStudio_Clip", "StoryStudio_Still")
 )
 """What stands around a recipe, or makes nothing in it."""

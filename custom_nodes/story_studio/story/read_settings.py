@@ -10,6 +10,7 @@ from .keys import PRIMITIVES, RETAKES, class_of
 from .model_files import folder_of
 from .recipes import Nodes, Profile, Recipe, is_link, load_profile, profile_names
 from .results import Kind
+from .scene_prompt import NODE as SCENE_PROMPT
 from .scenes import Workflow
 from .schema import ImageSettings, Story, VideoSettings
 
@@ -130,7 +131,7 @@ def _traits(workflow: Workflow) -> tuple[set[tuple[str, ...]], set[tuple[str, st
     names: set[tuple[str, ...]] = set()
     numbers: set[tuple[str, str, float]] = set()
     for node in workflow.nodes.values():
-        if node["class_type"] in PRIMITIVES:
+        if node["class_type"] in (*PRIMITIVES, SCENE_PROMPT):
             continue
         cls = class_of(node)
         names.add((cls,))

@@ -13,6 +13,8 @@ from .keys import ORDER, Node
 from .problems import Problem, Problems
 from .recipes import Nodes, is_link
 from .results import Kind
+from .scene_prompt import NODE as SCENE_PROMPT
+from .scene_prompt import joined
 
 Part = Literal["still", "clip"]
 _MAX_STEPS = 2_000_000
@@ -88,9 +90,10 @@ class Workflow:
         }
         inner = set(before.values())
         found: dict[str, None] = {}
-        for end in before:
+        # In a circle each node has one after it, so that any may be taken for the end: the last one.
+        for end in [*(node for node in before if node not in inner), *reversed(before)]:
             chain: list[str] = []
-            node_id = end if end not in inner else None
+            node_id: str | None = end
             while node_id in before and node_id not in found:
                 chain.append(node_id)
                 found[node_id] = None
@@ -107,6 +110,10 @@ class Workflow:
         if not is_link(value) or not depth or value[0] not in self.nodes:
             return ""
         inputs = self.nodes[value[0]]["inputs"]
+        if self.nodes[value[0]]["class_type"] == SCENE_PROMPT:
+            prompt, style = (self.text(inputs.get(name), depth - 1) for name in ("prompt", "style"))
+            has_style = is_link(inputs.get("style"))
+            return joined(prompt, style if has_style else None, bool(inputs.get("weights")))
         parts = [self.text(part, depth - 1) for name, part in inputs.items() if name != "delimiter"]
         return " ".join(filter(None, parts))
 

@@ -1,8 +1,11 @@
 /** The storyboard panel, as an extension of ComfyUI's interface. */
 import { app } from '../../scripts/app.js'
+import { followCanvas } from './actions/edit.mjs'
 import { acceptDrops } from './actions/story.mjs'
 import { forgetOldValues } from './canvas/old_values.mjs'
+import { addSearchWords, shortenTitle } from './canvas/search_words.mjs'
 import { createView } from './panel/panel.mjs'
+import { ask } from './shared/server.mjs'
 import { leaveUndoToComfyUI } from './shared/undo.mjs'
 import { speak, t } from './shared/words.mjs'
 import { createStudio } from './state/studio.mjs'
@@ -12,12 +15,19 @@ let view = null
 
 app.registerExtension({
   name: 'StoryStudio.Storyboard',
-  setup() {
+  // Before ComfyUI asks for its nodes, which list the files of the input folder. Without an answer it goes on.
+  init: () => ask(app, 'samples', {}).catch(error => console.info(error.message)),
+  // The first event for which the interface's language is known.
+  beforeRegisterVueAppNodeDefs(definitions) {
     speak(app.extensionManager.setting.get('Comfy.Locale'))
+    addSearchWords(definitions)
+  },
+  setup() {
     studio.runs.listen()
     app.api.addEventListener('graphChanged', studio.voices.watch)
     acceptDrops(studio)
     leaveUndoToComfyUI()
+    followCanvas(studio)
     app.extensionManager.registerSidebarTab({
       id: 'story-studio',
       icon: 'pi pi-images',
@@ -47,6 +57,7 @@ app.registerExtension({
     // Nodes 2.0 takes what a node with a VIDEO input shows for a video, and all else for images.
     const shows = { StoryStudio_CheckClip: 'image', StoryStudio_Film: 'video' }[node.comfyClass]
     if (shows) node.previewMediaType = shows
+    shortenTitle(node)
     // ComfyUI sets the values of a new box only after this event.
     if (node.subgraph) queueMicrotask(() => forgetOldValues([{ nodes: [node] }, node.subgraph]))
     studio.refreshSoon()

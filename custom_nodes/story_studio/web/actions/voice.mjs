@@ -1,10 +1,10 @@
 /** What the voice tools of a card do: another recording, a part of it, one from the microphone, and the pause after it. */
 import { setVoice } from '../canvas/voice.mjs'
-import { ownWidget, setWidget } from '../canvas/widgets.mjs'
+import { captureState, ownWidget, setWidget } from '../canvas/widgets.mjs'
 import { ask } from '../shared/server.mjs'
 import { t } from '../shared/words.mjs'
 import { toWav } from '../shared/wav.mjs'
-import { offer, upload } from '../story/upload.mjs'
+import { offer } from '../story/upload.mjs'
 
 /** The pause of a scene that has the film's. */
 const AS_FILM = -1
@@ -72,10 +72,24 @@ export function whyNoRecording() {
   return navigator.mediaDevices?.getUserMedia && window.MediaRecorder ? '' : t('The browser offers the microphone only over HTTPS or on the server itself.')
 }
 
+/** Sets the recording in one undo step, which includes the size of a loader that is marked. */
 async function use(studio, clip, file) {
   offer([file])
   setVoice(studio.app, studio.voices.of(clip), file)
   await studio.refresh()
+  await studio.voices.settled()
+  // The interface sizes a new node when it draws it.
+  for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame)
+  captureState(studio.app)
+}
+
+/** Uploads a file as ComfyUI's own button does: its loaders list no file of a folder after the page is loaded again. */
+async function upload(app, file) {
+  const body = new FormData()
+  body.append('image', file)
+  const answer = await app.api.fetchApi('/upload/image', { method: 'POST', body })
+  if (!answer.ok) throw new Error(t('{} could not be uploaded: the server answered {}.', file.name, answer.status))
+  return (await answer.json()).name
 }
 
 async function attempt(studio, work) {

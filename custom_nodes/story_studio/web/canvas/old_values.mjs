@@ -1,5 +1,10 @@
 /** Repairs what older ComfyUI interfaces saved of boxes (subgraph nodes) for newer interfaces. */
 
+import { isBefore } from '../shared/interface.mjs'
+
+/** The first that keeps a box's values in the box, not in "proxy widgets" of the nodes inside. */
+const FIRST_WITH_OWN_VALUES = 38
+
 const ours = node => String(node?.type).startsWith('StoryStudio_')
 
 /**
@@ -13,7 +18,8 @@ const ours = node => String(node?.type).startsWith('StoryStudio_')
 export function forgetOldValues(graphs) {
   const nodes = graphs.flatMap(graph => graph.nodes ?? [])
   if (!nodes.some(ours)) return
-  for (const { properties, inputs } of nodes.filter(Boolean)) {
+  for (const { properties, inputs, widgets_values: values } of nodes.filter(Boolean)) {
+    if (!isBefore(FIRST_WITH_OWN_VALUES)) keepValuesInside(properties?.proxyWidgets, values)
     if (!Array.isArray(properties?.proxyWidgetErrorQuarantine)) continue
     const has = name => inputs?.some(input => input.widget && input.name === name)
     const old = entry => entry?.originalEntry?.[0] === '-1' && has(entry.originalEntry[1])
@@ -21,4 +27,13 @@ export function forgetOldValues(graphs) {
     if (others.length) properties.proxyWidgetErrorQuarantine = others
     else delete properties.proxyWidgetErrorQuarantine
   }
+}
+
+/**
+ * Older interfaces save null for a widget that a box only shows, because the node inside has its value. Newer ones
+ * take null for the value, unless the place in the list is empty.
+ */
+function keepValuesInside(shown, values) {
+  if (!Array.isArray(shown) || !Array.isArray(values)) return
+  for (const place of shown.keys()) if (values[place] === null) delete values[place]
 }

@@ -1,5 +1,5 @@
 /** Changes the recording of a scene on the canvas. */
-import { captureState, pathTo } from './widgets.mjs'
+import { pathTo } from './widgets.mjs'
 
 const INPUTS_OF_SUBGRAPH = -10
 const LOADER = 'LoadAudio'
@@ -9,7 +9,7 @@ const ROOM_FOR_MARK = 34
 const PLACEHOLDERS = ['EmptyAudio']
 
 /**
- * Makes a clip speak a file of the input folder, in one undo step.
+ * Makes a clip speak a file of the input folder.
  *
  * The file is set on the clip's own loader. If other clips speak the same one, or there is none, another loader is
  * linked in its place, and a silence that nothing else needs is removed.
@@ -20,7 +20,6 @@ export function setVoice(app, voice, file) {
   if (widget && !loader.inputs?.find(slot => slot.name === 'audio')?.link) choose(widget, file)
   else linkLoader(app, voice, file)
   app.graph.setDirtyCanvas(true, true)
-  captureState(app)
 }
 
 /** The node and the input at which a clip's audio enters the graph of its source: outside of the box that uses it. */

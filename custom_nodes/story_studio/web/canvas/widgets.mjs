@@ -1,6 +1,6 @@
 /** Finds nodes and widgets on the canvas by ids of the flattened graph, where "12:3" is node 3 in subgraph node 12. */
 
-const root = app => app.rootGraph ?? app.graph
+export const root = app => app.rootGraph ?? app.graph
 const INPUTS_OF_SUBGRAPH = -10
 
 /** The node and the subgraph nodes around it, outermost first. */
@@ -16,7 +16,7 @@ export function pathTo(app, id) {
 }
 
 /** The widget that an input has its value from: on the node, on a primitive node or on a subgraph node. */
-function widgetOf(path, input) {
+export function widgetOf(path, input) {
   const node = path.at(-1)
   const link = node?.graph.getLink(node.inputs?.find(slot => slot.name === input)?.link)
   if (!link) return node?.widgets?.find(widget => widget.name === input)
@@ -51,6 +51,21 @@ export function setWidget(app, widget, value) {
   widget.callback?.(value, app.canvas)
   app.graph.setDirtyCanvas(true, true)
   captureState(app)
+}
+
+/** Makes several changes to the canvas as one step of undo, apart from what was changed before. */
+export function asOneStep(app, change) {
+  captureState(app)
+  app.canvas.emitBeforeChange()
+  try {
+    return change()
+  } finally {
+    // Reading the workflow does this too, which would be another step of undo.
+    for (const graph of new Set([root(app), app.canvas.graph])) graph.updateExecutionOrder()
+    app.canvas.emitAfterChange()
+    app.graph.setDirtyCanvas(true, true)
+    captureState(app)
+  }
 }
 
 /** Notifies ComfyUI of a change to the workflow, for undo and the mark of unsaved changes. */

@@ -3,15 +3,18 @@ import { show } from '../canvas/widgets.mjs'
 import { h, set } from '../shared/dom.mjs'
 import { t } from '../shared/words.mjs'
 import { createBadge, firstSentence } from './checks.mjs'
+import { createEditor, createHandle } from './edit.mjs'
 import { createPart } from './part.mjs'
+import { createForecast } from './plan.mjs'
+import { createSceneMenu } from './scene_menu.mjs'
 import { createVoice } from './voice.mjs'
 
 /** States that say that all is well, which the recording may not be. */
 const WARNED = ['done', 'waiting']
 /** What else stands on a card: functions of a scene's id and the studio that return `{element, paint(scene, title)}`. */
-const MORE = [createVoice]
+const MORE = [createEditor, createForecast, createVoice, createSceneMenu]
 
-/** The card of a scene; `paint` takes the scene as `shownScenes` gives it, and its number. */
+/** The card of a scene; `paint` takes the scene as `shownScenes` gives it, and its number, or 0 if it is not in the film. */
 export function createCard({ id, ...scene }, studio) {
   const name = h('button', { type: 'button', className: 'name', title: t('Show on the canvas') })
   const state = h('span', { className: 'state' })
@@ -22,14 +25,15 @@ export function createCard({ id, ...scene }, studio) {
   const parts = ['still', 'clip'].filter(part => scene[part]).map(part => createPart(id, part, studio))
   const more = MORE.map(create => create(id, studio))
   const media = h('div', { className: 'media' }, ...parts.map(part => part.element))
-  const element = h('li', {}, h('div', { className: 'head' }, name, badge.element, state), reason, finding, media)
+  const handle = createHandle(id, studio)
+  const element = h('li', {}, h('div', { className: 'head' }, handle.element, name, badge.element, state), reason, finding, media)
   element.append(...parts.map(part => part.strip), prompt, ...more.map(one => one.element))
-  element.onclick = event => event.target.closest('video, figcaption, .takes, .verdict, .voice') || show(studio.app, studio.scene(id).clip ?? studio.scene(id).still)
+  element.onclick = event => event.target.closest('video, figcaption, .takes, .verdict, .edit, .voice') || show(studio.app, studio.scene(id).clip ?? studio.scene(id).still)
   return {
     element,
     paint(now, number) {
       const percent = now.progress ? ` ${Math.round(now.progress * 100)} %` : ''
-      const title = `${number}. ${now.name || t('Scene')}`
+      const title = (number ? `${number}. ` : '') + (now.name || t('Scene'))
       set(name, { textContent: title })
       const words = now.warned && WARNED.includes(now.state) ? t('{}, with a warning', t(now.state)) : t(now.state)
       set(state, { textContent: words + percent })
@@ -39,6 +43,7 @@ export function createCard({ id, ...scene }, studio) {
       set(reason, { textContent: now.reason, hidden: !now.reason })
       set(prompt, { textContent: now.prompt, title: now.prompt, hidden: !now.prompt })
       element.dataset.state = now.state
+      handle.paint(now, title)
       parts.forEach(part => part.paint(now, title))
       more.forEach(one => one.paint(now, title))
     },

@@ -2,11 +2,15 @@
 import { render, stop } from '../actions/render.mjs'
 import { open, save } from '../actions/story.mjs'
 import { h, set } from '../shared/dom.mjs'
+import { CIRCLE } from '../shared/nodes.mjs'
 import { t } from '../shared/words.mjs'
 import { shownScenes } from '../state/shown.mjs'
 import { createCard } from './card.mjs'
+import { createAdding, createApart } from './edit.mjs'
 import { createFilm } from './film.mjs'
 import { createFinishing } from './finishing.mjs'
+import { createPlanSection } from './plan.mjs'
+import { createRunning } from './running.mjs'
 
 const EMPTY =
   'No scenes yet. Choose Workflow > Browse Templates > story_studio and open Story or Draft; open a story file, or drop its folder on the canvas; or add a Still and a Clip node to your own workflow.'
@@ -16,9 +20,9 @@ const BUTTONS = [
   ['film', 'Film', 'Render whatever the film still needs, and the film'],
 ]
 /** What stands above and below the scenes: functions of the studio that return `{element, paint(scenes)}`. */
-const ABOVE = [createFilm, createFinishing]
-const BELOW = []
-const STYLES = ['panel', 'dialog', 'film', 'finishing', 'voice']
+const ABOVE = [createPlanSection, createRunning, createFilm, createFinishing]
+const BELOW = [createAdding]
+const STYLES = ['panel', 'dialog', 'edit', 'film', 'finishing', 'plan', 'voice']
 
 /** Builds the panel in an element, and keeps it up to date until it is closed. */
 export function createView(element, studio) {
@@ -26,6 +30,7 @@ export function createView(element, studio) {
   const problem = h('p', { className: 'problem', role: 'status' })
   const empty = h('p', { className: 'empty', textContent: t(EMPTY) })
   const list = h('ol')
+  const apart = createApart()
   const file = createFileTools(studio)
   const tools = createRenderTools(studio)
   const above = ABOVE.map(create => create(studio))
@@ -33,26 +38,37 @@ export function createView(element, studio) {
   const sections = [file, tools, ...above, ...below]
   const panel = h('section', { className: 'story-studio', aria: { label: t('Storyboard') } })
   panel.append(h('header', {}, h('h2', { textContent: t('Storyboard') }), file.element, tools.element), problem, empty)
-  panel.append(...above.map(one => one.element), list, ...below.map(one => one.element))
+  panel.append(...above.map(one => one.element), list, apart.element, ...below.map(one => one.element))
   element.replaceChildren(...styles, panel)
   let cards = new Map()
 
   function paint() {
     const scenes = shownScenes(studio)
-    const text = studio.model.problem || studio.runs.session().problem
+    const circle = scenes.some(scene => scene.circle) ? t(CIRCLE) : ''
+    const text = studio.model.problem || studio.runs.session().problem || circle
     set(problem, { textContent: text, hidden: !text })
     set(empty, { hidden: scenes.length > 0 })
     sections.forEach(one => one.paint(scenes))
     const known = cards
     cards = new Map(scenes.map(scene => [scene.id, known.get(scene.id) ?? createCard(scene, studio)]))
-    const wanted = [...cards.values()].map(card => card.element)
-    if (wanted.length !== list.children.length || wanted.some((one, index) => one !== list.children[index])) {
-      list.replaceChildren(...wanted)
-    }
-    scenes.forEach((scene, index) => cards.get(scene.id).paint(scene, index + 1))
+    const inFilm = scenes.filter(scene => scene.in_film)
+    const others = scenes.filter(scene => !scene.in_film)
+    fill(list, inFilm.map(scene => cards.get(scene.id).element))
+    fill(apart.list, others.map(scene => cards.get(scene.id).element))
+    apart.paint(others)
+    inFilm.forEach((scene, index) => cards.get(scene.id).paint(scene, index + 1))
+    others.forEach(scene => cards.get(scene.id).paint(scene, 0))
   }
 
   return { element, close: studio.listen(paint) }
+}
+
+/** Puts cards into a list; what has the focus keeps it while its card moves. */
+function fill(list, wanted) {
+  if (wanted.length === list.children.length && wanted.every((one, index) => one === list.children[index])) return
+  const focused = document.activeElement
+  list.replaceChildren(...wanted)
+  if (list.contains(focused)) focused.focus({ preventScroll: true })
 }
 
 function createFileTools(studio) {

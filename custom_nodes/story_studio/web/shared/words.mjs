@@ -18,6 +18,11 @@ export function speak(locale) {
   words = locale === 'zh' ? CHINESE : {}
 }
 
+/** Whether that language is Chinese. */
+export function inChinese() {
+  return words === CHINESE
+}
+
 /** A text in that language; each {} is replaced by the next part. */
 export function t(english, ...parts) {
   return (words[english] ?? english).replace(/\{\}/g, () => parts.shift())

@@ -1,7 +1,8 @@
 /** What the panel shows of each scene: the story on the canvas together with its results and runs. */
 import { markNode } from '../canvas/mark.mjs'
 import { pathTo } from '../canvas/widgets.mjs'
-import { PARTS } from '../shared/nodes.mjs'
+import { CIRCLE, PARTS } from '../shared/nodes.mjs'
+import { t } from '../shared/words.mjs'
 
 /**
  * The scenes as their cards show them.
@@ -19,7 +20,7 @@ export function shownScenes({ app, model, runs, voices }) {
     if (owner) working.set(owner.scene.id, { part: owner.part, progress })
   }
   return model.scenes.map(scene => {
-    const shown = { ...scene, reason: now.failed.get(scene.id) ?? reasons.get(scene.id) ?? '' }
+    const shown = { ...scene, reason: (scene.circle ? t(CIRCLE) : now.failed.get(scene.id) ?? reasons.get(scene.id)) ?? '' }
     for (const part of PARTS) {
       const { file = null, takes = [] } = model.takes[scene[part]] ?? {}
       const made = now.made[scene[part]]

@@ -32,7 +32,7 @@ const CALM = 1000
  * Reads the voices of the workflow, and marks the loaders of recordings that something is wrong with.
  *
  * @returns `of(clip)`, as POST /story_studio/voice gives it, or undefined; `refresh(prompt)`, with the API workflow that
- *   the panel has read; `watch()`, which keeps the marks up to date while the panel is closed.
+ *   the panel has read; `settled()`, a promise that the last reading is shown; `watch()`, which keeps the marks up to date while the panel is closed.
  */
 export function createVoices(studio) {
   const { app } = studio
@@ -40,8 +40,11 @@ export function createVoices(studio) {
   let marked = new Set()
   let turn = 0
   let timer = 0
+  let last = Promise.resolve()
 
-  async function refresh(prompt) {
+  const refresh = prompt => (last = read(prompt))
+
+  async function read(prompt) {
     clearTimeout(timer)
     const mine = ++turn
     let answer = {}
@@ -82,6 +85,7 @@ export function createVoices(studio) {
   return {
     of: clip => byClip[clip],
     refresh,
+    settled: () => last,
     watch() {
       clearTimeout(timer)
       timer = setTimeout(check, CALM)

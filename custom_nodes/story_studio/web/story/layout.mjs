@@ -1,66 +1,84 @@
-/** Arranges the nodes of an opened story on the canvas. */
-import { captureState } from '../canvas/widgets.mjs'
+/** Arranges the nodes of an opened story: plain nodes as a workflow has them. */
 
 const GAP = 40
 const TITLE = 30
+const WIDTH = 340
 const OURS = ['Still', 'Clip', 'Retake', 'CheckClip', 'ContactSheet', 'Film'].map(name => `StoryStudio_${name}`)
 /** Nodes that grow when they show their image or video, and by how much. */
 const SHOWING = ['LoadImage', 'LoadVideo', ...OURS]
 const SHOWN = 260
 
-/** Arranges the groups: the shared nodes left, the scenes below each other, the film right. */
-export function layOut(app, groups) {
-  const { graph } = app
-  const boxes = groups.map(([title, ids]) => place(title, ids.map(id => graph.getNodeById(Number(id))).filter(Boolean)))
-  const [first, ...rest] = boxes
-  const last = rest.length > 1 && rest.pop()
+/** The height that these have once they are on the canvas, where their player comes too. */
+const LEAST = { LoadAudio: 150 }
+
+const heightOf = node => Math.max(node.size[1], LEAST[node.type] ?? 0) + (SHOWING.includes(node.type) ? SHOWN : 0)
+
+/**
+ * Places the boxes: the settings left, the scenes in rows, each below its files, and the film right.
+ *
+ * @param story `columns`, each with `kind`, `title`, `box` and the nodes `beside` it; `end`, the nodes behind them;
+ *   and their `title`.
+ * @returns the groups around them.
+ */
+export function arrange({ columns, end, title }) {
+  const groups = []
+  const frame = (name, x, y, width, height) => groups.push({ id: groups.length + 1, title: name, bounding: [x - GAP / 2, y - 2 * TITLE, width + GAP, height + 3 * TITLE], color: '#3f789e', font_size: 24, flags: {} })
+  const [first, scenes] = [columns.filter(one => one.kind === 'settings'), columns.filter(one => one.kind !== 'settings')]
+  let x = 0
+  for (const { box, title: name } of first) {
+    Object.assign(box, { pos: [x, 0] })
+    frame(name, x, 0, WIDTH, heightOf(box) + SHOWN / 2)
+    x += WIDTH + 3 * GAP
+  }
+  const count = Math.max(4, Math.ceil(Math.sqrt(scenes.length * 1.6)))
   let y = 0
-  move(first, 0, 0)
-  for (const box of rest) {
-    move(box, first.width + 2 * GAP, y)
-    y += box.height + 2 * GAP
+  for (let start = 0; start < scenes.length; start += count) {
+    const row = scenes.slice(start, start + count)
+    const above = Math.max(...row.map(({ beside }) => stackHeight(beside)))
+    const below = Math.max(0, ...row.map(({ box }) => (box ? heightOf(box) + SHOWN : 0)))
+    row.forEach(({ box, beside, title: name }, index) => {
+      const left = x + index * (WIDTH + 2 * GAP)
+      stack(beside, left, y)
+      if (box) box.pos = [left, y + above]
+      frame(name, left, y, WIDTH, above + below)
+    })
+    y += above + below + 4 * TITLE + GAP
   }
-  if (last) move(last, first.width + 4 * GAP + Math.max(...rest.map(box => box.width)), 0)
-  for (const { title, pos, width, height } of boxes) {
-    const group = new LiteGraph.LGraphGroup(title)
-    graph.add(group)
-    group.pos = [pos[0] - GAP / 2, pos[1] - TITLE]
-    group.size = [width + GAP, height + TITLE]
-  }
-  captureState(app)
-  // The canvas knows the positions of nodes only after it has been drawn.
-  requestAnimationFrame(() => requestAnimationFrame(() => app.extensionManager.command.execute('Comfy.Canvas.FitView')))
+  x += Math.min(count, scenes.length) * (WIDTH + 2 * GAP) + GAP
+  stack(end, x, 0)
+  if (end.length) frame(title, x, 0, Math.max(WIDTH, ...end.map(node => node.size[0])), stackHeight(end))
+  return groups
 }
 
-/** Positions, within their group, of the nodes of a group: each in a column to the right of its inputs. */
-function place(title, nodes) {
+const stackHeight = nodes => nodes.reduce((sum, node) => sum + heightOf(node) + TITLE + GAP / 2, 0)
+
+function stack(nodes, x, y) {
+  let top = y
+  for (const node of nodes) {
+    node.pos = [x, top]
+    if (node.size[0] < WIDTH) node.size = [WIDTH, node.size[1]]
+    top += heightOf(node) + TITLE + GAP / 2
+  }
+}
+
+/** Places the nodes inside of a box: each in a column to the right of its inputs. */
+export function inside({ nodes, links }) {
+  const byId = new Map(nodes.map(node => [node.id, node]))
+  const above = new Map(nodes.map(node => [node, links.filter(link => link.target_id === node.id).map(link => byId.get(link.origin_id)).filter(Boolean)]))
   const columns = new Map()
-  const inside = new Set(nodes)
   const column = node => {
-    if (!columns.has(node)) {
-      const above = node.inputs.map((_, slot) => node.getInputNode(slot)).filter(one => inside.has(one))
-      columns.set(node, Math.max(0, ...above.map(one => column(one) + 1)))
-    }
+    if (!columns.has(node)) columns.set(node, Math.max(0, ...above.get(node).map(one => column(one) + 1)))
     return columns.get(node)
   }
   let x = 0
-  let height = 0
-  const at = new Map()
   const count = Math.max(...nodes.map(column)) + 1
   for (let number = 0; number < count; number++) {
-    const stack = nodes.filter(node => column(node) === number)
-    let y = 2 * TITLE
-    for (const node of stack) {
-      at.set(node, [x, y])
-      y += node.size[1] + (SHOWING.includes(node.type) ? SHOWN : 0) + TITLE + GAP / 2
+    const those = nodes.filter(node => column(node) === number)
+    let y = 0
+    for (const node of those) {
+      node.pos = [x, y]
+      y += heightOf(node) + TITLE + GAP / 2
     }
-    x += Math.max(...stack.map(node => node.size[0])) + GAP
-    height = Math.max(height, y)
+    x += Math.max(...those.map(node => node.size[0])) + GAP
   }
-  return { title, at, width: x - GAP, height }
-}
-
-function move(box, x, y) {
-  box.pos = [x, y]
-  for (const [node, [left, top]] of box.at) node.pos = [x + left, y + top]
 }

@@ -1,8 +1,8 @@
-/** A story file, a script or recordings, opened on the canvas as the graph that the driver would submit. */
+/** A story file, a script or recordings, opened on the canvas: a box for each scene. */
 import { ask } from '../shared/server.mjs'
 import { t } from '../shared/words.mjs'
+import { workflowOf } from './boxes.mjs'
 import { SCRIPT } from './dropped.mjs'
-import { layOut } from './layout.mjs'
 import { offer, upload } from './upload.mjs'
 
 /**
@@ -24,12 +24,31 @@ export async function openStory(app, story, files) {
     else if (/^(audio|image|video)\//.test(file.type)) sent.files[beside] = await upload(app, file)
   }
   const found = await ask(app, 'graph', sent)
-  offer(Object.values(sent.files))
-  await app.loadApiJson(found.prompt, found.title)
-  for (const widget of app.graph.nodes.flatMap(node => node.widgets ?? [])) {
-    if (widget.name === 'control_after_generate') widget.value = 'fixed'
-  }
-  layOut(app, found.groups)
+  offer(filesIn(found.canvas))
+  await app.loadGraphData(workflowOf(found.canvas, viewOf(app)), true, true, freeTitle(app, found.title))
   const missing = found.missing.length && t('These files are missing: choose them in their Load nodes, or open the story again together with them: {}.', found.missing.join(', '))
   return [...found.warnings, missing].filter(Boolean)
+}
+
+/** The files in subfolders of ComfyUI's input folder that the nodes of a story load. */
+export function filesIn(canvas) {
+  const names = Object.values(canvas.nodes).map(({ inputs }) => inputs.audio ?? inputs.image ?? inputs.file)
+  return names.filter(name => typeof name === 'string' && name.includes('/'))
+}
+
+/** Where the canvas is on the page, in pixels, and how much of it the panel covers on its left. */
+export function viewOf(app) {
+  const { left, width, height } = app.canvas.canvas.getBoundingClientRect()
+  const panel = document.querySelector('section.story-studio')?.getBoundingClientRect()
+  return { width, height, left: panel && panel.left < width / 2 ? Math.max(0, panel.right - left) : 0 }
+}
+
+/** A title that no workflow has: ComfyUI would open a story in the tab of a workflow with its title. */
+function freeTitle(app, title) {
+  const wanted = title.replace(/[\\/]/g, '-')
+  const isTaken = name => app.extensionManager.workflow.getWorkflowByPath?.(`workflows/${name}.json`)
+  for (let number = 1; ; number++) {
+    const name = number === 1 ? wanted : `${wanted} (${number})`
+    if (!isTaken(name)) return name
+  }
 }

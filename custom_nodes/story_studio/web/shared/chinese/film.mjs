@@ -44,7 +44,6 @@ export default {
   Music: '音乐',
   none: '无',
   'Choose the music': '选择音乐',
-  Remove: '移除',
   'Remove the music': '移除音乐',
   'Level of the music in dB': '音乐电平（dB）',
   'Seconds of its fades': '淡入淡出秒数',

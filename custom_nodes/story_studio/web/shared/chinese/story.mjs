@@ -1,1 +1,5 @@
-export default {}
+export default {
+  'ComfyUI has no node {}: install its node pack, and open the story again.': 'ComfyUI 没有节点 {}：请安装它的节点包，然后重新打开故事。',
+  'Models and settings': '模型和设置',
+  'Storyboard and film': '分镜表和影片',
+}

@@ -1,0 +1,117 @@
+"""A story as boxes makes the driver's results, and is read back as the same story."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+from driver.rendering.keys import predict
+from story_studio.story import graph, schema
+from story_studio.story.boxes import Box, Boxes, boxes_of
+from story_studio.story.plan import profile_of
+from story_studio.story.read_graph import read_graph
+from story_studio.story.recipes import is_link
+from tests.story.test_read_graph import KINDS, plan, stories
+
+QWEN = "qwen_image_edit_still.json"
+
+
+def boxed(planned: graph.Plan) -> tuple[graph.Graph, Boxes]:
+    """The graph of a story and its boxes, whose results are the same."""
+    built = graph.build([planned])
+    found = boxes_of(planned, built)
+    assert predict(replace(built, nodes=found.nodes), {}) == predict(built, {})
+    return built, found
+
+
+def assert_complete(found: Boxes) -> None:
+    """Each node has one place; links lead to nodes that are there; each field shows what is inside."""
+    placed = [*found.end, *(node for box in found.boxes for node in (*box.nodes, *box.beside))]
+    assert sorted(placed) == sorted(found.nodes)
+    for content in found.nodes.values():
+        assert all(value[0] in found.nodes for value in content["inputs"].values() if is_link(value))
+    for box in found.boxes:
+        assert len({each.name for each in box.fields}) == len(box.fields)
+        for each in box.fields:
+            for place in each.to:
+                assert place.id in box.nodes
+                assert found.nodes[place.id]["inputs"][place.input] == each.value
+
+
+def values(box: Box) -> dict[str, Any]:
+    return {each.name: each.value for each in box.fields}
+
+
+@settings(max_examples=200)
+@given(stories())
+def test_boxes_make_the_same_results_and_are_read_back_as_the_same_story(story: schema.Story) -> None:
+    built, found = boxed(plan(story))
+    assert_complete(found)
+    file = read_graph(found.nodes)
+    assert file == read_graph(built.nodes)
+    again = schema.parse(json.loads(json.dumps(file.data)))
+    assert graph.build([plan(again)]).nodes == built.nodes
+
+
+@pytest.mark.parametrize(
+    ("profile", "narrated"), [("turbo", None), ("quality", None), ("turbo", "wan22_i2v_clip.json")]
+)
+def test_every_kind_of_scene_has_a_box(profile: str, narrated: str | None) -> None:
+    data: dict[str, Any] = {"project_id": "tale", "profile": profile, "scenes": KINDS}
+    if narrated:
+        data["video_settings"] = {"narrated_workflow": narrated}
+    built, found = boxed(plan(schema.parse(data)))
+    assert_complete(found)
+    again = schema.parse(read_graph(found.nodes).data)
+    assert graph.build([plan(again)]).nodes == built.nodes
+
+
+def test_scenes_share_models_and_settings_and_nothing_of_their_own() -> None:
+    scenes = [
+        {"id": "one", "prompt": "a pier", "audio": "1.wav", "seed": 20},
+        {"id": "two", "prompt": "a pier", "audio": "1.wav", "seed": 20, "title": "The end"},
+    ]
+    data = {"project_id": "tale", "profile": "quality", "style": "ink (thin)", "scenes": scenes}
+    # Steps of 20 are not the seed of 20, and equal sides are two.
+    data |= {"video_settings": {"sample_steps": 20, "resolution": "64x64"}}
+    _, found = boxed(plan(schema.parse(data)))
+    assert_complete(found)
+    shared, one, two = found.boxes
+    assert values(one) == values(two) | {"title": "one"}
+    assert list(values(one)) == ["title", "prompt", "movement", "text", "seed", "clip_seed"]
+    assert (values(one)["prompt"], values(shared)["style"]) == ("a pier", "ink (thin)")
+    assert {"style", "width", "height", "still_steps", "clip_steps"} <= set(values(shared))
+    assert [found.nodes[node]["class_type"] for node in one.beside] == ["LoadAudio"]
+    assert set(one.beside).isdisjoint(two.beside)
+    loaders = [content["class_type"] for content in found.nodes.values()]
+    assert loaders.count("UNETLoader") == loaders.count("StoryStudio_S2VModels") == 1
+    # Every scene can be the first one.
+    assert [len(box.open) for box in (one, two)] == [2, 2]
+
+
+def test_characters_have_boxes_and_are_read_back() -> None:
+    people = {"mara": {"description": "a lighthouse keeper"}, "tom": {"description": "a sailor"}}
+    prompts = ["{Mara} reads, {mara} smiles", "a room", "{tom} greets {mara}"]
+    scenes = [{"id": f"s{n}", "prompt": text, "audio": "a.wav"} for n, text in enumerate(prompts)]
+    story = schema.parse(
+        {
+            "project_id": "tale",
+            "profile": "turbo",
+            "style": "oil painting",
+            "scenes": scenes,
+            "characters": people,
+            "image_settings": {"reference_workflow": QWEN},
+        }
+    )
+    files = {scene.id: graph.Files("a.wav", None) for scene in story.scenes}
+    built, found = boxed(graph.Plan(story, profile_of(story), files))
+    assert_complete(found)
+    assert [box.kind for box in found.boxes] == ["settings", "character", "character", *["scene"] * 3]
+    again = schema.parse(read_graph(found.nodes).data)
+    after = graph.build([graph.Plan(again, profile_of(again), files)])
+    assert predict(after, {}) == predict(built, {})
+    assert again.characters == story.characters

@@ -1,0 +1,193 @@
+"""The voice tools on a scene's card, as an artist uses them: with both interfaces, and in Nodes 2.0."""
+
+from __future__ import annotations
+
+import re
+import wave
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Locator, expect
+
+from driver.comfy.process import PACK
+from tests.web.canvas import Canvas
+from workflows.canvas import read_workflow
+
+_AUDIO = """() => window.app.graph.nodes.map(node => node.type).filter(type => /Audio$/.test(type)).sort()"""
+_MARKS = """() => window.app.graph.nodes.filter(node => node.type === 'LoadAudio')
+    .map(node => node.widgets.find(widget => widget.name === 'story_studio_check')?.element
+        .textContent ?? '')"""
+_INPUTS = """async ([cls, name]) => Object.values((await window.app.graphToPrompt()).output)
+    .filter(node => node.class_type === cls).map(node => node.inputs[name])"""
+_MICROPHONE = """() => {
+    // A real stream, of a tone, in place of the microphone that this machine lacks.
+    const context = new AudioContext(), tone = context.createOscillator();
+    const end = context.createMediaStreamDestination();
+    tone.connect(end);
+    tone.start();
+    const value = { getUserMedia: async () => end.stream };
+    Object.defineProperty(navigator, 'mediaDevices', { value, configurable: true });
+}"""
+PAUSE = ["StoryStudio_FilmScene", "pause_after"]
+SILENCES = ["EmptyAudio"] * 3
+
+
+class Voices:
+    """The panel with the draft story, small and short, in it; scenes are counted from 0."""
+
+    def __init__(self, canvas: Canvas):
+        self.canvas = canvas
+        self.open()
+        canvas.load(read_workflow(PACK / "example_workflows" / "Draft.json"))
+        small = [("Draft scene", side, 128) for side in ("width", "height")]
+        canvas.set_widgets([*small, ("EmptyAudio", "duration", 0.3)])
+        expect(self.root.locator(".state")).to_have_count(3)
+
+    def open(self) -> None:
+        self.canvas.page.get_by_role("button", name=re.compile("^Story")).first.click()
+        self.root = self.canvas.page.get_by_role("region", name="Storyboard")
+
+    def scene(self, number: int) -> Locator:
+        return self.root.locator(".voice").nth(number)
+
+    def choose(self, number: int, path: Path) -> None:
+        self.scene(number).locator("input[type=file]").set_input_files(path)
+        expect(self.scene(number).locator(".waveform")).to_be_visible()
+        expect(self.scene(number)).to_have_attribute("aria-busy", "false")
+
+    def inputs(self, cls: str, name: str) -> list[Any]:
+        return self.canvas.run_script(_INPUTS, [cls, name])
+
+    def undo(self, again: str = "z") -> None:
+        self.canvas.page.locator("#graph-canvas").focus()
+        self.canvas.page.keyboard.press(f"Control+{again}")
+
+    def expect_audio(self, kinds: list[str]) -> None:
+        self.canvas.page.wait_for_function(f"kinds => ({_AUDIO})().join() === kinds.join()", arg=kinds)
+
+
+def write(path: Path, samples: np.ndarray) -> Path:
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 16_000, 0, "NONE", ""))
+        file.writeframes((samples * 32767).astype("<i2").tobytes())
+    return path
+
+
+@pytest.fixture
+def tone(tmp_path: Path) -> Path:
+    """A tone of a second with half a second of silence on both sides."""
+    loud = 0.5 * np.sin(np.arange(16_000) * 2 * np.pi * 200 / 16_000)
+    return write(tmp_path / "tone.wav", np.r_[np.zeros(8_000), loud, np.zeros(8_000)])
+
+
+@pytest.fixture
+def silence(tmp_path: Path) -> Path:
+    return write(tmp_path / "nothing.wav", np.zeros(16_000))
+
+
+def test_a_recording_is_chosen_trimmed_and_undone(artist: Canvas, tone: Path) -> None:
+    voices = Voices(artist)
+    expect(voices.scene(0)).to_contain_text("Silence, until there is a recording")
+
+    voices.choose(0, tone)
+    expect(voices.scene(0)).to_contain_text("Voice 2.00 s")
+    voices.expect_audio(["EmptyAudio", "EmptyAudio", "LoadAudio"])
+    (whole,) = voices.inputs("LoadAudio", "audio")
+
+    voices.scene(0).get_by_role("button", name="Trim").click()
+    start, end = (
+        voices.scene(0).get_by_role("slider", name=f"{side} of the part") for side in ("Start", "End")
+    )
+    assert float(start.get_attribute("aria-valuenow") or 0) == pytest.approx(0.35, abs=0.05)
+    start.focus()
+    for _ in range(3):
+        artist.page.keyboard.press("ArrowRight")
+    assert float(start.get_attribute("aria-valuenow") or 0) == pytest.approx(0.5, abs=0.05)
+    box = end.bounding_box()
+    assert box
+    artist.page.mouse.move(box["x"] + 4, box["y"] + 9)
+    artist.page.mouse.down()
+    artist.page.mouse.move(box["x"] - 20, box["y"] + 9, steps=3)
+    artist.page.mouse.up()
+    artist.screenshot("trim")
+    voices.scene(0).get_by_role("button", name=re.compile(r"^Keep \d")).click()
+    expect(voices.scene(0)).to_contain_text(re.compile(r"Voice (0\.[6-9]|1\.[01])\d s"))
+    (part,) = voices.inputs("LoadAudio", "audio")
+    assert part.startswith("tone-part-")
+
+    voices.undo()
+    expect(voices.scene(0)).to_contain_text("Voice 2.00 s")
+    assert voices.inputs("LoadAudio", "audio") == [whole]
+    voices.undo()
+    voices.expect_audio(SILENCES)
+    voices.undo("y")
+    voices.expect_audio(["EmptyAudio", "EmptyAudio", "LoadAudio"])
+
+    voices.scene(0).get_by_role("button", name="Play the voice of").click()
+    expect(voices.scene(0).locator(".playhead")).to_be_visible()
+    pause = voices.scene(0).get_by_role("spinbutton", name="Seconds of pause after")
+    pause.fill("1.5")
+    pause.press("Tab")
+    artist.page.wait_for_function(f"async wanted => (await ({_INPUTS})(wanted))[0] === 1.5", arg=PAUSE)
+    assert voices.inputs(*PAUSE) == [1.5, -1, -1]
+    voices.undo()
+    expect(pause).to_have_value("")
+
+
+def test_a_silent_recording_is_a_warning_before_and_after_it_is_rendered(
+    artist: Canvas, silence: Path
+) -> None:
+    voices = Voices(artist)
+    voices.choose(1, silence)
+    states = voices.root.locator(".state")
+    expect(states.nth(1)).to_contain_text("with a warning")
+    expect(voices.scene(1)).to_contain_text("The recording is silent: record it again")
+    artist.page.wait_for_function(f"() => ({_MARKS})()[0].includes('The recording is silent')")
+
+    voices.root.get_by_role("button", name="Clips", exact=True).click()
+    expect(states).to_have_text(["done", "done, with a warning", "done"])
+    artist.screenshot("silent")
+
+    artist.open()
+    # The panel may still be closed.
+    artist.page.wait_for_function(f"() => ({_MARKS})()[0]?.includes('The recording is silent')")
+    if not voices.root.is_visible():
+        voices.open()
+    expect(states).to_have_text(["done", "done, with a warning", "done"])
+
+
+def test_a_voice_is_recorded_and_dropped_in_nodes_2(newer_canvas: Canvas, tone: Path) -> None:
+    newer_canvas.change_settings({"Comfy.VueNodes.Enabled": True})
+    try:
+        newer_canvas.open()
+        voices = Voices(newer_canvas)
+        newer_canvas.run_script(_MICROPHONE)
+        record = voices.scene(2).get_by_role("button", name="Record", exact=True)
+        record.click()
+        stop = voices.scene(2).get_by_role("button", name="Stop recording")
+        expect(stop).to_have_attribute("aria-pressed", "true")
+        newer_canvas.page.wait_for_timeout(700)
+        stop.click()
+        expect(voices.scene(2)).to_contain_text(re.compile(r"Voice \d"))
+        (name,) = voices.inputs("LoadAudio", "audio")
+        assert re.fullmatch(r"recording( \(\d+\))?\.wav", name)
+
+        bytes_of = list(tone.read_bytes())
+        transfer = newer_canvas.page.evaluate_handle(
+            """bytes => {
+                const transfer = new DataTransfer();
+                transfer.items.add(new File([new Uint8Array(bytes)], 'dropped.wav', { type: 'audio/wav' }));
+                return transfer;
+            }""",
+            bytes_of,
+        )
+        voices.scene(0).dispatch_event("drop", {"dataTransfer": transfer})
+        expect(voices.scene(0)).to_contain_text("Voice 2.00 s")
+        voices.expect_audio(["EmptyAudio", "LoadAudio", "LoadAudio"])
+        newer_canvas.screenshot("recorded")
+        voices.undo()
+        voices.expect_audio(["EmptyAudio", "EmptyAudio", "LoadAudio"])
+    finally:
+        newer_canvas.change_settings({"Comfy.VueNodes.Enabled": False})
