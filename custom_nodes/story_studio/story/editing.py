@@ -8,12 +8,14 @@ from typing import Any
 from .keys import Node
 from .recipes import Nodes
 from .results import Kind
+from .scene_prompt import NODE as SCENE_PROMPT
 from .scenes import Workflow, is_not_still, panel_of, source_of
 
 CHAINS = {"film": "StoryStudio_FilmScene", "storyboard": "StoryStudio_Storyboard"}
 """The nodes that form a chain, by the input that links each to the one before."""
 _LOAD_AUDIO = "LoadAudio"
 _WORDS = ("text", "prompt")
+_WITH_WORDS = ("StoryStudio_TitleCard", SCENE_PROMPT)
 
 
 def editable_panel_of(nodes: Nodes) -> dict[str, Any]:
@@ -131,7 +133,14 @@ class _Places:
 
     def _words(self, end: str | None) -> str | None:
         """The nearest node with words above a still or clip: what its prompt is typed in."""
-        return self.workflow.find(end, _input_of_words, skip=("negative", "audio"), through=is_not_still)
+
+        def is_typed_in(node: Node) -> bool:
+            name = _input_of_words(node)
+            source = self.workflow.nodes.get(source_of(node["inputs"][name]) or "") if name else None
+            # The encoder that a Scene Prompt is linked to has its words from there.
+            return bool(name) and not (source and source["class_type"] == SCENE_PROMPT)
+
+        return self.workflow.find(end, is_typed_in, skip=("negative", "audio"), through=is_not_still)
 
     def _field(self, candidates: list[tuple[str | None, str | None]]) -> dict[str, Any] | None:
         inputs = []
@@ -150,7 +159,7 @@ def _is_load_audio(node: Node) -> bool:
 
 
 def _input_of_words(node: Node) -> str | None:
-    # Those that the pack's own nodes have are no prompts, except a card's.
-    if node["class_type"].startswith("StoryStudio_") and node["class_type"] != "StoryStudio_TitleCard":
+    # Those that the pack's own nodes have are no prompts, except in these.
+    if node["class_type"].startswith("StoryStudio_") and node["class_type"] not in _WITH_WORDS:
         return None
     return next((name for name in _WORDS if name in node["inputs"]), None)

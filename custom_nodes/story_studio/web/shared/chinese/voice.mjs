@@ -5,6 +5,7 @@ export default {
   'Recording…': '正在录音…',
   'From the microphone of this computer': '用这台电脑的麦克风',
   '{}, with a warning': '{}，有警告',
+  '{}, with an error': '{}，有错误',
   Trim: '裁剪',
   'Do not trim': '不裁剪',
   'To the words': '到话语处',
