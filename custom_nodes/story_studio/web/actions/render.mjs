@@ -60,7 +60,7 @@ export async function showFirstSeconds(studio, id) {
     const answer = await app.api.queuePrompt(0, { output: found.prompt, workflow })
     queued = answer.prompt_id
   } catch (error) {
-    end({ problem: error.message })
+    end({ problem: refusal(error) })
   }
 }
 
@@ -81,6 +81,13 @@ export async function stop({ app, runs }) {
   const { running, queued } = runs.session()
   for (const id of queued) await app.api.deleteItem('queue', id)
   if (running) await app.api.interrupt(running)
+}
+
+/** Why the server refused a prompt: what is wrong with each node, if it says so. */
+function refusal(error) {
+  const nodes = Object.values(error.response?.node_errors ?? {})
+  const said = nodes.flatMap(({ errors }) => errors.map(one => [one.message, one.details].filter(Boolean).join(': ')))
+  return said.join('\n') || error.message
 }
 
 /** What a node of a finished prompt shows, from the server's history. */

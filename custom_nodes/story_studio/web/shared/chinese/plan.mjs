@@ -28,6 +28,7 @@ export default {
   'Run makes {}: {}': '运行将制作 {}：{}',
   'new clips: {}': '新片段：{}',
   'Nothing to make': '无需制作',
+  'The time is estimated from one result that this server has made with these settings.': '用时按此服务器以相同设置制作过的一个结果估算。',
   'The time is estimated from {} results that this server has made with these settings.': '用时按此服务器以相同设置制作过的 {} 个结果估算。',
   'Nothing with these settings was made on this server yet, so the time of {} is not known: the first one measures it.':
     '此服务器尚未以这些设置制作过任何内容，因此有 {} 项用时未知：制作第一项时会测量。',

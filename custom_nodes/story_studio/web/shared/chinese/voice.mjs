@@ -26,7 +26,7 @@ export default {
   Voice: '语音',
   'Voice {}': '语音 {}',
   'words at {} dB': '话语 {} dB',
-  'also in {} other scenes': '另有 {} 个场景也用它',
+  'other scenes with it: {}': '使用它的其他场景：{}',
   'Play the voice of {}': '播放 {} 的语音',
   'Pause the voice of {}': '暂停 {} 的语音',
   'The recording cannot be played: {}': '无法播放录音：{}',
