@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,7 +142,7 @@ class _Places:
 
         return self.workflow.find(end, is_typed_in, skip=("negative", "audio"), through=is_not_still)
 
-    def _field(self, candidates: Sequence[tuple[str | None, str | None]]) -> dict[str, Any] | None:
+    def _field(self, candidates: list[tuple[str | None, str | None]]) -> dict[str, Any] | None:
         inputs = []
         for node_id, name in candidates:
             if node_id is None:
