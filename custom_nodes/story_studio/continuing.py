@@ -148,7 +148,7 @@ def _rest(run: _Run, failed: str, ended: Ended) -> _Run | None:
         return _Run(request, run.failed, [*run.retried, failed], list(run.earlier))
     existing = result_store.finished(execution.make_graph(request.nodes))
     rest = leave_out(request.nodes, request.outputs, [failed], existing)
-    if not rest.outputs or _is_shared(request, rest, existing):
+    if existing.issuperset(rest.outputs) or _is_shared(request, rest, existing):
         return None
     left = Request(rest.nodes, rest.outputs, request.extra_data, "")
     return _Run(left, {**run.failed, failed: reason}, list(run.retried), list(run.earlier))
@@ -156,7 +156,7 @@ def _rest(run: _Run, failed: str, ended: Ended) -> _Run | None:
 
 def _is_shared(request: Request, rest: Remaining, existing: set[str]) -> bool:
     """Whether all scenes that are not finished are lost with a node, such as a loader: no scene's fault."""
-    classes = [request.nodes[node]["class_type"] for node in request.outputs if node in rest.lost]
+    classes = [request.nodes[node]["class_type"] for node in rest.lost]
     left = [
         node for node in rest.outputs if request.nodes[node]["class_type"] in _PARTS and node not in existing
     ]

@@ -8,6 +8,7 @@ import { shownScenes } from '../state/shown.mjs'
 import { createCard } from './card.mjs'
 import { createAdding, createApart } from './edit.mjs'
 import { createFilm } from './film.mjs'
+import { createFinishing } from './finishing.mjs'
 import { createPlanSection } from './plan.mjs'
 import { createRunning } from './running.mjs'
 
@@ -19,9 +20,9 @@ const BUTTONS = [
   ['film', 'Film', 'Render whatever the film still needs, and the film'],
 ]
 /** What stands above and below the scenes: functions of the studio that return `{element, paint(scenes)}`. */
-const ABOVE = [createPlanSection, createRunning, createFilm]
+const ABOVE = [createPlanSection, createRunning, createFilm, createFinishing]
 const BELOW = [createAdding]
-const STYLES = ['panel', 'dialog', 'edit', 'film', 'plan', 'takes', 'voice']
+const STYLES = ['panel', 'dialog', 'edit', 'film', 'finishing', 'plan', 'takes', 'voice']
 
 /** Builds the panel in an element, and keeps it up to date until it is closed. */
 export function createView(element, studio) {
