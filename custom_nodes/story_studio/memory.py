@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,6 +45,19 @@ def latest() -> tuple[str, MemoryPlan] | None:
     return (_prepared.prompt_id, _prepared.plan) if _prepared else None
 
 
+def plan_of(graph: result_store.Graph, finished: Collection[str]) -> tuple[Needed, MemoryPlan]:
+    """What of a graph has to run, and how its models would share the memory now.
+
+    Args:
+        graph: a prompt.
+        finished: its Stills, Clips, Retakes and Masters whose results exist.
+    """
+    needed = needed_nodes(graph.all_node_ids(), graph.get_node, finished)
+    # What models hold can be freed, so it counts as free.
+    free = ram.read_ram().free + ram.held()
+    return needed, plan_memory(_uses(graph, needed), free, careful=CAREFUL in os.environ)
+
+
 def make_room(graph: result_store.Graph, phase: Phase) -> None:
     """Frees the models that a phase does not need, if the plan says so. Call it before their inputs load."""
     prepared = _of(graph)
@@ -72,11 +85,7 @@ def _running() -> _Prepared | None:
 def _of(graph: result_store.Graph) -> _Prepared:
     global _prepared
     if _prepared is None or _prepared.graph() is not graph:
-        finished = result_store.finished(graph)
-        needed = needed_nodes(graph.all_node_ids(), graph.get_node, finished)
-        # What models hold can be freed, so it counts as free.
-        free = ram.read_ram().free + ram.held()
-        plan = plan_memory(_uses(graph, needed), free, careful=CAREFUL in os.environ)
+        needed, plan = plan_of(graph, result_store.finished(graph))
         _prepared = _Prepared(
             execution.prompt_id(), weakref.ref(graph), plan, needed, needed.prompts(graph.get_node)
         )

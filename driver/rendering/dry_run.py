@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from story_studio.story.changes import changes
 from story_studio.story.graph import Graph, Plan, SceneId, build
 from story_studio.story.results import Kind
 from story_studio.story.schema import Scene
@@ -27,9 +26,6 @@ from .manifest import (
     scene_settings,
 )
 from .prepare import RenderPlan
-
-_SHOWN = 40
-"""Characters of a value that are shown where it changed."""
 
 
 class Step(NamedTuple):
@@ -107,16 +103,6 @@ def forget(forecasts: list[Forecast], output: Path) -> int:
     for path in doomed:
         path.unlink(missing_ok=True)
     return len(doomed)
-
-
-def shown(value: Any) -> str:
-    """A setting as text, shortened."""
-    text = _text(value)
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 class _Forecaster:
@@ -296,17 +282,3 @@ class _Forecaster:
         if not self._exists(Kind.FILM, film.key):
             return Step("film", "", False, "its file is gone")
         return Step("film", "", True, "")
-
-
-def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """Which settings differ, with their values; those that begin alike from where they differ."""
-    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-    return ", ".join(f"{name} ({_change(old.get(name), new.get(name))})" for name in names)
-
-
-def _change(old: Any, new: Any) -> str:
-    before, after = _text(old), _text(new)
-    start = len(os.path.commonprefix([before, after])) - _SHOWN // 4
-    if shown(before) == shown(after):
-        before, after = f"...{before[start:]}", f"...{after[start:]}"
-    return f"{shown(before)} -> {shown(after)}"

@@ -13,9 +13,9 @@ import av.error
 from PIL import Image
 
 from story_studio.checks.verdict import Verdict
+from story_studio.story.changes import shown
 from story_studio.story.results import MANIFEST, STORE, Kind, key_in
 
-from .dry_run import shown
 from .manifest import Manifest, read_manifest
 
 _ABANDONED_SECONDS = 3600.0

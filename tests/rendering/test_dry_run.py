@@ -14,8 +14,8 @@ import yaml
 from PIL import Image
 
 from driver.cli import main
-from driver.rendering.dry_run import changes
 from driver.terminal import OK
+from story_studio.story.changes import changes
 from story_studio.story.results import STORE
 from tests.studio import Studio
 from tests.voices import write_voice

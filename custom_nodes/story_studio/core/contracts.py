@@ -155,7 +155,7 @@ CONTRACTS = (
         "device",
         "No node works",
         {
-            "comfy/model_management.py": ("get_torch_device",),
+            "comfy/model_management.py": ("get_torch_device", "get_torch_device_name"),
             "comfy/cli_args.py": ("args",),
         },
     ),

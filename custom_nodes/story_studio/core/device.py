@@ -25,3 +25,8 @@ def reads_weights_as_needed() -> bool:
 def flags() -> list[str]:
     """The switches that are on, such as `--fp8_e4m3fn_unet`, with underscores."""
     return [f"--{name}" for name, value in vars(args).items() if value is True]
+
+
+def name() -> str:
+    """What computes, by name."""
+    return comfy.model_management.get_torch_device_name(comfy.model_management.get_torch_device())

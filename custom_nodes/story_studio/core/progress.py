@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from comfy_execution.graph import DynamicPrompt
 from comfy_execution.progress import (
     NodeProgressState,
     NodeState,
@@ -32,6 +33,11 @@ def running() -> tuple[str, list[Running]]:
         for node, state in states.items()
         if state["state"] == NodeState.Running
     ]
+
+
+def running_graph() -> DynamicPrompt:
+    """The graph of the latest prompt."""
+    return get_progress_state().dynprompt
 
 
 def forget_finished_nodes() -> None:

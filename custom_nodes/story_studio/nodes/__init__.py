@@ -5,7 +5,20 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from ..core import queueing
-from ..routes import bundle, films, graph, memory, progress, samples, scenes, story, takes, voice
+from ..routes import (
+    bundle,
+    films,
+    first_seconds,
+    graph,
+    memory,
+    plan,
+    progress,
+    samples,
+    scenes,
+    story,
+    takes,
+    voice,
+)
 from ..story import order
 from .animatic import Animatic
 from .burned_captions import BurnedCaptions
@@ -33,13 +46,28 @@ from .title_card import TitleCard
 from .video_frame import VideoFrame
 from .word_times import WordTimesNode
 
+ROUTES = (
+    bundle,
+    films,
+    first_seconds,
+    graph,
+    memory,
+    plan,
+    progress,
+    samples,
+    scenes,
+    story,
+    takes,
+    voice,
+)
+
 
 class StoryStudio(ComfyExtension):
     """The extension that ComfyUI loads."""
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         # The routes belong in `on_load`, which ComfyUI 0.3.75 does not call.
-        for route in (bundle, films, graph, memory, progress, samples, scenes, story, takes, voice):
+        for route in ROUTES:
             route.add_route()
         queueing.reorder_prompts(order.in_order)
         return [

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from comfy_api.latest import InputImpl, io
 
-from .. import result_store
-from ..core import folders
+from .. import result_store, timing
+from ..core import execution, folders
 from ..files import written_aside
 from ..story.results import Kind
 from .common import CATEGORY, HIDDEN, footage_path, missing_take, name_input, result_ui, take_input
@@ -26,7 +26,10 @@ class KeptClip(io.ComfyNode):
         cls, name: str, video: InputImpl.VideoFromFile | None = None, take: str = ""
     ) -> list[str]:
         """Requests the video unless a take is set or a result with the same key exists."""
-        return [] if take or video is not None or result_store.find(Kind.CLIP, cls._key()) else ["video"]
+        if take or video is not None or result_store.find(Kind.CLIP, cls._key()):
+            return []
+        timing.begin(execution.prompt_id())
+        return ["video"]
 
     @classmethod
     def execute(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from comfy_api.latest import InputImpl, io
 
-from .. import finished
+from .. import finished, timing
 from ..core import execution, folders, server
 from ..core.video import source_file
 from ..media.clip_writer import ClipWriter
@@ -124,6 +124,7 @@ def result_ui(
     ui |= {"warnings": [*warnings]} if warnings else {}
     ui |= more or {}
     finished.note(execution.prompt_id(), node_id or execution.node_id(), ui)
+    timing.note(execution.prompt_id(), execution.node_id(), reused)
     return ui
 
 

@@ -11,7 +11,8 @@ from comfy_api.latest import io
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from .. import memory, result_store
+from .. import memory, result_store, timing
+from ..core import execution
 from ..files import written_aside
 from ..story.results import Kind
 from .common import CATEGORY, HIDDEN, after_input, missing_take, name_input, result_ui, take_input
@@ -52,6 +53,7 @@ class Still(io.ComfyNode):
         """Requests the image unless a take is set or a result with the same key exists."""
         if take or image is not None or result_store.find(Kind.STILL, cls._key()):
             return []
+        timing.begin(execution.prompt_id())
         memory.make_room(cls.hidden.dynprompt, "still")
         return ["image"]
 

@@ -1,6 +1,11 @@
 /** What is queued from the panel. */
 import { keepSeed } from '../canvas/widgets.mjs'
 import { PARTS } from '../shared/nodes.mjs'
+import { ask } from '../shared/server.mjs'
+import { t } from '../shared/words.mjs'
+
+/** How much of a clip is rendered for a look: as much as the model makes at once. */
+export const FIRST_SECONDS = 4
 
 /** Renders the stills or the clips of all scenes, or the films: `what` is `still`, `clip` or `film`. */
 export async function render(studio, what) {
@@ -8,6 +13,54 @@ export async function render(studio, what) {
   const { scenes, films } = studio.model
   const wanted = what === 'film' ? films : scenes.map(one => one[what]).filter(Boolean)
   await queue(studio, what === 'still' ? wanted : [...wanted, ...checksOf(scenes)])
+}
+
+/** Renders these parts of one scene. */
+export async function renderScene(studio, id, parts) {
+  await studio.refresh()
+  const scene = studio.scene(id)
+  if (!scene) return
+  await queue(studio, [...parts.map(part => scene[part]).filter(Boolean), ...(parts.includes('clip') ? checksOf([scene]) : [])])
+}
+
+/**
+ * Renders the first seconds of a scene's clip and shows them on its card. The canvas is not changed, and the file is
+ * none of the clip's takes.
+ */
+export async function showFirstSeconds(studio, id) {
+  await studio.refresh()
+  const { app, model } = studio
+  const scene = studio.scene(id)
+  if (!scene?.clip) return
+  const look = { file: null, problem: '' }
+  studio.looks.set(id, look)
+  studio.changed()
+  const end = change => {
+    ends.forEach(([name, listener]) => app.api.removeEventListener(name, listener))
+    Object.assign(look, change)
+    studio.changed()
+  }
+  let queued = ''
+  const ours = detail => queued && detail.prompt_id === queued
+  const failed = () => t('The first seconds were not finished.')
+  const ends = [
+    ['executed', ({ detail }) => ours(detail) && detail.node === node && end({ file: detail.output.images[0] })],
+    ['execution_error', ({ detail }) => ours(detail) && end({ problem: `${failed()} ${detail.exception_message.trim()}` })],
+    ['execution_interrupted', ({ detail }) => ours(detail) && end({ problem: failed() })],
+    // A result that ComfyUI still has in its cache is not announced again.
+    ['execution_success', ({ detail }) => ours(detail) && fileOf(app, queued, node).then(file => end(file ? { file } : { problem: failed() }))],
+  ]
+  let node = ''
+  try {
+    const found = await ask(app, 'first_seconds', { prompt: model.prompt, clip: scene.clip, seconds: FIRST_SECONDS })
+    node = found.node
+    const { workflow } = await app.graphToPrompt()
+    ends.forEach(([name, listener]) => app.api.addEventListener(name, listener))
+    const answer = await app.api.queuePrompt(0, { output: found.prompt, workflow })
+    queued = answer.prompt_id
+  } catch (error) {
+    end({ problem: error.message })
+  }
 }
 
 /** Queues these output nodes of the workflow. */
@@ -23,3 +76,10 @@ export const checksOf = scenes => scenes.map(one => one.check).filter(Boolean)
 
 /** Stops the run of the open workflow. */
 export const stop = studio => studio.app.api.interrupt(studio.runs.session().running)
+
+/** What a node of a finished prompt shows, from the server's history. */
+async function fileOf(app, prompt, node) {
+  const response = await app.api.fetchApi(`/history/${prompt}`)
+  const history = response.ok ? await response.json() : {}
+  return history[prompt]?.outputs?.[node]?.images?.[0]
+}

@@ -5,12 +5,14 @@ import { t } from '../shared/words.mjs'
 import { createBadge, firstSentence } from './checks.mjs'
 import { createEditor, createHandle } from './edit.mjs'
 import { createPart } from './part.mjs'
+import { createForecast } from './plan.mjs'
+import { createSceneMenu } from './scene_menu.mjs'
 import { createVoice } from './voice.mjs'
 
 /** States that say that all is well, which the recording may not be. */
 const WARNED = ['done', 'waiting']
 /** What else stands on a card: functions of a scene's id and the studio that return `{element, paint(scene, title)}`. */
-const MORE = [createEditor, createVoice]
+const MORE = [createEditor, createForecast, createVoice, createSceneMenu]
 
 /** The card of a scene; `paint` takes the scene as `shownScenes` gives it, and its number, or 0 if it is not in the film. */
 export function createCard({ id, ...scene }, studio) {

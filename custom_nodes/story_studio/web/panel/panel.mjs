@@ -8,6 +8,8 @@ import { shownScenes } from '../state/shown.mjs'
 import { createCard } from './card.mjs'
 import { createAdding, createApart } from './edit.mjs'
 import { createFilm } from './film.mjs'
+import { createPlanSection } from './plan.mjs'
+import { createRunning } from './running.mjs'
 
 const EMPTY =
   'No scenes yet. Choose Workflow > Browse Templates > story_studio and open Story or Draft; open a story file, or drop its folder on the canvas; or add a Still and a Clip node to your own workflow.'
@@ -17,9 +19,9 @@ const BUTTONS = [
   ['film', 'Film', 'Render whatever the film still needs, and the film'],
 ]
 /** What stands above and below the scenes: functions of the studio that return `{element, paint(scenes)}`. */
-const ABOVE = [createFilm]
+const ABOVE = [createPlanSection, createRunning, createFilm]
 const BELOW = [createAdding]
-const STYLES = ['panel', 'dialog', 'edit', 'film', 'voice']
+const STYLES = ['panel', 'dialog', 'edit', 'film', 'plan', 'voice']
 
 /** Builds the panel in an element, and keeps it up to date until it is closed. */
 export function createView(element, studio) {

@@ -3,6 +3,7 @@ import { KEEPERS } from '../shared/nodes.mjs'
 import { ask } from '../shared/server.mjs'
 import { t } from '../shared/words.mjs'
 import { createFilms } from './films.mjs'
+import { createPlan } from './plan.mjs'
 import { createRuns } from './runs.mjs'
 import { createVoices } from './voices.mjs'
 
@@ -19,6 +20,8 @@ const CALM = 250
  *     gives them, `takes` as POST /story_studio/takes does, `prompt`, the graph as an API workflow, and `problem`;
  *   `runs`: see `createRuns`; `films`: see `createFilms`; `voices`: see `createVoices`;
  *   `isOpen()`: whether something listens, as an open panel does;
+ *   `plan`: see `createPlan`;
+ *   `looks`, a Map from scene id to the first seconds of its clip that were asked for: `{file, problem}`;
  *   `listen(listener)`: calls it after each change, and returns a function that ends that;
  *   `changed()`: calls the listeners;
  *   `refresh()`, `refreshSoon()`: read the canvas again; only while something listens;
@@ -33,6 +36,7 @@ export function createStudio(app) {
   const studio = {
     app,
     model,
+    looks: new Map(),
     listen(listener) {
       listeners.add(listener)
       return () => listeners.delete(listener)
@@ -55,6 +59,7 @@ export function createStudio(app) {
         const known = new Map(Object.entries(owners).map(ownerOf))
         studio.voices.refresh(output)
         Object.assign(model, rest, { scenes, takes, owners: known, prompt: output, problem: '' })
+        studio.plan.read(output)
       } catch (error) {
         model.problem = t('The story could not be read: {}', error.message)
       }
@@ -79,5 +84,6 @@ export function createStudio(app) {
   studio.runs = createRuns(studio)
   studio.films = createFilms(studio)
   studio.voices = createVoices(studio)
+  studio.plan = createPlan(studio)
   return studio
 }

@@ -1,0 +1,157 @@
+"""The route that says what a run of a graph would make and why, how long it takes and in what memory."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from PIL import Image
+
+from .. import memory, result_store, timing
+from ..core import execution, folders, server
+from ..media.probe import probe
+from ..story.difference import Change, differences, end_of
+from ..story.effort import Took, estimate
+from ..story.recipes import Nodes
+from ..story.results import KEEPERS, RETAKE, Kind
+from .body import read_json, workflow_in
+from .films import films
+from .takes import takes
+
+ROUTE = "/story_studio/plan"
+
+
+def add_route() -> None:
+    """Lets the server answer POST /story_studio/plan."""
+    server.add_post_route(ROUTE, _answer)
+
+
+async def plan_of(prompt: Nodes) -> dict[str, Any]:
+    """What a run of an API workflow would make.
+
+    Returns:
+        `results`, by the ids of its Stills, Clips and Films: `kind`; `makes`, whether it would be made rather
+        than reused; and if so `why`: `before`, whether there is an earlier one, and the `changes` since the
+        newest (see `Change`); and `seconds`, estimated, or None where nothing like it was measured.
+        `load`: seconds to read models before the first, by kind; `measured`: the number of results that the
+        estimates are from, by kind; `checks`: how many Check Clips it has.
+        `memory`: `needs_gb`, `free_gb`, `peak_gb`, `fits`, `keeps_all`; None if no model is needed.
+    """
+    found = await takes(prompt)
+    graph = execution.make_graph(prompt)
+    # Where the panel finds a take, the node does, also by what it was in an earlier version.
+    finished = result_store.finished(graph) | {node for node, entry in found.items() if entry["file"]}
+    results = {}
+    for node_id, entry in found.items():
+        kind, makes = KEEPERS[prompt[node_id]["class_type"]], node_id not in finished
+        results[node_id] = _result(kind, makes)
+        if makes:
+            earlier = (_path_of(take["file"]) for take in entry["takes"])
+            results[node_id]["why"] = _why(prompt, node_id, earlier)
+    made = {node_id for node_id, result in results.items() if result["makes"]}
+    for node_id, film in films(prompt, "").items():
+        results[node_id] = _film(prompt, film, node_id, made, finished)
+    times = _times(prompt, results)
+    _, plan = await asyncio.to_thread(memory.plan_of, graph, finished)
+    needs = plan.needs.all
+    return {
+        "results": results,
+        **times,
+        "checks": sum(node["class_type"] == Kind.CHECK.node for node in prompt.values()),
+        "memory": {
+            "needs_gb": needs,
+            "free_gb": plan.free_gb,
+            "peak_gb": plan.peak_gb,
+            "fits": plan.fits,
+            "keeps_all": plan.keeps_all,
+        }
+        if needs
+        else None,
+    }
+
+
+def _result(kind: Kind, makes: bool) -> dict[str, Any]:
+    return {"kind": kind.word, "makes": makes, "seconds": None}
+
+
+def _film(
+    prompt: Nodes, film: Mapping[str, Any], node_id: str, made: set[str], finished: set[str]
+) -> dict[str, Any]:
+    """A film is made if a clip of it is, or if it is not `current`, as the route of films has it."""
+    try:
+        upstream = result_store.upstream(execution.make_graph(prompt), node_id)
+    except KeyError:
+        # What it is linked to is not there, so it does not run.
+        return _result(Kind.FILM, True) | {"why": {"before": False, "changes": []}}
+    masters = (Kind.MASTER.node, RETAKE)
+    waits = any(
+        one in made or (node["class_type"] in masters and one not in finished)
+        for one, node in upstream.items()
+    )
+    if not waits and film["state"] == "current":
+        return _result(Kind.FILM, False)
+    earlier = [_path_of(film["film"]["file"])] if film["film"] else []
+    return _result(Kind.FILM, True) | {"why": _why(prompt, node_id, earlier)}
+
+
+def _why(prompt: Nodes, node_id: str, earlier: Iterable[Path]) -> dict[str, Any]:
+    for path in earlier:
+        with suppress(OSError):
+            nodes = _graph_in(path, path.stat().st_mtime_ns)
+            return {"before": True, "changes": _told(_changes(nodes, prompt, node_id) if nodes else None)}
+    return {"before": False, "changes": []}
+
+
+def _told(changes: list[Change] | None) -> list[dict[str, str]]:
+    return [change._asdict() for change in changes or ()]
+
+
+def _changes(earlier: Nodes, prompt: Nodes, node_id: str) -> list[Change] | None:
+    """What changed since; None where the earlier graph does not say what it was made from."""
+    end = end_of(earlier, prompt[node_id]["class_type"])
+    return differences(earlier, prompt, (end, node_id), timing.default_of) if end else None
+
+
+def _times(prompt: Nodes, results: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Sets the seconds of each result that is made, and returns what they are from."""
+    load, measured = {}, {}
+    for kind in timing.MEASURED:
+        wanted = [node for node, result in results.items() if result["kind"] == kind.word and result["makes"]]
+        taken: list[Took] = timing.taken(kind) if wanted else []
+        found = estimate([timing.effort_of(prompt, node) for node in wanted], taken)
+        for node, seconds in zip(wanted, found.each, strict=True):
+            results[node]["seconds"] = seconds
+        load[kind.word], measured[kind.word] = found.first, found.measured
+    return {"load": load, "measured": measured}
+
+
+def _path_of(file: Mapping[str, str]) -> Path:
+    return folders.output() / file["subfolder"] / file["filename"]
+
+
+@lru_cache(maxsize=256)
+def _graph_in(path: Path, changed: int) -> Nodes | None:
+    """The graph in the metadata of a file that it was made from; None if there is none."""
+    try:
+        if path.suffix == Kind.STILL.suffix:
+            with Image.open(path) as image:
+                text = image.info.get("prompt")
+        else:
+            text = probe(path).metadata.get("prompt")
+        return workflow_in({"prompt": json.loads(text or "")})
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+async def _answer(request: web.Request) -> web.Response:
+    try:
+        prompt = workflow_in(await read_json(request))
+    except ValueError:
+        return web.json_response({"problems": ['Send {"prompt": an API workflow} as JSON.']}, status=400)
+    return web.json_response(await asyncio.to_thread(asyncio.run, plan_of(prompt)))

@@ -1,0 +1,172 @@
+"""How long results took on this server, kept beside them: the next run is estimated from it.
+
+The estimate itself is in `story/effort.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from . import result_store
+from .core import device, execution, folders, progress
+from .media.probe import probe
+from .s2v import timeline
+from .story.clip_graph import SILENCE
+from .story.effort import Took, count_above, settings_of, sound_behind
+from .story.keys import UNDECLARED, Node, constant
+from .story.needed import TALKING_VIDEO
+from .story.recipes import Nodes
+from .story.results import KEEPERS, STORE, Kind
+
+MEASURED = (Kind.STILL, Kind.CLIP, Kind.FILM)
+_KEPT = 500
+"""How many results are remembered; the file may hold as many again."""
+_FILE = ".times.jsonl"
+_LOADERS = {"LoadAudio": "audio", "LoadVideo": "file"}
+
+
+class _Run(NamedTuple):
+    """The run of one prompt.
+
+    Attributes:
+        since: when the work for its next result began, at the earliest.
+        made: the kinds of which it has made a result.
+    """
+
+    prompt_id: str
+    since: float
+    made: frozenset[Kind]
+
+
+_run = _Run("", 0.0, frozenset())
+"""ComfyUI runs one prompt at a time."""
+
+
+def begin(prompt_id: str) -> None:
+    """A result of this prompt was asked for and has to be made."""
+    global _run
+    if _run.prompt_id != prompt_id:
+        _run = _Run(prompt_id, time.monotonic(), frozenset())
+
+
+def note(prompt_id: str, node_id: str, reused: bool) -> None:
+    """A result of this prompt is finished: all since the one before was done for it."""
+    global _run
+    if not prompt_id:
+        return
+    begin(prompt_id)
+    now = time.monotonic()
+    kind = None
+    if not reused and now > _run.since:
+        # A time that is not known is no reason to fail.
+        with suppress(Exception):
+            kind = _remember(node_id, now - _run.since)
+    _run = _Run(prompt_id, now, _run.made | {kind} if kind else _run.made)
+
+
+def taken(kind: Kind) -> list[Took]:
+    """How long results of a kind took on this server's device, the oldest first."""
+    here, found = device.name(), []
+    for line in _lines():
+        with suppress(ValueError, KeyError, TypeError):
+            entry = json.loads(line)
+            if entry["kind"] == kind.word and entry["device"] == here and entry["work"] > 0:
+                found.append(Took(entry["settings"], entry["work"], entry["seconds"], entry["first"]))
+    return found[-_KEPT:]
+
+
+def effort_of(nodes: Nodes, node_id: str) -> tuple[str, float | None]:
+    """The settings and the work of a result, see `Took`; None where its recording's length is not known."""
+    return settings_of(nodes, node_id, default_of), _work_of(nodes, node_id)
+
+
+def _work_of(nodes: Nodes, node_id: str) -> float | None:
+    kind = KEEPERS.get(nodes[node_id]["class_type"])
+    if kind is Kind.STILL:
+        return 1.0
+    if kind is Kind.FILM:
+        return float(count_above(nodes, node_id, "StoryStudio_FilmScene")) or None
+    seconds = sound_behind(nodes, node_id, lambda node: _seconds_of(nodes, node))
+    if seconds and count_above(nodes, node_id, TALKING_VIDEO):
+        # The model makes whole chunks, however little of the last one is needed.
+        return float(timeline.chunk_count(math.ceil(seconds * timeline.FPS)))
+    return seconds or None
+
+
+def _seconds_of(nodes: Nodes, node: Node) -> float | None:
+    """The length of the sound that a node loads or makes; None for other nodes and for missing files."""
+    cls, inputs = node["class_type"], node["inputs"]
+    if cls == SILENCE:
+        length = constant(nodes.__getitem__, inputs.get("duration"))
+        return float(length) if isinstance(length, int | float) else None
+    name = inputs.get(_LOADERS.get(cls, ""))
+    path = folders.input_file(name) if isinstance(name, str) else None
+    with suppress(OSError, ValueError):
+        return _length(path, path.stat().st_mtime_ns) if path else None
+    return None
+
+
+@lru_cache(maxsize=1024)
+def _length(path: Path, changed: int) -> float:
+    about = probe(path)
+    return about.audio_seconds or about.video_seconds
+
+
+def _remember(node_id: str, seconds: float) -> Kind | None:
+    graph = progress.running_graph()
+    kind = KEEPERS.get(graph.get_node(node_id)["class_type"])
+    if kind not in MEASURED:
+        return None
+    nodes = result_store.upstream(graph, node_id)
+    settings, work = effort_of(nodes, node_id)
+    if work is None:
+        return kind
+    entry: dict[str, Any] = {
+        "kind": kind.word,
+        "settings": settings,
+        "work": round(work, 3),
+        "seconds": round(seconds, 3),
+        "first": kind not in _run.made,
+        "device": device.name(),
+    }
+    _append(json.dumps(entry))
+    return kind
+
+
+def default_of(cls: str, name: str) -> Any:
+    """The constant at which an input has no effect, as in `Keys`; None for a class that is not here."""
+    try:
+        default = execution.default_without_effect(cls, name)
+    except KeyError:
+        return None
+    return UNDECLARED if default is execution.NEVER else default
+
+
+def _path() -> Path:
+    return folders.output() / STORE / _FILE
+
+
+def _lines() -> list[str]:
+    try:
+        return _path().read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
+
+
+def _append(line: str) -> None:
+    lines = _lines()
+    try:
+        if len(lines) >= 2 * _KEPT:
+            _path().write_text("\n".join([*lines[-_KEPT:], line]) + "\n", "utf-8")
+            return
+        with _path().open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+    except OSError as error:
+        logging.warning("The time of a result could not be kept in %s: %s", _path(), error.strerror)
