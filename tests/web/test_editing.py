@@ -175,7 +175,8 @@ def test_scenes_in_a_circle_are_an_error_on_the_cards_and_of_run(artist: Canvas)
     panel.press_button("Remove 1. Keeper")
     expect(panel.names).to_have_count(3)
     artist.run_button().click()
-    expect(artist.page.locator(".p-toast-message").filter(has_text="linked in a circle")).to_be_visible()
+    said = artist.page.locator(".p-toast-message, [role=alert]").filter(has_text="Story Studio")
+    expect(said.filter(has_text="linked in a circle").first).to_be_visible()
 
 
 def box_ids(canvas: Canvas) -> dict[str, str]:

@@ -57,6 +57,9 @@ export function copyGroup(graph, group) {
   return copy
 }
 
+/** What stands before the number of a group; undefined if it has none. */
+export const stemOf = group => NUMBERED.exec(group.title ?? '')?.[1]
+
 /** Groups that are numbered are numbered, and coloured, by their place. */
 function rename(spots, names) {
   const parts = names.map(name => NUMBERED.exec(name?.title ?? ''))

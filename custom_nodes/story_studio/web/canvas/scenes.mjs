@@ -1,7 +1,7 @@
 /** Changes to the scenes on the canvas: their nodes, the chains between them, and their places. */
 import { CIRCLE } from '../shared/nodes.mjs'
 import { t } from '../shared/words.mjs'
-import { arrange, copyGroup, spotsOf } from './arrange.mjs'
+import { arrange, copyGroup, spotsOf, stemOf } from './arrange.mjs'
 import { rewire, sequencesOf } from './chain.mjs'
 import { copyNodes, forgetTakes, twinOf } from './copy.mjs'
 import { CHAINS, unitsOf } from './units.mjs'
@@ -65,7 +65,7 @@ export function copyScene(app, model, id, words, isNew) {
     const after = isNew ? [...order, twin] : order.flatMap(one => (one === unit ? [one, twin] : [one]))
     if (order.includes(unit)) change(graph, spots, order, after)
     else setApart(twin)
-    retitle([...nodes, twin.group], scene.name, words.title)
+    retitle([...nodes, namedGroup(graph, twin.group)], scene.name, words.title)
     return nodes
   })
 }
@@ -79,11 +79,14 @@ function retitle(items, before, now) {
   }
 }
 
+/** A group, unless it is one of several that are numbered by their places. */
+const namedGroup = (graph, group) => (group && graph.groups.some(one => one !== group && stemOf(one) && stemOf(one) === stemOf(group)) ? null : group)
+
 /** Names what is named after a scene on the canvas as its title was changed. */
 export function followTitle(app, model, id, before, now) {
   const { graph, units } = unitsOf(app, model.scenes)
   const unit = units.get(id)
-  retitle([...unit.nodes, spotsOf(graph, [unit])[0].group], before, now)
+  retitle([...unit.nodes, namedGroup(graph, spotsOf(graph, [unit])[0].group)], before, now)
 }
 
 /** Adds a scene that is on the canvas to the end of the film. */
