@@ -22,8 +22,9 @@ from .story import order
 from .story.clip_graph import OWN_CLIP, SILENCE
 from .story.keys import ORDER, PASSING, UNDECLARED, Keys, constant, hash_parts
 from .story.needed import TALKING_VIDEO
+from .story.pins import Pin
 from .story.recipes import is_link
-from .story.results import KEEPERS, KEY, STORE, Kind, key_in
+from .story.results import FILM_TAG, KEEPERS, KEY, STORE, Kind, key_in
 
 _DRAFT_NODES = {"StoryStudio_TitleCard", "StoryStudio_Animatic"}
 
@@ -49,6 +50,17 @@ def key_of(graph: Graph, node_id: str) -> str:
         return key
     others = (formula.of(node_id) for formula in earlier)
     return next((other for other in others if other != key and find(kind, other)), key)
+
+
+def own_key(graph: Graph, node_id: str) -> str:
+    """The key of what a Still or Clip is linked to, whatever take is chosen in it: the OWN of a pin."""
+    return keys_of(graph.get_node).own(node_id)
+
+
+def pin_of(graph: Graph, node_id: str) -> tuple[Pin | None, bool]:
+    """The take that is chosen in a Still, Clip or Retake, and whether it holds."""
+    keys = keys_of(graph.get_node)
+    return keys.pin(node_id), keys.holds(node_id)
 
 
 def source_key(graph: Graph, link: list[Any]) -> str:
@@ -168,7 +180,28 @@ def workflow_tags(graph: Graph, node_id: str, extra_pnginfo: dict[str, Any] | No
     if server.saves_metadata():
         tags["prompt"] = json.dumps(order.with_chains(upstream(graph, _output_node(graph, node_id))))
         tags |= {name: json.dumps(value) for name, value in (extra_pnginfo or {}).items()}
+        tags |= _film_tag(graph, node_id, extra_pnginfo)
     return tags
+
+
+def films_of(graph: Graph, node_id: str, workflow_id: str = "") -> list[str]:
+    """The tags by which a still or clip belongs to the film that it is part of, best first.
+
+    A film that has a name of its own is the same in each workflow, as is a project of the driver; any other
+    is that of its workflow.
+    """
+    films = [node for node in graph.all_node_ids() if graph.get_node(node)["class_type"] == Kind.FILM.node]
+    mine = films if len(films) == 1 else [film for film in films if node_id in upstream(graph, film)]
+    names = [constant(graph.get_node, graph.get_node(film)["inputs"].get("name")) for film in mine]
+    named = [name for name in names if isinstance(name, str) and name not in ("", Kind.FILM.word)]
+    return [*named, *([workflow_id] if workflow_id else [])]
+
+
+def _film_tag(graph: Graph, node_id: str, extra_pnginfo: dict[str, Any] | None) -> dict[str, str]:
+    workflow = (extra_pnginfo or {}).get("workflow")
+    workflow_id = workflow.get("id") if isinstance(workflow, dict) else None
+    films = films_of(graph, node_id, workflow_id if isinstance(workflow_id, str) else "")
+    return {FILM_TAG: films[0]} if films else {}
 
 
 def _output_node(graph: Graph, node_id: str) -> str:
@@ -188,11 +221,11 @@ def _default_of(cls: str, name: str) -> Any:
 
 def _formulas(graph: Graph) -> list[Keys]:
     """Today's keys, then those of earlier versions, for which a video was the time of its file."""
-    stock = partial(_fingerprint, stock=True)
+    stock, today = partial(_fingerprint, stock=True), keys_of(graph.get_node)
     return [
-        Keys(graph.get_node, _default_of, _fingerprint),
-        Keys(graph.get_node, _default_of, stock),
-        Keys(graph.get_node, _default_of, stock, as_written=True),
+        today,
+        Keys(graph.get_node, _default_of, stock, judge=today),
+        Keys(graph.get_node, _default_of, stock, as_written=True, judge=today),
     ]
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from story_studio.story.changes import changes
 from story_studio.story.graph import Graph, Plan, SceneId, build
+from story_studio.story.pins import Pin, read_pin
 from story_studio.story.results import Kind
 from story_studio.story.schema import Scene
 from story_studio.story.still_graph import shown_by_reference
@@ -95,6 +96,11 @@ def forecast(
     ]
 
 
+def _pin(kind: Kind, scene: Scene) -> Pin | None:
+    """The take that a scene chooses."""
+    return read_pin({Kind.STILL: scene.still_take, Kind.CLIP: scene.clip_take}.get(kind))
+
+
 def forget(forecasts: list[Forecast], output: Path) -> int:
     """Deletes the stills, clips and masters that these stories would reuse; returns their number."""
     doomed = [
@@ -157,8 +163,9 @@ class _Forecaster:
         ]
         retakes = [step for takes in self._takes.values() for step in takes.retakes]
         film = [self._film_step([*clips, *retakes], masters)] if self._plan.story.film else []
-        takes = {(Kind.STILL, scene.id) for scene in scenes if scene.still_take}
-        takes |= {(Kind.CLIP, scene.id) for scene in scenes if scene.clip_take}
+        takes = {
+            (kind, scene.id) for scene in scenes for kind in (Kind.STILL, Kind.CLIP) if _pin(kind, scene)
+        }
         keys = [
             (place[0], key)
             for place, node in self._nodes.items()
@@ -211,6 +218,9 @@ class _Forecaster:
         return Step(kind.word, scene, reused, why)
 
     def _why(self, kind: Kind, scene: str, entry: SceneEntry | None) -> str:
+        (found,) = [each for each in self._plan.story.scenes if each.id == scene]
+        if (pin := _pin(kind, found)) and pin.key != self._keys[kind, scene]:
+            return f"the chosen take {pin.key} was made before its settings changed"
         if entry is None:
             return "the scene is new"
         last = entry.result(kind)
@@ -222,7 +232,6 @@ class _Forecaster:
         if kind is Kind.MASTER:
             is_new = not entry.clip or entry.clip.key != self._shown(scene)
             return "its clip changed" if is_new else "the delivery of the film changed"
-        (found,) = [each for each in self._plan.story.scenes if each.id == scene]
         settings = scene_settings(self._plan, found)
         # The still of an own clip is a frame of it, as it is trimmed.
         is_own, of_still = found.kind_of == "clip", kind is Kind.STILL

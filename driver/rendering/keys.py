@@ -77,7 +77,7 @@ def possible_keys(graph: Graph, contents: Mapping[str, str]) -> dict[str, tuple[
 
     get_node = graph.nodes.__getitem__
     keys = Keys(get_node, _default_of, fingerprint)
-    earlier_keys = Keys(get_node, _default_of, fingerprint, as_written=True)
+    earlier_keys = Keys(get_node, _default_of, fingerprint, as_written=True, judge=keys)
     return {node: tuple(dict.fromkeys((keys.of(node), earlier_keys.of(node)))) for node in graph.kept}
 
 

@@ -65,8 +65,7 @@ def restore(
     wanted += [(Kind.STILL, node, scene.scene) for scene, node in graph.stills.items()]
     wanted += [(Kind.CLIP, node, scene.scene) for scene in graph.clips for node in takes_of(graph, scene)]
     for kind, node, of in wanted:
-        # A take is another result than the one that would be made.
-        key = graph.nodes[node]["inputs"].get("take") or keys[node]
+        key = keys[node]
         if not any(map(touch, find_results(output, kind, key))):
             name = f"{plan.story.project_id}_{of}.{key}{kind.suffix}"
             missing.append((stored_key(kind, key), output / STORE / kind.folder / name))
@@ -98,11 +97,11 @@ def _missing_checks(
 
     A check is a shortcut: where one cannot be looked for, the clip is measured again.
     """
-    clips = [_here(output, Kind.CLIP, graph, keys, node) for node in takes_of(graph, scene)]
+    clips = [_here(output, Kind.CLIP, keys, node) for node in takes_of(graph, scene)]
     clips = [clip for clip in clips if clip in fetched]
     talking = graph.nodes[graph.checks[scene]]["inputs"]["talking"]
     is_compared = talking and scene in graph.stills
-    still = _here(output, Kind.STILL, graph, keys, graph.stills[scene]) if is_compared else None
+    still = _here(output, Kind.STILL, keys, graph.stills[scene]) if is_compared else None
     if not clips or (is_compared and still is None):
         return
     try:
@@ -118,9 +117,9 @@ def _missing_checks(
             yield stored_key(Kind.CHECK, key), output / STORE / Kind.CHECK.folder / name
 
 
-def _here(output: Path, kind: Kind, graph: Graph, keys: Mapping[str, str], node: str) -> Path | None:
+def _here(output: Path, kind: Kind, keys: Mapping[str, str], node: str) -> Path | None:
     """The file of a node's result, or of the take that is chosen in it, on this machine."""
-    return next(find_results(output, kind, graph.nodes[node]["inputs"].get("take") or keys[node]), None)
+    return next(find_results(output, kind, keys[node]), None)
 
 
 def fetch_result(stores: Sequence[Store], key: str, target: Path) -> bool:

@@ -212,6 +212,24 @@ def test_choosing_the_still_that_would_be_made_changes_nothing(rendered: Rendere
     assert rendered.render() == []
 
 
+def test_a_take_is_used_until_its_settings_change(
+    rendered: RenderedStory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = rendered.manifest["scenes"][0]
+    rendered.scenes[0]["prompt"] = "A ship at night"
+    assert rendered.render() == [STILL, CLIP]
+    own = rendered.manifest["scenes"][0]["still"]["key"]
+    rendered.scenes[0]["still_take"] = f"{before['still']['key']}@{own}"
+    assert rendered.forecast()[:4] == REUSED
+    assert rendered.render() == []
+    assert rendered.manifest["scenes"][0]["clip"]["key"] == before["clip"]["key"]
+    rendered.scenes[0]["prompt"] = "A ship at dawn"
+    why = f"the chosen take {before['still']['key']} was made before its settings changed"
+    assert rendered.forecast()[0].endswith(why)
+    assert rendered.render() == [STILL, CLIP]
+    assert f"The chosen take {before['still']['key']} is not used" in capsys.readouterr().err
+
+
 def test_a_missing_take_is_reported(rendered: RenderedStory) -> None:
     rendered.scenes[0]["clip_take"] = "0" * 24
     rendered._write()

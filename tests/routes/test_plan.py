@@ -70,6 +70,20 @@ def test_what_a_run_makes_and_why(studio: Studio) -> None:
     assert changes(plan, "7") == [["setting", "join", "cut", "crossfade"]]
 
 
+def test_a_take_that_has_let_go_is_no_reason_and_hides_none(studio: Studio) -> None:
+    graph = film(studio, "let go", 1)
+    render(studio, graph)
+    taken = requests.post(f"{studio.url}/story_studio/takes", json={"prompt": graph}, timeout=30).json()["2"]
+    held = film(studio, "let go", 1)
+    held["2"]["inputs"]["take"] = f"{taken['key']}@{taken['own']}"
+    assert makes(ask(studio, held)) == {"2": False, "5": False, "7": False}
+    held["1"]["inputs"]["text"] = "other words"
+    plan = ask(studio, held)
+    assert makes(plan) == {"2": True, "5": True, "7": True}
+    assert changes(plan, "2") == [["prompt", "", "let go", "other words"]]
+    assert changes(plan, "5") == [["still", "", "", ""]]
+
+
 def test_times_are_measured_and_say_from_how_many_results(studio: Studio) -> None:
     def sized(seed: int) -> dict[str, Any]:
         graph = film(studio, "timed", seed)

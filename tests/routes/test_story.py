@@ -12,6 +12,7 @@ import requests
 from driver.paths import ROOT
 from story_studio.story import graph, schema
 from story_studio.story.recipes import load_profile
+from tests.routes import test_takes as takes
 from tests.studio import Studio
 
 OWN = """
@@ -56,20 +57,34 @@ def test_it_is_the_reverse_of_the_driver_s_graph(studio: Studio, source: str, pr
     assert graph_of(again).nodes == before.nodes
 
 
-def test_a_still_with_another_seed_than_its_clip_is_a_take(studio: Studio) -> None:
-    before = graph_of(schema.read(OWN, Path("story.yaml")))
-    still = before.stills[graph.SceneId(0, "pier")]
-    (seed,) = (
-        node_id
-        for node_id, node in before.nodes.items()
-        if node["_meta"]["title"] == "pier: seed" and before.owners[node_id].phase == "still"
-    )
-    sampler = next(node for node in before.nodes.values() if node["class_type"] == "KSampler")
-    assert sampler["inputs"]["seed"] == [seed, 0]
-    sampler["inputs"]["seed"] = 7
-    for keys, take in (({still: "a" * 24}, "a" * 24), ({}, None)):
-        scene, _ = json.loads(ask(studio, before.nodes, keys=keys)["text"])["scenes"]
-        assert scene.get("still_take") == take
+def test_a_saved_story_finds_what_its_author_has_rendered(studio: Studio) -> None:
+    """A graph that no story makes: its card has no heading, and its seeds differ."""
+    nodes = takes.story(studio, "saved", 7)
+    nodes["6"] = {
+        "class_type": "StoryStudio_FilmScene",
+        "inputs": {"clip": ["5", 0], "title": "saved", "text": ""},
+    }
+    unfinished = ask(studio, nodes)
+    assert "saved (still), saved (clip)" in unfinished["warnings"][-1]
+    takes.render(studio, nodes)
+    results = {node: entry["key"] for node, entry in takes.ask(studio, nodes).items()}
+    saved = ask(studio, nodes, keys=results)
+    assert not [warning for warning in saved["warnings"] if "differently" in warning]
+    (scene,) = json.loads(saved["text"])["scenes"]
+    assert scene["still_take"].startswith(f"{results['2']}@")
+    sent = {"name": "saved.json", "text": saved["text"], "files": {}, "workflows": {}}
+    opened = requests.post(f"{studio.url}/story_studio/graph", json=sent, timeout=60).json()
+    assert opened["missing"] == []
+    for prompt in (opened["prompt"], opened["canvas"]["nodes"]):
+        found = takes.ask(studio, prompt)
+        assert sorted(entry["key"] for entry in found.values()) == sorted(results.values())
+        assert [entry["pin"]["holds"] for entry in found.values() if entry["pin"]] == [True]
+    # Saved again it is the same story, and a changed prompt is rendered.
+    again = ask(studio, opened["prompt"], keys={node: entry["key"] for node, entry in found.items()})
+    assert [one["still_take"] for one in json.loads(again["text"])["scenes"]] == [scene["still_take"]]
+    sent["text"] = saved["text"].replace('"prompt": "saved"', '"prompt": "changed"')
+    changed = requests.post(f"{studio.url}/story_studio/graph", json=sent, timeout=60).json()
+    assert all(entry["file"] is None for entry in takes.ask(studio, changed["prompt"]).values())
 
 
 def test_missing_values_are_warnings(studio: Studio) -> None:
@@ -109,7 +124,10 @@ def test_a_clip_over_silence_is_a_silent_scene(studio: Studio) -> None:
     }
     response = ask(studio, nodes)
     assert json.loads(response["text"])["scenes"] == [{"id": "one", "prompt": "A pier", "seconds": 3.5}]
-    assert response["warnings"] == []
+    # The card and the camera move have no size, which no story can say.
+    assert [warning.partition(",")[0] for warning in response["warnings"]] == [
+        "A story file has no place for something that these are made from"
+    ]
 
 
 @pytest.mark.parametrize("route", ["story", "scenes"])
@@ -216,8 +234,10 @@ def test_scenes_are_as_the_panel_shows_them(studio: Studio) -> None:
     pier, boat = graph.SceneId(0, "pier"), graph.SceneId(0, "boat")
     before.nodes[before.clips[boat]]["inputs"]["take"] = "b" * 24
     response = ask(studio, before.nodes, "scenes")
+    # What the panel needs to change a scene has tests of its own.
+    edited = ("seeds", "joins", "in_film", "circle", "voice", "fields")
     shown = [
-        {name: value for name, value in scene.items() if name != "seeds"} for scene in response["scenes"]
+        {name: value for name, value in scene.items() if name not in edited} for scene in response["scenes"]
     ]
     assert shown == [
         {

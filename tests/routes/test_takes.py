@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,21 +34,33 @@ def story(studio: Studio, name: str, seed: int, **still: str) -> dict[str, Any]:
     }
 
 
-def ask(studio: Studio, prompt: Any) -> Any:
-    response = requests.post(f"{studio.url}/story_studio/takes", json={"prompt": prompt}, timeout=30)
+def ask(studio: Studio, prompt: Any, **more: str) -> Any:
+    body = {"prompt": prompt, **more}
+    response = requests.post(f"{studio.url}/story_studio/takes", json=body, timeout=30)
     assert response.status_code == 200, response.text
     return response.json()
 
 
-def render(studio: Studio, prompt: dict[str, Any]) -> None:
-    prompt_id = requests.post(f"{studio.url}/prompt", json={"prompt": prompt}, timeout=30).json()["prompt_id"]
+def render(studio: Studio, prompt: dict[str, Any], workflow_id: str = "") -> Any:
+    """Renders a workflow, as the page of ComfyUI sends it with an id; returns its entry in the history."""
+    extra = {"extra_pnginfo": {"workflow": {"id": workflow_id}}} if workflow_id else {}
+    body = {"prompt": prompt, "extra_data": extra}
+    response = requests.post(f"{studio.url}/prompt", json=body, timeout=30)
+    assert response.status_code == 200, response.text
+    prompt_id = response.json()["prompt_id"]
     while not (history := requests.get(f"{studio.url}/history/{prompt_id}", timeout=30).json()):
         pass
     assert history[prompt_id]["status"]["status_str"] == "success"
+    return history[prompt_id]
 
 
-NONE: dict[str, Any] = {"file": None, "key": None, "takes": []}
-"""The route's entry for a node without results."""
+def found(entry: dict[str, Any]) -> tuple[Any, Any, Any]:
+    """What the route says of the results of a node."""
+    return entry["file"], entry["key"], entry["takes"]
+
+
+NONE = (None, None, [])
+"""For a node without results."""
 
 
 def names(takes: list[dict[str, Any]]) -> list[str]:
@@ -56,9 +69,11 @@ def names(takes: list[dict[str, Any]]) -> list[str]:
 
 def test_nothing_is_found_before_a_render_and_everything_after(studio: Studio) -> None:
     first, second = story(studio, "route", 1), story(studio, "route", 2)
-    assert ask(studio, first) == {"2": NONE, "5": NONE}
+    before = ask(studio, first)
+    assert found(before["2"]) == found(before["5"]) == NONE
     render(studio, first)
     results = ask(studio, first)
+    assert all(results[node]["key"] == results[node]["own"] == before[node]["own"] for node in ("2", "5"))
     for node, kind in (("2", "stills"), ("5", "clips")):
         (take,) = results[node]["takes"]
         assert (results[node]["file"], results[node]["key"]) == (take["file"], take["key"])
@@ -81,6 +96,86 @@ def test_takes_are_newest_first_and_one_can_be_chosen(studio: Studio) -> None:
     assert names(after["takes"]) == names(before["takes"])[::-1]
     chosen = ask(studio, story(studio, "order", 99, take=after["takes"][1]["key"]))["2"]
     assert chosen["file"]["filename"] == oldest.name
+
+
+def test_each_take_says_what_it_was_made_from(studio: Studio) -> None:
+    for seed in (41, 42):
+        render(studio, story(studio, "origin", seed))
+    entries = ask(studio, story(studio, "origin", 43))
+    assert [(take["seed"], take["prompt"]) for take in entries["2"]["takes"]] == [
+        (42, "origin"),
+        (41, "origin"),
+    ]
+    assert {take["seed"] for take in entries["5"]["takes"]} == {1}
+    assert (entries["2"]["seed"], entries["2"]["prompt"], entries["5"]["seed"]) == (43, "origin", 1)
+    dates = [datetime.fromisoformat(take["date"]) for take in entries["2"]["takes"]]
+    assert dates == sorted(dates, reverse=True)
+    assert abs((datetime.now(UTC) - dates[0]).total_seconds()) < 600
+
+
+def test_a_pin_lets_go_when_its_graph_changes(studio: Studio) -> None:
+    """The route, the node and what is made from it agree."""
+    first, second = story(studio, "pin", 51), story(studio, "pin", 52)
+    for graph in (first, second):
+        render(studio, graph)
+    take, own = ask(studio, first)["2"]["key"], ask(studio, second)["2"]["own"]
+    pinned = story(studio, "pin", 52, take=f"{take}@{own}")
+    entries = ask(studio, pinned)
+    assert entries["2"]["pin"] == {"key": take, "always": False, "holds": True, "exists": True}
+    assert (entries["2"]["key"], entries["2"]["own"]) == (take, own)
+    assert entries["5"]["key"] == ask(studio, first)["5"]["key"], "its clip was made before"
+    about = render(studio, pinned)["outputs"]["2"]
+    assert (about["checkpoint"][0]["key"], about.get("warnings")) == (take, None)
+
+    changed = story(studio, "pin", 53, take=f"{take}@{own}")
+    pin = ask(studio, changed)["2"]["pin"]
+    assert pin == {"key": take, "always": False, "holds": False, "exists": True}
+    about = render(studio, changed)["outputs"]["2"]
+    own = ask(studio, changed)["2"]["own"]
+    assert about["checkpoint"][0] == {"key": own, "reused": False}
+    assert take in about["warnings"][0] and "not used" in about["warnings"][0]
+
+    always = ask(studio, story(studio, "pin", 53, take=take))["2"]
+    assert always["pin"] == {"key": take, "always": True, "holds": True, "exists": True}
+    assert (always["key"], always["own"]) == (take, own)
+    gone = ask(studio, story(studio, "pin", 53, take="0" * 24))["2"]
+    assert gone["pin"] == {"key": "0" * 24, "always": True, "holds": True, "exists": False}
+
+
+def in_film(graph: dict[str, Any], name: str) -> dict[str, Any]:
+    """The scene in a film of this name."""
+    film = {"name": name, "film": ["6", 0], "join": "cut", "crossfade_seconds": 0.5, "title": ""}
+    film |= {"chapters": True, "captions": False}
+    scene = {"clip": ["5", 0], "title": "", "text": ""}
+    return graph | {
+        "6": {"class_type": "StoryStudio_FilmScene", "inputs": scene},
+        "7": {"class_type": "StoryStudio_Film", "inputs": film},
+    }
+
+
+def test_takes_of_other_films_are_left_out(studio: Studio) -> None:
+    """A film is known by its name; one with the name that the node has by itself, by its workflow."""
+
+    def other(seed: int, text: str = "") -> dict[str, Any]:
+        graph = story(studio, "shared", seed)
+        graph["1"]["inputs"]["text"] = text or f"Scene {seed}"
+        return graph
+
+    films = [("Harbour", ""), ("Mountain", ""), ("film", "first"), ("film", "second")]
+    for seed, (film, workflow) in enumerate(films, start=61):
+        render(studio, in_film(other(seed), film), workflow)
+    render(studio, other(60))
+
+    def seeds(film: str, workflow: str) -> set[int]:
+        asked = in_film(other(69), film)
+        return {take["seed"] for take in ask(studio, asked, workflow_id=workflow)["2"]["takes"]}
+
+    for seed, (film, workflow) in enumerate(films, start=61):
+        assert seeds(film, workflow) == {seed, 60}, "its own, and the one that belongs to no film"
+    assert seeds("Harbour", "second") == {61, 64, 60}, "a film that was named later keeps its takes"
+    assert seeds("film", "") == {60, 61, 62, 63, 64}, "nothing tells films apart"
+    same = ask(studio, in_film(other(68, "Scene 62"), "Harbour"))["2"]["takes"]
+    assert {take["seed"] for take in same} == {60, 61, 62}, "a scene with the same prompt is the same scene"
 
 
 def linked(graph: dict[str, Any]) -> dict[str, Any]:
@@ -125,7 +220,7 @@ def test_results_of_version_0_1_0_are_found(studio: Studio) -> None:
     assert ask(studio, graph) == after
     for node in ("2", "5"):
         (take,) = after[node]["takes"]
-        assert take == {"key": earlier.of(node), "file": after[node]["file"]}
+        assert (take["key"], take["file"]) == (earlier.of(node), after[node]["file"])
 
 
 def known_of(node: dict[str, Any], sums: dict[str, str]) -> str:
@@ -159,7 +254,9 @@ def test_an_unfinished_graph_finds_nothing(studio: Studio) -> None:
     graph["3"]["inputs"]["audio"] = "not-there.wav"
     graph["4"]["inputs"]["image"] = ["77", 0]
     graph["2"]["inputs"] = {"image": ["2", 0], "name": ["1", 0]}
-    assert ask(studio, graph) == {"2": NONE, "5": NONE}
+    entries = ask(studio, graph)
+    assert found(entries["2"]) == found(entries["5"]) == NONE
+    assert entries["2"]["own"] is entries["5"]["own"] is None
 
 
 @pytest.mark.parametrize(

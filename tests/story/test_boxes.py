@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from driver.rendering.keys import predict
 from story_studio.story import graph, schema
 from story_studio.story.boxes import Box, Boxes, boxes_of
+from story_studio.story.editing import editable_panel_of
 from story_studio.story.plan import profile_of
 from story_studio.story.read_graph import read_graph
 from story_studio.story.recipes import is_link
@@ -89,6 +90,11 @@ def test_scenes_share_models_and_settings_and_nothing_of_their_own() -> None:
     assert set(one.beside).isdisjoint(two.beside)
     loaders = [content["class_type"] for content in found.nodes.values()]
     assert loaders.count("UNETLoader") == loaders.count("StoryStudio_S2VModels") == 1
+    # The panel edits what the boxes show.
+    fields = editable_panel_of(found.nodes)["scenes"][0]["fields"]
+    typed = {name: found.nodes[place["id"]]["inputs"][place["input"]] for name, place in fields.items()}
+    assert typed == {name: values(one)[name] for name in typed}
+    assert list(typed) == ["title", "prompt", "text", "movement"]
     # Every scene can be the first one.
     assert [len(box.open) for box in (one, two)] == [2, 2]
 

@@ -12,6 +12,7 @@ from driver.rendering.keys import _default_of, predict
 from story_studio.story import graph, recipes
 from story_studio.story.graph import Graph, SceneId
 from story_studio.story.keys import PRIMITIVES, Keys
+from story_studio.story.pins import Pin, read_pin
 from story_studio.story.recipes import Nodes, is_link
 from tests.story.test_graph import plan_of
 
@@ -172,3 +173,52 @@ def test_a_chain_longer_than_python_calls_functions_has_keys() -> None:
     whole = Keys(nodes.__getitem__, lambda cls, name: None, lambda node: "").of("0")
     nodes["3000"]["inputs"]["image"] = "b.png"
     assert Keys(nodes.__getitem__, lambda cls, name: None, lambda node: "").of("0") != whole
+
+
+def pinned(profile: str, still_take: str = "", clip_take: str = "", **settings: Any) -> tuple[str, str]:
+    """The keys of a scene's still and clip with these takes, after a change of settings."""
+    story = graph.build([plan_of(profile, scenes=1, **settings)])
+    (still,), (clip,) = story.stills.values(), story.clips.values()
+    for node, take in ((still, still_take), (clip, clip_take)):
+        story.nodes[node]["inputs"]["take"] = take
+    keys = predict(story, {})
+    return keys[still], keys[clip]
+
+
+@pytest.mark.parametrize("profile", ["draft", "standard"])
+def test_a_take_is_let_go_once_what_it_was_chosen_for_changes(profile: str) -> None:
+    """The plain form holds for ever, as in earlier versions; the other as long as the node's own key."""
+    take, other = "a" * 24, {"seed": 7}
+    own_still, own_clip = pinned(profile)
+    assert pinned(profile, take)[0] == pinned(profile, take, **other)[0] == take
+    kept, clip_of_kept = pinned(profile, f"{take}@{own_still}")
+    assert (kept, clip_of_kept) == pinned(profile, take), "another still leads to another clip"
+    assert pinned(profile, f"{take}@{own_still}", **other) == pinned(profile, **other)
+    assert pinned(profile, "", f"{take}@{own_clip}") == (own_still, take)
+    assert pinned(profile, "", f"{take}@{own_clip}", **other) == pinned(profile, **other)
+    # A clip that was chosen for one still is not shown for another.
+    assert pinned(profile, take, f"{take}@{own_clip}") == (take, clip_of_kept)
+
+
+@pytest.mark.parametrize("take", ["", None])
+def test_no_take_is_no_pin(take: str | None) -> None:
+    assert read_pin(take) is None
+
+
+@pytest.mark.parametrize(
+    "take", ["a" * 24, f"{'a' * 24}@", f"{'a' * 24}@{'b' * 23}", "latest", f" {'a' * 24} "]
+)
+def test_what_names_no_own_key_always_holds(take: str) -> None:
+    assert read_pin(take) == Pin(take.strip())
+
+
+def test_keys_of_earlier_versions_let_go_by_todays() -> None:
+    """A pin names the key of today's formula, whichever formula looks for what was made from the take."""
+    like, take = graph_of("standard"), "a" * 24
+    nodes = with_typed_constants(like.nodes)
+    (still,) = like.stills.values()
+    today = Keys(nodes.__getitem__, _default_of, lambda node: "")
+    earlier = Keys(nodes.__getitem__, _default_of, lambda node: "", as_written=True, judge=today)
+    assert earlier.own(still) != today.own(still)
+    nodes[still]["inputs"]["take"] = f"{take}@{today.own(still)}"
+    assert today.of(still) == earlier.of(still) == take

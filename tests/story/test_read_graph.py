@@ -25,7 +25,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40).map(str.s
 WORDS = st.one_of(TEXTS, st.sampled_from(["a pier (old), at dawn.", r"\(x:1.5\)", "...", "城门, 夜", "a, b"]))
 IDS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,20}", fullmatch=True)
 SEEDS = st.integers(0, schema.MAX_SEED)
-TAKES = st.none() | st.from_regex("[0-9a-f]{24}", fullmatch=True)
+TAKES = st.none() | st.from_regex("[0-9a-f]{24}(@[0-9a-f]{24})?", fullmatch=True)
 CFG = st.none() | st.sampled_from([1.0, 1.5, 4.0, 4.5, 30.0])
 STEPS = st.none() | st.integers(1, 200)
 NEGATIVE = st.none() | WORDS

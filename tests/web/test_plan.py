@@ -31,6 +31,7 @@ def test_before_and_during_a_run(artist: Canvas) -> None:
     artist.run_script(_SAID)
     panel.press("Film", ["done", "done", "done"])
     said = artist.run_script("() => [...window.said]")
+    assert any(re.search(r"\d of 7", text) for text in said), said
     assert any(re.search(r"(Keeper|Sailor|Morning): (drawing|talking)", text) for text in said), said
     expect(panel.root.locator(".running")).to_be_hidden()
     expect(summary).to_have_text("Run has nothing to make: everything is there")
@@ -85,7 +86,9 @@ def test_a_card_renders_its_scene_alone(artist: Canvas) -> None:
     expect(look).to_contain_text("a look, not a take")
     expect(video).to_have_js_property("duration", 4)
     assert "first-seconds-of-Sailor." in (video.get_attribute("src") or "")
-    assert before == artist.run_script("async () => JSON.stringify((await window.app.graphToPrompt()).output)")
+    assert before == artist.run_script(
+        "async () => JSON.stringify((await window.app.graphToPrompt()).output)"
+    )
     # It is not taken for the clip, by itself or as a take.
     expect(panel.states).to_have_text(["waiting"] * 3)
     expect(card.get_by_text("not rendered yet")).to_have_count(1)

@@ -31,6 +31,13 @@ _MICROPHONE = """() => {
     Object.defineProperty(navigator, 'mediaDevices', { value, configurable: true });
 }"""
 PAUSE = ["StoryStudio_FilmScene", "pause_after"]
+_SHARE = """() => {
+    const { nodes } = window.app.graph;
+    const boxes = nodes.filter(node => node.title === 'Draft scene').sort((a, b) => a.pos[0] - b.pos[0]);
+    const slot = boxes[0].inputs.findIndex(input => input.name === 'voice');
+    nodes.find(node => node.type === 'LoadAudio').connect(0, boxes[0], slot);
+    window.app.extensionManager.workflow.activeWorkflow.changeTracker.captureCanvasState();
+}"""
 SILENCES = ["EmptyAudio"] * 3
 
 
@@ -56,6 +63,15 @@ class Voices:
         self.scene(number).locator("input[type=file]").set_input_files(path)
         expect(self.scene(number).locator(".waveform")).to_be_visible()
         expect(self.scene(number)).to_have_attribute("aria-busy", "false")
+
+    def drop(self, number: int, path: Path) -> None:
+        script = """bytes => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([new Uint8Array(bytes)], 'dropped.wav', { type: 'audio/wav' }));
+            return transfer;
+        }"""
+        transfer = self.canvas.page.evaluate_handle(script, list(path.read_bytes()))
+        self.scene(number).dispatch_event("drop", {"dataTransfer": transfer})
 
     def inputs(self, cls: str, name: str) -> list[Any]:
         return self.canvas.run_script(_INPUTS, [cls, name])
@@ -174,20 +190,20 @@ def test_a_voice_is_recorded_and_dropped_in_nodes_2(newer_canvas: Canvas, tone: 
         (name,) = voices.inputs("LoadAudio", "audio")
         assert re.fullmatch(r"recording( \(\d+\))?\.wav", name)
 
-        bytes_of = list(tone.read_bytes())
-        transfer = newer_canvas.page.evaluate_handle(
-            """bytes => {
-                const transfer = new DataTransfer();
-                transfer.items.add(new File([new Uint8Array(bytes)], 'dropped.wav', { type: 'audio/wav' }));
-                return transfer;
-            }""",
-            bytes_of,
-        )
-        voices.scene(0).dispatch_event("drop", {"dataTransfer": transfer})
+        voices.drop(0, tone)
         expect(voices.scene(0)).to_contain_text("Voice 2.00 s")
         voices.expect_audio(["EmptyAudio", "LoadAudio", "LoadAudio"])
         newer_canvas.screenshot("recorded")
         voices.undo()
         voices.expect_audio(["EmptyAudio", "EmptyAudio", "LoadAudio"])
+
+        # Two scenes speak one recording; another one for one of them leaves that of the other.
+        newer_canvas.run_script(_SHARE)
+        expect(voices.scene(0)).to_contain_text("other scenes with it: 1")
+        voices.drop(0, tone)
+        expect(voices.scene(0)).to_contain_text("Voice 2.00 s")
+        expect(voices.scene(2)).not_to_contain_text("other scenes with it")
+        assert len(voices.inputs("LoadAudio", "audio")) == 2
+        assert name in voices.inputs("LoadAudio", "audio")
     finally:
         newer_canvas.change_settings({"Comfy.VueNodes.Enabled": False})

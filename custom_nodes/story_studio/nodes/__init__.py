@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
+from .. import continuing
 from ..core import queueing
 from ..routes import (
     bundle,
@@ -13,13 +14,13 @@ from ..routes import (
     memory,
     plan,
     progress,
+    runs,
     samples,
     scenes,
     story,
     takes,
     voice,
 )
-from ..story import order
 from .animatic import Animatic
 from .burned_captions import BurnedCaptions
 from .check_clip import CheckClip
@@ -54,6 +55,7 @@ ROUTES = (
     memory,
     plan,
     progress,
+    runs,
     samples,
     scenes,
     story,
@@ -69,7 +71,7 @@ class StoryStudio(ComfyExtension):
         # The routes belong in `on_load`, which ComfyUI 0.3.75 does not call.
         for route in ROUTES:
             route.add_route()
-        queueing.reorder_prompts(order.in_order)
+        queueing.change_prompts(continuing.order)
         return [
             S2VModels,
             TextEncoder,

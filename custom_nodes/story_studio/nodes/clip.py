@@ -12,8 +12,9 @@ from comfy_api.latest import InputImpl, io
 from .. import result_store, timing
 from ..core import execution, folders
 from ..files import written_aside
+from ..story.pins import Pin
 from ..story.results import Kind
-from .common import CATEGORY, HIDDEN, footage_path, missing_take, name_input, result_ui, take_input
+from .common import CATEGORY, HIDDEN, footage_path, let_go, missing_take, name_input, result_ui, take_input
 
 
 class KeptClip(io.ComfyNode):
@@ -25,8 +26,11 @@ class KeptClip(io.ComfyNode):
     def check_lazy_status(
         cls, name: str, video: InputImpl.VideoFromFile | None = None, take: str = ""
     ) -> list[str]:
-        """Requests the video unless a take is set or a result with the same key exists."""
-        if take or video is not None or result_store.find(Kind.CLIP, cls._key()):
+        """Requests the video unless a take is chosen and holds, or a result with the same key exists."""
+        if video is not None or result_store.find(Kind.CLIP, cls._key()):
+            return []
+        _, holds = cls._pin()
+        if holds:
             return []
         timing.begin(execution.prompt_id())
         return ["video"]
@@ -36,12 +40,13 @@ class KeptClip(io.ComfyNode):
         cls, name: str, video: InputImpl.VideoFromFile | None = None, take: str = ""
     ) -> io.NodeOutput:
         """Returns the video, backed by the result's file."""
-        key = cls._key()
+        key, (pin, holds) = cls._key(), cls._pin()
+        warnings = let_go(pin, holds)
         path = result_store.find(Kind.CLIP, key)
         reused = path is not None
         if path is None:
-            if take:
-                raise missing_take(Kind.CLIP, take)
+            if pin and holds:
+                raise missing_take(Kind.CLIP, pin.key)
             if video is None:
                 raise RuntimeError(
                     "The clip's file was removed while it was being read: run the graph again."
@@ -50,12 +55,16 @@ class KeptClip(io.ComfyNode):
             source = footage_path(video)
             with written_aside(path) as aside:
                 _link_or_copy(source, aside)
-        ui = result_ui(path, key, reused, animated=True)
+        ui = result_ui(path, key, reused, animated=True, warnings=warnings)
         return io.NodeOutput(InputImpl.VideoFromFile(str(path)), ui=ui)
 
     @classmethod
     def _key(cls) -> str:
         return result_store.key_of(cls.hidden.dynprompt, cls.hidden.unique_id)
+
+    @classmethod
+    def _pin(cls) -> tuple[Pin | None, bool]:
+        return result_store.pin_of(cls.hidden.dynprompt, cls.hidden.unique_id)
 
 
 class Clip(KeptClip):

@@ -17,6 +17,7 @@ from ..core import execution, folders, server
 from ..core.video import source_file
 from ..media.clip_writer import ClipWriter
 from ..result_store import item
+from ..story.pins import Pin
 from ..story.results import STORE, Kind
 
 CATEGORY = "Story Studio"
@@ -91,7 +92,8 @@ def take_input() -> io.Input:
             default="",
             optional=True,
             tooltip="Empty: use what is linked. Or the 24 digits in the file name of an earlier take, to use "
-            "that one whatever is linked.",
+            "that one whatever is linked. With a second key, as the Story tab writes it, the take is used "
+            "only until what is linked changes.",
         )
     )
 
@@ -102,6 +104,18 @@ def missing_take(kind: Kind, take: str) -> RuntimeError:
         f"There is no take {take!r} in output/{STORE}/{kind.folder}: enter the 24 digits from one of its "
         "file names, or leave `take` empty."
     )
+
+
+def let_go(pin: Pin | None, holds: bool) -> list[str]:
+    """The warning that a chosen take is not used, shown on the running node; empty if all is well."""
+    if pin is None or holds:
+        return []
+    text = (
+        f"The chosen take {pin.key} is not used: the prompt, seed or settings have changed since it was "
+        "chosen. Choose it again, or empty `take`."
+    )
+    warn_on_running_node(text)
+    return [text]
 
 
 def result_ui(

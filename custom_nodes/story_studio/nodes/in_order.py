@@ -6,6 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from .. import continuing
 from ..core import output_cache, progress
 from ..story.order import IN_ORDER, INPUTS, QUEUED
 from ..story.recipes import is_link
@@ -61,6 +62,7 @@ class InOrder(io.ComfyNode):
         linked = cls.hidden.dynprompt.get_node(cls.hidden.unique_id)["inputs"]
         missing = [name for name in INPUTS if is_link(linked.get(name)) and inputs.get(name) is None]
         if QUEUED in linked and missing:
+            continuing.follow(linked[QUEUED]["id"])
             progress.forget_finished_nodes()
             # They are not requested, but whoever queued the prompt waits for their files.
             output_cache.report_cached(linked[QUEUED]["results"])

@@ -14,8 +14,9 @@ from PIL.PngImagePlugin import PngInfo
 from .. import memory, result_store, timing
 from ..core import execution
 from ..files import written_aside
+from ..story.pins import Pin
 from ..story.results import Kind
-from .common import CATEGORY, HIDDEN, after_input, missing_take, name_input, result_ui, take_input
+from .common import CATEGORY, HIDDEN, after_input, let_go, missing_take, name_input, result_ui, take_input
 
 
 class Still(io.ComfyNode):
@@ -50,8 +51,11 @@ class Still(io.ComfyNode):
     def check_lazy_status(
         cls, name: str, image: torch.Tensor | None = None, after: Any = None, take: str = ""
     ) -> list[str]:
-        """Requests the image unless a take is set or a result with the same key exists."""
-        if take or image is not None or result_store.find(Kind.STILL, cls._key()):
+        """Requests the image unless a take is chosen and holds, or a result with the same key exists."""
+        if image is not None or result_store.find(Kind.STILL, cls._key()):
+            return []
+        _, holds = cls._pin()
+        if holds:
             return []
         timing.begin(execution.prompt_id())
         memory.make_room(cls.hidden.dynprompt, "still")
@@ -62,12 +66,13 @@ class Still(io.ComfyNode):
         cls, name: str, image: torch.Tensor | None = None, after: Any = None, take: str = ""
     ) -> io.NodeOutput:
         """Returns the image as read from the file: a resumed story then gets the same 8-bit pixels."""
-        key = cls._key()
+        key, (pin, holds) = cls._key(), cls._pin()
+        warnings = let_go(pin, holds)
         path = result_store.find(Kind.STILL, key)
         reused = path is not None
         if path is None:
-            if take:
-                raise missing_take(Kind.STILL, take)
+            if pin and holds:
+                raise missing_take(Kind.STILL, pin.key)
             if image is None:
                 raise RuntimeError(
                     "The still's file was removed while it was being read: run the graph again."
@@ -76,11 +81,15 @@ class Still(io.ComfyNode):
             hidden = cls.hidden
             tags = result_store.workflow_tags(hidden.dynprompt, hidden.unique_id, hidden.extra_pnginfo)
             _save(image[0], path, tags)
-        return io.NodeOutput(_load(path), ui=result_ui(path, key, reused))
+        return io.NodeOutput(_load(path), ui=result_ui(path, key, reused, warnings=warnings))
 
     @classmethod
     def _key(cls) -> str:
         return result_store.key_of(cls.hidden.dynprompt, cls.hidden.unique_id)
+
+    @classmethod
+    def _pin(cls) -> tuple[Pin | None, bool]:
+        return result_store.pin_of(cls.hidden.dynprompt, cls.hidden.unique_id)
 
 
 def _save(image: torch.Tensor, path: Path, tags: dict[str, str]) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiohttp import web
 
@@ -57,6 +57,38 @@ def graph_of(
         Problems: everything that is wrong with the story, each with its line.
     """
     story, notes = _story(name, text, files, texts or {})
+    opened = planned(name, story, files, workflows)
+    graph = build([opened.plan])
+    return {
+        "title": story.title or story.project_id,
+        "prompt": graph.nodes,
+        "groups": _groups(story, graph),
+        "canvas": asdict(boxes_of(opened.plan, graph)),
+        "missing": sorted(source for source, found in opened.named.items() if found is None),
+        "warnings": [*notes, *_left_to_do(story, opened.voices, opened.named), *warnings(opened.plan)],
+    }
+
+
+class Opened(NamedTuple):
+    """A story with the files that it names.
+
+    Attributes:
+        plan: the story.
+        named: the names of its files in ComfyUI's input folder, by what the story calls them; None for those
+            that are not there.
+        voices: the names of recordings that have to be made, by scene.
+    """
+
+    plan: Plan
+    named: dict[str, str | None]
+    voices: dict[str, str]
+
+
+def planned(name: str, story: Story, files: Mapping[str, str], workflows: Mapping[str, str]) -> Opened:
+    """A story with its files, from those that came with it and those in ComfyUI's input folder.
+
+    Args as of `graph_of`. Raises Problems: a recipe of the story is missing or wrong.
+    """
 
     def load(own: str, kind: str) -> Recipe:
         found = _find(workflows, own)
@@ -89,18 +121,9 @@ def graph_of(
         for key, character in story.characters.items()
         if (reference := found(character.reference))
     }
-    music = found(music)
-    plan = replace(plan_of(story, scenes, load), music=music, references=references)
+    plan = replace(plan_of(story, scenes, load), music=found(music), references=references)
     plan = replace(plan, files={scene.id: _timed(plan, scene) for scene in story.scenes})
-    graph = build([plan])
-    return {
-        "title": story.title or story.project_id,
-        "prompt": graph.nodes,
-        "groups": _groups(story, graph),
-        "canvas": asdict(boxes_of(plan, graph)),
-        "missing": sorted(source for source, found in named.items() if found is None),
-        "warnings": [*notes, *_left_to_do(story, voices, named), *warnings(plan)],
-    }
+    return Opened(plan, named, voices)
 
 
 def _story(

@@ -32,8 +32,12 @@ def add_route() -> None:
     server.add_post_route(ROUTE, _answer)
 
 
-async def plan_of(prompt: Nodes) -> dict[str, Any]:
+async def plan_of(prompt: Nodes, workflow_id: str = "") -> dict[str, Any]:
     """What a run of an API workflow would make.
+
+    Args:
+        prompt: the API workflow.
+        workflow_id: of the workflow that it was made from, by which results of other films are left out.
 
     Returns:
         `results`, by the ids of its Stills, Clips and Films: `kind`; `makes`, whether it would be made rather
@@ -43,7 +47,8 @@ async def plan_of(prompt: Nodes) -> dict[str, Any]:
         estimates are from, by kind; `checks`: how many Check Clips it has.
         `memory`: `needs_gb`, `free_gb`, `peak_gb`, `fits`, `keeps_all`; None if no model is needed.
     """
-    found = await takes(prompt)
+    found = await takes(prompt, workflow_id)
+    prompt = _without_loose_takes(prompt, found)
     graph = execution.make_graph(prompt)
     # Where the panel finds a take, the node does, also by what it was in an earlier version.
     finished = result_store.finished(graph) | {node for node, entry in found.items() if entry["file"]}
@@ -55,7 +60,7 @@ async def plan_of(prompt: Nodes) -> dict[str, Any]:
             earlier = (_path_of(take["file"]) for take in entry["takes"])
             results[node_id]["why"] = _why(prompt, node_id, earlier)
     made = {node_id for node_id, result in results.items() if result["makes"]}
-    for node_id, film in films(prompt, "").items():
+    for node_id, film in films(prompt, workflow_id).items():
         results[node_id] = _film(prompt, film, node_id, made, finished)
     times = _times(prompt, results)
     _, plan = await asyncio.to_thread(memory.plan_of, graph, finished)
@@ -73,6 +78,14 @@ async def plan_of(prompt: Nodes) -> dict[str, Any]:
         }
         if needs
         else None,
+    }
+
+
+def _without_loose_takes(prompt: Nodes, found: Mapping[str, Any]) -> Nodes:
+    """The workflow without the takes that have let go: what their nodes are made from is used again."""
+    loose = [node_id for node_id, entry in found.items() if entry["pin"] and not entry["pin"]["holds"]]
+    return prompt | {
+        node_id: {**prompt[node_id], "inputs": {**prompt[node_id]["inputs"], "take": ""}} for node_id in loose
     }
 
 
@@ -151,7 +164,9 @@ def _graph_in(path: Path, changed: int) -> Nodes | None:
 
 async def _answer(request: web.Request) -> web.Response:
     try:
-        prompt = workflow_in(await read_json(request))
+        body = await read_json(request)
+        prompt, workflow_id = workflow_in(body), body.get("workflow_id")
     except ValueError:
         return web.json_response({"problems": ['Send {"prompt": an API workflow} as JSON.']}, status=400)
-    return web.json_response(await asyncio.to_thread(asyncio.run, plan_of(prompt)))
+    workflow_id = workflow_id if isinstance(workflow_id, str) else ""
+    return web.json_response(await asyncio.to_thread(asyncio.run, plan_of(prompt, workflow_id)))

@@ -5,18 +5,25 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, Literal
 
 from aiohttp import web
 
-from ..core import server
+from .. import result_store
+from ..core import execution, server
+from ..story.graph import SceneId, build
 from ..story.problems import Problems
 from ..story.read_graph import read_graph
 from ..story.recipes import Nodes
+from ..story.scenes import CanvasScene, Workflow, read_scenes
+from ..story.schema import parse
 from .body import read_json, workflow_in
+from .graph import planned
 
 ROUTE = "/story_studio/story"
-_USAGE = 'Send {"prompt": an API workflow, "keys": {node id: key of its still}} as JSON.'
+_USAGE = 'Send {"prompt": an API workflow, "keys": {node id: key of its result}} as JSON.'
+_PARTS: tuple[Literal["still", "clip"], ...] = ("still", "clip")
 
 
 def add_route() -> None:
@@ -24,12 +31,12 @@ def add_route() -> None:
     server.add_post_route(ROUTE, _answer)
 
 
-def story_of(prompt: Nodes, keys: Mapping[str, str]) -> dict[str, Any]:
-    """The story file of a workflow.
+async def story_of(prompt: Nodes, keys: Mapping[str, str]) -> dict[str, Any]:
+    """The story file of a workflow. Opened again, it finds the results that exist.
 
     Args:
         prompt: an API workflow.
-        keys: the keys of the stills that exist, by node id.
+        keys: the keys of the stills and clips that exist, by node id.
 
     Returns:
         `name` and `text`, the story file's; `warnings`, sentences.
@@ -37,9 +44,70 @@ def story_of(prompt: Nodes, keys: Mapping[str, str]) -> dict[str, Any]:
     Raises:
         Problems: the workflow has no scenes, or is too large.
     """
-    file = read_graph(prompt, keys)
+    file = read_graph(prompt)
+    # A story that is not finished has no graph yet; what it lacks is among the warnings.
+    with suppress(Problems):
+        await _keep_results(file.data, prompt, keys, file.warnings)
     text = json.dumps(file.data, indent=2, ensure_ascii=False)
     return {"name": f"{file.data['project_id']}.json", "text": text, "warnings": file.warnings}
+
+
+async def _keep_results(
+    data: dict[str, Any], prompt: Nodes, keys: Mapping[str, str], warnings: list[str]
+) -> None:
+    """Names the results that exist as takes where the opened story would not find them by itself.
+
+    A take holds as long as nothing of its scene is changed in the story.
+    """
+    scenes = read_scenes(Workflow(prompt))
+    before = await _graph(prompt)
+    changed: list[str] = []
+    # Clips are made from stills, so the takes of these come first.
+    for part in _PARTS:
+        take = f"{part}_take"
+        # A take that always holds stays; one that may let go is chosen again, by what the story makes.
+        for written in data["scenes"]:
+            if "@" in written.get(take, ""):
+                del written[take]
+        built = build([planned("story.json", parse(data), {}, {}).plan])
+        after = await _graph(built.nodes)
+        nodes = built.stills if part == "still" else built.clips
+        for scene, written in zip(scenes, data["scenes"], strict=True):
+            node, mine = nodes.get(SceneId(0, written["id"])), _node_of(scene, part)
+            own = _key(after, node) if node and take not in written else None
+            if own is None or mine is None:
+                continue
+            key = keys.get(mine)
+            if key and key != own:
+                written[take] = f"{key}@{own}"
+            elif not key and own != (_key(before, mine) or own):
+                changed.append(f"{written['id']} ({part})")
+    if changed:
+        warnings.append(
+            "A story file has no place for something that these are made from, so they will be rendered "
+            f"differently from it: {', '.join(changed)}. Render them before you save, and they stay."
+        )
+
+
+def _node_of(scene: CanvasScene, part: Literal["still", "clip"]) -> str | None:
+    return scene.still if part == "still" else scene.clip
+
+
+async def _graph(nodes: Nodes) -> execution.DynamicPrompt:
+    graph = execution.make_graph(nodes)
+    for node in nodes:
+        # A file is missing, or a node of another pack fails when it is asked about its files.
+        with suppress(Exception):
+            await execution.ask_fingerprints(graph, [node])
+    return graph
+
+
+def _key(graph: execution.DynamicPrompt, node: str) -> str | None:
+    """The key of a result; None if its graph has none, or another one each time, as without a file."""
+    with suppress(Exception):
+        key = result_store.key_of(graph, node)
+        return key if key == result_store.key_of(graph, node) else None
+    return None
 
 
 async def _answer(request: web.Request) -> web.Response:
@@ -51,7 +119,7 @@ async def _answer(request: web.Request) -> web.Response:
     except (ValueError, KeyError):
         return web.json_response({"problems": [_USAGE]}, status=400)
     try:
-        return web.json_response(await asyncio.to_thread(story_of, prompt, keys))
+        return web.json_response(await asyncio.to_thread(asyncio.run, story_of(prompt, keys)))
     except Problems as error:
         # With another status, browsers report that the page is broken.
         return web.json_response({"problems": [str(problem) for problem in error.problems]})

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from aiohttp import web
 
 from .. import result_store
 from ..core import execution, server
+from ..origin import about_node, origin_of
 from ..story.results import Kind, key_in
 from .body import read_json, workflow_in
 from .checks import checks_named
@@ -26,14 +29,23 @@ def add_route() -> None:
     server.add_post_route(ROUTE, _answer)
 
 
-async def takes(prompt: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+async def takes(prompt: dict[str, dict[str, Any]], workflow_id: str = "") -> dict[str, dict[str, Any]]:
     """The results that exist for the Stills and Clips of an API workflow, by node id.
+
+    Args:
+        prompt: the API workflow.
+        workflow_id: of the workflow that it was made from, by which takes of other films are left out.
 
     Returns:
         `file`: the file that the node would find, as /view addresses it, or None if it would be rendered.
         `key`: the key of that result, or None.
-        `takes`: the files with the node's name, newest first, each with its `key` and `file`, and a clip's
-        with its `check`, if there is one with the name of a Clip or Check Clip of the workflow.
+        `own`: the key of what is linked, whatever take is chosen; None while the graph has none.
+        `seed`, `prompt`: that the graph has for it now.
+        `pin`: None, or of the take that is chosen its `key`; `always`, whether it holds whatever changes;
+        `holds`, whether it is used; and `exists`.
+        `takes`: the files with the node's name, newest first, each with its `key`, `file`, `seed`, `prompt`
+        and `date`, and a clip's with its `check`, if there is one with the name of a Clip or Check Clip of
+        the workflow.
     """
     graph = execution.make_graph(prompt)
     names = [
@@ -47,42 +59,74 @@ async def takes(prompt: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         if node["class_type"] not in _KINDS:
             continue
         kind = _KINDS[node["class_type"]]
-        path = await _find(graph, node_id, kind)
-        named = _named(kind, node["inputs"].get("name"))
+        own, pin, path = await _look(graph, node_id, kind)
+        films = result_store.films_of(graph, node_id, workflow_id)
+        # A story that was saved and opened again is another workflow: its result says which film it is.
+        films += [origin_of(path, kind).film] if films and path else []
+        now = about_node(prompt, node_id)
+        named = _named(kind, node["inputs"].get("name"), films, now.scene)
         if path and path not in named:
             named.insert(0, path)
-        listed = [_take(one, checks if kind is Kind.CLIP else {}) for one in named[:SHOWN]]
+        listed = [_take(one, kind, checks if kind is Kind.CLIP else {}) for one in named[:SHOWN]]
         file, key = (result_store.item(path), key_in(path.name)) if path else (None, None)
-        found[node_id] = {"file": file, "key": key, "takes": listed}
+        about = {"file": file, "key": key, "own": own, "seed": now.seed, "prompt": now.prompt, "pin": pin}
+        found[node_id] = about | {"takes": listed}
     return found
 
 
-def _take(path: Path, checks: Mapping[str, Any]) -> dict[str, Any]:
-    key = key_in(path.name)
+def _take(path: Path, kind: Kind, checks: Mapping[str, Any]) -> dict[str, Any]:
+    key, origin = key_in(path.name), origin_of(path, kind)
+    about = {"key": key, "file": result_store.item(path), "seed": origin.seed, "prompt": origin.prompt}
     check = checks.get(key or "")
-    return {"key": key, "file": result_store.item(path)} | ({"check": check} if check else {})
+    return about | {"date": _date(path)} | ({"check": check} if check else {})
+
+
+def _date(path: Path) -> str | None:
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
+    except OSError:
+        return None
 
 
 async def _answer(request: web.Request) -> web.Response:
     try:
-        prompt = workflow_in(await read_json(request))
+        body = await read_json(request)
+        prompt, workflow_id = workflow_in(body), body.get("workflow_id")
     except ValueError:
         return web.Response(status=400, text='Send {"prompt": an API workflow} as JSON.')
-    return web.json_response(await asyncio.to_thread(asyncio.run, takes(prompt)))
+    workflow_id = workflow_id if isinstance(workflow_id, str) else ""
+    return web.json_response(await asyncio.to_thread(asyncio.run, takes(prompt, workflow_id)))
 
 
-async def _find(graph: execution.DynamicPrompt, node_id: str, kind: Kind) -> Path | None:
-    try:
-        if not graph.get_node(node_id)["inputs"].get("take"):
-            await execution.ask_fingerprints(graph, list(result_store.upstream(graph, node_id)))
-        return result_store.find(kind, result_store.key_of(graph, node_id))
-    except Exception:
-        # A graph that is not finished has no key: an input is not linked, a file is missing, or a node of
-        # another pack fails when it is asked about its files.
-        return None
+async def _look(
+    graph: execution.DynamicPrompt, node_id: str, kind: Kind
+) -> tuple[str | None, dict[str, Any] | None, Path | None]:
+    """The own key of a node, the take that is chosen in it, and the file that it would find.
+
+    A graph that is not finished has no key: an input is not linked, a file is missing, or a node of another
+    pack fails when it is asked about its files.
+    """
+    own, about, path = None, None, None
+    with suppress(Exception):
+        await execution.ask_fingerprints(graph, list(result_store.upstream(graph, node_id)))
+        # What is made anew each time has another key each time.
+        keys = {result_store.own_key(graph, node_id) for _ in range(2)}
+        own = keys.pop() if len(keys) == 1 else None
+    with suppress(Exception):
+        path = result_store.find(kind, result_store.key_of(graph, node_id))
+    with suppress(Exception):
+        pin, holds = result_store.pin_of(graph, node_id)
+        if pin:
+            exists = result_store.find(kind, pin.key) is not None
+            about = {"key": pin.key, "always": not pin.own, "holds": holds, "exists": exists}
+    return own, about, path
 
 
-def _named(kind: Kind, name: Any) -> list[Path]:
+def _named(kind: Kind, name: Any, films: Sequence[str], scene: str) -> list[Path]:
+    """The results with a name, newest first, without those of other films' scenes.
+
+    A scene with the same prompt in another film is the same one: there a film of the same story was made.
+    """
     if not isinstance(name, str):
         return []
     pattern = result_store.place(kind, name, "*")
@@ -93,4 +137,8 @@ def _named(kind: Kind, name: Any) -> list[Path]:
         except OSError:
             # It was deleted, or is a broken link.
             continue
-    return [path for _, path in sorted(dated, reverse=True) if key_in(path.name)]
+    files = [path for _, path in sorted(dated, reverse=True) if key_in(path.name)]
+    if not films:
+        return files
+    origins = [(path, origin_of(path, kind)) for path in files]
+    return [path for path, made in origins if made.film in ("", *films) or (scene and made.scene == scene)]

@@ -51,7 +51,8 @@ def _voice(prompt: Nodes, voice: Voice) -> dict[str, Any]:
         return found | _measured(0.0, [] if source else [_NO_VOICE], usable=bool(source))
     place = folders.loadable(voice.name)
     if place is None:
-        text = "The recording is not in ComfyUI's input folder: choose one, or record it here."
+        name = voice.name or "The recording"
+        text = f"{name} is not in ComfyUI's input folder: choose one, or record it here."
         return found | _measured(0.0, [Fault("missing", text)], usable=False)
     path, found["file"] = place
     try:

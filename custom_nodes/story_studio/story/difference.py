@@ -75,7 +75,8 @@ class _Comparison:
         self._before, self._after, self._default_of = before, after, default_of
         self._pairs = 0
 
-    def of(self, before: str, after: str) -> Iterator[Change]:
+    def of(self, before: str, after: str, makes: bool = True) -> Iterator[Change]:
+        """What differs; `makes`: the result is made, so that no take is used in its place."""
         waiting = [(before, after, False)]
         seen: set[tuple[str, str]] = set()
         while waiting and self._pairs < _MAX_PAIRS:
@@ -93,10 +94,12 @@ class _Comparison:
             kept = _part(new) if (old_id, new_id) != (before, after) else None
             if kept:
                 # What a still is made from is said of the still.
-                if next(self.of(old_id, new_id), None):
+                if next(self.of(old_id, new_id, makes=False), None):
                     yield Change(kept)
                 continue
             for name in dict.fromkeys([*new["inputs"], *old["inputs"]]):
+                if _is_replaced(new, name, makes):
+                    continue
                 pair = (old["inputs"].get(name), new["inputs"].get(name))
                 links, change = self._input(new, name, *pair, negative)
                 if change:
@@ -113,8 +116,6 @@ class _Comparison:
         before, after = self._value(self._before, old, default), self._value(self._after, new, default)
         if name == ORDER or default is UNDECLARED or (name == "name" and cls in (*KEEPERS, *NAMED)):
             return None, None
-        if name == PASSING.get(cls) and node["inputs"].get("take"):
-            return None, None
         if is_link(before) and is_link(after):
             return (before[0], after[0]), None
         if is_link(before) or is_link(after):
@@ -128,6 +129,14 @@ class _Comparison:
 
         found = constant(node_of, value)
         return default if found is None else found
+
+
+def _is_replaced(node: Node, name: str, makes: bool) -> bool:
+    """Whether an input has no effect: that of a chosen take where it is made, or the other way round."""
+    passed = PASSING.get(node["class_type"])
+    return passed is not None and (
+        name == "take" if makes else name == passed and bool(node["inputs"].get("take"))
+    )
 
 
 def _part(node: Node) -> What | None:

@@ -13,6 +13,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from .pins import Pin, read_pin
 from .recipes import is_link
 from .results import RETAKE, Kind
 from .scene_prompt import NODE as SCENE_PROMPT
@@ -64,6 +65,7 @@ class Keys:
             optional input, UNDECLARED, or None where each constant has one.
         fingerprint: what is known of the files that a node reads.
         as_written: hash constants as they stand in the graph, as version 0.1.0 did, to find its results.
+        judge: the keys by which a pin holds or lets go; those of earlier versions take today's.
     """
 
     def __init__(
@@ -72,14 +74,15 @@ class Keys:
         default_of: Callable[[str, str], Any],
         fingerprint: Callable[[Node], str],
         as_written: bool = False,
+        judge: Keys | None = None,
     ):
         self._get_node, self._default_of, self._fingerprint = get_node, default_of, fingerprint
-        self._as_written = as_written
+        self._as_written, self._judge = as_written, judge or self
         self._known: dict[str, str] = {}
 
     def of(self, node_id: str) -> str:
         """24 hexadecimal digits for a node's output; for a Still, Clip or Retake, the key of its input, or
-        the take that is chosen in it."""
+        the take that is chosen in it, while that holds."""
         # A clip of many segments is deeper than Python calls functions, so what is upstream comes first.
         waiting, seen = [node_id], set[str]()
         while waiting:
@@ -93,12 +96,27 @@ class Keys:
                 waiting += self._made_from(current)
         return self._known[node_id]
 
+    def own(self, node_id: str) -> str:
+        """24 hexadecimal digits for what a Still, Clip or Retake is linked to, whatever take is chosen."""
+        node = self._get_node(node_id)
+        return self._of_value(node["inputs"].get(PASSING[node["class_type"]]))
+
+    def pin(self, node_id: str) -> Pin | None:
+        """The take that is chosen in a Still or Clip, whether it holds or not."""
+        return read_pin(constant(self._get_node, self._get_node(node_id)["inputs"].get("take")))
+
+    def holds(self, node_id: str) -> bool:
+        """Whether the take that is chosen in a Still or Clip is used; False if none is chosen."""
+        pin = self.pin(node_id)
+        return bool(pin) and (not pin.own or pin.own == self._judge.own(node_id))
+
     def _made_from(self, node_id: str) -> list[str]:
         """The nodes whose keys are part of a node's."""
         node = self._get_node(node_id)
         inputs = node["inputs"]
         if passed := PASSING.get(node["class_type"]):
-            if constant(self._get_node, inputs.get("take")):
+            pin = self.pin(node_id)
+            if pin and not pin.own:
                 return []
             inputs = {passed: inputs.get(passed)}
         elif only := _checked_only(node):
@@ -109,8 +127,8 @@ class Keys:
         node = self._get_node(node_id)
         inputs = node["inputs"]
         if passed := PASSING.get(node["class_type"]):
-            take: str | None = constant(self._get_node, inputs.get("take"))
-            return take or self._of_value(inputs.get(passed))
+            pin = self.pin(node_id)
+            return pin.key if pin and self.holds(node_id) else self._of_value(inputs.get(passed))
         if only := _checked_only(node):
             # Its output is that of the clip, so what is made from it has the same key as without a check.
             return self.of(only[0])

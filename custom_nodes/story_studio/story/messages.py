@@ -84,7 +84,10 @@ def _what(detail: Any, root: type[BaseModel], text: str) -> str:
         field = _model_at(root, location[:-1]).model_fields.get(str(location[-1]))
         return "is missing: " + ((field.description if field else None) or "add it.")
     if kind == "string_pattern_mismatch" and str(location[-1]).endswith("_take"):
-        return f"{shown} is not a take: use the 24 digits that `story-studio takes` lists."
+        return (
+            f"{shown} is not a take: use the 24 digits that `story-studio takes` lists, or KEY@OWN as the "
+            "Story tab saves it."
+        )
     if kind == "string_pattern_mismatch" and detail["ctx"]["pattern"] == LANGUAGE:
         return f"{shown} is not a language: use a tag such as en, de or pt-BR."
     if kind == "string_pattern_mismatch" and detail["ctx"]["pattern"].startswith("^http"):

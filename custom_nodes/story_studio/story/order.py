@@ -26,7 +26,7 @@ INPUTS = tuple(f"input_{number}" for number in range(1, 17))
 """The inputs of an In Order node, all optional."""
 JOINED_FILM, JOINED_STORYBOARD, LAST = 0, 1, 2
 """The outputs of an In Order node: its inputs joined, as a film or as a storyboard, and the last input."""
-_CHAINED = {
+CHAINED = {
     "StoryStudio_FilmScene": ("film", JOINED_FILM),
     "StoryStudio_Storyboard": ("storyboard", JOINED_STORYBOARD),
 }
@@ -58,7 +58,7 @@ def in_order(nodes: Nodes, outputs: Collection[str], queued: str) -> Ordered | N
     Returns:
         None if there is nothing to order: fewer than two results, or links that form a loop.
     """
-    sequence = _topological(nodes, outputs)
+    sequence = topological(nodes, outputs)
     if sum(nodes[node]["class_type"] in RESULTS for node in sequence) < 2:
         return None
     return _Rewriting(nodes, sequence).rewrite(outputs, queued)
@@ -90,7 +90,7 @@ def _joined(nodes: Nodes, value: Sequence[Any]) -> list[Link]:
     return [link for name in INPUTS if name in inputs for link in _joined(nodes, inputs[name])]
 
 
-def _topological(nodes: Nodes, outputs: Iterable[str]) -> list[str]:
+def topological(nodes: Nodes, outputs: Iterable[str]) -> list[str]:
     """The outputs and all nodes upstream, each after those that it links to; empty if links form a loop."""
     ranks = {Kind.SHEET.node: 0, Kind.STILL.node: 1, Kind.FILM.node: 2}
     done: dict[str, None] = {}
@@ -113,7 +113,7 @@ def _topological(nodes: Nodes, outputs: Iterable[str]) -> list[str]:
 def _sources(nodes: Nodes, node: str) -> list[str]:
     """The nodes that a node links to; first those before it in a chain, which then come before its own."""
     inputs = nodes[node]["inputs"]
-    chained = {ORDER, *(name for name, _ in _CHAINED.values())}
+    chained = {ORDER, *(name for name, _ in CHAINED.values())}
     names = sorted(inputs, key=lambda name: name not in chained)
     return [inputs[name][0] for name in names if is_link(inputs[name]) and inputs[name][0] in nodes]
 
@@ -200,7 +200,7 @@ class _Rewriting:
 
     def _remove_order(self) -> None:
         """Removes the `after` of all nodes that run for a result: results are in order without it."""
-        ordered = {node for node in self.sequence if self._class(node) in (RESULTS | _CHAINED.keys())}
+        ordered = {node for node in self.sequence if self._class(node) in (RESULTS | CHAINED.keys())}
         for_results = set(self.results)
         for node in reversed(self.sequence):
             if node not in for_results:
@@ -219,7 +219,7 @@ class _Rewriting:
         """Makes the nodes of chains independent, and joins them for the nodes that use the end of a chain."""
         before: dict[str, Link] = {}
         for node in self.sequence:
-            name, _ = _CHAINED.get(self._class(node), ("", 0))
+            name, _ = CHAINED.get(self._class(node), ("", 0))
             if is_link(link := self.nodes[node]["inputs"].get(name)):
                 before[node] = Link(*link)
                 del self.nodes[node]["inputs"][name]
@@ -228,7 +228,7 @@ class _Rewriting:
                 if is_link(value) and value[0] in before:
                     chain = self._chain(value[0], before)
                     self._chain_of[node] = [link.node for link in chain]
-                    _, output = _CHAINED[self._class(value[0])]
+                    _, output = CHAINED[self._class(value[0])]
                     self.nodes[node]["inputs"][name] = list(self._tree(chain, output) or value)
 
     @staticmethod
@@ -243,7 +243,7 @@ class _Rewriting:
         """The results without those that the next one requests in the same order, as a film its clips."""
         kept: list[str] = []
         for node in results:
-            chain = [scene for scene in self._chain_of.get(node, []) if self._class(scene) in _CHAINED]
+            chain = [scene for scene in self._chain_of.get(node, []) if self._class(scene) in CHAINED]
             scenes = [
                 source
                 for scene in chain

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from .results import KEY
+from .pins import TAKE
 
 LANGUAGE = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
 """A language tag (BCP 47), as a regular expression."""
@@ -17,7 +17,7 @@ MAX_PROMPT = 10_000
 
 Id = Annotated[str, Field(pattern=ID_PATTERN, description="Letters, digits, `_`, `.` and `-`; at most 64.")]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED, description="The same seed gives the same result.")]
-Take = Annotated[str, Field(pattern=f"^{KEY}$")]
+Take = Annotated[str, Field(pattern=f"^{TAKE}$")]
 Prompt = Annotated[str, Field(max_length=MAX_PROMPT)]
 Language = Annotated[
     str, Field(pattern=LANGUAGE, max_length=35, description="A language tag (BCP 47): en, de, pt-BR.")

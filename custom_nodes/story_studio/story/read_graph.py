@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,13 +65,8 @@ class _SceneInputs(NamedTuple):
     maker: Maker
 
 
-def read_graph(nodes: Nodes, keys: Mapping[str, str] | None = None) -> StoryFile:
+def read_graph(nodes: Nodes) -> StoryFile:
     """The story of a workflow. What scenes have in common is read from the first scene that has it.
-
-    Args:
-        nodes: the workflow.
-        keys: the keys of the stills that exist, by node id. A story has one seed for a scene's still and
-            clip; where the workflow has two, the still is named as a take, by its key.
 
     Raises:
         Problems: the workflow has no scenes, or is too large.
@@ -124,7 +118,7 @@ def read_graph(nodes: Nodes, keys: Mapping[str, str] | None = None) -> StoryFile
     if (of_film := film_settings(workflow, film, data.get("title") or project, profile)) != {}:
         data["film"] = of_film
     data["scenes"] = [
-        _scene(workflow, profile, *one, seed, keys or {}) for one in zip(scenes, prompts, seeds, strict=True)
+        _scene(workflow, profile, *one, seed) for one in zip(scenes, prompts, seeds, strict=True)
     ]
     return StoryFile(data, cast.warnings + _warnings(data, profile, is_exact, has_own_frames(workflow)))
 
@@ -185,12 +179,15 @@ def _warnings(data: dict[str, Any], profile: Profile, is_exact: bool, has_own_fr
     return found + graph.warnings(graph.Plan(story, profile, {}))
 
 
+_UNNAMED = ("film", "storyboard")
+"""What a Film and a Contact Sheet are called by themselves."""
+
+
 def _project_of(workflow: Workflow, film: Inputs | None, sheet: Inputs | None) -> str:
-    for end in (film, sheet):
-        name = workflow.text(end.get("name")) if end else ""
-        if re.fullmatch(ID_PATTERN, name) and name.lower() != STORE:
-            return name
-    return "story"
+    names = [workflow.text(end.get("name")) if end else "" for end in (film, sheet)]
+    fitting = [name for name in names if re.fullmatch(ID_PATTERN, name) and name.lower() != STORE]
+    named = [name for name in fitting if name not in _UNNAMED]
+    return next(iter([*named, *fitting]), "story")
 
 
 def _title(workflow: Workflow, project: str, film: Inputs | None, sheet: Inputs | None) -> str:
@@ -320,11 +317,7 @@ def _scene(
     prompt: str,
     seeds: _Seeds,
     story_seed: int,
-    keys: Mapping[str, str],
 ) -> dict[str, Any]:
-    still_take = workflow.text(one.still.get("take"))
-    if not still_take and not one.image and seeds.still not in (None, seeds.seed):
-        still_take = keys.get(one.scene.still or "", "")
     has_voice = one.maker.silence is None
     voice = workflow.find(one.scene.clip, _is_voice, through=is_not_still) if has_voice else None
     audio = workflow.constant(workflow.nodes[voice]["inputs"].get("audio")) if voice is not None else None
@@ -334,7 +327,7 @@ def _scene(
         "audio": audio,
         "image": one.image,
         "text": workflow.text(one.film.get("text")),
-        "still_take": still_take,
+        "still_take": workflow.text(one.still.get("take")),
         "clip_take": workflow.text(one.clip.get("take")),
     }
     data = {"id": one.id} | {name: text for name, text in texts.items() if text not in (None, "")}

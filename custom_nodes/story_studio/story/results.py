@@ -12,6 +12,8 @@ KEY = "[0-9a-f]{24}"
 """A result's key, as a regular expression."""
 REPORT_TAG = "story_studio"
 """The tag of an MP4 file that holds what a film or a master says about itself, as JSON."""
+FILM_TAG = "story_studio_film"
+"""The tag of stills and clips that names the film they were made for."""
 CHECK_TAG = "story_studio_check"
 """The keyword of the text in the PNG of a check that holds the figures, as JSON."""
 

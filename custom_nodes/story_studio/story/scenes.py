@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from .clip_graph import VIDEO_FRAME
-from .keys import ORDER, Node
+from .keys import ORDER, PRIMITIVES, Node
 from .problems import Problem, Problems
 from .recipes import Nodes, is_link
 from .results import Kind
@@ -114,6 +114,8 @@ class Workflow:
             prompt, style = (self.text(inputs.get(name), depth - 1) for name in ("prompt", "style"))
             has_style = is_link(inputs.get("style"))
             return joined(prompt, style if has_style else None, bool(inputs.get("weights")))
+        if self.nodes[value[0]]["class_type"] in PRIMITIVES:
+            return self.text(inputs.get("value"), depth - 1)
         parts = [self.text(part, depth - 1) for name, part in inputs.items() if name != "delimiter"]
         return " ".join(filter(None, parts))
 
@@ -140,8 +142,11 @@ class Workflow:
     def constant(self, value: Any, depth: int = _MAX_DEPTH) -> str | float | bool | None:
         """The constant of an input: typed, or that of a linked node with a single input; else None."""
         if is_link(value):
-            inputs = self.nodes[value[0]]["inputs"] if value[0] in self.nodes else {}
-            only = next(iter(inputs.values())) if len(inputs) == 1 else None
+            node = self.nodes.get(value[0], {"class_type": "", "inputs": {}})
+            inputs = node["inputs"]
+            # An interface adds inputs of its own for what it shows at a node.
+            named = inputs.get("value") if node["class_type"] in PRIMITIVES else None
+            only = next(iter(inputs.values())) if len(inputs) == 1 else named
             return self.constant(only, depth - 1) if depth else None
         if isinstance(value, float) and not math.isfinite(value):
             return None
@@ -215,7 +220,7 @@ def read_scenes(workflow: Workflow) -> list[CanvasScene]:
         if node_id not in sheets:
             found.add(node_id, None)
     for scene in found.scenes:
-        scene.prompt = scene.prompt or _prompt_of(workflow, scene.still) or _prompt_of(workflow, scene.clip)
+        scene.prompt = scene.prompt or prompt_of(workflow, scene.still) or prompt_of(workflow, scene.clip)
         scene.name = scene.name or workflow.text(workflow.nodes[scene.end]["inputs"].get("name"))
     return found.scenes
 
@@ -321,7 +326,9 @@ def source_of(value: Any) -> str | None:
     return value[0] if is_link(value) else None
 
 
-def _prompt_of(workflow: Workflow, node_id: str | None) -> str:
+def prompt_of(workflow: Workflow, node_id: str | None) -> str:
+    """The nearest text above a still or clip, not looking above another still."""
+
     def text(node: Node) -> str:
         return workflow.text(node["inputs"].get("text")) or workflow.text(node["inputs"].get("prompt"))
 

@@ -3,6 +3,7 @@ import { keepSeed } from '../canvas/widgets.mjs'
 import { PARTS } from '../shared/nodes.mjs'
 import { ask } from '../shared/server.mjs'
 import { t } from '../shared/words.mjs'
+import { forgetReleased } from './pins.mjs'
 
 /** How much of a clip is rendered for a look: as much as the model makes at once. */
 export const FIRST_SECONDS = 4
@@ -59,7 +60,7 @@ export async function showFirstSeconds(studio, id) {
     const answer = await app.api.queuePrompt(0, { output: found.prompt, workflow })
     queued = answer.prompt_id
   } catch (error) {
-    end({ problem: error.message })
+    end({ problem: refusal(error) })
   }
 }
 
@@ -67,6 +68,7 @@ export async function showFirstSeconds(studio, id) {
 export async function queue(studio, ids) {
   const { app, model } = studio
   for (const scene of model.scenes) for (const part of PARTS) if (scene.seeds[part]) keepSeed(app, scene.seeds[part])
+  forgetReleased(studio)
   await app.queuePrompt(0, 1, ids)
   await studio.refresh()
 }
@@ -74,8 +76,19 @@ export async function queue(studio, ids) {
 /** The checks of these scenes, which lead to nothing else and so are queued by themselves. */
 export const checksOf = scenes => scenes.map(one => one.check).filter(Boolean)
 
-/** Stops the run of the open workflow. */
-export const stop = studio => studio.app.api.interrupt(studio.runs.session().running)
+/** Stops the run of the open workflow, and what waits to be rendered from it. */
+export async function stop({ app, runs }) {
+  const { running, queued } = runs.session()
+  for (const id of queued) await app.api.deleteItem('queue', id)
+  if (running) await app.api.interrupt(running)
+}
+
+/** Why the server refused a prompt: what is wrong with each node, if it says so. */
+function refusal(error) {
+  const nodes = Object.values(error.response?.node_errors ?? {})
+  const said = nodes.flatMap(({ errors }) => errors.map(one => [one.message, one.details].filter(Boolean).join(': ')))
+  return said.join('\n') || error.message
+}
 
 /** What a node of a finished prompt shows, from the server's history. */
 async function fileOf(app, prompt, node) {

@@ -5,14 +5,16 @@ import { t } from '../shared/words.mjs'
 import { createBadge, firstSentence } from './checks.mjs'
 import { createEditor, createHandle } from './edit.mjs'
 import { createPart } from './part.mjs'
+import { createPins } from './pin.mjs'
 import { createForecast } from './plan.mjs'
 import { createSceneMenu } from './scene_menu.mjs'
 import { createVoice } from './voice.mjs'
 
 /** States that say that all is well, which the recording may not be. */
-const WARNED = ['done', 'waiting']
+const WARNED = ['done', 'waiting', 'pinned']
+const WITH = { warning: '{}, with a warning', error: '{}, with an error' }
 /** What else stands on a card: functions of a scene's id and the studio that return `{element, paint(scene, title)}`. */
-const MORE = [createEditor, createForecast, createVoice, createSceneMenu]
+const MORE = [createPins, createEditor, createForecast, createVoice, createSceneMenu]
 
 /** The card of a scene; `paint` takes the scene as `shownScenes` gives it, and its number, or 0 if it is not in the film. */
 export function createCard({ id, ...scene }, studio) {
@@ -28,16 +30,16 @@ export function createCard({ id, ...scene }, studio) {
   const handle = createHandle(id, studio)
   const element = h('li', {}, h('div', { className: 'head' }, handle.element, name, badge.element, state), reason, finding, media)
   element.append(...parts.map(part => part.strip), prompt, ...more.map(one => one.element))
-  element.onclick = event => event.target.closest('video, figcaption, .takes, .verdict, .edit, .voice') || show(studio.app, studio.scene(id).clip ?? studio.scene(id).still)
+  element.onclick = event => event.target.closest('video, figcaption, .takes, .verdict, .edit, .pins, .voice') || show(studio.app, studio.scene(id).clip ?? studio.scene(id).still)
   return {
     element,
     paint(now, number) {
       const percent = now.progress ? ` ${Math.round(now.progress * 100)} %` : ''
       const title = (number ? `${number}. ` : '') + (now.name || t('Scene'))
       set(name, { textContent: title })
-      const words = now.warned && WARNED.includes(now.state) ? t('{}, with a warning', t(now.state)) : t(now.state)
+      const words = now.warned && WARNED.includes(now.state) ? t(WITH[now.warned], t(now.state)) : t(now.state)
       set(state, { textContent: words + percent })
-      element.toggleAttribute('data-warned', now.warned)
+      element.toggleAttribute('data-warned', !!now.warned)
       badge.paint(now.check, title)
       set(finding, { textContent: firstSentence(now.check), hidden: !now.check?.finding })
       set(reason, { textContent: now.reason, hidden: !now.reason })

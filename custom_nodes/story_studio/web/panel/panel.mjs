@@ -21,7 +21,7 @@ const BUTTONS = [
 /** What stands above and below the scenes: functions of the studio that return `{element, paint(scenes)}`. */
 const ABOVE = [createPlanSection, createRunning, createFilm]
 const BELOW = [createAdding]
-const STYLES = ['panel', 'dialog', 'edit', 'film', 'plan', 'voice']
+const STYLES = ['panel', 'dialog', 'edit', 'film', 'plan', 'takes', 'voice']
 
 /** Builds the panel in an element, and keeps it up to date until it is closed. */
 export function createView(element, studio) {
@@ -99,7 +99,8 @@ function createRenderTools(studio) {
     element,
     paint(scenes) {
       set(element, { hidden: !scenes.length })
-      set(halt, { hidden: !studio.runs.session().running })
+      const { running, queued } = studio.runs.session()
+      set(halt, { hidden: !running && !queued.length })
       const some = { still: scenes.some(one => one.still), clip: scenes.some(one => one.clip), film: studio.model.films.length > 0 }
       BUTTONS.forEach(([what], index) => set(buttons[index], { disabled: !some[what] }))
     },

@@ -1,9 +1,11 @@
 /** The still or the clip on a scene's card: its image or video, and its takes. */
-import { chooseTake, newTake } from '../actions/takes.mjs'
+import { chooseTake } from '../actions/pins.mjs'
+import { newTake } from '../actions/takes.mjs'
 import { h, set } from '../shared/dom.mjs'
 import { t } from '../shared/words.mjs'
 import { createBadge, figuresOf, firstSentence } from './checks.mjs'
 import { createEnlarge } from './preview.mjs'
+import { createComparison } from './takes.mjs'
 
 export function createPart(id, part, studio) {
   const label = t(part === 'still' ? 'Still' : 'Clip')
@@ -19,6 +21,8 @@ export function createPart(id, part, studio) {
     aria: { expanded: 'false' },
   })
   const enlarge = createEnlarge(id, part, studio)
+  const comparison = createComparison(id, part, studio)
+  const compare = h('button', { type: 'button', textContent: t('Compare'), title: t('All takes side by side'), onclick: comparison.open })
   const element = h('figure', {}, frame, h('figcaption', {}, h('span', { textContent: label }), enlarge.element, again, earlier))
   let shown = ''
   let listed = ''
@@ -39,6 +43,9 @@ export function createPart(id, part, studio) {
       again.title = t(`Render only this ${part} again, with another seed`)
       set(earlier, { textContent: chosen ? t('Take chosen') : t('Takes {}', takes.length), hidden: !takes.length && !chosen })
       strip.setAttribute('aria-label', t(`Takes of the ${part} of {}`, title))
+      comparison.paint(scene[part], title)
+      compare.setAttribute('aria-label', t(`Compare the takes of the ${part} of {}`, title))
+      set(compare, { hidden: !takes.length })
       const list = JSON.stringify([takes, chosen, url])
       if (listed === list) return
       listed = list
@@ -52,6 +59,7 @@ export function createPart(id, part, studio) {
         return h('div', { className: 'take', title: firstSentence(check) }, button, h('div', {}, badge.element, figures))
       }
       strip.replaceChildren(
+        compare,
         pick('', t('As the graph says'), t('No take chosen: the result of the graph')),
         ...takes.map(({ key, file: one, check }, index) => {
           const number = takes.length - index

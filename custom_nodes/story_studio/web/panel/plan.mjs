@@ -88,7 +88,7 @@ function notesOf(plan) {
   const measured = Object.values(plan.measured).reduce((sum, one) => sum + one, 0)
   const { unknown } = timeFor(plan, ids)
   const notes = []
-  if (ids.length && unknown < ids.length) notes.push(t('The time is estimated from {} results that this server has made with these settings.', measured))
+  if (ids.length && unknown < ids.length) notes.push(measured === 1 ? t('The time is estimated from one result that this server has made with these settings.') : t('The time is estimated from {} results that this server has made with these settings.', measured))
   if (unknown) notes.push(t('Nothing with these settings was made on this server yet, so the time of {} is not known: the first one measures it.', unknown))
   if (unknown < ids.length && plan.checks) notes.push(t('The checks of clips come on top of that.'))
   return [...notes, ...memoryNotes(plan.memory)]

@@ -20,7 +20,6 @@ function sayChange({ what, name, before, after }) {
   if (what === 'prompt') return t('its prompt changed')
   if (what === 'negative prompt') return t('its negative prompt changed')
   if (what === 'seed') return t('seed') + values
-  if (what === 'take') return t('another take is chosen')
   return { voice: t('its voice changed'), image: t('its image changed'), video: t('its own clip changed'), still: t('its still changed'), clip: t('a clip changed') }[what]
 }
 

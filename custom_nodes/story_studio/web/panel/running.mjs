@@ -1,38 +1,60 @@
 /** During a run: how many results are finished, which scene is being made, and the time left. */
 import { h, set } from '../shared/dom.mjs'
+import { KEEPERS } from '../shared/nodes.mjs'
 import { t } from '../shared/words.mjs'
 import { made, timeFor } from '../state/plan.mjs'
 import { duration } from './reasons.mjs'
 
+const COUNTED = [...KEEPERS, 'StoryStudio_Film']
+
 export function createRunning(studio) {
-  const bar = h('progress', { max: 1 })
+  const bar = h('progress', { max: 1, aria: { label: t('Progress') } })
   const text = h('p')
   const element = h('div', { className: 'running', hidden: true, role: 'group', aria: { label: t('Progress') } }, bar, text)
-  bar.setAttribute('aria-label', t('Progress'))
   return {
     element,
     paint(scenes) {
       const run = studio.runs.session()
       set(element, { hidden: !run.running })
       if (!run.running) return
-      const wanted = [...(run.wanted ?? [])]
-      const left = wanted.filter(id => !run.finished?.has(id))
-      const work = scenes.find(one => ['drawing', 'talking'].includes(one.state))
+      const plan = studio.plan.now()
+      const ids = wantedOf(studio, run, plan)
+      const left = ids.filter(id => !run.finished?.has(id))
       const part = partsOf(studio, run)
-      const done = wanted.length - left.length + left.reduce((sum, id) => sum + (part[id] ?? 0), 0)
+      const work = scenes.find(one => ['drawing', 'talking'].includes(one.state))
+      const done = ids.length - left.length + left.reduce((sum, id) => sum + (part[id] ?? 0), 0)
       // Without a value, it shows that something is going on.
-      if (wanted.length) set(bar, { value: done / wanted.length })
+      if (ids.length) set(bar, { value: done / ids.length })
       else bar.removeAttribute('value')
       const waiting = run.queued?.length
       const said = [
-        wanted.length ? t('{} of {}', wanted.length - left.length, wanted.length) : '',
+        ids.length ? t('{} of {}', ids.length - left.length, ids.length) : '',
         work ? `${work.name || t('Scene')}: ${t(work.state)}${work.progress ? ` ${Math.round(work.progress * 100)} %` : ''}` : '',
-        timeLeft(studio.plan.now(), wanted.length ? left : undefined, part),
+        timeLeft(plan, left, part),
         waiting ? t('{} more runs are waiting', waiting) : '',
       ]
       set(text, { textContent: said.filter(Boolean).join(' · ') })
     },
   }
+}
+
+/** The results that the run makes: not those that were there before. */
+function wantedOf({ model }, run, plan) {
+  const asked = run.wanted?.length ? run.wanted : Object.keys(model.prompt)
+  const isMade = id => plan?.results?.[id]?.makes || (run.finished?.has(id) && !run.reused.has(id))
+  return [...upstream(model.prompt, asked)].filter(id => COUNTED.includes(model.prompt[id]?.class_type) && isMade(id))
+}
+
+/** These nodes and all that they are made from. */
+function upstream(prompt, ids) {
+  // What is added while it is walked through comes at its end.
+  const found = new Set(ids)
+  for (const id of found) {
+    for (const [name, value] of Object.entries(prompt[id]?.inputs ?? {})) {
+      if (name !== 'after' && Array.isArray(value) && typeof value[0] === 'string') found.add(value[0])
+    }
+  }
+  return found
 }
 
 /** How much of each result that is being made is done, by its id. */

@@ -121,7 +121,7 @@ function aboutText({ kind, loader, seconds, level, others }) {
   if (!loader) return kind === 'EmptyAudio' ? t('Silence, until there is a recording') : t('The voice comes from another node')
   const parts = [seconds ? t('Voice {}', clock(seconds)) : t('Voice')]
   if (level !== null) parts.push(t('words at {} dB', Math.round(level)))
-  if (others.length) parts.push(t('also in {} other scenes', others.length))
+  if (others.length) parts.push(t('other scenes with it: {}', others.length))
   return parts.join(' · ')
 }
 

@@ -12,10 +12,12 @@ import voice from './chinese/voice.mjs'
 
 const CHINESE = { ...checks, ...edit, ...film, ...panel, ...pins, ...plan, ...runs, ...settings, ...story, ...voice }
 let words = {}
+let language = 'en'
 
 /** Sets the language, as in ComfyUI's setting for its interface. */
 export function speak(locale) {
   words = locale === 'zh' ? CHINESE : {}
+  language = locale || 'en'
 }
 
 /** Whether that language is Chinese. */
@@ -27,3 +29,6 @@ export function inChinese() {
 export function t(english, ...parts) {
   return (words[english] ?? english).replace(/\{\}/g, () => parts.shift())
 }
+
+/** A date (ISO) for people, to the minute. */
+export const date = iso => (iso ? new Date(iso).toLocaleString(language, { dateStyle: 'medium', timeStyle: 'short' }) : '')

@@ -17,7 +17,9 @@ export function createPlan(studio) {
       const turn = ++read
       let answer = null
       try {
-        if (studio.model.scenes.length) answer = await ask(studio.app, 'plan', { prompt })
+        const { rootGraph, graph } = studio.app
+        const workflow = (rootGraph ?? graph).id ?? ''
+        if (studio.model.scenes.length) answer = await ask(studio.app, 'plan', { prompt, workflow_id: workflow })
       } catch (error) {
         answer = { problem: t('What a run would make could not be found out: {}', error.message), results: {} }
       }

@@ -3,13 +3,15 @@ import { markNode } from '../canvas/mark.mjs'
 import { pathTo } from '../canvas/widgets.mjs'
 import { CIRCLE, PARTS } from '../shared/nodes.mjs'
 import { t } from '../shared/words.mjs'
+import { pinOf } from './pins.mjs'
 
 /**
  * The scenes as their cards show them.
  *
- * @returns each scene of the model with, for its `still` and `clip`, `{file, old, takes, chosen}`; `check`, of the clip
- *   that is shown; `state`; `progress`, a fraction; `reason`, why it failed; and `warned`,
- *   whether something is wrong with its recording.
+ * @returns each scene of the model with, for its `still` and `clip`, `{file, old, takes, key, seed, prompt, pin, chosen}`,
+ *   see `pinOf` and POST /story_studio/takes; `check`, of the clip that is shown; `state`; `progress`, a fraction;
+ *   `reason`, why it failed; and `warned`, if something is wrong with its recording: `error` if no clip can be made from
+ *   it, else `warning`.
  */
 export function shownScenes({ app, model, runs, voices }) {
   const now = runs.session()
@@ -22,9 +24,10 @@ export function shownScenes({ app, model, runs, voices }) {
   return model.scenes.map(scene => {
     const shown = { ...scene, reason: (scene.circle ? t(CIRCLE) : now.failed.get(scene.id) ?? reasons.get(scene.id)) ?? '' }
     for (const part of PARTS) {
-      const { file = null, takes = [] } = model.takes[scene[part]] ?? {}
+      const entry = model.takes[scene[part]] ?? {}
+      const { file = null, takes = [], key = null, seed = null, prompt = '' } = entry
       const made = now.made[scene[part]]
-      shown[part] = scene[part] && { file: file ?? made, old: !file, takes, chosen: scene.chosen[part] }
+      shown[part] = scene[part] && { file: file ?? made, old: !file, takes, key, seed, prompt, pin: pinOf(entry), chosen: entry.pin?.holds ? entry.pin.key : '' }
     }
     if (shown.clip) {
       const { clip } = shown
@@ -35,10 +38,13 @@ export function shownScenes({ app, model, runs, voices }) {
       markNode(pathTo(app, scene.clip).at(-1), shown.check)
     }
     const work = working.get(scene.id)
+    // Its results are there, but they are not what the graph says.
+    const pinned = PARTS.some(part => shown[part]?.pin?.kind === 'overrules')
     const done = PARTS.every(part => !shown[part] || !shown[part].old)
-    shown.state = shown.reason ? 'failed' : work ? { still: 'drawing', clip: 'talking' }[work.part] : done ? 'done' : 'waiting'
+    shown.state = shown.reason ? 'failed' : work ? { still: 'drawing', clip: 'talking' }[work.part] : done ? (pinned ? 'pinned' : 'done') : 'waiting'
     shown.progress = work?.progress ?? 0
-    shown.warned = !!voices.of(scene.clip)?.faults.length
+    const voice = voices.of(scene.clip)
+    shown.warned = voice?.faults.length ? (voice.usable ? 'warning' : 'error') : ''
     return shown
   })
 }

@@ -48,11 +48,12 @@ export function createStudio(app) {
     async refresh() {
       clearTimeout(timer)
       if (!listeners.size) return
+      studio.runs.syncOpened()
       const turn = ++read
       try {
-        const { output } = await app.graphToPrompt()
+        const { output, workflow } = await app.graphToPrompt()
         const hasScenes = Object.values(output).some(node => KEEPERS.includes(node.class_type))
-        const asked = hasScenes ? ['scenes', 'takes'].map(name => ask(app, name, { prompt: output })) : [NOTHING, {}]
+        const asked = hasScenes ? ['scenes', 'takes'].map(name => ask(app, name, { prompt: output, workflow_id: workflow.id })) : [NOTHING, {}]
         const [{ scenes, owners, ...rest }, takes] = await Promise.all(asked)
         if (turn !== read) return
         const ownerOf = ([id, [number, part]]) => [id, { scene: scenes[number], part }]

@@ -237,5 +237,5 @@ function viewOf(groups, { width, height, left }) {
   const [right, bottom] = [0, 1].map(side => Math.max(...groups.map(group => group.bounding[side] + group.bounding[side + 2])))
   const fit = Math.min((width - left) / (right + 80), height / (bottom + 120))
   const scale = Math.min(1, Math.max(0.65, fit))
-  return { scale, offset: [left / scale + 50, 90] }
+  return { scale, offset: [left / scale + 100, 160] }
 }

@@ -8,8 +8,8 @@ const OURS = ['Still', 'Clip', 'Retake', 'CheckClip', 'ContactSheet', 'Film'].ma
 const SHOWING = ['LoadImage', 'LoadVideo', ...OURS]
 const SHOWN = 260
 
-/** The height that these have once they are on the canvas, where their player comes too. */
-const LEAST = { LoadAudio: 150 }
+/** The height that these have once they are on the canvas, where a player and a mark come too. */
+const LEAST = { LoadAudio: 180 }
 
 const heightOf = node => Math.max(node.size[1], LEAST[node.type] ?? 0) + (SHOWING.includes(node.type) ? SHOWN : 0)
 

@@ -1,1 +1,32 @@
-export default {}
+export default {
+  'The still and the clip of {} have one seed. A new clip needs another one: what becomes of the still?':
+    '{} 的静帧和片段共用一个种子。新片段需要另一个种子：静帧怎么办？',
+  'Keep the still': '保留静帧',
+  'Change both': '两者都换',
+  Cancel: '取消',
+  pinned: '已选定版本',
+  'Use it again': '重新使用',
+  'Use the chosen take of the still of {} again': '重新使用为 {} 的静帧选定的版本',
+  'Use the chosen take of the clip of {} again': '重新使用为 {} 的片段选定的版本',
+  'Let go': '放开',
+  Clear: '清除',
+  'Let go of the chosen take of the still of {}': '放开为 {} 的静帧选定的版本',
+  'Let go of the chosen take of the clip of {}': '放开为 {} 的片段选定的版本',
+  'The chosen take {} is gone.': '选定的版本 {} 已不存在。',
+  'The take of {} is no longer used: the prompt, seed or settings have changed since it was chosen.':
+    '{} 的版本不再使用：选定之后，提示词、种子或设置有了变化。',
+  'The take of {} is used instead of what the graph says.': '使用的是 {} 的版本，而不是流程图的结果。',
+  'Its prompt: {}': '其提示词：{}',
+  'Its seed: {}.': '其种子：{}。',
+  'Changes of the prompt, seed or settings have no effect on it.': '更改提示词、种子或设置对它没有影响。',
+  Compare: '比较',
+  'All takes side by side': '并排显示所有版本',
+  'Compare the takes of the still of {}': '比较 {} 的静帧的各个版本',
+  'Compare the takes of the clip of {}': '比较 {} 的片段的各个版本',
+  'In use': '使用中',
+  Use: '使用',
+  'Take {}': '版本 {}',
+  Date: '日期',
+  Seed: '种子',
+  'What differs from the graph as it is now is underlined.': '与流程图当前内容不同之处带有下划线。',
+}

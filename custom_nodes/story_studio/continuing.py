@@ -1,0 +1,186 @@
+"""A failed scene costs only that scene, also where a workflow is queued from the canvas.
+
+The driver leaves a scene that failed out and submits the rest. A canvas submits once, so the pack does it
+here: what ComfyUI would refuse is left out of the prompt before it is validated, and after a node fails, the
+rest is queued again in the place of the prompt that ended.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import uuid
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import finished, result_store
+from .core import execution, expansion, queueing
+from .core.queueing import Ended, Item, Request
+from .story.left_out import Remaining, leave_out
+from .story.order import QUEUED, RESULTS, Ordered, in_order, topological
+from .story.recipes import Nodes
+from .story.results import Kind
+
+ABOUT = "story_studio"
+"""The part of a prompt's `extra_data` that is the pack's."""
+_KEPT = 100
+"""How many prompts are remembered until they end; one that was removed from the queue never does."""
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_PARTS = (Kind.STILL.node, Kind.CLIP.node)
+
+
+@dataclass
+class _Run:
+    """A prompt from a canvas, with what its predecessors have shown.
+
+    Attributes:
+        nodes, outputs: the prompt before it was ordered, without what was lost.
+        failed: why nodes failed, by their ids.
+        retried: the nodes that were tried again with all memory freed.
+        earlier: the ids of the prompts that it continues.
+    """
+
+    request: Request
+    failed: dict[str, str] = field(default_factory=dict)
+    retried: list[str] = field(default_factory=list)
+    earlier: list[str] = field(default_factory=list)
+    is_followed: bool = False
+
+    def about(self) -> dict[str, Any]:
+        return {"leave_out_failed": True, "failed": self.failed, "earlier": self.earlier}
+
+
+_runs: OrderedDict[str, _Run] = OrderedDict()
+"""By the id that `in_order` was given. Prompts that run or wait."""
+
+
+def order(request: Request) -> Ordered | None:
+    """A prompt as it is to run: in order, and from a canvas without scenes that ComfyUI would refuse."""
+    ordered = in_order(request.nodes, request.outputs, request.queued)
+    if ordered is None or not leaves_out_failed(request.extra_data):
+        return ordered
+    rest = Remaining(request.nodes, request.outputs, set())
+    if wrong := queueing.refused(ordered):
+        rest = leave_out(request.nodes, request.outputs, wrong)
+        # A film alone may have been queued, which does not fail with the clip of a scene.
+        lost = [
+            node
+            for node, content in request.nodes.items()
+            if node in rest.lost and (node in request.outputs or content["class_type"] in RESULTS)
+        ]
+        shortened = in_order(_joined(rest, ordered), rest.outputs, request.queued)
+        reported = Ordered(ordered.nodes, lost)
+        if shortened is None or set(wrong) - set(queueing.refused(reported)):
+            return ordered
+        # ComfyUI refuses the targets that are lost, tells why, and runs the others.
+        ordered = Ordered(shortened.nodes, [*shortened.targets, *lost])
+    run = _Run(Request(rest.nodes, rest.outputs, request.extra_data, request.queued), dict(wrong))
+    # Kept with the prompt: the page that queued it is told, but another one, or after a reload, is not.
+    request.extra_data[ABOUT] = run.about()
+    _remember(run)
+    return ordered
+
+
+def leaves_out_failed(extra_data: dict[str, Any]) -> bool:
+    """Whether scenes that fail are left out of a prompt: if it is from a canvas, or if it says so."""
+    about = extra_data.get(ABOUT)
+    if isinstance(about, dict) and "leave_out_failed" in about:
+        return about["leave_out_failed"] is True
+    pnginfo = extra_data.get("extra_pnginfo")
+    return isinstance(pnginfo, dict) and isinstance(pnginfo.get("workflow"), dict)
+
+
+def follow(queued: str) -> None:
+    """Continues the running prompt without the scene that fails, if one does. Call it within a node."""
+    finished.begin(execution.prompt_id())
+    run = _runs.get(queued)
+    item = queueing.running()
+    if run is None or run.is_followed or item is None or item.id != execution.prompt_id():
+        return
+    run.is_followed = True
+    expansion.when_prompt_ends(lambda: queueing.soon(lambda: _continue(item, run)))
+
+
+def _remember(run: _Run) -> None:
+    _runs[run.request.queued] = run
+    while len(_runs) > _KEPT:
+        _runs.popitem(last=False)
+
+
+def _joined(rest: Remaining, ordered: Ordered) -> Nodes:
+    """What is left, and what is lost as it was ordered: ComfyUI would go through the whole of a chain."""
+    others = {
+        node: content
+        for node, content in ordered.nodes.items()
+        if node in rest.lost or (node not in rest.nodes and QUEUED not in content["inputs"])
+    }
+    return {**rest.nodes, **others}
+
+
+async def _continue(item: Item, run: _Run) -> None:
+    _runs.pop(run.request.queued, None)
+    ended = await queueing.end_of(item.id)
+    failed = ended.error.get("node_id") if ended else None
+    if ended is None or failed not in run.request.nodes or _is_disk_full(ended):
+        return
+    rest = _rest(run, failed, ended)
+    if rest is None:
+        return
+    queued = uuid.uuid4().hex
+    ordered = in_order(rest.request.nodes, rest.request.outputs, queued)
+    # A single result needs no order, but is followed like others.
+    ordered = ordered or Ordered(rest.request.nodes, list(rest.request.outputs))
+    rest.request = rest.request._replace(queued=queued)
+    rest.earlier.append(item.id)
+    if await queueing.queue_again(item, ordered, {**item.extra_data, ABOUT: rest.about()}):
+        _remember(rest)
+        title = run.request.nodes[failed].get("_meta", {}).get("title", failed)
+        logging.info("Story Studio: %s failed; the rest of the workflow is rendered without it.", title)
+
+
+def _rest(run: _Run, failed: str, ended: Ended) -> _Run | None:
+    """What is left to be made after a node failed; None if that is nothing."""
+    request, reason = run.request, str(ended.error.get("exception_message", "")).strip()
+    if _ran_out_of_memory(ended) and failed not in run.retried:
+        queueing.free_memory()
+        return _Run(request, run.failed, [*run.retried, failed], list(run.earlier))
+    existing = result_store.finished(execution.make_graph(request.nodes))
+    rest = leave_out(request.nodes, request.outputs, [failed], existing)
+    if not rest.outputs or _is_shared(request, rest, existing):
+        return None
+    left = Request(rest.nodes, rest.outputs, request.extra_data, "")
+    return _Run(left, {**run.failed, failed: reason}, list(run.retried), list(run.earlier))
+
+
+def _is_shared(request: Request, rest: Remaining, existing: set[str]) -> bool:
+    """Whether all scenes that are not finished are lost with a node, such as a loader: no scene's fault."""
+    classes = [request.nodes[node]["class_type"] for node in request.outputs if node in rest.lost]
+    left = [
+        node for node in rest.outputs if request.nodes[node]["class_type"] in _PARTS and node not in existing
+    ]
+    return not left and any(classes.count(part) > 1 for part in _PARTS)
+
+
+def _is_disk_full(ended: Ended) -> bool:
+    message = str(ended.error.get("exception_message", ""))
+    return any(os.strerror(code) in message or f"[Errno {code}]" in message for code in _FULL)
+
+
+def _ran_out_of_memory(ended: Ended) -> bool:
+    kind, text = (
+        str(ended.error.get("exception_type", "")),
+        str(ended.error.get("exception_message", "")).lower(),
+    )
+    return (
+        kind.endswith(("OutOfMemoryError", "MemoryError"))
+        or "out of memory" in text
+        or ("can't allocate memory" in text)
+    )
+
+
+def wanted(item: Item) -> list[str]:
+    """The results that a prompt makes, or finds, in the order in which it does."""
+    upstream = topological(item.nodes, item.targets)
+    return [node for node in upstream if item.nodes[node]["class_type"] in RESULTS]

@@ -1,0 +1,42 @@
+/** The choice of a take in a still or clip. */
+import { ownWidget, setWidget } from '../canvas/widgets.mjs'
+import { PARTS } from '../shared/nodes.mjs'
+import { ask } from '../shared/server.mjs'
+import { t } from '../shared/words.mjs'
+
+/** Chooses the take with this key for a still or clip, until what it is made from changes; without a key none. */
+export async function chooseTake(studio, id, part, key) {
+  const scene = studio.scene(id)
+  const take = key && (await pinFor(studio, scene[part], key))
+  if (setTake(studio, scene, part, take)) await studio.refresh()
+}
+
+/** Sets the `take` of a still or clip; whether it has one of its own. */
+export function setTake(studio, scene, part, take) {
+  const { app, model } = studio
+  const others = model.scenes.flatMap(other => PARTS.filter(p => other !== scene || p !== part).map(p => other[p]))
+  const inputs = others.filter(Boolean).map(id => ({ id, input: 'take' }))
+  const widget = ownWidget(app, { id: scene[part], input: 'take' }, inputs)
+  if (!widget) studio.say(t('{} has no input "take" of its own: expose it on its subgraph node.', scene.name))
+  else setWidget(app, widget, take)
+  return !!widget
+}
+
+/** What `take` holds for the choice of a take: it is used until the node's own key changes. */
+export async function pinFor(studio, node, key) {
+  // The panel's own copy may lag behind what was just typed.
+  const { output } = await studio.app.graphToPrompt()
+  const { own } = (await ask(studio.app, 'takes', { prompt: output }))[node] ?? {}
+  if (own === key) return ''
+  return own ? `${key}@${own}` : key
+}
+
+/** Empties the `take` of stills and clips that have let go of theirs: it has no effect any more. */
+export function forgetReleased(studio) {
+  for (const scene of studio.model.scenes) {
+    for (const part of PARTS) {
+      const pin = studio.model.takes[scene[part]]?.pin
+      if (pin && !pin.holds) setTake(studio, scene, part, '')
+    }
+  }
+}

@@ -1,0 +1,84 @@
+/** All takes of a still or clip side by side, large, each with what it was made from. */
+import { chooseTake } from '../actions/pins.mjs'
+import { openDialog } from '../shared/dialog.mjs'
+import { differences } from '../shared/difference.mjs'
+import { h } from '../shared/dom.mjs'
+import { date, t } from '../shared/words.mjs'
+import { createBadge, figuresOf, firstSentence } from './checks.mjs'
+
+/** `paint` takes the part of a scene as `shownScenes` gives it; `open` shows its takes. */
+export function createComparison(id, part, studio) {
+  let [now, title, listed, list] = [null, '', '', null]
+
+  function fill() {
+    if (!list || listed === JSON.stringify(now)) return
+    listed = JSON.stringify(now)
+    const at = [...list.children].findIndex(one => one.contains(document.activeElement))
+    list.replaceChildren(...now.takes.map((take, index) => createTake(take, now.takes.length - index)))
+    list.children[at]?.querySelector('.use').focus()
+  }
+
+  function createTake(take, number) {
+    const used = take.key === now.key
+    const name = t('take {} of {}', number, title)
+    const url = studio.url(take.file)
+    const media = part === 'still' ? h('img', { src: url, alt: name, loading: 'lazy' }) : h('video', { src: url, controls: true, preload: 'metadata', aria: { label: name } })
+    const use = h('button', {
+      type: 'button',
+      className: 'use',
+      textContent: used ? t('In use') : t('Use'),
+      onclick: () => chooseTake(studio, id, part, take.key),
+      aria: { label: t('Use take {} of {}, {}', number, now.takes.length, take.key), pressed: String(used) },
+    })
+    const item = h('li', {}, media, h('div', { className: 'head' }, h('strong', { textContent: t('Take {}', number) }), use))
+    item.append(...facts(take, name))
+    item.dataset.used = used
+    return item
+  }
+
+  function* facts(take, name) {
+    if (take.check) {
+      const badge = createBadge(studio)
+      badge.paint(take.check, name)
+      yield h('div', { className: 'head' }, h('span', { className: 'finding', textContent: firstSentence(take.check) }), badge.element)
+      yield h('span', { className: 'figures', textContent: figuresOf(take.check) })
+    }
+    const rows = [[t('Date'), date(take.date)], [t('Seed'), take.seed === null ? '' : marked(String(take.seed), String(now.seed))]]
+    rows.push([t('Prompt'), take.prompt && marked(take.prompt, now.prompt)])
+    yield h('dl', {}, ...rows.filter(([, value]) => value).flatMap(([term, value]) => [h('dt', { textContent: term }), h('dd', {}, value)]))
+  }
+
+  return {
+    open({ currentTarget }) {
+      list = h('ol', { onkeydown: moveFocus })
+      const heading = t(`Takes of the ${part} of {}`, title)
+      const hint = h('p', { className: 'prompt', textContent: t('What differs from the graph as it is now is underlined.') })
+      const props = { label: heading, className: 'compare', onclose: () => (list = null) }
+      openDialog(currentTarget, props, h('h3', { textContent: heading }), hint, list)
+      listed = ''
+      fill()
+      ;(list.querySelector('[data-used=true] .use') ?? list.querySelector('.use')).focus()
+    },
+    paint(part, name) {
+      ;[now, title] = [part, name]
+      fill()
+    },
+  }
+}
+
+/** Arrow keys go from take to take. */
+function moveFocus(event) {
+  const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key]
+  if (!step || event.target.matches('video')) return
+  const uses = [...event.currentTarget.querySelectorAll('.use')]
+  const at = uses.findIndex(use => use.closest('li').contains(event.target))
+  uses[at + step]?.focus()
+  event.preventDefault()
+}
+
+/** A text with the words marked that are not in the other. */
+function marked(text, other) {
+  const found = document.createDocumentFragment()
+  for (const [piece, differs] of differences(text, other)) found.append(differs ? h('mark', { textContent: piece }) : piece)
+  return found
+}
