@@ -105,9 +105,14 @@ export function typed(studio, scene, name) {
   return typeof value === 'string' ? value : undefined
 }
 
-/** Follows what is typed on the canvas, and says when a run makes no film because its scenes are in a circle. */
+/** Follows what is typed on the canvas, leaves Ctrl+Z to it, and says when a run makes no film because its scenes are in a circle. */
 export function followCanvas(studio) {
   document.addEventListener('input', event => event.target.closest?.('.story-studio') || studio.refreshSoon(), true)
+  // Ctrl+Z is ComfyUI's then: browsers would undo what was last typed anywhere on the page as well, and go there.
+  window.addEventListener('keydown', event => {
+    const isUndo = (event.ctrlKey || event.metaKey) && ['z', 'y'].includes(event.key.toLowerCase())
+    if (isUndo && !event.target.closest?.('input, textarea, [contenteditable]')) event.preventDefault()
+  })
   studio.app.api.addEventListener('promptQueued', async () => {
     try {
       const { output } = await studio.app.graphToPrompt()
