@@ -29,6 +29,7 @@ PAGES = [
     "custom_nodes/story_studio/README.md",
     "custom_nodes/story_studio/checks/README.md",
     "custom_nodes/story_studio/recipes/README.md",
+    "custom_nodes/story_studio/samples/README.md",
     "driver/README.md",
     "driver/export/README.md",
     "driver/runpod/README.md",

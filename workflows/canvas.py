@@ -53,11 +53,13 @@ class Canvas:
     Attributes:
         page: Playwright's page.
         errors: what the console called an error, and exceptions that nothing caught.
+        warnings: what it called a warning, each with the address of the script that wrote it.
     """
 
     def __init__(self, browser: Browser, url: str):
         self.url = url
         self.errors: list[str] = []
+        self.warnings: list[str] = []
         self.change_settings(SETTINGS)
         width, height = SIZE
         self.context = browser.new_context(viewport={"width": width, "height": height}, locale="en-US")
@@ -97,6 +99,8 @@ class Canvas:
         return self.run_script("async () => (await window.app.graphToPrompt()).output")
 
     def _console(self, message: ConsoleMessage) -> None:
+        if message.type == "warning":
+            self.warnings.append(f"{message.text} {message.location.get('url', '')}".strip())
         if message.type == "error":
             where = message.location.get("url", "") if "Failed to load resource" in message.text else ""
             self.errors.append(f"{message.text} {where}".strip())

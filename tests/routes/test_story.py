@@ -52,6 +52,7 @@ def test_it_is_the_reverse_of_the_driver_s_graph(studio: Studio, source: str, pr
     # A pier cannot talk.
     advised = source == "own" and profile != "draft"
     assert [warning.partition(":")[0] for warning in response["warnings"]] == ["pier"] * advised
+    assert response["losses"] == []
     again = schema.read(response["text"], Path(response["name"]))
     assert (again.title, again.profile) == (story.title, profile)
     assert graph_of(again).nodes == before.nodes
@@ -65,7 +66,7 @@ def test_a_saved_story_finds_what_its_author_has_rendered(studio: Studio) -> Non
         "inputs": {"clip": ["5", 0], "title": "saved", "text": ""},
     }
     unfinished = ask(studio, nodes)
-    assert "saved (still), saved (clip)" in unfinished["warnings"][-1]
+    assert "saved (still), saved (clip)" in unfinished["losses"][-1]
     takes.render(studio, nodes)
     results = {node: entry["key"] for node, entry in takes.ask(studio, nodes).items()}
     saved = ask(studio, nodes, keys=results)

@@ -40,6 +40,7 @@ class Canvas(canvas.Canvas):
         self.page.goto(f"{self.url}/system_stats")
         self.run_script("() => { localStorage.clear(); sessionStorage.clear(); }")
         self.errors.clear()
+        self.warnings.clear()
         self.open()
 
     def park(self) -> None:
@@ -90,6 +91,10 @@ class Canvas(canvas.Canvas):
             self.page.mouse.move(x + 5, y + 5)
             self.page.mouse.click(x, y)
         return next(node for node in self.node_ids() if node not in before)
+
+    def crowded(self) -> list[str]:
+        """The nodes that cover another one or have outgrown their group, as the page draws them now."""
+        return self.run_script(_CROWDED)
 
     def find_nodes(self, words: str) -> list[str]:
         """Types words into the search of the empty canvas; returns the names of the nodes that it lists."""
@@ -230,6 +235,30 @@ _MOVE_AWAY = """async () => {
         window.app.canvas.setDirty(true, true);
         await new Promise(requestAnimationFrame);
     }
+}"""
+_CROWDED = """() => {
+    const { nodes, groups } = window.app.graph;
+    const title = 30;
+    const boxes = nodes.map(node => {
+        // Nodes 2.0 are elements; their heights include the title.
+        const element = document.querySelector(`[data-node-id="${node.id}"]`);
+        const height = element ? element.offsetHeight : node.size[1] + title;
+        const [left, top] = [node.pos[0], node.pos[1] - title];
+        return { node, left, top, right: left + node.size[0], bottom: top + height };
+    });
+    const faults = [];
+    boxes.forEach((box, number) => {
+        const name = box.node.title || box.node.type;
+        for (const other of boxes.slice(number + 1)) {
+            const apart = box.right <= other.left || other.right <= box.left
+                || box.bottom <= other.top || other.bottom <= box.top;
+            if (!apart) faults.push(`${name} and ${other.node.title || other.node.type} overlap`);
+        }
+        const inside = ({ pos, size }) => box.left >= pos[0] && box.top >= pos[1]
+            && box.right <= pos[0] + size[0] && box.bottom <= pos[1] + size[1];
+        if (box.node.type !== 'MarkdownNote' && !groups.some(inside)) faults.push(`${name} outgrew`);
+    });
+    return faults;
 }"""
 _SET = """values => {
     const graphs = [];

@@ -116,7 +116,7 @@ def open_canvas(
 ) -> Iterator[Callable[[str], Canvas]]:
     """Opens ComfyUI at an address, as after its first start.
 
-    A console error that stock ComfyUI does not log fails the test.
+    A console error that stock ComfyUI does not log fails the test, and so does any warning of the pack.
     """
     opened: list[Canvas] = []
 
@@ -134,6 +134,8 @@ def open_canvas(
         canvas.park()
     errors = [error for canvas in opened for error in canvas.errors if not is_stock(error)]
     assert errors == [], "the browser's console has errors that stock ComfyUI does not log"
+    warnings = [warning for canvas in opened for warning in canvas.warnings if "story_studio" in warning]
+    assert warnings == [], "the browser's console has warnings of this pack"
 
 
 @pytest.fixture

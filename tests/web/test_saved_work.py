@@ -133,6 +133,26 @@ def test_values_that_an_earlier_save_set_aside_do_not_come_back(
     assert shown["properties"][ASIDE] == [aside("gone", "a value")]
 
 
+@pytest.mark.parametrize("interface", ["canvas", "newer_canvas"])
+def test_a_value_that_a_box_only_shows_stays_that_of_the_node_inside(
+    request: pytest.FixtureRequest, interface: str
+) -> None:
+    """Older interfaces save null for it."""
+    canvas: Canvas = request.getfixturevalue(interface)
+    story = read_workflow(PACK / "example_workflows" / "Story.json")
+    inside = story["definitions"]["subgraphs"][0]
+    sampler = next(node["id"] for node in inside["nodes"] if node["type"] == "KSampler")
+    box = next(node for node in story["nodes"] if node["type"] == inside["id"])
+    names = [entry["name"] for entry in box["inputs"] if "widget" in entry]
+    box["properties"]["proxyWidgets"] = [[str(sampler), "steps"], *(["-1", name] for name in names)]
+    box["widgets_values"] = [None, "A title", *box["widgets_values"][1:]]
+    canvas.load(story)
+    nodes = canvas.api_graph()
+    steps = {node["inputs"]["steps"] for node in nodes.values() if node["class_type"] == "KSampler"}
+    titles = {node["inputs"].get("title") for node in nodes.values()}
+    assert (steps, "A title" in titles) == ({8}, True)
+
+
 def test_a_subgraph_that_an_older_interface_copied_is_pasted(canvas: Canvas, newer_canvas: Canvas) -> None:
     canvas.open_template("Draft")
     canvas.set_widgets([("Draft scene", "seed", 2_854_559_373), ("Draft scene", "title", "Copied")])

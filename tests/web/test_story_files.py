@@ -199,6 +199,52 @@ def test_a_story_is_chosen_in_the_panel_and_saved_again(canvas: Canvas, tmp_path
     ]
 
 
+def test_a_story_is_changed_in_its_tab_in_one_undo_step(artist: Canvas, tmp_path: Path) -> None:
+    """From a real story to a draft and back, with the prompt that was changed in between."""
+    path = write_story(tmp_path / "a story", "turbo", 210)
+    artist.run_script("() => { window.tabs = window.app.extensionManager.workflow.openWorkflows.length; }")
+    for title in ("The harbour", "The harbour (2)"):
+        # A saved or open workflow of the same title stays.
+        drop(artist, path.parent)
+        wait_for(artist, title)
+        if title == "The harbour":
+            artist.save("The harbour")
+    tabs = "() => window.app.extensionManager.workflow.openWorkflows.length - window.tabs"
+    assert artist.run_script(tabs) == 2
+    before = artist.api_graph()
+    assert artist.run_script(REBUILD, "data.profile = 'draft'") == []
+    draft = artist.api_graph()
+    assert "StoryStudio_TitleCard" in {node["class_type"] for node in draft.values()}
+    assert not {"KSampler", "StoryStudio_TalkingVideo"} & {node["class_type"] for node in draft.values()}
+    artist.set_widgets([("The pier", "prompt", "A pier (new)")])
+    edited = artist.api_graph()
+    artist.run_script(REBUILD, "data.profile = 'turbo'")
+    artist.screenshot("real_again")
+    after = artist.api_graph()
+    changed = {
+        (node["class_type"], name)
+        for key, node in after.items()
+        for name, value in node["inputs"].items()
+        if value != before[key]["inputs"][name]
+    }
+    # Style, steps and movement are as they were.
+    assert changed == {("StoryStudio_ScenePrompt", "prompt"), ("StoryStudio_Storyboard", "prompt")}
+    assert artist.run_script(tabs) == 2
+    undo = "async () => { await window.app.extensionManager.workflow.activeWorkflow.changeTracker.undo(); }"
+    for expected in (edited, draft, before):
+        artist.run_script(undo)
+        assert artist.api_graph() == expected
+
+
+REBUILD = """async change => {
+    const { rebuild } = await import('/extensions/story_studio/story/rebuild.mjs');
+    const { createStudio } = await import('/extensions/story_studio/state/studio.mjs');
+    const studio = createStudio(window.app);
+    studio.listen(() => {});
+    return await rebuild(studio, new Function('data', change));
+}"""
+
+
 def test_a_page_without_hashing_opens_a_story_too(canvas: Canvas, tmp_path: Path) -> None:
     """Like a page of another machine, over plain HTTP."""
     path = write_story(tmp_path / "a story", "draft", 250)

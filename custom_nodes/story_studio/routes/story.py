@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Literal
 
 from aiohttp import web
@@ -13,6 +14,7 @@ from aiohttp import web
 from .. import result_store
 from ..core import execution, server
 from ..story.graph import SceneId, build
+from ..story.graph import warnings as warnings_of
 from ..story.problems import Problems
 from ..story.read_graph import read_graph
 from ..story.recipes import Nodes
@@ -39,7 +41,8 @@ async def story_of(prompt: Nodes, keys: Mapping[str, str]) -> dict[str, Any]:
         keys: the keys of the stills and clips that exist, by node id.
 
     Returns:
-        `name` and `text`, the story file's; `warnings`, sentences.
+        `name` and `text`, the story file's; `warnings`, sentences; and `losses`, those of them that say what
+        of the graph has no place in a story.
 
     Raises:
         Problems: the workflow has no scenes, or is too large.
@@ -49,7 +52,25 @@ async def story_of(prompt: Nodes, keys: Mapping[str, str]) -> dict[str, Any]:
     with suppress(Problems):
         await _keep_results(file.data, prompt, keys, file.warnings)
     text = json.dumps(file.data, indent=2, ensure_ascii=False)
-    return {"name": f"{file.data['project_id']}.json", "text": text, "warnings": file.warnings}
+    advice = _advice(file.data)
+    return {
+        "name": f"{file.data['project_id']}.json",
+        "text": text,
+        "warnings": file.warnings,
+        "losses": [warning for warning in file.warnings if warning not in advice],
+    }
+
+
+def _advice(data: dict[str, Any]) -> list[str]:
+    """What is said of a story that is read from a file, too; or everything that is wrong with it."""
+    try:
+        return warnings_of(replace(planned("story.json", parse(data), {}, {}).plan, files={}))
+    except Problems:
+        try:
+            parse(data)
+        except Problems as error:
+            return [str(problem) for problem in error.problems]
+        return []
 
 
 async def _keep_results(

@@ -60,7 +60,7 @@ async def takes(prompt: dict[str, dict[str, Any]], workflow_id: str = "") -> dic
             continue
         kind = _KINDS[node["class_type"]]
         own, pin, path = await _look(graph, node_id, kind)
-        films = result_store.films_of(graph, node_id, workflow_id)
+        films = _films(graph, node_id, workflow_id)
         # A story that was saved and opened again is another workflow: its result says which film it is.
         films += [origin_of(path, kind).film] if films and path else []
         now = about_node(prompt, node_id)
@@ -72,6 +72,13 @@ async def takes(prompt: dict[str, dict[str, Any]], workflow_id: str = "") -> dic
         about = {"file": file, "key": key, "own": own, "seed": now.seed, "prompt": now.prompt, "pin": pin}
         found[node_id] = about | {"takes": listed}
     return found
+
+
+def _films(graph: execution.DynamicPrompt, node_id: str, workflow_id: str) -> list[str]:
+    """The tags of a node's film; where links lead nowhere, its workflow's."""
+    with suppress(Exception):
+        return result_store.films_of(graph, node_id, workflow_id)
+    return [workflow_id] if workflow_id else []
 
 
 def _take(path: Path, kind: Kind, checks: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,11 +18,10 @@ export async function open(studio, files) {
 
 /** Downloads the scenes on the canvas as a story file. */
 export async function save(studio) {
-  await studio.refresh()
-  const keys = Object.entries(studio.model.takes).map(([id, { key }]) => [id, key])
   try {
-    const { output } = await studio.app.graphToPrompt()
-    studio.toast('warn', (await saveStory(studio.app, output, Object.fromEntries(keys.filter(([, key]) => key)))).join('\n'))
+    const warnings = await saveStory(studio)
+    if (!warnings) return
+    studio.toast('warn', warnings.join('\n'))
     studio.toast('info', t('The story file names its files as they are in ComfyUI’s input folder: put it there.'))
   } catch (error) {
     studio.toast('error', error.message)

@@ -28,6 +28,7 @@ const WORDS = {
   OwnClip: 'my video, footage, b-roll, load video, import clip, trim, 自己的视频, 素材, 导入, 裁剪',
   Retake: 'another take, seed, try again, retry, 重拍, 重试, 种子',
   S2VModels: 'load models, wan 2.2, s2v, speech to video, lip sync, talking head, avatar, loader, 加载模型, 对口型, 数字人',
+  ScenePrompt: 'style, prompt, join text, 风格, 提示词, 合并文本',
   Still: 'save image, scene image, picture, cache, 保存图像, 图片, 缓存',
   Storyboard: 'story, scenes, shot list, 故事, 分镜, 场景',
   TalkingVideo: 'lip sync, lipsync, talking head, talking avatar, avatar, voice, speech to video, audio to video, s2v, portrait, singing, digital human, 对口型, 口型同步, 数字人, 口播, 虚拟人, 语音, 配音',

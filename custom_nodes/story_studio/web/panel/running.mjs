@@ -11,22 +11,26 @@ export function createRunning(studio) {
   const bar = h('progress', { max: 1, aria: { label: t('Progress') } })
   const text = h('p')
   const element = h('div', { className: 'running', hidden: true, role: 'group', aria: { label: t('Progress') } }, bar, text)
+  let counted = { started: null, ids: new Set() }
   return {
     element,
     paint(scenes) {
       const run = studio.runs.session()
       set(element, { hidden: !run.running })
-      if (!run.running) return
+      if (!run.running) return (counted = { started: null, ids: new Set() })
       const plan = studio.plan.now()
-      const ids = wantedOf(studio, run, plan)
-      const left = ids.filter(id => !run.finished?.has(id))
+      // The plan and the events of the run come apart: what was once counted stays, so that the number does not shrink.
+      if (counted.started !== run.started) counted = { started: run.started, ids: new Set() }
+      for (const id of wantedOf(studio, run, plan)) counted.ids.add(id)
+      const ids = [...counted.ids]
+      const left = ids.filter(id => !run.finished.has(id) && plan?.results?.[id]?.makes)
       const part = partsOf(studio, run)
       const work = scenes.find(one => ['drawing', 'talking'].includes(one.state))
       const done = ids.length - left.length + left.reduce((sum, id) => sum + (part[id] ?? 0), 0)
       // Without a value, it shows that something is going on.
       if (ids.length) set(bar, { value: done / ids.length })
       else bar.removeAttribute('value')
-      const waiting = run.queued?.length
+      const waiting = run.queued.length
       const said = [
         ids.length ? t('{} of {}', ids.length - left.length, ids.length) : '',
         work ? `${work.name || t('Scene')}: ${t(work.state)}${work.progress ? ` ${Math.round(work.progress * 100)} %` : ''}` : '',
@@ -40,8 +44,8 @@ export function createRunning(studio) {
 
 /** The results that the run makes: not those that were there before. */
 function wantedOf({ model }, run, plan) {
-  const asked = run.wanted?.length ? run.wanted : Object.keys(model.prompt)
-  const isMade = id => plan?.results?.[id]?.makes || (run.finished?.has(id) && !run.reused.has(id))
+  const asked = run.wanted.length ? run.wanted : Object.keys(model.prompt)
+  const isMade = id => plan?.results?.[id]?.makes || (run.finished.has(id) && !run.reused.has(id))
   return [...upstream(model.prompt, asked)].filter(id => COUNTED.includes(model.prompt[id]?.class_type) && isMade(id))
 }
 

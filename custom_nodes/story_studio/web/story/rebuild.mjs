@@ -1,44 +1,72 @@
 /** The story on the canvas, changed as data and put back in its place. */
 import { ask } from '../shared/server.mjs'
+import { t } from '../shared/words.mjs'
 import { workflowOf, PLACE } from './boxes.mjs'
 import { filesIn, viewOf } from './open.mjs'
+import { withMemory, withSettings } from './remembered.mjs'
 import { offer } from './upload.mjs'
+
+/** Where a workflow remembers its story, in `graph.extra`. */
+const MEMORY = 'story_studio'
 
 /**
  * Reads the canvas as story data.
  *
  * @param studio see `createStudio`.
- * @returns {Promise<{data: object, warnings: string[]}>} the story file's data, and what has no place in it.
+ * @returns {Promise<{data: object, warnings: string[], losses: string[]}>} the story file's data; what is missing or
+ *   wrong in it, as sentences; and those of them that say what of the graph has no place in a story.
  * @throws {Error} the canvas has no scenes.
  */
 export async function readStory(studio) {
+  await studio.refresh()
   const { output } = await studio.app.graphToPrompt()
-  const keys = Object.entries(studio.model.takes).map(([id, { key }]) => [id, key])
-  const { text, warnings } = await ask(studio.app, 'story', { prompt: output, keys: Object.fromEntries(keys.filter(([, key]) => key)) })
-  return { data: JSON.parse(text), warnings }
+  const { text, warnings, losses } = await ask(studio.app, 'story', { prompt: output, keys: keysOf(studio) })
+  return { data: withMemory(JSON.parse(text), rootOf(studio.app).extra?.[MEMORY]), warnings, losses }
+}
+
+/** The keys of the stills and clips that exist, by node id. */
+export function keysOf({ model }) {
+  const keys = Object.entries(model.takes).map(([id, { key }]) => [id, key])
+  return Object.fromEntries(keys.filter(([, key]) => key))
 }
 
 /**
  * Changes the story on the canvas, in the same tab and in one undo step. What did not change is not rendered again.
+ * Asks first if something of the graph has no place in a story.
  *
  * @param studio see `createStudio`.
  * @param change a function of the story file's data that changes it, or returns other data; files are named as they
  *   are in ComfyUI's input folder.
- * @returns {Promise<string[]>} warnings, as sentences.
+ * @returns {Promise<string[] | null>} warnings, as sentences; null if the user does not want it.
  * @throws {Error} everything that is wrong with the changed story; the canvas stays as it is.
  */
 export async function rebuild(studio, change) {
   const { app } = studio
-  const { data, warnings } = await readStory(studio)
+  const { data, losses } = await readStory(studio)
+  const before = structuredClone(data)
   const changed = (await change(data)) ?? data
+  const memory = rootOf(app).extra?.[MEMORY]
+  const profiles = withSettings(changed, before, memory?.profiles)
   const found = await ask(app, 'graph', { name: 'story.json', text: JSON.stringify(changed), files: {}, workflows: {} })
+  if (!(await acceptLosses(app, losses, t('Change the story')))) return null
+  const { text } = await ask(app, 'story', { prompt: found.canvas.nodes, keys: {} })
   offer(filesIn(found.canvas))
   const workflow = workflowOf(found.canvas, viewOf(app))
-  keepPlaces(workflow, app.rootGraph ?? app.graph)
+  keepPlaces(workflow, rootOf(app))
+  workflow.extra[MEMORY] = { given: changed, then: JSON.parse(text), profiles }
   await replace(app, workflow)
   await studio.refresh()
-  return [...new Set([...warnings, ...found.warnings])]
+  return found.warnings
 }
+
+/** Asks whether to go on although this would be lost. */
+export async function acceptLosses(app, losses, title) {
+  if (!losses?.length || !app.extensionManager.dialog?.confirm) return true
+  const message = t('Some of this graph has no place in a story, and is lost:')
+  return !!(await app.extensionManager.dialog.confirm({ title, message, itemList: losses }))
+}
+
+const rootOf = app => app.rootGraph ?? app.graph
 
 /** Leaves nodes where the artist has put them, if each of them was there before. */
 function keepPlaces(workflow, graph) {
@@ -48,8 +76,8 @@ function keepPlaces(workflow, graph) {
   Object.assign(workflow.extra, extra)
   if (!workflow.nodes.every(node => before.has(node.properties[PLACE]))) return
   for (const node of workflow.nodes) {
-    const { pos, size, color, bgcolor } = before.get(node.properties[PLACE])
-    Object.assign(node, { pos: [...pos], size: [...size] }, color && { color, bgcolor })
+    const { pos, size, color, bgcolor, inputs } = before.get(node.properties[PLACE])
+    Object.assign(node, { pos: [...pos] }, inputs.length === node.inputs.length && { size: [...size] }, color && { color, bgcolor })
   }
   workflow.groups = graph.groups.map(group => group.serialize())
 }
@@ -59,7 +87,7 @@ async function replace(app, workflow) {
   const open = app.extensionManager.workflow.activeWorkflow
   const tracker = open.changeTracker
   const { initialState } = tracker
-  const before = JSON.parse(JSON.stringify((app.rootGraph ?? app.graph).serialize()))
+  const before = JSON.parse(JSON.stringify(rootOf(app).serialize()))
   await app.loadGraphData(workflow, true, false, open)
   // Loading begins a new history of changes; this is a change in the old one.
   Object.assign(tracker, { initialState })

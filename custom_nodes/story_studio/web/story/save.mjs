@@ -1,19 +1,20 @@
 /** The graph on the canvas, saved as a story file. */
-import { ask } from '../shared/server.mjs'
+import { t } from '../shared/words.mjs'
+import { acceptLosses, readStory } from './rebuild.mjs'
 
 /**
- * Downloads the graph on the canvas as a story file.
+ * Downloads the graph on the canvas as a story file; asks first if something of it has no place in a story.
  *
- * @param app ComfyUI's.
- * @param prompt the graph as an API workflow.
- * @param keys of the stills that exist, by node id.
- * @returns {Promise<string[]>} warnings, as sentences.
+ * @param studio see `createStudio`.
+ * @returns {Promise<string[] | null>} warnings, as sentences; null if the user does not want it.
  * @throws {Error} the graph has no scenes.
  */
-export async function saveStory(app, prompt, keys) {
-  const { name, text, warnings } = await ask(app, 'story', { prompt, keys })
+export async function saveStory(studio) {
+  const { data, warnings, losses } = await readStory(studio)
+  if (!(await acceptLosses(studio.app, losses, t('Save the story')))) return null
+  const text = JSON.stringify(data, null, 2)
   const href = URL.createObjectURL(new Blob([text], { type: 'application/json' }))
-  Object.assign(document.createElement('a'), { href, download: name }).click()
+  Object.assign(document.createElement('a'), { href, download: `${data.project_id}.json` }).click()
   setTimeout(() => URL.revokeObjectURL(href), 10_000)
-  return warnings
+  return warnings.filter(one => !losses.includes(one))
 }
