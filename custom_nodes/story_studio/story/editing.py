@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,7 +147,7 @@ class _Places:
     def _is_typed(self, value: Any) -> bool:
         return isinstance(self.workflow.constant(value), str)
 
-    def _field(self, candidates: list[tuple[str | None, str | None]]) -> dict[str, Any] | None:
+    def _field(self, candidates: Sequence[tuple[str | None, str | None]]) -> dict[str, Any] | None:
         inputs = []
         for node_id, name in candidates:
             if node_id is None:
