@@ -20,6 +20,7 @@ _SAID = """() => {
 
 def test_before_and_during_a_run(artist: Canvas) -> None:
     panel = Panel(artist, next(SEEDS))
+    panel.unfold()
     plan = panel.root.locator(".plan")
     summary = plan.locator("summary")
     expect(summary).to_contain_text("Run makes 3 stills, 3 clips, 1 film")
@@ -59,6 +60,7 @@ def test_before_and_during_a_run(artist: Canvas) -> None:
 
 def test_a_card_renders_its_scene_alone(artist: Canvas) -> None:
     panel = Panel(artist, next(SEEDS))
+    panel.unfold()
     artist.set_widgets([("EmptyAudio", "duration", 4.5)])
     card = panel.root.locator("ol > li").nth(1)
     menu = card.get_by_role("button", name=re.compile("^Render of 2. Sailor"))

@@ -1,6 +1,7 @@
 /** How the film is finished: transitions, sound and music, captions, delivery, and cards. */
 import { readFinish, removeHelper, setFinish, setMusic } from '../canvas/finishing.mjs'
 import { h, set } from '../shared/dom.mjs'
+import { remembered } from '../shared/folds.mjs'
 import { t } from '../shared/words.mjs'
 import { offer, upload } from '../story/upload.mjs'
 import { createField } from './field.mjs'
@@ -87,7 +88,7 @@ export function createFinishing(studio) {
     return h('fieldset', {}, h('legend', { textContent: t(title) }), ...made.map(field => field.element))
   })
   const summary = h('summary', { textContent: t('Finishing of the film') })
-  const element = h('details', { className: 'finishing' }, summary, ...groups)
+  const element = remembered(h('details', { className: 'finishing' }, summary, ...groups), 'finishing')
   return {
     element,
     paint() {

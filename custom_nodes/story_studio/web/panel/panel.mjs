@@ -3,12 +3,14 @@ import { render, stop } from '../actions/render.mjs'
 import { open, save } from '../actions/story.mjs'
 import { h, set } from '../shared/dom.mjs'
 import { CIRCLE } from '../shared/nodes.mjs'
+import { loadStyles } from '../shared/styles.mjs'
 import { t } from '../shared/words.mjs'
 import { shownScenes } from '../state/shown.mjs'
 import { createCard } from './card.mjs'
 import { createAdding, createApart } from './edit.mjs'
 import { createFilm } from './film.mjs'
 import { createFinishing } from './finishing.mjs'
+import { createScenesHead } from './fold.mjs'
 import { createPlanSection } from './plan.mjs'
 import { createRunning } from './running.mjs'
 
@@ -20,13 +22,14 @@ const BUTTONS = [
   ['film', 'Film', 'Render whatever the film still needs, and the film'],
 ]
 /** What stands above and below the scenes: functions of the studio that return `{element, paint(scenes)}`. */
-const ABOVE = [createPlanSection, createRunning, createFilm, createFinishing]
+const ABOVE = [createPlanSection, createRunning, createFilm, createFinishing, createScenesHead]
 const BELOW = [createAdding]
 const STYLES = ['panel', 'dialog', 'edit', 'film', 'finishing', 'plan', 'takes', 'voice']
+/** Before the panel is opened for the first time, so that nothing is ever painted without them. */
+const styled = loadStyles(STYLES)
 
 /** Builds the panel in an element, and keeps it up to date until it is closed. */
 export function createView(element, studio) {
-  const styles = STYLES.map(name => h('link', { rel: 'stylesheet', href: new URL(`../css/${name}.css`, import.meta.url).href }))
   const problem = h('p', { className: 'problem', role: 'status' })
   const empty = h('p', { className: 'empty', textContent: t(EMPTY) })
   const list = h('ol')
@@ -39,7 +42,7 @@ export function createView(element, studio) {
   const panel = h('section', { className: 'story-studio', aria: { label: t('Storyboard') } })
   panel.append(h('header', {}, h('h2', { textContent: t('Storyboard') }), file.element, tools.element), problem, empty)
   panel.append(...above.map(one => one.element), list, apart.element, ...below.map(one => one.element))
-  element.replaceChildren(...styles, panel)
+  styled.then(() => element.replaceChildren(panel))
   let cards = new Map()
 
   function paint() {

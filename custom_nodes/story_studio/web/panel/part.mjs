@@ -11,7 +11,7 @@ export function createPart(id, part, studio) {
   const label = t(part === 'still' ? 'Still' : 'Clip')
   const frame = h('div', { className: 'frame' })
   const strip = h('div', { className: 'takes', role: 'group', hidden: true })
-  const again = h('button', { type: 'button', textContent: t('New take'), onclick: () => newTake(studio, id, part) })
+  const again = h('button', { type: 'button', className: 'again', onclick: () => newTake(studio, id, part) }, h('span', { className: 'icon', textContent: '↻', aria: { hidden: 'true' } }), h('span', { textContent: t('New take') }))
   const earlier = h('button', {
     type: 'button',
     onclick() {
@@ -23,7 +23,7 @@ export function createPart(id, part, studio) {
   const enlarge = createEnlarge(id, part, studio)
   const comparison = createComparison(id, part, studio)
   const compare = h('button', { type: 'button', textContent: t('Compare'), title: t('All takes side by side'), onclick: comparison.open })
-  const element = h('figure', {}, frame, h('figcaption', {}, h('span', { textContent: label }), enlarge.element, again, earlier))
+  const element = h('figure', {}, frame, h('figcaption', {}, h('span', { className: 'part', textContent: label }), enlarge.element, again, earlier))
   let shown = ''
   let listed = ''
   return {
