@@ -121,10 +121,10 @@ def test_scenes_are_added_copied_and_removed(artist: Canvas) -> None:
     # The newer interface may take two texts that are typed one right after the other for one step.
     prompt = panel.root.locator(".prompt").nth(3)
     for _ in range(2):
-        if prompt.is_visible():
+        if prompt.text_content():
             panel.undo()
             artist.page.wait_for_timeout(2000)
-    expect(prompt).to_be_hidden()
+    expect(prompt).to_have_text("")
     panel.shows(*NAMES, "Scene 4")
     panel.undo()
     panel.shows(*NAMES)

@@ -13,6 +13,7 @@ import { createFinishing } from './finishing.mjs'
 import { createScenesHead } from './fold.mjs'
 import { createPlanSection } from './plan.mjs'
 import { createRunning } from './running.mjs'
+import { createSpoken } from './spoken.mjs'
 
 const EMPTY =
   'No scenes yet. Choose Workflow > Browse Templates > story_studio and open Story or Draft; open a story file, or drop its folder on the canvas; or add a Still and a Clip node to your own workflow.'
@@ -23,7 +24,7 @@ const BUTTONS = [
 ]
 /** What stands above and below the scenes: functions of the studio that return `{element, paint(scenes)}`. */
 const ABOVE = [createPlanSection, createRunning, createFilm, createFinishing, createScenesHead]
-const BELOW = [createAdding]
+const BELOW = [createAdding, createSpoken]
 const STYLES = ['panel', 'dialog', 'edit', 'film', 'finishing', 'plan', 'takes', 'voice']
 /** Before the panel is opened for the first time, so that nothing is ever painted without them. */
 const styled = loadStyles(STYLES)
@@ -104,7 +105,10 @@ function createRenderTools(studio) {
     paint(scenes) {
       set(element, { hidden: !scenes.length })
       const { running, queued } = studio.runs.session()
-      set(halt, { hidden: !running && !queued.length })
+      const ends = !running && !queued.length
+      // What is hidden loses the focus to the page.
+      if (ends && document.activeElement === halt) buttons.at(-1).focus()
+      set(halt, { hidden: ends })
       const some = { still: scenes.some(one => one.still), clip: scenes.some(one => one.clip), film: studio.model.films.length > 0 }
       BUTTONS.forEach(([what], index) => set(buttons[index], { disabled: !some[what] }))
     },

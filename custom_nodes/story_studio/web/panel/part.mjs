@@ -58,6 +58,7 @@ export function createPart(id, part, studio) {
         const figures = h('span', { className: 'figures', textContent: figuresOf(check) })
         return h('div', { className: 'take', title: firstSentence(check) }, button, h('div', {}, badge.element, figures))
       }
+      const at = [...strip.children].findIndex(one => one.contains(document.activeElement))
       strip.replaceChildren(
         compare,
         pick('', t('As the graph says'), t('No take chosen: the result of the graph')),
@@ -67,6 +68,8 @@ export function createPart(id, part, studio) {
           return checked(button, check, t('take {} of {}', number, title))
         }),
       )
+      const focused = strip.children[at]
+      ;(focused?.querySelector('button') ?? focused)?.focus()
     },
   }
 }
