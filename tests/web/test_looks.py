@@ -147,15 +147,15 @@ def chinese(artist: Canvas) -> Iterator[Canvas]:
 def test_it_fits_in_chinese_and_is_never_painted_without_its_styles(chinese: Canvas) -> None:
     held: list[Route] = []
     pattern = re.compile(r"/story_studio/css/")
-    chinese.page.route(pattern, held.append)
+    chinese.page.route(pattern, lambda route: held.append(route))
     chinese.open()
     chinese.page.get_by_role("button", name=re.compile("^(分镜板|故事)")).first.click()
     chinese.page.wait_for_timeout(1000)
     assert held, "the style sheets are loaded with the page"
     expect(chinese.page.locator(".story-studio")).to_have_count(0)
-    chinese.page.unroute(pattern)
     for route in held:
         route.continue_()
+    chinese.page.unroute(pattern)
     root = chinese.page.get_by_role("region", name="分镜板")
     expect(root).to_be_visible()
     assert root.evaluate("root => getComputedStyle(root).fontSize") == "13px"
