@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Route, expect
 
 from driver.comfy.process import PACK
 from tests.web.canvas import Canvas
@@ -27,6 +27,7 @@ _MICROPHONE = """() => {
     const end = context.createMediaStreamDestination();
     tone.connect(end);
     tone.start();
+    window.microphone = end.stream.getTracks()[0];
     const value = { getUserMedia: async () => end.stream };
     Object.defineProperty(navigator, 'mediaDevices', { value, configurable: true });
 }"""
@@ -38,6 +39,17 @@ _SHARE = """() => {
     nodes.find(node => node.type === 'LoadAudio').connect(0, boxes[0], slot);
     window.app.extensionManager.workflow.activeWorkflow.changeTracker.captureCanvasState();
 }"""
+_SOUNDS = """() => {
+    window.sounds = [];
+    window.Audio = class extends Audio {
+        constructor(...given) {
+            super(...given);
+            window.sounds.push(this);
+        }
+    };
+}"""
+"""Keeps the players of the panel, which are not in the document."""
+_PLAYING = "() => window.sounds.filter(sound => !sound.paused).length"
 SILENCES = ["EmptyAudio"] * 3
 
 
@@ -208,3 +220,49 @@ def test_a_voice_is_recorded_and_dropped_in_nodes_2(newer_canvas: Canvas, tone: 
         assert name in voices.inputs("LoadAudio", "audio")
     finally:
         newer_canvas.change_settings({"Comfy.VueNodes.Enabled": False})
+
+
+def test_what_sounds_records_or_uploads_belongs_to_its_card_and_workflow(
+    artist: Canvas, tmp_path: Path
+) -> None:
+    long = write(tmp_path / "long.wav", np.full(16_000 * 60, 0.1))
+    short = write(tmp_path / "short.wav", np.full(16_000, 0.1))
+    artist.run_script(_SOUNDS)
+    artist.run_script(_MICROPHONE)
+    voices = Voices(artist)
+
+    # A part of a recording is not one of the next.
+    voices.choose(0, long)
+    voices.scene(0).get_by_role("button", name="Trim").click()
+    expect(voices.scene(0).get_by_role("slider").first).to_be_visible()
+    voices.choose(0, short)
+    expect(voices.scene(0)).to_contain_text("Voice 1.00 s")
+    expect(voices.scene(0).get_by_role("slider").first).to_be_hidden()
+
+    # Closing the panel ends what has no button any more.
+    voices.choose(0, long)
+    expect(voices.scene(0)).to_contain_text("Voice 1:00")
+    voices.scene(0).get_by_role("button", name="Play the voice of").click()
+    artist.page.wait_for_function(f"() => ({_PLAYING})() === 1")
+    voices.scene(2).get_by_role("button", name="Record", exact=True).click()
+    expect(voices.scene(2).get_by_role("button", name="Stop recording")).to_be_visible()
+    voices.open()
+    expect(voices.root).to_have_count(0)
+    artist.page.wait_for_function("() => window.microphone.readyState === 'ended'")
+    assert artist.run_script(_PLAYING) == 0
+
+    # What is uploaded for one workflow does not come into another one with the same ids, nor its open forms.
+    voices.open()
+    voices.root.get_by_role("listitem").first.get_by_role("button", name="Edit").click()
+    expect(voices.root.locator(".fields")).to_have_count(1)
+    held: list[Route] = []
+    artist.page.route("**/upload/image", held.append)
+    with artist.page.expect_request("**/upload/image"):
+        voices.scene(1).locator("input[type=file]").set_input_files(short)
+    artist.load(read_workflow(PACK / "example_workflows" / "Draft.json"))
+    expect(voices.root.locator(".fields")).to_have_count(0)
+    expect(voices.scene(0)).to_contain_text("Silence, until there is a recording")
+    held[0].continue_()
+    artist.page.unroute("**/upload/image")
+    expect(artist.page.get_by_text("another workflow is open now")).to_be_visible()
+    voices.expect_audio(SILENCES)

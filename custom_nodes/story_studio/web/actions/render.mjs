@@ -33,8 +33,10 @@ export async function showFirstSeconds(studio, id) {
   const { app, model } = studio
   const scene = studio.scene(id)
   if (!scene?.clip) return
-  const look = { file: null, problem: '' }
-  studio.looks.set(id, look)
+  const { looks } = studio
+  looks.get(id)?.cancel()
+  const look = { file: null, problem: '', cancel: () => follow.cancel() }
+  looks.set(id, look)
   studio.changed()
   const follow = followPrompt(app, change => {
     Object.assign(look, change)
@@ -51,14 +53,21 @@ export async function showFirstSeconds(studio, id) {
   }
 }
 
+/** Closes the first seconds of a scene's clip, and no longer waits for them. */
+export function forgetLook(studio, id) {
+  studio.looks.get(id)?.cancel()
+  studio.looks.delete(id)
+  studio.changed()
+}
+
 /**
  * Follows one prompt until a node of it has its file, or it ends without.
  *
  * @param end what is called then, with `{file}` or `{problem}`.
- * @returns `begin(node)`; `queued(id)`, once the prompt has one; and `end(change)`.
+ * @returns `begin(node)`; `queued(id)`, once the prompt has one; `end(change)`; and `cancel()`, which no longer follows it.
  */
 function followPrompt(app, end) {
-  let [node, prompt] = ['', '']
+  let [node, prompt, isOver] = ['', '', false]
   // What ComfyUI has in its cache is finished before the page knows the id of the prompt.
   const early = []
   const failed = () => t('The first seconds were not finished.')
@@ -67,22 +76,43 @@ function followPrompt(app, end) {
     execution_error: detail => stop({ problem: `${failed()} ${detail.exception_message.trim()}` }),
     execution_interrupted: () => stop({ problem: failed() }),
     // A result in the cache is not announced again.
-    execution_success: () => fileOf(app, prompt, node).then(file => stop(file ? { file } : { problem: failed() })),
+    // Before it has put it into its history; then `status` tells.
+    execution_success: () => fileOf(app, prompt, node).then(file => file && stop({ file })),
   }
   const take = ({ type, detail }) => {
     if (!prompt) early.push({ type, detail })
     else if (detail.prompt_id === prompt) handlers[type](detail)
   }
 
-  function stop(change) {
+  async function finish() {
+    const file = await fileOf(app, prompt, node)
+    stop(file ? { file } : { problem: failed() })
+  }
+
+  /** A prompt that was removed from the queue, or ended while the page was not connected, has no event. */
+  async function look() {
+    if (prompt && !(await isQueued(app, prompt))) finish()
+  }
+
+  function cancel() {
+    isOver = true
     for (const name of Object.keys(handlers)) app.api.removeEventListener(name, take)
+    app.api.removeEventListener('status', look)
+  }
+
+  function stop(change) {
+    if (isOver) return
+    cancel()
     end(change)
   }
 
   return {
     end: stop,
+    cancel,
     begin(wanted) {
+      if (isOver) return
       node = wanted
+      app.api.addEventListener('status', look)
       for (const name of Object.keys(handlers)) app.api.addEventListener(name, take)
     },
     queued(id) {
@@ -123,4 +153,12 @@ async function fileOf(app, prompt, node) {
   const response = await app.api.fetchApi(`/history/${prompt}`)
   const history = response.ok ? await response.json() : {}
   return history[prompt]?.outputs?.[node]?.images?.[0]
+}
+
+/** Whether a prompt runs or waits; also if the server does not answer. */
+async function isQueued(app, prompt) {
+  const response = await app.api.fetchApi('/queue')
+  if (!response.ok) return true
+  const { queue_running: running, queue_pending: waiting } = await response.json()
+  return [...running, ...waiting].some(([, id]) => id === prompt)
 }

@@ -3,6 +3,7 @@ import { setVoice } from '../canvas/voice.mjs'
 import { captureState, ownWidget, setWidget } from '../canvas/widgets.mjs'
 import { ask } from '../shared/server.mjs'
 import { t } from '../shared/words.mjs'
+import { openWorkflow } from '../shared/workflow.mjs'
 import { toWav } from '../shared/wav.mjs'
 import { offer } from '../story/upload.mjs'
 
@@ -13,15 +14,13 @@ const MEDIA = /^(audio|video)\//
 /** Makes a scene speak a file from this computer; it is uploaded to ComfyUI's input folder. */
 export async function useFile(studio, clip, file) {
   if (!MEDIA.test(file.type)) return studio.toast('error', t('{} is no recording: choose an audio file.', file.name))
-  await attempt(studio, async () => use(studio, clip, await upload(studio.app, file)))
+  await change(studio, clip, () => upload(studio.app, file))
 }
 
 /** Makes a scene speak the part of its recording between two seconds; the whole recording stays as it is. */
 export async function useCut(studio, clip, start, end) {
-  await attempt(studio, async () => {
-    const { file } = await ask(studio.app, 'voice/cut', { file: studio.voices.of(clip).name, start, end })
-    await use(studio, clip, file)
-  })
+  const { name } = studio.voices.of(clip)
+  await change(studio, clip, async () => (await ask(studio.app, 'voice/cut', { file: name, start, end })).file)
 }
 
 /** Sets the seconds after a scene; null for what the film says. */
@@ -40,29 +39,41 @@ export async function setPause(studio, clip, seconds) {
 /**
  * Records from the microphone.
  *
- * @returns a function that ends the recording, and makes the scene speak it; null if it could not begin.
+ * @returns `keep()`, which ends the recording and makes the scene speak it, and `discard()`, which only ends it; null if
+ *   it could not begin.
  */
 export async function record(studio, clip) {
+  const { workflow } = studio.model
   let stream
+  let recorder
+  const release = () => stream?.getTracks().forEach(track => track.stop())
   try {
     stream = await navigator.mediaDevices.getUserMedia({ audio: true })
+    recorder = new MediaRecorder(stream)
   } catch (error) {
+    release()
     studio.toast('error', t('The microphone cannot be used: {}. Connect one, and allow this page to use it.', error.message))
     return null
   }
   const parts = []
-  const recorder = new MediaRecorder(stream)
   const ended = new Promise(done => (recorder.onstop = done))
   recorder.ondataavailable = ({ data }) => parts.push(data)
   recorder.start()
-  return async () => {
-    recorder.stop()
+
+  async function stop() {
+    // It ends by itself if the microphone is unplugged.
+    if (recorder.state !== 'inactive') recorder.stop()
     await ended
-    for (const track of stream.getTracks()) track.stop()
-    await attempt(studio, async () => {
-      const file = await toWav(new Blob(parts, { type: recorder.mimeType }), 'recording.wav')
-      await use(studio, clip, await upload(studio.app, file))
-    })
+    release()
+  }
+
+  return {
+    discard: stop,
+    async keep() {
+      await stop()
+      const wav = async () => toWav(new Blob(parts, { type: recorder.mimeType }), 'recording.wav')
+      await change(studio, clip, async () => upload(studio.app, await wav()), workflow)
+    },
   }
 }
 
@@ -72,10 +83,28 @@ export function whyNoRecording() {
   return navigator.mediaDevices?.getUserMedia && window.MediaRecorder ? '' : t('The browser offers the microphone only over HTTPS or on the server itself.')
 }
 
+/**
+ * Makes a scene speak a file once it is there.
+ *
+ * @param workflow the one with the scene. Another one may be open by the time that the file is there, with another scene
+ *   of the same id.
+ */
+async function change(studio, clip, make, workflow = studio.model.workflow) {
+  try {
+    const file = await make()
+    offer([file])
+    if (openWorkflow(studio.app) !== workflow) throw new Error(t('{} is in the input folder, but another workflow is open now: choose it in its scene.', file))
+    const voice = studio.voices.of(clip)
+    if (!voice) throw new Error(t('{} is in the input folder, but its scene is no longer there.', file))
+    await use(studio, voice, file)
+  } catch (error) {
+    studio.toast('error', error.message)
+  }
+}
+
 /** Sets the recording in one undo step, which includes the size of a loader that is marked. */
-async function use(studio, clip, file) {
-  offer([file])
-  setVoice(studio.app, studio.voices.of(clip), file)
+async function use(studio, voice, file) {
+  setVoice(studio.app, voice, file)
   await studio.refresh()
   await studio.voices.settled()
   // The interface sizes a new node when it draws it.
@@ -90,12 +119,4 @@ async function upload(app, file) {
   const answer = await app.api.fetchApi('/upload/image', { method: 'POST', body })
   if (!answer.ok) throw new Error(t('{} could not be uploaded: the server answered {}.', file.name, answer.status))
   return (await answer.json()).name
-}
-
-async function attempt(studio, work) {
-  try {
-    await work()
-  } catch (error) {
-    studio.toast('error', error.message)
-  }
 }

@@ -15,10 +15,15 @@ import { createVoice } from './voice.mjs'
 const WARNED = ['done', 'waiting', 'pinned']
 const WITH = { warning: '{}, with a warning', error: '{}, with an error' }
 /** What else stands on a card: functions of a scene's id and the studio that return
- * `{element, paint(scene, title)}`, and `edit()` if they edit its words. */
+ * `{element, paint(scene, title)}`; `edit()` if they edit its words, and `close()` if something goes on when the card is gone. */
 const MORE = [createPins, createForecast, createEditor, createSceneMenu, createVoice]
 
-/** The card of a scene; `paint` takes the scene as `shownScenes` gives it, and its number, or 0 if it is not in the film. */
+/**
+ * The card of a scene.
+ *
+ * @returns `element`; `paint(scene, number)`, with the scene as `shownScenes` gives it, and 0 if it is not in the film;
+ *   and `close()`, which ends what sounds or records once the card is gone.
+ */
 export function createCard({ id, ...scene }, studio) {
   const name = h('button', { type: 'button', className: 'name', title: t('Show on the canvas') })
   const state = h('span', { className: 'state' })
@@ -42,6 +47,7 @@ export function createCard({ id, ...scene }, studio) {
   element.onclick = event => event.target.closest('video, figcaption, .fold, .scene-menu, .takes, .verdict, .edit, .pins, .voice') || show(studio.app, studio.scene(id).clip ?? studio.scene(id).still)
   return {
     element,
+    close: () => more.forEach(one => one.close?.()),
     paint(now, number) {
       const percent = now.progress ? ` ${Math.round(now.progress * 100)} %` : ''
       const title = (number ? `${number}. ` : '') + (now.name || t('Scene'))

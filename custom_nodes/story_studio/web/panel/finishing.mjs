@@ -3,6 +3,7 @@ import { readFinish, removeHelper, setFinish, setMusic } from '../canvas/finishi
 import { h, set } from '../shared/dom.mjs'
 import { remembered } from '../shared/folds.mjs'
 import { t } from '../shared/words.mjs'
+import { openWorkflow } from '../shared/workflow.mjs'
 import { offer, upload } from '../story/upload.mjs'
 import { createField } from './field.mjs'
 
@@ -116,9 +117,11 @@ function createMusic(studio) {
     if (!file) return
     set(choose, { disabled: true })
     choose.setAttribute('aria-busy', 'true')
+    const { workflow } = model
     try {
       const uploaded = await upload(app, file)
       offer([uploaded])
+      if (openWorkflow(app) !== workflow) throw new Error(t('{} is in the input folder, but another workflow is open now: choose it there.', uploaded))
       change(uploaded)
     } catch (error) {
       studio.toast('error', error.message)

@@ -45,6 +45,7 @@ export function createView(element, studio) {
   panel.append(...above.map(one => one.element), list, apart.element, ...below.map(one => one.element))
   styled.then(() => element.replaceChildren(panel))
   let cards = new Map()
+  let workflow = studio.model.workflow
 
   function paint() {
     const scenes = shownScenes(studio)
@@ -53,8 +54,12 @@ export function createView(element, studio) {
     set(problem, { textContent: text, hidden: !text })
     set(empty, { hidden: scenes.length > 0 })
     sections.forEach(one => one.paint(scenes))
-    const known = cards
+    // Scenes of another workflow have the same ids if both were made from one template.
+    const known = workflow === studio.model.workflow ? cards : new Map()
+    const before = cards
+    workflow = studio.model.workflow
     cards = new Map(scenes.map(scene => [scene.id, known.get(scene.id) ?? createCard(scene, studio)]))
+    for (const [id, card] of before) if (cards.get(id) !== card) card.close()
     const inFilm = scenes.filter(scene => scene.in_film)
     const others = scenes.filter(scene => !scene.in_film)
     fill(list, inFilm.map(scene => cards.get(scene.id).element))
@@ -64,7 +69,15 @@ export function createView(element, studio) {
     others.forEach(scene => cards.get(scene.id).paint(scene, 0))
   }
 
-  return { element, close: studio.listen(paint) }
+  const leave = studio.listen(paint)
+  return {
+    element,
+    close() {
+      leave()
+      for (const card of cards.values()) card.close()
+      cards = new Map()
+    },
+  }
 }
 
 /** Puts cards into a list; what has the focus keeps it while its card moves. */

@@ -1,5 +1,5 @@
 /** A card's menu of what can be rendered of its scene alone, and the first seconds of its clip. */
-import { FIRST_SECONDS, renderScene, showFirstSeconds } from '../actions/render.mjs'
+import { FIRST_SECONDS, forgetLook, renderScene, showFirstSeconds } from '../actions/render.mjs'
 import { h, set } from '../shared/dom.mjs'
 import { t } from '../shared/words.mjs'
 
@@ -16,6 +16,7 @@ export function createSceneMenu(id, studio) {
   element.onclick = event => event.stopPropagation()
   return {
     element,
+    close: look.close,
     paint(scene, title) {
       set(items[0], { hidden: !scene.clip })
       set(items[1], { hidden: !scene.still })
@@ -58,17 +59,26 @@ function createMenu(label, entries) {
 function createLook(id, studio) {
   const text = h('p', { role: 'status' })
   const video = h('video', { controls: true, loop: true, hidden: true })
-  const close = h('button', { type: 'button', textContent: t('Close'), onclick: () => (studio.looks.delete(id), studio.changed()) })
+  const close = h('button', { type: 'button', textContent: t('Close'), onclick: () => forgetLook(studio, id) })
   const element = h('div', { className: 'look', hidden: true }, text, video, close)
+
+  function silence() {
+    if (!video.hasAttribute('src')) return
+    video.pause()
+    video.removeAttribute('src')
+    // Without it, the element keeps playing what it has loaded.
+    video.load()
+  }
+
   return {
     element,
+    close: silence,
     paint(title) {
       const look = studio.looks.get(id)
       set(element, { hidden: !look })
-      if (!look) return video.src && video.removeAttribute('src')
+      if (!look) return silence()
       const waits = !look.file && !look.problem
       set(text, { textContent: look.problem || (waits ? t('The first {} seconds are being rendered…', FIRST_SECONDS) : t('The first {} seconds: a look, not a take', FIRST_SECONDS)) })
-      set(close, { hidden: waits })
       set(video, { hidden: !look.file })
       video.setAttribute('aria-label', t('First seconds of {}', title))
       const url = look.file ? new URL(studio.url(look.file), location.href).href : ''

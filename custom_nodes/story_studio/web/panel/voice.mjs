@@ -13,16 +13,21 @@ export function createVoice(id, studio) {
   const voice = () => studio.voices.of(clip())
   const button = (text, onclick, more = {}) => h('button', { type: 'button', textContent: t(text), onclick, ...more })
   let busy = ''
-  let stopRecording = null
+  let recording = null
+  let isAsking = false
+  let isGone = false
   let label = ''
 
   /** Works with the buttons disabled, and says at what. */
   async function working(text, work) {
     busy = text
     show()
-    await work()
-    busy = ''
-    show()
+    try {
+      await work()
+    } finally {
+      busy = ''
+      show()
+    }
   }
 
   const player = createPlayer(studio, voice, () => waveform.part())
@@ -47,13 +52,26 @@ export function createVoice(id, studio) {
   const use = file => file && working(t('Uploading {}…', file.name), () => useFile(studio, clip(), file))
 
   async function toggleRecording() {
-    if (!stopRecording) stopRecording = await record(studio, clip())
-    else {
-      const stop = stopRecording
-      stopRecording = null
-      await working(t('Keeping the recording…'), stop)
+    if (recording) {
+      const { keep } = recording
+      recording = null
+      return working(t('Keeping the recording…'), keep)
     }
-    show()
+    // The browser asks whether the page may use the microphone.
+    if (isAsking) return
+    isAsking = true
+    recording = await record(studio, clip())
+    isAsking = false
+    if (isGone) close()
+    else show()
+  }
+
+  /** Ends what would go on without a button that ends it. */
+  function close() {
+    isGone = true
+    player.close()
+    recording?.discard()
+    recording = null
   }
 
   function keepPart() {
@@ -91,12 +109,12 @@ export function createVoice(id, studio) {
     set(faults, { hidden: !texts.length })
     faults.dataset.usable = now.usable
     const off = whyNoRecording()
-    set(mic, { textContent: t(stopRecording ? 'Stop recording' : 'Record'), disabled: !!off || !!busy, title: off || t('From the microphone of this computer') })
-    mic.setAttribute('aria-pressed', String(!!stopRecording))
+    set(mic, { textContent: t(recording ? 'Stop recording' : 'Record'), disabled: !!off || !!busy, title: off || t('From the microphone of this computer') })
+    mic.setAttribute('aria-pressed', String(!!recording))
     set(trim, { hidden: !now.peaks.length })
-    for (const one of [choose, trim, keep, words]) set(one, { disabled: !!busy || !!stopRecording })
+    for (const one of [choose, trim, keep, words]) set(one, { disabled: !!busy || !!recording })
     set(words, { hidden: !now.speech })
-    set(state, { textContent: stopRecording ? t('Recording…') : busy, hidden: !busy && !stopRecording })
+    set(state, { textContent: recording ? t('Recording…') : busy, hidden: !busy && !recording })
     element.setAttribute('aria-busy', String(!!busy))
     pause.paint(now, label)
     showPart()
@@ -105,6 +123,7 @@ export function createVoice(id, studio) {
   acceptRecordings(element, use)
   return {
     element,
+    close,
     paint(_, title) {
       label = title
       element.setAttribute('aria-label', t('Voice of {}', title))
@@ -172,11 +191,18 @@ function createPlayer(studio, voice, part) {
     element,
     from,
     pause: () => audio.pause(),
+    close() {
+      audio.pause()
+      // Lets go of the file; what is loaded is kept otherwise.
+      audio.removeAttribute('src')
+      audio.load()
+      delete audio.dataset.url
+    },
     follow: shown => (waveform = shown),
     paint(title) {
       label = title
       paint()
-      // A card that is gone, or another recording, is silent.
+      // Another recording, or none, is silent.
       if (audio.dataset.url && audio.dataset.url !== (voice()?.file ? studio.url(voice().file) : '')) audio.pause()
     },
   }

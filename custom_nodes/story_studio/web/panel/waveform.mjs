@@ -14,7 +14,7 @@ export const clock = seconds => (seconds < 60 ? `${seconds.toFixed(2)} s` : `${M
 /**
  * @param onSeek called with the second that was clicked.
  * @param onPart called with the part while its handles move.
- * @returns `element`; `paint({peaks, seconds})`; `at(second)`, which moves the mark of what is playing; `part()`, from and
+ * @returns `element`; `paint({name, peaks, seconds})`; `at(second)`, which moves the mark of what is playing; `part()`, from and
  *   to which second; `choose(part)`, which shows the handles at a part, or with null hides them.
  */
 export function createWaveform(onSeek, onPart) {
@@ -31,6 +31,7 @@ export function createWaveform(onSeek, onPart) {
   let seconds = 0
   let part = null
   let drawn = null
+  let name = ''
 
   const place = second => `${seconds ? (100 * second) / seconds : 0}%`
   const secondAt = event => {
@@ -63,26 +64,32 @@ export function createWaveform(onSeek, onPart) {
     })
   }
 
+  function choose(wanted) {
+    part = wanted && [Math.max(0, wanted[0]), Math.min(seconds, wanted[1])]
+    show()
+  }
+
   element.addEventListener('click', event => event.target.closest('.handle') || onSeek(secondAt(event)))
   return {
     element,
     paint(recording) {
       if (drawn === recording.peaks) return
       drawn = recording.peaks
+      const isOther = name !== recording.name || seconds !== recording.seconds
+      name = recording.name
       seconds = recording.seconds
       wave.setAttribute('viewBox', `0 -1 ${Math.max(1, drawn.length)} 2`)
       // A line is seen where there is silence, too.
       path.setAttribute('d', drawn.map((peak, index) => `M${index + 0.5} ${-Math.max(peak, 0.015)}V${Math.max(peak, 0.015)}`).join(''))
+      // The part was of the recording before.
+      if (isOther) choose(null)
     },
     at(second) {
       set(head, { hidden: second === null })
       head.style.left = place(second ?? 0)
     },
     part: () => part,
-    choose(wanted) {
-      part = wanted && [Math.max(0, wanted[0]), Math.min(seconds, wanted[1])]
-      show()
-    },
+    choose,
   }
 }
 

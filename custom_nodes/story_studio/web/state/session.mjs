@@ -14,6 +14,8 @@ import { t } from '../shared/words.mjs'
  *   `made`: the file by node id; `kept`, the key of the take that a Check Clip chose, by its id;
  *   `problem`: what else went wrong, or what the panel says;
  *   `isElsewhere`: whether another page gets the events of the run;
+ *   `looks`, a Map from scene id to the first seconds of its clip that were asked for: `{file, problem, cancel()}`;
+ *   `unfolded`, a Map from scene id to whether all of its card is shown, for those where somebody chose;
  *   and what changes it: `begin`, `work`, `note` and `take`.
  */
 export function createSession({ app, model }) {
@@ -23,6 +25,7 @@ export function createSession({ app, model }) {
   const now = {
     running: null, queued: [], wanted: [], finished: new Set(), reused: new Set(), cached: new Set(), started: 0,
     active: {}, errors: {}, made: {}, kept: {}, outputs: {}, isElsewhere: false,
+    looks: new Map(), unfolded: new Map(),
 
     get failed() {
       const owned = Object.entries(now.errors).map(([node, reason]) => [model.owners.get(node)?.scene.id, reason])

@@ -2,6 +2,7 @@
 import { KEEPERS } from '../shared/nodes.mjs'
 import { ask } from '../shared/server.mjs'
 import { t } from '../shared/words.mjs'
+import { openWorkflow } from '../shared/workflow.mjs'
 import { createFilms } from './films.mjs'
 import { createPlan } from './plan.mjs'
 import { createRuns } from './runs.mjs'
@@ -17,19 +18,19 @@ const CALM = 250
  * @param app ComfyUI's.
  * @returns an object with
  *   `model`: `scenes`, `films` and `owners` (a Map from node id to `{scene, part}`) as POST /story_studio/scenes
- *     gives them, `takes` as POST /story_studio/takes does, `prompt`, the graph as an API workflow, and `problem`;
+ *     gives them, `takes` as POST /story_studio/takes does, `prompt`, the graph as an API workflow, `workflow`, the one of
+ *     ComfyUI's tabs that it was read from, and `problem`;
  *   `runs`: see `createRuns`; `films`: see `createFilms`; `voices`: see `createVoices`;
  *   `isOpen()`: whether something listens, as an open panel does;
  *   `plan`: see `createPlan`;
- *   `looks`, a Map from scene id to the first seconds of its clip that were asked for: `{file, problem}`;
- *   `unfolded`, a Map from scene id to whether all of its card is shown, for those where somebody chose;
+ *   `looks` and `unfolded`, of the open workflow, see `createSession`;
  *   `listen(listener)`: calls it after each change, and returns a function that ends that;
  *   `changed()`: calls the listeners;
  *   `refresh()`, `refreshSoon()`: read the canvas again; only while something listens;
  *   `scene(id)`; `say(problem)`, at the panel's top; `toast(severity, detail)`; `url(file)`, of a file to show.
  */
 export function createStudio(app) {
-  const model = { scenes: [], films: [], owners: new Map(), takes: {}, prompt: {}, problem: '' }
+  const model = { scenes: [], films: [], owners: new Map(), takes: {}, prompt: {}, problem: '', workflow: null }
   const listeners = new Set()
   let timer = 0
   let read = 0
@@ -37,8 +38,12 @@ export function createStudio(app) {
   const studio = {
     app,
     model,
-    looks: new Map(),
-    unfolded: new Map(),
+    get looks() {
+      return studio.runs.session().looks
+    },
+    get unfolded() {
+      return studio.runs.session().unfolded
+    },
     listen(listener) {
       listeners.add(listener)
       return () => listeners.delete(listener)
@@ -52,6 +57,7 @@ export function createStudio(app) {
       if (!listeners.size) return
       studio.runs.syncOpened()
       const turn = ++read
+      const open = openWorkflow(app)
       try {
         const { output, workflow } = await app.graphToPrompt()
         const hasScenes = Object.values(output).some(node => KEEPERS.includes(node.class_type))
@@ -61,9 +67,10 @@ export function createStudio(app) {
         const ownerOf = ([id, [number, part]]) => [id, { scene: scenes[number], part }]
         const known = new Map(Object.entries(owners).map(ownerOf))
         studio.voices.refresh(output)
-        Object.assign(model, rest, { scenes, takes, owners: known, prompt: output, problem: '' })
+        Object.assign(model, rest, { scenes, takes, owners: known, prompt: output, workflow: open, problem: '' })
         studio.plan.read(output)
       } catch (error) {
+        if (turn !== read) return
         model.problem = t('The story could not be read: {}', error.message)
       }
       studio.changed()

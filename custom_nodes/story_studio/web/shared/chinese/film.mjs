@@ -43,6 +43,7 @@ export default {
   '−23 LUFS (television)': '−23 LUFS（电视）',
   Music: '音乐',
   none: '无',
+  '{} is in the input folder, but another workflow is open now: choose it there.': '{} 已在输入文件夹中，但现在打开的是另一个工作流：请在那里选择它。',
   'Choose the music': '选择音乐',
   'Remove the music': '移除音乐',
   'Level of the music in dB': '音乐电平（dB）',

@@ -36,6 +36,8 @@ export default {
   'Seconds of pause after {}': '{} 之后停顿的秒数',
   '{} is no recording: choose an audio file.': '{} 不是录音：请选择音频文件。',
   'This scene has no input "{}" of its own: expose it on its subgraph node.': '这个场景没有自己的输入“{}”：请在其子图节点上公开它。',
+  '{} is in the input folder, but another workflow is open now: choose it in its scene.': '{} 已在输入文件夹中，但现在打开的是另一个工作流：请在其场景中选择它。',
+  '{} is in the input folder, but its scene is no longer there.': '{} 已在输入文件夹中，但其场景已不存在。',
   'The microphone cannot be used: {}. Connect one, and allow this page to use it.': '无法使用麦克风：{}。请连接麦克风，并允许本页面使用。',
   'The browser offers the microphone only over HTTPS or on the server itself.': '浏览器只在 HTTPS 或服务器本机上提供麦克风。',
   'No recording is linked: choose one, or record it here.': '没有连接录音：请选择一个，或在此录音。',
