@@ -40,6 +40,8 @@ app.registerExtension({
         if (view?.element === element) return
         view?.close()
         view = createView(element, studio)
+        // What ended while it was closed was not followed.
+        studio.runs.sync()
         studio.refresh()
       },
       destroy() {

@@ -15,7 +15,7 @@ const SCROLL = 14
 
 /** The handle that a card is dragged by; its arrow keys move the card too. */
 export function createHandle(id, studio) {
-  const element = h('button', { type: 'button', className: 'handle edit', textContent: '⠿' })
+  const element = h('button', { type: 'button', className: 'card-handle edit', textContent: '⠿' })
   const drag = createDrag(element, to => moveTo(studio, id, to))
   element.onkeydown = event => {
     const by = { ArrowUp: -1, ArrowDown: 1 }[event.key]

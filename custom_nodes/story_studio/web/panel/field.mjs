@@ -13,8 +13,9 @@ import { t } from '../shared/words.mjs'
 export function createField(field, change) {
   const control = controlOf(field)
   const element = h('label', { className: 'field' }, h('span', { textContent: t(field.label) }), control)
+  let last = ''
   const named = field.check ? 'checked' : 'value'
-  control.onchange = () => change(field, field.number ? numberIn(control, field.number) : control[named])
+  control.onchange = () => change(field, field.number ? numberIn(control, field.number, last) : control[named])
   return {
     element,
     paint(values) {
@@ -24,6 +25,7 @@ export function createField(field, change) {
       set(element, { hidden: field.when ? !field.when(values) : false })
       set(control, { disabled: values.isSet(field.on, field.name) })
       element.title = control.disabled ? t('It is linked on the canvas: change it there.') : ''
+      last = shown
       // What is being typed stays.
       if (document.activeElement === control && !field.check && !field.choices) return
       if (field.choices) offerChoice(control, shown)
@@ -39,9 +41,9 @@ function controlOf({ choices, number, text, check }) {
   return text === 'lines' ? h('textarea', { rows: 3 }) : h('input', { type: 'text' })
 }
 
-/** The number in a control, within its limits. */
-function numberIn(control, { min, max }) {
-  const value = Math.min(max, Math.max(min, Number(control.value) || 0))
+/** The number in a control, within its limits; the `last` one if it is empty. */
+function numberIn(control, { min, max }, last) {
+  const value = Math.min(max, Math.max(min, Number(control.value === '' ? last : control.value) || 0))
   control.value = String(value)
   return value
 }

@@ -16,7 +16,6 @@ export function createFilm(studio) {
   return {
     element,
     paint(scenes) {
-      studio.films.read()
       const films = studio.films.shown()
       set(element, { hidden: !films.length })
       const known = rows

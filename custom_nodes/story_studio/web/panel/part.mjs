@@ -16,6 +16,7 @@ export function createPart(id, part, studio) {
     type: 'button',
     onclick() {
       strip.hidden = !strip.hidden
+      fill()
       earlier.setAttribute('aria-expanded', String(!strip.hidden))
     },
     aria: { expanded: 'false' },
@@ -25,11 +26,47 @@ export function createPart(id, part, studio) {
   const compare = h('button', { type: 'button', textContent: t('Compare'), title: t('All takes side by side'), onclick: comparison.open })
   const element = h('figure', {}, frame, h('figcaption', {}, h('span', { className: 'part', textContent: label }), enlarge.element, again, earlier))
   let shown = ''
-  let listed = ''
+  let listed = null
+  let now = null
+  let name = ''
+
+  /** Fills the takes while they are shown: those of all scenes would be thousands of videos. */
+  function fill() {
+    const { takes, chosen } = now
+    if (strip.hidden) {
+      listed = null
+      return strip.replaceChildren()
+    }
+    const list = JSON.stringify([takes, chosen])
+    if (listed === list) return
+    listed = list
+    const at = [...strip.children].findIndex(one => one.contains(document.activeElement))
+    const takeOf = (take, index) => createTake(take, takes.length - index, takes.length)
+    strip.replaceChildren(compare, pick('', t('As the graph says'), t('No take chosen: the result of the graph')), ...takes.map(takeOf))
+    const focused = strip.children[at]
+    ;(focused?.querySelector('button') ?? focused)?.focus()
+  }
+
+  function pick(key, content, label) {
+    const aria = { label, pressed: String(key === now.chosen) }
+    return h('button', { type: 'button', title: label, onclick: () => chooseTake(studio, id, part, key), aria }, content)
+  }
+
+  function createTake({ key, file, check }, number, count) {
+    const button = pick(key, media(part, studio.url(file), '', false), t('Use take {} of {}, {}', number, count, key))
+    if (!check) return button
+    const badge = createBadge(studio)
+    badge.paint(check, t('take {} of {}', number, name))
+    const figures = h('span', { className: 'figures', textContent: figuresOf(check) })
+    return h('div', { className: 'take', title: firstSentence(check) }, button, h('div', {}, badge.element, figures))
+  }
+
   return {
     element,
     strip,
     paint(scene, title) {
+      now = scene[part]
+      name = title
       const { file, old, takes, chosen } = scene[part]
       const url = file ? studio.url(file) : ''
       if (shown !== url || !frame.firstChild) {
@@ -46,30 +83,7 @@ export function createPart(id, part, studio) {
       comparison.paint(scene[part], title)
       compare.setAttribute('aria-label', t(`Compare the takes of the ${part} of {}`, title))
       set(compare, { hidden: !takes.length })
-      const list = JSON.stringify([takes, chosen, url])
-      if (listed === list) return
-      listed = list
-      const pick = (key, content, name) =>
-        h('button', { type: 'button', title: name, onclick: () => chooseTake(studio, id, part, key), aria: { label: name, pressed: String(key === chosen) } }, content)
-      const checked = (button, check, name) => {
-        if (!check) return button
-        const badge = createBadge(studio)
-        badge.paint(check, name)
-        const figures = h('span', { className: 'figures', textContent: figuresOf(check) })
-        return h('div', { className: 'take', title: firstSentence(check) }, button, h('div', {}, badge.element, figures))
-      }
-      const at = [...strip.children].findIndex(one => one.contains(document.activeElement))
-      strip.replaceChildren(
-        compare,
-        pick('', t('As the graph says'), t('No take chosen: the result of the graph')),
-        ...takes.map(({ key, file: one, check }, index) => {
-          const number = takes.length - index
-          const button = pick(key, media(part, studio.url(one), '', false), t('Use take {} of {}, {}', number, takes.length, key))
-          return checked(button, check, t('take {} of {}', number, title))
-        }),
-      )
-      const focused = strip.children[at]
-      ;(focused?.querySelector('button') ?? focused)?.focus()
+      fill()
     },
   }
 }

@@ -11,11 +11,14 @@ export function createFilms(studio) {
   const { app, model } = studio
   let known = {}
   let asked = model.prompt
+  let of = model.workflow
 
   async function read() {
-    const { prompt, films } = model
+    const { prompt, films, workflow } = model
     if (prompt === asked) return
     asked = prompt
+    if (of !== workflow) known = {}
+    of = workflow
     let answer = {}
     if (films.length) {
       try {

@@ -6,13 +6,15 @@ import { t } from '../shared/words.mjs'
  * Keeps the plan of the workflow on the canvas.
  *
  * @returns `now()`, as POST /story_studio/plan answers, with a `problem` in place of it if it could not; null while
- *   nothing is known; and `read(prompt)`, which asks again.
+ *   nothing is known; `forget()`, for another
+ *   workflow; and `read(prompt)`, which asks again.
  */
 export function createPlan(studio) {
   let plan = null
   let read = 0
   return {
     now: () => plan,
+    forget: () => (plan = null),
     async read(prompt) {
       const turn = ++read
       let answer = null

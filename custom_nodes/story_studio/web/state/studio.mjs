@@ -66,9 +66,14 @@ export function createStudio(app) {
         if (turn !== read) return
         const ownerOf = ([id, [number, part]]) => [id, { scene: scenes[number], part }]
         const known = new Map(Object.entries(owners).map(ownerOf))
+        if (open !== model.workflow) {
+          studio.voices.forget()
+          studio.plan.forget()
+        }
         studio.voices.refresh(output)
         Object.assign(model, rest, { scenes, takes, owners: known, prompt: output, workflow: open, problem: '' })
         studio.plan.read(output)
+        studio.films.read()
       } catch (error) {
         if (turn !== read) return
         model.problem = t('The story could not be read: {}', error.message)

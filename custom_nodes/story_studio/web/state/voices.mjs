@@ -31,7 +31,8 @@ const CALM = 1000
 /**
  * Reads the voices of the workflow, and marks the loaders of recordings that something is wrong with.
  *
- * @returns `of(clip)`, as POST /story_studio/voice gives it, or undefined; `refresh(prompt)`, with the API workflow that
+ * @returns `of(clip)`, as POST /story_studio/voice gives it, or undefined; `forget()`, for another workflow;
+ *   `refresh(prompt)`, with the API workflow that
  *   the panel has read; `settled()`, a promise that the last reading is shown; `watch()`, which keeps the marks up to date while the panel is closed.
  */
 export function createVoices(studio) {
@@ -84,6 +85,7 @@ export function createVoices(studio) {
 
   return {
     of: clip => byClip[clip],
+    forget: () => (byClip = {}),
     refresh,
     settled: () => last,
     watch() {

@@ -1,5 +1,7 @@
 /** The files that a story is opened from: those dropped or chosen, and the story, script or recordings in them. */
 
+/** Names that only stories and scripts have. */
+const SURELY = /\.(ya?ml|fountain|spmd)$/i
 const STORY = /\.(ya?ml|json)$/i
 export const SCRIPT = /\.(fountain|spmd|csv|tsv|srt|vtt|md|markdown|txt|text)$/i
 const NO_SCRIPT = /(^|\/)(readme|licen[cs]e)[^/]*$/i
@@ -10,11 +12,16 @@ const RECORDING = /^(audio|video)\//
  * because it cannot hold a story.
  */
 export function droppedFiles(transfer) {
-  const entries = [...(transfer?.items ?? [])].map(item => item.webkitGetAsEntry?.()).filter(Boolean)
+  const entries = entriesOf(transfer)
   const ours = entries.some(entry => entry.isDirectory || STORY.test(entry.name) || SCRIPT.test(entry.name))
   // Entries are gone when the event ends, so reading starts before the first await.
   return ours ? Promise.all(entries.map(entry => walk(entry, ''))).then(found => found.flat()) : null
 }
+
+/** Whether it is a story for nothing but us: a folder, or files with names that no node takes. */
+export const isSurelyStory = transfer => entriesOf(transfer).some(entry => entry.isDirectory || SURELY.test(entry.name))
+
+const entriesOf = transfer => [...(transfer?.items ?? [])].map(item => item.webkitGetAsEntry?.()).filter(Boolean)
 
 async function walk(entry, folder) {
   const path = folder + entry.name
