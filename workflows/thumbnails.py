@@ -35,8 +35,8 @@ def _talking_video() -> Image.Image:
 
 def _one_scene() -> Image.Image:
     image = Image.new("RGB", (SIDE, SIDE), GROUND)
-    image.paste(_portrait(SIDE, 300), (0, 180))
-    ImageDraw.Draw(image).multiline_text((22, 62), PROMPT, ACCENT, _font(27), spacing=10)
+    image.paste(_portrait(SIDE, 214), (0, 162))
+    ImageDraw.Draw(image).multiline_text((22, 62), PROMPT, ACCENT, _font(25), spacing=6)
     return _titled(_with_waveform(image), "One scene", "a prompt + a voice")
 
 

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import finished, result_store
-from .core import execution, expansion, queueing
-from .core.queueing import Ended, Item, Request
+from .core import execution, expansion, prompts, queue, tasks
+from .core.prompts import Request
+from .core.queue import Ended, Item
 from .story.left_out import Remaining, leave_out
 from .story.order import QUEUED, RESULTS, Ordered, in_order, topological
 from .story.recipes import Nodes
@@ -62,7 +63,7 @@ def order(request: Request) -> Ordered | None:
     if ordered is None or not leaves_out_failed(request.extra_data):
         return ordered
     rest = Remaining(request.nodes, request.outputs, set())
-    if wrong := queueing.refused(ordered):
+    if wrong := prompts.refused(ordered):
         rest = leave_out(request.nodes, request.outputs, wrong)
         # A film alone may have been queued, which does not fail with the clip of a scene.
         lost = [
@@ -72,7 +73,7 @@ def order(request: Request) -> Ordered | None:
         ]
         shortened = in_order(_joined(rest, ordered), rest.outputs, request.queued)
         reported = Ordered(ordered.nodes, lost)
-        if shortened is None or set(wrong) - set(queueing.refused(reported)):
+        if shortened is None or set(wrong) - set(prompts.refused(reported)):
             return ordered
         # ComfyUI refuses the targets that are lost, tells why, and runs the others.
         ordered = Ordered(shortened.nodes, [*shortened.targets, *lost])
@@ -96,11 +97,11 @@ def follow(queued: str) -> None:
     """Continues the running prompt without the scene that fails, if one does. Call it within a node."""
     finished.begin(execution.prompt_id())
     run = _runs.get(queued)
-    item = queueing.running()
+    item = queue.running()
     if run is None or run.is_followed or item is None or item.id != execution.prompt_id():
         return
     run.is_followed = True
-    expansion.when_prompt_ends(lambda: queueing.soon(lambda: _continue(item, run)))
+    expansion.when_prompt_ends(lambda: tasks.soon(lambda: _continue(item, run)))
 
 
 def _remember(run: _Run) -> None:
@@ -121,7 +122,7 @@ def _joined(rest: Remaining, ordered: Ordered) -> Nodes:
 
 async def _continue(item: Item, run: _Run) -> None:
     _runs.pop(run.request.queued, None)
-    ended = await queueing.end_of(item.id)
+    ended = await queue.end_of(item.id)
     failed = ended.error.get("node_id") if ended else None
     if ended is None or failed not in run.request.nodes or _is_disk_full(ended):
         return
@@ -134,7 +135,7 @@ async def _continue(item: Item, run: _Run) -> None:
     ordered = ordered or Ordered(rest.request.nodes, list(rest.request.outputs))
     rest.request = rest.request._replace(queued=queued)
     rest.earlier.append(item.id)
-    if await queueing.queue_again(item, ordered, {**item.extra_data, ABOUT: rest.about()}):
+    if await queue.queue_again(item, ordered, {**item.extra_data, ABOUT: rest.about()}):
         _remember(rest)
         title = run.request.nodes[failed].get("_meta", {}).get("title", failed)
         logging.info("Story Studio: %s failed; the rest of the workflow is rendered without it.", title)
@@ -144,11 +145,11 @@ def _rest(run: _Run, failed: str, ended: Ended) -> _Run | None:
     """What is left to be made after a node failed; None if that is nothing."""
     request, reason = run.request, str(ended.error.get("exception_message", "")).strip()
     if _ran_out_of_memory(ended) and failed not in run.retried:
-        queueing.free_memory()
+        queue.free_memory()
         return _Run(request, run.failed, [*run.retried, failed], list(run.earlier))
     existing = result_store.finished(execution.make_graph(request.nodes))
     rest = leave_out(request.nodes, request.outputs, [failed], existing)
-    if not rest.outputs or _is_shared(request, rest, existing):
+    if existing.issuperset(rest.outputs) or _is_shared(request, rest, existing):
         return None
     left = Request(rest.nodes, rest.outputs, request.extra_data, "")
     return _Run(left, {**run.failed, failed: reason}, list(run.retried), list(run.earlier))
@@ -156,7 +157,7 @@ def _rest(run: _Run, failed: str, ended: Ended) -> _Run | None:
 
 def _is_shared(request: Request, rest: Remaining, existing: set[str]) -> bool:
     """Whether all scenes that are not finished are lost with a node, such as a loader: no scene's fault."""
-    classes = [request.nodes[node]["class_type"] for node in request.outputs if node in rest.lost]
+    classes = [request.nodes[node]["class_type"] for node in rest.lost]
     left = [
         node for node in rest.outputs if request.nodes[node]["class_type"] in _PARTS and node not in existing
     ]

@@ -41,7 +41,7 @@ def origin_of(path: Path, kind: Kind) -> Origin:
     return _origin(path, kind, about.st_mtime_ns, about.st_size)
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=32768)
 def _origin(path: Path, kind: Kind, changed: int, size: int) -> Origin:
     tags = _tags(path)
     nodes = _graph(tags)

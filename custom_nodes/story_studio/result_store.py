@@ -43,7 +43,7 @@ def key_of(graph: Graph, node_id: str) -> str:
     Returns:
         24 hexadecimal digits. A result that only an earlier version made has the key that it had there.
     """
-    now, *earlier = _formulas(graph)
+    now, *earlier = formulas(graph)
     key = now.of(node_id)
     kind = KEEPERS[graph.get_node(node_id)["class_type"]]
     if find(kind, key):
@@ -86,14 +86,13 @@ def finished(graph: Graph) -> set[str]:
         kind: {key_in(path.name) for path in folder_of(kind).glob(f"[!.]*{kind.suffix}")}
         for kind in (Kind.STILL, Kind.CLIP, Kind.MASTER)
     }
-    formulas = _formulas(graph)
-    found = set()
+    ways, found = formulas(graph), set()
     for node_id in graph.all_node_ids():
         kind = KEEPERS.get(graph.get_node(node_id)["class_type"])
         if kind and (keys := existing.get(kind)):
             # A branch that ComfyUI has refused, for instance for a missing node, has no key and does not run.
             with suppress(Exception):
-                if any(formula.of(node_id) in keys for formula in formulas):
+                if any(way.of(node_id) in keys for way in ways):
                     found.add(node_id)
     return found
 
@@ -190,11 +189,33 @@ def films_of(graph: Graph, node_id: str, workflow_id: str = "") -> list[str]:
     A film that has a name of its own is the same in each workflow, as is a project of the driver; any other
     is that of its workflow.
     """
-    films = [node for node in graph.all_node_ids() if graph.get_node(node)["class_type"] == Kind.FILM.node]
-    mine = films if len(films) == 1 else [film for film in films if node_id in upstream(graph, film)]
-    names = [constant(graph.get_node, graph.get_node(film)["inputs"].get("name")) for film in mine]
-    named = [name for name in names if isinstance(name, str) and name not in ("", Kind.FILM.word)]
-    return [*named, *([workflow_id] if workflow_id else [])]
+    return Films(graph).of(node_id, workflow_id)
+
+
+class Films:
+    """The films of a graph, looked for once."""
+
+    def __init__(self, graph: Graph):
+        self._graph = graph
+        self._films = [node for node in graph.all_node_ids() if self._class(node) == Kind.FILM.node]
+        self._parts: dict[str, set[str]] = {}
+
+    def of(self, node_id: str, workflow_id: str) -> list[str]:
+        """As `films_of`."""
+        alone = len(self._films) == 1
+        mine = self._films if alone else [film for film in self._films if node_id in self._upstream(film)]
+        get_node = self._graph.get_node
+        names = [constant(get_node, get_node(film)["inputs"].get("name")) for film in mine]
+        named = [name for name in names if isinstance(name, str) and name not in ("", Kind.FILM.word)]
+        return [*named, *([workflow_id] if workflow_id else [])]
+
+    def _class(self, node_id: str) -> str:
+        return self._graph.get_node(node_id)["class_type"]
+
+    def _upstream(self, film: str) -> set[str]:
+        if film not in self._parts:
+            self._parts[film] = set(upstream(self._graph, film))
+        return self._parts[film]
 
 
 def _film_tag(graph: Graph, node_id: str, extra_pnginfo: dict[str, Any] | None) -> dict[str, str]:
@@ -219,14 +240,12 @@ def _default_of(cls: str, name: str) -> Any:
     return UNDECLARED if default is execution.NEVER else default
 
 
-def _formulas(graph: Graph) -> list[Keys]:
+def formulas(graph: Graph) -> list[Keys]:
     """Today's keys, then those of earlier versions, for which a video was the time of its file."""
     stock, today = partial(_fingerprint, stock=True), keys_of(graph.get_node)
-    return [
-        today,
-        Keys(graph.get_node, _default_of, stock, judge=today),
-        Keys(graph.get_node, _default_of, stock, as_written=True, judge=today),
-    ]
+    written = Keys(graph.get_node, _default_of, stock, as_written=True, judge=today)
+    videos = any(graph.get_node(node)["class_type"] == execution.LOAD_VIDEO for node in graph.all_node_ids())
+    return [today, *([Keys(graph.get_node, _default_of, stock, judge=today)] if videos else []), written]
 
 
 def _fingerprint(node: dict[str, Any], stock: bool = False) -> str:

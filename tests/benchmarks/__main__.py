@@ -15,6 +15,7 @@ BENCHMARKS = {
     "rerender": "a story again, changed, reordered: what is made, and the driver's own time",
     "memory": "a story with models of true size in groups of limited memory: peak by phase, survival",
     "story_size": "stories of 10 to 500 scenes: what a scene costs until the first still, in memory, in all",
+    "panel": "workflows of 50 and 500 scenes on the canvas: queueing them, and what the panel asks",
     "gpu": "steps, chunks, stills, loading and memory on this machine's GPU, with models of true size",
     "worker_life": "a thousand jobs on one worker: memory, descriptors, threads, files on disk",
     "image": "the worker's image, built with buildah: layers, what an edit builds again, a job in it",

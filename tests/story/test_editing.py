@@ -73,6 +73,12 @@ def test_words_that_are_put_together_from_several_nodes_cannot_be_typed() -> Non
     fields = editable_panel_of(nodes)["scenes"][0]["fields"]
     assert fields["text"] is None
     assert fields["movement"]["id"] == "move0"
+    # A prompt with the story's style is typed apart from it.
+    styled = {"prompt": "calm", "style": ["both", 0]}
+    nodes["styled"] = {"class_type": "StoryStudio_ScenePrompt", "inputs": styled}
+    nodes["move0"]["inputs"]["text"] = ["styled", 0]
+    movement = editable_panel_of(nodes)["scenes"][0]["fields"]["movement"]
+    assert movement == {"id": "styled", "input": "prompt", "also": []}
 
 
 def test_scenes_outside_of_the_film_come_last() -> None:

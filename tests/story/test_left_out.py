@@ -35,14 +35,19 @@ def scenes_of_film(rest: Remaining) -> list[str]:
     return clips[::-1]
 
 
-def test_a_lost_recording_costs_its_clip_and_the_film_has_the_others() -> None:
+def test_a_lost_recording_costs_its_clip_and_the_film() -> None:
     graph = graph_of(3)
     clips = list(graph.clips.values())
     for number, clip in enumerate(clips):
         rest = without(graph.nodes, voice_of(graph.nodes, clip))
         left = [one for one in clips if one != clip]
-        results = [*graph.stills.values(), *left, *graph.films.values(), *graph.sheets.values()]
+        results = [*graph.stills.values(), *left, *graph.sheets.values()]
         assert set(rest.outputs) >= set(results) and clip not in rest.outputs
+        # A film that lacks a scene is not made, but where only the film was queued, the other clips are.
+        (film,) = graph.films.values()
+        assert film in rest.lost
+        alone = leave_out(graph.nodes, [film], [voice_of(graph.nodes, clip)])
+        assert set(alone.outputs) >= {*left, *graph.stills.values()} and film not in alone.outputs
         # With its clip the scene's check is lost, and no other.
         kept = {kind: classes(subset(rest), kind.node) for kind in (Kind.CHECK, Kind.CLIP)}
         assert len(kept[Kind.CLIP]) == 2 and len(kept[Kind.CHECK]) in (0, 2), number
@@ -78,7 +83,7 @@ def test_a_lost_still_costs_the_scene_and_the_sheet_has_the_others() -> None:
     first = graph.stills[SceneId(0, "scene_0")]
     rest = without(graph.nodes, first)
     assert {first, graph.clips[SceneId(0, "scene_0")]} <= rest.lost
-    assert set(graph.sheets.values()) | set(graph.films.values()) <= set(rest.outputs)
+    assert set(graph.sheets.values()) <= set(rest.outputs)
     assert len(scenes_of_film(rest)) == 2
     assert len([node for node in classes(rest.nodes, "StoryStudio_Storyboard") if node not in rest.lost]) == 2
 

@@ -217,6 +217,38 @@ def test_typed_and_linked_constants_are_read_alike(story: schema.Story) -> None:
     assert read_graph(with_linked_constants(before)) == expected
 
 
+LEFTOVERS = {
+    "audioUI": "/api/view?filename=a.wav",
+    "upload": "image",
+    "video-preview": "",
+    "$$canvas-image-preview": "shown",
+    "preview_text": "shown",
+    "previewMode": None,
+}
+"""What interfaces add to the inputs of nodes for what they show there."""
+
+
+@settings(max_examples=50)
+@given(stories())
+def test_what_interfaces_add_to_nodes_changes_nothing_that_is_read(story: schema.Story) -> None:
+    """A preview's leftover input hid the value beside it, so that its setting was lost on save."""
+    before = graph_of(story).nodes
+    expected, shown = read_graph(before), panel_of(before)
+    for nodes in (before, with_linked_constants(before), with_others_constants(before)):
+        left = {node_id: node | {"inputs": node["inputs"] | LEFTOVERS} for node_id, node in nodes.items()}
+        assert read_graph(left) == expected
+        assert panel_of(left)["scenes"] == shown["scenes"]
+
+
+def with_others_constants(nodes: Nodes) -> Nodes:
+    """The workflow with each constant's node replaced by one of another pack, with its value alone."""
+    linked = with_linked_constants(nodes)
+    return {
+        node_id: node | {"class_type": "EasyValue"} if node_id not in nodes else node
+        for node_id, node in linked.items()
+    }
+
+
 def small(profile: str = "standard", **more: Any) -> Nodes:
     """The graph of a story of two scenes."""
     return graph_of(
@@ -440,6 +472,8 @@ def test_every_kind_of_scene_is_read_back(profile: str, narrated: str | None) ->
     )
     for old, new in zip(story.scenes, again.scenes, strict=True):
         assert [getattr(new, name) for name in names] == [getattr(old, name) for name in names]
+    left = {node_id: node | {"inputs": node["inputs"] | LEFTOVERS} for node_id, node in before.items()}
+    assert read_graph(left) == (read_data, warnings)
     shown = panel_of(before)["scenes"]
     assert [scene["name"] for scene in shown] == ["One", "voiced", "sea", "Two", "pier"]
     assert all(scene["still"] and scene["clip"] for scene in shown)

@@ -116,12 +116,19 @@ def test_scenes_are_added_copied_and_removed(artist: Canvas) -> None:
     panel.shows(*NAMES, "Storm")
     assert panel.texts() == [*said, "Here it comes."]
     artist.screenshot("added")
-    for _ in range(3):
-        panel.undo()
-    expect(panel.root.locator(".prompt").nth(3)).to_be_hidden()
+    panel.undo()
+    expect(panel.names.nth(3)).to_have_text("4. Scene 4")
+    # The newer interface may take two texts that are typed one right after the other for one step.
+    prompt = panel.root.locator(".prompt").nth(3)
+    for _ in range(2):
+        if prompt.text_content():
+            panel.undo()
+            artist.page.wait_for_timeout(2000)
+    expect(prompt).to_have_text("")
     panel.shows(*NAMES, "Scene 4")
     panel.undo()
     panel.shows(*NAMES)
+    panel.unfold()
     panel.press_button("Duplicate 1. Keeper")
     panel.shows("Keeper", "Keeper 2", "Sailor", "Morning")
     assert panel.texts() == [said[0], *said]
@@ -172,10 +179,12 @@ def test_scenes_in_a_circle_are_an_error_on_the_cards_and_of_run(artist: Canvas)
     expect(panel.root.locator(".problem")).to_contain_text("Undo the last link")
     expect(panel.states).to_have_text(["failed"] * 3)
     artist.screenshot("circle")
+    panel.unfold()
     panel.press_button("Remove 1. Keeper")
     expect(panel.names).to_have_count(3)
     artist.run_button().click()
-    expect(artist.page.locator(".p-toast-message").filter(has_text="linked in a circle")).to_be_visible()
+    said = artist.page.locator(".p-toast-message, [role=alert]").filter(has_text="Story Studio")
+    expect(said.filter(has_text="linked in a circle").first).to_be_visible()
 
 
 def box_ids(canvas: Canvas) -> dict[str, str]:

@@ -1,12 +1,14 @@
-"""The film in the storyboard panel: its state, its player, large previews, and exports."""
+"""The film in the storyboard panel: its state, its player, large previews, exports, and its finishing."""
 
 from __future__ import annotations
 
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, TimeoutError, expect
 
+from tests.voices import write_voice
 from tests.web.canvas import Canvas, newer_only
 from tests.web.test_panel import DONE, SEEDS, Panel
 
@@ -20,6 +22,18 @@ _CHANGE = """() => {
     window.app.api.dispatchCustomEvent?.('graphChanged');
 }"""
 """Changes the prompt of the second scene, and at the next call back."""
+
+
+_HELPERS = """() => {
+    const film = window.app.graph.nodes.find(node => node.type === 'StoryStudio_Film');
+    const above = node => node.inputs.map((_, slot) => node.getInputNode(slot)).filter(Boolean);
+    const linked = above(film);
+    const music = linked.filter(node => node.type === 'StoryStudio_FilmSound').flatMap(above);
+    return [...linked, ...music].map(node => node.type).filter(one => /^(Story|LoadAudio)/.test(one)).sort();
+}"""
+"""The classes of the nodes that finish the film."""
+_HAS = "([script, wanted]) => JSON.stringify(eval(script)()) === JSON.stringify(wanted)"
+BURNED, DELIVERY, SOUND = (f"StoryStudio_{name}" for name in ("BurnedCaptions", "FilmDelivery", "FilmSound"))
 
 
 def state(panel: Panel) -> Locator:
@@ -99,3 +113,48 @@ def test_a_film_is_a_video_on_its_node_in_nodes_2(canvas: Canvas) -> None:
         canvas.screenshot("nodes-2")
     finally:
         canvas.change_settings({"Comfy.VueNodes.Enabled": False})
+
+
+def press(canvas: Canvas, key: str, wanted: list[str]) -> None:
+    """Presses Ctrl and a key until the film has these nodes: ComfyUI ignores it while it restores a state."""
+    for _ in range(10):
+        canvas.page.keyboard.press(f"Control+{key}")
+        with suppress(TimeoutError):
+            canvas.page.wait_for_function(_HAS, arg=[_HELPERS, wanted], timeout=6_000)
+            return
+    raise AssertionError(canvas.run_script(_HELPERS))
+
+
+def test_a_film_is_finished_in_the_panel_in_one_undo_step_each(artist: Canvas, tmp_path: Path) -> None:
+    panel = Panel(artist)
+    root = panel.root
+    root.get_by_text("Finishing of the film").click()
+    root.get_by_label("Loudness").select_option("-14")
+    root.get_by_label("Opening title").fill("Hello")
+    root.get_by_label("Opening title").press("Tab")
+    root.get_by_label("Opening title").fill("")
+    root.get_by_label("Opening title").press("Tab")
+    assert artist.run_script(_HELPERS) == [SOUND]
+    root.get_by_label("In the frames").select_option("boxed")
+    root.get_by_label("Format").select_option("square 1080")
+    assert artist.run_script(_HELPERS) == [BURNED, DELIVERY, SOUND]
+    artist.page.locator("#graph-canvas").focus()
+    press(artist, "z", [BURNED, SOUND])
+    press(artist, "z", [SOUND])
+    press(artist, "y", [BURNED, SOUND])
+    expect(root.get_by_label("Format")).to_have_value("as rendered")
+    press(artist, "y", [BURNED, DELIVERY, SOUND])
+    expect(root.get_by_label("Format")).to_have_value("square 1080")
+    root.locator(".finishing input[type=file]").set_input_files(write_voice(tmp_path / "music.wav", 1.0))
+    expect(root.get_by_role("button", name="Remove the music")).to_be_visible()
+    assert artist.run_script(_HELPERS) == ["LoadAudio", BURNED, DELIVERY, SOUND]
+    artist.screenshot("finishing")
+    assert panel.start("Make the film") == "success", root.locator(".problem").inner_text()
+    expect(state(panel)).to_have_text("up to date")
+    expect(root.locator(".film .about")).to_contain_text("1080 × 1080")
+    root.get_by_role("button", name="Remove the music").click()
+    root.get_by_label("Loudness").select_option("")
+    root.get_by_label("In the frames").select_option("")
+    root.get_by_label("Format").select_option("as rendered")
+    assert artist.run_script(_HELPERS) == []
+    expect(root.locator(".film .why")).to_have_text("The settings of the film are changed.")

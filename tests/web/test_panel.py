@@ -82,6 +82,10 @@ class Panel:
         expect(self.stop).to_be_hidden()
         return sorted(self.canvas.run_script("() => window.rendered"))
 
+    def unfold(self) -> None:
+        """Shows all that can be done with every scene."""
+        self.root.get_by_role("button", name="Details", exact=True).click()
+
     def start(self, name: str, end: bool = True) -> str:
         """Presses a button; with `end`, waits until its run has ended, and returns how."""
         self.canvas.run_script(

@@ -20,6 +20,7 @@ _SAID = """() => {
 
 def test_before_and_during_a_run(artist: Canvas) -> None:
     panel = Panel(artist, next(SEEDS))
+    panel.unfold()
     plan = panel.root.locator(".plan")
     summary = plan.locator("summary")
     expect(summary).to_contain_text("Run makes 3 stills, 3 clips, 1 film")
@@ -36,11 +37,12 @@ def test_before_and_during_a_run(artist: Canvas) -> None:
     expect(panel.root.locator(".running")).to_be_hidden()
     expect(summary).to_have_text("Run has nothing to make: everything is there")
 
-    # One prompt is changed: why each is made, in the plan and on the card, with times that were just measured.
+    # One prompt is changed: why each is made, in the plan and on the card, with the times just measured.
     artist.run_script(
         """() => {
-            const box = window.app.rootGraph.nodes.find(node => node.title === 'Draft scene' && node.widgets.some(
-                widget => widget.name === 'title' && widget.value === 'Sailor'));
+            const isSailor = ({ name, value }) => name === 'title' && value === 'Sailor';
+            const boxes = window.app.rootGraph.nodes.filter(node => node.title === 'Draft scene');
+            const box = boxes.find(node => node.widgets.some(isSailor));
             box.title = 'Sailor only';
         }"""
     )
@@ -58,6 +60,7 @@ def test_before_and_during_a_run(artist: Canvas) -> None:
 
 def test_a_card_renders_its_scene_alone(artist: Canvas) -> None:
     panel = Panel(artist, next(SEEDS))
+    panel.unfold()
     artist.set_widgets([("EmptyAudio", "duration", 4.5)])
     card = panel.root.locator("ol > li").nth(1)
     menu = card.get_by_role("button", name=re.compile("^Render of 2. Sailor"))

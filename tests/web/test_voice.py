@@ -51,6 +51,7 @@ class Voices:
         small = [("Draft scene", side, 128) for side in ("width", "height")]
         canvas.set_widgets([*small, ("EmptyAudio", "duration", 0.3)])
         expect(self.root.locator(".state")).to_have_count(3)
+        self.root.get_by_role("button", name="Details", exact=True).click()
 
     def open(self) -> None:
         self.canvas.page.get_by_role("button", name=re.compile("^Story")).first.click()

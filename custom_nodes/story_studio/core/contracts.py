@@ -265,13 +265,24 @@ CONTRACTS = (
         drafts=True,
     ),
     Contract(
-        "queueing",
+        "prompts",
         "No node works",
         {
             "server.py": (
                 "PromptServer.add_on_prompt_handler",
                 "PromptServer.trigger_on_prompt",
+                "PromptServer.sockets_metadata",
             ),
+            "execution.py": ("validate_prompt(partial_execution_list)",),
+            "nodes.py": ("NODE_CLASS_MAPPINGS",),
+            "comfy/cli_args.py": ("args",),
+        },
+        drafts=True,
+    ),
+    Contract(
+        "queue",
+        "No node works",
+        {
             "execution.py": (
                 "validate_prompt(partial_execution_list)",
                 "PromptQueue.put",
@@ -279,11 +290,11 @@ CONTRACTS = (
                 "PromptQueue.get_history(prompt_id, max_items, map_function)",
                 "PromptQueue.set_flag",
             ),
-            "nodes.py": ("NODE_CLASS_MAPPINGS",),
-            "comfy/cli_args.py": ("args",),
+            "server.py": ("PromptServer.prompt_queue",),
         },
         drafts=True,
     ),
+    Contract("tasks", "No node works", {"server.py": ("PromptServer.loop",)}, drafts=True),
     Contract(
         "expansion",
         "Masters that a recipe makes fail",

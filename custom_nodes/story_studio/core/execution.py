@@ -15,7 +15,9 @@ from comfy_execution.graph import DynamicPrompt, get_input_info
 from comfy_execution.utils import get_executing_context
 from execution import IsChangedCache
 
-_LOAD_VIDEO = "LoadVideo"
+LOAD_VIDEO = "LoadVideo"
+_HASHED = {"LoadAudio": "audio", "LoadImage": "image"}
+"""Stock loaders whose fingerprint is the hash of their file, and the inputs that name it."""
 NEVER = object()
 """In place of a default: the input has no effect with any value."""
 
@@ -50,11 +52,13 @@ def fingerprint(
         stock: take what ComfyUI takes of a video, the time of its file.
     """
     value = False
-    if node["class_type"] == _LOAD_VIDEO and not stock:
+    if node["class_type"] == LOAD_VIDEO and not stock:
         # Stock takes the time of the file, which another machine, or the same file sent again, has not.
         return [_hash_of_input(constants().get("file"))]
     if "is_changed" in node:
         value = node["is_changed"]
+    elif known := _known_hash(node):
+        value = [known]
     elif method := _fingerprint_method(nodes.NODE_CLASS_MAPPINGS[node["class_type"]]):
         # Without a cache (--cache-none) ComfyUI takes no fingerprints.
         value = [method(**constants())]
@@ -77,6 +81,33 @@ def _sha256(path: Path, modified: int, size: int) -> str:
         while block := file.read(2**20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _known_hash(node: dict[str, Any]) -> str | None:
+    """The fingerprint of a stock loader whose file has not changed since it was last read; else None.
+
+    Stock reads and hashes the whole file each time, which takes long for the recordings of a long story.
+    """
+    name = node["inputs"].get(_HASHED.get(node["class_type"], ""))
+    if not isinstance(name, str):
+        return None
+    try:
+        known = _hash_of_input(name)
+    except OSError:
+        return None
+    return known if isinstance(known, str) and _is_hash(node["class_type"], name, known) else None
+
+
+_are_hashes: dict[type, bool] = {}
+
+
+def _is_hash(class_type: str, name: str, known: str) -> bool:
+    """Whether this ComfyUI's loader has such a hash for its fingerprint; found out with its first file."""
+    cls = nodes.NODE_CLASS_MAPPINGS[class_type]
+    if cls not in _are_hashes:
+        method = _fingerprint_method(cls)
+        _are_hashes[cls] = method is not None and method(**{_HASHED[class_type]: name}) == known
+    return _are_hashes[cls]
 
 
 def _fingerprint_method(cls: type[Any]) -> Callable[..., Any] | None:
@@ -111,4 +142,7 @@ async def ask_fingerprints(graph: DynamicPrompt, node_ids: list[str]) -> None:
     """
     cache = IsChangedCache("", graph, None)  # pyright: ignore[reportArgumentType]
     for node_id in node_ids:
+        node = graph.get_node(node_id)
+        if "is_changed" not in node and (known := _known_hash(node)):
+            node["is_changed"] = [known]
         await cache.get(node_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from .. import continuing
-from ..core import queueing
+from ..core import prompts
 from ..routes import (
     bundle,
     films,
@@ -71,7 +71,7 @@ class StoryStudio(ComfyExtension):
         # The routes belong in `on_load`, which ComfyUI 0.3.75 does not call.
         for route in ROUTES:
             route.add_route()
-        queueing.change_prompts(continuing.order)
+        prompts.change_prompts(continuing.order)
         return [
             S2VModels,
             TextEncoder,

@@ -85,7 +85,7 @@ async def bundle_of(prompt: Nodes, workflow: str, film_id: str, parts: list[str]
     name = _safe(str(prompt.get(film_id, {}).get("inputs", {}).get("name") or "story"))
     if "story" in parts:
         keys = {node: one["key"] for node, one in found.items() if one["key"]}
-        story = await asyncio.to_thread(story_of, prompt, keys)
+        story = await story_of(prompt, keys)
         name = story["name"].removesuffix(".json")
         entries.append(Entry("story.json", story["text"]))
     return Bundle(name, entries, list(missing), film["state"] == "old" and "film" in parts)

@@ -15,6 +15,7 @@ from PIL import Image
 
 from .. import memory, result_store, timing
 from ..core import execution, folders, server
+from ..look import look
 from ..media.probe import probe
 from ..story.difference import Change, differences, end_of
 from ..story.effort import Took, estimate
@@ -51,7 +52,9 @@ async def plan_of(prompt: Nodes, workflow_id: str = "") -> dict[str, Any]:
     prompt = _without_loose_takes(prompt, found)
     graph = execution.make_graph(prompt)
     # Where the panel finds a take, the node does, also by what it was in an earlier version.
-    finished = result_store.finished(graph) | {node for node, entry in found.items() if entry["file"]}
+    finished = (await look(graph, found)).finished() | {
+        node for node, entry in found.items() if entry["file"]
+    }
     results = {}
     for node_id, entry in found.items():
         kind, makes = KEEPERS[prompt[node_id]["class_type"]], node_id not in finished

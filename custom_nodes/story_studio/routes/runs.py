@@ -7,8 +7,8 @@ from typing import Any
 from aiohttp import web
 
 from .. import continuing, finished
-from ..core import progress, queueing, server
-from ..core.queueing import Ended, Item
+from ..core import progress, queue, server
+from ..core.queue import Ended, Item
 
 ROUTE = "/story_studio/runs"
 _LATEST = 50
@@ -33,8 +33,8 @@ def runs(workflow: str) -> list[dict[str, Any]]:
         have shown (`outputs`), and when it `started`, in milliseconds; and one that runs, with `active`, how
         far its running nodes are.
     """
-    found = [_ended(one) for one in queueing.ended(_LATEST) if _is_of(one.item, workflow)]
-    item = queueing.running()
+    found = [_ended(one) for one in queue.ended(_LATEST) if _is_of(one.item, workflow)]
+    item = queue.running()
     # It may be in both for a moment.
     if item and _is_of(item, workflow) and item.id not in [one["id"] for one in found]:
         prompt_id, nodes = progress.running()
@@ -44,7 +44,7 @@ def runs(workflow: str) -> list[dict[str, Any]]:
             | {"active": active if prompt_id == item.id else {}, "outputs": finished.outputs(item.id)}
             | {"started": finished.started(item.id)}
         )
-    return [*found, *(_about(one, "waiting") for one in queueing.waiting() if _is_of(one, workflow))]
+    return [*found, *(_about(one, "waiting") for one in queue.waiting() if _is_of(one, workflow))]
 
 
 def _ended(one: Ended) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from .. import result_store
 from ..core import execution, server
+from ..look import Folder, Look, look
 from ..origin import about_node, origin_of
 from ..story.results import Kind, key_in
 from .body import read_json, workflow_in
@@ -47,7 +48,8 @@ async def takes(prompt: dict[str, dict[str, Any]], workflow_id: str = "") -> dic
         and `date`, and a clip's with its `check`, if there is one with the name of a Clip or Check Clip of
         the workflow.
     """
-    graph = execution.make_graph(prompt)
+    kept = [node_id for node_id, node in prompt.items() if node["class_type"] in _KINDS]
+    now_there = await look(execution.make_graph(prompt), kept)
     names = [
         node["inputs"].get("name")
         for node in prompt.values()
@@ -55,16 +57,15 @@ async def takes(prompt: dict[str, dict[str, Any]], workflow_id: str = "") -> dic
     ]
     checks = checks_named(name for name in names if isinstance(name, str))
     found = {}
-    for node_id, node in prompt.items():
-        if node["class_type"] not in _KINDS:
-            continue
+    for node_id in kept:
+        node = prompt[node_id]
         kind = _KINDS[node["class_type"]]
-        own, pin, path = await _look(graph, node_id, kind)
-        films = _films(graph, node_id, workflow_id)
+        own, pin, path = _found(now_there, node_id, kind)
+        films = _films(now_there, node_id, workflow_id)
         # A story that was saved and opened again is another workflow: its result says which film it is.
         films += [origin_of(path, kind).film] if films and path else []
         now = about_node(prompt, node_id)
-        named = _named(kind, node["inputs"].get("name"), films, now.scene)
+        named = _named(now_there.folder(kind), kind, node["inputs"].get("name"), films, now.scene)
         if path and path not in named:
             named.insert(0, path)
         listed = [_take(one, kind, checks if kind is Kind.CLIP else {}) for one in named[:SHOWN]]
@@ -74,10 +75,10 @@ async def takes(prompt: dict[str, dict[str, Any]], workflow_id: str = "") -> dic
     return found
 
 
-def _films(graph: execution.DynamicPrompt, node_id: str, workflow_id: str) -> list[str]:
+def _films(now_there: Look, node_id: str, workflow_id: str) -> list[str]:
     """The tags of a node's film; where links lead nowhere, its workflow's."""
     with suppress(Exception):
-        return result_store.films_of(graph, node_id, workflow_id)
+        return now_there.films.of(node_id, workflow_id)
     return [workflow_id] if workflow_id else []
 
 
@@ -105,8 +106,8 @@ async def _answer(request: web.Request) -> web.Response:
     return web.json_response(await asyncio.to_thread(asyncio.run, takes(prompt, workflow_id)))
 
 
-async def _look(
-    graph: execution.DynamicPrompt, node_id: str, kind: Kind
+def _found(
+    now_there: Look, node_id: str, kind: Kind
 ) -> tuple[str | None, dict[str, Any] | None, Path | None]:
     """The own key of a node, the take that is chosen in it, and the file that it would find.
 
@@ -115,36 +116,25 @@ async def _look(
     """
     own, about, path = None, None, None
     with suppress(Exception):
-        await execution.ask_fingerprints(graph, list(result_store.upstream(graph, node_id)))
-        # What is made anew each time has another key each time.
-        keys = {result_store.own_key(graph, node_id) for _ in range(2)}
-        own = keys.pop() if len(keys) == 1 else None
+        own = now_there.own(node_id)
     with suppress(Exception):
-        path = result_store.find(kind, result_store.key_of(graph, node_id))
+        path = now_there.find(node_id)
     with suppress(Exception):
-        pin, holds = result_store.pin_of(graph, node_id)
+        pin, holds = now_there.pin(node_id)
         if pin:
-            exists = result_store.find(kind, pin.key) is not None
+            exists = now_there.folder(kind).find(pin.key) is not None
             about = {"key": pin.key, "always": not pin.own, "holds": holds, "exists": exists}
     return own, about, path
 
 
-def _named(kind: Kind, name: Any, films: Sequence[str], scene: str) -> list[Path]:
+def _named(folder: Folder, kind: Kind, name: Any, films: Sequence[str], scene: str) -> list[Path]:
     """The results with a name, newest first, without those of other films' scenes.
 
     A scene with the same prompt in another film is the same one: there a film of the same story was made.
     """
     if not isinstance(name, str):
         return []
-    pattern = result_store.place(kind, name, "*")
-    dated = []
-    for path in pattern.parent.glob(pattern.name):
-        try:
-            dated.append((path.stat().st_mtime_ns, path))
-        except OSError:
-            # It was deleted, or is a broken link.
-            continue
-    files = [path for _, path in sorted(dated, reverse=True) if key_in(path.name)]
+    files = folder.named(kind.file_name(name, ""))
     if not films:
         return files
     origins = [(path, origin_of(path, kind)) for path in files]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,9 @@ CHAINS = {"film": "StoryStudio_FilmScene", "storyboard": "StoryStudio_Storyboard
 """The nodes that form a chain, by the input that links each to the one before."""
 _LOAD_AUDIO = "LoadAudio"
 _WORDS = ("text", "prompt")
-_WITH_WORDS = ("StoryStudio_TitleCard", SCENE_PROMPT)
+_OURS = "StoryStudio_"
+_PROMPTED = ("StoryStudio_TitleCard", SCENE_PROMPT)
+"""The pack's own nodes that prompts are typed in; what is typed in the others is no prompt."""
 
 
 def editable_panel_of(nodes: Nodes) -> dict[str, Any]:
@@ -132,34 +135,29 @@ class _Places:
         }
 
     def _words(self, end: str | None) -> str | None:
-        """The nearest node with words above a still or clip: what its prompt is typed in."""
+        """The nearest node above a still or clip in which words are typed: its prompt."""
+        return self.workflow.find(end, self._input_of_words, skip=("negative", "audio"), through=is_not_still)
 
-        def is_typed_in(node: Node) -> bool:
-            name = _input_of_words(node)
-            source = self.workflow.nodes.get(source_of(node["inputs"][name]) or "") if name else None
-            # The encoder that a Scene Prompt is linked to has its words from there.
-            return bool(name) and not (source and source["class_type"] == SCENE_PROMPT)
+    def _input_of_words(self, node: Node) -> str | None:
+        if node["class_type"].startswith(_OURS) and node["class_type"] not in _PROMPTED:
+            return None
+        names = (name for name in _WORDS if self._is_typed(node["inputs"].get(name)))
+        return next(names, None)
 
-        return self.workflow.find(end, is_typed_in, skip=("negative", "audio"), through=is_not_still)
+    def _is_typed(self, value: Any) -> bool:
+        return isinstance(self.workflow.constant(value), str)
 
-    def _field(self, candidates: list[tuple[str | None, str | None]]) -> dict[str, Any] | None:
+    def _field(self, candidates: Sequence[tuple[str | None, str | None]]) -> dict[str, Any] | None:
         inputs = []
         for node_id, name in candidates:
             if node_id is None:
                 continue
             node = self.workflow.nodes[node_id]
-            entry = name or _input_of_words(node) or ""
-            if isinstance(self.workflow.constant(node["inputs"].get(entry)), str):
+            entry = name or self._input_of_words(node) or ""
+            if self._is_typed(node["inputs"].get(entry)):
                 inputs.append({"id": node_id, "input": entry})
         return {**inputs[0], "also": inputs[1:]} if inputs else None
 
 
 def _is_load_audio(node: Node) -> bool:
     return node["class_type"] == _LOAD_AUDIO
-
-
-def _input_of_words(node: Node) -> str | None:
-    # Those that the pack's own nodes have are no prompts, except in these.
-    if node["class_type"].startswith("StoryStudio_") and node["class_type"] not in _WITH_WORDS:
-        return None
-    return next((name for name in _WORDS if name in node["inputs"]), None)

@@ -9,12 +9,14 @@ from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from .keys import ORDER, RETAKES
-from .order import CHAINED, IN_ORDER, LAST, topological
+from .order import CHAINED, IN_ORDER, LAST, RESULTS, topological
 from .recipes import Link, Nodes, is_link
 from .results import Kind
 
 _ENDS = frozenset((Kind.FILM.node, Kind.SHEET.node))
 """The nodes that need one scene at least."""
+
+_PARTS_OF_FILMS = frozenset((IN_ORDER, "StoryStudio_FilmScene"))
 
 
 class Remaining(NamedTuple):
@@ -22,7 +24,7 @@ class Remaining(NamedTuple):
 
     Attributes:
         nodes: the API workflow, in which no node that is wanted is linked to one that is lost.
-        outputs: the output nodes that can still be made, in their order.
+        outputs: the output nodes that can still be made, and the results that others of them would have used.
         lost: the nodes that cannot, those that failed included.
     """
 
@@ -36,7 +38,8 @@ def leave_out(
 ) -> Remaining:
     """The prompt without what is made from nodes that failed.
 
-    A film or contact sheet gets the other scenes. A clip whose check or retake failed is used as it is.
+    As the driver does: no film without all of its scenes, but their clips; a contact sheet has the stills
+    that are left; a clip whose check or retake failed is used as it is.
 
     Args:
         nodes: an API workflow; it is not changed.
@@ -47,7 +50,9 @@ def leave_out(
     leaving = _Leaving(nodes, failed, finished)
     for node in topological(nodes, outputs):
         leaving.visit(node)
-    kept = [node for node in outputs if node not in leaving.lost]
+    used = topological(nodes, [node for node in outputs if node in leaving.lost])
+    wanted = dict.fromkeys([*outputs, *(node for node in used if nodes[node]["class_type"] in RESULTS)])
+    kept = [node for node in wanted if node not in leaving.lost]
     return Remaining(leaving.nodes, kept, leaving.lost)
 
 
@@ -65,6 +70,8 @@ class _Leaving:
         self._failed, self._finished = failed, finished
         self._instead: dict[str, Any] = {}
         """The link that replaces links to a lost node; None if nothing does."""
+        self._shortened: set[str] = set()
+        """What a film is joined from, if it lacks a scene."""
         self._lacking: set[str] = set()
         """The In Order nodes that have lost the input which they pass on as their last."""
 
@@ -78,6 +85,8 @@ class _Leaving:
         if cls == Kind.CHECK.node:
             self._drop_lost_retakes(inputs)
         links = _links(inputs)
+        if any(self._lacks_scene(link.node) for link in links):
+            self._shortened.add(node)
         for name, link in list(inputs.items()):
             if not is_link(link) or link[0] not in self.lost:
                 continue
@@ -90,9 +99,16 @@ class _Leaving:
         if cls == IN_ORDER and links and links[-1].node in self.lost:
             self._lacking.add(node)
         is_empty = cls == IN_ORDER and links and not _links(inputs)
-        if node in self._failed or is_empty or self._lacks(inputs) or self._has_no_scene(cls, inputs):
+        is_incomplete = cls == Kind.FILM.node and node in self._shortened
+        is_empty = is_empty or self._has_no_scene(cls, inputs)
+        if node in self._failed or is_empty or is_incomplete or self._lacks(inputs):
             self.lost.add(node)
             self._instead[node] = inputs.get(chain) if chain else self._unchecked(cls, inputs)
+
+    def _lacks_scene(self, node: str) -> bool:
+        """Whether a part of a film is lost, or lacks a scene."""
+        cls = self.nodes[node]["class_type"] if node in self.nodes else ""
+        return cls in _PARTS_OF_FILMS and (node in self._shortened or (node in self.lost and cls != IN_ORDER))
 
     def _lacks(self, inputs: dict[str, Any]) -> bool:
         """Whether an input is linked to what cannot be made."""

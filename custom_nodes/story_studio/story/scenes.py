@@ -21,6 +21,11 @@ _MAX_STEPS = 2_000_000
 """How much of a workflow is read before it is refused. A story of 500 scenes takes a tenth of it."""
 _MAX_DEPTH = 6
 """How many nodes away from an input its text or number may be."""
+_OF_INTERFACE = frozenset(
+    ("audioUI", "upload", "video-preview", "preview_text", "preview_markdown", "preview_mode", "previewMode")
+)
+"""Widgets that an interface adds to nodes for what it shows there, and saves as if they were inputs; the names
+of others begin with `$$`."""
 
 
 class Workflow:
@@ -116,7 +121,7 @@ class Workflow:
             return joined(prompt, style if has_style else None, bool(inputs.get("weights")))
         if self.nodes[value[0]]["class_type"] in PRIMITIVES:
             return self.text(inputs.get("value"), depth - 1)
-        parts = [self.text(part, depth - 1) for name, part in inputs.items() if name != "delimiter"]
+        parts = [self.text(part, depth - 1) for name, part in _own(inputs).items() if name != "delimiter"]
         return " ".join(filter(None, parts))
 
     def prompt(self, value: Any) -> str | None:
@@ -143,8 +148,7 @@ class Workflow:
         """The constant of an input: typed, or that of a linked node with a single input; else None."""
         if is_link(value):
             node = self.nodes.get(value[0], {"class_type": "", "inputs": {}})
-            inputs = node["inputs"]
-            # An interface adds inputs of its own for what it shows at a node.
+            inputs = _own(node["inputs"])
             named = inputs.get("value") if node["class_type"] in PRIMITIVES else None
             only = next(iter(inputs.values())) if len(inputs) == 1 else named
             return self.constant(only, depth - 1) if depth else None
@@ -319,6 +323,15 @@ class _Scenes:
                 self._by_still.setdefault(still, scene)
         scene.name = scene.name or name
         scene.prompt = prompt or scene.prompt
+
+
+def _own(inputs: dict[str, Any]) -> dict[str, Any]:
+    """The inputs that are the node's own, without those that an interface adds."""
+    return {
+        name: value
+        for name, value in inputs.items()
+        if name not in _OF_INTERFACE and not name.startswith("$$")
+    }
 
 
 def source_of(value: Any) -> str | None:

@@ -6,6 +6,7 @@ import { forgetOldValues } from './canvas/old_values.mjs'
 import { addSearchWords, shortenTitle } from './canvas/search_words.mjs'
 import { createView } from './panel/panel.mjs'
 import { ask } from './shared/server.mjs'
+import { leaveUndoToComfyUI } from './shared/undo.mjs'
 import { speak, t } from './shared/words.mjs'
 import { createStudio } from './state/studio.mjs'
 
@@ -25,6 +26,7 @@ app.registerExtension({
     studio.runs.listen()
     app.api.addEventListener('graphChanged', studio.voices.watch)
     acceptDrops(studio)
+    leaveUndoToComfyUI()
     followCanvas(studio)
     app.extensionManager.registerSidebarTab({
       id: 'story-studio',

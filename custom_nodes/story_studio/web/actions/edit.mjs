@@ -1,5 +1,5 @@
 /** Edits the scenes from the panel; each edit is one step of undo. */
-import { appendScene, copyScene, inputsOf, moveScene, removeScene } from '../canvas/scenes.mjs'
+import { appendScene, copyScene, followTitle, inputsOf, moveScene, removeScene } from '../canvas/scenes.mjs'
 import { captureState, widgetOf } from '../canvas/widgets.mjs'
 import { CIRCLE } from '../shared/nodes.mjs'
 import { ask } from '../shared/server.mjs'
@@ -55,11 +55,13 @@ export const duplicate = (studio, id) =>
     return t('{} was added after {}.', title, scene.name)
   })
 
-/** Adds a scene at the end, made like the last one, with nothing written in it. */
+/** Adds a scene at the end, made like the last one with a prompt, with nothing written in it. */
 export const add = studio =>
   edit(studio, model => {
     const film = inFilm(model)
-    const last = film.at(-1) ?? model.scenes.at(-1)
+    // A scene with an image of its own has no prompt to write.
+    const last = film.findLast(scene => scene.fields.prompt) ?? film.at(-1)
+    if (!last) throw new Error(t('No scene is in the film yet: add one of those below to it.'))
     const title = freeName(model, `${t('Scene')} ${film.length + 1}`)
     const nodes = copyScene(studio.app, model, last.id, { title, prompt: '', text: '' }, true)
     openNew(nodes)
@@ -82,12 +84,14 @@ export const append = (studio, id) =>
 
 /** Types in a field of a scene; `done` once it is typed, which makes a step of undo. */
 export function type(studio, id, name, value, done) {
+  const before = typed(studio, studio.scene(id), name)
   for (const { path, input } of inputsOf(studio.app, studio.scene(id), name)) {
     const widget = widgetOf(path, input)
     if (widget.value === value) continue
     widget.value = value
     widget.callback?.(value, studio.app.canvas)
   }
+  if (name === 'title' && value) followTitle(studio.app, studio.model, id, before, value)
   studio.app.graph.setDirtyCanvas(true, true)
   if (done) captureState(studio.app)
   studio.refreshSoon()
@@ -101,9 +105,14 @@ export function typed(studio, scene, name) {
   return typeof value === 'string' ? value : undefined
 }
 
-/** Follows what is typed on the canvas, and says when a run makes no film because its scenes are in a circle. */
+/** Follows what is typed on the canvas, leaves Ctrl+Z to it, and says when a run makes no film because its scenes are in a circle. */
 export function followCanvas(studio) {
   document.addEventListener('input', event => event.target.closest?.('.story-studio') || studio.refreshSoon(), true)
+  // Ctrl+Z is ComfyUI's then: browsers would undo what was last typed anywhere on the page as well, and go there.
+  window.addEventListener('keydown', event => {
+    const isUndo = (event.ctrlKey || event.metaKey) && ['z', 'y'].includes(event.key.toLowerCase())
+    if (isUndo && !event.target.closest?.('input, textarea, [contenteditable]')) event.preventDefault()
+  })
   studio.app.api.addEventListener('promptQueued', async () => {
     try {
       const { output } = await studio.app.graphToPrompt()

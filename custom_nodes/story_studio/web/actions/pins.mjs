@@ -7,8 +7,12 @@ import { t } from '../shared/words.mjs'
 /** Chooses the take with this key for a still or clip, until what it is made from changes; without a key none. */
 export async function chooseTake(studio, id, part, key) {
   const scene = studio.scene(id)
-  const take = key && (await pinFor(studio, scene[part], key))
-  if (setTake(studio, scene, part, take)) await studio.refresh()
+  try {
+    const take = key && (await pinFor(studio, scene[part], key))
+    if (setTake(studio, scene, part, take)) await studio.refresh()
+  } catch (error) {
+    studio.toast('error', error.message)
+  }
 }
 
 /** Sets the `take` of a still or clip; whether it has one of its own. */

@@ -36,31 +36,59 @@ export async function showFirstSeconds(studio, id) {
   const look = { file: null, problem: '' }
   studio.looks.set(id, look)
   studio.changed()
-  const end = change => {
-    ends.forEach(([name, listener]) => app.api.removeEventListener(name, listener))
+  const follow = followPrompt(app, change => {
     Object.assign(look, change)
     studio.changed()
-  }
-  let queued = ''
-  const ours = detail => queued && detail.prompt_id === queued
-  const failed = () => t('The first seconds were not finished.')
-  const ends = [
-    ['executed', ({ detail }) => ours(detail) && detail.node === node && end({ file: detail.output.images[0] })],
-    ['execution_error', ({ detail }) => ours(detail) && end({ problem: `${failed()} ${detail.exception_message.trim()}` })],
-    ['execution_interrupted', ({ detail }) => ours(detail) && end({ problem: failed() })],
-    // A result that ComfyUI still has in its cache is not announced again.
-    ['execution_success', ({ detail }) => ours(detail) && fileOf(app, queued, node).then(file => end(file ? { file } : { problem: failed() }))],
-  ]
-  let node = ''
+  })
   try {
-    const found = await ask(app, 'first_seconds', { prompt: model.prompt, clip: scene.clip, seconds: FIRST_SECONDS })
-    node = found.node
+    const { prompt, node } = await ask(app, 'first_seconds', { prompt: model.prompt, clip: scene.clip, seconds: FIRST_SECONDS })
     const { workflow } = await app.graphToPrompt()
-    ends.forEach(([name, listener]) => app.api.addEventListener(name, listener))
-    const answer = await app.api.queuePrompt(0, { output: found.prompt, workflow })
-    queued = answer.prompt_id
+    follow.begin(node)
+    const answer = await app.api.queuePrompt(0, { output: prompt, workflow })
+    follow.queued(answer.prompt_id)
   } catch (error) {
-    end({ problem: refusal(error) })
+    follow.end({ problem: refusal(error) })
+  }
+}
+
+/**
+ * Follows one prompt until a node of it has its file, or it ends without.
+ *
+ * @param end what is called then, with `{file}` or `{problem}`.
+ * @returns `begin(node)`; `queued(id)`, once the prompt has one; and `end(change)`.
+ */
+function followPrompt(app, end) {
+  let [node, prompt] = ['', '']
+  // What ComfyUI has in its cache is finished before the page knows the id of the prompt.
+  const early = []
+  const failed = () => t('The first seconds were not finished.')
+  const handlers = {
+    executed: detail => detail.node === node && stop({ file: detail.output.images[0] }),
+    execution_error: detail => stop({ problem: `${failed()} ${detail.exception_message.trim()}` }),
+    execution_interrupted: () => stop({ problem: failed() }),
+    // A result in the cache is not announced again.
+    execution_success: () => fileOf(app, prompt, node).then(file => stop(file ? { file } : { problem: failed() })),
+  }
+  const take = ({ type, detail }) => {
+    if (!prompt) early.push({ type, detail })
+    else if (detail.prompt_id === prompt) handlers[type](detail)
+  }
+
+  function stop(change) {
+    for (const name of Object.keys(handlers)) app.api.removeEventListener(name, take)
+    end(change)
+  }
+
+  return {
+    end: stop,
+    begin(wanted) {
+      node = wanted
+      for (const name of Object.keys(handlers)) app.api.addEventListener(name, take)
+    },
+    queued(id) {
+      prompt = id
+      early.forEach(take)
+    },
   }
 }
 

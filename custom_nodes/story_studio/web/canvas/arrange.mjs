@@ -46,21 +46,24 @@ export function arrange(graph, before, after) {
   if (delta) for (const item of rest) item.pos = axis ? [item.pos[0], item.pos[1] + delta] : [item.pos[0] + delta, item.pos[1]]
 }
 
-/** A group like another one, around nodes that were copied from it; `offset` is how far they are from it. */
-export function copyGroup(graph, group, offset) {
+/** A group like another one, in the same place. */
+export function copyGroup(graph, group) {
   const copy = new LiteGraph.LGraphGroup(group.title)
   graph.add(copy)
-  copy.pos = [group.pos[0] + offset[0], group.pos[1] + offset[1]]
+  copy.pos = [...group.pos]
   copy.size = [...group.size]
   copy.color = group.color
   copy.font_size = group.font_size
   return copy
 }
 
+/** What stands before the number of a group; undefined if it has none. */
+export const stemOf = group => NUMBERED.exec(group.title ?? '')?.[1]
+
 /** Groups that are numbered are numbered, and coloured, by their place. */
 function rename(spots, names) {
   const parts = names.map(name => NUMBERED.exec(name?.title ?? ''))
-  if (!parts.length || parts.some(part => part?.[1] !== parts[0]?.[1]) || spots.some(spot => !spot.group)) return
+  if (!parts[0] || parts.some(part => part?.[1] !== parts[0]?.[1]) || spots.some(spot => !spot.group)) return
   spots.forEach(({ group }, index) => {
     const known = names[index] ?? names[index - 2] ?? names.at(-1)
     group.title = `${parts[0][1]}${Number(parts[0][2]) + index}`

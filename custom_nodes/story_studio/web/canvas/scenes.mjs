@@ -1,7 +1,7 @@
 /** Changes to the scenes on the canvas: their nodes, the chains between them, and their places. */
 import { CIRCLE } from '../shared/nodes.mjs'
 import { t } from '../shared/words.mjs'
-import { arrange, copyGroup, spotsOf } from './arrange.mjs'
+import { arrange, copyGroup, spotsOf, stemOf } from './arrange.mjs'
 import { rewire, sequencesOf } from './chain.mjs'
 import { copyNodes, forgetTakes, twinOf } from './copy.mjs'
 import { CHAINS, unitsOf } from './units.mjs'
@@ -43,13 +43,13 @@ export function removeScene(app, model, id) {
 }
 
 /**
- * Copies a scene of the film; the copy comes after it.
+ * Copies a scene; the copy comes after it, or last.
  *
  * @param words the copy's own, by the names of fields; the others stay as they are.
- * @param own whether the copy has a recording of its own, yet to be chosen.
+ * @param isNew whether the copy is the last scene, with a recording of its own that is yet to be chosen.
  * @returns the copy's nodes.
  */
-export function copyScene(app, model, id, words, own) {
+export function copyScene(app, model, id, words, isNew) {
   const { graph, units, order, spots } = read(app, model)
   const unit = units.get(id)
   const scene = model.scenes.find(one => one.id === id)
@@ -59,14 +59,34 @@ export function copyScene(app, model, id, words, own) {
     const nodes = [...copies.values()]
     forgetTakes(nodes)
     for (const name of FIELDS) if (name in words) for (const { path, input } of inputsOf(app, scene, name)) setTwin(path, input, copies, words[name])
-    if (own && scene.voice) setTwin(pathTo(app, scene.voice), 'audio', copies, NO_RECORDING)
+    if (isNew && scene.voice) setTwin(pathTo(app, scene.voice), 'audio', copies, NO_RECORDING)
     for (const node of nodes) if (!node.subgraph && /Audio$/.test(node.type)) node.title = node.title?.replace(/\d+/, model.scenes.length + 1)
-    const twin = { id: null, nodes, ...Object.fromEntries(CHAINS.map(name => [name, unit[name] && { ...unit[name], node: copies.get(unit[name].node) }])) }
-    const after = order.flatMap(one => (one === unit ? [one, twin] : [one]))
+    const twin = { id: null, from: unit, nodes, ...Object.fromEntries(CHAINS.map(name => [name, unit[name] && { ...unit[name], node: copies.get(unit[name].node) }])) }
+    const after = isNew ? [...order, twin] : order.flatMap(one => (one === unit ? [one, twin] : [one]))
     if (order.includes(unit)) change(graph, spots, order, after)
     else setApart(twin)
+    retitle([...nodes, namedGroup(graph, twin.group)], scene.name, words.title)
     return nodes
   })
+}
+
+/** Nodes, boxes and groups that are named after a scene are named as it is now. */
+function retitle(items, before, now) {
+  for (const item of items) {
+    if (!before || !item?.title) continue
+    if (item.title === before) item.title = now
+    else if (item.title.endsWith(`: ${before}`)) item.title = item.title.slice(0, -before.length) + now
+  }
+}
+
+/** A group, unless it is one of several that are numbered by their places. */
+const namedGroup = (graph, group) => (group && graph.groups.some(one => one !== group && stemOf(one) && stemOf(one) === stemOf(group)) ? null : group)
+
+/** Names what is named after a scene on the canvas as its title was changed. */
+export function followTitle(app, model, id, before, now) {
+  const { graph, units } = unitsOf(app, model.scenes)
+  const unit = units.get(id)
+  retitle([...unit.nodes, namedGroup(graph, spotsOf(graph, [unit])[0].group)], before, now)
 }
 
 /** Adds a scene that is on the canvas to the end of the film. */
@@ -115,11 +135,12 @@ function change(graph, spots, before, after) {
 
 function place(graph, spots, after) {
   const known = new Map(spots.map(spot => [spot.unit, spot]))
-  const wanted = after.map((unit, index) => {
+  const wanted = after.map(unit => {
     if (known.has(unit)) return known.get(unit)
     // A copy lies on what it was copied from.
-    const { group, box } = known.get(after[index - 1])
-    return { unit, group: group && copyGroup(graph, group, [0, 0]), box: [...box] }
+    const { group, box } = known.get(unit.from)
+    unit.group = group && copyGroup(graph, group)
+    return { unit, group: unit.group, box: [...box] }
   })
   arrange(graph, spots.map(spot => ({ ...spot, box: [...spot.box] })), wanted)
 }

@@ -64,7 +64,8 @@ function takePlace(node, old) {
   }
 }
 
-function choose(widget, file) {
+/** Sets the file of a loader. */
+export function choose(widget, file) {
   const { values } = widget.options
   // A file that the list lacks would be marked as missing.
   if (Array.isArray(values) && !values.includes(file)) values.push(file)

@@ -4,6 +4,7 @@ import { h, set } from '../shared/dom.mjs'
 import { t } from '../shared/words.mjs'
 import { createBadge, firstSentence } from './checks.mjs'
 import { createEditor, createHandle } from './edit.mjs'
+import { createFold } from './fold.mjs'
 import { createPart } from './part.mjs'
 import { createPins } from './pin.mjs'
 import { createForecast } from './plan.mjs'
@@ -14,7 +15,7 @@ import { createVoice } from './voice.mjs'
 const WARNED = ['done', 'waiting', 'pinned']
 const WITH = { warning: '{}, with a warning', error: '{}, with an error' }
 /** What else stands on a card: functions of a scene's id and the studio that return `{element, paint(scene, title)}`. */
-const MORE = [createPins, createEditor, createForecast, createVoice, createSceneMenu]
+const MORE = [createPins, createForecast, createEditor, createSceneMenu, createVoice]
 
 /** The card of a scene; `paint` takes the scene as `shownScenes` gives it, and its number, or 0 if it is not in the film. */
 export function createCard({ id, ...scene }, studio) {
@@ -28,9 +29,11 @@ export function createCard({ id, ...scene }, studio) {
   const more = MORE.map(create => create(id, studio))
   const media = h('div', { className: 'media' }, ...parts.map(part => part.element))
   const handle = createHandle(id, studio)
-  const element = h('li', {}, h('div', { className: 'head' }, handle.element, name, badge.element, state), reason, finding, media)
+  const fold = createFold(id, studio)
+  const element = h('li', {}, h('div', { className: 'head' }, handle.element, name, badge.element, state, fold.element), reason, finding, media)
   element.append(...parts.map(part => part.strip), prompt, ...more.map(one => one.element))
-  element.onclick = event => event.target.closest('video, figcaption, .takes, .verdict, .edit, .pins, .voice') || show(studio.app, studio.scene(id).clip ?? studio.scene(id).still)
+  element.addEventListener('unfold', fold.open)
+  element.onclick = event => event.target.closest('video, figcaption, .fold, .scene-menu, .takes, .verdict, .edit, .pins, .voice') || show(studio.app, studio.scene(id).clip ?? studio.scene(id).still)
   return {
     element,
     paint(now, number) {
@@ -46,6 +49,7 @@ export function createCard({ id, ...scene }, studio) {
       set(prompt, { textContent: now.prompt, title: now.prompt, hidden: !now.prompt })
       element.dataset.state = now.state
       handle.paint(now, title)
+      fold.paint(now, title)
       parts.forEach(part => part.paint(now, title))
       more.forEach(one => one.paint(now, title))
     },

@@ -64,6 +64,7 @@ export function createEditor(id, studio) {
       set(join, { hidden: scene.in_film || !scene.clip })
       form.paint(scene)
       if (!isNew(scene)) return
+      element.dispatchEvent(new Event('unfold', { bubbles: true }))
       toggle(true)
       element.closest('li').scrollIntoView({ block: 'nearest' })
       form.focus()

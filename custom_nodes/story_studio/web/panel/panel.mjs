@@ -2,15 +2,19 @@
 import { render, stop } from '../actions/render.mjs'
 import { h, set } from '../shared/dom.mjs'
 import { CIRCLE } from '../shared/nodes.mjs'
+import { loadStyles } from '../shared/styles.mjs'
 import { t } from '../shared/words.mjs'
 import { shownScenes } from '../state/shown.mjs'
 import { createCard } from './card.mjs'
 import { createCharacters } from './characters.mjs'
 import { createAdding, createApart } from './edit.mjs'
 import { createFilm } from './film.mjs'
+import { createFinishing } from './finishing.mjs'
+import { createScenesHead } from './fold.mjs'
 import { createPlanSection } from './plan.mjs'
 import { createRunning } from './running.mjs'
 import { createSettings, createSwitch } from './settings.mjs'
+import { createSpoken } from './spoken.mjs'
 import { createStart } from './start.mjs'
 
 const BUTTONS = [
@@ -19,13 +23,14 @@ const BUTTONS = [
   ['film', 'Film', 'Render whatever the film still needs, and the film'],
 ]
 /** What stands above and below the scenes: functions of the studio that return `{element, paint(scenes)}`. */
-const ABOVE = [createSwitch, createSettings, createCharacters, createPlanSection, createRunning, createFilm]
-const BELOW = [createAdding]
-const STYLES = ['panel', 'dialog', 'edit', 'film', 'plan', 'settings', 'takes', 'voice']
+const ABOVE = [createSwitch, createSettings, createCharacters, createPlanSection, createRunning, createFilm, createFinishing, createScenesHead]
+const BELOW = [createAdding, createSpoken]
+const STYLES = ['panel', 'dialog', 'edit', 'film', 'finishing', 'plan', 'settings', 'takes', 'voice']
+/** Before the panel is opened for the first time, so that nothing is ever painted without them. */
+const styled = loadStyles(STYLES)
 
 /** Builds the panel in an element, and keeps it up to date until it is closed. */
 export function createView(element, studio) {
-  const styles = STYLES.map(name => h('link', { rel: 'stylesheet', href: new URL(`../css/${name}.css`, import.meta.url).href }))
   const problem = h('p', { className: 'problem', role: 'status' })
   const list = h('ol')
   const apart = createApart()
@@ -37,7 +42,7 @@ export function createView(element, studio) {
   const panel = h('section', { className: 'story-studio', aria: { label: t('Storyboard') } })
   panel.append(h('header', {}, h('h2', { textContent: t('Storyboard') }), file.element, tools.element), problem, file.begin)
   panel.append(...above.map(one => one.element), list, apart.element, ...below.map(one => one.element))
-  element.replaceChildren(...styles, panel)
+  styled.then(() => element.replaceChildren(panel))
   let cards = new Map()
 
   function paint() {
@@ -79,7 +84,10 @@ function createRenderTools(studio) {
     paint(scenes) {
       set(element, { hidden: !scenes.length })
       const { running, queued } = studio.runs.session()
-      set(halt, { hidden: !running && !queued.length })
+      const ends = !running && !queued.length
+      // What is hidden loses the focus to the page.
+      if (ends && document.activeElement === halt) buttons.at(-1).focus()
+      set(halt, { hidden: ends })
       const some = { still: scenes.some(one => one.still), clip: scenes.some(one => one.clip), film: studio.model.films.length > 0 }
       BUTTONS.forEach(([what], index) => set(buttons[index], { disabled: !some[what] }))
     },

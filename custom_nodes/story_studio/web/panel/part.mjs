@@ -11,7 +11,7 @@ export function createPart(id, part, studio) {
   const label = t(part === 'still' ? 'Still' : 'Clip')
   const frame = h('div', { className: 'frame' })
   const strip = h('div', { className: 'takes', role: 'group', hidden: true })
-  const again = h('button', { type: 'button', textContent: t('New take'), onclick: () => newTake(studio, id, part) })
+  const again = h('button', { type: 'button', className: 'again', onclick: () => newTake(studio, id, part) }, h('span', { className: 'icon', textContent: '↻', aria: { hidden: 'true' } }), h('span', { textContent: t('New take') }))
   const earlier = h('button', {
     type: 'button',
     onclick() {
@@ -23,7 +23,7 @@ export function createPart(id, part, studio) {
   const enlarge = createEnlarge(id, part, studio)
   const comparison = createComparison(id, part, studio)
   const compare = h('button', { type: 'button', textContent: t('Compare'), title: t('All takes side by side'), onclick: comparison.open })
-  const element = h('figure', {}, frame, h('figcaption', {}, h('span', { textContent: label }), enlarge.element, again, earlier))
+  const element = h('figure', {}, frame, h('figcaption', {}, h('span', { className: 'part', textContent: label }), enlarge.element, again, earlier))
   let shown = ''
   let listed = ''
   return {
@@ -58,6 +58,7 @@ export function createPart(id, part, studio) {
         const figures = h('span', { className: 'figures', textContent: figuresOf(check) })
         return h('div', { className: 'take', title: firstSentence(check) }, button, h('div', {}, badge.element, figures))
       }
+      const at = [...strip.children].findIndex(one => one.contains(document.activeElement))
       strip.replaceChildren(
         compare,
         pick('', t('As the graph says'), t('No take chosen: the result of the graph')),
@@ -67,6 +68,8 @@ export function createPart(id, part, studio) {
           return checked(button, check, t('take {} of {}', number, title))
         }),
       )
+      const focused = strip.children[at]
+      ;(focused?.querySelector('button') ?? focused)?.focus()
     },
   }
 }

@@ -1,6 +1,7 @@
 /** Before a run: what it will make, why, how long and in what memory. */
 import { h, set } from '../shared/dom.mjs'
 import { PARTS } from '../shared/nodes.mjs'
+import { remembered } from '../shared/folds.mjs'
 import { t } from '../shared/words.mjs'
 import { made, timeFor } from '../state/plan.mjs'
 import { reasonOf, saidTime } from './reasons.mjs'
@@ -8,7 +9,7 @@ import { reasonOf, saidTime } from './reasons.mjs'
 export function createPlanSection(studio) {
   const summary = h('summary')
   const body = h('div')
-  const element = h('details', { className: 'plan', hidden: true }, summary, body)
+  const element = remembered(h('details', { className: 'plan', hidden: true }, summary, body), 'plan')
   let written = ''
   return {
     element,

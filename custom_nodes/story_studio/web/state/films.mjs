@@ -32,9 +32,10 @@ export function createFilms(studio) {
   return {
     read,
     shown() {
-      const { active } = studio.runs.session()
+      const { active, running, wanted } = studio.runs.session()
+      const isAwaited = id => running && [...(wanted ?? [])].includes(id) && known[id]?.state !== 'current'
       const one = id => ({ state: 'missing', film: null, changes: null, clips: [], ...known[id] })
-      const now = id => (id in active ? { state: 'running', progress: active[id] } : { progress: 0 })
+      const now = id => ({ ...((id in active || isAwaited(id)) && { state: 'running' }), progress: active[id] ?? 0 })
       return model.films.map(id => ({ id, ...one(id), ...now(id) }))
     },
   }

@@ -22,6 +22,7 @@ const CALM = 250
  *   `isOpen()`: whether something listens, as an open panel does;
  *   `plan`: see `createPlan`;
  *   `looks`, a Map from scene id to the first seconds of its clip that were asked for: `{file, problem}`;
+ *   `unfolded`, a Map from scene id to whether all of its card is shown, for those where somebody chose;
  *   `listen(listener)`: calls it after each change, and returns a function that ends that;
  *   `changed()`: calls the listeners;
  *   `refresh()`, `refreshSoon()`: read the canvas again; only while something listens;
@@ -37,6 +38,7 @@ export function createStudio(app) {
     app,
     model,
     looks: new Map(),
+    unfolded: new Map(),
     listen(listener) {
       listeners.add(listener)
       return () => listeners.delete(listener)

@@ -5,13 +5,13 @@ const TITLE = 30
 const WIDTH = 340
 const OURS = ['Still', 'Clip', 'Retake', 'CheckClip', 'ContactSheet', 'Film'].map(name => `StoryStudio_${name}`)
 /** Nodes that grow when they show their image or video, and by how much. */
-const SHOWING = ['LoadImage', 'LoadVideo', ...OURS]
 const SHOWN = 260
+const GROWTH = { LoadImage: 360, LoadVideo: 360, ...Object.fromEntries(OURS.map(type => [type, SHOWN])) }
 
 /** The height that these have once they are on the canvas, where a player and a mark come too. */
 const LEAST = { LoadAudio: 180 }
 
-const heightOf = node => Math.max(node.size[1], LEAST[node.type] ?? 0) + (SHOWING.includes(node.type) ? SHOWN : 0)
+const heightOf = node => Math.max(node.size[1], LEAST[node.type] ?? 0) + (GROWTH[node.type] ?? 0)
 
 /**
  * Places the boxes: the settings left, the scenes in rows, each below its files, and the film right.

@@ -25,5 +25,6 @@ export default {
   Movement: '动作',
   '+ Add a scene': '+ 添加场景',
   'At the end, made like the last one': '加在末尾，与最后一个场景的设置相同',
+  'No scene is in the film yet: add one of those below to it.': '影片中还没有场景：请把下面的一个场景加入影片。',
   'Not in the film': '不在影片中',
 }

@@ -51,4 +51,10 @@ export default {
   'These files are missing: choose them in their Load nodes, or open the story again together with them: {}.':
     '缺少以下文件：请在加载节点中选择，或与它们一起重新打开故事：{}。',
   'A node': '一个节点',
+  Details: '详细',
+  'Show all that can be done with every scene': '显示每个场景的全部操作',
+  'Scenes: {}': '场景：{}',
+  'More of {}': '{}的更多内容',
+  'More of this scene: its words, voice, takes and what can be rendered': '此场景的更多内容：文字、声音、版本，以及可渲染的内容',
+  Less: '收起',
 }

@@ -1,0 +1,169 @@
+"""A graph's keys and results, looked up together: each key is computed once, and each folder is read once.
+
+The panel asks several routes about the same graph, so the keys are kept for the next one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from . import result_store
+from .core import execution
+from .core.execution import DynamicPrompt
+from .story.keys import ORDER, Keys, hash_parts
+from .story.pins import Pin
+from .story.recipes import is_link
+from .story.results import KEEPERS, Kind, key_in
+
+_KEPT = 4
+"""The keys of how many graphs are kept: a graph with all fingerprints always has the same."""
+
+
+class _Known(NamedTuple):
+    """The keys of a graph: today's, those again, which differ where something is made anew each time, and
+    those of earlier versions."""
+
+    today: Keys
+    again: Keys
+    earlier: list[Keys]
+
+
+_known: OrderedDict[str, _Known] = OrderedDict()
+_lock = threading.Lock()
+
+
+class Folder:
+    """The results of a kind, from one look at their folder."""
+
+    def __init__(self, kind: Kind):
+        self._path = result_store.folder_of(kind)
+        names = os.listdir(self._path) if self._path.is_dir() else []
+        self._by_key: dict[str, str] = {}
+        self._by_name: dict[str, list[str]] = {}
+        for name in sorted(name for name in names if name.endswith(kind.suffix)):
+            if key := key_in(name):
+                self._by_key.setdefault(key, name)
+                self._by_name.setdefault(_start(name), []).append(name)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no result of the kind at all."""
+        return not self._by_key
+
+    def find(self, key: str) -> Path | None:
+        """As `result_store.find`."""
+        name = self._by_key.get(key)
+        return self._path / name if name else None
+
+    def named(self, file_name: str) -> list[Path]:
+        """The results that have the same name as this file, the newest first."""
+        dated = []
+        for name in self._by_name.get(_start(file_name), []):
+            path = self._path / name
+            try:
+                dated.append((path.stat().st_mtime_ns, path))
+            except OSError:
+                # It was deleted, or is a broken link.
+                continue
+        return [path for _, path in sorted(dated, reverse=True)]
+
+
+def _start(file_name: str) -> str:
+    # A safe name has no dot.
+    return os.path.normcase(file_name.split(".", 1)[0])
+
+
+class Look:
+    """What exists of a graph's results.
+
+    Attributes:
+        films: the films that its nodes are part of.
+    """
+
+    def __init__(self, graph: DynamicPrompt, known: _Known):
+        self._graph, self._known = graph, known
+        self._folders: dict[Kind, Folder] = {}
+        self.films = result_store.Films(graph)
+
+    def folder(self, kind: Kind) -> Folder:
+        """The results of a kind as they were when this was first asked."""
+        if kind not in self._folders:
+            self._folders[kind] = Folder(kind)
+        return self._folders[kind]
+
+    def own(self, node_id: str) -> str | None:
+        """As `result_store.own_key`; None if it is another one each time."""
+        own = self._known.today.own(node_id)
+        return own if own == self._known.again.own(node_id) else None
+
+    def find(self, node_id: str) -> Path | None:
+        """The file that a Still or Clip would find."""
+        kind = KEEPERS[self._graph.get_node(node_id)["class_type"]]
+        folder = self.folder(kind)
+        if folder.is_empty:
+            return None
+        for keys in (self._known.today, *self._known.earlier):
+            if path := folder.find(keys.of(node_id)):
+                return path
+        return None
+
+    def pin(self, node_id: str) -> tuple[Pin | None, bool]:
+        """As `result_store.pin_of`."""
+        return self._known.today.pin(node_id), self._known.today.holds(node_id)
+
+    def finished(self) -> set[str]:
+        """As `result_store.finished`."""
+        kinds = (Kind.STILL, Kind.CLIP, Kind.MASTER)
+        found = set()
+        for node_id in self._graph.all_node_ids():
+            # A branch that ComfyUI has refused, for instance for a missing node, has no key and does not run.
+            with suppress(Exception):
+                kind = KEEPERS.get(self._graph.get_node(node_id)["class_type"])
+                if kind in kinds and self.find(node_id):
+                    found.add(node_id)
+        return found
+
+
+async def look(graph: DynamicPrompt, node_ids: Iterable[str]) -> Look:
+    """What exists of a graph's results; ComfyUI takes the fingerprints that these nodes depend on."""
+    for node_id in _upstream(graph, node_ids):
+        # A node of another pack fails when it is asked about its files.
+        with suppress(Exception):
+            await execution.ask_fingerprints(graph, [node_id])
+    nodes = {node_id: graph.get_node(node_id) for node_id in sorted(graph.all_node_ids())}
+    digest = hash_parts(json.dumps(nodes, default=repr))
+    with _lock:
+        known = _known.pop(digest, None) or _keys(graph)
+        _known[digest] = known
+        while len(_known) > _KEPT:
+            _known.popitem(last=False)
+    return Look(graph, known)
+
+
+def _keys(graph: DynamicPrompt) -> _Known:
+    today, *earlier = result_store.formulas(graph)
+    values = [graph.get_node(node_id).get("is_changed") for node_id in graph.all_node_ids()]
+    # Not a number, or in a list of fingerprints: made anew each time.
+    anew = any(one != one for value in values for one in (value if isinstance(value, list) else [value]))
+    return _Known(today, result_store.keys_of(graph.get_node) if anew else today, earlier)
+
+
+def _upstream(graph: DynamicPrompt, node_ids: Iterable[str]) -> list[str]:
+    found: dict[str, None] = {}
+    pending = list(node_ids)
+    there = graph.all_node_ids()
+    while pending:
+        node_id = pending.pop()
+        if node_id in found or node_id not in there:
+            continue
+        found[node_id] = None
+        inputs = graph.get_node(node_id)["inputs"]
+        pending += [value[0] for name, value in inputs.items() if name != ORDER and is_link(value)]
+    return list(found)

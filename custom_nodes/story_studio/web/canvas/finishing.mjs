@@ -1,0 +1,125 @@
+/** The nodes on the canvas that say how a film is finished: its own widgets, and what is linked to it for that. */
+import { choose } from './voice.mjs'
+import { captureState, pathTo } from './widgets.mjs'
+
+/** What can be linked to a Film, by its input: the node that sets it, and whether it then sets anything. */
+const HELPERS = {
+  delivery: {
+    type: 'StoryStudio_FilmDelivery',
+    isIdle: ({ format, width, fps, fit, codec }) => format === 'as rendered' && !width && fps === 'as rendered' && fit === 'letterbox' && codec === 'h264',
+  },
+  cards: { type: 'StoryStudio_FilmCards', isIdle: ({ opening, credits, fade_seconds: fade }) => !opening && !credits && !fade },
+  sound: { type: 'StoryStudio_FilmSound', isIdle: ({ normalize }, hasMusic) => !normalize && !hasMusic },
+  burned_captions: { type: 'StoryStudio_BurnedCaptions', isIdle: ({ style }) => !style },
+}
+const GAP = 40
+
+/**
+ * How the film of a Film node is finished.
+ *
+ * @returns null without such a node; else the values of its widgets as `film`, and those of its helpers by their
+ *   inputs, or null; `music`, the name of its file, or null; and `isSet(on, name)`: whether a value comes from
+ *   elsewhere, so that it can be set only there.
+ */
+export function readFinish(app, id) {
+  const film = pathTo(app, id).at(-1)
+  if (!film) return null
+  const nodes = { film, ...Object.fromEntries(Object.keys(HELPERS).map(on => [on, helperOf(film, on)])) }
+  const valuesOf = node => node && Object.fromEntries((node.widgets ?? []).map(widget => [widget.name, widget.value]))
+  const found = Object.fromEntries(Object.entries(nodes).map(([on, node]) => [on, valuesOf(node)]))
+  const loader = musicOf(nodes.sound)
+  return {
+    ...found,
+    music: loader ? (loader.widgets?.find(one => one.name === 'audio')?.value ?? loader.title) : null,
+    isSet: (on, name) => (nodes[on] ? isLinked(nodes[on], name) : on !== 'film' && isLinked(film, on)),
+  }
+}
+
+/** Sets widgets of a Film, or of its helper `on`, which comes and goes as it is needed, in one undo step. */
+export function setFinish(app, id, on, values) {
+  change(app, id, film => {
+    const node = on === 'film' ? film : (helperOf(film, on) ?? addHelper(film, on))
+    for (const [name, value] of Object.entries(values)) setValue(app, node, name, value)
+    removeIdle(film, on)
+  })
+}
+
+/** Plays a file of the input folder below the film, in one undo step; without a file, none. */
+export function setMusic(app, id, file) {
+  change(app, id, film => {
+    const sound = helperOf(film, 'sound') ?? addHelper(film, 'sound', { normalize: false })
+    const loader = musicOf(sound)
+    if (file && loader?.type === 'LoadAudio') return choose(loader.widgets.find(one => one.name === 'audio'), file)
+    const slot = sound.inputs.findIndex(one => one.name === 'music')
+    sound.disconnectInput(slot)
+    if (loader && !loader.outputs.some(output => output.links?.length)) film.graph.remove(loader)
+    if (file) {
+      const added = add(film.graph, 'LoadAudio', sound.pos[0] + sound.size[0] + GAP, sound.pos[1])
+      choose(added.widgets.find(one => one.name === 'audio'), file)
+      added.connect(0, sound, slot)
+    }
+    removeIdle(film, 'sound')
+  })
+}
+
+function change(app, id, act) {
+  const film = pathTo(app, id).at(-1)
+  if (!film) return
+  film.graph.beforeChange()
+  act(film)
+  film.graph.afterChange()
+  app.graph.setDirtyCanvas(true, true)
+  captureState(app)
+}
+
+function linkedTo(node, name) {
+  const link = node?.graph.getLink(node.inputs?.find(slot => slot.name === name)?.link)
+  return link ? node.graph.getNodeById(link.origin_id) : null
+}
+
+/** The helper that is linked to a film, if it is one of ours. */
+function helperOf(film, on) {
+  const node = linkedTo(film, on)
+  return node?.type === HELPERS[on].type ? node : null
+}
+
+const musicOf = sound => linkedTo(sound, 'music')
+const isLinked = (node, name) => node.inputs?.find(slot => slot.name === name)?.link != null
+
+function addHelper(film, on, values = {}) {
+  const node = add(film.graph, HELPERS[on].type, film.pos[0] + film.size[0] + 2 * GAP, film.pos[1])
+  for (const [name, value] of Object.entries(values)) node.widgets.find(one => one.name === name).value = value
+  node.connect(0, film, film.inputs.findIndex(slot => slot.name === on))
+  return node
+}
+
+/** Adds a node at a place, or below what is there. */
+function add(graph, type, x, y) {
+  const node = LiteGraph.createNode(type)
+  const covers = other => other.pos[0] < x + node.size[0] && other.pos[0] + other.size[0] > x && other.pos[1] < y + node.size[1] + GAP && other.pos[1] + other.size[1] + GAP > y
+  for (let other; (other = graph.nodes.find(covers)); ) y = other.pos[1] + other.size[1] + 2 * GAP
+  graph.add(node)
+  node.pos = [x, y]
+  return node
+}
+
+function setValue(app, node, name, value) {
+  const widget = node.widgets.find(one => one.name === name)
+  widget.value = value
+  widget.callback?.(value, app.canvas)
+}
+
+function removeIdle(film, on) {
+  const node = on === 'film' ? null : helperOf(film, on)
+  if (!node) return
+  const values = Object.fromEntries(node.widgets.map(widget => [widget.name, widget.value]))
+  if (HELPERS[on].isIdle(values, !!musicOf(node))) film.graph.remove(node)
+}
+
+/** Removes a helper of a film, in one undo step. */
+export function removeHelper(app, id, on) {
+  change(app, id, film => {
+    const node = helperOf(film, on)
+    if (node) film.graph.remove(node)
+  })
+}

@@ -1,0 +1,137 @@
+/** How the film is finished: transitions, sound and music, captions, delivery, and cards. */
+import { readFinish, removeHelper, setFinish, setMusic } from '../canvas/finishing.mjs'
+import { h, set } from '../shared/dom.mjs'
+import { remembered } from '../shared/folds.mjs'
+import { t } from '../shared/words.mjs'
+import { offer, upload } from '../story/upload.mjs'
+import { createField } from './field.mjs'
+
+const AS_RENDERED = 'as rendered'
+const FORMATS = [AS_RENDERED, 'landscape 720p', 'landscape 1080p', 'landscape 4K', 'portrait 1080x1920', 'square 1080']
+const seconds = (label, on, name, max, when) => ({ label, on, name, number: { min: 0, max, step: 0.1 }, when })
+const isJoined = ({ film }) => film.join !== 'cut'
+const hasMusic = ({ music }) => music !== null
+const hasCard = ({ cards }) => Boolean(cards?.opening || cards?.credits)
+
+/** The fields by their group; each is a widget `name` of the Film or of its helper `on`. */
+const GROUPS = [
+  [
+    'Transitions',
+    { label: 'Between scenes', on: 'film', name: 'join', choices: [['cut', 'Cut'], ['crossfade', 'Crossfade'], ['dip', 'Through black']] },
+    { ...seconds('Seconds of a transition', 'film', 'crossfade_seconds', 3, isJoined), number: { min: 0.1, max: 3, step: 0.1 } },
+    seconds('Seconds between scenes', 'film', 'pause_after', 10),
+  ],
+  [
+    'Sound',
+    {
+      label: 'Loudness',
+      on: 'sound',
+      name: 'loudness',
+      choices: [['', 'as recorded'], ['-14', '−14 LUFS (web and music)'], ['-16', '−16 LUFS (speech)'], ['-23', '−23 LUFS (television)']],
+      from: sound => (sound?.normalize ? String(sound.loudness) : ''),
+      to: value => (value ? { normalize: true, loudness: Number(value) } : { normalize: false }),
+    },
+    { label: 'Level of the music in dB', on: 'sound', name: 'music_level', number: { min: -60, max: 12, step: 1 }, when: hasMusic },
+    seconds('Seconds of its fades', 'sound', 'music_fade', 30, hasMusic),
+    { label: 'Softer while somebody speaks', on: 'sound', name: 'duck', check: true, when: hasMusic },
+    { label: 'Room tone in pauses', on: 'sound', name: 'room_tone', check: true, when: ({ sound }) => sound !== null },
+  ],
+  [
+    'Captions',
+    { label: 'For the player', on: 'film', name: 'captions', check: true },
+    {
+      label: 'In the frames',
+      on: 'burned_captions',
+      name: 'style',
+      choices: [['', 'none'], ['clean', 'Clean'], ['boxed', 'Boxed'], ['words', 'Spoken word highlighted']],
+      from: captions => captions?.style ?? '',
+    },
+    {
+      label: 'Place',
+      on: 'burned_captions',
+      name: 'position',
+      choices: [['bottom', 'Bottom'], ['middle', 'Middle'], ['top', 'Top']],
+      when: finish => finish.burned_captions !== null,
+    },
+  ],
+  [
+    'Delivery',
+    { label: 'Format', on: 'delivery', name: 'format', choices: FORMATS.map(name => [name, name]), from: delivery => delivery?.format ?? AS_RENDERED },
+    { label: 'Frames a second', on: 'delivery', name: 'fps', choices: [AS_RENDERED, '24', '25', '30'].map(name => [name, name]), from: delivery => delivery?.fps ?? AS_RENDERED },
+    { label: 'Around other shapes', on: 'delivery', name: 'fit', choices: [['letterbox', 'Black'], ['blur', 'Blurred']], from: delivery => delivery?.fit ?? 'letterbox' },
+    { label: 'Codec', on: 'delivery', name: 'codec', choices: [['h264', 'H.264'], ['h265', 'H.265'], ['av1', 'AV1']], from: delivery => delivery?.codec ?? 'h264' },
+  ],
+  [
+    'Title and credits',
+    { label: 'Opening title', on: 'cards', name: 'opening', text: 'line' },
+    { label: 'Credits', on: 'cards', name: 'credits', text: 'lines' },
+    seconds('Seconds of a card', 'cards', 'card_seconds', 30, hasCard),
+    seconds('Fade from and to black', 'cards', 'fade_seconds', 5),
+  ],
+]
+
+export function createFinishing(studio) {
+  const { app, model } = studio
+  const change = (field, value) => {
+    const [id] = model.films
+    const isNone = field.on === 'burned_captions' && value === ''
+    if (isNone) removeHelper(app, id, field.on)
+    else setFinish(app, id, field.on, field.to?.(value) ?? { [field.name]: value })
+    studio.refreshSoon()
+  }
+  const fields = []
+  const music = createMusic(studio)
+  const groups = GROUPS.map(([title, ...all]) => {
+    const made = all.map(field => createField(field, change))
+    fields.push(...made)
+    if (title === 'Sound') made.splice(1, 0, music)
+    return h('fieldset', {}, h('legend', { textContent: t(title) }), ...made.map(field => field.element))
+  })
+  const summary = h('summary', { textContent: t('Finishing of the film') })
+  const element = remembered(h('details', { className: 'finishing' }, summary, ...groups), 'finishing')
+  return {
+    element,
+    paint() {
+      const finish = model.films.length ? readFinish(app, model.films[0]) : null
+      set(element, { hidden: !finish })
+      if (finish) for (const field of [...fields, music]) field.paint(finish)
+    },
+  }
+}
+
+/** The choice of the music: a file of this computer. */
+function createMusic(studio) {
+  const { app, model } = studio
+  const name = h('span', { className: 'file' })
+  const picker = h('input', { type: 'file', accept: 'audio/*,video/*', hidden: true, onchange: () => use(picker.files[0]) })
+  const choose = h('button', { type: 'button', textContent: t('Choose…'), onclick: () => (set(picker, { value: '' }), picker.click()), aria: { label: t('Choose the music') } })
+  const drop = h('button', { type: 'button', textContent: t('Remove'), onclick: () => change(null), aria: { label: t('Remove the music') } })
+
+  function change(file) {
+    setMusic(app, model.films[0], file)
+    studio.refreshSoon()
+  }
+
+  async function use(file) {
+    if (!file) return
+    set(choose, { disabled: true })
+    choose.setAttribute('aria-busy', 'true')
+    try {
+      const uploaded = await upload(app, file)
+      offer([uploaded])
+      change(uploaded)
+    } catch (error) {
+      studio.toast('error', error.message)
+    }
+    choose.removeAttribute('aria-busy')
+    set(choose, { disabled: false })
+  }
+
+  return {
+    element: h('div', { className: 'field', role: 'group', aria: { label: t('Music') } }, h('span', { textContent: t('Music') }), name, choose, drop, picker),
+    paint({ music }) {
+      set(name, { textContent: music ?? t('none'), title: music ?? '' })
+      set(drop, { hidden: music === null })
+    },
+  }
+}
