@@ -10,7 +10,8 @@ from typing import Any
 
 from comfy_api.latest import InputImpl, io
 
-from .. import made_films, result_store
+from .. import made_films, result_store, timing
+from ..core import execution
 from ..media import film as assembly
 from ..media.burned import CaptionStyle
 from ..media.cards.film_cards import NO_CARDS, Cards
@@ -107,6 +108,7 @@ class Film(io.ComfyNode):
         burned_captions: CaptionStyle | None = None,
     ) -> io.NodeOutput:
         """Returns the film, backed by its file."""
+        timing.begin(execution.prompt_id())
         settings = {"join": join, "chapters": chapters, "captions": captions, "title": title}
         transitions = {join, *(shot.transition or join for shot in film)}
         if transitions != {"cut"} or cards.shows_any:
