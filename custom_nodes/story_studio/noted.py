@@ -19,7 +19,7 @@ _lock = threading.Lock()
 
 
 def entries(path: Path) -> list[dict[str, Any]]:
-    """What is noted in a file, the oldest first, without lines that were cut short; empty if there is none."""
+    """What is noted in a file, the oldest first, without lines that were cut short; empty without a file."""
     try:
         lines = path.read_text("utf-8", errors="replace").splitlines()
     except OSError:

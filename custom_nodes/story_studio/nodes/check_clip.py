@@ -178,7 +178,7 @@ class CheckClip(io.ComfyNode):
 
     @classmethod
     def _linked(cls) -> list[str]:
-        """The retakes that are linked, which may be any of them; none if the chosen take of a clip is used."""
+        """The retakes that are linked, which may be any of them; none if the clip is a take that is used."""
         graph = cls.hidden.dynprompt
         inputs = graph.get_node(cls.hidden.unique_id)["inputs"]
         if _is_chosen(graph, inputs["clip"]):
