@@ -94,7 +94,7 @@ def times(studio: Studio) -> list[dict[str, Any]]:
 
 
 def sized(studio: Studio, seed: int) -> dict[str, Any]:
-    """A film of settings that no other test has."""
+    """A film whose still and clip have settings that no other test has."""
     graph = film(studio, "timed", seed)
     for node in ("1", "4"):
         graph[node]["inputs"]["width"] = 192
@@ -103,7 +103,7 @@ def sized(studio: Studio, seed: int) -> dict[str, Any]:
 
 def test_times_are_estimated_from_what_was_measured(studio: Studio) -> None:
     results = ask(studio, sized(studio, 1))["results"]
-    assert [results[node]["seconds"] for node in ("2", "5", "7")] == [None] * 3
+    assert results["2"]["seconds"] is None and results["5"]["seconds"] is None
     render(studio, sized(studio, 1))
     path, before = studio.server.output / STORE / ".times.jsonl", times(studio)
     made = {entry["kind"]: entry for entry in before[-3:]}

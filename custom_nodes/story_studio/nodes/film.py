@@ -141,9 +141,10 @@ def _note_what_it_is_made_from(hidden: Any, key: str) -> None:
     try:
         made = made_films.made_from(hidden.dynprompt, hidden.unique_id, str(workflow_id or ""))
         made_films.note(key, made)
-    except Exception:
-        # The film is finished and is what counts.
-        logging.warning("It could not be noted what the film %s was made from.", key, exc_info=True)
+    except Exception as error:
+        # The film is finished and is what counts. What the error says may hold prompts.
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        logging.warning("It could not be noted what the film %s was made from: %s.", key, reason)
 
 
 def _further_inputs() -> list[io.Input]:
