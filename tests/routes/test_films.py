@@ -202,6 +202,7 @@ def test_what_is_noted_of_a_film_goes_with_it_when_the_next_is_made(studio: Stud
 
 
 TITLES = """
+import utils.install_util
 import comfy.options
 comfy.options.enable_args_parsing()
 from comfy_execution.graph import DynamicPrompt
