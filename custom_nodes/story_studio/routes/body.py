@@ -6,6 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
+from ..story.numbers import loads
 from ..story.recipes import Nodes
 
 
@@ -13,10 +14,10 @@ async def read_json(request: web.Request) -> Any:
     """The JSON in a request.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is none, or it holds what is no number, see `loads`.
     """
     try:
-        return await request.json()
+        return await request.json(loads=loads)
     except (LookupError, RecursionError) as error:
         # An encoding that does not exist; nested too deeply.
         raise ValueError(str(error)) from None

@@ -14,7 +14,8 @@ import { createVoice } from './voice.mjs'
 /** States that say that all is well, which the recording may not be. */
 const WARNED = ['done', 'waiting', 'pinned']
 const WITH = { warning: '{}, with a warning', error: '{}, with an error' }
-/** What else stands on a card: functions of a scene's id and the studio that return `{element, paint(scene, title)}`. */
+/** What else stands on a card: functions of a scene's id and the studio that return
+ * `{element, paint(scene, title)}`, and `edit()` if they edit its words. */
 const MORE = [createPins, createForecast, createEditor, createSceneMenu, createVoice]
 
 /** The card of a scene; `paint` takes the scene as `shownScenes` gives it, and its number, or 0 if it is not in the film. */
@@ -33,6 +34,11 @@ export function createCard({ id, ...scene }, studio) {
   const element = h('li', {}, h('div', { className: 'head' }, handle.element, name, badge.element, state, fold.element), reason, finding, media)
   element.append(...parts.map(part => part.strip), prompt, ...more.map(one => one.element))
   element.addEventListener('unfold', fold.open)
+  prompt.onclick = event => {
+    event.stopPropagation()
+    fold.open()
+    more.forEach(one => one.edit?.())
+  }
   element.onclick = event => event.target.closest('video, figcaption, .fold, .scene-menu, .takes, .verdict, .edit, .pins, .voice') || show(studio.app, studio.scene(id).clip ?? studio.scene(id).still)
   return {
     element,

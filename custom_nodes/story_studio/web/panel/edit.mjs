@@ -56,6 +56,10 @@ export function createEditor(id, studio) {
   toggle(false)
   return {
     element,
+    edit() {
+      toggle(true)
+      form.focus()
+    },
     paint(scene, title) {
       shown = scene
       for (const [label, one] of buttons) one.setAttribute('aria-label', t(label, title))
