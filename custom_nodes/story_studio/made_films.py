@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from . import noted, result_store
 from .core import server
 from .story import order
-from .story.keys import Node, hash_parts
+from .story.keys import Keys, Node, hash_parts
 from .story.recipes import is_link
 from .story.results import Kind, key_in
 
@@ -48,8 +48,15 @@ class MadeFrom(NamedTuple):
         return hash_parts(json.dumps([[shot[1:] for shot in self.shots], self.settings]))
 
 
-def made_from(graph: result_store.Graph, node_id: str, workflow: str = "") -> MadeFrom:
+def made_from(
+    graph: result_store.Graph, node_id: str, workflow: str = "", known: Keys | None = None
+) -> MadeFrom:
     """What the film of a Film node is made from, whether it is there or not.
+
+    Args:
+        graph, node_id: the Film node.
+        workflow: the id of the workflow on the canvas.
+        known: today's keys of the graph, where they are known.
 
     Raises:
         Exception: the graph is not finished: an input is not linked, a file is missing.
@@ -61,7 +68,7 @@ def made_from(graph: result_store.Graph, node_id: str, workflow: str = "") -> Ma
     for scene in scenes:
         clip = nodes[scene]["inputs"]["clip"]
         title = nodes[scene]["inputs"].get("title", "")
-        key = hash_parts(keys.of(clip[0]), str(clip[1]))
+        key = hash_parts((known or keys).of(clip[0]), str(clip[1]))
         shots.append((title if shows_titles and isinstance(title, str) else "", key, keys.of(scene)))
     return MadeFrom(tuple(shots), keys.of(node_id), workflow)
 

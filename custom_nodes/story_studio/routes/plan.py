@@ -49,9 +49,8 @@ async def plan_of(prompt: Nodes, workflow_id: str = "") -> dict[str, Any]:
     prompt = _without_loose_takes(prompt, found)
     graph = execution.make_graph(prompt)
     # Where the panel finds a take, the node does, also by what it was in an earlier version.
-    finished = (await look(graph, found)).finished() | {
-        node for node, entry in found.items() if entry["file"]
-    }
+    there = await look(graph, found)
+    finished = there.finished() | {node for node, entry in found.items() if entry["file"]}
     results = {}
     for node_id, entry in found.items():
         kind, makes = KEEPERS[prompt[node_id]["class_type"]], node_id not in finished
@@ -60,7 +59,7 @@ async def plan_of(prompt: Nodes, workflow_id: str = "") -> dict[str, Any]:
             earlier = (_path_of(take["file"]) for take in entry["takes"])
             results[node_id]["why"] = _why(prompt, node_id, earlier)
     made = {node_id for node_id, result in results.items() if result["makes"]}
-    for node_id, film in films(prompt, workflow_id).items():
+    for node_id, film in films(prompt, workflow_id, there.keys).items():
         results[node_id] = _film(prompt, film, node_id, made, finished)
     times = _times(prompt, results)
     _, plan = await asyncio.to_thread(memory.plan_of, graph, finished)
