@@ -11,10 +11,10 @@ from tests.web.test_panel import NAMES, Panel
 
 _CHAINS = """async () => {
     const { output } = await window.app.graphToPrompt();
-    const walk = (end, name, label) => {
+    const walk = (end, name, label, all = label) => {
         const found = [];
         let id = Object.values(output).find(node => node.class_type === end).inputs[name]?.[0];
-        while (output[id] && label in output[id].inputs && !found.includes(id)) {
+        while (output[id] && all in output[id].inputs && !found.includes(id)) {
             found.unshift(id);
             id = output[id].inputs[name]?.[0];
         }
@@ -23,6 +23,7 @@ _CHAINS = """async () => {
     return [
         walk('StoryStudio_Film', 'film', 'text'),
         walk('StoryStudio_ContactSheet', 'storyboard', 'name'),
+        walk('StoryStudio_Film', 'film', 'title', 'text'),
     ];
 }"""
 _PLACES = """() => {
@@ -54,12 +55,19 @@ class Editor(Panel):
     def shows(self, *names: str) -> None:
         """Waits until these are the scenes: on the cards, in both chains, and from left to right."""
         expect(self.names).to_have_text([f"{number}. {name}" for number, name in enumerate(names, 1)])
-        _, board = self.canvas.run_script(_CHAINS)
-        assert board == [*names]
+        _, board, film = self.canvas.run_script(_CHAINS)
+        assert board == film == [*names]
         places = self.canvas.run_script(_PLACES)
         assert places["titled"] == [*names]
         assert places["groups"] == [*(f"Scene {number}" for number in range(1, len(names) + 1)), "Story end"]
         assert places["types"] == len(names), "every box has insides of its own"
+
+    def linked(self, *names: str, board: list[str] | None = None) -> None:
+        """Waits until these are the scenes of the film, on the cards and in both chains."""
+        expect(self.names).to_have_text([f"{number}. {name}" for number, name in enumerate(names, 1)])
+        _, sheet, film = self.canvas.run_script(_CHAINS)
+        assert film == [*names]
+        assert sheet == (board or [*names])
 
     def texts(self) -> list[str]:
         """What is said in the film."""
