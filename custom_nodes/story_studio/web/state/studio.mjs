@@ -33,6 +33,7 @@ export function createStudio(app) {
   const listeners = new Set()
   let timer = 0
   let read = 0
+  let reading = Promise.resolve()
 
   const studio = {
     app,
@@ -47,27 +48,7 @@ export function createStudio(app) {
     changed() {
       for (const listener of listeners) listener()
     },
-    async refresh() {
-      clearTimeout(timer)
-      if (!listeners.size) return
-      studio.runs.syncOpened()
-      const turn = ++read
-      try {
-        const { output, workflow } = await app.graphToPrompt()
-        const hasScenes = Object.values(output).some(node => KEEPERS.includes(node.class_type))
-        const asked = hasScenes ? ['scenes', 'takes'].map(name => ask(app, name, { prompt: output, workflow_id: workflow.id })) : [NOTHING, {}]
-        const [{ scenes, owners, ...rest }, takes] = await Promise.all(asked)
-        if (turn !== read) return
-        const ownerOf = ([id, [number, part]]) => [id, { scene: scenes[number], part }]
-        const known = new Map(Object.entries(owners).map(ownerOf))
-        studio.voices.refresh(output)
-        Object.assign(model, rest, { scenes, takes, owners: known, prompt: output, problem: '' })
-        studio.plan.read(output)
-      } catch (error) {
-        model.problem = t('The story could not be read: {}', error.message)
-      }
-      studio.changed()
-    },
+    refresh: () => (reading = readCanvas()),
     refreshSoon() {
       clearTimeout(timer)
       timer = setTimeout(studio.refresh, CALM)
@@ -84,6 +65,29 @@ export function createStudio(app) {
     },
     url: file => app.api.apiURL(`/view?${new URLSearchParams(file)}`),
   }
+  /** Reads the canvas; when it is read again meanwhile, waits for that. */
+  async function readCanvas() {
+    clearTimeout(timer)
+    if (!listeners.size) return
+    studio.runs.syncOpened()
+    const turn = ++read
+    try {
+      const { output, workflow } = await app.graphToPrompt()
+      const hasScenes = Object.values(output).some(node => KEEPERS.includes(node.class_type))
+      const asked = hasScenes ? ['scenes', 'takes'].map(name => ask(app, name, { prompt: output, workflow_id: workflow.id })) : [NOTHING, {}]
+      const [{ scenes, owners, ...rest }, takes] = await Promise.all(asked)
+      if (turn !== read) return reading
+      const ownerOf = ([id, [number, part]]) => [id, { scene: scenes[number], part }]
+      const known = new Map(Object.entries(owners).map(ownerOf))
+      studio.voices.refresh(output)
+      Object.assign(model, rest, { scenes, takes, owners: known, prompt: output, problem: '' })
+      studio.plan.read(output)
+    } catch (error) {
+      model.problem = t('The story could not be read: {}', error.message)
+    }
+    studio.changed()
+  }
+
   studio.runs = createRuns(studio)
   studio.films = createFilms(studio)
   studio.voices = createVoices(studio)
