@@ -66,7 +66,7 @@ function createFields(studio, touched) {
   }
   const labels = {
     profile: t('Profile'),
-    format: t('Format of the clips'),
+    format: t('Shape of the clips'),
     resolution: t('Size of the clips'),
     still_steps: t('Steps of stills'),
     clip_steps: t('Steps of clips'),

@@ -37,7 +37,7 @@ export default {
   '480p, 720p or a width and a height such as 640x360': '480p、720p，或宽和高，例如 640x360',
   'LoRAs of all stills': '所有静帧的 LoRA',
   Profile: '配置',
-  'Format of the clips': '画面比例',
+  'Shape of the clips': '画面比例',
   'Size of the clips': '片段尺寸',
   'Steps of stills': '静帧步数',
   'Steps of clips': '片段步数',
