@@ -72,10 +72,10 @@ def order(request: Request) -> Ordered | None:
             if node in rest.lost and (node in request.outputs or content["class_type"] in RESULTS)
         ]
         shortened = in_order(_joined(rest, ordered), rest.outputs, request.queued)
-        reported = Ordered(ordered.nodes, lost)
-        if shortened is None or set(wrong) - set(prompts.refused(reported)):
+        # ComfyUI refuses the targets that are lost, tells why, and runs the others. It reports only what it
+        # finds upstream of a target.
+        if shortened is None or not set(wrong).issubset(topological(ordered.nodes, lost)):
             return ordered
-        # ComfyUI refuses the targets that are lost, tells why, and runs the others.
         ordered = Ordered(shortened.nodes, [*shortened.targets, *lost])
     run = _Run(Request(rest.nodes, rest.outputs, request.extra_data, request.queued), dict(wrong))
     # Kept with the prompt: the page that queued it is told, but another one, or after a reload, is not.

@@ -85,11 +85,13 @@ class Look:
 
     Attributes:
         films: the films that its nodes are part of.
+        keys: today's keys of its nodes.
     """
 
     def __init__(self, graph: DynamicPrompt, known: _Known):
         self._graph, self._known = graph, known
         self._folders: dict[Kind, Folder] = {}
+        self.keys = known.today
         self.films = result_store.Films(graph)
 
     def folder(self, kind: Kind) -> Folder:

@@ -15,10 +15,10 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import result_store
-from .files import written_aside
+from . import noted, result_store
+from .core import server
 from .story import order
-from .story.keys import Node, hash_parts
+from .story.keys import Keys, Node, hash_parts
 from .story.recipes import is_link
 from .story.results import Kind, key_in
 
@@ -33,6 +33,7 @@ class MadeFrom(NamedTuple):
 
     Attributes:
         shots: of each its title, the key of its clip, and the key of its own settings, such as its text.
+            Titles are empty where ComfyUI writes no metadata: then nothing in words is kept besides films.
         settings: the key of the film's settings, and of what is linked to it besides its scenes.
         workflow: the id of the workflow on the canvas; empty if it is not known.
     """
@@ -47,8 +48,15 @@ class MadeFrom(NamedTuple):
         return hash_parts(json.dumps([[shot[1:] for shot in self.shots], self.settings]))
 
 
-def made_from(graph: result_store.Graph, node_id: str, workflow: str = "") -> MadeFrom:
+def made_from(
+    graph: result_store.Graph, node_id: str, workflow: str = "", known: Keys | None = None
+) -> MadeFrom:
     """What the film of a Film node is made from, whether it is there or not.
+
+    Args:
+        graph, node_id: the Film node.
+        workflow: the id of the workflow on the canvas.
+        known: today's keys of the graph, where they are known.
 
     Raises:
         Exception: the graph is not finished: an input is not linked, a file is missing.
@@ -56,12 +64,12 @@ def made_from(graph: result_store.Graph, node_id: str, workflow: str = "") -> Ma
     nodes = order.with_chains(result_store.upstream(graph, node_id))
     scenes = scenes_of(nodes, node_id)
     keys = result_store.keys_of(partial(_without_scenes, nodes))
-    shots = []
+    shots, shows_titles = [], server.saves_metadata()
     for scene in scenes:
         clip = nodes[scene]["inputs"]["clip"]
         title = nodes[scene]["inputs"].get("title", "")
-        key = hash_parts(keys.of(clip[0]), str(clip[1]))
-        shots.append((title if isinstance(title, str) else "", key, keys.of(scene)))
+        key = hash_parts((known or keys).of(clip[0]), str(clip[1]))
+        shots.append((title if shows_titles and isinstance(title, str) else "", key, keys.of(scene)))
     return MadeFrom(tuple(shots), keys.of(node_id), workflow)
 
 
@@ -90,25 +98,21 @@ def note(film: str, made: MadeFrom) -> None:
     if any(known.key == made.key and known.workflow == made.workflow for known in made_of(film)):
         return
     path = _path()
-    line = json.dumps(
-        {"film": film, "shots": made.shots, "settings": made.settings, "workflow": made.workflow}
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(f"{line}\n")
-    if path.stat().st_size > _MOST_BYTES:
-        _forget_deleted(path)
+    entry = {"film": film, "shots": made.shots, "settings": made.settings, "workflow": made.workflow}
+    noted.note(path, entry, _MOST_BYTES, _newest_half)
+    there = _there(path.parent)
+    if any(key not in there for key, _ in _notes()):
+        # What is known of a film goes with it.
+        noted.rewrite(path, lambda entries: [one for one in entries if one.get("film") in there])
 
 
-def _forget_deleted(path: Path) -> None:
-    """Keeps the notes of the films that are there, the newest half if that is still too much."""
-    there = {key_in(film.name) for film in path.parent.glob(f"[!.]*{Kind.FILM.suffix}")}
-    lines = path.read_text(encoding="utf-8").splitlines()
-    kept = [line for line in lines if (found := _read_line(line)) and found[0] in there]
-    if sum(map(len, kept)) > _MOST_BYTES // 2:
-        kept = kept[len(kept) // 2 :]
-    with written_aside(path) as aside:
-        aside.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+def _there(folder: Path) -> set[str | None]:
+    """The keys of the films that are there."""
+    return {key_in(film.name) for film in folder.glob(f"[!.]*{Kind.FILM.suffix}")}
+
+
+def _newest_half(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return entries[len(entries) // 2 :]
 
 
 def made_of(film: str) -> list[MadeFrom]:
@@ -136,14 +140,12 @@ def _notes() -> tuple[tuple[str, MadeFrom], ...]:
 
 @lru_cache(maxsize=1)
 def _read(path: Path, changed: int, size: int) -> tuple[tuple[str, MadeFrom], ...]:
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    return tuple(found for line in lines if (found := _read_line(line)))
+    return tuple(found for entry in noted.entries(path) if (found := _read_entry(entry)))
 
 
-def _read_line(line: str) -> tuple[str, MadeFrom] | None:
-    """A note; None for a line that was cut short."""
+def _read_entry(entry: dict[str, Any]) -> tuple[str, MadeFrom] | None:
+    """A note; None for an entry that is none."""
     try:
-        entry: dict[str, Any] = json.loads(line)
         shots = tuple((title, clip, rest) for title, clip, rest in entry["shots"])
         return entry["film"], MadeFrom(shots, entry["settings"], entry["workflow"])
     except (ValueError, KeyError, TypeError):

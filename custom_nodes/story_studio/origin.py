@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import json
+import threading
+from collections import OrderedDict
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-import av
-from PIL import Image
-
+from .media.tags import tags_of
+from .story.difference import end_of
+from .story.numbers import loads
 from .story.problems import Problems
-from .story.recipes import Nodes, is_link
+from .story.links import Nodes, is_link, is_node
 from .story.results import FILM_TAG, Kind
 from .story.scenes import Workflow, prompt_of, seed_of
+
+_MOST_NODES = 30_000
+"""Of the graphs that are kept."""
+_graphs: OrderedDict[tuple[Path, int, int], Nodes] = OrderedDict()
+_lock = threading.Lock()
 
 
 class Origin(NamedTuple):
@@ -43,14 +49,31 @@ def origin_of(path: Path, kind: Kind) -> Origin:
 
 @lru_cache(maxsize=32768)
 def _origin(path: Path, kind: Kind, changed: int, size: int) -> Origin:
-    tags = _tags(path)
+    tags = tags_of(path)
     nodes = _graph(tags)
     return about_node(nodes, _end(nodes, kind))._replace(film=tags.get(FILM_TAG, ""))
 
 
 def graph_in(path: Path) -> Nodes:
-    """The API workflow in the file of a result; empty if there is none."""
-    return _graph(_tags(path))
+    """The API workflow in the file of a result, without what is no node; empty if there is none.
+
+    Those that were read last are kept, up to a number of nodes: a clip has twenty, a long film thousands.
+    """
+    try:
+        about = path.stat()
+    except OSError:
+        return {}
+    place = (path, about.st_mtime_ns, about.st_size)
+    with _lock:
+        if place in _graphs:
+            _graphs.move_to_end(place)
+            return _graphs[place]
+    nodes = _graph(tags_of(path))
+    with _lock:
+        _graphs[place] = nodes
+        while sum(map(len, _graphs.values())) > _MOST_NODES and len(_graphs) > 1:
+            _graphs.popitem(last=False)
+    return nodes
 
 
 def about_node(nodes: Nodes, node_id: str | None) -> Origin:
@@ -69,42 +92,20 @@ def about_node(nodes: Nodes, node_id: str | None) -> Origin:
         return Origin()
 
 
-def _tags(path: Path) -> Mapping[str, str]:
-    try:
-        if path.suffix == ".png":
-            with Image.open(path) as image:
-                return {str(name): value for name, value in image.info.items() if isinstance(value, str)}
-        with av.open(str(path)) as container:
-            return dict(container.metadata)
-    except (OSError, ValueError, SyntaxError):
-        # It was deleted, or is no image or video.
-        return {}
-
-
 def _graph(tags: Mapping[str, str]) -> Nodes:
     try:
-        nodes = json.loads(tags.get("prompt", "{}"))
+        nodes = loads(tags.get("prompt", "{}"))
     except (ValueError, RecursionError):
         return {}
     if not isinstance(nodes, dict):
         return {}
-    return {node_id: node for node_id, node in nodes.items() if _is_node(node)}
-
-
-def _is_node(node: object) -> bool:
-    return (
-        isinstance(node, dict)
-        and isinstance(node.get("class_type"), str)
-        and isinstance(node.get("inputs"), dict)
-    )
+    return {node_id: node for node_id, node in nodes.items() if is_node(node)}
 
 
 def _end(nodes: Nodes, kind: Kind) -> str | None:
-    """The node that kept the result: the one of its class that no other of the class is made from.
-
-    A clip of an earlier version, or of a node that keeps none, has the graph of the video alone.
-    """
+    """The node that kept the result. A clip of an earlier version has the graph of the video alone, in which
+    no node keeps one: then it is any that no other is made from."""
+    if end := end_of(nodes, kind.node):
+        return end
     linked = {value[0] for node in nodes.values() for value in node["inputs"].values() if is_link(value)}
-    ends = [node_id for node_id in nodes if node_id not in linked]
-    keepers = [node_id for node_id in ends if nodes[node_id]["class_type"] == kind.node]
-    return next(iter(keepers or ends), None)
+    return next((node_id for node_id in nodes if node_id not in linked), None)

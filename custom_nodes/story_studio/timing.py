@@ -5,7 +5,6 @@ The estimate itself is in `story/effort.py`.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import time
@@ -14,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import result_store
+from . import noted, result_store
 from .core import device, execution, folders, progress
 from .media.probe import probe
 from .s2v import timeline
@@ -22,12 +21,15 @@ from .story.clip_graph import SILENCE
 from .story.effort import Took, count_above, settings_of, sound_behind
 from .story.keys import UNDECLARED, Node, constant
 from .story.needed import TALKING_VIDEO
+from .story.numbers import finite
 from .story.recipes import Nodes
 from .story.results import KEEPERS, STORE, Kind
 
 MEASURED = (Kind.STILL, Kind.CLIP, Kind.FILM)
 _KEPT = 500
-"""How many results are remembered; the file may hold as many again."""
+"""How many results are remembered at most."""
+_MOST_BYTES = 200_000
+"""Of the file: some 1,000 results."""
 _FILE = ".times.jsonl"
 _LOADERS = {"LoadAudio": "audio", "LoadVideo": "file"}
 
@@ -50,7 +52,7 @@ _run = _Run("", 0.0, frozenset())
 
 
 def begin(prompt_id: str) -> None:
-    """A result of this prompt was asked for and has to be made."""
+    """This prompt runs, or a result of it has to be made, at the latest now."""
     global _run
     if _run.prompt_id != prompt_id:
         _run = _Run(prompt_id, time.monotonic(), frozenset())
@@ -61,10 +63,12 @@ def note(prompt_id: str, node_id: str, reused: bool) -> None:
     global _run
     if not prompt_id:
         return
+    # Where it is not known when the work began, none of it was measured.
+    is_measured = _run.prompt_id == prompt_id
     begin(prompt_id)
     now = time.monotonic()
     kind = None
-    if not reused and now > _run.since:
+    if is_measured and not reused:
         # A time that is not known is no reason to fail.
         with suppress(Exception):
             kind = _remember(node_id, now - _run.since)
@@ -74,11 +78,12 @@ def note(prompt_id: str, node_id: str, reused: bool) -> None:
 def taken(kind: Kind) -> list[Took]:
     """How long results of a kind took on this server's device, the oldest first."""
     here, found = device.name(), []
-    for line in _lines():
-        with suppress(ValueError, KeyError, TypeError):
-            entry = json.loads(line)
-            if entry["kind"] == kind.word and entry["device"] == here and entry["work"] > 0:
-                found.append(Took(entry["settings"], entry["work"], entry["seconds"], entry["first"]))
+    for entry in noted.entries(_path()):
+        with suppress(KeyError):
+            work, seconds = finite(entry["work"]), finite(entry["seconds"])
+            # Without a time, no work was measured.
+            if entry["kind"] == kind.word and entry["device"] == here and work and seconds:
+                found.append(Took(str(entry["settings"]), work, seconds, bool(entry["first"])))
     return found[-_KEPT:]
 
 
@@ -93,10 +98,11 @@ def _work_of(nodes: Nodes, node_id: str) -> float | None:
         return 1.0
     if kind is Kind.FILM:
         return float(count_above(nodes, node_id, "StoryStudio_FilmScene")) or None
-    seconds = sound_behind(nodes, node_id, lambda node: _seconds_of(nodes, node))
+    seconds = finite(sound_behind(nodes, node_id, lambda node: _seconds_of(nodes, node)))
     if seconds and count_above(nodes, node_id, TALKING_VIDEO):
         # The model makes whole chunks, however little of the last one is needed.
-        return float(timeline.chunk_count(math.ceil(seconds * timeline.FPS)))
+        frames = finite(seconds * timeline.FPS)
+        return None if frames is None else float(timeline.chunk_count(math.ceil(frames)))
     return seconds or None
 
 
@@ -104,8 +110,7 @@ def _seconds_of(nodes: Nodes, node: Node) -> float | None:
     """The length of the sound that a node loads or makes; None for other nodes and for missing files."""
     cls, inputs = node["class_type"], node["inputs"]
     if cls == SILENCE:
-        length = constant(nodes.__getitem__, inputs.get("duration"))
-        return float(length) if isinstance(length, int | float) else None
+        return finite(constant(nodes.__getitem__, inputs.get("duration")))
     name = inputs.get(_LOADERS.get(cls, ""))
     path = folders.input_file(name) if isinstance(name, str) else None
     with suppress(OSError, ValueError):
@@ -136,7 +141,10 @@ def _remember(node_id: str, seconds: float) -> Kind | None:
         "first": kind not in _run.made,
         "device": device.name(),
     }
-    _append(json.dumps(entry))
+    try:
+        noted.note(_path(), entry, _MOST_BYTES, lambda entries: entries[-_KEPT:])
+    except OSError as error:
+        logging.warning("The time of a result could not be kept in %s: %s", _path(), error.strerror)
     return kind
 
 
@@ -151,22 +159,3 @@ def default_of(cls: str, name: str) -> Any:
 
 def _path() -> Path:
     return folders.output() / STORE / _FILE
-
-
-def _lines() -> list[str]:
-    try:
-        return _path().read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return []
-
-
-def _append(line: str) -> None:
-    lines = _lines()
-    try:
-        if len(lines) >= 2 * _KEPT:
-            _path().write_text("\n".join([*lines[-_KEPT:], line]) + "\n", "utf-8")
-            return
-        with _path().open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-    except OSError as error:
-        logging.warning("The time of a result could not be kept in %s: %s", _path(), error.strerror)

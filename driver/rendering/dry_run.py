@@ -97,8 +97,20 @@ def forecast(
 
 
 def _pin(kind: Kind, scene: Scene) -> Pin | None:
-    """The take that a scene chooses."""
+    """The take that a scene chooses, whether it is used or has let go."""
     return read_pin({Kind.STILL: scene.still_take, Kind.CLIP: scene.clip_take}.get(kind))
+
+
+def _is_used(pin: Pin | None, key: str) -> bool:
+    """Whether a take is chosen and holds, by the key that its node has."""
+    return pin is not None and pin.key == key
+
+
+def _let_go(pin: Pin | None, key: str) -> str:
+    """Why a take that is chosen is not used; empty if it is."""
+    if pin is None or _is_used(pin, key):
+        return ""
+    return f"the chosen take {pin.key} was made before its settings changed"
 
 
 def forget(forecasts: list[Forecast], output: Path) -> int:
@@ -135,6 +147,13 @@ class _Forecaster:
         self._retakes = {
             scene.scene: nodes for scene, nodes in graph.retakes.items() if scene.story == number
         }
+        # A take that is used stays, so none is made in its place.
+        pins = {scene.id: _pin(Kind.CLIP, scene) for scene in plan.story.scenes}
+        self._retakes = {
+            scene: nodes
+            for scene, nodes in self._retakes.items()
+            if not _is_used(pins[scene], self._keys[Kind.CLIP, scene])
+        }
         self._takes = {
             scene: self._takes_of(scene, [self._keys[Kind.CLIP, scene], *(chosen[node] for node in nodes)])
             for scene, nodes in self._retakes.items()
@@ -146,11 +165,10 @@ class _Forecaster:
 
     def forecast(self, possible: Mapping[str, Sequence[str]]) -> Forecast:
         sheets = [self._sheet_step(key) for key in self._sheets]
-        characters = self._plan.story.characters
         sheet_keys = [
             (Kind.STILL, key)
             for character, node in self._sheets.items()
-            if not characters[character].reference_take
+            if not _is_used(self._sheet_pin(character), self._sheet_keys[character])
             for key in possible[node]
         ]
         if not self._nodes:
@@ -164,7 +182,10 @@ class _Forecaster:
         retakes = [step for takes in self._takes.values() for step in takes.retakes]
         film = [self._film_step([*clips, *retakes], masters)] if self._plan.story.film else []
         takes = {
-            (kind, scene.id) for scene in scenes for kind in (Kind.STILL, Kind.CLIP) if _pin(kind, scene)
+            (kind, scene.id)
+            for scene in scenes
+            for kind in (Kind.STILL, Kind.CLIP)
+            if (kind, scene.id) in self._keys and _is_used(_pin(kind, scene), self._keys[kind, scene.id])
         }
         keys = [
             (place[0], key)
@@ -196,12 +217,17 @@ class _Forecaster:
 
     def _sheet_step(self, key: str) -> Step:
         reused = self._exists(Kind.STILL, self._sheet_keys[key])
+        if not reused and (let_go := _let_go(self._sheet_pin(key), self._sheet_keys[key])):
+            return Step(SHEET_STEP, key, reused, let_go)
         entry = self._last.character(key)
         why = "there is none yet"
         if entry and entry.sheet:
             is_same = entry.sheet.key == self._sheet_keys[key]
             why = "its file is gone" if is_same else "the character, the recipe or its models changed"
         return Step(SHEET_STEP, key, reused, "" if reused else why)
+
+    def _sheet_pin(self, character: str) -> Pin | None:
+        return read_pin(self._plan.story.characters[character].reference_take)
 
     def _changed_sheets(self, scene: Scene) -> Iterator[str]:
         """What a still is made from that is not what it was."""
@@ -219,8 +245,8 @@ class _Forecaster:
 
     def _why(self, kind: Kind, scene: str, entry: SceneEntry | None) -> str:
         (found,) = [each for each in self._plan.story.scenes if each.id == scene]
-        if (pin := _pin(kind, found)) and pin.key != self._keys[kind, scene]:
-            return f"the chosen take {pin.key} was made before its settings changed"
+        if let_go := _let_go(_pin(kind, found), self._keys[kind, scene]):
+            return let_go
         if entry is None:
             return "the scene is new"
         last = entry.result(kind)

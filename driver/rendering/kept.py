@@ -20,6 +20,15 @@ from .manifest import Manifest, read_manifest
 
 _ABANDONED_SECONDS = 3600.0
 """A film takes minutes to write; what nobody has written to for an hour was left behind by a crash."""
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    LookupError,
+    SyntaxError,
+    av.error.FFmpegError,
+    Image.DecompressionBombError,
+)
+"""What Pillow and PyAV raise of files that are damaged."""
 
 
 class Kept(NamedTuple):
@@ -100,6 +109,6 @@ def _about(path: Path) -> str:
             )
             for node in json.loads(tags.get("prompt", "{}")).values()
         }
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, av.error.FFmpegError):
+    except (*_UNREADABLE, TypeError, AttributeError, RecursionError):
         return ""
     return ", ".join(f"{name} {shown(values[name])}" for name in ("seed", "prompt") if name in values)

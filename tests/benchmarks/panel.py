@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 import tempfile
 import time
@@ -35,16 +36,38 @@ NOTES = [
     "prompt was changed. all: the routes together, as a panel asks them after a change of the canvas.",
     "made: the workflow's stills and clips are there, copied from one that was rendered.",
 ]
+_BLOCKER = """
+import time
+import comfy.model_management
+
+
+class Blocker:
+    INPUT_TYPES = classmethod(lambda cls: {"required": {}})
+    IS_CHANGED = classmethod(lambda cls: float("nan"))
+    RETURN_TYPES, OUTPUT_NODE, FUNCTION, CATEGORY = (), True, "wait", "benchmark"
+
+    def wait(self):
+        while True:
+            comfy.model_management.throw_exception_if_processing_interrupted()
+            time.sleep(0.05)
+
+
+NODE_CLASS_MAPPINGS = {"Blocker": Blocker}
+"""
+"""A node that runs until it is interrupted, so that what is queued behind it waits."""
 _Call = Callable[[], object]
 
 
 def run(quick: bool = False) -> Report:
-    """Workflows of 50 and 500 scenes, drafts and real ones; a minute or two, `quick` (10 and 50) half of it."""
+    """Workflows of 50 and 500 scenes, drafts and real ones; some minutes, `quick` (10 and 50) one."""
     sizes, progress = ((10, 50) if quick else SIZES), Progress()
     sections = [Section("Queueing"), Section("Routes")]
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         place = Path(folder)
         make_models(place)
+        blocker = place / "workspace" / "custom_nodes" / "blocker.py"
+        blocker.parent.mkdir(parents=True)
+        blocker.write_text(_BLOCKER)
         with Server(place / "workspace", place / "output", models=place, extra_flags=CPU_FLAGS) as server:
             for number in range(max(sizes)):
                 path = server.workspace / "input" / f"0_scene_{number}.wav"
@@ -90,9 +113,7 @@ class _Story:
         return queueing, routes | self._routes(", made")
 
     def _queueing(self) -> dict[str, float]:
-        missing = {
-            node: {**content, "inputs": dict(content["inputs"])} for node, content in self.prompt.items()
-        }
+        missing = copy.deepcopy(self.prompt)
         voice = next(node for node in missing.values() if node["class_type"] == "LoadAudio")
         voice["inputs"]["audio"] = "nowhere.wav"
         ways = {
@@ -100,27 +121,25 @@ class _Story:
             "queue, checked": (self.prompt, {"workflow": {"id": self.workflow}}),
             "queue, one missing": (missing, {"workflow": {"id": self.workflow}}),
         }
-        return {
+        self._post("prompt", {"prompt": {"1": {"class_type": "Blocker", "inputs": {}}}})
+        found = {
             what: min(self._queue(prompt, extra) for _ in range(3)) for what, (prompt, extra) in ways.items()
         }
+        self._post("interrupt", {})
+        return found
 
     def _queue(self, prompt: Mapping[str, Any], extra: Mapping[str, Any]) -> float:
-        """Behind a prompt that waits, so that nothing is rendered meanwhile."""
         body = {"prompt": prompt, "extra_data": {"extra_pnginfo": extra}}
         taken = self._cost(lambda: self._post("prompt", body))
         self._post("queue", {"clear": True})
-        self._post("interrupt", {})
-        while requests.get(f"{self.server.url}/prompt", timeout=60).json()["exec_info"]["queue_remaining"]:
-            time.sleep(0.1)
         return taken
 
     def _routes(self, state: str) -> dict[str, float]:
         found: dict[str, float] = {}
         for route in ROUTES:
             found[f"{route}{state}, first"] = self._cost(lambda route=route: self._ask(route))
-            found[f"{route}{state}, again"] = min(
-                self._cost(lambda route=route: self._ask(route)) for _ in "12"
-            )
+            again = [self._cost(lambda route=route: self._ask(route)) for _ in "12"]
+            found[f"{route}{state}, again"] = min(again)
         changed = next(node for node in self.prompt.values() if "seed" in node["inputs"])
         costs = []
         for _ in "12":
@@ -138,8 +157,10 @@ class _Story:
             kind = next(kind for kind in Kind if kind.node == self.prompt[node]["class_type"])
             folder = self.server.output / STORE / kind.folder
             source = next(path for path in folder.iterdir() if path.suffix == kind.suffix)
-            name = str(self.prompt[node]["inputs"]["name"])
-            shutil.copyfile(source, folder / kind.file_name(name, entry["own"]))
+            place = folder / kind.file_name(str(self.prompt[node]["inputs"]["name"]), entry["own"])
+            # Another workflow may have the same scene.
+            if not place.exists():
+                shutil.copyfile(source, place)
 
     def _ask(self, route: str) -> Any:
         body = {"prompt": self.prompt, "workflow_id": self.workflow, "workflow": self.workflow}

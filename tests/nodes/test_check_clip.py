@@ -126,6 +126,21 @@ def test_the_best_of_all_is_kept_if_all_fail(studio: Studio, videos: dict[str, s
     assert again["check"]["clip"] == [first["check"]["clip"][0] | {"reused": True}]
 
 
+def test_a_chosen_take_stays_while_it_holds_though_it_fails(studio: Studio, videos: dict[str, str]) -> None:
+    """The last one has let go: it is for another video."""
+    (clip,) = run(studio, graph_of(videos, "still_1"))["clip"]["checkpoint"]
+    for take, stays in (
+        (clip["key"], True),
+        (f"{clip['key']}@{clip['key']}", True),
+        (f"{'0' * 24}@{'1' * 24}", False),
+    ):
+        nodes = graph_of(videos, "still_1", "moving", name="chosen")
+        nodes["clip"]["inputs"]["take"] = take
+        outputs = run(studio, nodes)
+        assert ("retake_1" not in outputs) is stays
+        assert (outputs["check"]["clip"][0]["key"] == clip["key"]) is stays
+
+
 def test_what_another_seed_cannot_help_requests_no_retake(studio: Studio, videos: dict[str, str]) -> None:
     nodes = graph_of(videos, "voiceless", "moving", name="voiceless")
     outputs = run(studio, nodes)

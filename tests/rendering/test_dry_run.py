@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +15,11 @@ import yaml
 from PIL import Image
 
 from driver.cli import main
+from driver.rendering import dry_run
+from driver.rendering.prepare import prepare
 from driver.terminal import OK
 from story_studio.story.changes import changes
-from story_studio.story.results import STORE
+from story_studio.story.results import STORE, Kind
 from tests.studio import Studio
 from tests.voices import write_voice
 
@@ -228,6 +231,45 @@ def test_a_take_is_used_until_its_settings_change(
     assert rendered.forecast()[0].endswith(why)
     assert rendered.render() == [STILL, CLIP]
     assert f"The chosen take {before['still']['key']} is not used" in capsys.readouterr().err
+
+
+CHARACTER = {"description": "A keeper of the lamp"}
+
+
+def test_a_take_that_has_let_go_is_made_and_forgotten_like_others(
+    write_story: WriteStory, tmp_path: Path
+) -> None:
+    def planned(**takes: str) -> tuple[dry_run.Forecast, dict[str, str]]:
+        story = yaml.safe_load(write_story([0.2]).read_text("utf-8"))
+        story["characters"] = {"keeper": CHARACTER}
+        story["image_settings"] = {"reference_workflow": "qwen_image_edit_still.json"}
+        story["quality"] = {"retakes": 2}
+        (scene,) = story["scenes"]
+        scene["prompt"] = "{keeper} on the stairs"
+        if take := takes.pop("reference_take", ""):
+            story["characters"]["keeper"] = {**CHARACTER, "reference_take": take}
+        scene |= takes
+        (path := tmp_path / "story.yaml").write_text(yaml.safe_dump(story, sort_keys=False))
+        (plan,) = prepare([path], None, Path(tempfile.mkdtemp(dir=tmp_path)))
+        (found,) = dry_run.forecast([plan], tmp_path / "films")
+        return found, {step.kind: step.why for step in found.steps}
+
+    kept, gone = "a" * 24, "b" * 24
+    plain, _ = planned()
+    own = {kind: [key for one, key in plain.keys if one is kind] for kind in (Kind.STILL, Kind.CLIP)}
+    assert plain.most_retakes == 2
+    for name in ("reference_take", "still_take", "clip_take"):
+        found, why = planned(**{name: f"{kept}@{gone}"})
+        place = {"reference_take": "character sheet", "still_take": "still", "clip_take": "clip"}[name]
+        assert why[place] == f"the chosen take {kept} was made before its settings changed"
+        assert {kind: [key for one, key in found.keys if one is kind] for kind in own} == own
+        assert found.most_retakes == 2
+        held, _ = planned(**{name: kept})
+        assert kept not in [key for _, key in held.keys] and len(held.keys) < len(plain.keys)
+    # One that holds is no more made again than one that always does.
+    assert planned(clip_take=kept)[0].most_retakes == 0
+    held, _ = planned(clip_take=f"{kept}@{own[Kind.CLIP][0]}")
+    assert held.most_retakes == 0 and kept not in [key for _, key in held.keys]
 
 
 def test_a_missing_take_is_reported(rendered: RenderedStory) -> None:

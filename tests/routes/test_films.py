@@ -5,13 +5,18 @@ from __future__ import annotations
 import copy
 import io
 import json
+import os
 import shutil
+import subprocess
+import sys
 import zipfile
 from typing import Any
 
 import pytest
 import requests
 
+from driver.paths import COMFYUI, ROOT
+from story_studio.story.results import STORE, Kind
 from tests.routes.test_takes import render
 from tests.studio import Studio
 from tests.voices import write_voice
@@ -176,3 +181,51 @@ def test_captions_and_everything_in_one_file(studio: Studio) -> None:
 def test_a_bundle_of_anything_else_is_refused(studio: Studio, body: Any) -> None:
     answer = requests.post(f"{studio.url}/story_studio/bundle", json=body, timeout=30)
     assert answer.status_code == 400 and "film, captions" in answer.json()["problems"][0]
+
+
+def notes(studio: Studio) -> list[dict[str, Any]]:
+    text = (studio.server.output / STORE / Kind.FILM.folder / ".made_from.jsonl").read_text("utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_what_is_noted_of_a_film_goes_with_it_when_the_next_is_made(studio: Studio) -> None:
+    prompt = story(studio, "noted")
+    render(studio, prompt)
+    shown = ask(studio, prompt)["9"]["film"]
+    (note,) = (note for note in notes(studio) if note["film"] == shown["key"])
+    assert [shot[0] for shot in note["shots"]] == ["Scene 1", "Scene 2"]
+    (studio.server.output / shown["file"]["subfolder"] / shown["file"]["filename"]).unlink()
+    prompt["9"]["inputs"]["join"] = "dip"
+    render(studio, prompt)
+    keys = [note["film"] for note in notes(studio)]
+    assert shown["key"] not in keys and ask(studio, prompt)["9"]["film"]["key"] in keys
+
+
+TITLES = """
+import utils.install_util
+import comfy.options
+comfy.options.enable_args_parsing()
+from comfy_execution.graph import DynamicPrompt
+from story_studio import made_films, result_store
+
+class Keys:
+    def of(self, node_id):
+        return node_id
+
+result_store.keys_of = lambda get_node: Keys()
+scene = {"clip": ["1", 0], "title": "A title", "text": ""}
+made = made_films.made_from(DynamicPrompt({
+    "1": {"class_type": "StoryStudio_Clip", "inputs": {}},
+    "2": {"class_type": "StoryStudio_FilmScene", "inputs": scene},
+    "3": {"class_type": "StoryStudio_Film", "inputs": {"film": ["2", 0]}},
+}), "3")
+print([shot[0] for shot in made.shots])
+"""
+
+
+@pytest.mark.parametrize(("flags", "titles"), [([], ["A title"]), (["--disable-metadata"], [""])])
+def test_titles_are_noted_only_with_metadata(flags: list[str], titles: list[str]) -> None:
+    path = os.pathsep.join(map(str, (COMFYUI, ROOT / "custom_nodes", ROOT)))
+    command = [sys.executable, "-c", TITLES, "--cpu", *flags]
+    ended = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
+    assert ended.stdout.splitlines()[-1:] == [str(titles)], ended.stderr

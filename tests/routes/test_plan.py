@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import pytest
 import requests
 
+from story_studio.story.results import STORE
 from tests.routes.test_takes import render, story
 from tests.studio import Studio
 
@@ -84,21 +87,71 @@ def test_a_take_that_has_let_go_is_no_reason_and_hides_none(studio: Studio) -> N
     assert changes(plan, "5") == [["still", "", "", ""]]
 
 
-def test_times_are_measured_and_say_from_how_many_results(studio: Studio) -> None:
-    def sized(seed: int) -> dict[str, Any]:
-        graph = film(studio, "timed", seed)
-        for node in ("1", "4"):
-            graph[node]["inputs"]["width"] = 192
-        return graph
+def times(studio: Studio) -> list[dict[str, Any]]:
+    """How long results took, the latest last, as the server remembers it."""
+    text = (studio.server.output / STORE / ".times.jsonl").read_text("utf-8")
+    return [json.loads(line) for line in text.splitlines()]
 
-    plan = ask(studio, sized(1))
-    assert plan["measured"] == {"still": 0, "clip": 0, "film": 0} or plan["results"]["2"]["seconds"] is None
-    assert plan["results"]["2"]["seconds"] is None and plan["results"]["5"]["seconds"] is None
-    render(studio, sized(1))
-    plan = ask(studio, sized(2))
-    assert plan["measured"]["still"] == plan["measured"]["clip"] == 1
-    assert 0 < plan["results"]["2"]["seconds"] < 30 and 0 < plan["results"]["5"]["seconds"] < 30
+
+def sized(studio: Studio, seed: int) -> dict[str, Any]:
+    """A film whose still and clip have settings that no other test has."""
+    graph = film(studio, "timed", seed)
+    for node in ("1", "4"):
+        graph[node]["inputs"]["width"] = 192
+    return graph
+
+
+def test_times_are_estimated_from_what_was_measured(studio: Studio) -> None:
+    results = ask(studio, sized(studio, 1))["results"]
+    assert results["2"]["seconds"] is None and results["5"]["seconds"] is None
+    render(studio, sized(studio, 1))
+    path, before = studio.server.output / STORE / ".times.jsonl", times(studio)
+    made = {entry["kind"]: entry for entry in before[-3:]}
+    assert [*made] == ["still", "clip", "film"] and all(entry["first"] for entry in made.values())
+    still, clip, whole = made["still"], made["clip"], made["film"]
+    assert (still["work"], whole["work"]) == (1, 1)
+    later = {"first": False}
+    # The clip is of a recording of twice the length, and what is no time does not count.
+    known = [still | {"seconds": 10}, *(still | later | {"seconds": one} for one in (4, 6))]
+    known += [clip | later | {"seconds": 3, "work": clip["work"] * 2}, whole | {"seconds": 2}]
+    known += [whole | {"seconds": 0.0}, whole | {"seconds": 100, "work": float("nan")}]
+    try:
+        path.write_text("".join(f"{json.dumps(entry)}\n" for entry in known) + '{"kind": "film", ', "utf-8")
+        plan = ask(studio, sized(studio, 2))
+    finally:
+        path.write_text("".join(f"{json.dumps(entry)}\n" for entry in before), "utf-8")
+    assert [plan["results"][node]["seconds"] for node in ("2", "5", "7")] == [5, 1.5, 2]
+    assert plan["load"] == {"still": 5, "clip": 0, "film": 0}
+    assert plan["measured"] == {"still": 3, "clip": 1, "film": 1}
     assert plan["memory"] is None
+
+
+def test_a_film_that_is_made_alone_is_measured(studio: Studio) -> None:
+    graph = film(studio, "alone", 1)
+    render(studio, graph)
+    count = len(times(studio))
+    graph["7"]["inputs"]["join"] = "dip"
+    render(studio, graph)
+    (entry,) = times(studio)[count:]
+    assert entry["kind"] == "film" and entry["seconds"] > 0
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999", "1" * 400])
+def test_what_is_no_number_is_refused(studio: Studio, number: str) -> None:
+    graph = film(studio, "numbers", 1)
+    graph["1"]["inputs"]["seed"] = graph["4"]["inputs"]["width"] = "NUMBER"
+    body = json.dumps({"prompt": graph, "file": "takes.wav", "start": 0, "end": "NUMBER"})
+    for route in ("plan", "takes", "films", "voice", "voice/cut", "bundle", "story"):
+        url, data = f"{studio.url}/story_studio/{route}", body.replace('"NUMBER"', number)
+        response = requests.post(url, data=data, headers={"Content-Type": "application/json"}, timeout=30)
+        assert response.status_code == 400, route
+
+
+def test_a_recording_of_endless_length_has_a_plan(studio: Studio) -> None:
+    graph = film(studio, "endless", 1)
+    graph["3"] = {"class_type": "EmptyAudio", "inputs": {"duration": 1e308, "sample_rate": 8, "channels": 1}}
+    graph["4"] |= {"class_type": "StoryStudio_TalkingVideo"}
+    assert ask(studio, graph)["results"]["5"]["seconds"] is None
 
 
 def test_a_graph_that_is_not_finished_has_a_plan(studio: Studio) -> None:

@@ -73,6 +73,14 @@ def test_faces_that_are_too_small_are_named_with_the_words_that_say_so() -> None
     assert advice(plan_of([say(prompt) for prompt in prompts], "draft")) == []
 
 
+def test_a_take_silences_advice_only_if_it_holds_whatever_changes() -> None:
+    small = "Wide shot of a lighthouse keeper on a cliff"
+    always, while_unchanged = "0" * 24, f"{'0' * 24}@{'1' * 24}"
+    for name in ("still_take", "clip_take"):
+        assert advice(plan_of([say(small, **{name: always})])) == []
+        assert len(advice(plan_of([say(small, **{name: while_unchanged})]))) == 1
+
+
 @pytest.mark.parametrize(
     "prompt",
     [

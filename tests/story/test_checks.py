@@ -87,6 +87,13 @@ def test_the_film_shows_what_the_check_chooses() -> None:
     assert shown(retakes=1) == [check, clip, clip]
 
 
+def test_a_take_that_may_have_let_go_keeps_the_retakes() -> None:
+    scene = {"id": "s", "prompt": "A pier", "audio": "0.mp3", "clip_take": f"{'0' * 24}@{'1' * 24}"}
+    story = schema.parse({"project_id": "tale", "scenes": [scene], "quality": {"retakes": 2}})
+    built = graph.build([graph.Plan(story, profile_of(story), {"s": graph.Files("0.mp3", None)})])
+    assert len(built.retakes[SceneId(0, "s")]) == 2
+
+
 def test_a_chosen_take_is_not_made_again() -> None:
     scene = {"id": "s", "prompt": "A pier", "audio": "0.mp3", "clip_take": "0" * 24}
     plan = plan_of(scenes=1)

@@ -146,6 +146,7 @@ def test_stills_first_then_the_film(artist: Canvas) -> None:
     artist.screenshot("stills")
     assert panel.press("Film", DONE) == [*[CLIPS] * 3, "story_studio/films", "story_studio/sheets"]
     assert {"talking", "done"} <= set(artist.run_script("() => [...window.states]"))
+    expect(panel.root.locator(".spoken")).to_contain_text(": done")
     expect(panel.root.locator(".frame video")).to_have_count(3)
     artist.page.wait_for_function(
         "() => [...document.querySelectorAll('.frame video')].every(video => video.duration > 0.2)"

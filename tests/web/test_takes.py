@@ -139,3 +139,8 @@ def test_a_shared_seed_is_asked_about(artist: Canvas, answer: str) -> None:
     note = panel.root.get_by_role("listitem").nth(2).get_by_role("status")
     if answer == "Keep the still":
         expect(note).to_contain_text("is used instead of what the graph says")
+        # The take and the seed are one step of undo.
+        panel.root.locator("h2").click()
+        artist.page.keyboard.press("Control+z")
+        expect(note).to_have_count(0)
+        assert made_from(artist) == before

@@ -256,7 +256,7 @@ def test_what_sounds_records_or_uploads_belongs_to_its_card_and_workflow(
     voices.root.get_by_role("listitem").first.get_by_role("button", name="Edit").click()
     expect(voices.root.locator(".fields")).to_have_count(1)
     held: list[Route] = []
-    artist.page.route("**/upload/image", held.append)
+    artist.page.route("**/upload/image", lambda route: held.append(route))
     with artist.page.expect_request("**/upload/image"):
         voices.scene(1).locator("input[type=file]").set_input_files(short)
     artist.load(read_workflow(PACK / "example_workflows" / "Draft.json"))

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
-import av.error
 
 from ..story.results import REPORT_TAG
+from .tags import UNREADABLE
 
 
 class FilmFacts(NamedTuple):
@@ -42,7 +42,7 @@ def read_facts(path: Path) -> FilmFacts:
     try:
         about = os.stat(path)
         return _read(path, about.st_mtime_ns, about.st_size)
-    except (OSError, av.error.FFmpegError):
+    except UNREADABLE:
         return FilmFacts()
 
 
@@ -72,7 +72,7 @@ def _read(path: Path, changed: int, size: int) -> FilmFacts:
 def _json_of(text: str | None) -> dict[str, Any]:
     try:
         found = json.loads(text or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

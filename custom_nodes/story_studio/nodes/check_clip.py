@@ -178,8 +178,11 @@ class CheckClip(io.ComfyNode):
 
     @classmethod
     def _linked(cls) -> list[str]:
-        """The retakes that are linked, which may be any of them."""
-        inputs = cls.hidden.dynprompt.get_node(cls.hidden.unique_id)["inputs"]
+        """The retakes that are linked, which may be any of them; none if the clip is a take that is used."""
+        graph = cls.hidden.dynprompt
+        inputs = graph.get_node(cls.hidden.unique_id)["inputs"]
+        if _is_chosen(graph, inputs["clip"]):
+            return []
         return [place for place in RETAKES if is_link(inputs.get(place))]
 
     @classmethod
@@ -198,6 +201,13 @@ class CheckClip(io.ComfyNode):
             seed, reused = _seed_of(graph, inputs[place]), _is_reused(inputs[place])
             takes.append(_Take(video, path, check, seed, reused))
         return takes
+
+
+def _is_chosen(graph: result_store.Graph, link: Any) -> bool:
+    """Whether a clip is a take that is chosen, and holds: it stays, however it does in its check."""
+    if not is_link(link) or graph.get_node(link[0])["class_type"] != Kind.CLIP.node:
+        return False
+    return result_store.pin_of(graph, link[0])[1]
 
 
 def _checked(video: Any, name: str, talking: bool, reference: np.ndarray | None) -> tuple[Path | None, Check]:

@@ -10,7 +10,8 @@ from typing import Any
 
 from comfy_api.latest import InputImpl, io
 
-from .. import made_films, result_store
+from .. import made_films, result_store, timing
+from ..core import execution
 from ..media import film as assembly
 from ..media.burned import CaptionStyle
 from ..media.cards.film_cards import NO_CARDS, Cards
@@ -107,6 +108,7 @@ class Film(io.ComfyNode):
         burned_captions: CaptionStyle | None = None,
     ) -> io.NodeOutput:
         """Returns the film, backed by its file."""
+        timing.begin(execution.prompt_id())
         settings = {"join": join, "chapters": chapters, "captions": captions, "title": title}
         transitions = {join, *(shot.transition or join for shot in film)}
         if transitions != {"cut"} or cards.shows_any:
@@ -139,9 +141,10 @@ def _note_what_it_is_made_from(hidden: Any, key: str) -> None:
     try:
         made = made_films.made_from(hidden.dynprompt, hidden.unique_id, str(workflow_id or ""))
         made_films.note(key, made)
-    except Exception:
-        # The film is finished and is what counts.
-        logging.warning("It could not be noted what the film %s was made from.", key, exc_info=True)
+    except Exception as error:
+        # The film is finished and is what counts. What the error says may hold prompts.
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        logging.warning("It could not be noted what the film %s was made from: %s.", key, reason)
 
 
 def _further_inputs() -> list[io.Input]:

@@ -6,8 +6,8 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from .. import continuing
-from ..core import output_cache, progress
+from .. import continuing, timing
+from ..core import execution, output_cache, progress
 from ..story.order import IN_ORDER, INPUTS, QUEUED
 from ..story.recipes import is_link
 from .common import CATEGORY, HIDDEN
@@ -63,6 +63,7 @@ class InOrder(io.ComfyNode):
         missing = [name for name in INPUTS if is_link(linked.get(name)) and inputs.get(name) is None]
         if QUEUED in linked and missing:
             continuing.follow(linked[QUEUED]["id"])
+            timing.begin(execution.prompt_id())
             progress.forget_finished_nodes()
             # They are not requested, but whoever queued the prompt waits for their files.
             output_cache.report_cached(linked[QUEUED]["results"])

@@ -6,17 +6,18 @@ from typing import Any
 
 from aiohttp import web
 
-from ..story.recipes import Nodes
+from ..story.links import Nodes, is_node
+from ..story.numbers import loads
 
 
 async def read_json(request: web.Request) -> Any:
     """The JSON in a request.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is none, or it holds what is no number, see `loads`.
     """
     try:
-        return await request.json()
+        return await request.json(loads=loads)
     except (LookupError, RecursionError) as error:
         # An encoding that does not exist; nested too deeply.
         raise ValueError(str(error)) from None
@@ -29,14 +30,6 @@ def workflow_in(body: Any) -> Nodes:
         ValueError: there is none.
     """
     nodes = body.get("prompt") if isinstance(body, dict) else None
-    if not isinstance(nodes, dict) or not all(map(_is_node, nodes.values())):
+    if not isinstance(nodes, dict) or not all(map(is_node, nodes.values())):
         raise ValueError("no API workflow")
     return nodes
-
-
-def _is_node(value: Any) -> bool:
-    return (
-        isinstance(value, dict)
-        and isinstance(value.get("class_type"), str)
-        and isinstance(value.get("inputs"), dict)
-    )

@@ -12,8 +12,10 @@ from aiohttp import web
 
 from .. import made_films, result_store
 from ..core import execution, server
+from ..look import look
 from ..made_films import MadeFrom
 from ..media.finished_film import FilmFacts, read_facts
+from ..story.keys import Keys
 from ..story.recipes import Nodes, is_link
 from ..story.results import Kind, key_in
 from ..story.subtitles import subtitles
@@ -32,12 +34,19 @@ def add_route() -> None:
     server.add_get_route(CAPTIONS, _answer_captions)
 
 
-def films(prompt: Nodes, workflow: str) -> dict[str, dict[str, Any]]:
+async def films_of(prompt: Nodes, workflow: str) -> dict[str, dict[str, Any]]:
+    """As `films`, with the keys that are known of the same graph."""
+    ends = [node_id for node_id, node in prompt.items() if node["class_type"] == Kind.FILM.node]
+    return films(prompt, workflow, (await look(execution.make_graph(prompt), ends)).keys)
+
+
+def films(prompt: Nodes, workflow: str, known: Keys | None = None) -> dict[str, dict[str, Any]]:
     """The films of an API workflow, by the ids of their Film nodes.
 
     Args:
         prompt: an API workflow.
         workflow: the id of the workflow on the canvas.
+        known: today's keys of the graph.
 
     Returns:
         `state`: `missing`, `old` (an earlier film is there) or `current`.
@@ -52,7 +61,7 @@ def films(prompt: Nodes, workflow: str) -> dict[str, dict[str, Any]]:
         if node["class_type"] != Kind.FILM.node:
             continue
         try:
-            now = made_films.made_from(graph, node_id, workflow)
+            now = made_films.made_from(graph, node_id, workflow, known)
         except Exception:
             # The graph is not finished: it has no film until an input is linked or a file is there.
             now = None
@@ -190,7 +199,7 @@ async def _answer(request: web.Request) -> web.Response:
             raise ValueError("workflow")
     except ValueError:
         return web.json_response({"problems": ['Send {"prompt": an API workflow} as JSON.']}, status=400)
-    return web.json_response(await asyncio.to_thread(films, prompt, workflow))
+    return web.json_response(await asyncio.to_thread(asyncio.run, films_of(prompt, workflow)))
 
 
 def captions(query: Mapping[str, str]) -> web.Response:

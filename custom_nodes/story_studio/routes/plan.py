@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from PIL import Image
 
 from .. import memory, result_store, timing
 from ..core import execution, folders, server
 from ..look import look
-from ..media.probe import probe
+from ..origin import graph_in
 from ..story.difference import Change, differences, end_of
 from ..story.effort import Took, estimate
 from ..story.recipes import Nodes
@@ -52,9 +49,8 @@ async def plan_of(prompt: Nodes, workflow_id: str = "") -> dict[str, Any]:
     prompt = _without_loose_takes(prompt, found)
     graph = execution.make_graph(prompt)
     # Where the panel finds a take, the node does, also by what it was in an earlier version.
-    finished = (await look(graph, found)).finished() | {
-        node for node, entry in found.items() if entry["file"]
-    }
+    there = await look(graph, found)
+    finished = there.finished() | {node for node, entry in found.items() if entry["file"]}
     results = {}
     for node_id, entry in found.items():
         kind, makes = KEEPERS[prompt[node_id]["class_type"]], node_id not in finished
@@ -63,7 +59,7 @@ async def plan_of(prompt: Nodes, workflow_id: str = "") -> dict[str, Any]:
             earlier = (_path_of(take["file"]) for take in entry["takes"])
             results[node_id]["why"] = _why(prompt, node_id, earlier)
     made = {node_id for node_id, result in results.items() if result["makes"]}
-    for node_id, film in films(prompt, workflow_id).items():
+    for node_id, film in films(prompt, workflow_id, there.keys).items():
         results[node_id] = _film(prompt, film, node_id, made, finished)
     times = _times(prompt, results)
     _, plan = await asyncio.to_thread(memory.plan_of, graph, finished)
@@ -119,19 +115,19 @@ def _film(
 def _why(prompt: Nodes, node_id: str, earlier: Iterable[Path]) -> dict[str, Any]:
     for path in earlier:
         with suppress(OSError):
-            nodes = _graph_in(path, path.stat().st_mtime_ns)
-            return {"before": True, "changes": _told(_changes(nodes, prompt, node_id) if nodes else None)}
+            path.stat()
+            return {"before": True, "changes": _as_dicts(_changes(graph_in(path), prompt, node_id))}
     return {"before": False, "changes": []}
 
 
-def _told(changes: list[Change] | None) -> list[dict[str, str]]:
-    return [change._asdict() for change in changes or ()]
+def _as_dicts(changes: Iterable[Change]) -> list[dict[str, str]]:
+    return [change._asdict() for change in changes]
 
 
-def _changes(earlier: Nodes, prompt: Nodes, node_id: str) -> list[Change] | None:
-    """What changed since; None where the earlier graph does not say what it was made from."""
+def _changes(earlier: Nodes, prompt: Nodes, node_id: str) -> list[Change]:
+    """What changed since; empty also where the earlier graph does not say what it was made from."""
     end = end_of(earlier, prompt[node_id]["class_type"])
-    return differences(earlier, prompt, (end, node_id), timing.default_of) if end else None
+    return differences(earlier, prompt, (end, node_id), timing.default_of) if end else []
 
 
 def _times(prompt: Nodes, results: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
@@ -149,20 +145,6 @@ def _times(prompt: Nodes, results: Mapping[str, dict[str, Any]]) -> dict[str, An
 
 def _path_of(file: Mapping[str, str]) -> Path:
     return folders.output() / file["subfolder"] / file["filename"]
-
-
-@lru_cache(maxsize=256)
-def _graph_in(path: Path, changed: int) -> Nodes | None:
-    """The graph in the metadata of a file that it was made from; None if there is none."""
-    try:
-        if path.suffix == Kind.STILL.suffix:
-            with Image.open(path) as image:
-                text = image.info.get("prompt")
-        else:
-            text = probe(path).metadata.get("prompt")
-        return workflow_in({"prompt": json.loads(text or "")})
-    except (OSError, ValueError, RecursionError):
-        return None
 
 
 async def _answer(request: web.Request) -> web.Response:

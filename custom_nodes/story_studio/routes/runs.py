@@ -56,14 +56,17 @@ def _ended(one: Ended) -> dict[str, Any]:
 
 
 def _about(item: Item, state: str) -> dict[str, Any]:
-    ours = item.extra_data.get(continuing.ABOUT) or {}
+    # A program may post anything as it.
+    ours = item.extra_data.get(continuing.ABOUT)
+    ours = ours if isinstance(ours, dict) else {}
+    failed, earlier = ours.get("failed"), ours.get("earlier")
     return {
         "id": item.id,
         "client": item.extra_data.get("client_id"),
         "state": state,
         "wanted": continuing.wanted(item),
-        "failed": ours.get("failed", {}),
-        "earlier": ours.get("earlier", []),
+        "failed": failed if isinstance(failed, dict) else {},
+        "earlier": earlier if isinstance(earlier, list) else [],
     }
 
 

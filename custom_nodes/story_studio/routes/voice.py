@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from typing import Any
 
 from aiohttp import web
@@ -12,6 +11,7 @@ from ..checks.voice import Fault
 from ..checks.waveform import shown
 from ..core import folders, server
 from ..media.cut_audio import cut_audio
+from ..story.numbers import finite
 from ..story.problems import Problems
 from ..story.recipes import Nodes
 from ..story.voices import Voice, voices_of
@@ -110,7 +110,7 @@ async def _answer_cut(request: web.Request) -> web.Response:
 
 def _wanted(body: Any) -> tuple[str, float, float]:
     name, start, end = (body.get(key) if isinstance(body, dict) else None for key in ("file", "start", "end"))
-    numbers = [value for value in (start, end) if isinstance(value, int | float) and math.isfinite(value)]
+    numbers = [number for value in (start, end) if (number := finite(value)) is not None]
     if not isinstance(name, str) or len(numbers) != 2 or not 0 <= numbers[0] < numbers[1]:
         raise ValueError("no part of a file")
     return name, numbers[0], numbers[1]

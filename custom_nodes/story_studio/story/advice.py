@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from .clip_graph import MAX_SEGMENTS, recipe_of, segments
 from .model_files import has_models, is_model_file
+from .pins import always_holds
 from .plan import Plan
 from .problems import Problem, Problems
 from .recipes import Recipe
@@ -107,7 +108,7 @@ def _of_prompts(plan: Plan) -> Iterator[str]:
     judged = [
         scene
         for scene in _talking(plan)
-        if scene.prompt and not (scene.image or scene.still_take or scene.is_unwritten)
+        if scene.prompt and not (scene.image or always_holds(scene.still_take) or scene.is_unwritten)
     ]
     # Of several words for a small face, each scene has the first.
     small = {scene.id: small_face(scene.prompt) for scene in judged if is_english(scene.prompt)}
@@ -190,7 +191,8 @@ def _is_own(field: str) -> Callable[[Scene], bool]:
 
 
 def _talking(plan: Plan) -> list[Scene]:
-    return [scene for scene in plan.story.scenes if scene.kind_of == "talking" and not scene.clip_take]
+    scenes = plan.story.scenes
+    return [scene for scene in scenes if scene.kind_of == "talking" and not always_holds(scene.clip_take)]
 
 
 def _files(recipe: Recipe) -> Iterator[str]:

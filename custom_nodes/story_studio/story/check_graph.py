@@ -8,6 +8,7 @@ from .api_graph import Graph, Owner, SceneId
 from .clip_graph import add_video, recipe_of
 from .keys import RETAKES
 from .part import MAX_SEED
+from .pins import always_holds
 from .plan import Plan
 from .recipes import Link
 from .results import RETAKE, Kind
@@ -33,10 +34,12 @@ def is_checked(plan: Plan, scene: Scene) -> bool:
 
 
 def retakes_of(plan: Plan, scene: Scene) -> int:
-    """How often a scene's clip may be made again. A take that is chosen stays, and so does a clip whose
-    recipe takes no seed."""
+    """How often a scene's clip may be made again. A take that always holds stays, and so does a clip whose
+    recipe takes no seed. Whether another take holds is known when the check runs, which then leaves it."""
     recipe = recipe_of(plan, scene)
-    if scene.clip_take or not is_checked(plan, scene) or not recipe or "seed" not in recipe.parameters:
+    if always_holds(scene.clip_take) or not is_checked(plan, scene):
+        return 0
+    if recipe is None or "seed" not in recipe.parameters:
         return 0
     return plan.story.quality.retakes
 

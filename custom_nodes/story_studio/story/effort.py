@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from .clip_graph import SILENCE, TRIM
 from .keys import ORDER, PRIMITIVES, UNDECLARED, Node, class_of, constant, hash_parts
+from .numbers import finite
 from .order import IN_ORDER
 from .recipes import Nodes, is_link
 from .results import KEEPERS
@@ -94,7 +95,7 @@ def sound_behind(nodes: Nodes, end: str, seconds_of: Callable[[Node], float | No
     parts = [
         length
         for node in above
-        if node["class_type"] == TRIM and isinstance(length := node["inputs"].get("duration"), int | float)
+        if node["class_type"] == TRIM and (length := finite(node["inputs"].get("duration"))) is not None
     ]
     return min([sum(lengths), *parts]) if lengths else None
 

@@ -16,6 +16,15 @@ class Link(NamedTuple):
 Nodes = dict[str, dict[str, Any]]
 
 
+def is_node(value: Any) -> bool:
+    """Whether a value is a node of an API workflow."""
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("class_type"), str)
+        and isinstance(value.get("inputs"), dict)
+    )
+
+
 def is_link(value: Any) -> bool:
     """Whether an input of an API workflow is a link rather than a constant."""
     return (

@@ -31,3 +31,9 @@ def read_pin(take: Any) -> Pin | None:
     text = str(take).strip()
     key, _, own = text.partition("@") if re.fullmatch(TAKE, text) else (text, "", "")
     return Pin(key, own)
+
+
+def always_holds(take: Any) -> bool:
+    """Whether a take is chosen whatever changes, so that what its node is linked to is never made."""
+    pin = read_pin(take)
+    return pin is not None and not pin.own

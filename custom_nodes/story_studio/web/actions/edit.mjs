@@ -1,20 +1,31 @@
 /** Edits the scenes from the panel; each edit is one step of undo. */
 import { appendScene, copyScene, followTitle, inputsOf, moveScene, removeScene } from '../canvas/scenes.mjs'
-import { captureState, widgetOf } from '../canvas/widgets.mjs'
+import { captureTyping, endTyping } from '../canvas/undo.mjs'
+import { widgetOf } from '../canvas/widgets.mjs'
 import { CIRCLE } from '../shared/nodes.mjs'
 import { ask } from '../shared/server.mjs'
 import { t } from '../shared/words.mjs'
 
+/** The edit that is made last; the next one waits for it, and reads what it has made. */
+let latest = Promise.resolve()
+
 /**
  * Edits the scenes, and says what was done to those who do not see it.
  *
- * @param change is given what the model says now; returns what to announce.
+ * @param change is given what the model says now; returns what to announce. If it fails, the canvas stays as it was.
+ * @param id the scene that it is for; when that is gone by then, nothing is done.
  */
-async function edit(studio, change) {
+function edit(studio, change, id) {
+  latest = latest.then(() => editNow(studio, change, id))
+  return latest
+}
+
+async function editNow(studio, change, id) {
+  endTyping(studio.app)
   await studio.refresh()
-  const { model } = studio
+  if (studio.model.problem || (id && !studio.scene(id))) return
   try {
-    const text = change(model)
+    const text = await change(studio.model)
     studio.runs.session().problem = ''
     await studio.refresh()
     announce(text)
@@ -32,68 +43,72 @@ function announce(text) {
 const inFilm = model => model.scenes.filter(scene => scene.in_film)
 
 /** Moves a scene to another number, from 0. */
-export const moveTo = (studio, id, to) =>
-  edit(studio, model => {
-    const film = inFilm(model)
-    const from = film.findIndex(scene => scene.id === id)
-    const wanted = Math.max(0, Math.min(film.length - 1, to))
-    if (from < 0 || from === wanted) return ''
-    moveScene(studio.app, model, id, wanted)
-    return t('{} is now scene {} of {}.', film[from].name, wanted + 1, film.length)
-  })
+export const moveTo = (studio, id, to) => move(studio, id, () => to)
 
 /** Moves a scene by some places. */
-export const moveBy = (studio, id, by) => moveTo(studio, id, inFilm(studio.model).findIndex(scene => scene.id === id) + by)
+export const moveBy = (studio, id, by) => move(studio, id, from => from + by)
+
+/** Moves a scene to the number that `goal` gives for its own. */
+const move = (studio, id, goal) =>
+  edit(studio, async model => {
+    const film = inFilm(model)
+    const from = film.findIndex(scene => scene.id === id)
+    const wanted = Math.max(0, Math.min(film.length - 1, goal(from)))
+    if (from < 0 || from === wanted) return ''
+    await moveScene(studio.app, model, id, wanted)
+    return t('{} is now scene {} of {}.', film[from].name, wanted + 1, film.length)
+  }, id)
 
 /** Copies a scene with all that it says. */
 export const duplicate = (studio, id) =>
-  edit(studio, model => {
+  edit(studio, async model => {
     const scene = studio.scene(id)
     const title = freeName(model, scene.name || t('Scene'))
-    const nodes = copyScene(studio.app, model, id, { title }, false)
+    const nodes = await copyScene(studio.app, model, id, { title }, false)
     openNew(nodes)
     return t('{} was added after {}.', title, scene.name)
-  })
+  }, id)
 
 /** Adds a scene at the end, made like the last one with a prompt, with nothing written in it. */
 export const add = studio =>
-  edit(studio, model => {
+  edit(studio, async model => {
     const film = inFilm(model)
     // A scene with an image of its own has no prompt to write.
     const last = film.findLast(scene => scene.fields.prompt) ?? film.at(-1)
     if (!last) throw new Error(t('No scene is in the film yet: add one of those below to it.'))
     const title = freeName(model, `${t('Scene')} ${film.length + 1}`)
-    const nodes = copyScene(studio.app, model, last.id, { title, prompt: '', text: '' }, true)
+    const nodes = await copyScene(studio.app, model, last.id, { title, prompt: '', text: '' }, true)
     openNew(nodes)
     return t('{} was added.', title)
   })
 
 export const remove = (studio, id) =>
-  edit(studio, model => {
+  edit(studio, async model => {
     const { name } = studio.scene(id)
-    removeScene(studio.app, model, id)
+    await removeScene(studio.app, model, id)
     return t('{} was removed. Ctrl+Z brings it back.', name)
-  })
+  }, id)
 
 /** Adds a scene that stands apart to the end of the film. */
 export const append = (studio, id) =>
-  edit(studio, model => {
-    appendScene(studio.app, model, id)
+  edit(studio, async model => {
+    await appendScene(studio.app, model, id)
     return t('{} is now the last scene of the film.', studio.scene(id).name)
-  })
+  }, id)
 
-/** Types in a field of a scene; `done` once it is typed, which makes a step of undo. */
-export function type(studio, id, name, value, done) {
-  const before = typed(studio, studio.scene(id), name)
-  for (const { path, input } of inputsOf(studio.app, studio.scene(id), name)) {
+/** Types in a field of a scene, which is one step of undo until `endTyping`. */
+export function type(studio, id, name, value) {
+  const scene = studio.scene(id)
+  const before = scene && typed(studio, scene, name)
+  if (!scene || before === value) return
+  for (const { path, input } of inputsOf(studio.app, scene, name)) {
     const widget = widgetOf(path, input)
-    if (widget.value === value) continue
     widget.value = value
     widget.callback?.(value, studio.app.canvas)
   }
   if (name === 'title' && value) followTitle(studio.app, studio.model, id, before, value)
   studio.app.graph.setDirtyCanvas(true, true)
-  if (done) captureState(studio.app)
+  captureTyping(studio.app, `${id} ${name}`)
   studio.refreshSoon()
 }
 
@@ -105,14 +120,9 @@ export function typed(studio, scene, name) {
   return typeof value === 'string' ? value : undefined
 }
 
-/** Follows what is typed on the canvas, leaves Ctrl+Z to it, and says when a run makes no film because its scenes are in a circle. */
+/** Follows what is typed on the canvas, and says when a run makes no film because its scenes are in a circle. */
 export function followCanvas(studio) {
   document.addEventListener('input', event => event.target.closest?.('.story-studio') || studio.refreshSoon(), true)
-  // Ctrl+Z is ComfyUI's then: browsers would undo what was last typed anywhere on the page as well, and go there.
-  window.addEventListener('keydown', event => {
-    const isUndo = (event.ctrlKey || event.metaKey) && ['z', 'y'].includes(event.key.toLowerCase())
-    if (isUndo && !event.target.closest?.('input, textarea, [contenteditable]')) event.preventDefault()
-  })
   studio.app.api.addEventListener('promptQueued', async () => {
     try {
       const { output } = await studio.app.graphToPrompt()

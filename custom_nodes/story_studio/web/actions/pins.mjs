@@ -26,10 +26,15 @@ export function setTake(studio, scene, part, take) {
   return !!widget
 }
 
-/** What `take` holds for the choice of a take: it is used until the node's own key changes. */
-export async function pinFor(studio, node, key) {
+/**
+ * What `take` holds for the choice of a take: it is used until the node's own key changes.
+ *
+ * @param seed a seed that is about to be set, `{id, input, value}`.
+ */
+export async function pinFor(studio, node, key, seed) {
   // The panel's own copy may lag behind what was just typed.
   const { output } = await studio.app.graphToPrompt()
+  if (seed) output[seed.id].inputs[seed.input] = seed.value
   const { own } = (await ask(studio.app, 'takes', { prompt: output }))[node] ?? {}
   if (own === key) return ''
   return own ? `${key}@${own}` : key

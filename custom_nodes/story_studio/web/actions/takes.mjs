@@ -1,5 +1,6 @@
 /** New takes of a still or clip. */
-import { ownWidget, setWidget } from '../canvas/widgets.mjs'
+import { asOneStep } from '../canvas/undo.mjs'
+import { findOwnWidget, setWidget } from '../canvas/widgets.mjs'
 import { choose } from '../shared/question.mjs'
 import { PARTS } from '../shared/nodes.mjs'
 import { t } from '../shared/words.mjs'
@@ -13,22 +14,28 @@ export async function newTake(studio, id, part) {
   const one = studio.scene(id)
   const seed = one.seeds[part]
   // A new still leads to a new clip anyway, but a new clip must not change its still.
-  let widget = seed && ownWidget(app, seed, foreignSeeds(model, one, ...(part === 'clip' ? ['still'] : [])))
+  let own = seed && findOwnWidget(app, seed, foreignSeeds(model, one, ...(part === 'clip' ? ['still'] : [])))
   let kept = ''
-  if (seed && !widget && part === 'clip') {
-    widget = ownWidget(app, seed, foreignSeeds(model, one))
-    const still = widget && model.takes[one.still]?.key
+  if (seed && !own && part === 'clip') {
+    own = findOwnWidget(app, seed, foreignSeeds(model, one))
+    const still = own && model.takes[one.still]?.key
     if (still) {
       const answer = await askAboutStill(one)
       if (!answer) return
       kept = answer === 'keep' ? still : ''
     }
   }
-  if (!widget) return studio.say(t(`The ${part} of {} has no seed of its own to change.`, one.name))
-  if (one.chosen[part] && !setTake(studio, one, part, '')) return
-  setWidget(app, widget, Math.floor(Math.random() * 2 ** 32))
-  if (kept && !setTake(studio, one, 'still', await pinFor(studio, one.still, kept))) return
-  await queue(studio, [one[part], ...(part === 'clip' ? checksOf([one]) : [])])
+  if (!own) return studio.say(t(`The ${part} of {} has no seed of its own to change.`, one.name))
+  const value = Math.floor(Math.random() * 2 ** 32)
+  const take = kept && (await pinFor(studio, one.still, kept, { ...one.seeds.still, value }))
+  const isSet = await asOneStep(app, () => {
+    if (one.chosen[part] && !setTake(studio, one, part, '')) return false
+    if (kept && !setTake(studio, one, 'still', take)) return false
+    own.detach()
+    setWidget(app, own.widget, value)
+    return true
+  })
+  if (isSet) await queue(studio, [one[part], ...(part === 'clip' ? checksOf([one]) : [])])
 }
 
 /** What becomes of the still of a scene, in a box of an earlier version that has one seed for both. */

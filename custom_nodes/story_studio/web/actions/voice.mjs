@@ -1,6 +1,7 @@
 /** What the voice tools of a card do: another recording, a part of it, one from the microphone, and the pause after it. */
 import { setVoice } from '../canvas/voice.mjs'
-import { captureState, ownWidget, setWidget } from '../canvas/widgets.mjs'
+import { captureState } from '../canvas/undo.mjs'
+import { ownWidget, setWidget } from '../canvas/widgets.mjs'
 import { ask } from '../shared/server.mjs'
 import { t } from '../shared/words.mjs'
 import { openWorkflow } from '../shared/workflow.mjs'

@@ -18,12 +18,18 @@ export function spotsOf(graph, units) {
 }
 
 /**
- * Moves scenes into the places of those before: one after the other, as wide as they are.
+ * Moves scenes into the places of those before: one after the other, as wide as they are. Where scenes stand among
+ * each other, each stays where it is, and a new one comes below.
  *
  * @param before from `spotsOf`.
  * @param after the spots in their new order; `box` of a new one is where it is now.
  */
 export function arrange(graph, before, after) {
+  if (areMixed(before)) {
+    const known = new Set(before.map(spot => spot.unit))
+    for (const spot of after) if (!known.has(spot.unit)) putBelow(graph, spot)
+    return
+  }
   const axis = axisOf(before)
   const starts = before.map(spot => spot.box[axis])
   const gaps = before.slice(1).map((spot, index) => spot.box[axis] - endOf(before[index], axis))
@@ -72,6 +78,19 @@ function rename(spots, names) {
 }
 
 const endOf = ({ box }, axis) => box[axis] + box[2 + axis]
+
+/** Whether nodes of one scene stand among those of another. */
+function areMixed(spots) {
+  const meet = (one, other) => [0, 1].every(axis => one.box[axis] < endOf(other, axis) && other.box[axis] < endOf(one, axis))
+  return spots.some((one, index) => spots.slice(index + 1).some(other => meet(one, other)))
+}
+
+/** Moves a scene below all other nodes. */
+function putBelow(graph, spot) {
+  const others = [...graph.nodes, ...graph.groups].filter(item => !spot.unit.nodes.includes(item) && item !== spot.group)
+  const bottom = Math.max(...others.map(item => item.pos[1] + item.size[1]))
+  move(spot, [0, bottom + GAP - spot.box[1]])
+}
 
 function axisOf(spots) {
   const spread = axis => Math.max(...spots.map(spot => spot.box[axis])) - Math.min(...spots.map(spot => spot.box[axis]))

@@ -1,6 +1,8 @@
 /** The nodes on the canvas that say how a film is finished: its own widgets, and what is linked to it for that. */
+import { addNode } from './add.mjs'
 import { choose } from './voice.mjs'
-import { captureState, pathTo } from './widgets.mjs'
+import { captureState } from './undo.mjs'
+import { pathTo } from './widgets.mjs'
 
 /** What can be linked to a Film, by its input: the node that sets it, and whether it then sets anything. */
 const HELPERS = {
@@ -54,7 +56,7 @@ export function setMusic(app, id, file) {
     sound.disconnectInput(slot)
     if (loader && !loader.outputs.some(output => output.links?.length)) film.graph.remove(loader)
     if (file) {
-      const added = add(film.graph, 'LoadAudio', sound.pos[0] + sound.size[0] + GAP, sound.pos[1])
+      const added = addNode(film.graph, 'LoadAudio', sound.pos[0] + sound.size[0] + GAP, sound.pos[1])
       choose(added.widgets.find(one => one.name === 'audio'), file)
       added.connect(0, sound, slot)
     }
@@ -87,19 +89,9 @@ const musicOf = sound => linkedTo(sound, 'music')
 const isLinked = (node, name) => node.inputs?.find(slot => slot.name === name)?.link != null
 
 function addHelper(film, on, values = {}) {
-  const node = add(film.graph, HELPERS[on].type, film.pos[0] + film.size[0] + 2 * GAP, film.pos[1])
+  const node = addNode(film.graph, HELPERS[on].type, film.pos[0] + film.size[0] + 2 * GAP, film.pos[1])
   for (const [name, value] of Object.entries(values)) node.widgets.find(one => one.name === name).value = value
   node.connect(0, film, film.inputs.findIndex(slot => slot.name === on))
-  return node
-}
-
-/** Adds a node at a place, or below what is there. */
-function add(graph, type, x, y) {
-  const node = LiteGraph.createNode(type)
-  const covers = other => other.pos[0] < x + node.size[0] && other.pos[0] + other.size[0] > x && other.pos[1] < y + node.size[1] + GAP && other.pos[1] + other.size[1] + GAP > y
-  for (let other; (other = graph.nodes.find(covers)); ) y = other.pos[1] + other.size[1] + 2 * GAP
-  graph.add(node)
-  node.pos = [x, y]
   return node
 }
 

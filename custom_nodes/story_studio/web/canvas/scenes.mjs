@@ -1,11 +1,13 @@
 /** Changes to the scenes on the canvas: their nodes, the chains between them, and their places. */
 import { CIRCLE } from '../shared/nodes.mjs'
 import { t } from '../shared/words.mjs'
+import { addNode } from './add.mjs'
 import { arrange, copyGroup, spotsOf, stemOf } from './arrange.mjs'
 import { rewire, sequencesOf } from './chain.mjs'
 import { copyNodes, forgetTakes, twinOf } from './copy.mjs'
 import { CHAINS, unitsOf } from './units.mjs'
-import { asOneStep, pathTo, widgetOf } from './widgets.mjs'
+import { asOneStep } from './undo.mjs'
+import { pathTo, widgetOf } from './widgets.mjs'
 
 const FIELDS = ['title', 'prompt', 'text', 'movement']
 /** What no file is called, so that ComfyUI says that the recording is missing. */
@@ -20,21 +22,21 @@ function read(app, { scenes }) {
 }
 
 /** Moves a scene of the film to another number, counted from 0. */
-export function moveScene(app, model, id, to) {
+export async function moveScene(app, model, id, to) {
   const { graph, units, order, spots } = read(app, model)
   const after = order.filter(unit => unit.id !== id)
   after.splice(to, 0, units.get(id))
   check(model, after)
-  asOneStep(app, () => change(graph, spots, order, after))
+  await asOneStep(app, () => change(graph, spots, order, after))
 }
 
 /** Removes a scene with the nodes that are only its own. */
-export function removeScene(app, model, id) {
+export async function removeScene(app, model, id) {
   const { graph, units, order, spots } = read(app, model)
   const unit = units.get(id)
   const after = order.filter(one => one !== unit)
   check(model, [unit])
-  asOneStep(app, () => {
+  await asOneStep(app, () => {
     const { group } = spotsOf(graph, [unit])[0]
     if (order.includes(unit)) change(graph, spots, order, after)
     for (const node of unit.nodes) graph.remove(node)
@@ -49,7 +51,7 @@ export function removeScene(app, model, id) {
  * @param isNew whether the copy is the last scene, with a recording of its own that is yet to be chosen.
  * @returns the copy's nodes.
  */
-export function copyScene(app, model, id, words, isNew) {
+export async function copyScene(app, model, id, words, isNew) {
   const { graph, units, order, spots } = read(app, model)
   const unit = units.get(id)
   const scene = model.scenes.find(one => one.id === id)
@@ -57,7 +59,8 @@ export function copyScene(app, model, id, words, isNew) {
   return asOneStep(app, () => {
     const copies = copyNodes(app, graph, unit.nodes)
     const nodes = [...copies.values()]
-    forgetTakes(nodes)
+    const path = pathTo(app, scene.still ?? scene.clip)
+    forgetTakes(nodes, path.slice(0, path.findIndex(node => node.graph === graph)))
     for (const name of FIELDS) if (name in words) for (const { path, input } of inputsOf(app, scene, name)) setTwin(path, input, copies, words[name])
     if (isNew && scene.voice) setTwin(pathTo(app, scene.voice), 'audio', copies, NO_RECORDING)
     for (const node of nodes) if (!node.subgraph && /Audio$/.test(node.type)) node.title = node.title?.replace(/\d+/, model.scenes.length + 1)
@@ -90,11 +93,11 @@ export function followTitle(app, model, id, before, now) {
 }
 
 /** Adds a scene that is on the canvas to the end of the film. */
-export function appendScene(app, model, id) {
+export async function appendScene(app, model, id) {
   const { graph, units, order } = read(app, model)
   const unit = units.get(id)
   check(model, [unit])
-  asOneStep(app, () => {
+  await asOneStep(app, () => {
     unit.film ??= addJoin(app, graph, model.scenes.find(one => one.id === id), unit)
     for (const name of CHAINS) if (unit[name]) link(app, graph, model, name, order, unit[name])
   })
@@ -152,7 +155,8 @@ function setApart(twin) {
 }
 
 function setTwin(path, input, copies, value) {
-  const widget = copies.has(path[0]) && widgetOf(twinOf(path, copies), input)
+  const twin = twinOf(path, copies)
+  const widget = twin && widgetOf(twin, input)
   if (!widget) return
   widget.value = value
   widget.callback?.(value)
@@ -163,9 +167,7 @@ function addJoin(app, graph, scene, unit) {
   const path = pathTo(app, scene.clip)
   const clip = path.at(-1)
   if (clip.graph !== graph) throw new Error(t('{} has no film output: open its box and add a Film Scene.', scene.name))
-  const node = LiteGraph.createNode('StoryStudio_FilmScene')
-  graph.add(node)
-  node.pos = [clip.pos[0] + clip.size[0] + 40, clip.pos[1]]
+  const node = addNode(graph, 'StoryStudio_FilmScene', clip.pos[0] + clip.size[0] + 40, clip.pos[1])
   clip.connect(0, node, node.inputs.findIndex(input => input.name === 'clip'))
   node.widgets.find(widget => widget.name === 'title').value = scene.name
   unit.nodes.push(node)

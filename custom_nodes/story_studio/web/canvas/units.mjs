@@ -6,7 +6,8 @@ export const CHAINS = ['film', 'storyboard']
 const ENDS = ['StoryStudio_ContactSheet', 'StoryStudio_Film', 'StoryStudio_FilmSound', 'StoryStudio_FilmCards', 'StoryStudio_FilmDelivery']
 /** What loaders give: a scene shares them even while it is the only one. */
 const MODELS = ['MODEL', 'CLIP', 'VAE', 'AUDIO_ENCODER', 'CLIP_VISION', 'CONTROL_NET', 'UPSCALE_MODEL']
-const BORDERS = [-10, -20]
+/** The ids that links have in a box where they come from its inputs, and go to its outputs. */
+export const BORDERS = [-10, -20]
 
 /**
  * The scenes as units of nodes, in the graph in which they stand side by side.

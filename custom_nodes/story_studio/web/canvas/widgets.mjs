@@ -1,4 +1,5 @@
 /** Finds nodes and widgets on the canvas by ids of the flattened graph, where "12:3" is node 3 in subgraph node 12. */
+import { captureState } from './undo.mjs'
 
 export const root = app => app.rootGraph ?? app.graph
 const INPUTS_OF_SUBGRAPH = -10
@@ -34,16 +35,22 @@ export function widgetOf(path, input) {
  * The widget behind an input, if none of the `others` has its value from it too. If one has, the link to the shared
  * widget is removed, and the node's own widget is used.
  */
-export function ownWidget(app, { id, input }, others) {
+export function ownWidget(app, place, others) {
+  const own = findOwnWidget(app, place, others)
+  own?.detach()
+  return own?.widget
+}
+
+/** As `ownWidget`, but nothing is removed until `detach()` is called; undefined, or `{widget, detach}`. */
+export function findOwnWidget(app, { id, input }, others) {
   const path = pathTo(app, id)
   const used = new Set(others.map(other => widgetOf(pathTo(app, other.id), other.input)))
   const widget = widgetOf(path, input)
-  if (widget && !used.has(widget)) return widget
+  if (widget && !used.has(widget)) return { widget, detach() {} }
   const node = path.at(-1)
   const own = node?.widgets?.find(one => one.name === input)
   if (path.length !== 1 || !own || own === widget) return undefined
-  node.disconnectInput(node.inputs.findIndex(slot => slot.name === input))
-  return own
+  return { widget: own, detach: () => node.disconnectInput(node.inputs.findIndex(slot => slot.name === input)) }
 }
 
 export function setWidget(app, widget, value) {
@@ -51,29 +58,6 @@ export function setWidget(app, widget, value) {
   widget.callback?.(value, app.canvas)
   app.graph.setDirtyCanvas(true, true)
   captureState(app)
-}
-
-/** Makes several changes to the canvas as one step of undo, apart from what was changed before. */
-export function asOneStep(app, change) {
-  captureState(app)
-  app.canvas.emitBeforeChange()
-  try {
-    return change()
-  } finally {
-    // Reading the workflow does this too, which would be another step of undo.
-    for (const graph of new Set([root(app), app.canvas.graph])) graph.updateExecutionOrder()
-    app.canvas.emitAfterChange()
-    app.graph.setDirtyCanvas(true, true)
-    captureState(app)
-  }
-}
-
-/** Notifies ComfyUI of a change to the workflow, for undo and the mark of unsaved changes. */
-export function captureState(app) {
-  const tracker = app.extensionManager.workflow?.activeWorkflow?.changeTracker
-  // Newer interfaces renamed it and warn about the old name.
-  if (tracker?.captureCanvasState) tracker.captureCanvasState()
-  else tracker?.checkState?.()
 }
 
 /** Stops ComfyUI from changing a seed after each run, so that the next run continues with the results on display. */

@@ -1,5 +1,6 @@
 /** Edits a scene on its card: its words, its place, a copy of it; and adds scenes. */
 import { add, append, duplicate, isNew, moveBy, moveTo, remove, type, typed } from '../actions/edit.mjs'
+import { endTyping } from '../canvas/undo.mjs'
 import { h, set } from '../shared/dom.mjs'
 import { t } from '../shared/words.mjs'
 
@@ -79,8 +80,10 @@ export function createEditor(id, studio) {
 function createForm(id, studio) {
   const fields = FIELDS.map(([name, label, kind]) => {
     const input = h(kind, {
-      oninput: () => (fit(input), type(studio, id, name, input.value, false)),
-      onchange: () => (type(studio, id, name, input.value, true), forgetTyping(input)),
+      oninput: () => (fit(input), type(studio, id, name, input.value)),
+      onchange: () => (endTyping(studio.app), forgetTyping(input)),
+      // What was typed and taken back is no change.
+      onblur: () => endTyping(studio.app),
     })
     return { name, input, element: h('label', {}, h('span', { textContent: t(label) }), input) }
   })

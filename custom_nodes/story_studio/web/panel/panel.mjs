@@ -1,47 +1,46 @@
 /** The storyboard panel: its sections, and the list of the scenes. */
 import { render, stop } from '../actions/render.mjs'
-import { open, save } from '../actions/story.mjs'
 import { h, set } from '../shared/dom.mjs'
 import { CIRCLE } from '../shared/nodes.mjs'
 import { loadStyles } from '../shared/styles.mjs'
 import { t } from '../shared/words.mjs'
 import { shownScenes } from '../state/shown.mjs'
 import { createCard } from './card.mjs'
+import { createCharacters } from './characters.mjs'
 import { createAdding, createApart } from './edit.mjs'
 import { createFilm } from './film.mjs'
 import { createFinishing } from './finishing.mjs'
 import { createScenesHead } from './fold.mjs'
 import { createPlanSection } from './plan.mjs'
 import { createRunning } from './running.mjs'
+import { createSettings, createSwitch } from './settings.mjs'
 import { createSpoken } from './spoken.mjs'
+import { createStart } from './start.mjs'
 
-const EMPTY =
-  'No scenes yet. Choose Workflow > Browse Templates > story_studio and open Story or Draft; open a story file, or drop its folder on the canvas; or add a Still and a Clip node to your own workflow.'
 const BUTTONS = [
   ['still', 'Stills', 'Render only the stills, to check them before the clips'],
   ['clip', 'Clips', 'Render all clips, and the stills that they need'],
   ['film', 'Film', 'Render whatever the film still needs, and the film'],
 ]
 /** What stands above and below the scenes: functions of the studio that return `{element, paint(scenes)}`. */
-const ABOVE = [createPlanSection, createRunning, createFilm, createFinishing, createScenesHead]
+const ABOVE = [createSwitch, createSettings, createCharacters, createPlanSection, createRunning, createFilm, createFinishing, createScenesHead]
 const BELOW = [createAdding, createSpoken]
-const STYLES = ['panel', 'dialog', 'edit', 'film', 'finishing', 'plan', 'takes', 'voice']
+const STYLES = ['panel', 'dialog', 'edit', 'film', 'finishing', 'plan', 'settings', 'takes', 'voice']
 /** Before the panel is opened for the first time, so that nothing is ever painted without them. */
 const styled = loadStyles(STYLES)
 
 /** Builds the panel in an element, and keeps it up to date until it is closed. */
 export function createView(element, studio) {
   const problem = h('p', { className: 'problem', role: 'status' })
-  const empty = h('p', { className: 'empty', textContent: t(EMPTY) })
   const list = h('ol')
   const apart = createApart()
-  const file = createFileTools(studio)
+  const file = createStart(studio)
   const tools = createRenderTools(studio)
   const above = ABOVE.map(create => create(studio))
   const below = BELOW.map(create => create(studio))
   const sections = [file, tools, ...above, ...below]
   const panel = h('section', { className: 'story-studio', aria: { label: t('Storyboard') } })
-  panel.append(h('header', {}, h('h2', { textContent: t('Storyboard') }), file.element, tools.element), problem, empty)
+  panel.append(h('header', {}, h('h2', { textContent: t('Storyboard') }), file.element, tools.element), problem, file.begin)
   panel.append(...above.map(one => one.element), list, apart.element, ...below.map(one => one.element))
   styled.then(() => element.replaceChildren(panel))
   let cards = new Map()
@@ -52,7 +51,6 @@ export function createView(element, studio) {
     const circle = scenes.some(scene => scene.circle) ? t(CIRCLE) : ''
     const text = studio.model.problem || studio.runs.session().problem || circle
     set(problem, { textContent: text, hidden: !text })
-    set(empty, { hidden: scenes.length > 0 })
     sections.forEach(one => one.paint(scenes))
     // Scenes of another workflow have the same ids if both were made from one template.
     const known = workflow === studio.model.workflow ? cards : new Map()
@@ -86,25 +84,6 @@ function fill(list, wanted) {
   const focused = document.activeElement
   list.replaceChildren(...wanted)
   if (list.contains(focused)) focused.focus({ preventScroll: true })
-}
-
-function createFileTools(studio) {
-  const picker = h('input', {
-    type: 'file',
-    multiple: true,
-    hidden: true,
-    accept: '.yaml,.yml,.json,.fountain,.csv,.srt,.vtt,.md,.txt,audio/*,video/*,image/*',
-    onchange: () => open(studio, [...picker.files].map(one => ({ path: one.name, file: one }))),
-  })
-  const choose = h('button', {
-    type: 'button',
-    textContent: t('Open…'),
-    title: t('A story file (YAML or JSON) or a script, chosen together with its recordings'),
-    onclick: () => (set(picker, { value: '' }), picker.click()),
-  })
-  const keep = h('button', { type: 'button', textContent: t('Save'), title: t('These scenes as a story file'), onclick: () => save(studio) })
-  const element = h('div', { className: 'tools', role: 'group', aria: { label: t('Story file') } }, choose, keep, picker)
-  return { element, paint: scenes => set(keep, { disabled: !scenes.length }) }
 }
 
 function createRenderTools(studio) {

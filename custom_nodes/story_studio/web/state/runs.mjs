@@ -166,7 +166,7 @@ export function createRuns(studio) {
       else if (!output?.checkpoint) return
       if (output.checkpoint) {
         now.note(node, output)
-        if (now === session() && model.takes[node]) model.takes[node].file = output.images[0]
+        if (model.workflow && now === session(model.workflow) && model.takes[node]) model.takes[node].file = output.images[0]
       }
       // The answer to an earlier request, which lacks this file, may still arrive.
       studio.refreshSoon()

@@ -34,6 +34,7 @@ export function createStudio(app) {
   const listeners = new Set()
   let timer = 0
   let read = 0
+  let reading = Promise.resolve()
 
   const studio = {
     app,
@@ -52,34 +53,7 @@ export function createStudio(app) {
     changed() {
       for (const listener of listeners) listener()
     },
-    async refresh() {
-      clearTimeout(timer)
-      if (!listeners.size) return
-      studio.runs.syncOpened()
-      const turn = ++read
-      const open = openWorkflow(app)
-      try {
-        const { output, workflow } = await app.graphToPrompt()
-        const hasScenes = Object.values(output).some(node => KEEPERS.includes(node.class_type))
-        const asked = hasScenes ? ['scenes', 'takes'].map(name => ask(app, name, { prompt: output, workflow_id: workflow.id })) : [NOTHING, {}]
-        const [{ scenes, owners, ...rest }, takes] = await Promise.all(asked)
-        if (turn !== read) return
-        const ownerOf = ([id, [number, part]]) => [id, { scene: scenes[number], part }]
-        const known = new Map(Object.entries(owners).map(ownerOf))
-        if (open !== model.workflow) {
-          studio.voices.forget()
-          studio.plan.forget()
-        }
-        studio.voices.refresh(output)
-        Object.assign(model, rest, { scenes, takes, owners: known, prompt: output, workflow: open, problem: '' })
-        studio.plan.read(output)
-        studio.films.read()
-      } catch (error) {
-        if (turn !== read) return
-        model.problem = t('The story could not be read: {}', error.message)
-      }
-      studio.changed()
-    },
+    refresh: () => (reading = readCanvas()),
     refreshSoon() {
       clearTimeout(timer)
       timer = setTimeout(studio.refresh, CALM)
@@ -96,6 +70,36 @@ export function createStudio(app) {
     },
     url: file => app.api.apiURL(`/view?${new URLSearchParams(file)}`),
   }
+  /** Reads the canvas; when it is read again meanwhile, waits for that. */
+  async function readCanvas() {
+    clearTimeout(timer)
+    if (!listeners.size) return
+    studio.runs.syncOpened()
+    const turn = ++read
+    const open = openWorkflow(app)
+    try {
+      const { output, workflow } = await app.graphToPrompt()
+      const hasScenes = Object.values(output).some(node => KEEPERS.includes(node.class_type))
+      const asked = hasScenes ? ['scenes', 'takes'].map(name => ask(app, name, { prompt: output, workflow_id: workflow.id })) : [NOTHING, {}]
+      const [{ scenes, owners, ...rest }, takes] = await Promise.all(asked)
+      if (turn !== read) return reading
+      const ownerOf = ([id, [number, part]]) => [id, { scene: scenes[number], part }]
+      const known = new Map(Object.entries(owners).map(ownerOf))
+      if (open !== model.workflow) {
+        studio.voices.forget()
+        studio.plan.forget()
+      }
+      studio.voices.refresh(output)
+      Object.assign(model, rest, { scenes, takes, owners: known, prompt: output, workflow: open, problem: '' })
+      studio.plan.read(output)
+      studio.films.read()
+    } catch (error) {
+      if (turn !== read) return reading
+      model.problem = t('The story could not be read: {}', error.message)
+    }
+    studio.changed()
+  }
+
   studio.runs = createRuns(studio)
   studio.films = createFilms(studio)
   studio.voices = createVoices(studio)

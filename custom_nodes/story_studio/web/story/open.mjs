@@ -44,7 +44,7 @@ export function viewOf(app) {
 }
 
 /** A title that no workflow has: ComfyUI would open a story in the tab of a workflow with its title. */
-function freeTitle(app, title) {
+export function freeTitle(app, title) {
   const wanted = title.replace(/[\\/]/g, '-')
   const isTaken = name => app.extensionManager.workflow.getWorkflowByPath?.(`workflows/${name}.json`)
   for (let number = 1; ; number++) {

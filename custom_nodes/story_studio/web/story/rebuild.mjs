@@ -8,6 +8,8 @@ import { offer } from './upload.mjs'
 
 /** Where a workflow remembers its story, in `graph.extra`. */
 const MEMORY = 'story_studio'
+/** Milliseconds between looks at a workflow that was opened, whose previews come one after the other. */
+const LOOKS = [150, 350, 500, 1000, 2000]
 
 /**
  * Reads the canvas as story data.
@@ -91,7 +93,26 @@ async function replace(app, workflow) {
   await app.loadGraphData(workflow, true, false, open)
   // Loading begins a new history of changes; this is a change in the old one.
   Object.assign(tracker, { initialState })
+  // Nor is there a step of what was drawn since the last change.
+  while (tracker.undoQueue.length && content(tracker.undoQueue.at(-1)) === content(before)) tracker.undoQueue.pop()
   tracker.undoQueue.push(before)
   tracker.redoQueue.length = 0
+  await settle(app, tracker)
   tracker.updateModified()
 }
+
+/** Keeps ComfyUI from making another step of undo of the sizes that nodes get when they and their previews are drawn. */
+async function settle(app, tracker) {
+  const steps = tracker.undoQueue.length
+  const look = async ([wait, ...rest]) => {
+    await new Promise(done => setTimeout(done, wait))
+    const now = JSON.parse(JSON.stringify(rootOf(app).serialize()))
+    if (tracker.undoQueue.length !== steps || content(now) !== content(tracker.activeState)) return
+    tracker.activeState = now
+    if (rest.length) void look(rest)
+  }
+  await look(LOOKS)
+}
+
+/** What a workflow says, without what drawing it changes. */
+const content = state => JSON.stringify(state, (name, value) => (['size', 'bounding', 'ds'].includes(name) ? undefined : value))

@@ -21,11 +21,19 @@ export function withMemory(now, memory) {
   const byId = scenes => new Map((scenes ?? []).map(scene => [scene.id, scene]))
   const [before, told] = [byId(then.scenes), byId(given.scenes)]
   const story = merged({ ...now, scenes: 0 }, { ...then, scenes: 0 }, { ...given, scenes: 0 })
+  const characters = charactersOf(now.characters, then.characters, given.characters)
+  if (Object.keys(characters).length) story.characters = characters
   story.scenes = now.scenes.map(scene => {
     const [read, wanted] = [before.get(scene.id), told.get(scene.id)]
     return read && wanted ? merged(scene, read, wanted) : scene
   })
   return story
+}
+
+/** Characters that no scene shows are not on the canvas, and stay. */
+function charactersOf(now = {}, then = {}, given = {}) {
+  const all = Object.entries({ ...given, ...now })
+  return Object.fromEntries(all.map(([key, value]) => [key, given[key] && (!now[key] || same(now[key], then[key])) ? given[key] : value]))
 }
 
 function merged(now, then, given) {
@@ -44,7 +52,9 @@ function merged(now, then, given) {
 export function withSettings(story, before, profiles = {}) {
   const pick = data => Object.fromEntries(SETTINGS.map(name => [name, data[name]]).filter(([, value]) => value))
   if ((story.profile ?? '') === (before.profile ?? '')) return profiles
-  const known = { ...profiles, [before.profile]: pick(before) }
+  const { [before.profile]: _, ...others } = profiles
+  // The last one is the one that the story had last.
+  const known = { ...others, [before.profile]: pick(before) }
   // Settings that were changed together with the profile are meant for it.
   if (!same(pick(story), pick(before))) return known
   for (const name of SETTINGS) {

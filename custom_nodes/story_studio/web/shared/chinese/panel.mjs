@@ -1,6 +1,4 @@
 export default {
-  'No scenes yet. Choose Workflow > Browse Templates > story_studio and open Story or Draft; open a story file, or drop its folder on the canvas; or add a Still and a Clip node to your own workflow.':
-    '还没有场景。在“工作流 > 浏览模板 > story_studio”中打开 Story 或 Draft；或打开故事文件，或将其文件夹拖到画布上；或在自己的工作流中添加“静帧”和“片段”节点。',
   Story: '故事',
   Storyboard: '分镜板',
   'Storyboard: the scenes of this story': '分镜板：这个故事的场景',
@@ -16,7 +14,6 @@ export default {
   'Render whatever the film still needs, and the film': '渲染影片尚缺的部分和影片本身',
   'Story file': '故事文件',
   'Open…': '打开…',
-  'A story file (YAML or JSON) or a script, chosen together with its recordings': '故事文件（YAML 或 JSON）或剧本，与其录音一起选择',
   Save: '保存',
   'These scenes as a story file': '将这些场景保存为故事文件',
   'Show on the canvas': '在画布上显示',

@@ -1,0 +1,153 @@
+/** Settings and characters of the whole story: read from the canvas, and changed in one step of undo. */
+import { root } from '../canvas/widgets.mjs'
+import { t } from '../shared/words.mjs'
+import { readStory, rebuild } from '../story/rebuild.mjs'
+
+/** Width and height of clips by resolution and format, as `story/formats.py` has them. */
+const SHAPES = {
+  '480p': { '16:9': '832x480', '9:16': '480x832', '1:1': '640x640', '4:5': '512x640' },
+  '720p': { '16:9': '1280x720', '9:16': '720x1280', '1:1': '960x960', '4:5': '768x960' },
+}
+export const FORMATS = Object.keys(SHAPES['480p'])
+export const RESOLUTIONS = Object.keys(SHAPES)
+export const DRAFT = 'draft'
+/** The profile of a draft that has never been anything else. */
+const REAL = 'standard'
+
+/** What the canvas remembers of its story, or nothing. */
+const memoryOf = studio => root(studio.app).extra?.story_studio
+
+/** The characters that the canvas remembers, by their keys. */
+export const charactersOf = studio => memoryOf(studio)?.given?.characters ?? {}
+
+/** Whether all stills on the canvas are those of a draft. */
+export function isDraft({ model }) {
+  const classes = new Set(Object.values(model.prompt).map(node => node.class_type))
+  return classes.has('StoryStudio_TitleCard') && !['StoryStudio_TalkingVideo', 'VAEDecode'].some(one => classes.has(one))
+}
+
+/** The profile to which a draft is switched: the last that it had. */
+export function realProfile(studio) {
+  return Object.keys(memoryOf(studio)?.profiles ?? {}).findLast(name => name !== DRAFT) ?? REAL
+}
+
+/** The values of the settings of the story on the canvas, by the names of the form. */
+export async function readSettings(studio) {
+  return valuesOf((await readStory(studio)).data)
+}
+
+/** The characters of the story on the canvas. */
+export async function readCharacters(studio) {
+  return structuredClone((await readStory(studio)).data.characters ?? {})
+}
+
+function valuesOf(data) {
+  const { image_settings: image = {}, video_settings: video = {}, quality = {} } = data
+  const [resolution, format] = sizeOf(data)
+  return {
+    profile: data.profile ?? REAL,
+    format,
+    resolution,
+    still_steps: text(image.steps),
+    clip_steps: text(video.sample_steps),
+    loras: image.loras ?? [],
+    style: data.style ?? '',
+    seed: text(data.seed ?? 0),
+    still_negative: image.negative_prompt ?? '',
+    clip_negative: video.negative_prompt ?? '',
+    retakes: text(quality.retakes ?? 0),
+  }
+}
+
+const text = value => (value === undefined || value === null ? '' : String(value))
+
+/** The resolution and the format of a story; a size of its own has none. */
+function sizeOf({ format, video_settings: video }) {
+  const resolution = video?.resolution ?? '480p'
+  if (SHAPES[resolution]) return [resolution, format ?? FORMATS[0]]
+  for (const [name, shapes] of Object.entries(SHAPES)) {
+    const known = Object.keys(shapes).find(shape => shapes[shape] === resolution)
+    if (known) return [name, known]
+  }
+  return [resolution, '']
+}
+
+/**
+ * Changes settings of the story on the canvas; what is empty is left to the profile.
+ *
+ * @param changed the values that are different now, by the names of the form.
+ * @returns {Promise<boolean>} whether it was done; the user may not want it.
+ * @throws {Error} everything that is wrong with the changed story.
+ */
+export const changeSettings = (studio, changed) => change(studio, data => setValues(data, changed))
+
+/** Switches the story on the canvas to another profile, with the settings that it had there. */
+export const switchProfile = (studio, profile) => change(studio, data => void (data.profile = profile))
+
+/** Gives the story on the canvas these characters. */
+export const changeCharacters = (studio, characters) =>
+  change(studio, data => {
+    if (Object.keys(characters).length) data.characters = characters
+    else delete data.characters
+  })
+
+/** Puts the descriptions of characters where prompts on the canvas name them in braces. */
+export const writeCharacters = studio => change(studio, () => undefined)
+
+/** The warnings of the last change, which are not repeated after the next. */
+let said = []
+
+async function change(studio, change) {
+  const warnings = await rebuild(studio, change)
+  if (!warnings) return false
+  studio.toast('warn', warnings.filter(one => !said.includes(one)).join('\n'))
+  said = warnings
+  return true
+}
+
+function setValues(data, changed) {
+  const put = (name, value, section) => {
+    const home = section ? (data[section] ??= {}) : data
+    if (value === '' || value === undefined || value?.length === 0) delete home[name]
+    else home[name] = value
+    if (section && !Object.keys(home).length) delete data[section]
+  }
+  const number = value => (value === '' ? '' : Number(value))
+  const setters = {
+    profile: value => put('profile', value),
+    style: value => put('style', value),
+    seed: value => put('seed', number(value)),
+    still_steps: value => put('steps', number(value), 'image_settings'),
+    clip_steps: value => put('sample_steps', number(value), 'video_settings'),
+    loras: value => put('loras', value, 'image_settings'),
+    still_negative: value => put('negative_prompt', value, 'image_settings'),
+    clip_negative: value => put('negative_prompt', value, 'video_settings'),
+    retakes: value => put('retakes', Number(value) || '', 'quality'),
+  }
+  if ('format' in changed || 'resolution' in changed) setSize(put, sizeOf(data), changed)
+  for (const [name, value] of Object.entries(changed)) setters[name]?.(value)
+}
+
+/** Sets the size of clips; that of stills follows it. */
+function setSize(put, [resolution, format], changed) {
+  const wanted = (changed.resolution ?? resolution).replace(/\s+/g, '').replace('×', 'x')
+  const isNamed = wanted in SHAPES
+  const shape = changed.format ?? (isNamed ? format : '')
+  for (const side of ['width', 'height']) put(side, '', 'image_settings')
+  put('format', shape)
+  put('resolution', isNamed || !shape || !('format' in changed) ? wanted : RESOLUTIONS[0], 'video_settings')
+}
+
+/** The names of the LoRAs that ComfyUI has; none if it does not say. */
+export async function listLoras(studio) {
+  try {
+    const answer = await studio.app.api.fetchApi('/models/loras')
+    return answer.ok ? await answer.json() : []
+  } catch (error) {
+    console.info(error.message)
+    return []
+  }
+}
+
+/** Says what went wrong with a change of the whole story. */
+export const failure = error => t('Nothing was changed. {}', error.message)

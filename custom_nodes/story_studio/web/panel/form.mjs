@@ -1,0 +1,86 @@
+/** Forms of the panel's sections that change the whole story. */
+import { failure } from '../actions/settings.mjs'
+import { h, set } from '../shared/dom.mjs'
+import { t } from '../shared/words.mjs'
+
+/** A labelled control. */
+export function field(label, control) {
+  // By itself, a list of choices around which its label stands would be named after its choices too.
+  control.setAttribute('aria-label', label)
+  return h('label', {}, h('span', { textContent: label }), control)
+}
+
+/**
+ * A section that folds, with a form that reads the story when it opens, and again when the canvas changes unless
+ * something was typed.
+ *
+ * @param props `name`, of its class; `title`; `read()`, a promise of what the form shows; `fill(values)`;
+ *   `isChanged()`; `apply()`, a promise of whether the story was changed.
+ * @returns `element`; `paint()`; `touched()`, to call when something was typed; `body`, where the fields go.
+ */
+export function createForm(studio, { name, title, read, fill, isChanged, apply }) {
+  const body = h('div', { className: 'fields' })
+  const problem = h('p', { className: 'problem', role: 'alert', hidden: true })
+  const button = h('button', { type: 'submit', textContent: t('Apply') })
+  const discard = h('button', { type: 'button', textContent: t('Discard'), onclick: () => load() })
+  const status = h('span', { className: 'status', role: 'status' })
+  const form = h('form', { hidden: true }, body, problem, h('div', { className: 'tools' }, button, discard, status))
+  const element = h('details', { className: `whole ${name}` }, h('summary', { textContent: title }), form)
+  let known = ''
+  let busy = false
+
+  const graph = () => JSON.stringify(studio.model.prompt)
+
+  async function work(text, act) {
+    if (busy) return
+    busy = true
+    set(status, { textContent: text })
+    form.setAttribute('aria-busy', 'true')
+    set(problem, { hidden: true })
+    try {
+      await act()
+    } catch (error) {
+      set(problem, { textContent: error.message, hidden: false })
+    }
+    busy = false
+    known = graph()
+    form.removeAttribute('aria-busy')
+    set(status, { textContent: '' })
+    touched()
+  }
+
+  const load = () =>
+    work(t('Reading the story…'), async () => {
+      fill(await read())
+      form.hidden = false
+    })
+
+  function touched() {
+    const some = isChanged()
+    // A disabled button would lose the focus.
+    for (const one of [button, discard]) one.setAttribute('aria-disabled', String(!some || busy))
+  }
+
+  form.onsubmit = event => {
+    event.preventDefault()
+    if (!isChanged()) return
+    work(t('Changing the story…'), async () => {
+      const done = await apply().catch(error => {
+        throw new Error(failure(error))
+      })
+      if (done) fill(await read())
+    }).then(() => set(status, { textContent: isChanged() || !problem.hidden ? '' : t('Applied. Ctrl+Z undoes it.') }))
+  }
+  form.oninput = touched
+  form.onchange = touched
+  element.ontoggle = () => element.open && load()
+  return {
+    element,
+    body,
+    touched,
+    paint(scenes) {
+      set(element, { hidden: !scenes.length })
+      if (element.open && scenes.length && !busy && !isChanged() && known !== graph()) load()
+    },
+  }
+}

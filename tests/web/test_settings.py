@@ -1,0 +1,178 @@
+"""The whole story from the panel: how it begins, its settings, its draft, its characters."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from playwright.sync_api import Locator, expect
+
+from tests.voices import write_voice
+from tests.web.canvas import Canvas, newer_only
+from tests.web.test_story_files import drop, wait_for, write_story
+
+UNDO = "async () => { await window.app.extensionManager.workflow.activeWorkflow.changeTracker.undo(); }"
+
+
+def open_panel(canvas: Canvas) -> Locator:
+    """The storyboard panel."""
+    canvas.page.get_by_role("button", name=re.compile("^Story")).first.click()
+    return canvas.page.get_by_role("region", name="Storyboard")
+
+
+def open_story(canvas: Canvas, folder: Path, seed: int) -> Locator:
+    """The panel of a real story of two scenes."""
+    panel = open_panel(canvas)
+    drop(canvas, write_story(folder / "a story", "turbo", seed).parent)
+    wait_for(canvas, "The harbour")
+    expect(panel.locator(":scope > ol > li")).to_have_count(2)
+    return panel
+
+
+def differences(before: dict[str, Any], after: dict[str, Any]) -> set[tuple[str, str, Any]]:
+    """The values that differ in two graphs with the same nodes, with their classes and inputs."""
+    assert before.keys() == after.keys()
+    return {
+        (node["class_type"], name, value)
+        for key, node in after.items()
+        for name, value in node["inputs"].items()
+        if value != before[key]["inputs"].get(name)
+    }
+
+
+def apply(section: Locator) -> None:
+    section.get_by_role("button", name="Apply").click()
+    expect(section.get_by_text("Applied. Ctrl+Z undoes it.")).to_be_visible()
+
+
+def test_settings_draft_and_real_are_one_step_each(artist: Canvas, tmp_path: Path) -> None:
+    panel = open_story(artist, tmp_path, 410)
+    before = artist.api_graph()
+    section = panel.locator("details.settings")
+    section.get_by_text("Settings of the story").press("Enter")
+    expect(section.get_by_label("Profile")).to_have_value("turbo")
+    expect(section.get_by_label("Size of the clips")).to_have_value("64x64")
+    expect(section.get_by_label("Style of all scenes")).to_have_value("thin ink, fog (dense).")
+    section.get_by_label("Steps of clips").fill("2")
+    section.get_by_label("Style of all scenes").fill("oil paint")
+    section.get_by_role("button", name="Add a LoRA").click()
+    section.get_by_label("LoRA", exact=True).fill("../outside.safetensors")
+    section.get_by_role("button", name="Apply").click()
+    expect(section.get_by_role("alert")).to_contain_text("Nothing was changed.")
+    expect(section.get_by_role("alert")).to_contain_text("is outside models/loras")
+    assert artist.api_graph() == before
+    section.get_by_role("button", name="Remove this LoRA").click()
+    apply(section)
+    artist.screenshot("settings")
+    changed = artist.api_graph()
+    assert differences(before, changed) == {
+        ("PrimitiveInt", "value", 2),
+        ("PrimitiveStringMultiline", "value", "oil paint"),
+    }
+    mode = panel.get_by_role("group", name="Draft or real")
+    mode.get_by_role("button", name="Draft").click()
+    expect(mode.get_by_role("button", name="Draft")).to_have_attribute("aria-pressed", "true")
+    expect(section.get_by_label("Profile")).to_have_value("draft")
+    draft = artist.api_graph()
+    assert "StoryStudio_TalkingVideo" not in {node["class_type"] for node in draft.values()}
+    mode.get_by_role("button", name="Real").click()
+    expect(mode.get_by_role("button", name="Real")).to_have_attribute("aria-pressed", "true")
+    # The profile that it had, with its settings: the same graph has the same results.
+    assert artist.api_graph() == changed
+    for expected in (draft, changed, before):
+        artist.run_script(UNDO)
+        assert artist.api_graph() == expected
+
+
+@newer_only
+def test_format_and_size_of_a_story(artist: Canvas, tmp_path: Path) -> None:
+    panel = open_story(artist, tmp_path, 420)
+    section = panel.locator("details.settings")
+    section.get_by_text("Settings of the story").click()
+    section.get_by_label("Shape of the clips").select_option("9:16")
+    apply(section)
+    talking = [
+        node["inputs"]
+        for node in artist.api_graph().values()
+        if node["class_type"] == "StoryStudio_TalkingVideo"
+    ]
+    graph = artist.api_graph()
+    sizes = {
+        tuple(graph[node[side][0]]["inputs"]["value"] for side in ("width", "height")) for node in talking
+    }
+    assert sizes == {(480, 832)}
+    expect(section.get_by_label("Size of the clips")).to_have_value("480p")
+    section.get_by_label("Size of the clips").fill("96x64")
+    apply(section)
+    expect(section.get_by_label("Shape of the clips")).to_have_value("")
+
+
+def test_characters_are_added_and_mentioned(artist: Canvas, tmp_path: Path) -> None:
+    panel = open_story(artist, tmp_path, 430)
+    before = artist.api_graph()
+    section = panel.locator("details.characters")
+    section.get_by_text("Characters", exact=True).press("Enter")
+    section.get_by_role("button", name="Add a character").click()
+    section.get_by_label("Name").fill("Old Mara")
+    section.get_by_label("Description").fill("a sailor with red hair")
+    image = tmp_path / "mara.png"
+    Image.new("RGB", (64, 64), "red").save(image)
+    section.locator("input[type=file]").set_input_files(image)
+    expect(section.get_by_role("img", name="Reference image")).to_be_visible()
+    expect(section.locator("code")).to_have_text("{old_mara}")
+    apply(section)
+    artist.screenshot("characters")
+    artist.set_widgets([("The pier", "prompt", "{old_mara} waits")])
+    expect(section.get_by_text("These scenes mention characters by name only: The pier.")).to_be_visible()
+    section.get_by_role("button", name="Put the descriptions in").click()
+    expect(section.get_by_role("button", name="Put the descriptions in")).to_be_hidden()
+    prompts = [
+        node["inputs"]["prompt"]
+        for node in artist.api_graph().values()
+        if node["class_type"] == "StoryStudio_ScenePrompt"
+    ]
+    assert "a sailor with red hair waits" in prompts
+    section.get_by_label("Description").fill("a sailor with grey hair")
+    apply(section)
+    prompts = [node["inputs"].get("prompt") for node in artist.api_graph().values()]
+    assert "a sailor with grey hair waits" in prompts
+    for _ in range(4):
+        artist.run_script(UNDO)
+    assert artist.api_graph() == before
+
+
+def test_a_story_begins_in_the_panel(artist: Canvas, tmp_path: Path) -> None:
+    panel = open_panel(artist)
+    folder = tmp_path / "my voices"
+    folder.mkdir()
+    for name in ("10 end.wav", "2 begin.wav"):
+        write_voice(folder / name, 0.3)
+    (folder / "10 end.txt").write_text("The end.")
+    begin = panel.get_by_role("region", name="Begin a story")
+    with artist.page.expect_file_chooser() as chooser:
+        begin.get_by_role("button", name="A folder of recordings").click()
+    chooser.value.set_files(folder)
+    wait_for(artist, "my-voices")
+    expect(panel.locator(":scope > ol > li")).to_have_count(2)
+    expect(begin).to_be_hidden()
+    # The same is behind Open, with the keyboard.
+    panel.get_by_role("button", name="Open…").press("Enter")
+    panel.get_by_role("menuitem", name="A folder of recordings").press("ArrowUp")
+    artist.page.keyboard.press("Enter")
+    dialog = artist.page.get_by_role("dialog", name="Which example?")
+    expect(dialog.get_by_role("button", name=re.compile(": "))).to_have_count(5)
+    dialog.get_by_role("button", name=re.compile("^Draft: ")).click()
+    artist.page.wait_for_function(
+        "() => window.app.extensionManager.workflow.activeWorkflow.filename === 'Draft'"
+    )
+    expect(panel.locator(":scope > ol > li")).to_have_count(3)
+    with artist.page.expect_file_chooser() as chooser:
+        panel.get_by_role("button", name="Open…").click()
+        panel.get_by_role("menuitem", name="A script").click()
+    script = tmp_path / "a walk.md"
+    script.write_text("# A walk\n\n## Out\n\nMARA: Come.\n")
+    chooser.value.set_files(script)
+    wait_for(artist, "A walk")
+    expect(panel.locator(":scope > ol > li")).to_have_count(1)
