@@ -86,6 +86,15 @@ def test_nothing_is_found_before_a_render_and_everything_after(studio: Studio) -
     assert len(ask(studio, second)["5"]["takes"]) == 2
 
 
+def test_a_recording_that_is_replaced_is_read_again(studio: Studio) -> None:
+    prompt = story(studio, "replaced", 1)
+    before = [ask(studio, prompt)["5"]["own"] for _ in range(2)]
+    write_voice(studio.server.workspace / "input" / "takes.wav", 0.4)
+    replaced = ask(studio, prompt)["5"]["own"]
+    assert before == [before[0]] * 2 and replaced not in (None, before[0])
+    assert ask(studio, story(studio, "replaced", 1))["5"]["own"] == before[0]
+
+
 def test_takes_are_newest_first_and_one_can_be_chosen(studio: Studio) -> None:
     for seed in (1, 2):
         render(studio, story(studio, "order", seed))

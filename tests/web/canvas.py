@@ -174,6 +174,10 @@ class Canvas(canvas.Canvas):
         self.page.locator("#comfy-file-input").set_input_files(path)
         self.page.wait_for_function(_OPENED, arg=path.stem)
 
+    def repeated_ids(self) -> list[str]:
+        """The ids that the workflow would have twice if it were saved now, and what was said of such."""
+        return self.run_script(_REPEATED) + [text for text in self.warnings if "duplicate subgraph" in text]
+
     def set_widgets(self, values: list[tuple[str, str, Any]]) -> None:
         """Sets widgets by title or class of their nodes, in subgraphs too, widget name and value."""
         unknown = self.run_script(_SET, values)
@@ -235,6 +239,15 @@ _MOVE_AWAY = """async () => {
         window.app.canvas.setDirty(true, true);
         await new Promise(requestAnimationFrame);
     }
+}"""
+_REPEATED = """() => {
+    const root = (window.app.rootGraph ?? window.app.graph).serialize();
+    const graphs = [root, ...(root.definitions?.subgraphs ?? [])];
+    return ['nodes', 'links', 'groups'].flatMap(kind => {
+        const ids = graphs.flatMap(graph => (graph[kind] ?? []).map(one => one.id ?? one[0]));
+        const repeated = ids.filter((id, index) => id !== undefined && ids.indexOf(id) !== index);
+        return repeated.map(id => `${kind} ${id}`);
+    });
 }"""
 _CROWDED = """() => {
     const { nodes, groups } = window.app.graph;

@@ -142,6 +142,7 @@ def test_scenes_are_added_copied_and_removed(artist: Canvas) -> None:
     panel.press_button("Duplicate 1. Keeper")
     panel.shows("Keeper", "Keeper 2", "Sailor", "Morning")
     assert panel.texts() == [said[0], *said]
+    assert artist.repeated_ids() == []
     panel.press_button("Remove 3. Sailor")
     panel.shows("Keeper", "Keeper 2", "Morning")
     panel.undo()

@@ -230,6 +230,7 @@ def test_a_story_is_changed_in_its_tab_in_one_undo_step(artist: Canvas, tmp_path
     # Style, steps and movement are as they were.
     assert changed == {("StoryStudio_ScenePrompt", "prompt"), ("StoryStudio_Storyboard", "prompt")}
     assert artist.run_script(tabs) == 2
+    assert artist.repeated_ids() == []
     undo = "async () => { await window.app.extensionManager.workflow.activeWorkflow.changeTracker.undo(); }"
     for expected in (edited, draft, before):
         artist.run_script(undo)

@@ -24,8 +24,8 @@ _MAX_DEPTH = 6
 _OF_INTERFACE = frozenset(
     ("audioUI", "upload", "video-preview", "preview_text", "preview_markdown", "preview_mode", "previewMode")
 )
-"""Widgets that an interface adds to nodes for what it shows there, and saves as if they were inputs; the names
-of others begin with `$$`."""
+"""Widgets that an interface adds to nodes for what it shows there, and saves as if they were inputs; names of
+others begin with `$$`."""
 
 
 class Workflow:

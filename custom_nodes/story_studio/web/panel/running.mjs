@@ -35,7 +35,7 @@ export function createRunning(studio) {
         ids.length ? t('{} of {}', ids.length - left.length, ids.length) : '',
         work ? `${work.name || t('Scene')}: ${t(work.state)}${work.progress ? ` ${Math.round(work.progress * 100)} %` : ''}` : '',
         timeLeft(plan, left, part),
-        waiting ? t('{} more runs are waiting', waiting) : '',
+        waiting ? (waiting === 1 ? t('1 more run is waiting') : t('{} more runs are waiting', waiting)) : '',
       ]
       set(text, { textContent: said.filter(Boolean).join(' · ') })
     },

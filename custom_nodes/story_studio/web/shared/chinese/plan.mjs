@@ -39,6 +39,7 @@ export default {
   'That may not be enough: close other programs, or use a profile with smaller models.': '这可能不够：请关闭其他程序，或使用模型较小的配置。',
   Progress: '进度',
   '{} of {}': '已完成 {}/{}',
+  '1 more run is waiting': '还有 1 次运行在排队',
   '{} more runs are waiting': '还有 {} 次运行在排队',
   'time left not known yet': '剩余时间未知',
   'about {} left': '剩余约 {}',
