@@ -65,12 +65,15 @@ export function createView(element, studio) {
   return { element, close: studio.listen(paint) }
 }
 
-/** Puts cards into a list; what has the focus keeps it while its card moves. */
+/** Puts cards into a list; what has the focus keeps it while its card moves, and leaves it to the next card. */
 function fill(list, wanted) {
   if (wanted.length === list.children.length && wanted.every((one, index) => one === list.children[index])) return
   const focused = document.activeElement
+  const at = [...list.children].findIndex(one => one.contains(focused))
   list.replaceChildren(...wanted)
-  if (list.contains(focused)) focused.focus({ preventScroll: true })
+  if (at < 0) return
+  const next = list.contains(focused) ? focused : [...list.children].at(Math.min(at, list.children.length - 1))?.querySelector('.name')
+  next?.focus({ preventScroll: true })
 }
 
 function createRenderTools(studio) {
