@@ -278,7 +278,9 @@ class _Boxing:
     ) -> list[Place]:
         """Adds Scene Prompts for the inputs that have this text, and returns their prompts."""
         found: dict[bool, str] = {}
-        mine = [node for node in self.owned[owner] if self.phases[node] == phase and self._class(node) != _CARD]
+        mine = [
+            node for node in self.owned[owner] if self.phases[node] == phase and self._class(node) != _CARD
+        ]
         for place in self._places(
             mine, lambda place, _, value: value in (text, escaped(text)) and bool(text)
         ):

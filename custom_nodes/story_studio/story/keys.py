@@ -207,9 +207,7 @@ def constant(get_node: Callable[[str], Node], value: Any, depth: int = MAX_SCENE
     return end
 
 
-def _scene_prompt(
-    get_node: Callable[[str], Node], node: Node, depth: int = MAX_SCENE_PROMPTS
-) -> str | None:
+def _scene_prompt(get_node: Callable[[str], Node], node: Node, depth: int = MAX_SCENE_PROMPTS) -> str | None:
     """The text of a Scene Prompt; None for another node, and where a part of the text is not a constant."""
     if node["class_type"] != SCENE_PROMPT or not depth:
         return None
