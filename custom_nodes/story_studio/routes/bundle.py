@@ -122,7 +122,8 @@ def pack(entries: list[Entry], target: Path) -> None:
             if isinstance(content, Path):
                 archive.write(content, name)
             else:
-                archive.writestr(name, content)
+                # A text of the workflow may hold half a character.
+                archive.writestr(name, content.encode(errors="replace"))
 
 
 async def _answer(request: web.Request) -> web.Response:
