@@ -34,7 +34,7 @@ PRIMITIVES = frozenset(
 STAND_INS = {"StoryStudio_TextEncoder": "CLIPLoader"}
 """Our nodes that load what a stock node loads; keys name the stock one, whichever made the result."""
 MAX_SCENE_PROMPTS = 4
-"""How many Scene Prompts may be made from each other. Each has three inputs, so a long chain would never end."""
+"""How many Scene Prompts may be made from each other: they have three inputs, so a long chain has no end."""
 UNDECLARED = object()
 """Stands for the default of an input that the node's class does not declare."""
 Node = dict[str, Any]
