@@ -23,7 +23,7 @@ const BUTTONS = [
   ['film', 'Film', 'Render whatever the film still needs, and the film'],
 ]
 /** What stands above and below the scenes: functions of the studio that return `{element, paint(scenes)}`. */
-const ABOVE = [createSwitch, createSettings, createCharacters, createPlanSection, createRunning, createFilm, createFinishing, createScenesHead]
+const ABOVE = [createRunning, createSwitch, createPlanSection, createSettings, createCharacters, createFilm, createFinishing, createScenesHead]
 const BELOW = [createAdding, createSpoken]
 const STYLES = ['panel', 'dialog', 'edit', 'film', 'finishing', 'plan', 'settings', 'takes', 'voice']
 /** Before the panel is opened for the first time, so that nothing is ever painted without them. */
