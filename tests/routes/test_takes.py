@@ -48,10 +48,9 @@ def render(studio: Studio, prompt: dict[str, Any], workflow_id: str = "") -> Any
     response = requests.post(f"{studio.url}/prompt", json=body, timeout=30)
     assert response.status_code == 200, response.text
     prompt_id = response.json()["prompt_id"]
-    while not (history := requests.get(f"{studio.url}/history/{prompt_id}", timeout=30).json()):
-        pass
-    assert history[prompt_id]["status"]["status_str"] == "success"
-    return history[prompt_id]
+    entry = studio.ended(prompt_id)
+    assert entry["status"]["status_str"] == "success"
+    return entry
 
 
 def found(entry: dict[str, Any]) -> tuple[Any, Any, Any]:

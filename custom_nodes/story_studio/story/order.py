@@ -47,19 +47,20 @@ class Ordered(NamedTuple):
     targets: list[str]
 
 
-def in_order(nodes: Nodes, outputs: Collection[str], queued: str) -> Ordered | None:
+def in_order(nodes: Nodes, outputs: Collection[str], queued: str, fewest: int = 2) -> Ordered | None:
     """The same prompt without chains: in the order of its links, and stills first where links leave it open.
 
     Args:
         nodes: an API workflow; it is not changed.
         outputs: the output nodes that are to run.
         queued: an id that no other prompt has.
+        fewest: as many results are ordered; a single one has no order, but can be followed.
 
     Returns:
-        None if there is nothing to order: fewer than two results, or links that form a loop.
+        None if there is nothing to order: fewer results, or links that form a loop.
     """
     sequence = topological(nodes, outputs)
-    if sum(nodes[node]["class_type"] in RESULTS for node in sequence) < 2:
+    if sum(nodes[node]["class_type"] in RESULTS for node in sequence) < fewest:
         return None
     return _Rewriting(nodes, sequence).rewrite(outputs, queued)
 
