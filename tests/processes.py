@@ -11,6 +11,8 @@ from xdist.scheduler import LoadFileScheduling
 MOST = 4
 """Each process takes up to 4 GB, with PyTorch, a server and a browser."""
 WEB, STORAGE = "tests/web/", "tests/storage/"
+WEB_MIDDLE = f"{WEB}test_g"
+"""Where the files of that room are parted."""
 LONGEST_FIRST = (
     WEB,
     "tests/rendering/test_recovery.py",
@@ -55,8 +57,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class FileScheduling(LoadFileScheduling):
-    """Gives a process one file after the other, or all of a room whose files share a slow fixture."""
+    """Gives a process one file after the other, or all that share a slow fixture: a room, or half of one that
+    would keep one process busy to the end."""
 
     def _split_scope(self, nodeid: str) -> str:
-        rooms = (room for room in (WEB, STORAGE) if nodeid.startswith(room))
-        return next(rooms, "") or super()._split_scope(nodeid)
+        if nodeid.startswith(WEB):
+            return f"{WEB}{nodeid < WEB_MIDDLE}"
+        return STORAGE if nodeid.startswith(STORAGE) else super()._split_scope(nodeid)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import requests
 
 from driver.cli import main
 from driver.comfy.client import Comfy
@@ -40,6 +43,16 @@ class Studio:
     def render(self, story: Path, output: Path, *more: str) -> int:
         """The command's exit status."""
         return main(["render", str(story), "--server", self.url, "--output", str(output), *more])
+
+    def ended(self, prompt_id: str) -> dict[str, Any]:
+        """The entry of a prompt in the history, once it has ended."""
+        until = time.monotonic() + 120
+        while time.monotonic() < until:
+            history = requests.get(f"{self.url}/history/{prompt_id}", timeout=30).json()
+            if history:
+                return history[prompt_id]
+            time.sleep(0.05)
+        raise AssertionError(f"{prompt_id} has not ended")
 
     def _new(self, kind: str) -> list[dict[str, Any]]:
         path = self._records / kind

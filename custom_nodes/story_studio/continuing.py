@@ -7,11 +7,13 @@ rest is queued again in the place of the prompt that ended.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import os
 import uuid
 from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +24,7 @@ from .core.queue import Ended, Item
 from .story.left_out import Remaining, leave_out
 from .story.order import QUEUED, RESULTS, Ordered, in_order, topological
 from .story.recipes import Nodes
+from .story.refusals import reason_of, short
 from .story.results import Kind
 
 ABOUT = "story_studio"
@@ -30,6 +33,7 @@ _KEPT = 100
 """How many prompts are remembered until they end; one that was removed from the queue never does."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _PARTS = (Kind.STILL.node, Kind.CLIP.node)
+_NOT_CONTINUED = "the scenes after the one that failed are not rendered: queue the workflow again."
 
 
 @dataclass
@@ -37,20 +41,29 @@ class _Run:
     """A prompt from a canvas, with what its predecessors have shown.
 
     Attributes:
-        nodes, outputs: the prompt before it was ordered, without what was lost.
+        request: the prompt before it was ordered, without what was lost.
         failed: why nodes failed, by their ids.
+        refused: of these, the errors of those that ComfyUI refused, see `story/refusals.py`.
         retried: the nodes that were tried again with all memory freed.
         earlier: the ids of the prompts that it continues.
+        is_followed: whether its end is waited for.
     """
 
     request: Request
     failed: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     retried: list[str] = field(default_factory=list)
     earlier: list[str] = field(default_factory=list)
     is_followed: bool = False
 
     def about(self) -> dict[str, Any]:
-        return {"leave_out_failed": True, "failed": self.failed, "earlier": self.earlier}
+        """What is kept with the prompt, for a page that did not queue it, or after a reload."""
+        return {
+            "leave_out_failed": True,
+            "failed": self.failed,
+            "refused": self.refused,
+            "earlier": self.earlier,
+        }
 
 
 _runs: OrderedDict[str, _Run] = OrderedDict()
@@ -59,49 +72,77 @@ _runs: OrderedDict[str, _Run] = OrderedDict()
 
 def order(request: Request) -> Ordered | None:
     """A prompt as it is to run: in order, and from a canvas without scenes that ComfyUI would refuse."""
-    ordered = in_order(request.nodes, request.outputs, request.queued)
-    if ordered is None or not leaves_out_failed(request.extra_data):
-        return ordered
+    if not leaves_out_failed(request):
+        return in_order(request.nodes, request.outputs, request.queued)
+    ordered = in_order(request.nodes, request.outputs, request.queued, fewest=1)
+    if ordered is None:
+        return None
     rest = Remaining(request.nodes, request.outputs, set())
     if wrong := prompts.refused(ordered):
         rest = leave_out(request.nodes, request.outputs, wrong)
-        # A film alone may have been queued, which does not fail with the clip of a scene.
-        lost = [
-            node
-            for node, content in request.nodes.items()
-            if node in rest.lost and (node in request.outputs or content["class_type"] in RESULTS)
-        ]
-        shortened = in_order(_joined(rest, ordered), rest.outputs, request.queued)
-        # ComfyUI refuses the targets that are lost, tells why, and runs the others. It reports only what it
-        # finds upstream of a target.
-        if shortened is None or not set(wrong).issubset(topological(ordered.nodes, lost)):
+        shortened = _without_lost(request, ordered, rest, wrong)
+        if shortened is None:
             return ordered
-        ordered = Ordered(shortened.nodes, [*shortened.targets, *lost])
-    run = _Run(Request(rest.nodes, rest.outputs, request.extra_data, request.queued), dict(wrong))
-    # Kept with the prompt: the page that queued it is told, but another one, or after a reload, is not.
+        ordered = shortened
+    run = _Run(
+        request._replace(nodes=rest.nodes, outputs=rest.outputs),
+        {node: reason_of(errors) for node, errors in wrong.items()},
+        {node: [short(error) for error in errors] for node, errors in wrong.items()},
+    )
     request.extra_data[ABOUT] = run.about()
     _remember(run)
     return ordered
 
 
-def leaves_out_failed(extra_data: dict[str, Any]) -> bool:
+def _without_lost(
+    request: Request, ordered: Ordered, rest: Remaining, wrong: Collection[str]
+) -> Ordered | None:
+    """What is left of a prompt, in order; None where ComfyUI has to refuse the whole of it."""
+    # A film alone may have been queued, which does not fail with the clip of a scene.
+    lost = [
+        node
+        for node, content in request.nodes.items()
+        if node in rest.lost and (node in request.outputs or content["class_type"] in RESULTS)
+    ]
+    shortened = in_order(_joined(rest, ordered), rest.outputs, request.queued, fewest=1)
+    if shortened is None:
+        # What is left saves something else.
+        shortened = Ordered(_joined(rest, ordered), rest.outputs) if rest.outputs else None
+    # ComfyUI refuses the targets that are lost, says why, and runs the others. It reports only what it finds
+    # upstream of a target.
+    if shortened is None or not set(wrong).issubset(topological(ordered.nodes, lost)):
+        return None
+    return Ordered(shortened.nodes, [*shortened.targets, *lost])
+
+
+def leaves_out_failed(request: Request) -> bool:
     """Whether scenes that fail are left out of a prompt: if it is from a canvas, or if it says so."""
-    about = extra_data.get(ABOUT)
-    if isinstance(about, dict) and "leave_out_failed" in about:
+    about = about_of(request.extra_data)
+    if "leave_out_failed" in about:
         return about["leave_out_failed"] is True
-    pnginfo = extra_data.get("extra_pnginfo")
-    return isinstance(pnginfo, dict) and isinstance(pnginfo.get("workflow"), dict)
+    pnginfo = request.extra_data.get("extra_pnginfo")
+    has_canvas = isinstance(pnginfo, dict) and isinstance(pnginfo.get("workflow"), dict)
+    return has_canvas and request.is_from_page
+
+
+def about_of(extra_data: dict[str, Any]) -> dict[str, Any]:
+    """The pack's part of what was sent along with a prompt; empty if there is none, or anything else."""
+    about = extra_data.get(ABOUT)
+    return about if isinstance(about, dict) else {}
 
 
 def follow(queued: str) -> None:
-    """Continues the running prompt without the scene that fails, if one does. Call it within a node."""
+    """Continues the running prompt without the scene that fails, if one does. Call it within a node.
+
+    ComfyUI runs the In Order node that calls this before all nodes that others are linked to.
+    """
     finished.begin(execution.prompt_id())
     run = _runs.get(queued)
     item = queue.running()
     if run is None or run.is_followed or item is None or item.id != execution.prompt_id():
         return
     run.is_followed = True
-    expansion.when_prompt_ends(lambda: tasks.soon(lambda: _continue(item, run)))
+    expansion.when_prompt_ends(lambda: tasks.soon(lambda: _continue(item, run), _NOT_CONTINUED))
 
 
 def _remember(run: _Run) -> None:
@@ -126,33 +167,39 @@ async def _continue(item: Item, run: _Run) -> None:
     failed = ended.error.get("node_id") if ended else None
     if ended is None or failed not in run.request.nodes or _is_disk_full(ended):
         return
-    rest = _rest(run, failed, ended)
+    # Whether files have changed is read from them: the server has others to answer meanwhile.
+    rest = await asyncio.to_thread(_rest, run, failed, ended)
     if rest is None:
         return
-    queued = uuid.uuid4().hex
-    ordered = in_order(rest.request.nodes, rest.request.outputs, queued)
-    # A single result needs no order, but is followed like others.
-    ordered = ordered or Ordered(rest.request.nodes, list(rest.request.outputs))
-    rest.request = rest.request._replace(queued=queued)
     rest.earlier.append(item.id)
-    if await queue.queue_again(item, ordered, {**item.extra_data, ABOUT: rest.about()}):
-        _remember(rest)
-        title = run.request.nodes[failed].get("_meta", {}).get("title", failed)
-        logging.info("Story Studio: %s failed; the rest of the workflow is rendered without it.", title)
+    nodes, outputs, queued = rest.request.nodes, rest.request.outputs, rest.request.queued
+    ordered = in_order(nodes, outputs, queued, fewest=1) or Ordered(nodes, list(outputs))
+    # ComfyUI may run it as soon as it is queued.
+    _remember(rest)
+    prompt_id = str(uuid.uuid4())
+    if not await queue.queue_again(item, prompt_id, ordered, {**item.extra_data, ABOUT: rest.about()}):
+        _runs.pop(queued, None)
+        logging.error("Story Studio: %s", _NOT_CONTINUED)
+        return
+    ended.item.extra_data[ABOUT] = {**about_of(ended.item.extra_data), "followed_by": prompt_id}
+    meta = run.request.nodes[failed].get("_meta")
+    title = meta.get("title") if isinstance(meta, dict) else None
+    logging.info("Story Studio: %s failed; the rest of the workflow is rendered without it.", title or failed)
 
 
 def _rest(run: _Run, failed: str, ended: Ended) -> _Run | None:
     """What is left to be made after a node failed; None if that is nothing."""
     request, reason = run.request, str(ended.error.get("exception_message", "")).strip()
+    left, known = request._replace(queued=uuid.uuid4().hex), run.failed
     if _ran_out_of_memory(ended) and failed not in run.retried:
         queue.free_memory()
-        return _Run(request, run.failed, [*run.retried, failed], list(run.earlier))
+        return _Run(left, known, run.refused, [*run.retried, failed], list(run.earlier))
     existing = result_store.finished(execution.make_graph(request.nodes))
     rest = leave_out(request.nodes, request.outputs, [failed], existing)
     if existing.issuperset(rest.outputs) or _is_shared(request, rest, existing):
         return None
-    left = Request(rest.nodes, rest.outputs, request.extra_data, "")
-    return _Run(left, {**run.failed, failed: reason}, list(run.retried), list(run.earlier))
+    left = left._replace(nodes=rest.nodes, outputs=rest.outputs)
+    return _Run(left, {**known, failed: reason}, run.refused, list(run.retried), list(run.earlier))
 
 
 def _is_shared(request: Request, rest: Remaining, existing: set[str]) -> bool:

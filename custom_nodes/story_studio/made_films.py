@@ -75,14 +75,14 @@ def made_from(
 
 def scenes_of(nodes: Mapping[str, Node], node_id: str) -> list[str]:
     """The Film Scenes of a Film, in order."""
-    found: list[str] = []
+    found: dict[str, None] = {}
     link = nodes[node_id]["inputs"].get("film")
     while (
         is_link(link) and link[0] in nodes and nodes[link[0]]["class_type"] == _SCENE and link[0] not in found
     ):
-        found.append(link[0])
+        found[link[0]] = None
         link = nodes[link[0]]["inputs"].get("film")
-    return found[::-1]
+    return list(found)[::-1]
 
 
 def _without_scenes(nodes: Mapping[str, Node], node_id: str) -> Node:

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from .media.tags import tags_of
 from .story.difference import end_of
+from .story.links import Nodes, is_link, is_node
 from .story.numbers import loads
 from .story.problems import Problems
-from .story.links import Nodes, is_link, is_node
 from .story.results import FILM_TAG, Kind
 from .story.scenes import Workflow, prompt_of, seed_of
 

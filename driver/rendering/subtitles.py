@@ -20,6 +20,7 @@ def write_subtitles(
     """Writes a film's captions beside it, named by `subtitles_name`.
 
     Files of languages that have no captions any more are removed.
+
     Args:
         captions: by language (BCP 47; empty if the story's is unknown) a list of captions, each a list that
             starts with start and end in seconds and the text.

@@ -134,8 +134,7 @@ def test_the_film_of_another_workflow_is_not_shown(studio: Studio) -> None:
     mine = story(studio, "film-namesake")
     body = {"prompt": mine, "extra_data": {"extra_pnginfo": {"workflow": {"id": "one"}}}}
     prompt_id = requests.post(f"{studio.url}/prompt", json=body, timeout=30).json()["prompt_id"]
-    while not requests.get(f"{studio.url}/history/{prompt_id}", timeout=30).json():
-        pass
+    studio.ended(prompt_id)
     theirs = copy.deepcopy(mine)
     for card in ("11", "21"):
         theirs[card]["inputs"]["text"] += " of another story"

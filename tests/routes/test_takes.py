@@ -48,10 +48,9 @@ def render(studio: Studio, prompt: dict[str, Any], workflow_id: str = "") -> Any
     response = requests.post(f"{studio.url}/prompt", json=body, timeout=30)
     assert response.status_code == 200, response.text
     prompt_id = response.json()["prompt_id"]
-    while not (history := requests.get(f"{studio.url}/history/{prompt_id}", timeout=30).json()):
-        pass
-    assert history[prompt_id]["status"]["status_str"] == "success"
-    return history[prompt_id]
+    entry = studio.ended(prompt_id)
+    assert entry["status"]["status_str"] == "success"
+    return entry
 
 
 def found(entry: dict[str, Any]) -> tuple[Any, Any, Any]:
@@ -84,6 +83,15 @@ def test_nothing_is_found_before_a_render_and_everything_after(studio: Studio) -
     assert entries["2"]["file"] is None and entries["2"]["takes"] == results["2"]["takes"]
     render(studio, second)
     assert len(ask(studio, second)["5"]["takes"]) == 2
+
+
+def test_a_recording_that_is_replaced_is_read_again(studio: Studio) -> None:
+    prompt = story(studio, "replaced", 1)
+    before = [ask(studio, prompt)["5"]["own"] for _ in range(2)]
+    write_voice(studio.server.workspace / "input" / "takes.wav", 0.4)
+    replaced = ask(studio, prompt)["5"]["own"]
+    assert before == [before[0]] * 2 and replaced not in (None, before[0])
+    assert ask(studio, story(studio, "replaced", 1))["5"]["own"] == before[0]
 
 
 def test_takes_are_newest_first_and_one_can_be_chosen(studio: Studio) -> None:

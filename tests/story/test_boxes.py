@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -121,3 +122,32 @@ def test_characters_have_boxes_and_are_read_back() -> None:
     after = graph.build([graph.Plan(again, profile_of(again), files)])
     assert predict(after, {}) == predict(built, {})
     assert again.characters == story.characters
+
+
+def test_the_work_is_linear_in_the_scenes() -> None:
+    """Counted in lines of Python that run."""
+
+    def lines(scenes: int) -> int:
+        data = {
+            "project_id": "tale",
+            "scenes": [
+                {"id": f"s{number}", "prompt": f"A {number}", "audio": f"{number}.wav"}
+                for number in range(scenes)
+            ],
+        }
+        planned = plan(schema.parse(data))
+        built, count = graph.build([planned]), 0
+
+        def trace(frame: object, event: str, argument: object) -> object:
+            nonlocal count
+            count += 1
+            return trace
+
+        sys.settrace(trace)
+        try:
+            boxes_of(planned, built)
+        finally:
+            sys.settrace(None)
+        return count
+
+    assert lines(80) < 1.5 * 8 * lines(10)

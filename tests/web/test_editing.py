@@ -145,6 +145,7 @@ def test_scenes_are_added_copied_and_removed(artist: Canvas) -> None:
     assert artist.repeated_ids() == []
     panel.press_button("Remove 3. Sailor")
     panel.shows("Keeper", "Keeper 2", "Morning")
+    expect(panel.root.get_by_role("button", name="3. Morning", exact=True)).to_be_focused()
     panel.undo()
     panel.shows("Keeper", "Keeper 2", "Sailor", "Morning")
     panel.undo()

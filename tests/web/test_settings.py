@@ -138,8 +138,11 @@ def test_characters_are_added_and_mentioned(artist: Canvas, tmp_path: Path) -> N
     apply(section)
     prompts = [node["inputs"].get("prompt") for node in artist.api_graph().values()]
     assert "a sailor with grey hair waits" in prompts
-    for _ in range(4):
+    # ComfyUI may have made a step of the sizes of nodes, once their previews were drawn.
+    for _ in range(6):
         artist.run_script(UNDO)
+        if artist.api_graph() == before:
+            break
     assert artist.api_graph() == before
 
 

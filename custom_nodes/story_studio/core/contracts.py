@@ -294,6 +294,7 @@ CONTRACTS = (
         },
         drafts=True,
     ),
+    Contract("samples", "The examples lack their files", {"folder_paths.py": ("get_input_directory",)}),
     Contract("tasks", "No node works", {"server.py": ("PromptServer.loop",)}, drafts=True),
     Contract(
         "expansion",

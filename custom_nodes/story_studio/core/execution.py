@@ -11,13 +11,15 @@ from typing import Any
 import folder_paths
 import nodes
 from comfy_api.internal import _ComfyNodeInternal, first_real_override
-from comfy_execution.graph import DynamicPrompt, get_input_info
+from comfy_execution.graph import DynamicPrompt, NodeNotFoundError, get_input_info
 from comfy_execution.utils import get_executing_context
 from execution import IsChangedCache
 
 LOAD_VIDEO = "LoadVideo"
 _HASHED = {"LoadAudio": "audio", "LoadImage": "image"}
 """Stock loaders whose fingerprint is the hash of their file, and the inputs that name it."""
+NodeNotFound = NodeNotFoundError
+"""What a graph raises for a link that leads nowhere."""
 NEVER = object()
 """In place of a default: the input has no effect with any value."""
 

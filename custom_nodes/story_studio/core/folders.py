@@ -20,9 +20,16 @@ def inputs() -> Path:
 
 def input_file(name: str) -> Path | None:
     """A file of ComfyUI's input folder; None if there is none of this name in it."""
-    folder = Path(folder_paths.get_input_directory()).resolve()
-    path = (folder / name).resolve()
-    return path if path.is_relative_to(folder) and path.is_file() else None
+    return _file_in(Path(folder_paths.get_input_directory()).resolve(), name)
+
+
+def _file_in(folder: Path, name: str) -> Path | None:
+    """The file of this name in a folder, or None, also for what is no name: a data URI, or one with NUL."""
+    try:
+        path = (folder / name).resolve()
+        return path if path.is_relative_to(folder) and path.is_file() else None
+    except (OSError, ValueError):
+        return None
 
 
 def loadable(name: str) -> tuple[Path, dict[str, str]] | None:
@@ -33,8 +40,8 @@ def loadable(name: str) -> tuple[Path, dict[str, str]] | None:
     """
     plain, annotated = folder_paths.annotated_filepath(name)
     folder = Path(annotated or folder_paths.get_input_directory()).resolve()
-    path = (folder / plain).resolve()
-    if not path.is_relative_to(folder) or not path.is_file():
+    path = _file_in(folder, plain)
+    if path is None:
         return None
     kind = re.search(r"\[(input|output|temp)\]$", name)
     relative = path.relative_to(folder)

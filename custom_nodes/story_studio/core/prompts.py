@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import uuid
 from collections.abc import Callable
@@ -16,6 +17,9 @@ from server import PromptServer
 from ..story.order import IN_ORDER, Ordered
 from ..story.recipes import Nodes
 
+_VALIDATION_TIMEOUT = 30.0
+"""Seconds; the server answers nobody meanwhile."""
+
 
 class Request(NamedTuple):
     """A prompt that somebody queues.
@@ -25,12 +29,14 @@ class Request(NamedTuple):
         outputs: the output nodes that are to run.
         extra_data: what was sent along with it.
         queued: an id that no other prompt has.
+        is_from_page: whether a page of ComfyUI queues it, not a program.
     """
 
     nodes: Nodes
     outputs: list[str]
     extra_data: dict[str, Any]
     queued: str
+    is_from_page: bool
 
 
 def change_prompts(change: Callable[[Request], Ordered | None]) -> None:
@@ -45,7 +51,8 @@ def change_prompts(change: Callable[[Request], Ordered | None]) -> None:
         outputs = [node for node in prompt if _is_output(prompt[node]) and (wanted is None or node in wanted)]
         extra_data = request.get("extra_data")
         extra_data = extra_data if isinstance(extra_data, dict) else {}
-        ordered = change(Request(prompt, outputs, extra_data, uuid.uuid4().hex))
+        is_from_page = _is_page(request.get("client_id"))
+        ordered = change(Request(prompt, outputs, extra_data, uuid.uuid4().hex, is_from_page))
         if ordered is None:
             return request
         return {**request, "prompt": ordered.nodes, "partial_execution_targets": ordered.targets}
@@ -68,12 +75,21 @@ def _is_output(node: dict[str, Any]) -> bool:
     return getattr(cls, "OUTPUT_NODE", False) is True and node["class_type"] != IN_ORDER
 
 
-def refused(prompt: Ordered) -> dict[str, str]:
-    """The nodes that ComfyUI would refuse when it validates a prompt, and why.
+def _is_page(client_id: Any) -> bool:
+    """Whether a client is a page: it says what it supports when it connects, which programs do not do."""
+    if not isinstance(client_id, str):
+        return False
+    return bool(PromptServer.instance.sockets_metadata.get(client_id, {}).get("feature_flags"))
 
-    ComfyUI calls the handlers of prompts where they cannot wait, so this validates in another thread.
+
+def refused(prompt: Ordered) -> dict[str, list[dict[str, Any]]]:
+    """The nodes that ComfyUI would refuse when it validates a prompt, with its errors.
+
+    ComfyUI calls the handlers of prompts where they cannot wait, so this validates in another thread. A node
+    that waits for the server while it is validated is not waited for: then nothing counts as refused, and
+    ComfyUI finds it itself.
     """
-    found: dict[str, str] = {}
+    found: dict[str, list[dict[str, Any]]] = {}
 
     def validate() -> None:
         # ComfyUI converts the values that it validates.
@@ -81,10 +97,12 @@ def refused(prompt: Ordered) -> dict[str, str]:
             node: {**content, "inputs": dict(content["inputs"])} for node, content in prompt.nodes.items()
         }
         wrong = asyncio.run(execution.validate_prompt("", copied, prompt.targets))[3]
-        for node, errors in wrong.items():
-            found[node] = " ".join(f"{one['message']}: {one['details']}" for one in errors["errors"])
+        found.update((node, errors["errors"]) for node, errors in wrong.items())
 
-    thread = threading.Thread(target=validate)
+    thread = threading.Thread(target=validate, daemon=True)
     thread.start()
-    thread.join()
+    thread.join(_VALIDATION_TIMEOUT)
+    if thread.is_alive():
+        logging.warning("Story Studio: validating took too long, so no scene is left out beforehand.")
+        return {}
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from typing import Any, NamedTuple
 
 import execution
@@ -24,14 +23,14 @@ class Item(NamedTuple):
         nodes: the API workflow.
         extra_data: what was sent along with it.
         targets: the output nodes that ComfyUI runs.
-        raw: ComfyUI's own entry, of which newer versions have more.
+        entry: ComfyUI's own entry, of which newer versions have more.
     """
 
     id: str
     nodes: Nodes
     extra_data: dict[str, Any]
     targets: list[str]
-    raw: tuple[Any, ...]
+    entry: tuple[Any, ...]
 
 
 class Ended(NamedTuple):
@@ -70,8 +69,8 @@ def ended(most: int) -> list[Ended]:
     return [_ended(entry) for entry in history.values()]
 
 
-def _item(raw: Any) -> Item:
-    return Item(raw[1], raw[2], raw[3], raw[4], tuple(raw))
+def _item(entry: Any) -> Item:
+    return Item(entry[1], entry[2], entry[3], entry[4], tuple(entry))
 
 
 def _ended(entry: dict[str, Any]) -> Ended:
@@ -93,12 +92,11 @@ async def end_of(prompt_id: str) -> Ended | None:
     return None
 
 
-async def queue_again(item: Item, prompt: Ordered, extra_data: dict[str, Any]) -> bool:
+async def queue_again(item: Item, prompt_id: str, prompt: Ordered, extra_data: dict[str, Any]) -> bool:
     """Queues another prompt in the place of one that has ended. Whether ComfyUI accepts it."""
-    prompt_id = str(uuid.uuid4())
     valid, _, targets, _ = await execution.validate_prompt(prompt_id, prompt.nodes, prompt.targets)
     if valid:
-        number, more = item.raw[0], item.raw[5:]
+        number, more = item.entry[0], item.entry[5:]
         PromptServer.instance.prompt_queue.put((number, prompt_id, prompt.nodes, extra_data, targets, *more))
     return bool(valid)
 

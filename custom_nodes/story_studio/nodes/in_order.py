@@ -61,9 +61,10 @@ class InOrder(io.ComfyNode):
         """Requests the first input that is missing."""
         linked = cls.hidden.dynprompt.get_node(cls.hidden.unique_id)["inputs"]
         missing = [name for name in INPUTS if is_link(linked.get(name)) and inputs.get(name) is None]
-        if QUEUED in linked and missing:
+        if QUEUED in linked:
             continuing.follow(linked[QUEUED]["id"])
             timing.begin(execution.prompt_id())
+        if QUEUED in linked and missing:
             progress.forget_finished_nodes()
             # They are not requested, but whoever queued the prompt waits for their files.
             output_cache.report_cached(linked[QUEUED]["results"])

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
+import time
 import uuid
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +29,9 @@ from .story import story_of
 from .takes import takes
 
 ROUTE = "/story_studio/bundle"
+_BUNDLE = "bundle_"
+"""The start of the name of each folder with a ZIP file."""
+_KEPT_SECONDS = 3600
 PARTS = ("film", "captions", "story", "stills", "clips")
 _USAGE = (
     f'Send {{"prompt": an API workflow, "film": a node id, "parts": some of {", ".join(PARTS)}}} as JSON.'
@@ -116,7 +122,8 @@ def pack(entries: list[Entry], target: Path) -> None:
             if isinstance(content, Path):
                 archive.write(content, name)
             else:
-                archive.writestr(name, content)
+                # A text of the workflow may hold half a character.
+                archive.writestr(name, content.encode(errors="replace"))
 
 
 async def _answer(request: web.Request) -> web.Response:
@@ -141,12 +148,21 @@ async def _answer(request: web.Request) -> web.Response:
         return web.json_response({"problems": [f"The ZIP file could not be written: {error.strerror}."]})
 
 
+def _remove_earlier() -> None:
+    """Removes the ZIP files that had time to be downloaded: each is as large as a film and all its clips."""
+    for folder in (folders.temporary() / STORE).glob(f"{_BUNDLE}*"):
+        with suppress(OSError):
+            if time.time() - folder.stat().st_mtime > _KEPT_SECONDS:
+                shutil.rmtree(folder)
+
+
 async def _packed(prompt: Nodes, workflow: str, film_id: str, parts: list[str]) -> dict[str, Any]:
     bundle = await bundle_of(prompt, workflow, film_id, parts)
     file = None
     if bundle.entries:
         # Each in a folder of its own, so that the file can have its name; ComfyUI empties it at its start.
-        folder = f"{STORE}/{uuid.uuid4().hex}"
+        _remove_earlier()
+        folder = f"{STORE}/{_BUNDLE}{uuid.uuid4().hex}"
         file = {"filename": f"{bundle.name}.zip", "subfolder": folder, "type": "temp"}
         await asyncio.to_thread(pack, bundle.entries, folders.temporary() / folder / file["filename"])
     return {"file": file, "missing": bundle.missing, "is_old": bundle.is_old}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from aiohttp import web
 
 from ..core import server
@@ -27,7 +29,8 @@ async def _answer(request: web.Request) -> web.Response:
     except (ValueError, KeyError):
         return web.json_response({"problems": [_USAGE]}, status=400)
     try:
-        return web.json_response(first_seconds(prompt, clip, seconds)._asdict())
+        shortened = await asyncio.to_thread(first_seconds, prompt, clip, seconds)
+        return web.json_response(shortened._asdict())
     except Problems as error:
         # With another status, browsers report that the page is broken.
         return web.json_response({"problems": [str(problem) for problem in error.problems]})

@@ -169,10 +169,7 @@ def _timed(plan: Plan, scene: Scene) -> Files:
 
 def _in_input_folder(source: str) -> str | None:
     """A file that a saved story names as it is in ComfyUI's input folder."""
-    try:
-        return source if folders.input_file(source) else None
-    except (OSError, ValueError):
-        return None
+    return source if folders.input_file(source) else None
 
 
 def _find(entries: Mapping[str, str], path: str) -> str | None:

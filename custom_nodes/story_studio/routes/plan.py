@@ -98,7 +98,7 @@ def _film(
     """A film is made if a clip of it is, or if it is not `current`, as the route of films has it."""
     try:
         upstream = result_store.upstream(execution.make_graph(prompt), node_id)
-    except KeyError:
+    except execution.NodeNotFound:
         # What it is linked to is not there, so it does not run.
         return _result(Kind.FILM, True) | {"why": {"before": False, "changes": []}}
     masters = (Kind.MASTER.node, RETAKE)

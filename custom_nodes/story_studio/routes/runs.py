@@ -29,9 +29,9 @@ def runs(workflow: str) -> list[dict[str, Any]]:
     Returns:
         each with its `id`, the `client` that queued it, its `state` (waiting, running, success, error or
         interrupted), the results that it is to make (`wanted`), `failed`, why nodes failed, by their ids,
-        and `earlier`, the ids of prompts that it continues; one that runs or has ended, with what its nodes
-        have shown (`outputs`), and when it `started`, in milliseconds; and one that runs, with `active`, how
-        far its running nodes are.
+        `refused`, the errors of those of them that ComfyUI refused, and `earlier`, the ids of prompts that it
+        continues; one that runs or has ended, with what its nodes have shown (`outputs`), and when it
+        `started`, in milliseconds; and one that runs, with `active`, how far its running nodes are.
     """
     found = [_ended(one) for one in queue.ended(_LATEST) if _is_of(one.item, workflow)]
     item = queue.running()
@@ -56,17 +56,16 @@ def _ended(one: Ended) -> dict[str, Any]:
 
 
 def _about(item: Item, state: str) -> dict[str, Any]:
-    # A program may post anything as it.
-    ours = item.extra_data.get(continuing.ABOUT)
-    ours = ours if isinstance(ours, dict) else {}
-    failed, earlier = ours.get("failed"), ours.get("earlier")
+    ours = continuing.about_of(item.extra_data)
     return {
         "id": item.id,
         "client": item.extra_data.get("client_id"),
         "state": state,
         "wanted": continuing.wanted(item),
-        "failed": failed if isinstance(failed, dict) else {},
-        "earlier": earlier if isinstance(earlier, list) else [],
+        # A program may have posted anything in their place.
+        "failed": failed if isinstance(failed := ours.get("failed"), dict) else {},
+        "refused": refused if isinstance(refused := ours.get("refused"), dict) else {},
+        "earlier": earlier if isinstance(earlier := ours.get("earlier"), list) else [],
     }
 
 

@@ -101,7 +101,7 @@ async def _answer(request: web.Request) -> web.Response:
         body = await read_json(request)
         prompt, workflow_id = workflow_in(body), body.get("workflow_id")
     except ValueError:
-        return web.Response(status=400, text='Send {"prompt": an API workflow} as JSON.')
+        return web.json_response({"problems": ['Send {"prompt": an API workflow} as JSON.']}, status=400)
     workflow_id = workflow_id if isinstance(workflow_id, str) else ""
     return web.json_response(await asyncio.to_thread(asyncio.run, takes(prompt, workflow_id)))
 

@@ -104,6 +104,7 @@ class _Boxing:
         nodes: the copy.
         phases: the phase of each node.
         owners: the scene or character of each node; shared nodes are left out.
+        owned: the nodes of each scene or character, in order.
         typed: the classes of the primitive nodes whose values were typed into inputs, by the input.
     """
 
@@ -111,7 +112,12 @@ class _Boxing:
         self.plan, self.story = plan, plan.story
         self.nodes: Nodes = copy.deepcopy(graph.nodes)
         self.phases = {node: owner.phase for node, owner in graph.owners.items()}
-        self.owners = {node: owner.scene for node, owner in graph.owners.items() if owner.scene}
+        self.owners: dict[str, SceneId] = {}
+        self.owned: defaultdict[SceneId, list[str]] = defaultdict(list)
+        for node, owner in graph.owners.items():
+            # Their values are typed where they are used.
+            if owner.scene and self._class(node) not in PRIMITIVES:
+                self._own(node, owner.scene)
         self.typed: dict[Place, str] = {}
         self.style = described(self.story.style, self.story.characters)
         self.settings = Box("settings", "", "Models and settings")
@@ -122,7 +128,7 @@ class _Boxing:
             node["inputs"].pop(ORDER, None)
         self._type_values()
         sheets = [CharacterId(0, key) for key in self.story.characters]
-        boxes = [self._character(sheet) for sheet in sheets if self._of(sheet.owner)]
+        boxes = [self._character(sheet) for sheet in sheets if sheet.owner in self.owned]
         boxes += [self._scene(scene) for scene in self.story.scenes]
         self._share_values(boxes)
         self._fill_settings(boxes)
@@ -158,16 +164,16 @@ class _Boxing:
                     self.typed[Place(node, name)] = self.nodes[value[0]]["class_type"]
         for node in primitives:
             del self.nodes[node]
-            self.owners.pop(node, None)
 
-    def _of(self, owner: SceneId) -> list[str]:
-        return [node for node, its in self.owners.items() if its == owner]
+    def _own(self, node: str, owner: SceneId) -> None:
+        self.owners[node] = owner
+        self.owned[owner].append(node)
 
     def _scene(self, scene: Scene) -> Box:
         owner, motion = SceneId(0, scene.id), self.story.motion_of(scene)
         drawn, heading = self.story.prompt_of(scene), str(still_values(self.plan, scene)["heading"])
         self._part(owner, {drawn, escaped(drawn), motion, escaped(motion), heading})
-        mine = self._of(owner)
+        mine = list(self.owned[owner])
         title = Field("title", scene.title or scene.id)
         title.to = self._places(mine, lambda place, cls, _: (cls, place.input) in _TITLES)
         if heading == title.value:
@@ -190,12 +196,12 @@ class _Boxing:
     def _character(self, sheet: CharacterId) -> Box:
         drawn = str(sheet_values(self.plan, sheet.character)["prompt"])
         prompt = self._prompt(sheet.owner, drawn, "")
-        seeds = self._seeds(self._of(sheet.owner), self.story.sheet_seed(sheet.character))
+        seeds = self._seeds(self.owned[sheet.owner], self.story.sheet_seed(sheet.character))
         box = Box("character", sheet.character, self.story.name_of(sheet.character), fields=[prompt, *seeds])
         return self._filled(box, sheet.owner)
 
     def _filled(self, box: Box, owner: SceneId) -> Box:
-        for node in self._of(owner):
+        for node in self.owned[owner]:
             (box.beside if self._class(node) in LOADERS else box.nodes).append(node)
             if name := OPEN.get(self._class(node)):
                 box.open.append(Place(node, name))
@@ -237,7 +243,7 @@ class _Boxing:
                 )
             return known[node]
 
-        waiting = self._of(owner)
+        waiting = list(self.owned[owner])
         for node in waiting:
             inputs = self.nodes[node]["inputs"]
             for name, value in inputs.items():
@@ -251,7 +257,8 @@ class _Boxing:
 
     def _copy(self, node: str, copied: str, owner: SceneId) -> None:
         self.nodes[copied] = copy.deepcopy(self.nodes[node])
-        self.owners[copied], self.phases[copied] = owner, self.phases[node]
+        self._own(copied, owner)
+        self.phases[copied] = self.phases[node]
         for name in self.nodes[copied]["inputs"]:
             if (place := Place(node, name)) in self.typed:
                 self.typed[Place(copied, name)] = self.typed[place]
@@ -271,7 +278,9 @@ class _Boxing:
     ) -> list[Place]:
         """Adds Scene Prompts for the inputs that have this text, and returns their prompts."""
         found: dict[bool, str] = {}
-        mine = [node for node in self._of(owner) if self.phases[node] == phase and self._class(node) != _CARD]
+        mine = [
+            node for node in self.owned[owner] if self.phases[node] == phase and self._class(node) != _CARD
+        ]
         for place in self._places(
             mine, lambda place, _, value: value in (text, escaped(text)) and bool(text)
         ):
@@ -283,7 +292,8 @@ class _Boxing:
                 inputs: dict[str, Any] = {"prompt": text if prompt is None else prompt}
                 inputs |= {} if style is None else {"style": [_STYLE, 0]}
                 self._add(node, SCENE_PROMPT, inputs | {"weights": weights}, "Scene Prompt", phase)
-                self.owners[node], found[weights] = owner, node
+                self._own(node, owner)
+                found[weights] = node
                 if style is not None:
                     self._add(_STYLE, "PrimitiveStringMultiline", {"value": style}, "Style", phase)
             self.nodes[place.id]["inputs"][place.input] = [found[weights], 0]

@@ -33,6 +33,8 @@ PRIMITIVES = frozenset(
 """Stock nodes whose output is their only widget, `value`."""
 STAND_INS = {"StoryStudio_TextEncoder": "CLIPLoader"}
 """Our nodes that load what a stock node loads; keys name the stock one, whichever made the result."""
+MAX_SCENE_PROMPTS = 4
+"""How many Scene Prompts may be made from each other: they have three inputs, so a long chain has no end."""
 UNDECLARED = object()
 """Stands for the default of an input that the node's class does not declare."""
 Node = dict[str, Any]
@@ -189,14 +191,14 @@ def class_of(node: Node) -> str:
     return STAND_INS.get(cls, cls)
 
 
-def constant(get_node: Callable[[str], Node], value: Any) -> Any:
+def constant(get_node: Callable[[str], Node], value: Any, depth: int = MAX_SCENE_PROMPTS) -> Any:
     """The constant behind a link to a primitive node or a Scene Prompt; any other value is returned
-    unchanged."""
+    unchanged. Of Scene Prompts that are made from each other, `depth` are followed."""
     passed: set[str] = set()
     end = value
     while is_link(end):
         node = get_node(end[0])
-        if (text := _scene_prompt(get_node, node)) is not None:
+        if (text := _scene_prompt(get_node, node, depth)) is not None:
             return text
         if end[0] in passed or node["class_type"] not in PRIMITIVES or "value" not in node["inputs"]:
             return value
@@ -205,12 +207,12 @@ def constant(get_node: Callable[[str], Node], value: Any) -> Any:
     return end
 
 
-def _scene_prompt(get_node: Callable[[str], Node], node: Node) -> str | None:
+def _scene_prompt(get_node: Callable[[str], Node], node: Node, depth: int = MAX_SCENE_PROMPTS) -> str | None:
     """The text of a Scene Prompt; None for another node, and where a part of the text is not a constant."""
-    if node["class_type"] != SCENE_PROMPT:
+    if node["class_type"] != SCENE_PROMPT or not depth:
         return None
     prompt, style, weights = (
-        constant(get_node, node["inputs"].get(name)) for name in ("prompt", "style", "weights")
+        constant(get_node, node["inputs"].get(name), depth - 1) for name in ("prompt", "style", "weights")
     )
     if not isinstance(prompt, str) or is_link(style):
         return None

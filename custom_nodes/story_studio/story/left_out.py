@@ -13,10 +13,11 @@ from .order import CHAINED, IN_ORDER, LAST, RESULTS, topological
 from .recipes import Link, Nodes, is_link
 from .results import Kind
 
-_ENDS = frozenset((Kind.FILM.node, Kind.SHEET.node))
+_NEED_A_SCENE = frozenset((Kind.FILM.node, Kind.SHEET.node))
 """The nodes that need one scene at least."""
 
-_PARTS_OF_FILMS = frozenset((IN_ORDER, "StoryStudio_FilmScene"))
+_CARRY_SCENES = frozenset((IN_ORDER, "StoryStudio_FilmScene"))
+"""What a film is linked to: a scene of it, or several that are joined."""
 
 
 class Remaining(NamedTuple):
@@ -100,7 +101,7 @@ class _Leaving:
             self._lacking.add(node)
         is_empty = cls == IN_ORDER and links and not _links(inputs)
         is_incomplete = cls == Kind.FILM.node and node in self._shortened
-        is_empty = is_empty or self._has_no_scene(cls, inputs)
+        is_empty = is_empty or self._has_only_a_sheet(cls, inputs)
         if node in self._failed or is_empty or is_incomplete or self._lacks(inputs):
             self.lost.add(node)
             self._instead[node] = inputs.get(chain) if chain else self._unchecked(cls, inputs)
@@ -108,7 +109,7 @@ class _Leaving:
     def _lacks_scene(self, node: str) -> bool:
         """Whether a part of a film is lost, or lacks a scene."""
         cls = self.nodes[node]["class_type"] if node in self.nodes else ""
-        return cls in _PARTS_OF_FILMS and (node in self._shortened or (node in self.lost and cls != IN_ORDER))
+        return cls in _CARRY_SCENES and (node in self._shortened or (node in self.lost and cls != IN_ORDER))
 
     def _lacks(self, inputs: dict[str, Any]) -> bool:
         """Whether an input is linked to what cannot be made."""
@@ -130,9 +131,12 @@ class _Leaving:
         clip = inputs.get("clip") if cls == Kind.CHECK.node else None
         return clip if clip is not None and is_link(clip) and clip[0] not in self.lost else None
 
-    def _has_no_scene(self, cls: str, inputs: dict[str, Any]) -> bool:
-        """Whether all scenes of a film or sheet are lost: a chain without any ends at a sheet or nowhere."""
-        if cls not in _ENDS:
+    def _has_only_a_sheet(self, cls: str, inputs: dict[str, Any]) -> bool:
+        """Whether a chain has lost all of its scenes, so that the sheet which it began with is its end, too.
+
+        A chain that began with nothing then ends in a link to what is lost, see `_lacks`.
+        """
+        if cls not in _NEED_A_SCENE:
             return False
         chained = [inputs[name] for name, _ in CHAINED.values() if name in inputs]
         return bool(self.lost) and any(

@@ -47,25 +47,27 @@ class Ordered(NamedTuple):
     targets: list[str]
 
 
-def in_order(nodes: Nodes, outputs: Collection[str], queued: str) -> Ordered | None:
+def in_order(nodes: Nodes, outputs: Collection[str], queued: str, fewest: int = 2) -> Ordered | None:
     """The same prompt without chains: in the order of its links, and stills first where links leave it open.
 
     Args:
         nodes: an API workflow; it is not changed.
         outputs: the output nodes that are to run.
         queued: an id that no other prompt has.
+        fewest: as many results are ordered; a single one has no order, but can be followed.
 
     Returns:
-        None if there is nothing to order: fewer than two results, or links that form a loop.
+        None if there is nothing to order: fewer results, or links that form a loop.
     """
     sequence = topological(nodes, outputs)
-    if sum(nodes[node]["class_type"] in RESULTS for node in sequence) < 2:
+    if sum(nodes[node]["class_type"] in RESULTS for node in sequence) < fewest:
         return None
     return _Rewriting(nodes, sequence).rewrite(outputs, queued)
 
 
 def with_chains(nodes: Nodes) -> Nodes:
     """The nodes upstream of a film or sheet as people know them: a chain in place of In Order nodes."""
+    joined: dict[str, list[Link]] = {}
     chained = {
         node: {**content, "inputs": dict(content["inputs"])}
         for node, content in nodes.items()
@@ -73,7 +75,7 @@ def with_chains(nodes: Nodes) -> Nodes:
     }
     for content in list(chained.values()):
         for name, value in content["inputs"].items():
-            scenes = _joined(nodes, value) if is_link(value) else []
+            scenes = _joined(nodes, value, joined) if is_link(value) else []
             for before, scene in pairwise(scenes):
                 chained[scene.node]["inputs"][name] = list(before)
             if scenes:
@@ -81,13 +83,18 @@ def with_chains(nodes: Nodes) -> Nodes:
     return chained
 
 
-def _joined(nodes: Nodes, value: Sequence[Any]) -> list[Link]:
-    """What an In Order node, and those that it is linked to, are linked to; a link to another node itself."""
+def _joined(nodes: Nodes, value: Sequence[Any], known: dict[str, list[Link]]) -> list[Link]:
+    """What an In Order node, and those that it is linked to, are linked to, each once; a link to another node
+    itself. `known` has what was found of In Order nodes: those of a hostile workflow may be linked often."""
     node = nodes.get(value[0])
     if node is None or node["class_type"] != IN_ORDER:
         return [Link(*value)]
-    inputs = node["inputs"]
-    return [link for name in INPUTS if name in inputs for link in _joined(nodes, inputs[name])]
+    if value[0] not in known:
+        known[value[0]] = []  # of a node that leads to itself
+        inputs = node["inputs"]
+        links = [link for name in INPUTS if name in inputs for link in _joined(nodes, inputs[name], known)]
+        known[value[0]] = list(dict.fromkeys(links))
+    return known[value[0]]
 
 
 def topological(nodes: Nodes, outputs: Iterable[str]) -> list[str]:

@@ -2,6 +2,7 @@
 import { keepSeed } from '../canvas/widgets.mjs'
 import { PARTS } from '../shared/nodes.mjs'
 import { ask } from '../shared/server.mjs'
+import { reasonOf } from '../shared/refusals.mjs'
 import { t } from '../shared/words.mjs'
 import { forgetReleased } from './pins.mjs'
 
@@ -144,8 +145,7 @@ export async function stop({ app, runs }) {
 /** Why the server refused a prompt: what is wrong with each node, if it says so. */
 function refusal(error) {
   const nodes = Object.values(error.response?.node_errors ?? {})
-  const said = nodes.flatMap(({ errors }) => errors.map(one => [one.message, one.details].filter(Boolean).join(': ')))
-  return said.join('\n') || error.message
+  return nodes.map(({ errors }) => reasonOf(errors)).join('\n') || error.message
 }
 
 /** What a node of a finished prompt shows, from the server's history. */

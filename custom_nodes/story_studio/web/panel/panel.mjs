@@ -23,7 +23,7 @@ const BUTTONS = [
   ['film', 'Film', 'Render whatever the film still needs, and the film'],
 ]
 /** What stands above and below the scenes: functions of the studio that return `{element, paint(scenes)}`. */
-const ABOVE = [createSwitch, createSettings, createCharacters, createPlanSection, createRunning, createFilm, createFinishing, createScenesHead]
+const ABOVE = [createRunning, createSwitch, createPlanSection, createSettings, createCharacters, createFilm, createFinishing, createScenesHead]
 const BELOW = [createAdding, createSpoken]
 const STYLES = ['panel', 'dialog', 'edit', 'film', 'finishing', 'plan', 'settings', 'takes', 'voice']
 /** Before the panel is opened for the first time, so that nothing is ever painted without them. */
@@ -78,12 +78,15 @@ export function createView(element, studio) {
   }
 }
 
-/** Puts cards into a list; what has the focus keeps it while its card moves. */
+/** Puts cards into a list; what has the focus keeps it while its card moves, and leaves it to the next card. */
 function fill(list, wanted) {
   if (wanted.length === list.children.length && wanted.every((one, index) => one === list.children[index])) return
   const focused = document.activeElement
+  const at = [...list.children].findIndex(one => one.contains(focused))
   list.replaceChildren(...wanted)
-  if (list.contains(focused)) focused.focus({ preventScroll: true })
+  if (at < 0) return
+  const next = list.contains(focused) ? focused : [...list.children].at(Math.min(at, list.children.length - 1))?.querySelector('.name')
+  next?.focus({ preventScroll: true })
 }
 
 function createRenderTools(studio) {

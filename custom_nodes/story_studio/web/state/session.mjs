@@ -1,5 +1,6 @@
 /** What is known of the latest run of one workflow, from events and from the server. */
 import { pathTo } from '../canvas/widgets.mjs'
+import { reasonOf } from '../shared/refusals.mjs'
 import { t } from '../shared/words.mjs'
 
 /**
@@ -74,7 +75,8 @@ export function createSession({ app, model }) {
       const chain = runs.filter(run => run === latest || latest.earlier.includes(run.id))
       if (!chain.some(run => run.id === id)) Object.assign(now, { finished: new Set(), reused: new Set() })
       id = latest.id
-      now.errors = { ...latest.failed }
+      const refused = Object.entries(latest.refused).map(([node, errors]) => [node, reasonOf(errors)])
+      now.errors = { ...latest.failed, ...Object.fromEntries(refused) }
       now.started = chain[0].started || now.started
       now.wanted = chain[0].wanted
       now.outputs = Object.assign({}, ...chain.map(run => run.outputs))

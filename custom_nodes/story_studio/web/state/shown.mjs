@@ -2,6 +2,7 @@
 import { markNode } from '../canvas/mark.mjs'
 import { pathTo } from '../canvas/widgets.mjs'
 import { CIRCLE, PARTS } from '../shared/nodes.mjs'
+import { reasonOf } from '../shared/refusals.mjs'
 import { t } from '../shared/words.mjs'
 import { pinOf } from './pins.mjs'
 
@@ -54,7 +55,7 @@ function refused(app, model) {
   const found = new Map()
   for (const [id, { errors }] of Object.entries(app.lastNodeErrors ?? {})) {
     const scene = model.owners.get(id)?.scene
-    if (scene) found.set(scene.id, errors.map(one => [one.message, one.details].filter(Boolean).join(': ')).join(' '))
+    if (scene) found.set(scene.id, reasonOf(errors))
   }
   return found
 }
