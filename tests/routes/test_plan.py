@@ -58,7 +58,7 @@ def test_what_a_run_makes_and_why(studio: Studio) -> None:
         ["seed", "", "1", "2"],
     ]
     assert changes(plan, "5") == [["still", "", "", ""]]
-    assert changes(plan, "7") == [["clip", "", "", ""]]
+    assert changes(plan, "7") == [["scenes", "1", "", ""]]
 
     size = film(studio, "planned", 1)
     size["4"]["inputs"]["width"] = 128
@@ -71,6 +71,23 @@ def test_what_a_run_makes_and_why(studio: Studio) -> None:
     plan = ask(studio, join)
     assert makes(plan) == {"2": False, "5": False, "7": True}
     assert changes(plan, "7") == [["setting", "join", "cut", "crossfade"]]
+
+
+def test_a_film_says_which_scenes_and_settings_it_lacks(studio: Studio) -> None:
+    """A scene is put before the one that was there, which is the same as before."""
+    graph = film(studio, "lacks", 1)
+    render(studio, graph)
+    graph |= {f"1{node}": content for node, content in film(studio, "lacks more", 2).items() if node != "7"}
+    for node in ("12", "14", "15", "16"):
+        inputs = graph[node]["inputs"]
+        inputs |= {name: [f"1{value[0]}", 0] for name, value in inputs.items() if isinstance(value, list)}
+    graph["6"]["inputs"]["film"] = ["16", 0]
+    graph["7"]["inputs"] |= {"join": "dip"}
+    found = ask(studio, graph)
+    assert changes(found, "7") == [["new scenes", "1", "", ""], ["setting", "join", "cut", "dip"]]
+    without = film(studio, "lacks", 1)
+    without["6"]["inputs"]["title"] = "another title"
+    assert changes(ask(studio, without), "7") == [["scenes", "1", "", ""]]
 
 
 def test_a_take_that_has_let_go_is_no_reason_and_hides_none(studio: Studio) -> None:

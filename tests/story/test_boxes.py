@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -138,7 +139,7 @@ def test_the_work_is_linear_in_the_scenes() -> None:
         planned = plan(schema.parse(data))
         built, count = graph.build([planned]), 0
 
-        def trace(frame: object, event: str, argument: object) -> object:
+        def trace(frame: FrameType, event: str, argument: object) -> Any:
             nonlocal count
             count += 1
             return trace

@@ -5,7 +5,10 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import pytest
+
 from driver.rendering.keys import _default_of
+from story_studio.story import difference
 from story_studio.story.difference import Change, differences, end_of
 from story_studio.story.recipes import Nodes
 from tests.story.test_keys import graph_of, with_linked_constants, with_typed_constants
@@ -83,6 +86,11 @@ def test_hostile_graphs_end() -> None:
         "b": {"class_type": "X", "inputs": {"x": ["b", 0], "y": ["a", 0], "z": ["gone", 0]}},
     }
     assert differences(loop, copy.deepcopy(loop), ("a", "a"), lambda cls, name: None) == []
+
+
+def test_graphs_that_are_too_large_are_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(difference, "_MAX_PAIRS", 2)
+    assert compared(GRAPH.nodes)[-1] == Change("more")
 
 
 def test_the_end_of_a_files_graph_is_what_nothing_is_made_from() -> None:

@@ -188,7 +188,8 @@ def pinned(profile: str, still_take: str = "", clip_take: str = "", **settings: 
 @pytest.mark.parametrize("profile", ["draft", "standard"])
 def test_a_take_is_let_go_once_what_it_was_chosen_for_changes(profile: str) -> None:
     """The plain form holds for ever, as in earlier versions; the other as long as the node's own key."""
-    take, other = "a" * 24, {"seed": 7}
+    take = "a" * 24
+    other: dict[str, Any] = {"seed": 7}
     own_still, own_clip = pinned(profile)
     assert pinned(profile, take)[0] == pinned(profile, take, **other)[0] == take
     kept, clip_of_kept = pinned(profile, f"{take}@{own_still}")

@@ -22,7 +22,6 @@ class FilmFacts(NamedTuple):
     Attributes:
         chapters: start and end in seconds, and title of each.
         captions: by language, each a start and end in seconds, and a text.
-        prompt: the API workflow that made it.
         workflow: the id of the workflow on the canvas that it was queued from.
     """
 
@@ -33,7 +32,6 @@ class FilmFacts(NamedTuple):
     codec: str = ""
     chapters: tuple[tuple[float, float, str], ...] = ()
     captions: Mapping[str, Sequence[Sequence[Any]]] = {}
-    prompt: dict[str, dict[str, Any]] = {}
     workflow: str = ""
 
 
@@ -64,7 +62,6 @@ def _read(path: Path, changed: int, size: int) -> FilmFacts:
         codec,
         tuple(_chapters(report)),
         captions if isinstance(captions, dict) else {},
-        {node: one for node, one in _json_of(tags.get("prompt")).items() if isinstance(one, dict)},
         workflow if isinstance(workflow, str) else "",
     )
 

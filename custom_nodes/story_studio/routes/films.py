@@ -15,6 +15,8 @@ from ..core import execution, server
 from ..look import look
 from ..made_films import MadeFrom
 from ..media.finished_film import FilmFacts, read_facts
+from ..origin import graph_in
+from ..story.difference import end_of
 from ..story.keys import Keys
 from ..story.recipes import Nodes, is_link
 from ..story.results import Kind, key_in
@@ -132,10 +134,11 @@ def _named(name: Any) -> list[Path]:
 
 def _in_file(path: Path) -> MadeFrom | None:
     """What the graph in a film's file makes it from today; None if there is none, or it no longer runs."""
-    facts = read_facts(path)
-    ends = [node for node, content in facts.prompt.items() if content.get("class_type") == Kind.FILM.node]
+    nodes = graph_in(path)
+    end = end_of(nodes, Kind.FILM.node)
     try:
-        return made_films.made_from(execution.make_graph(facts.prompt), ends[0], facts.workflow)
+        workflow = read_facts(path).workflow
+        return made_films.made_from(execution.make_graph(nodes), end, workflow) if end else None
     except Exception:
         return None
 

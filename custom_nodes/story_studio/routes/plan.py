@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from .. import memory, result_store, timing
 from ..core import execution, folders, server
 from ..look import look
 from ..origin import graph_in
-from ..story.difference import Change, differences, end_of
+from ..story.difference import Change, What, differences, end_of
 from ..story.effort import Took, estimate
 from ..story.recipes import Nodes
 from ..story.results import KEEPERS, RETAKE, Kind
@@ -108,8 +108,39 @@ def _film(
     )
     if not waits and film["state"] == "current":
         return _result(Kind.FILM, False)
+    if film["film"] and film["changes"]:
+        changes = _changes_of_film(prompt, node_id, _path_of(film["film"]["file"]), film["changes"])
+        return _result(Kind.FILM, True) | {"why": {"before": True, "changes": _as_dicts(changes)}}
     earlier = [_path_of(film["film"]["file"])] if film["film"] else []
     return _result(Kind.FILM, True) | {"why": _why(prompt, node_id, earlier)}
+
+
+def _changes_of_film(
+    prompt: Nodes, node_id: str, earlier: Path, lacks: Mapping[str, Any]
+) -> Iterator[Change]:
+    """What an old film lacks, as the route of films has it; of its settings, which ones.
+
+    Its graph alone would not do: where a scene was added, each is followed by another one.
+    """
+    scenes: Sequence[tuple[What, str]] = (
+        ("scenes", "scenes"),
+        ("new scenes", "added"),
+        ("gone scenes", "removed"),
+    )
+    yield from (Change(what, str(len(lacks[name]))) for what, name in scenes if lacks[name])
+    if lacks["order"]:
+        yield Change("order")
+    if lacks["settings"]:
+        yield from _changes(_without_scenes(graph_in(earlier)), _without_scenes(prompt), node_id)
+
+
+def _without_scenes(nodes: Nodes) -> Nodes:
+    return {
+        node_id: {**node, "inputs": {**node["inputs"], "film": None}}
+        if node["class_type"] == Kind.FILM.node
+        else node
+        for node_id, node in nodes.items()
+    }
 
 
 def _why(prompt: Nodes, node_id: str, earlier: Iterable[Path]) -> dict[str, Any]:

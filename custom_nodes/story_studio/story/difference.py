@@ -15,7 +15,22 @@ from .recipes import Nodes, is_link
 from .results import KEEPERS, Kind
 
 What = Literal[
-    "prompt", "negative prompt", "seed", "voice", "image", "video", "still", "clip", "take", "node", "setting"
+    "prompt",
+    "negative prompt",
+    "seed",
+    "voice",
+    "image",
+    "video",
+    "still",
+    "clip",
+    "take",
+    "node",
+    "setting",
+    "scenes",
+    "new scenes",
+    "gone scenes",
+    "order",
+    "more",
 ]
 _FILES: dict[str, tuple[str, What]] = {
     "LoadAudio": ("audio", "voice"),
@@ -33,8 +48,8 @@ class Change(NamedTuple):
     """One thing that differs.
 
     Attributes:
-        what: what it is; a `setting` and a `node` have a name.
-        name: of the input or of the class.
+        what: what it is; a `setting` and a `node` have a name; `more` is what graphs were too large for.
+        name: of the input or of the class; of scenes of a film, how many they are.
         before, after: its values as short texts; empty where they would say nothing.
     """
 
@@ -106,6 +121,8 @@ class _Comparison:
                     yield change
                 if links:
                     waiting.append((*links, negative or name == "negative"))
+        if waiting:
+            yield Change("more")
 
     def _input(
         self, node: Node, name: str, old: Any, new: Any, negative: bool

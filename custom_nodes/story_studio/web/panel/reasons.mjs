@@ -20,6 +20,11 @@ function sayChange({ what, name, before, after }) {
   if (what === 'prompt') return t('its prompt changed')
   if (what === 'negative prompt') return t('its negative prompt changed')
   if (what === 'seed') return t('seed') + values
+  if (what === 'scenes') return t('scenes that changed: {}', name)
+  if (what === 'new scenes') return t('new scenes: {}', name)
+  if (what === 'gone scenes') return t('scenes that are gone: {}', name)
+  if (what === 'order') return t('the scenes are in another order')
+  if (what === 'more') return t('more than can be compared')
   return { voice: t('its voice changed'), image: t('its image changed'), video: t('its own clip changed'), still: t('its still changed'), clip: t('a clip changed') }[what]
 }
 
