@@ -75,7 +75,8 @@ export function createRuns(studio) {
       const before = earlier.at(-1)
       if (ownerOf(before)) bind(id, ownerOf(before))
       else if (paths.has(before) && !paths.has(id)) paths.set(id, paths.get(before))
-      else if (client === app.api.clientId && ['running', 'waiting'].includes(state)) bind(id, workflow)
+      // One whose results are there may have ended since its events came.
+      else if (client === app.api.clientId && (['running', 'waiting'].includes(state) || id === early.id)) bind(id, workflow)
     }
   }
 
