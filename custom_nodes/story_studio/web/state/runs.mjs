@@ -2,7 +2,6 @@
 import { markNode } from '../canvas/mark.mjs'
 import { pathTo, root } from '../canvas/widgets.mjs'
 import { KEEPERS } from '../shared/nodes.mjs'
-import { openWorkflow } from '../shared/workflow.mjs'
 import { createSession } from './session.mjs'
 
 /** Milliseconds after which the server is asked: about a run whose events go to another page, and without any event. */
@@ -21,95 +20,64 @@ const MOST_KEPT = 100
  */
 export function createRuns(studio) {
   const { app, model } = studio
-  const sessions = new WeakMap()
-  /** The workflows of prompts, by their ids; of those that were queued before the page was loaded, only the paths. */
-  const owners = new Map()
+  const sessions = new Map()
   const paths = new Map(JSON.parse(sessionStorage.getItem(KEPT) ?? '[]'))
-  /** What was announced of a prompt before it is known of which workflow it is. */
-  let early = { id: '', events: [] }
   let heard = 0
   let timer = 0
   let asked = 0
-  let known = {}
+  let known = ''
+
+  const activePath = () => app.extensionManager.workflow?.activeWorkflow?.path ?? ''
+  const idOf = () => `${activePath()} ${root(app)?.id}`
 
   /** Workflows are kept apart because they share node ids. */
-  function session(workflow = openWorkflow(app)) {
-    if (!sessions.has(workflow)) sessions.set(workflow, createSession(studio))
-    return sessions.get(workflow)
-  }
-
-  /** The workflow of a prompt, which keeps it when saving changes its path; undefined while that is not known. */
-  function ownerOf(id) {
-    const workflow = openWorkflow(app)
-    if (!owners.has(id) && paths.has(id) && paths.get(id) === (workflow.path ?? '')) owners.set(id, workflow)
-    return owners.get(id)
+  function session(path = activePath()) {
+    if (!sessions.has(path)) sessions.set(path, createSession(studio))
+    return sessions.get(path)
   }
 
   /** Two open workflows have the same id if both were made from one example. */
-  function bind(id, workflow) {
-    if (ownerOf(id) || paths.has(id)) return
-    owners.set(id, workflow)
-    keep()
-    if (early.id !== id) return
-    for (const handle of early.events.splice(0)) handle(session(workflow))
-  }
-
-  /** Keeps over a reload which prompts are of which workflow. */
-  function keep() {
-    for (const [id, { path }] of owners) paths.set(id, path ?? '')
+  function bind(id, path) {
+    if (paths.has(id)) return
+    paths.set(id, path)
     sessionStorage.setItem(KEPT, JSON.stringify([...paths].slice(-MOST_KEPT)))
-  }
-
-  /** The prompts of the open workflow, and of others with its id, as the server knows them; undefined without it. */
-  async function ask() {
-    try {
-      const response = await app.api.fetchApi(`/story_studio/runs?workflow=${encodeURIComponent(root(app)?.id ?? '')}`)
-      return response.ok ? await response.json() : undefined
-    } catch {
-      // The server is not there; ComfyUI says so, and the next event asks again.
-    }
-  }
-
-  function bindAll(runs, workflow) {
-    for (const { id, client, state, earlier } of runs) {
-      const before = earlier.at(-1)
-      if (ownerOf(before)) bind(id, ownerOf(before))
-      else if (paths.has(before) && !paths.has(id)) paths.set(id, paths.get(before))
-      else if (client === app.api.clientId && ['running', 'waiting'].includes(state)) bind(id, workflow)
-    }
-  }
-
-  /** Notes which workflow was queued: another one may be open when its run begins, or when the panel is opened. */
-  async function bindQueued() {
-    const workflow = openWorkflow(app)
-    bindAll((await ask()) ?? [], workflow)
-    syncSoon()
   }
 
   async function sync() {
     clearTimeout(timer)
     if (!studio.isOpen()) return
-    const [workflow, turn] = [openWorkflow(app), ++asked]
-    known = { workflow, id: root(app)?.id }
-    const runs = await ask()
-    if (!runs || turn !== asked || workflow !== openWorkflow(app)) return
-    bindAll(runs, workflow)
-    const now = session(workflow)
-    const [before, made] = [now.running, Object.keys(now.outputs).length]
-    const isOwn = ({ id }) => ownerOf(id) === workflow || !(ownerOf(id) || paths.has(id))
-    now.take(runs.filter(isOwn), Date.now() - heard > POLL.own)
+    const [path, turn] = [activePath(), ++asked]
+    known = idOf()
+    let runs
+    try {
+      const response = await app.api.fetchApi(`/story_studio/runs?workflow=${encodeURIComponent(root(app)?.id ?? '')}`)
+      if (!response.ok) return
+      runs = await response.json()
+    } catch {
+      // The server is not there; ComfyUI says so, and the next event asks again.
+      return
+    }
+    if (turn !== asked || path !== activePath()) return
+    for (const { id, client, state, earlier } of runs) {
+      if (paths.has(earlier.at(-1))) bind(id, paths.get(earlier.at(-1)))
+      else if (client === app.api.clientId && ['running', 'waiting'].includes(state)) bind(id, path)
+    }
+    const now = session(path)
+    const before = now.running
+    now.take(runs.filter(run => (paths.get(run.id) ?? path) === path), Date.now() - heard > POLL.own)
     for (const [id, { check }] of Object.entries(now.outputs)) if (check) noteCheck(now, id, check[0])
-    // What was finished elsewhere is found among the results.
-    const hasMore = now.isElsewhere && Object.keys(now.outputs).length > made
-    if (hasMore || (before && !now.running)) studio.refreshSoon()
+    if (before && !now.running) studio.refreshSoon()
     studio.changed()
     if (now.running || now.queued.length) timer = setTimeout(poll, now.isElsewhere ? POLL.other : POLL.own)
   }
 
   function poll() {
     const quiet = Date.now() - heard
-    if (session().isElsewhere || quiet >= POLL.own) sync()
-    else timer = setTimeout(poll, POLL.own - quiet)
+    if (session().isElsewhere || quiet >= POLL.own) {
+      // What was finished elsewhere is found among the results.
+      if (session().isElsewhere) studio.refreshSoon()
+      sync()
+    } else timer = setTimeout(poll, POLL.own - quiet)
   }
 
   function syncSoon() {
@@ -120,19 +88,12 @@ export function createRuns(studio) {
   /** Handles an event of a prompt of ours. */
   const on = (name, handle) =>
     app.api.addEventListener(name, ({ detail }) => {
-      const workflow = ownerOf(detail.prompt_id)
-      if (!workflow) return wait(name, detail, now => handle(now, detail))
+      const path = paths.get(detail.prompt_id)
+      if (path === undefined) return
       heard = Date.now()
-      handle(session(workflow), detail)
+      handle(session(path), detail)
       studio.changed()
     })
-
-  /** Keeps an event of the prompt that runs until it is known of which workflow it is. */
-  function wait(name, { prompt_id: id }, handle) {
-    if (early.id !== id) early = { id, events: [] }
-    // How far it is, is said again.
-    if (name !== 'progress_state') early.events.push(handle)
-  }
 
   /** Keeps which take a Check Clip chose, and marks the Clip that it checked, also while the panel is closed. */
   function noteCheck(now, id, { kept, verdict, findings: [worst] }) {
@@ -151,8 +112,11 @@ export function createRuns(studio) {
   }
 
   function listen() {
-    on('execution_start', (now, { prompt_id: id, timestamp }) => {
-      now.begin(id, timestamp ?? Date.now())
+    app.api.addEventListener('execution_start', ({ detail }) => {
+      bind(detail.prompt_id, activePath())
+      heard = Date.now()
+      session(paths.get(detail.prompt_id)).begin(detail.prompt_id, detail.timestamp ?? Date.now())
+      studio.changed()
       syncSoon()
     })
     on('progress_state', (now, { nodes }) => {
@@ -166,7 +130,7 @@ export function createRuns(studio) {
       else if (!output?.checkpoint) return
       if (output.checkpoint) {
         now.note(node, output)
-        if (model.workflow && now === session(model.workflow) && model.takes[node]) model.takes[node].file = output.images[0]
+        if (now === session() && model.takes[node]) model.takes[node].file = output.images[0]
       }
       // The answer to an earlier request, which lacks this file, may still arrive.
       studio.refreshSoon()
@@ -178,15 +142,12 @@ export function createRuns(studio) {
     on('execution_success', end)
     on('execution_interrupted', end)
     // Every page hears that the queue has changed, and only one of them what becomes of its prompts.
-    for (const name of ['status', 'reconnected']) app.api.addEventListener(name, syncSoon)
-    app.api.addEventListener('promptQueued', bindQueued)
+    for (const name of ['status', 'promptQueued', 'reconnected']) app.api.addEventListener(name, syncSoon)
     app.api.addEventListener('graphChanged', studio.refreshSoon)
-    // Saving a workflow may have changed its path.
-    window.addEventListener('pagehide', keep)
   }
 
   /** Asks the server about a workflow that was opened since it was asked. */
-  const syncOpened = () => (known.workflow === openWorkflow(app) && known.id === root(app)?.id) || sync()
+  const syncOpened = () => known === idOf() || sync()
 
   return { session, listen, sync, syncOpened }
 }
