@@ -49,7 +49,7 @@ SOURCES = {
     "animatic_clip": Source("Draft", "clip", _CLIP),
     "z_image_turbo_still": Source("One scene", "still", _STILL),
     "z_image_base_still": Source(
-        "One picture",
+        "One image",
         "still",
         _STILL | {"negative_prompt": "samples.negative.text", "cfg": "samples.cfg"},
     ),

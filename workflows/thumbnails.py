@@ -40,9 +40,9 @@ def _one_scene() -> Image.Image:
     return _titled(_with_waveform(image), "One scene", "a prompt + a voice")
 
 
-def _one_picture() -> Image.Image:
+def _one_image() -> Image.Image:
     image = ImageOps.expand(_portrait(SIDE - 4 * GAP, SIDE - 4 * GAP), 2 * GAP, INK)
-    return _titled(image, "One picture", "Z-Image, 40 steps")
+    return _titled(image, "One image", "Z-Image, 40 steps")
 
 
 def _story() -> Image.Image:
@@ -107,7 +107,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 THUMBNAILS = {
     "Draft": _draft,
-    "One picture": _one_picture,
+    "One image": _one_image,
     "One scene": _one_scene,
     "Story": _story,
     "Talking video": _talking_video,

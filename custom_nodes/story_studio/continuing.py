@@ -14,6 +14,7 @@ import os
 import uuid
 from collections import OrderedDict
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -228,7 +229,21 @@ def _ran_out_of_memory(ended: Ended) -> bool:
     )
 
 
+_wanted: OrderedDict[tuple[Any, ...], list[str]] = OrderedDict()
+"""What prompts want, which pages ask again and again while they run, and of those that have ended."""
+
+
 def wanted(item: Item) -> list[str]:
     """The results that a prompt makes, or finds, in the order in which it does."""
-    upstream = topological(item.nodes, item.targets)
-    return [node for node in upstream if item.nodes[node]["class_type"] in RESULTS]
+    # A program may use an id twice.
+    asked = (item.id, len(item.nodes), *sorted(item.targets))
+    found = _wanted.get(asked)
+    if found is None:
+        upstream = topological(item.nodes, item.targets)
+        found = [node for node in upstream if item.nodes[node]["class_type"] in RESULTS]
+        _wanted[asked] = found
+        # Several threads ask.
+        with suppress(KeyError):
+            while len(_wanted) > _KEPT:
+                _wanted.popitem(last=False)
+    return found

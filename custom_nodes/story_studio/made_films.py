@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from . import noted, result_store
 from .core import server
 from .story import order
+from .story.classes import FILM_SCENE
 from .story.keys import Keys, Node, hash_parts
 from .story.recipes import is_link
 from .story.results import Kind, key_in
@@ -25,7 +26,6 @@ from .story.results import Kind, key_in
 NOTES = ".made_from.jsonl"
 """The file of the notes, in the folder of films."""
 _MOST_BYTES = 8_000_000
-_SCENE = "StoryStudio_FilmScene"
 
 
 class MadeFrom(NamedTuple):
@@ -77,18 +77,19 @@ def scenes_of(nodes: Mapping[str, Node], node_id: str) -> list[str]:
     """The Film Scenes of a Film, in order."""
     found: dict[str, None] = {}
     link = nodes[node_id]["inputs"].get("film")
-    while (
-        is_link(link) and link[0] in nodes and nodes[link[0]]["class_type"] == _SCENE and link[0] not in found
-    ):
+    while is_link(link) and link[0] not in found and link[0] in nodes:
+        node = nodes[link[0]]
+        if node["class_type"] != FILM_SCENE:
+            break
         found[link[0]] = None
-        link = nodes[link[0]]["inputs"].get("film")
-    return list(found)[::-1]
+        link = node["inputs"].get("film")
+    return [*found][::-1]
 
 
 def _without_scenes(nodes: Mapping[str, Node], node_id: str) -> Node:
     """A node without what is compared scene by scene, and without its name, which is not in the film."""
     node = nodes[node_id]
-    left_out = {_SCENE: ("film", "clip"), Kind.FILM.node: ("film", "name")}.get(node["class_type"], ())
+    left_out = {FILM_SCENE: ("film", "clip"), Kind.FILM.node: ("film", "name")}.get(node["class_type"], ())
     inputs = {name: value for name, value in node["inputs"].items() if name not in left_out}
     return {**node, "inputs": inputs}
 

@@ -17,6 +17,7 @@ from . import noted, result_store
 from .core import device, execution, folders, progress
 from .media.probe import probe
 from .s2v import timeline
+from .story.classes import FILM_SCENE, LOAD_IMAGE, LOADERS
 from .story.clip_graph import SILENCE
 from .story.effort import Took, count_above, settings_of, sound_behind
 from .story.keys import UNDECLARED, Node, constant
@@ -31,7 +32,6 @@ _KEPT = 500
 _MOST_BYTES = 200_000
 """Of the file: some 1,000 results."""
 _FILE = ".times.jsonl"
-_LOADERS = {"LoadAudio": "audio", "LoadVideo": "file"}
 
 
 class _Run(NamedTuple):
@@ -97,7 +97,7 @@ def _work_of(nodes: Nodes, node_id: str) -> float | None:
     if kind is Kind.STILL:
         return 1.0
     if kind is Kind.FILM:
-        return float(count_above(nodes, node_id, "StoryStudio_FilmScene")) or None
+        return float(count_above(nodes, node_id, FILM_SCENE)) or None
     seconds = finite(sound_behind(nodes, node_id, lambda node: _seconds_of(nodes, node)))
     if seconds and count_above(nodes, node_id, TALKING_VIDEO):
         # The model makes whole chunks, however little of the last one is needed.
@@ -111,7 +111,7 @@ def _seconds_of(nodes: Nodes, node: Node) -> float | None:
     cls, inputs = node["class_type"], node["inputs"]
     if cls == SILENCE:
         return finite(constant(nodes.__getitem__, inputs.get("duration")))
-    name = inputs.get(_LOADERS.get(cls, ""))
+    name = inputs.get(LOADERS.get(cls, "")) if cls != LOAD_IMAGE else None
     path = folders.input_file(name) if isinstance(name, str) else None
     with suppress(OSError, ValueError):
         return _length(path, path.stat().st_mtime_ns) if path else None

@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from story_studio.checks.verdict import judged_by
+from story_studio.story.classes import FILM_SCENE, LOADERS
 from story_studio.story.graph import Graph
 from story_studio.story.keys import UNDECLARED, Keys
 from story_studio.story.results import Kind
 
-_LOADERS = {"LoadImage": "image", "LoadAudio": "audio", "LoadVideo": "file"}
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "StoryStudio_TalkingVideo": {
         "preset": "custom",
@@ -24,7 +24,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         "crf": 16.0,
     },
     "StoryStudio_ClipFrames": {"context": 1},
-    "StoryStudio_FilmScene": {
+    FILM_SCENE: {
         "transition": "film's join",
         "pause_after": -1.0,
         "music": True,
@@ -72,7 +72,7 @@ def possible_keys(graph: Graph, contents: Mapping[str, str]) -> dict[str, tuple[
     def fingerprint(node: Mapping[str, Any]) -> str:
         if node["class_type"] == Kind.CHECK.node:
             return json.dumps([judged_by()])
-        name = node["inputs"].get(_LOADERS.get(node["class_type"], ""))
+        name = node["inputs"].get(LOADERS.get(node["class_type"], ""))
         return json.dumps([contents.get(name, False) if isinstance(name, str) else False])
 
     get_node = graph.nodes.__getitem__
@@ -83,5 +83,5 @@ def possible_keys(graph: Graph, contents: Mapping[str, str]) -> dict[str, tuple[
 
 def _default_of(cls: str, name: str) -> Any:
     # A browser adds widgets of its own to the loaders, a player or a button, which their classes do not take.
-    declared = name == _LOADERS.get(cls, name)
+    declared = name == LOADERS.get(cls, name)
     return _DEFAULTS.get(cls, {}).get(name) if declared else UNDECLARED

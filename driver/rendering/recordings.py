@@ -101,8 +101,8 @@ def _cleaned(path: Path, measured: Measured) -> Iterator[Block]:
         if len(samples) != levels.channels or levels.channels == 1:
             samples = samples.mean(axis=0, keepdims=True)
         samples = (samples - offsets) * gain
-        if levels.heard is not None:
-            samples = samples[levels.heard : levels.heard + 1]
+        if levels.used_channel is not None:
+            samples = samples[levels.used_channel : levels.used_channel + 1]
         elif len(samples) > _COPY_CHANNELS:
             samples = samples.mean(axis=0, keepdims=True)
         if measured.voice:

@@ -78,3 +78,20 @@ def test_the_rest_is_remembered_before_it_is_queued(monkeypatch: pytest.MonkeyPa
     assert len(remembered) == 1 and "queued" not in remembered
     assert list(continuing._runs) == (remembered if accepted else [])
     assert ("followed_by" in item.extra_data.get(continuing.ABOUT, {})) is accepted
+
+
+def test_what_a_prompt_wants_is_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    sorted_nodes = []
+
+    def topological(nodes: Any, targets: Any) -> Any:
+        sorted_nodes.append(nodes)
+        return list(targets)
+
+    monkeypatch.setattr(continuing, "topological", topological)
+    items = [queue.Item(str(number), {"1": STILL, "2": STILL}, {}, ["1"], ()) for number in range(50)]
+    for _ in range(3):
+        assert [continuing.wanted(item) for item in items] == [["1"]] * 50
+    assert len(sorted_nodes) == 50
+    for number in range(200):
+        continuing.wanted(items[0]._replace(id=f"later {number}"))
+    assert len(continuing._wanted) == continuing._KEPT

@@ -90,8 +90,8 @@ def test_scene(artist: Canvas, voice: Path, tmp_path: Path) -> None:
 
 
 @newer_only
-def test_picture(artist: Canvas, tmp_path: Path) -> None:
-    artist.open_template("One picture")
+def test_image(artist: Canvas, tmp_path: Path) -> None:
+    artist.open_template("One image")
     artist.screenshot("opened")
     sizes = [("EmptySD3LatentImage", side, 64) for side in ("width", "height")]
     artist.set_widgets([*sizes, ("KSampler", "steps", 2)])

@@ -47,7 +47,7 @@ Z_IMAGE = {"z_image_turbo_bf16.safetensors", "qwen_3_4b.safetensors", "ae.safete
 MISSING = {
     "Talking video": (S2V | Z_IMAGE, S2V),
     "One scene": (S2V | Z_IMAGE, S2V | Z_IMAGE),
-    "One picture": (S2V | {"z_image_bf16.safetensors"}, {"z_image_bf16.safetensors"}),
+    "One image": (S2V | {"z_image_bf16.safetensors"}, {"z_image_bf16.safetensors"}),
     "Story": ({"ae.safetensors", *S2V}, {"ae.safetensors", *S2V}),
 }
 """For each example, the files that are missing, and those of them that it needs."""

@@ -104,7 +104,7 @@ class Measured:
     def needs_copy(self) -> bool:
         """Whether it cannot be passed on as it is."""
         levels = self.levels
-        changed = levels.damaged or levels.heard is not None or levels.offsets.any()
+        changed = levels.damaged or levels.used_channel is not None or levels.offsets.any()
         return bool(self.findings.needs_copy or changed or levels.peak > LOUD_PEAK)
 
 
@@ -209,10 +209,10 @@ def _noticed(measured: Measured) -> Iterator[Fault]:
         yield Fault(
             "damaged", "has samples that are not numbers, which were replaced by silence: export it again."
         )
-    if levels.heard is not None:
+    if levels.used_channel is not None:
         yield Fault(
             "channels",
-            f"has channels that cancel out, as in opposite phase: only channel {levels.heard + 1} of "
+            f"has channels that cancel out, as in opposite phase: only channel {levels.used_channel + 1} of "
             f"{levels.channels} is used.",
         )
     if levels.peak > LOUD_PEAK:

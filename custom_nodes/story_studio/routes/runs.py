@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from aiohttp import web
@@ -76,4 +77,5 @@ def _is_of(item: Item, workflow: str) -> bool:
 
 
 async def _answer(request: web.Request) -> web.Response:
-    return web.json_response(runs(request.query.get("workflow", "")))
+    # Long prompts take tenths of a second, in which the server has others to answer.
+    return web.json_response(await asyncio.to_thread(runs, request.query.get("workflow", "")))

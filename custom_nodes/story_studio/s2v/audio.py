@@ -122,7 +122,7 @@ def encode_audio(
 
 def resampled(samples: torch.Tensor, sample_rate: int) -> np.ndarray:
     """What the model hears of float audio [channels, samples], at 16 kHz: float32 [samples]."""
-    mono = _heard(samples)
+    mono = _used(samples)
     if sample_rate == SAMPLE_RATE:
         return mono
     # librosa's resampler, without the seconds that importing librosa takes.
@@ -156,13 +156,13 @@ def convolve(encoder: Any, audio: torch.Tensor) -> torch.Tensor:
     return torch.cat([wav2vec2.local_features(encoder, part) for part in parts], dim=1)
 
 
-def _heard(samples: torch.Tensor) -> np.ndarray:
+def _used(samples: torch.Tensor) -> np.ndarray:
     """What the model hears of audio [channels, samples]: [samples]."""
     measured = levels.measure(samples.numpy())
     if measured.is_silent:
         return np.zeros(samples.shape[-1], np.float32)
-    mono = samples.mean(dim=0) if measured.heard is None else samples[measured.heard].clone()
-    return mono.sub_(measured.heard_offset).numpy() if measured.heard_offset else mono.numpy()
+    mono = samples.mean(dim=0) if measured.used_channel is None else samples[measured.used_channel].clone()
+    return mono.sub_(measured.channel_offset).numpy() if measured.channel_offset else mono.numpy()
 
 
 def _warnings(measured: levels.Levels, rate: int, batch: int, silent_on_purpose: bool) -> list[str]:
@@ -176,9 +176,10 @@ def _warnings(measured: levels.Levels, rate: int, batch: int, silent_on_purpose:
             f"{measured.damaged / rate:.3f} s of the recording are not numbers and were replaced by silence: "
             "export it again."
         )
-    if measured.heard is not None:
+    if measured.used_channel is not None:
         warnings.append(
-            f"The channels of the recording cancel out: the lips follow channel {measured.heard + 1} alone. "
+            "The channels of the recording cancel out: the lips follow channel "
+            f"{measured.used_channel + 1} alone. "
             "Invert the phase of the other one."
         )
     if measured.peak > levels.LOUD_PEAK:

@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 from .api_graph import CharacterId, Graph, SceneId
 from .characters import described
+from .classes import CHAINS, FILM_SCENE, LOADERS, SEEDS, STORYBOARD
 from .keys import ORDER, PRIMITIVES
 from .plan import Plan
 from .recipes import Nodes, is_link
@@ -26,15 +27,10 @@ from .still_graph import sheet_values, still_values
 from .word_times import WORD_TIMES
 
 BoxKind = Literal["settings", "character", "scene"]
-LOADERS = frozenset(("LoadAudio", "LoadImage", "LoadVideo"))
-"""The nodes in which files are chosen. They stand beside the boxes."""
-OPEN = {"StoryStudio_FilmScene": "film", "StoryStudio_Storyboard": "storyboard"}
-"""The inputs by which a scene continues another: every box has them, so that scenes can be moved."""
 _ENCODER = "CLIPTextEncode"
 """Interprets parentheses as weights."""
 _CARD = "StoryStudio_TitleCard"
 """Shows a prompt as people read it, without the style."""
-_SEEDS = frozenset(("seed", "noise_seed"))
 _STYLE = "style"
 
 
@@ -181,7 +177,7 @@ class _Boxing:
                 mine, lambda place, _, value: place.input == "heading" and value == heading
             )
         prompt = self._prompt(owner, drawn, self.story.subject_of(scene))
-        shown = {("StoryStudio_Storyboard", "prompt"), (_CARD, "text")}
+        shown = {(STORYBOARD, "prompt"), (_CARD, "text")}
         prompt.to += self._places(mine, lambda place, cls, _: (cls, place.input) in shown)
         if scene.image:
             # Its prompt makes nothing: it stands on the contact sheet.
@@ -202,8 +198,10 @@ class _Boxing:
 
     def _filled(self, box: Box, owner: SceneId) -> Box:
         for node in self.owned[owner]:
+            # Where files are chosen stands beside the box.
             (box.beside if self._class(node) in LOADERS else box.nodes).append(node)
-            if name := OPEN.get(self._class(node)):
+            # Every box has these inputs, so that scenes can be moved.
+            if name := CHAINS.get(self._class(node)):
                 box.open.append(Place(node, name))
         for each in box.fields:
             for place in each.to:
@@ -238,7 +236,7 @@ class _Boxing:
                 known[node] = content["class_type"] in LOADERS or any(
                     (value[0] not in self.owners and is_own(value[0]))
                     if is_link(value)
-                    else name in _SEEDS or (value in texts and Place(node, name) in self.typed)
+                    else name in SEEDS or (value in texts and Place(node, name) in self.typed)
                     for name, value in content["inputs"].items()
                 )
             return known[node]
@@ -309,7 +307,7 @@ class _Boxing:
             yield Field(
                 name,
                 seed,
-                self._places(nodes, lambda place, _, value: place.input in _SEEDS and value == seed),
+                self._places(nodes, lambda place, _, value: place.input in SEEDS and value == seed),
             )
 
     def _share_values(self, boxes: list[Box]) -> None:
@@ -352,8 +350,8 @@ class _Boxing:
         return "negative_prompt" if place.input in ("text", "prompt") else place.input
 
 
-_TITLES = {("StoryStudio_FilmScene", "title"), ("StoryStudio_Storyboard", "name")}
-_SAID = ("StoryStudio_FilmScene", WORD_TIMES)
+_TITLES = {(FILM_SCENE, "title"), (STORYBOARD, "name")}
+_SAID = (FILM_SCENE, WORD_TIMES)
 
 
 def _named(found: dict[tuple[str, str, Any], Field]) -> Iterator[Field]:

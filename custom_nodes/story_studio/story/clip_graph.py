@@ -6,6 +6,7 @@ import math
 from typing import Any, Literal
 
 from .api_graph import Graph, Owner, SceneId
+from .classes import LOAD_AUDIO, LOAD_VIDEO
 from .plan import Plan
 from .recipes import Link, Recipe
 from .scene import Scene
@@ -86,11 +87,11 @@ def add_own_clip(graph: Graph, owner: Owner, plan: Plan, scene: Scene) -> Link:
         owner,
         "own clip",
         OWN_CLIP,
-        video=graph.add(owner, "video", "LoadVideo", file=files.clip),
+        video=graph.add(owner, "video", LOAD_VIDEO, file=files.clip),
         start=scene.start or 0.0,
         end=scene.end or 0.0,
         mute=scene.mute,
-        audio=graph.add(owner, "audio", "LoadAudio", audio=files.audio) if files.audio else None,
+        audio=graph.add(owner, "audio", LOAD_AUDIO, audio=files.audio) if files.audio else None,
     )
 
 
@@ -142,7 +143,7 @@ def _add_recipe(
     if audio is None or ("audio" in recipe.parameters and not lengths):
         return video
     if not isinstance(audio, Link):
-        audio = graph.add(owner, "audio", "LoadAudio", audio=audio)
+        audio = graph.add(owner, "audio", LOAD_AUDIO, audio=audio)
     return graph.add(owner, "voice-over", OWN_CLIP, video=video, start=0.0, end=0.0, mute=False, audio=audio)
 
 
@@ -153,7 +154,7 @@ def _part(
     if audio is None or "audio" not in recipe.parameters:
         return audio
     if not isinstance(audio, Link):
-        audio = graph.add(owner, "audio", "LoadAudio", audio=audio)
+        audio = graph.add(owner, "audio", LOAD_AUDIO, audio=audio)
     rest = 24 * 3600.0
     return graph.add(owner, "rest of the voice", TRIM, audio=audio, start_index=start, duration=rest)
 

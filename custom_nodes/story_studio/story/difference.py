@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
 
 from .changes import before_and_after
+from .classes import LOAD_AUDIO, LOAD_IMAGE, LOAD_VIDEO, LOADERS, SEEDS, WRITTEN
 from .keys import NAMED, ORDER, PASSING, UNDECLARED, Node, class_of, constant
 from .recipes import Nodes, is_link
 from .results import KEEPERS, Kind
@@ -32,14 +33,8 @@ What = Literal[
     "order",
     "more",
 ]
-_FILES: dict[str, tuple[str, What]] = {
-    "LoadAudio": ("audio", "voice"),
-    "LoadImage": ("image", "image"),
-    "LoadVideo": ("file", "video"),
-}
-"""The loaders of a scene's files: the input that names the file, and what it is."""
-_SEEDS = ("seed", "noise_seed")
-_WRITTEN = ("text", "prompt")
+_FILES: dict[str, What] = {LOAD_AUDIO: "voice", LOAD_IMAGE: "image", LOAD_VIDEO: "video"}
+"""What the files of loaders are to a scene."""
 _MAX_PAIRS = 20_000
 """How many nodes are compared: a file's graph comes from outside."""
 
@@ -163,14 +158,13 @@ def _part(node: Node) -> What | None:
 
 def _change(cls: str, name: str, before: Any, after: Any, negative: bool) -> Change:
     texts = before_and_after(before, after) if before is not None and after is not None else ("", "")
-    file = _FILES.get(cls)
-    if file and file[0] == name:
-        return Change(file[1], "", *texts)
+    if cls in LOADERS and LOADERS[cls] == name:
+        return Change(_FILES[cls], "", *texts)
     if name == "take":
         return Change("take")
-    if name in _SEEDS:
+    if name in SEEDS:
         return Change("seed", "", *texts)
-    if name in _WRITTEN:
+    if name in WRITTEN:
         return Change("negative prompt" if negative else "prompt", "", *texts)
     return Change("setting", name, *texts)
 

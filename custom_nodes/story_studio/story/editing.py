@@ -6,16 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .classes import CHAINS, LOAD_AUDIO, WRITTEN
 from .keys import Node
 from .recipes import Nodes
 from .results import Kind
 from .scene_prompt import NODE as SCENE_PROMPT
 from .scenes import Workflow, is_not_still, panel_of, source_of
 
-CHAINS = {"film": "StoryStudio_FilmScene", "storyboard": "StoryStudio_Storyboard"}
-"""The nodes that form a chain, by the input that links each to the one before."""
-_LOAD_AUDIO = "LoadAudio"
-_WORDS = ("text", "prompt")
 _OURS = "StoryStudio_"
 _PROMPTED = ("StoryStudio_TitleCard", SCENE_PROMPT)
 """The pack's own nodes that prompts are typed in; what is typed in the others is no prompt."""
@@ -45,7 +42,7 @@ def editable_panel_of(nodes: Nodes) -> dict[str, Any]:
 
 def circles_in(workflow: Workflow) -> set[str]:
     """The nodes of chains that lead back to themselves."""
-    return {node for name, cls in CHAINS.items() for node in _circle_of(workflow, cls, name)}
+    return {node for cls, name in CHAINS.items() for node in _circle_of(workflow, cls, name)}
 
 
 def _circle_of(workflow: Workflow, cls: str, name: str) -> set[str]:
@@ -93,7 +90,7 @@ class _Places:
         ends = {"film": self.films, "storyboard": workflow.of_class(Kind.SHEET.node)}
         results = {"film": ("clip", Kind.CLIP.node), "storyboard": ("still", Kind.STILL.node)}
         self.joins = {
-            name: self._joins(name, cls, ends[name], *results[name]) for name, cls in CHAINS.items()
+            name: self._joins(name, cls, ends[name], *results[name]) for cls, name in CHAINS.items()
         }
 
     def _joins(self, name: str, cls: str, ends: list[str], entry: str, kind: str) -> _Joins:
@@ -141,7 +138,7 @@ class _Places:
     def _input_of_words(self, node: Node) -> str | None:
         if node["class_type"].startswith(_OURS) and node["class_type"] not in _PROMPTED:
             return None
-        names = (name for name in _WORDS if self._is_typed(node["inputs"].get(name)))
+        names = (name for name in WRITTEN if self._is_typed(node["inputs"].get(name)))
         return next(names, None)
 
     def _is_typed(self, value: Any) -> bool:
@@ -160,4 +157,4 @@ class _Places:
 
 
 def _is_load_audio(node: Node) -> bool:
-    return node["class_type"] == _LOAD_AUDIO
+    return node["class_type"] == LOAD_AUDIO

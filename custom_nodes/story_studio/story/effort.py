@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from statistics import median
 from typing import Any, NamedTuple
 
+from .classes import LOADERS, SEEDS, WRITTEN
 from .clip_graph import SILENCE, TRIM
 from .keys import ORDER, PRIMITIVES, UNDECLARED, Node, class_of, constant, hash_parts
 from .numbers import finite
@@ -18,11 +19,9 @@ from .order import IN_ORDER
 from .recipes import Nodes, is_link
 from .results import KEEPERS
 
-_FREE = frozenset(
-    ("text", "prompt", "heading", "title", "name", "seed", "noise_seed", "take", "translations", "language")
-)
+_FREE = frozenset((*WRITTEN, *SEEDS, "heading", "title", "name", "take", "translations", "language"))
 """Inputs that do not change how long a result takes, or that its amount of work counts."""
-_LOADERS = frozenset(("LoadAudio", "LoadImage", "LoadVideo", SILENCE, TRIM))
+_FILES = frozenset((*LOADERS, SILENCE, TRIM))
 """The nodes that a result's files and their length are from."""
 
 
@@ -64,7 +63,7 @@ def settings_of(nodes: Nodes, end: str, default_of: Callable[[str, str], Any]) -
     found: set[str] = set()
     for node in _made_from(nodes, end):
         cls = class_of(node)
-        if cls in PRIMITIVES or cls in _LOADERS or cls == IN_ORDER:
+        if cls in PRIMITIVES or cls in _FILES or cls == IN_ORDER:
             continue
         values = {
             name: _whole(value)

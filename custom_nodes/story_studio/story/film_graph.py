@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .api_graph import Graph, Owner, SceneId
+from .classes import FILM_SCENE, LOAD_AUDIO
 from .film_settings import LOUDNESS, FilmSettings, Music
 from .formats import AS_RENDERED
 from .masters import Mastering, add_master
@@ -76,7 +77,7 @@ def _add_scene(graph: Graph, scene_id: SceneId, plan: Plan, scene: Scene, film: 
     return graph.add(
         Owner("film", scene_id),
         "film scene",
-        "StoryStudio_FilmScene",
+        FILM_SCENE,
         film=film,
         clip=Link(graph.masters[scene_id]) if scene_id in graph.masters else graph.chosen_clip(scene_id),
         title=scene.title or scene.id,
@@ -101,7 +102,7 @@ def _words(graph: Graph, scene_id: SceneId, plan: Plan, scene: Scene) -> Link | 
     if not (wanted and scene.text and file and encoder):
         return None
     owner = Owner("film", scene_id)
-    audio = graph.add(owner, "audio", "LoadAudio", audio=file)
+    audio = graph.add(owner, "audio", LOAD_AUDIO, audio=file)
     return graph.add(
         owner,
         "word times",
@@ -141,7 +142,7 @@ def _sound(graph: Graph, film: FilmSettings, file: str | None, pauses: Iterable[
         normalize=film.loudness is not False,
         loudness=film.loudness or LOUDNESS,
         room_tone=film.room_tone,
-        music=graph.add(_FILM, "music", "LoadAudio", audio=file) if film.music and file else None,
+        music=graph.add(_FILM, "music", LOAD_AUDIO, audio=file) if film.music and file else None,
         music_level=music.level,
         music_fade=music.fade_seconds,
         duck=music.duck,

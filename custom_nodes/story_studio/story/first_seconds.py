@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from .classes import LOAD_AUDIO, LOAD_VIDEO
 from .clip_graph import JOIN_VIDEOS, OWN_CLIP, SILENCE, TRIM
 from .keys import ORDER
 from .problems import Problem, Problems
@@ -14,7 +15,7 @@ NODE = "first_seconds"
 """The id of the node that keeps them: none on the canvas, so nothing takes them for the clip."""
 _TRIMMED = "first_seconds_of_"
 """Before the id of a sound: the node that shortens it."""
-_SOUNDS = frozenset(("LoadAudio", SILENCE))
+_SOUNDS = frozenset((LOAD_AUDIO, SILENCE))
 
 
 class FirstSeconds(NamedTuple):
@@ -101,7 +102,7 @@ def _is_own(found: Nodes) -> bool:
     if node is None or node["class_type"] != OWN_CLIP:
         return False
     source = node["inputs"].get("video")
-    return is_link(source) and found.get(source[0], {}).get("class_type") == "LoadVideo"
+    return is_link(source) and found.get(source[0], {}).get("class_type") == LOAD_VIDEO
 
 
 def _is_name(value: Any) -> bool:

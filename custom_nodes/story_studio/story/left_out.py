@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
+from .classes import FILM_SCENE
 from .keys import ORDER, RETAKES
 from .order import CHAINED, IN_ORDER, LAST, RESULTS, topological
 from .recipes import Link, Nodes, is_link
@@ -16,7 +17,7 @@ from .results import Kind
 _NEED_A_SCENE = frozenset((Kind.FILM.node, Kind.SHEET.node))
 """The nodes that need one scene at least."""
 
-_CARRY_SCENES = frozenset((IN_ORDER, "StoryStudio_FilmScene"))
+_CARRY_SCENES = frozenset((IN_ORDER, FILM_SCENE))
 """What a film is linked to: a scene of it, or several that are joined."""
 
 

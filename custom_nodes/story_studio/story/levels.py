@@ -65,7 +65,7 @@ class Levels:
     @property
     def is_silent(self) -> bool:
         """Whether what the model hears never exceeds -60 dB of full scale; a constant is silence."""
-        channel = self.heard
+        channel = self.used_channel
         return self.samples == 0 or bool(self._peaks[-1 if channel is None else channel] < SILENCE_PEAK)
 
     @property
@@ -74,7 +74,7 @@ class Levels:
         return float(self._peaks[:-1].max()) if self.samples else 0.0
 
     @property
-    def heard(self) -> int | None:
+    def used_channel(self) -> int | None:
         """The channel that the model hears; None for the mean of all channels."""
         if self.channels < 2 or not self.samples:
             return None
@@ -86,8 +86,8 @@ class Levels:
 
     def mono(self, block: np.ndarray) -> np.ndarray:
         """What the model hears of a block [channels, samples], without a constant offset: [samples]."""
-        heard = block.mean(axis=0) if self.heard is None else block[self.heard]
-        return heard - np.float32(self.heard_offset) if self.heard_offset else heard
+        channel = block.mean(axis=0) if self.used_channel is None else block[self.used_channel]
+        return channel - np.float32(self.channel_offset) if self.channel_offset else channel
 
     @property
     def offsets(self) -> np.ndarray:
@@ -95,9 +95,9 @@ class Levels:
         return self._offsets[:-1]
 
     @property
-    def heard_offset(self) -> float:
+    def channel_offset(self) -> float:
         """The constant offset of what the model hears; 0 if it is too small to matter."""
-        return float(self._offsets[-1 if self.heard is None else self.heard])
+        return float(self._offsets[-1 if self.used_channel is None else self.used_channel])
 
     @property
     def _means(self) -> np.ndarray:

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from .classes import CHAINS, FILM_SCENE, STORYBOARD
 from .keys import ORDER
 from .needed import TALKING_VIDEO
 from .recipes import Link, Nodes, is_link
@@ -27,8 +28,8 @@ INPUTS = tuple(f"input_{number}" for number in range(1, 17))
 JOINED_FILM, JOINED_STORYBOARD, LAST = 0, 1, 2
 """The outputs of an In Order node: its inputs joined, as a film or as a storyboard, and the last input."""
 CHAINED = {
-    "StoryStudio_FilmScene": ("film", JOINED_FILM),
-    "StoryStudio_Storyboard": ("storyboard", JOINED_STORYBOARD),
+    FILM_SCENE: (CHAINS[FILM_SCENE], JOINED_FILM),
+    STORYBOARD: (CHAINS[STORYBOARD], JOINED_STORYBOARD),
 }
 """The nodes that form chains: the input that links to the one before, and what joins them instead."""
 RESULTS = frozenset(kind.node for kind in Kind)

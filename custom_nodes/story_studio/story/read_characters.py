@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .characters import mentioned_in, with_names
+from .classes import LOAD_IMAGE
 from .loras import LOADER
 from .part import ID_PATTERN
 from .recipes import FOLDER, Nodes, load_recipe
@@ -141,7 +142,7 @@ def _references_above(workflow: Workflow, drawn: Collection[str]) -> list[str]:
         name
         for still in drawn
         for _, node in workflow.upstream(still, through=is_not_still)
-        if node["class_type"] == "LoadImage"
+        if node["class_type"] == LOAD_IMAGE
         and isinstance(name := workflow.constant(node["inputs"].get("image")), str)
     }
     return sorted(names)

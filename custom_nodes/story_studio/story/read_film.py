@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .classes import LOAD_AUDIO
 from .film_settings import MODEL, BurnedCaptions, FilmSettings, Music
 from .formats import AS_RENDERED
 from .keys import PRIMITIVES, Node
@@ -135,7 +136,7 @@ def _sound(workflow: Workflow, film: Inputs) -> dict[str, Any]:
     inputs = _inputs(workflow, film, "sound", "FilmSound")
     if inputs is None:
         return {"loudness": False}
-    loader = workflow.nearest(inputs.get("music"), "LoadAudio")
+    loader = workflow.nearest(inputs.get("music"), LOAD_AUDIO)
     file = workflow.constant(workflow.nodes[loader]["inputs"].get("audio")) if loader is not None else None
     names = {"level": "music_level", "fade_seconds": "music_fade", "duck": "duck"}
     music = {name: workflow.constant(inputs.get(theirs)) for name, theirs in names.items()}

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from . import graph
 from .characters import with_names
+from .classes import FILM_SCENE, LOAD_AUDIO, LOAD_IMAGE, STORYBOARD
 from .keys import Node
 from .problems import Problem, Problems
 from .read_characters import Cast, read_cast, split_style, with_mentions
@@ -132,7 +133,7 @@ def _drawn_by_profile(workflow: Workflow, stills: list[str]) -> list[str]:
     sheets = sheets_in(workflow)
 
     def is_reference(node_id: str) -> bool:
-        return node_id in sheets or workflow.nodes[node_id]["class_type"] == "LoadImage"
+        return node_id in sheets or workflow.nodes[node_id]["class_type"] == LOAD_IMAGE
 
     def has_reference(still: str) -> bool:
         above = workflow.upstream(still, through=is_not_still)
@@ -201,10 +202,10 @@ def _scene_inputs(workflow: Workflow, project: str) -> list[_SceneInputs]:
         return workflow.nodes[node_id]["inputs"] if node_id is not None else {}
 
     films: dict[str | None, Inputs] = {}
-    for node_id in workflow.of_class("StoryStudio_FilmScene"):
+    for node_id in workflow.of_class(FILM_SCENE):
         films.setdefault(workflow.nearest(inputs(node_id).get("clip"), Kind.CLIP.node), inputs(node_id))
     panels: dict[str | None, Inputs] = {}
-    for node_id in workflow.of_class("StoryStudio_Storyboard"):
+    for node_id in workflow.of_class(STORYBOARD):
         panels.setdefault(source_of(inputs(node_id).get("still")), inputs(node_id))
     scenes = read_scenes(workflow)
     return [
@@ -234,7 +235,7 @@ def _video_inputs(workflow: Workflow, clip: str | None) -> Inputs:
 
 def _own_image(workflow: Workflow, value: Any) -> str | None:
     source = workflow.nodes.get(source_of(value) or "")
-    if source is None or source["class_type"] != "LoadImage":
+    if source is None or source["class_type"] != LOAD_IMAGE:
         return None
     name = workflow.constant(source["inputs"].get("image"))
     return name if isinstance(name, str) else None
@@ -342,7 +343,7 @@ def _scene(
 
 
 def _is_voice(node: Node) -> bool:
-    return node["class_type"] == "LoadAudio"
+    return node["class_type"] == LOAD_AUDIO
 
 
 def _scene_title(workflow: Workflow, one: _SceneInputs) -> str:

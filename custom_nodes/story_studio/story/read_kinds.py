@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from .check_graph import ANIMATIC
+from .classes import LOAD_AUDIO, LOAD_IMAGE, LOAD_VIDEO
 from .clip_graph import JOIN_VIDEOS, OWN_CLIP, SILENCE, TRIM, VIDEO_FRAME
 from .keys import PRIMITIVES, class_of
 from .recipes import FOLDER, Profile, Recipe, load_recipe
@@ -13,7 +14,7 @@ from .scenes import Workflow, is_not_still, source_of
 
 _AROUND = frozenset(
     (OWN_CLIP, JOIN_VIDEOS, VIDEO_FRAME, SILENCE, TRIM, SCENE_PROMPT, *PRIMITIVES)
-    + ("LoadAudio", "LoadImage", "SaveVideo", "StoryStudio_Clip", "StoryStudio_Still")
+    + (LOAD_AUDIO, LOAD_IMAGE, "SaveVideo", "StoryStudio_Clip", "StoryStudio_Still")
 )
 """What stands around a recipe, or makes nothing in it."""
 
@@ -58,7 +59,7 @@ def maker_of(workflow: Workflow, clip: str | None) -> Maker:
     for node in above:
         if node["class_type"] == OWN_CLIP:
             source = workflow.nodes.get(source_of(node["inputs"].get("video")) or "")
-            if source and source["class_type"] == "LoadVideo":
+            if source and source["class_type"] == LOAD_VIDEO:
                 file = workflow.constant(source["inputs"].get("file"))
                 return Maker(frozenset(), own=node["inputs"], file=str(file or ""))
     silence = next((node["inputs"] for node in above if node["class_type"] == SILENCE), None)

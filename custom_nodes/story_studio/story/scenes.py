@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from .classes import CHAINS, FILM_SCENE, SEEDS, STORYBOARD
 from .clip_graph import VIDEO_FRAME
 from .keys import ORDER, PRIMITIVES, Node
 from .problems import Problem, Problems
@@ -208,12 +209,12 @@ def is_not_still(node: Node) -> bool:
 def read_scenes(workflow: Workflow) -> list[CanvasScene]:
     """The scenes in the film's order, then those that are only on a storyboard, then the others."""
     found = _Scenes(workflow)
-    for node_id in workflow.chains("StoryStudio_FilmScene", "film"):
+    for node_id in workflow.chains(FILM_SCENE, CHAINS[FILM_SCENE]):
         inputs = workflow.nodes[node_id]["inputs"]
         found.add_clip(
             workflow.nearest(inputs.get("clip"), Kind.CLIP.node), workflow.text(inputs.get("title"))
         )
-    for node_id in workflow.chains("StoryStudio_Storyboard", "storyboard"):
+    for node_id in workflow.chains(STORYBOARD, CHAINS[STORYBOARD]):
         inputs = workflow.nodes[node_id]["inputs"]
         name, prompt = (workflow.text(inputs.get(one)) for one in ("name", "prompt"))
         found.add(workflow.nearest(inputs.get("still"), Kind.STILL.node), None, name, prompt)
@@ -356,7 +357,7 @@ def seed_of(workflow: Workflow, node_id: str | None) -> Seed | None:
 
 
 def _seed_input(node: Node) -> str | None:
-    return next((name for name in ("seed", "noise_seed") if name in node["inputs"]), None)
+    return next((name for name in SEEDS if name in node["inputs"]), None)
 
 
 def _owners(workflow: Workflow, scenes: list[CanvasScene]) -> dict[str, tuple[int, Part] | None]:

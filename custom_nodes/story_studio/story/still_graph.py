@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from .api_graph import CharacterId, Graph, Owner, SceneId
+from .classes import LOAD_IMAGE, STORYBOARD
 from .clip_graph import VIDEO_FRAME, add_own_clip
 from .loras import with_loras
 from .plan import Plan
@@ -175,7 +176,7 @@ def _add_still(graph: Graph, scene_id: SceneId, plan: Plan, scene: Scene, after:
 
 def _add_image(graph: Graph, owner: Owner, number: int, plan: Plan, scene: Scene) -> Link:
     if file := plan.files[scene.id].image:
-        return graph.add(owner, "image", "LoadImage", image=file)
+        return graph.add(owner, "image", LOAD_IMAGE, image=file)
     if scene.kind_of == "clip":
         own = add_own_clip(graph, owner, plan, scene)
         return graph.add(owner, "frame", VIDEO_FRAME, video=own, position="middle")
@@ -191,7 +192,7 @@ def _add_image(graph: Graph, owner: Owner, number: int, plan: Plan, scene: Scene
 def _reference(graph: Graph, sheet_id: CharacterId, plan: Plan) -> Link:
     """The character's own image, or its sheet, which is in the graph."""
     if file := own_reference(plan, sheet_id.character):
-        return graph.add(Owner("still", sheet_id.owner), "reference", "LoadImage", image=file)
+        return graph.add(Owner("still", sheet_id.owner), "reference", LOAD_IMAGE, image=file)
     return Link(graph.characters[sheet_id])
 
 
@@ -199,7 +200,7 @@ def _add_panel(graph: Graph, scene_id: SceneId, plan: Plan, scene: Scene, board:
     return graph.add(
         Owner("still", scene_id),
         "storyboard",
-        "StoryStudio_Storyboard",
+        STORYBOARD,
         storyboard=board,
         still=Link(graph.stills[scene_id]),
         name=scene.title or scene.id,

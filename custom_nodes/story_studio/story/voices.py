@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from .classes import FILM_SCENE, LOAD_AUDIO, LOADERS
 from .recipes import Nodes, is_link
 from .results import Kind
 from .scenes import Workflow, is_not_still, source_of
 
-LOADER = "LoadAudio"
-AUDIO = "audio"
+AUDIO = LOADERS[LOAD_AUDIO]
 """The input of a loader that names its file, and of a node that speaks it."""
 _SPEAKERS = ("StoryStudio_TalkingVideo", "StoryStudio_Animatic")
 """Nodes that have an input for a voice, whether or not one is linked."""
-_FILM_SCENE, _PAUSE = "StoryStudio_FilmScene", "pause_after"
+_PAUSE = "pause_after"
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,10 @@ def voices_of(nodes: Nodes) -> dict[str, Voice]:
     workflow = Workflow(nodes)
     speakers = {clip: _speaker_of(workflow, clip) for clip in workflow.of_class(Kind.CLIP.node)}
     spoken = {clip: nodes[speaker]["inputs"].get(AUDIO) for clip, speaker in speakers.items() if speaker}
-    loaders = {clip: workflow.nearest(audio, LOADER) for clip, audio in spoken.items()}
+    loaders = {clip: workflow.nearest(audio, LOAD_AUDIO) for clip, audio in spoken.items()}
     places = {
         workflow.nearest(nodes[place]["inputs"].get("clip"), Kind.CLIP.node): place
-        for place in workflow.of_class(_FILM_SCENE)
+        for place in workflow.of_class(FILM_SCENE)
     }
     return {
         clip: Voice(

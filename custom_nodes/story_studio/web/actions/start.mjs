@@ -9,7 +9,7 @@ const ABOUT = {
   Draft: 'a whole story without models: title cards, to try its voices and its film',
   Story: 'three scenes, from prompts and recordings to a film',
   'One scene': 'a still from a prompt, and a clip that speaks a recording',
-  'One picture': 'a picture from a prompt, in 40 steps',
+  'One image': 'an image from a prompt, in 40 steps',
   'Talking video': 'an image that speaks a recording',
 }
 

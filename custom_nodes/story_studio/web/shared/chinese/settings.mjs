@@ -13,7 +13,7 @@ export default {
   'a whole story without models: title cards, to try its voices and its film': '不用模型的完整故事：字幕卡，用来试听配音和影片',
   'three scenes, from prompts and recordings to a film': '三个场景，从提示词和录音到影片',
   'a still from a prompt, and a clip that speaks a recording': '由提示词生成静帧，再生成说出录音的片段',
-  'a picture from a prompt, in 40 steps': '由提示词生成一张图，40 步',
+  'an image from a prompt, in 40 steps': '由提示词生成一张图，40 步',
   'an image that speaks a recording': '让一张图像说出录音',
   'The server answered {} to {}.': '服务器返回 {}：{}。',
   'Nothing was changed. {}': '没有更改任何内容。{}',
