@@ -27,7 +27,7 @@ export function createRuns(studio) {
   const paths = new Map(JSON.parse(sessionStorage.getItem(KEPT) ?? '[]'))
   /** What was announced of a prompt before it is known of which workflow it is. */
   let early = { id: '', events: [] }
-  let heard = 0
+  let latest = 0
   let timer = 0
   let asked = 0
   let known = {}
@@ -98,7 +98,7 @@ export function createRuns(studio) {
     const now = session(workflow)
     const [before, made] = [now.running, Object.keys(now.outputs).length]
     const isOwn = ({ id }) => ownerOf(id) === workflow || !(ownerOf(id) || paths.has(id))
-    now.take(runs.filter(isOwn), Date.now() - heard > POLL.own)
+    now.take(runs.filter(isOwn), Date.now() - latest > POLL.own)
     for (const [id, { check }] of Object.entries(now.outputs)) if (check) noteCheck(now, id, check[0])
     // What was finished elsewhere is found among the results.
     const hasMore = now.isElsewhere && Object.keys(now.outputs).length > made
@@ -108,7 +108,7 @@ export function createRuns(studio) {
   }
 
   function poll() {
-    const quiet = Date.now() - heard
+    const quiet = Date.now() - latest
     if (session().isElsewhere || quiet >= POLL.own) sync()
     else timer = setTimeout(poll, POLL.own - quiet)
   }
@@ -123,9 +123,10 @@ export function createRuns(studio) {
     app.api.addEventListener(name, ({ detail }) => {
       const workflow = ownerOf(detail.prompt_id)
       if (!workflow) return wait(name, detail, now => handle(now, detail))
-      heard = Date.now()
+      latest = Date.now()
       handle(session(workflow), detail)
-      studio.changed()
+      if (name === 'progress_state') studio.progressed()
+      else studio.changed()
     })
 
   /** Keeps an event of the prompt that runs until it is known of which workflow it is. */
@@ -178,7 +179,7 @@ export function createRuns(studio) {
     })
     on('execution_success', end)
     on('execution_interrupted', end)
-    // Every page hears that the queue has changed, and only one of them what becomes of its prompts.
+    // Every page is sent that the queue has changed, and only one of them what becomes of its prompts.
     for (const name of ['status', 'reconnected']) app.api.addEventListener(name, syncSoon)
     app.api.addEventListener('promptQueued', bindQueued)
     app.api.addEventListener('graphChanged', studio.refreshSoon)

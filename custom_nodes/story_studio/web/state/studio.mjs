@@ -11,6 +11,9 @@ import { createVoices } from './voices.mjs'
 const NOTHING = { scenes: [], films: [], owners: {} }
 /** Milliseconds without a change after which the canvas is read again. */
 const CALM = 250
+/** During a run, so many times as long as reading took: results may come faster than a long story is read. */
+const REST = 3
+const MOST_REST = 10_000
 
 /**
  * The state of the open workflow, which every part of the panel is given.
@@ -25,7 +28,7 @@ const CALM = 250
  *   `plan`: see `createPlan`;
  *   `looks` and `unfolded`, of the open workflow, see `createSession`;
  *   `listen(listener)`: calls it after each change, and returns a function that ends that;
- *   `changed()`: calls the listeners;
+ *   `changed()`: calls the listeners; `progressed()`: the same, at most once for each frame that the browser draws;
  *   `refresh()`, `refreshSoon()`: read the canvas again; only while something listens;
  *   `scene(id)`; `say(problem)`, at the panel's top; `toast(severity, detail)`; `url(file)`, of a file to show.
  */
@@ -35,6 +38,8 @@ export function createStudio(app) {
   let timer = 0
   let read = 0
   let reading = Promise.resolve()
+  let took = 0
+  let frame = 0
 
   const studio = {
     app,
@@ -53,8 +58,18 @@ export function createStudio(app) {
     changed() {
       for (const listener of listeners) listener()
     },
+    progressed() {
+      frame ||= requestAnimationFrame(() => {
+        frame = 0
+        studio.changed()
+      })
+    },
     refresh: () => (reading = readCanvas()),
     refreshSoon() {
+      if (studio.runs.session().running) {
+        timer ||= setTimeout(studio.refresh, Math.min(MOST_REST, Math.max(CALM, REST * took)))
+        return
+      }
       clearTimeout(timer)
       timer = setTimeout(studio.refresh, CALM)
     },
@@ -73,9 +88,11 @@ export function createStudio(app) {
   /** Reads the canvas; when it is read again meanwhile, waits for that. */
   async function readCanvas() {
     clearTimeout(timer)
+    timer = 0
     if (!listeners.size) return
     studio.runs.syncOpened()
     const turn = ++read
+    const began = performance.now()
     const open = openWorkflow(app)
     try {
       const { output, workflow } = await app.graphToPrompt()
@@ -83,6 +100,7 @@ export function createStudio(app) {
       const asked = hasScenes ? ['scenes', 'takes'].map(name => ask(app, name, { prompt: output, workflow_id: workflow.id })) : [NOTHING, {}]
       const [{ scenes, owners, ...rest }, takes] = await Promise.all(asked)
       if (turn !== read) return reading
+      took = performance.now() - began
       const ownerOf = ([id, [number, part]]) => [id, { scene: scenes[number], part }]
       const known = new Map(Object.entries(owners).map(ownerOf))
       if (open !== model.workflow) {

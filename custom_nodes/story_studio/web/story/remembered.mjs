@@ -19,12 +19,12 @@ export function withMemory(now, memory) {
   if (!memory?.given || !memory.then) return now
   const { given, then } = memory
   const byId = scenes => new Map((scenes ?? []).map(scene => [scene.id, scene]))
-  const [before, told] = [byId(then.scenes), byId(given.scenes)]
+  const [before, meant] = [byId(then.scenes), byId(given.scenes)]
   const story = merged({ ...now, scenes: 0 }, { ...then, scenes: 0 }, { ...given, scenes: 0 })
   const characters = charactersOf(now.characters, then.characters, given.characters)
   if (Object.keys(characters).length) story.characters = characters
   story.scenes = now.scenes.map(scene => {
-    const [read, wanted] = [before.get(scene.id), told.get(scene.id)]
+    const [read, wanted] = [before.get(scene.id), meant.get(scene.id)]
     return read && wanted ? merged(scene, read, wanted) : scene
   })
   return story
