@@ -27,7 +27,7 @@ _KEPT = 4
 
 
 class _Known(NamedTuple):
-    """The keys of a graph: today's, those again, which differ where something is made anew each time, and
+    """The keys of a graph: today's, those again, which differ where something is made again each time, and
     those of earlier versions."""
 
     today: Keys
@@ -152,9 +152,9 @@ async def look(graph: DynamicPrompt, node_ids: Iterable[str]) -> Look:
 def _keys(graph: DynamicPrompt) -> _Known:
     today, *earlier = result_store.formulas(graph)
     values = [graph.get_node(node_id).get("is_changed") for node_id in graph.all_node_ids()]
-    # Not a number, or in a list of fingerprints: made anew each time.
-    anew = any(one != one for value in values for one in (value if isinstance(value, list) else [value]))
-    return _Known(today, result_store.keys_of(graph.get_node) if anew else today, earlier)
+    # Not a number, or in a list of fingerprints: made again each time.
+    differs = any(one != one for value in values for one in (value if isinstance(value, list) else [value]))
+    return _Known(today, result_store.keys_of(graph.get_node) if differs else today, earlier)
 
 
 def _upstream(graph: DynamicPrompt, node_ids: Iterable[str]) -> list[str]:
