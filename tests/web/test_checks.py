@@ -18,13 +18,15 @@ from tests.web.canvas import Canvas
 _MARKS = """() => window.app.graph.nodes.filter(node => node.type === 'StoryStudio_Clip')
     .flatMap(node => node.widgets.filter(widget => widget.name === 'story_studio_check'))
     .map(widget => widget.element.textContent).sort()"""
-_MADE_AGAIN = """() => {
+_MADE_AGAIN = """async () => {
+    const history = await (await window.app.api.fetchApi('/history?max_items=1')).json();
     const [check] = window.app.graph.nodes.filter(node => node.type === 'StoryStudio_CheckClip').slice(-1);
     const output = { check: [{ kept: 'a', verdict: 'fail', findings: [{ text: 'it shakes' }] }] };
-    const detail = { node: String(check.id), display_node: String(check.id), output, prompt_id: 'a' };
+    const [prompt_id] = Object.keys(history);
+    const detail = { node: String(check.id), display_node: String(check.id), output, prompt_id };
     window.app.api.dispatchEvent(new CustomEvent('executed', { detail }));
 }"""
-"""What the server sends while Check Clip waits for a retake."""
+"""What the server sends while Check Clip waits for a retake, as of the prompt that ran last."""
 _CONTRAST = """element => {
     const light = colour => colour.match(/[\\d.]+/g).slice(0, 3).map(Number)
         .map(value => value / 255)
