@@ -26,7 +26,7 @@ export function createRuns(studio) {
   const owners = new Map()
   const paths = new Map(JSON.parse(sessionStorage.getItem(KEPT) ?? '[]'))
   /** What was announced of a prompt before it is known of which workflow it is. */
-  let early = { id: '', events: [] }
+  let early = { id: '', events: [], progress: null }
   let latest = 0
   let timer = 0
   let asked = 0
@@ -51,7 +51,8 @@ export function createRuns(studio) {
     owners.set(id, workflow)
     keep()
     if (early.id !== id) return
-    for (const handle of early.events.splice(0)) handle(session(workflow))
+    for (const handle of [...early.events.splice(0), early.progress]) handle?.(session(workflow))
+    early.progress = null
   }
 
   /** Keeps over a reload which prompts are of which workflow. */
@@ -118,22 +119,21 @@ export function createRuns(studio) {
     timer = setTimeout(sync, SETTLE)
   }
 
-  /** Handles an event of a prompt of ours. */
+  /** Handles an event of a prompt of ours; `handle` returns true if nothing but a progress has changed. */
   const on = (name, handle) =>
     app.api.addEventListener(name, ({ detail }) => {
       const workflow = ownerOf(detail.prompt_id)
       if (!workflow) return wait(name, detail, now => handle(now, detail))
       latest = Date.now()
-      handle(session(workflow), detail)
-      if (name === 'progress_state') studio.progressed()
+      if (handle(session(workflow), detail) === true) studio.progressed()
       else studio.changed()
     })
 
   /** Keeps an event of the prompt that runs until it is known of which workflow it is. */
   function wait(name, { prompt_id: id }, handle) {
-    if (early.id !== id) early = { id, events: [] }
-    // How far it is, is said again.
-    if (name !== 'progress_state') early.events.push(handle)
+    if (early.id !== id) early = { id, events: [], progress: null }
+    if (name === 'progress_state') early.progress = handle
+    else early.events.push(handle)
   }
 
   /** Keeps which take a Check Clip chose, and marks the Clip that it checked, also while the panel is closed. */
@@ -159,7 +159,9 @@ export function createRuns(studio) {
     })
     on('progress_state', (now, { nodes }) => {
       const states = Object.entries(nodes).filter(([, node]) => node.state === 'running')
+      const before = Object.keys(now.active).join()
       now.work(Object.fromEntries(states.map(([id, { value, max }]) => [id, max > 1 ? value / max : 0])))
+      return before === Object.keys(now.active).join()
     })
     on('execution_cached', (now, { nodes }) => nodes.forEach(id => now.cached.add(id)))
     on('executed', (now, { node, output }) => {
