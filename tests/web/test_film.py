@@ -149,7 +149,7 @@ def test_a_film_is_finished_in_the_panel_in_one_undo_step_each(artist: Canvas, t
     expect(root.get_by_role("button", name="Remove the music")).to_be_visible()
     assert artist.run_script(_HELPERS) == ["LoadAudio", BURNED, DELIVERY, SOUND]
     artist.screenshot("finishing")
-    assert panel.start("Make the film") == "success", root.locator(".problem").inner_text()
+    assert panel.start("Make the film") == "success", root.locator(":scope > .problem").inner_text()
     expect(state(panel)).to_have_text("up to date")
     expect(root.locator(".film .about")).to_contain_text("1080 × 1080")
     root.get_by_role("button", name="Remove the music").click()

@@ -1,7 +1,7 @@
 /** The nodes on the canvas that say how a film is finished: its own widgets, and what is linked to it for that. */
 import { addNode } from './add.mjs'
 import { choose } from './voice.mjs'
-import { captureState } from './undo.mjs'
+import { asOneStep } from './undo.mjs'
 import { pathTo } from './widgets.mjs'
 
 /** What can be linked to a Film, by its input: the node that sets it, and whether it then sets anything. */
@@ -66,12 +66,7 @@ export function setMusic(app, id, file) {
 
 function change(app, id, act) {
   const film = pathTo(app, id).at(-1)
-  if (!film) return
-  film.graph.beforeChange()
-  act(film)
-  film.graph.afterChange()
-  app.graph.setDirtyCanvas(true, true)
-  captureState(app)
+  return film && asOneStep(app, () => act(film))
 }
 
 function linkedTo(node, name) {
