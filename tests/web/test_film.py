@@ -126,7 +126,8 @@ def press(canvas: Canvas, key: str, wanted: list[str]) -> None:
 
 
 def test_a_film_is_finished_in_the_panel_in_one_undo_step_each(artist: Canvas, tmp_path: Path) -> None:
-    panel = Panel(artist)
+    # Without these settings no film of it has been made.
+    panel = Panel(artist, next(SEEDS))
     root = panel.root
     root.get_by_text("Finishing of the film").click()
     root.get_by_label("Loudness").select_option("-14")
