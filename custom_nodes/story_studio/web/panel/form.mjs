@@ -22,7 +22,7 @@ export function createForm(studio, { name, title, read, fill, isChanged, apply }
   const body = h('div', { className: 'fields' })
   const problem = h('p', { className: 'problem', role: 'alert', hidden: true })
   const button = h('button', { type: 'submit', textContent: t('Apply') })
-  const discard = h('button', { type: 'button', textContent: t('Discard'), onclick: () => load() })
+  const discard = h('button', { type: 'button', textContent: t('Discard'), onclick: () => load(true) })
   const status = h('span', { className: 'status', role: 'status' })
   const form = h('form', { hidden: true }, body, problem, h('div', { className: 'tools' }, button, discard, status))
   const element = h('details', { className: `whole ${name}` }, h('summary', { textContent: title }), form)
@@ -49,9 +49,11 @@ export function createForm(studio, { name, title, read, fill, isChanged, apply }
     touched()
   }
 
-  const load = () =>
+  const load = (discards = false) =>
     work(t('Reading the story…'), async () => {
-      fill(await read())
+      const story = await read()
+      // What was typed while it was read stays.
+      if (discards || !isChanged()) fill(story)
       form.hidden = false
     })
 
