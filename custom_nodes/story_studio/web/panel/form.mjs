@@ -53,7 +53,7 @@ export function createForm(studio, { name, title, read, fill, isChanged, apply }
     work(t('Reading the story…'), async () => {
       const story = await read()
       // What was typed while it was read stays.
-      if (discards || !isChanged()) fill(story)
+      if (discards || form.hidden || !isChanged()) fill(story)
       form.hidden = false
     })
 
