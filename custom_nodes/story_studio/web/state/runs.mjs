@@ -28,6 +28,8 @@ export function createRuns(studio) {
   /** What was announced of a prompt before it is known of which workflow it is. */
   let early = { id: '', events: [], progress: null }
   let latest = 0
+  /** The workflow of the last event. */
+  let last = null
   let timer = 0
   let asked = 0
   let known = {}
@@ -125,6 +127,7 @@ export function createRuns(studio) {
       const workflow = ownerOf(detail.prompt_id)
       if (!workflow) return wait(name, detail, now => handle(now, detail))
       latest = Date.now()
+      last = workflow
       if (handle(session(workflow), detail) === true) studio.progressed()
       else studio.changed()
     })
@@ -153,6 +156,10 @@ export function createRuns(studio) {
   }
 
   function listen() {
+    app.api.addEventListener('execution_start', ({ detail }) => {
+      // It was queued this moment, and not to continue a run of another workflow.
+      if (!last || last === openWorkflow(app)) bind(detail.prompt_id, openWorkflow(app))
+    })
     on('execution_start', (now, { prompt_id: id, timestamp }) => {
       now.begin(id, timestamp ?? Date.now())
       syncSoon()
