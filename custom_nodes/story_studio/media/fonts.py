@@ -113,7 +113,9 @@ def family_for(text: str, language: str) -> str:
     if sum(counts[letter] for letter in missing) <= counts.total() / 2:
         return usual
     sample = frozenset(sorted(missing, key=lambda letter: (-counts[letter], letter))[:_SAMPLE])
-    others = (family for family in _fallbacks(language) if family in there)
+    face = face_for(sample)
+    any_other = (font.family for font in installed() if Face(font.file, font.index) == face)
+    others = (family for family in (*_fallbacks(language), *any_other) if family in there)
     return next((family for family in others if not bold_face(family).lacks(sample)), usual)
 
 
