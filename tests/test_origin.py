@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from story_studio import origin
-from story_studio.media.tags import tags_of
+from story_studio.signal.tags import tags_of
 
 Reads = list[Path]
 

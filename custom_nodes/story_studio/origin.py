@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from .media.tags import tags_of
+from .signal.tags import tags_of
 from .story.difference import end_of
 from .story.links import Nodes, is_link, is_node
 from .story.numbers import loads

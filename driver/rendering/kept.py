@@ -8,11 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import av
-import av.error
-from PIL import Image
-
 from story_studio.checks.verdict import Verdict
+from story_studio.signal.tags import tags_of
 from story_studio.story.changes import shown
 from story_studio.story.results import MANIFEST, STORE, Kind, key_in
 
@@ -20,15 +17,6 @@ from .manifest import Manifest, read_manifest
 
 _ABANDONED_SECONDS = 3600.0
 """A film takes minutes to write; what nobody has written to for an hour was left behind by a crash."""
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    LookupError,
-    SyntaxError,
-    av.error.FFmpegError,
-    Image.DecompressionBombError,
-)
-"""What Pillow and PyAV raise of files that are damaged."""
 
 
 class Kept(NamedTuple):
@@ -97,18 +85,12 @@ def _is_abandoned(path: Path) -> bool:
 def _about(path: Path) -> str:
     """Seed and prompt of a still or clip, from the graph that ComfyUI wrote into it."""
     try:
-        if path.suffix == Kind.STILL.suffix:
-            with Image.open(path) as image:
-                tags = dict(image.info)
-        else:
-            with av.open(str(path)) as clip:
-                tags = dict(clip.metadata)
         values = {
             node.get("_meta", {}).get("title", "").rpartition(": ")[2]: next(
                 iter(node["inputs"].values()), ""
             )
-            for node in json.loads(tags.get("prompt", "{}")).values()
+            for node in json.loads(tags_of(path).get("prompt", "{}")).values()
         }
-    except (*_UNREADABLE, TypeError, AttributeError, RecursionError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return ""
     return ", ".join(f"{name} {shown(values[name])}" for name in ("seed", "prompt") if name in values)

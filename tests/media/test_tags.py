@@ -9,7 +9,7 @@ from PIL import Image, PngImagePlugin
 
 from driver.rendering.kept import _about
 from story_studio.media.finished_film import FilmFacts, read_facts
-from story_studio.media.tags import tags_of
+from story_studio.signal.tags import tags_of
 from tests.voices import write_voice
 
 DAMAGED = {

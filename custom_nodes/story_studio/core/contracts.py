@@ -8,12 +8,12 @@ ComfyUI version that the internals also behave as expected.
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
+
+from .definitions import changes, read
 
 RUN_ON = ("0.3.75", "0.11.0", "0.17.0", "0.18.1", "0.33.0")
 """Releases of ComfyUI on which the tests of all contracts pass."""
@@ -331,17 +331,17 @@ def broken(comfyui: Path) -> list[tuple[Contract, str]]:
     """
     result = []
     for contract in CONTRACTS:
-        changes = [
-            change for file, uses in contract.uses.items() for change in _changes(comfyui / file, file, uses)
+        found = [
+            change for file, uses in contract.uses.items() for change in changes(comfyui / file, file, uses)
         ]
-        if changes:
-            result.append((contract, f"{contract.without}, because {'; '.join(changes)}."))
+        if found:
+            result.append((contract, f"{contract.without}, because {'; '.join(found)}."))
     return result
 
 
 def version(comfyui: Path) -> str:
     """The release of a ComfyUI, or `of unknown version`."""
-    match = re.search(r"""__version__ *= *["'](.+)["']""", _read(comfyui / "comfyui_version.py") or "")
+    match = re.search(r"""__version__ *= *["'](.+)["']""", read(comfyui / "comfyui_version.py") or "")
     return match[1] if match else "of unknown version"
 
 
@@ -351,82 +351,3 @@ def describe(comfyui: Path, sentences: Iterable[str]) -> str:
         f"Story Studio is not compatible with this ComfyUI ({version(comfyui)}). {' '.join(sentences)} "
         f"Update Story Studio, or use a ComfyUI that it was tested on: {', '.join(RUN_ON)}."
     )
-
-
-def _read(path: Path) -> str | None:
-    """The text of a file in any encoding, because names are ASCII; None if there is no such file."""
-    try:
-        return path.read_bytes().decode("utf-8", "replace")
-    except OSError:
-        return None
-
-
-def _changes(path: Path, file: str, uses: tuple[str, ...]) -> Iterator[str]:
-    source = _read(path)
-    if source is None:
-        # A ComfyUI that ships only bytecode runs, but cannot be checked.
-        if not path.with_suffix(".pyc").is_file():
-            yield f"ComfyUI's {file} is missing"
-        return
-    for use in uses:
-        name, _, listed = use.rstrip(")").partition("(")
-        owner, _, member = name.rpartition(".")
-        definition = _find(source, owner or member)
-        if definition and owner:
-            definition = _member(source, definition, member)
-        if definition is None:
-            yield f"{name} in ComfyUI's {file} is missing"
-        elif missing := [p for p in listed.split(", ") if listed and not _takes(definition, p)]:
-            yield f"{name} in ComfyUI's {file} no longer takes {' and '.join(missing)}"
-
-
-UNKNOWN = ast.Pass()
-"""Stands for a definition that is present but cannot be inspected, such as an imported one."""
-
-
-@cache
-def _find(source: str, name: str) -> ast.AST | None:
-    """A definition at the top level of a module; only this part of the source is parsed."""
-    start = re.search(rf"^(?:(?:async )?def|class) {name}\b", source, re.MULTILINE)
-    if start is None:
-        # Assigned, imported (perhaps by a star import), or defined in a branch.
-        elsewhere = (
-            rf"^ *(?:class |def )?{name}\b|^ *(?:from .+ )?import\b[^\n]*\b{name}\b|^from .+ import \*"
-        )
-        return UNKNOWN if re.search(elsewhere, source, re.MULTILINE) else None
-    end = re.compile(r"^[^\s#)\]}]", re.MULTILINE).search(source, start.end())
-    try:
-        return ast.parse(source[start.start() : end.start() if end else None]).body[0]
-    except SyntaxError:
-        return UNKNOWN
-
-
-def _member(source: str, owner: ast.AST, name: str) -> ast.AST | None:
-    """A method or attribute of a class, or an attribute that its methods set on `self`."""
-    if not isinstance(owner, ast.ClassDef):
-        return UNKNOWN
-    for node in owner.body:
-        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        if getattr(node, "name", None) == name or name in [getattr(t, "id", None) for t in targets]:
-            return node
-    for node in ast.walk(owner):
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and node.attr == name:
-            return node
-    for base in map(ast.unparse, owner.bases):
-        # These bases have none of the names. Any other base that is not in this file may have all of them.
-        parent = None if base in _PLAIN_BASES else _find(source, base) or UNKNOWN
-        if parent and (definition := _member(source, parent, name)):
-            return definition
-    return None
-
-
-_PLAIN_BASES = ("ABC", "Enum", "torch.nn.Module", "nn.Module")
-
-
-def _takes(function: ast.AST, parameter: str) -> bool:
-    arguments = getattr(function, "args", None)
-    if not isinstance(arguments, ast.arguments):
-        return True
-    named = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
-    # A function with **kwargs may take any parameter.
-    return parameter in named or arguments.kwarg is not None

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import av
 
+from ..signal.tags import UNREADABLE
 from ..story.results import REPORT_TAG
-from .tags import UNREADABLE
 
 
 class FilmFacts(NamedTuple):

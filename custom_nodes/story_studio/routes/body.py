@@ -1,16 +1,42 @@
-"""What the routes read from a request: JSON from anywhere, so nothing about it is certain."""
+"""What the routes read from a request, JSON from anywhere, so nothing about it is certain; their answers."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
 
 from ..story.links import Nodes, is_node
 from ..story.numbers import loads
+from ..story.problems import Problems
+
+WORKFLOW_USAGE = 'Send {"prompt": an API workflow} as JSON.'
 
 
-async def read_json(request: web.Request) -> Any:
+async def answer(
+    request: web.Request, read: Callable[[Any], Callable[[], Any]], usage: str = WORKFLOW_USAGE
+) -> web.Response:
+    """The answer to a request, as JSON: what its work returns, or `problems`, sentences.
+
+    Args:
+        read: returns the work that the request's JSON asks for, which is done in a thread. Raises ValueError,
+            KeyError, TypeError or AttributeError for anything else.
+        usage: what to send instead then; the status is 400.
+    """
+    try:
+        work = read(await _read_json(request))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return web.json_response({"problems": [usage]}, status=400)
+    try:
+        return web.json_response(await asyncio.to_thread(work))
+    except Problems as error:
+        # With another status, browsers report that the page is broken.
+        return web.json_response({"problems": [str(problem) for problem in error.problems]})
+
+
+async def _read_json(request: web.Request) -> Any:
     """The JSON in a request.
 
     Raises:
@@ -33,3 +59,15 @@ def workflow_in(body: Any) -> Nodes:
     if not isinstance(nodes, dict) or not all(map(is_node, nodes.values())):
         raise ValueError("no API workflow")
     return nodes
+
+
+def text_in(body: Any, name: str) -> str:
+    """A text that a request may have; empty without it.
+
+    Raises:
+        ValueError: it is none.
+    """
+    value = body.get(name)
+    if not isinstance(value, str | None):
+        raise ValueError(name)
+    return value or ""

@@ -8,7 +8,7 @@ import shutil
 import time
 import uuid
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,12 +18,12 @@ from aiohttp import web
 from ..core import folders, server
 from ..files import written_aside
 from ..media.finished_film import read_facts
-from ..story.problems import Problems
+from ..story.problems import Problem, Problems
 from ..story.recipes import Nodes
 from ..story.results import STORE
 from ..story.scenes import panel_of
 from ..story.subtitles import subtitles
-from .body import read_json, workflow_in
+from .body import answer, text_in, workflow_in
 from .films import films
 from .story import story_of
 from .takes import takes
@@ -126,26 +126,23 @@ def pack(entries: list[Entry], target: Path) -> None:
                 archive.writestr(name, content.encode(errors="replace"))
 
 
-async def _answer(request: web.Request) -> web.Response:
+def _read(body: Any) -> Callable[[], Any]:
+    prompt, parts = workflow_in(body), body["parts"]
+    workflow, film_id = text_in(body, "workflow"), text_in(body, "film")
+    if not isinstance(parts, list) or not set(parts) <= set(PARTS):
+        raise ValueError("parts")
+    return lambda: _work(prompt, workflow, film_id, parts)
+
+
+def _work(prompt: Nodes, workflow: str, film_id: str, parts: list[str]) -> dict[str, Any]:
     try:
-        body = await read_json(request)
-        prompt, parts = workflow_in(body), body.get("parts")
-        workflow, film_id = body.get("workflow", ""), body.get("film", "")
-        if not isinstance(parts, list) or not set(parts) <= set(PARTS):
-            raise ValueError("parts")
-        if not isinstance(workflow, str) or not isinstance(film_id, str):
-            raise ValueError("film")
-    except (ValueError, TypeError):
-        return web.json_response({"problems": [_USAGE]}, status=400)
-    try:
-        return web.json_response(
-            await asyncio.to_thread(asyncio.run, _packed(prompt, workflow, film_id, parts))
-        )
-    except Problems as error:
-        # With another status, browsers report that the page is broken.
-        return web.json_response({"problems": [str(problem) for problem in error.problems]})
+        return asyncio.run(_packed(prompt, workflow, film_id, parts))
     except OSError as error:
-        return web.json_response({"problems": [f"The ZIP file could not be written: {error.strerror}."]})
+        raise Problems([Problem("", f"The ZIP file could not be written: {error.strerror}.")]) from None
+
+
+async def _answer(request: web.Request) -> web.Response:
+    return await answer(request, _read, _USAGE)
 
 
 def _remove_earlier() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from ..story.keys import Keys
 from ..story.recipes import Nodes, is_link
 from ..story.results import Kind, key_in
 from ..story.subtitles import subtitles
-from .body import read_json, workflow_in
+from .body import answer, text_in, workflow_in
 
 ROUTE = "/story_studio/films"
 CAPTIONS = "/story_studio/captions"
@@ -194,15 +194,13 @@ def _chapters(facts: FilmFacts) -> Iterator[dict[str, Any]]:
         yield {"title": title, "start": round(start, 3), "end": round(end, 3)}
 
 
+def _read(body: Any) -> Callable[[], Any]:
+    prompt, workflow = workflow_in(body), text_in(body, "workflow")
+    return lambda: asyncio.run(films_of(prompt, workflow))
+
+
 async def _answer(request: web.Request) -> web.Response:
-    try:
-        body = await read_json(request)
-        prompt, workflow = workflow_in(body), body.get("workflow", "")
-        if not isinstance(workflow, str):
-            raise ValueError("workflow")
-    except ValueError:
-        return web.json_response({"problems": ['Send {"prompt": an API workflow} as JSON.']}, status=400)
-    return web.json_response(await asyncio.to_thread(asyncio.run, films_of(prompt, workflow)))
+    return await answer(request, _read)
 
 
 def captions(query: Mapping[str, str]) -> web.Response:

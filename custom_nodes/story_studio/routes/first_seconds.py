@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable
+from typing import Any
 
 from aiohttp import web
 
 from ..core import server
 from ..story.first_seconds import first_seconds
-from ..story.problems import Problems
-from .body import read_json, workflow_in
+from .body import answer, workflow_in
 
 ROUTE = "/story_studio/first_seconds"
 _USAGE = 'Send {"prompt": an API workflow, "clip": the id of its Clip, "seconds": more than 0} as JSON.'
@@ -20,17 +20,12 @@ def add_route() -> None:
     server.add_post_route(ROUTE, _answer)
 
 
+def _read(body: Any) -> Callable[[], Any]:
+    prompt, clip, seconds = workflow_in(body), body["clip"], body["seconds"]
+    if not isinstance(clip, str) or not isinstance(seconds, int | float) or not 0 < seconds < 3600:
+        raise ValueError("clip")
+    return lambda: first_seconds(prompt, clip, seconds)._asdict()
+
+
 async def _answer(request: web.Request) -> web.Response:
-    try:
-        body = await read_json(request)
-        prompt, clip, seconds = workflow_in(body), body["clip"], body["seconds"]
-        if not isinstance(clip, str) or not isinstance(seconds, int | float) or not 0 < seconds < 3600:
-            raise ValueError("clip")
-    except (ValueError, KeyError):
-        return web.json_response({"problems": [_USAGE]}, status=400)
-    try:
-        shortened = await asyncio.to_thread(first_seconds, prompt, clip, seconds)
-        return web.json_response(shortened._asdict())
-    except Problems as error:
-        # With another status, browsers report that the page is broken.
-        return web.json_response({"problems": [str(problem) for problem in error.problems]})
+    return await answer(request, _read, _USAGE)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -21,7 +20,7 @@ from ..story.scene import Scene
 from ..story.schema import Story, parse, read
 from ..story.script.read import SUFFIXES, finished, story_from_script
 from ..story.script.recordings import read_recordings
-from .body import read_json
+from .body import answer
 
 ROUTE = "/story_studio/graph"
 _SENT = {"name": str, "text": str, "files": dict, "workflows": dict}
@@ -192,20 +191,15 @@ def _groups(story: Story, graph: Graph) -> list[tuple[str, list[str]]]:
     return [group for group in groups.values() if group[1]]
 
 
+def _read(sent: Any) -> Callable[[], Any]:
+    fields = {name: sent[name] for name in _SENT}
+    texts = sent.get("texts", {})
+    pairs = [*fields["files"].items(), *fields["workflows"].items(), *texts.items()]
+    is_typed = all(isinstance(fields[name], kind) for name, kind in _SENT.items())
+    if not is_typed or not all(isinstance(value, str) for _, value in pairs):
+        raise TypeError
+    return lambda: graph_of(**fields, texts=texts)
+
+
 async def _answer(request: web.Request) -> web.Response:
-    try:
-        sent = await read_json(request)
-        if not all(isinstance(sent[name], kind) for name, kind in _SENT.items()):
-            raise TypeError
-        texts = sent.get("texts", {})
-        pairs = [*sent["files"].items(), *sent["workflows"].items(), *texts.items()]
-        if not all(isinstance(value, str) for _, value in pairs):
-            raise TypeError
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return web.json_response({"problems": [f"Send {', '.join(_SENT)} as JSON."]}, status=400)
-    try:
-        fields = {name: sent[name] for name in _SENT}
-        return web.json_response(await asyncio.to_thread(graph_of, **fields, texts=texts))
-    except Problems as error:
-        # With another status, browsers report that the page is broken.
-        return web.json_response({"problems": [str(problem) for problem in error.problems]})
+    return await answer(request, _read, f"Send {', '.join(_SENT)} as JSON.")

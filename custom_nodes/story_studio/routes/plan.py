@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from ..story.difference import Change, What, differences, end_of
 from ..story.effort import Took, estimate
 from ..story.recipes import Nodes
 from ..story.results import KEEPERS, RETAKE, Kind
-from .body import read_json, workflow_in
+from .body import answer, text_in, workflow_in
 from .films import films
 from .takes import takes
 
@@ -178,11 +178,10 @@ def _path_of(file: Mapping[str, str]) -> Path:
     return folders.output() / file["subfolder"] / file["filename"]
 
 
+def _read(body: Any) -> Callable[[], Any]:
+    prompt, workflow = workflow_in(body), text_in(body, "workflow_id")
+    return lambda: asyncio.run(plan_of(prompt, workflow))
+
+
 async def _answer(request: web.Request) -> web.Response:
-    try:
-        body = await read_json(request)
-        prompt, workflow_id = workflow_in(body), body.get("workflow_id")
-    except ValueError:
-        return web.json_response({"problems": ['Send {"prompt": an API workflow} as JSON.']}, status=400)
-    workflow_id = workflow_id if isinstance(workflow_id, str) else ""
-    return web.json_response(await asyncio.to_thread(asyncio.run, plan_of(prompt, workflow_id)))
+    return await answer(request, _read)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Literal
@@ -20,7 +20,7 @@ from ..story.read_graph import read_graph
 from ..story.recipes import Nodes
 from ..story.scenes import CanvasScene, Workflow, read_scenes
 from ..story.schema import parse
-from .body import read_json, workflow_in
+from .body import answer, workflow_in
 from .graph import planned
 
 ROUTE = "/story_studio/story"
@@ -131,16 +131,12 @@ def _key(graph: execution.DynamicPrompt, node: str) -> str | None:
     return None
 
 
+def _read(body: Any) -> Callable[[], Any]:
+    prompt, keys = workflow_in(body), body["keys"]
+    if not all(isinstance(key, str) for key in keys.values()):
+        raise ValueError("keys")
+    return lambda: asyncio.run(story_of(prompt, keys))
+
+
 async def _answer(request: web.Request) -> web.Response:
-    try:
-        body = await read_json(request)
-        prompt, keys = workflow_in(body), body["keys"]
-        if not isinstance(keys, dict) or not all(isinstance(key, str) for key in keys.values()):
-            raise ValueError("keys")
-    except (ValueError, KeyError):
-        return web.json_response({"problems": [_USAGE]}, status=400)
-    try:
-        return web.json_response(await asyncio.to_thread(asyncio.run, story_of(prompt, keys)))
-    except Problems as error:
-        # With another status, browsers report that the page is broken.
-        return web.json_response({"problems": [str(problem) for problem in error.problems]})
+    return await answer(request, _read, _USAGE)

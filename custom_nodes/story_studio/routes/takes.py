@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from ..core import execution, server
 from ..look import Folder, Look, look
 from ..origin import about_node, origin_of
 from ..story.results import Kind, key_in
-from .body import read_json, workflow_in
+from .body import answer, text_in, workflow_in
 from .checks import checks_named
 
 ROUTE = "/story_studio/takes"
@@ -96,14 +96,13 @@ def _date(path: Path) -> str | None:
         return None
 
 
+def _read(body: Any) -> Callable[[], Any]:
+    prompt, workflow = workflow_in(body), text_in(body, "workflow_id")
+    return lambda: asyncio.run(takes(prompt, workflow))
+
+
 async def _answer(request: web.Request) -> web.Response:
-    try:
-        body = await read_json(request)
-        prompt, workflow_id = workflow_in(body), body.get("workflow_id")
-    except ValueError:
-        return web.json_response({"problems": ['Send {"prompt": an API workflow} as JSON.']}, status=400)
-    workflow_id = workflow_id if isinstance(workflow_id, str) else ""
-    return web.json_response(await asyncio.to_thread(asyncio.run, takes(prompt, workflow_id)))
+    return await answer(request, _read)
 
 
 def _found(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -12,13 +12,14 @@ from ..checks.waveform import shown
 from ..core import folders, server
 from ..media.cut_audio import cut_audio
 from ..story.numbers import finite
-from ..story.problems import Problems
+from ..story.problems import Problem, Problems
 from ..story.recipes import Nodes
 from ..story.voices import Voice, voices_of
-from .body import read_json, workflow_in
+from .body import answer, workflow_in
 
 ROUTE = "/story_studio/voice"
 CUT_ROUTE = f"{ROUTE}/cut"
+_CUT_USAGE = 'Send {"file": a recording as its loader names it, "start": seconds, "end": seconds} as JSON.'
 _NO_VOICE = Fault("none", "No recording is linked: choose one, or record it here.")
 
 
@@ -77,35 +78,29 @@ def _measured(seconds: float, faults: list[Fault], usable: bool) -> dict[str, An
 
 
 async def _answer(request: web.Request) -> web.Response:
-    try:
-        prompt = workflow_in(await read_json(request))
-    except ValueError:
-        return web.json_response({"problems": ['Send {"prompt": an API workflow} as JSON.']}, status=400)
-    try:
-        return web.json_response(await asyncio.to_thread(voices, prompt))
-    except Problems as error:
-        # With another status, browsers report that the page is broken.
-        return web.json_response({"problems": [str(problem) for problem in error.problems]})
+    return await answer(request, lambda body: partial(voices, workflow_in(body)))
 
 
-async def _answer_cut(request: web.Request) -> web.Response:
-    try:
-        name, start, end = _wanted(await read_json(request))
-    except ValueError:
-        text = 'Send {"file": a recording as its loader names it, "start": seconds, "end": seconds} as JSON.'
-        return web.json_response({"problems": [text]}, status=400)
+def _cut(name: str, start: float, end: float) -> dict[str, str]:
     place = folders.loadable(name)
     if place is None:
-        return web.json_response({"problems": [f"{name} is not in ComfyUI's input folder."]})
+        raise _problem(f"{name} is not in ComfyUI's input folder.")
     try:
-        path = await asyncio.to_thread(cut_audio, place[0], start, end, folders.inputs())
+        return {"file": cut_audio(place[0], start, end, folders.inputs()).name}
     except ValueError as error:
-        return web.json_response({"problems": [str(error)]})
+        raise _problem(str(error)) from None
     # Decoders and PyAV raise anything.
     except Exception:
         text = f"{name} could not be cut: export it again as WAV, and see that the server's disk has room."
-        return web.json_response({"problems": [text]})
-    return web.json_response({"file": path.name})
+        raise _problem(text) from None
+
+
+def _problem(text: str) -> Problems:
+    return Problems([Problem("", text)])
+
+
+async def _answer_cut(request: web.Request) -> web.Response:
+    return await answer(request, lambda body: partial(_cut, *_wanted(body)), _CUT_USAGE)
 
 
 def _wanted(body: Any) -> tuple[str, float, float]:
