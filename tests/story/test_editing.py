@@ -1,4 +1,4 @@
-"""What the panel is told in order to edit the scenes of a workflow."""
+"""What the panel gets in order to edit the scenes of a workflow."""
 
 from __future__ import annotations
 
