@@ -11,7 +11,7 @@ from importlib import import_module
 from story_studio.story.problems import Problems
 
 from .. import terminal
-from ..comfy.client import ComfyError
+from ..comfy.connection import ComfyError
 from ..comfy.flags import ServerError
 from ..terminal import FAILED, INTERRUPTED
 

@@ -15,8 +15,8 @@ from story_studio.story.results import STORE
 from story_studio.story.still_graph import sheets_of
 
 from .. import terminal
-from ..comfy.client import Comfy, Unreachable
-from ..comfy.connection import headers_from_environment
+from ..comfy.client import Comfy
+from ..comfy.connection import Unreachable, headers_from_environment
 from ..comfy.instance import ComfyInstance
 from ..comfy.machine import inspect_machine
 from ..comfy.process import Server

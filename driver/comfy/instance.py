@@ -8,7 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from .care import is_careful, remember
-from .client import Comfy, ComfyError, Stuck, Unreachable
+from .client import Comfy
+from .connection import ComfyError, Unreachable
+from .errors import Stuck
 from .process import Server, ServerError
 
 MAX_DEATHS = 3

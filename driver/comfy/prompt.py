@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..cancel import Cancel
-from .client import Comfy, ComfyError, Lost, Rejected, Stuck, Unreachable
+from .client import Comfy
+from .connection import ComfyError, Unreachable
+from .errors import Lost, Rejected, Stuck
 from .events import Cached, Event, Executed, Executing, Failed, Finished, Progress
 
 QUIET_SECONDS = 15 * 60.0

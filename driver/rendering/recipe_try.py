@@ -14,7 +14,8 @@ from PIL import Image
 from story_studio.story.links import Nodes, upstream
 from story_studio.story.recipes import Recipe
 
-from ..comfy.client import Comfy, ComfyError
+from ..comfy.client import Comfy
+from ..comfy.connection import ComfyError
 from ..comfy.prompt import run_prompt
 from ..voices.sound import tone, write_wav
 

@@ -22,7 +22,9 @@ from story_studio.story.still_graph import scenes_with_sheet
 
 from ..cancel import Cancel
 from ..comfy import models
-from ..comfy.client import Comfy, ComfyError, Gone, Lost, Rejected, Stuck, Unreachable
+from ..comfy.client import Comfy
+from ..comfy.connection import ComfyError, Unreachable
+from ..comfy.errors import Gone, Lost, Rejected, Stuck
 from ..comfy.events import Event, Executed, Executing, Failed, Finished, Progress
 from ..comfy.instance import ComfyInstance
 from ..comfy.node_origins import remedy

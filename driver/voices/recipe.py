@@ -19,7 +19,8 @@ from story_studio.story.problems import Problem, Problems, nearest
 from story_studio.story.recipes import Recipe, load_recipe
 from story_studio.story.schema import Scene, Story
 
-from ..comfy.client import Comfy, ComfyError
+from ..comfy.client import Comfy
+from ..comfy.connection import ComfyError
 from ..comfy.prompt import PromptRun, run_prompt
 from . import sound
 from .catalog import estimated_seconds

@@ -11,7 +11,8 @@ from typing import Any
 from story_studio.story.problems import Problems, without_folders
 
 from ..cancel import Cancel, Cancelled
-from ..comfy.client import ComfyError, Lost, Stuck, Unreachable
+from ..comfy.connection import ComfyError, Unreachable
+from ..comfy.errors import Lost, Stuck
 from ..comfy.flags import ServerError
 from ..comfy.instance import ComfyInstance
 from ..comfy.process import Server

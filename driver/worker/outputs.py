@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from ..cancel import Cancel
-from ..comfy.client import Comfy, ComfyError, Unreachable
+from ..comfy.client import Comfy
+from ..comfy.connection import ComfyError, Unreachable
 from ..media_types import media_type
 from ..storage.folder import FolderStore
 from ..storage.store import Store

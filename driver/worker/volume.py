@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..comfy.client import Comfy, ComfyError
+from ..comfy.client import Comfy
+from ..comfy.connection import ComfyError
 from ..comfy.model_roots import MODEL_FOLDERS, folder_names, model_roots
 
 

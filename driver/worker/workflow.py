@@ -15,7 +15,9 @@ from story_studio.story.problems import Problem, Problems, nearest, without_fold
 from story_studio.story.recipes import is_link
 
 from ..cancel import Cancel
-from ..comfy.client import Comfy, ComfyError, Gone, Rejected
+from ..comfy.client import Comfy
+from ..comfy.connection import ComfyError
+from ..comfy.errors import Gone, Rejected
 from ..comfy.events import Event, Executing, Failed, Progress
 from ..comfy.process import Server
 from ..comfy.prompt import PromptRun, run_prompt

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from driver.comfy.client import Comfy, Stuck
+from driver.comfy.client import Comfy
+from driver.comfy.errors import Stuck
 from driver.comfy.events import Event, Failed, Progress
 from driver.comfy.process import Server
 from story_studio.s2v.timeline import CHUNK_FRAMES, FPS, LEAD_IN_FRAMES

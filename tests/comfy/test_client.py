@@ -14,7 +14,9 @@ import pytest
 import requests
 from PIL import Image
 
-from driver.comfy.client import Comfy, ComfyError, Lost, Rejected, Stuck, Unreachable
+from driver.comfy.client import Comfy
+from driver.comfy.connection import ComfyError, Unreachable
+from driver.comfy.errors import Lost, Rejected, Stuck
 from driver.comfy.events import Cached, Executed, Executing, Failed, Finished, Progress
 from driver.comfy.models import known_models, missing
 from driver.comfy.process import Server

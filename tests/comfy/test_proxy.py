@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from driver.cli import main
-from driver.comfy.client import Comfy, ComfyError, Stuck, Unreachable
-from driver.comfy.connection import HEADERS, headers_from_environment
+from driver.comfy.client import Comfy
+from driver.comfy.connection import HEADERS, ComfyError, Unreachable, headers_from_environment
+from driver.comfy.errors import Stuck
 from driver.comfy.events import Executed, Executing, Finished, Progress
 from driver.comfy.process import Server
 from driver.terminal import FAILED, OK

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from driver.comfy.client import Comfy, ComfyError, Lost
+from driver.comfy.client import Comfy
+from driver.comfy.connection import ComfyError
+from driver.comfy.errors import Lost
 from driver.comfy.instance import ComfyInstance
 from driver.rendering.manifest import Manifest, read_manifest
 from driver.rendering.progress import CHECK, ProgressTracker
