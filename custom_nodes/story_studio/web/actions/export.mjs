@@ -1,6 +1,7 @@
 /** Downloads. */
 import { ask } from '../shared/server.mjs'
 import { t } from '../shared/words.mjs'
+import { root } from '../shared/workflow.mjs'
 
 /** Downloads what is at an address, under a name; without one, that which the server gives it. */
 export function download(href, name) {
@@ -12,7 +13,7 @@ export async function downloadAll(studio, id, parts) {
   await studio.refresh()
   const { app, model } = studio
   try {
-    const workflow = (app.rootGraph ?? app.graph).id ?? ''
+    const workflow = root(app).id ?? ''
     const { file, missing, is_old: isOld } = await ask(app, 'bundle', { prompt: model.prompt, workflow, film: id, parts })
     const notes = [
       isOld && t('The film is out of date: it was made before the last change.'),

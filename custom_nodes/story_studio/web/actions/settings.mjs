@@ -1,6 +1,6 @@
 /** Settings and characters of the whole story: read from the canvas, and changed in one step of undo. */
-import { root } from '../canvas/widgets.mjs'
 import { t } from '../shared/words.mjs'
+import { root } from '../shared/workflow.mjs'
 import { readStory, rebuild } from '../story/rebuild.mjs'
 
 /** Width and height of clips by resolution and format, as `story/formats.py` has them. */

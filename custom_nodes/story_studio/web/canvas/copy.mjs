@@ -1,5 +1,6 @@
 /** Copies nodes on the canvas; a copied box gets insides of its own. */
 import { KEEPERS } from '../shared/nodes.mjs'
+import { root } from '../shared/workflow.mjs'
 import { giveOwnIds } from './own_ids.mjs'
 import { widgetOf } from './widgets.mjs'
 
@@ -20,7 +21,7 @@ export function copyNodes(app, graph, nodes) {
     canvas.copyToClipboard(nodes)
     const copied = JSON.parse(localStorage.getItem(CLIPBOARD) ?? '{}')
     if (copied.subgraphs?.length) {
-      giveOwnIds((app.rootGraph ?? app.graph).state, copied)
+      giveOwnIds(root(app).state, copied)
       localStorage.setItem(CLIPBOARD, JSON.stringify(copied))
     }
     const corner = [0, 1].map(axis => Math.min(...nodes.map(node => node.pos[axis])))

@@ -1,5 +1,5 @@
 /** The mark that a node on the canvas bears below its widgets: what a check says of its clip. */
-import { firstSentence, SIGNS } from '../panel/checks.mjs'
+import { firstSentence, SIGNS } from '../shared/check_texts.mjs'
 import { set, h } from '../shared/dom.mjs'
 import { t } from '../shared/words.mjs'
 

@@ -1,5 +1,5 @@
 /** Undo on the canvas: each edit is one step of it, also text that is typed in the panel. */
-import { root } from './widgets.mjs'
+import { root } from '../shared/workflow.mjs'
 
 const trackerOf = app => app.extensionManager.workflow?.activeWorkflow?.changeTracker
 

@@ -1,5 +1,6 @@
 /** Which nodes on the canvas belong to one scene alone, and where they join the chains of the story. */
-import { pathTo, root } from './widgets.mjs'
+import { root } from '../shared/workflow.mjs'
+import { pathTo } from './widgets.mjs'
 
 /** The chains of a story, by the input that links each scene to the one before. */
 export const CHAINS = ['film', 'storyboard']

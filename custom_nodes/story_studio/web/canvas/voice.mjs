@@ -1,7 +1,6 @@
 /** Changes the recording of a scene on the canvas. */
-import { pathTo } from './widgets.mjs'
+import { INPUTS_OF_SUBGRAPH, pathTo } from './widgets.mjs'
 
-const INPUTS_OF_SUBGRAPH = -10
 const LOADER = 'LoadAudio'
 /** Pixels below a loader for what `markNode` adds. */
 const ROOM_FOR_MARK = 34

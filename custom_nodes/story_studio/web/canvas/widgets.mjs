@@ -1,8 +1,9 @@
 /** Finds nodes and widgets on the canvas by ids of the flattened graph, where "12:3" is node 3 in subgraph node 12. */
+import { root } from '../shared/workflow.mjs'
 import { captureState } from './undo.mjs'
 
-export const root = app => app.rootGraph ?? app.graph
-const INPUTS_OF_SUBGRAPH = -10
+/** Stands for the inputs of a subgraph, inside of it, as the origin of a link. */
+export const INPUTS_OF_SUBGRAPH = -10
 
 /** The node and the subgraph nodes around it, outermost first. */
 export function pathTo(app, id) {

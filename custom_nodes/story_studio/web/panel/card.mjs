@@ -1,8 +1,9 @@
 /** The card of a scene. */
 import { show } from '../canvas/widgets.mjs'
+import { firstSentence } from '../shared/check_texts.mjs'
 import { h, set } from '../shared/dom.mjs'
 import { t } from '../shared/words.mjs'
-import { createBadge, firstSentence } from './checks.mjs'
+import { createBadge } from './checks.mjs'
 import { createEditor, createHandle } from './edit.mjs'
 import { createFold } from './fold.mjs'
 import { createPart } from './part.mjs'

@@ -1,9 +1,8 @@
-/** What a check says of a clip: its verdict as a badge, its figures, and the image of its worst moments. */
+/** What a check says of a clip: its verdict as a badge, and the image of its worst moments. */
+import { SIGNS } from '../shared/check_texts.mjs'
 import { openDialog } from '../shared/dialog.mjs'
 import { h, set } from '../shared/dom.mjs'
 import { t } from '../shared/words.mjs'
-
-export const SIGNS = { pass: '✓', warn: '!', fail: '✗' }
 
 /** A badge that shows the image of the worst moments when it is clicked; `paint` takes a check or nothing. */
 export function createBadge(studio) {
@@ -21,16 +20,6 @@ export function createBadge(studio) {
     },
   }
 }
-
-/** The worst finding as a sentence. The server writes English; elsewhere it is the name and value of the figure. */
-export function firstSentence(check) {
-  if (!check?.finding) return ''
-  const { name, value, text } = check.finding
-  return t(name) === name ? text : `${t(name)}: ${value}`
-}
-
-/** The key figures, one a line. */
-export const figuresOf = check => check.figures.map(({ name, value }) => `${t(name)}: ${value}`).join('\n')
 
 function showSheet(badge, src) {
   const image = h('img', { src, alt: t('The worst moments of the clip'), onclick: () => dialog.close() })

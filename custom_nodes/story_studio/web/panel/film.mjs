@@ -72,7 +72,7 @@ function figuresOf({ seconds, width, height, date }) {
 }
 
 /** Why a film is out of date, as sentences; `scenes` are those of the model. */
-export function reasonsOf({ changes, clips }, scenes) {
+function reasonsOf({ changes, clips }, scenes) {
   if (!changes) return t('It was made before the last change.')
   const nameOf = index => {
     const number = scenes.findIndex(scene => scene.clip === clips[index])

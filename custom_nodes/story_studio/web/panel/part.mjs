@@ -1,9 +1,10 @@
 /** The still or the clip on a scene's card: its image or video, and its takes. */
 import { chooseTake } from '../actions/pins.mjs'
 import { newTake } from '../actions/takes.mjs'
+import { figuresOf, firstSentence } from '../shared/check_texts.mjs'
 import { h, set } from '../shared/dom.mjs'
 import { t } from '../shared/words.mjs'
-import { createBadge, figuresOf, firstSentence } from './checks.mjs'
+import { createBadge } from './checks.mjs'
 import { createEnlarge } from './preview.mjs'
 import { createComparison } from './takes.mjs'
 

@@ -1,10 +1,11 @@
 /** All takes of a still or clip side by side, large, each with what it was made from. */
 import { chooseTake } from '../actions/pins.mjs'
+import { figuresOf, firstSentence } from '../shared/check_texts.mjs'
 import { openDialog } from '../shared/dialog.mjs'
 import { differences } from '../shared/difference.mjs'
 import { h } from '../shared/dom.mjs'
 import { date, t } from '../shared/words.mjs'
-import { createBadge, figuresOf, firstSentence } from './checks.mjs'
+import { createBadge } from './checks.mjs'
 
 /** `paint` takes the part of a scene as `shownScenes` gives it; `open` shows its takes. */
 export function createComparison(id, part, studio) {

@@ -3,7 +3,7 @@ import { record, setPause, useCut, useFile, whyNoRecording } from '../actions/vo
 import { h, set } from '../shared/dom.mjs'
 import { t } from '../shared/words.mjs'
 import { faultText } from '../state/voices.mjs'
-import { clock, createWaveform } from './waveform.mjs'
+import { exactClock, createWaveform } from './waveform.mjs'
 
 /** Seconds that stay before the first and after the last word. */
 const ROOM = 0.15
@@ -93,7 +93,7 @@ export function createVoice(id, studio) {
     set(parts, { hidden: !part })
     trim.setAttribute('aria-expanded', String(!!part))
     set(trim, { textContent: t(part ? 'Do not trim' : 'Trim') })
-    if (part) set(keep, { textContent: t('Keep {} to {}', clock(part[0]), clock(part[1])) })
+    if (part) set(keep, { textContent: t('Keep {} to {}', exactClock(part[0]), exactClock(part[1])) })
   }
 
   function show() {
@@ -138,7 +138,7 @@ const wordsOf = ({ speech, seconds }) => (speech ? [Math.max(0, speech[0] - ROOM
 function aboutText({ kind, loader, seconds, level, others }) {
   if (!kind) return t('No voice')
   if (!loader) return kind === 'EmptyAudio' ? t('Silence, until there is a recording') : t('The voice comes from another node')
-  const parts = [seconds ? t('Voice {}', clock(seconds)) : t('Voice')]
+  const parts = [seconds ? t('Voice {}', exactClock(seconds)) : t('Voice')]
   if (level !== null) parts.push(t('words at {} dB', Math.round(level)))
   if (others.length) parts.push(t('other scenes with it: {}', others.length))
   return parts.join(' · ')

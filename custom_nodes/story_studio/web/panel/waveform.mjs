@@ -9,7 +9,7 @@ const [STEP, BIG_STEP] = [0.05, 0.5]
 const SHORTEST = 0.2
 
 /** Seconds as people write them. */
-export const clock = seconds => (seconds < 60 ? `${seconds.toFixed(2)} s` : `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(1).padStart(4, '0')}`)
+export const exactClock = seconds => (seconds < 60 ? `${seconds.toFixed(2)} s` : `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(1).padStart(4, '0')}`)
 
 /**
  * @param onSeek called with the second that was clicked.
@@ -59,7 +59,7 @@ export function createWaveform(onSeek, onPart) {
     after.style.width = place(seconds - part[1])
     handles.forEach((handle, side) => {
       handle.style.left = place(part[side])
-      const range = { valuemin: 0, valuemax: seconds.toFixed(2), valuenow: part[side].toFixed(2), valuetext: clock(part[side]) }
+      const range = { valuemin: 0, valuemax: seconds.toFixed(2), valuenow: part[side].toFixed(2), valuetext: exactClock(part[side]) }
       for (const [name, value] of Object.entries(range)) handle.setAttribute(`aria-${name}`, value)
     })
   }

@@ -1,5 +1,6 @@
 /** The films of the open workflow: whether each is there, and up to date with what is on the canvas. */
 import { ask } from '../shared/server.mjs'
+import { root } from '../shared/workflow.mjs'
 
 /**
  * Keeps what the server knows of them.
@@ -22,7 +23,7 @@ export function createFilms(studio) {
     let answer = {}
     if (films.length) {
       try {
-        answer = await ask(app, 'films', { prompt, workflow: (app.rootGraph ?? app.graph).id ?? '' })
+        answer = await ask(app, 'films', { prompt, workflow: root(app).id ?? '' })
       } catch (error) {
         return studio.say(error.message)
       }

@@ -1,6 +1,7 @@
 /** What a run would make, as the server foresees it. */
 import { ask } from '../shared/server.mjs'
 import { t } from '../shared/words.mjs'
+import { root } from '../shared/workflow.mjs'
 
 /**
  * Keeps the plan of the workflow on the canvas.
@@ -19,8 +20,7 @@ export function createPlan(studio) {
       const turn = ++read
       let answer = null
       try {
-        const { rootGraph, graph } = studio.app
-        const workflow = (rootGraph ?? graph).id ?? ''
+        const workflow = root(studio.app).id ?? ''
         if (studio.model.scenes.length) answer = await ask(studio.app, 'plan', { prompt, workflow_id: workflow })
       } catch (error) {
         answer = { problem: t('What a run would make could not be found out: {}', error.message), results: {} }

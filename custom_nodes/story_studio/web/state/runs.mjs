@@ -1,8 +1,8 @@
 /** The runs of the open workflow: what is being made, what failed, and what was made. */
 import { markNode } from '../canvas/mark.mjs'
-import { pathTo, root } from '../canvas/widgets.mjs'
+import { pathTo } from '../canvas/widgets.mjs'
 import { KEEPERS } from '../shared/nodes.mjs'
-import { openWorkflow } from '../shared/workflow.mjs'
+import { openWorkflow, root } from '../shared/workflow.mjs'
 import { createSession } from './session.mjs'
 
 /** Milliseconds after which the server is asked: about a run whose events go to another page, and without any event. */

@@ -3,6 +3,7 @@ import { markNode } from '../canvas/mark.mjs'
 import { pathTo } from '../canvas/widgets.mjs'
 import { ask } from '../shared/server.mjs'
 import { t } from '../shared/words.mjs'
+import { root } from '../shared/workflow.mjs'
 
 /** The nodes that speak a recording: without one on the canvas there is nothing to check. */
 const SPEAKERS = ['StoryStudio_TalkingVideo', 'StoryStudio_Animatic']
@@ -75,7 +76,7 @@ export function createVoices(studio) {
 
   async function check() {
     // An open panel reads the canvas itself.
-    if (studio.isOpen() || !speaks(app.rootGraph ?? app.graph)) return
+    if (studio.isOpen() || !speaks(root(app))) return
     try {
       await refresh((await app.graphToPrompt()).output)
     } catch {

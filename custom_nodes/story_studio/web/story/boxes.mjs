@@ -1,8 +1,8 @@
 /** A story as a workflow of the interface: a box (subgraph node) for each scene, and what stands outside of them. */
+import { INPUTS_OF_SUBGRAPH } from '../canvas/widgets.mjs'
 import { t } from '../shared/words.mjs'
 import { arrange, inside } from './layout.mjs'
 
-const INPUTS = -10
 const OUTPUTS = -20
 /** Slots whose names in ComfyUI say little here, by their types. */
 const NAMES = { CLIP: 'text encoder', CONDITIONING: 'negative' }
@@ -103,7 +103,7 @@ function joiner(made, root, numbers) {
         const named = FILES[source.content.class_type] ?? (source.home?.said.kind === 'settings' ? source.home.nameOf(originSlot) : name)
         const value = end.inputs[endSlot].widget ? source.content.inputs.value : undefined
         const { index, isNew } = target.home.input(`${from} ${slot}`, named, type, value)
-        link(target.home.graph, numbers, INPUTS, index, end.id, endSlot, type)
+        link(target.home.graph, numbers, INPUTS_OF_SUBGRAPH, index, end.id, endSlot, type)
         end.inputs[endSlot].link = target.home.graph.links.at(-1).id
         if (!isNew) return
         ;[end, endSlot] = [target.home.node, index]
@@ -178,14 +178,14 @@ function createBox(said, numbers) {
     open({ node: inner, slot }, name) {
       const at = slot(name)
       const { index } = box.input(`open ${inner.id} ${name}`, name, inner.inputs[at].type)
-      inner.inputs[at].link = link(graph, numbers, INPUTS, index, inner.id, at, inner.inputs[at].type).id
+      inner.inputs[at].link = link(graph, numbers, INPUTS_OF_SUBGRAPH, index, inner.id, at, inner.inputs[at].type).id
     },
     show({ name, value, to }, made) {
       const targets = to.map(([id, input]) => ({ inner: made.get(id).node, at: made.get(id).slot(input) })).filter(({ at }) => at >= 0)
       if (!targets.length) return
       const kind = targets[0].inner.inputs[targets[0].at].type
       const { index } = box.input(`field ${name}`, name, kind, value)
-      for (const { inner, at } of targets) inner.inputs[at].link = link(graph, numbers, INPUTS, index, inner.id, at, kind).id
+      for (const { inner, at } of targets) inner.inputs[at].link = link(graph, numbers, INPUTS_OF_SUBGRAPH, index, inner.id, at, kind).id
     },
     finish() {
       const lines = node.widgets_values.map(value => (typeof value === 'string' ? 100 : 28)).reduce((sum, one) => sum + one, 0)
@@ -195,7 +195,7 @@ function createBox(said, numbers) {
     },
     definition() {
       for (const { id, origin_id, origin_slot, target_id, target_slot } of graph.links) {
-        if (origin_id === INPUTS) slots.inputs[origin_slot].linkIds.push(id)
+        if (origin_id === INPUTS_OF_SUBGRAPH) slots.inputs[origin_slot].linkIds.push(id)
         if (target_id === OUTPUTS) slots.outputs[target_slot].linkIds.push(id)
       }
       const right = Math.max(0, ...graph.nodes.map(one => one.pos[0] + one.size[0]))
@@ -206,7 +206,7 @@ function createBox(said, numbers) {
         revision: 0,
         config: {},
         name: title,
-        inputNode: { id: INPUTS, bounding: [-260, 40, 120, 40] },
+        inputNode: { id: INPUTS_OF_SUBGRAPH, bounding: [-260, 40, 120, 40] },
         outputNode: { id: OUTPUTS, bounding: [right + 120, 40, 120, 40] },
         ...slots,
         widgets: [],

@@ -1,6 +1,7 @@
 /** The story on the canvas, changed as data and put back in its place. */
 import { ask } from '../shared/server.mjs'
 import { t } from '../shared/words.mjs'
+import { root } from '../shared/workflow.mjs'
 import { workflowOf, PLACE } from './boxes.mjs'
 import { filesIn, viewOf } from './open.mjs'
 import { withMemory, withSettings } from './remembered.mjs'
@@ -23,11 +24,11 @@ export async function readStory(studio) {
   await studio.refresh()
   const { output } = await studio.app.graphToPrompt()
   const { text, warnings, losses } = await ask(studio.app, 'story', { prompt: output, keys: keysOf(studio) })
-  return { data: withMemory(JSON.parse(text), rootOf(studio.app).extra?.[MEMORY]), warnings, losses }
+  return { data: withMemory(JSON.parse(text), root(studio.app).extra?.[MEMORY]), warnings, losses }
 }
 
 /** The keys of the stills and clips that exist, by node id. */
-export function keysOf({ model }) {
+function keysOf({ model }) {
   const keys = Object.entries(model.takes).map(([id, { key }]) => [id, key])
   return Object.fromEntries(keys.filter(([, key]) => key))
 }
@@ -47,14 +48,14 @@ export async function rebuild(studio, change) {
   const { data, losses } = await readStory(studio)
   const before = structuredClone(data)
   const changed = (await change(data)) ?? data
-  const memory = rootOf(app).extra?.[MEMORY]
+  const memory = root(app).extra?.[MEMORY]
   const profiles = withSettings(changed, before, memory?.profiles)
   const found = await ask(app, 'graph', { name: 'story.json', text: JSON.stringify(changed), files: {}, workflows: {} })
   if (!(await acceptLosses(app, losses, t('Change the story')))) return null
   const { text } = await ask(app, 'story', { prompt: found.canvas.nodes, keys: {} })
   offer(filesIn(found.canvas))
   const workflow = workflowOf(found.canvas, viewOf(app))
-  keepPlaces(workflow, rootOf(app))
+  keepPlaces(workflow, root(app))
   workflow.extra[MEMORY] = { given: changed, then: JSON.parse(text), profiles }
   await replace(app, workflow)
   await studio.refresh()
@@ -67,8 +68,6 @@ export async function acceptLosses(app, losses, title) {
   const message = t('Some of this graph has no place in a story, and is lost:')
   return !!(await app.extensionManager.dialog.confirm({ title, message, itemList: losses }))
 }
-
-const rootOf = app => app.rootGraph ?? app.graph
 
 /** Leaves nodes where the artist has put them, if each of them was there before. */
 function keepPlaces(workflow, graph) {
@@ -89,7 +88,7 @@ async function replace(app, workflow) {
   const open = app.extensionManager.workflow.activeWorkflow
   const tracker = open.changeTracker
   const { initialState } = tracker
-  const before = JSON.parse(JSON.stringify(rootOf(app).serialize()))
+  const before = JSON.parse(JSON.stringify(root(app).serialize()))
   await app.loadGraphData(workflow, true, false, open)
   // Loading begins a new history of changes; this is a change in the old one.
   Object.assign(tracker, { initialState })
@@ -106,7 +105,7 @@ async function settle(app, tracker) {
   const steps = tracker.undoQueue.length
   const look = async ([wait, ...rest]) => {
     await new Promise(done => setTimeout(done, wait))
-    const now = JSON.parse(JSON.stringify(rootOf(app).serialize()))
+    const now = JSON.parse(JSON.stringify(root(app).serialize()))
     if (tracker.undoQueue.length !== steps || content(now) !== content(tracker.activeState)) return
     tracker.activeState = now
     if (rest.length) void look(rest)
