@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import uuid
@@ -10,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+from story_studio.story.failures import FULL, says_disk_full
 
 
 def sha256_of(path: Path) -> str:
@@ -29,9 +28,9 @@ def is_disk_full(error: BaseException | str | None) -> bool:
     """Whether an error, or what it came from, says that a disk or a quota is full. A text may be another
     program's."""
     if isinstance(error, str):
-        return any(os.strerror(code) in error or f"[Errno {code}]" in error for code in _FULL)
+        return says_disk_full(error)
     while error:
-        if getattr(error, "errno", None) in _FULL or is_disk_full(str(error)):
+        if getattr(error, "errno", None) in FULL or is_disk_full(str(error)):
             return True
         error = error.__cause__ or error.__context__
     return False

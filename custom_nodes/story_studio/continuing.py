@@ -8,9 +8,7 @@ rest is queued again in the place of the prompt that ended.
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
-import os
 import uuid
 from collections import OrderedDict
 from collections.abc import Collection
@@ -22,6 +20,7 @@ from . import finished, result_store
 from .core import execution, expansion, prompts, queue, tasks
 from .core.prompts import Request
 from .core.queue import Ended, Item
+from .story.failures import ran_out_of_memory, says_disk_full
 from .story.left_out import Remaining, leave_out
 from .story.order import QUEUED, RESULTS, Ordered, in_order, topological
 from .story.recipes import Nodes
@@ -32,7 +31,6 @@ ABOUT = "story_studio"
 """The part of a prompt's `extra_data` that is the pack's."""
 _KEPT = 100
 """How many prompts are remembered until they end; one that was removed from the queue never does."""
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _PARTS = (Kind.STILL.node, Kind.CLIP.node)
 _NOT_CONTINUED = "the scenes after the one that failed are not rendered: queue the workflow again."
 
@@ -166,7 +164,7 @@ async def _continue(item: Item, run: _Run) -> None:
     _runs.pop(run.request.queued, None)
     ended = await queue.end_of(item.id)
     failed = ended.error.get("node_id") if ended else None
-    if ended is None or failed not in run.request.nodes or _is_disk_full(ended):
+    if ended is None or failed not in run.request.nodes or says_disk_full(_message(ended)):
         return
     # Whether files have changed is read from them: the server has others to answer meanwhile.
     rest = await asyncio.to_thread(_rest, run, failed, ended)
@@ -190,9 +188,10 @@ async def _continue(item: Item, run: _Run) -> None:
 
 def _rest(run: _Run, failed: str, ended: Ended) -> _Run | None:
     """What is left to be made after a node failed; None if that is nothing."""
-    request, reason = run.request, str(ended.error.get("exception_message", "")).strip()
+    request, reason = run.request, _message(ended).strip()
+    kind = str(ended.error.get("exception_type", ""))
     left, known = request._replace(queued=uuid.uuid4().hex), run.failed
-    if _ran_out_of_memory(ended) and failed not in run.retried:
+    if ran_out_of_memory(kind, reason) and failed not in run.retried:
         queue.free_memory()
         return _Run(left, known, run.refused, [*run.retried, failed], list(run.earlier))
     existing = result_store.finished(execution.make_graph(request.nodes))
@@ -212,21 +211,8 @@ def _is_shared(request: Request, rest: Remaining, existing: set[str]) -> bool:
     return not left and any(classes.count(part) > 1 for part in _PARTS)
 
 
-def _is_disk_full(ended: Ended) -> bool:
-    message = str(ended.error.get("exception_message", ""))
-    return any(os.strerror(code) in message or f"[Errno {code}]" in message for code in _FULL)
-
-
-def _ran_out_of_memory(ended: Ended) -> bool:
-    kind, text = (
-        str(ended.error.get("exception_type", "")),
-        str(ended.error.get("exception_message", "")).lower(),
-    )
-    return (
-        kind.endswith(("OutOfMemoryError", "MemoryError"))
-        or "out of memory" in text
-        or ("can't allocate memory" in text)
-    )
+def _message(ended: Ended) -> str:
+    return str(ended.error.get("exception_message", ""))
 
 
 _wanted: OrderedDict[tuple[Any, ...], list[str]] = OrderedDict()

@@ -11,6 +11,8 @@ from urllib.parse import quote
 
 import websocket
 
+from story_studio.story.failures import ran_out_of_memory
+
 from .connection import Connection
 
 SHOWN_CHARACTERS = 2000
@@ -57,11 +59,8 @@ class Failed(NamedTuple):
 
     @property
     def out_of_memory(self) -> bool:
-        """Whether the GPU or the machine ran out of memory; sometimes only PyTorch's message says so."""
-        text = self.message.lower()
-        return self.type.endswith(("OutOfMemoryError", "MemoryError")) or (
-            "out of memory" in text or "can't allocate memory" in text
-        )
+        """Whether the GPU or the machine ran out of memory."""
+        return ran_out_of_memory(self.type, self.message)
 
     @property
     def is_missing_file(self) -> bool:
