@@ -16,6 +16,8 @@ BELOW = {
     "signal": {"story"},
     "media": {"signal", "story"},
     "checks": {"media", "signal", "story"},
+    "results": {"core", "signal", "story"},
+    "runs": {"core", "media", "results", "s2v", "story"},
 }
 """The rooms of the pack, and those below each, which it imports."""
 SHARED = {"story", "signal", "checks"}

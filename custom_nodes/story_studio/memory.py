@@ -13,8 +13,9 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from . import ram, result_store
+from . import ram
 from .core import device, execution, folders, output_cache
+from .results import result_store
 from .story.memory import CAREFUL, MemoryPlan, ModelUse, Phase, plan_memory
 from .story.model_files import TEXT_ENCODERS
 from .story.needed import Needed, needed_nodes

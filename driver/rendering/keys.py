@@ -1,7 +1,7 @@
 """The keys of the results that a graph will find, predicted before there is a server.
 
-When the graph runs, the node pack decides (`result_store.py`), which asks ComfyUI about classes and files; a
-test compares the two.
+When the graph runs, the node pack decides (`results/result_store.py`), which asks ComfyUI about classes and
+files; a test compares the two.
 """
 
 from __future__ import annotations

@@ -205,7 +205,7 @@ import utils.install_util
 import comfy.options
 comfy.options.enable_args_parsing()
 from comfy_execution.graph import DynamicPrompt
-from story_studio import made_films, result_store
+from story_studio.results import made_films, result_store
 
 class Keys:
     def of(self, node_id):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from .. import continuing
 from ..core import prompts
 from ..routes import (
     bundle,
@@ -21,6 +20,7 @@ from ..routes import (
     takes,
     voice,
 )
+from ..runs import continuing
 from .animatic import Animatic
 from .burned_captions import BurnedCaptions
 from .check_clip import CheckClip

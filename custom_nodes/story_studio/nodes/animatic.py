@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from comfy_api.latest import InputImpl, io
 
-from .. import result_store
 from ..media import animatic
 from ..media.clip_writer import ClipWriter
+from ..results import result_store
 from ..s2v import audio as s2v_audio
 from ..s2v import timeline
 from .common import (

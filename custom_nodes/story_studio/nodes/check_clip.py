@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from comfy_api.latest import io
 
-from .. import finished, result_store
 from ..checks.check import Check, check_clip
 from ..checks.figures import Figures
 from ..checks.verdict import judged_by, rank
 from ..core import execution, folders, server
+from ..results import result_store
+from ..runs import finished
 from ..story.keys import RETAKES
 from ..story.recipes import is_link
 from ..story.results import Kind, key_in

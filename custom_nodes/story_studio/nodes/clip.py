@@ -9,9 +9,10 @@ from pathlib import Path
 
 from comfy_api.latest import InputImpl, io
 
-from .. import result_store, timing
 from ..core import execution, folders
 from ..files import written_aside
+from ..results import result_store
+from ..runs import timing
 from ..story.pins import Pin
 from ..story.results import Kind
 from .common import CATEGORY, HIDDEN, footage_path, let_go, missing_take, name_input, result_ui, take_input

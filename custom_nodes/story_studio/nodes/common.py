@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from comfy_api.latest import InputImpl, io
 
-from .. import finished, timing
 from ..core import execution, folders, server
 from ..core.video import source_file
 from ..media.clip_writer import ClipWriter
-from ..result_store import item
+from ..results.result_store import item
+from ..runs import finished, timing
 from ..story.pins import Pin
 from ..story.results import STORE, Kind
 

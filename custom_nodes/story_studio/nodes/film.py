@@ -10,7 +10,6 @@ from typing import Any
 
 from comfy_api.latest import InputImpl, io
 
-from .. import made_films, result_store, timing
 from ..core import execution
 from ..media import film as assembly
 from ..media.burned import CaptionStyle
@@ -19,6 +18,8 @@ from ..media.cut import Transition
 from ..media.delivery import AS_CLIPS, Delivery
 from ..media.footage import Footage
 from ..media.sound import Sound
+from ..results import made_films, result_store
+from ..runs import timing
 from ..story.keys import hash_parts
 from ..story.results import Kind
 from .burned_captions import BurnedCaptionsType

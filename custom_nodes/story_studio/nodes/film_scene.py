@@ -7,11 +7,11 @@ from typing import Literal
 
 from comfy_api.latest import InputImpl, io
 
-from .. import result_store
 from ..media.cut import Transition
 from ..media.film import Shot
 from ..media.text import is_visible
 from ..media.word_times import WordTimes
+from ..results import result_store
 from ..story.part import LANGUAGE
 from .common import CATEGORY, HIDDEN, video_path
 from .film import FilmType

@@ -6,8 +6,8 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from .. import continuing, timing
 from ..core import execution, output_cache, progress
+from ..runs import continuing, timing
 from ..story.order import IN_ORDER, INPUTS, QUEUED
 from ..story.recipes import is_link
 from .common import CATEGORY, HIDDEN

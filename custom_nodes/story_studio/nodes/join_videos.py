@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from comfy_api.latest import InputImpl, io
 
-from .. import result_store
 from ..media.footage import read_footage
 from ..media.join import join_clips
+from ..results import result_store
 from .common import CATEGORY, HIDDEN, footage_path, progress_bar, temporary_file
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from comfy_api.latest import InputImpl, io
 
-from .. import master_run, result_store
+from .. import master_run
 from ..core import output_cache
 from ..media.clip_frames import frame_count
 from ..media.drift import Drift
@@ -19,6 +19,7 @@ from ..media.footage import Footage, read_footage
 from ..media.master import Target, measure_drift, target_of, write_master
 from ..media.probe import probe
 from ..media.progress import part_of
+from ..results import result_store
 from ..s2v import timeline
 from ..story import windows
 from ..story.formats import AS_RENDERED, INTERPOLATIONS, RATES, Interpolation

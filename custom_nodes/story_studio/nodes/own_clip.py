@@ -6,10 +6,10 @@ from typing import Any
 
 from comfy_api.latest import InputImpl, io
 
-from .. import result_store
 from ..media.excerpt import excerpt_of
 from ..media.footage import read_footage
 from ..media.own_clip import Recording, write_own_clip
+from ..results import result_store
 from ..s2v import audio as s2v_audio
 from ..story.clip_graph import OWN_CLIP
 from .common import CATEGORY, HIDDEN, after_input, footage_path, progress_bar, temporary_file, warn

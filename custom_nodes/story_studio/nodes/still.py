@@ -11,9 +11,11 @@ from comfy_api.latest import io
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from .. import memory, result_store, timing
+from .. import memory
 from ..core import execution
 from ..files import written_aside
+from ..results import result_store
+from ..runs import timing
 from ..story.pins import Pin
 from ..story.results import Kind
 from .common import CATEGORY, HIDDEN, after_input, let_go, missing_take, name_input, result_ui, take_input

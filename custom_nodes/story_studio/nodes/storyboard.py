@@ -8,9 +8,9 @@ import torch
 from comfy_api.latest import io
 from PIL import Image
 
-from .. import result_store
 from ..files import written_aside
 from ..media.cards import contact_sheet
+from ..results import result_store
 from ..story.keys import hash_parts
 from ..story.results import Kind
 from .common import CATEGORY, after_input, name_input, result_ui

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from comfy_api.latest import InputImpl, io
 
-from .. import memory, result_store
+from .. import memory
 from ..core import fit, server
 from ..core.sampling import make_previewer
 from ..media.clip_writer import ClipWriter
+from ..results import result_store
 from ..s2v import audio as s2v_audio
 from ..s2v import motion, pose, sampling, timeline
 from ..s2v.checks import check_inputs

@@ -12,12 +12,12 @@ from weakref import WeakKeyDictionary
 import torch
 from comfy_api.latest import io
 
-from .. import result_store
 from ..core import fit, folders, loading, output_cache, wav2vec2
 from ..files import written_aside
 from ..media import spoken
 from ..media.captions import Word
 from ..media.word_times import WordTimes, estimate, level_of
+from ..results import result_store
 from ..s2v import audio as s2v_audio
 from ..s2v import letters
 from ..story.keys import hash_parts

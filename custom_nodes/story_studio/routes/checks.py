@@ -9,9 +9,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from .. import result_store
 from ..checks.check import Check, read_check
 from ..checks.verdict import thresholds, worst_readings
+from ..results import result_store
 from ..story.results import Kind
 
 FIGURES = (

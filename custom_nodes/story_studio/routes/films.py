@@ -10,12 +10,12 @@ from typing import Any
 
 from aiohttp import web
 
-from .. import made_films, result_store
 from ..core import execution, server
-from ..look import look
-from ..made_films import MadeFrom
 from ..media.finished_film import FilmFacts, read_facts
-from ..origin import graph_in
+from ..results import made_films, result_store
+from ..results.look import look
+from ..results.made_films import MadeFrom
+from ..results.origin import graph_in
 from ..story.difference import end_of
 from ..story.keys import Keys
 from ..story.recipes import Nodes, is_link

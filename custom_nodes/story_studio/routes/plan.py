@@ -10,10 +10,12 @@ from typing import Any
 
 from aiohttp import web
 
-from .. import memory, result_store, timing
+from .. import memory
 from ..core import execution, folders, server
-from ..look import look
-from ..origin import graph_in
+from ..results import result_store
+from ..results.look import look
+from ..results.origin import graph_in
+from ..runs import timing
 from ..story.difference import Change, What, differences, end_of
 from ..story.effort import Took, estimate
 from ..story.recipes import Nodes

@@ -6,8 +6,8 @@ from typing import Any
 
 from aiohttp import web
 
-from .. import finished
 from ..core import progress, server
+from ..runs import finished
 
 ROUTE = "/story_studio/progress"
 

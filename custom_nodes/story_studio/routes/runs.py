@@ -7,9 +7,9 @@ from typing import Any
 
 from aiohttp import web
 
-from .. import continuing, finished
 from ..core import progress, queue, server
 from ..core.queue import Ended, Item
+from ..runs import continuing, finished
 
 ROUTE = "/story_studio/runs"
 _LATEST = 50

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from aiohttp import web
 
-from .. import result_store
 from ..core import execution, server
+from ..results import result_store
 from ..story.graph import SceneId, build
 from ..story.graph import warnings as warnings_of
 from ..story.problems import Problems

@@ -11,10 +11,10 @@ from typing import Any
 
 from aiohttp import web
 
-from .. import result_store
 from ..core import execution, server
-from ..look import Folder, Look, look
-from ..origin import about_node, origin_of
+from ..results import result_store
+from ..results.look import Folder, Look, look
+from ..results.origin import about_node, origin_of
 from ..story.results import Kind, key_in
 from .body import answer, text_in, workflow_in
 from .checks import checks_named

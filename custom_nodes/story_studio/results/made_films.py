@@ -15,13 +15,13 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..core import server
+from ..story import order
+from ..story.classes import FILM_SCENE
+from ..story.keys import Keys, Node, hash_parts
+from ..story.recipes import is_link
+from ..story.results import Kind, key_in
 from . import noted, result_store
-from .core import server
-from .story import order
-from .story.classes import FILM_SCENE
-from .story.keys import Keys, Node, hash_parts
-from .story.recipes import is_link
-from .story.results import Kind, key_in
 
 NOTES = ".made_from.jsonl"
 """The file of the notes, in the folder of films."""

@@ -16,16 +16,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import finished, result_store
-from .core import execution, expansion, prompts, queue, tasks
-from .core.prompts import Request
-from .core.queue import Ended, Item
-from .story.failures import ran_out_of_memory, says_disk_full
-from .story.left_out import Remaining, leave_out
-from .story.order import QUEUED, RESULTS, Ordered, in_order, topological
-from .story.recipes import Nodes
-from .story.refusals import reason_of, short
-from .story.results import Kind
+from ..core import execution, expansion, prompts, queue, tasks
+from ..core.prompts import Request
+from ..core.queue import Ended, Item
+from ..results import result_store
+from ..story.failures import ran_out_of_memory, says_disk_full
+from ..story.left_out import Remaining, leave_out
+from ..story.order import QUEUED, RESULTS, Ordered, in_order, topological
+from ..story.recipes import Nodes
+from ..story.refusals import reason_of, short
+from ..story.results import Kind
+from . import finished
 
 ABOUT = "story_studio"
 """The part of a prompt's `extra_data` that is the pack's."""

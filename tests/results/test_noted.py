@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from story_studio import noted
+from story_studio.results import noted
 
 
 def latest(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -14,13 +14,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from ..core import execution
+from ..core.execution import DynamicPrompt
+from ..story.keys import ORDER, Keys, hash_parts
+from ..story.pins import Pin
+from ..story.recipes import is_link
+from ..story.results import KEEPERS, Kind, key_in
 from . import result_store
-from .core import execution
-from .core.execution import DynamicPrompt
-from .story.keys import ORDER, Keys, hash_parts
-from .story.pins import Pin
-from .story.recipes import is_link
-from .story.results import KEEPERS, Kind, key_in
 
 _KEPT = 4
 """The keys of how many graphs are kept: a graph with all fingerprints always has the same."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image, PngImagePlugin
 
-from story_studio import origin
+from story_studio.results import origin
 from story_studio.signal.tags import tags_of
 
 Reads = list[Path]

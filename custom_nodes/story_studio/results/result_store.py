@@ -16,15 +16,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from .core import execution, folders, server
-from .files import ending_with
-from .story import order
-from .story.clip_graph import OWN_CLIP, SILENCE
-from .story.keys import ORDER, PASSING, UNDECLARED, Keys, constant, hash_parts
-from .story.needed import TALKING_VIDEO
-from .story.pins import Pin
-from .story.recipes import is_link
-from .story.results import FILM_TAG, KEEPERS, KEY, STORE, Kind, key_in
+from ..core import execution, folders, server
+from ..files import ending_with
+from ..story import order
+from ..story.clip_graph import OWN_CLIP, SILENCE
+from ..story.keys import ORDER, PASSING, UNDECLARED, Keys, constant, hash_parts
+from ..story.needed import TALKING_VIDEO
+from ..story.pins import Pin
+from ..story.recipes import is_link
+from ..story.results import FILM_TAG, KEEPERS, KEY, STORE, Kind, key_in
 
 _DRAFT_NODES = {"StoryStudio_TitleCard", "StoryStudio_Animatic"}
 

@@ -13,18 +13,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import noted, result_store
-from .core import device, execution, folders, progress
-from .media.probe import probe
-from .s2v import timeline
-from .story.classes import FILM_SCENE, LOAD_IMAGE, LOADERS
-from .story.clip_graph import SILENCE
-from .story.effort import Took, count_above, settings_of, sound_behind
-from .story.keys import UNDECLARED, Node, constant
-from .story.needed import TALKING_VIDEO
-from .story.numbers import finite
-from .story.recipes import Nodes
-from .story.results import KEEPERS, STORE, Kind
+from ..core import device, execution, folders, progress
+from ..media.probe import probe
+from ..results import noted, result_store
+from ..s2v import timeline
+from ..story.classes import FILM_SCENE, LOAD_IMAGE, LOADERS
+from ..story.clip_graph import SILENCE
+from ..story.effort import Took, count_above, settings_of, sound_behind
+from ..story.keys import UNDECLARED, Node, constant
+from ..story.needed import TALKING_VIDEO
+from ..story.numbers import finite
+from ..story.recipes import Nodes
+from ..story.results import KEEPERS, STORE, Kind
 
 MEASURED = (Kind.STILL, Kind.CLIP, Kind.FILM)
 _KEPT = 500

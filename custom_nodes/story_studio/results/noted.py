@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from .files import written_aside
+from ..files import written_aside
 
 _lock = threading.Lock()
 """Nodes note in ComfyUI's worker thread, and routes forget in others."""

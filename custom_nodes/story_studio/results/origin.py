@@ -9,13 +9,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from .signal.tags import tags_of
-from .story.difference import end_of
-from .story.links import Nodes, is_link, is_node
-from .story.numbers import loads
-from .story.problems import Problems
-from .story.results import FILM_TAG, Kind
-from .story.scenes import Workflow, prompt_of, seed_of
+from ..signal.tags import tags_of
+from ..story.difference import end_of
+from ..story.links import Nodes, is_link, is_node
+from ..story.numbers import loads
+from ..story.problems import Problems
+from ..story.results import FILM_TAG, Kind
+from ..story.scenes import Workflow, prompt_of, seed_of
 
 _MOST_NODES = 30_000
 """Of the graphs that are kept."""
