@@ -11,7 +11,7 @@ import pytest
 from driver.comfy.care import is_careful, remember
 from driver.comfy.process import Server
 from story_studio.story.memory import CAREFUL
-from tests.comfy.test_process import make_workspace, processes_of
+from tests.comfy.workspaces import make_workspace, processes_of
 
 
 def test_a_workspace_remembers_that_memory_ran_out(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pwd
 import signal
@@ -25,6 +24,8 @@ from driver.comfy.models import known_models, locate
 from driver.comfy.process import Server
 from driver.paths import COMFYUI
 from story_studio.core.contracts import version
+from tests.comfy.model_copies import COPIES, write_copies
+from tests.comfy.workspaces import gone, make_workspace, processes_of
 
 ROOT = Path(__file__).parents[2]
 SECRETS = (
@@ -80,65 +81,6 @@ while "pytorch version" not in server.log_tail():
 print(server.url, flush=True)
 time.sleep(600)
 """
-
-
-def make_workspace(folder: Path) -> Path:
-    """A workspace with an empty node pack, because these tests concern only the process."""
-    pack = folder / "custom_nodes" / "story_studio"
-    pack.mkdir(parents=True)
-    (pack / "__init__.py").write_text("NODE_CLASS_MAPPINGS = {}\n")
-    return folder
-
-
-def processes_of(workspace: Path) -> list[psutil.Process]:
-    """ComfyUI and its supervisor, by the workspace in their command."""
-    return [
-        process
-        for process in psutil.process_iter(["cmdline"])
-        if str(workspace) in (process.info["cmdline"] or []) and process.pid != os.getpid()
-    ]
-
-
-def gone(workspace: Path, seconds: float) -> bool:
-    end = time.monotonic() + seconds
-    while processes_of(workspace) and time.monotonic() < end:
-        time.sleep(0.05)
-    return not processes_of(workspace)
-
-
-CACHE = "more/huggingface-cache/hub/models--Comfy-Org--"
-COPIES: dict[str, list[str]] = {
-    "vae/ae.safetensors": [f"{CACHE}a/snapshots/1/split_files/vae", "image/vae", "more/models/vae"],
-    "vae/wan_2.1_vae.safetensors": ["image/vae", "more/models/vae"],
-    # The snapshot of refs/main first, and of each its split_files.
-    "diffusion_models/z_image_turbo_bf16.safetensors": [
-        *(f"{CACHE}a/snapshots/{place}diffusion_models" for place in ("2/split_files/", "2/", "1/")),
-    ],
-    "text_encoders/umt5_xxl_fp8_e4m3fn_scaled.safetensors": ["more/models/text_encoders", "more/models/clip"],
-    "diffusion_models/z_image_bf16.safetensors": ["more/models/unet", "more/diffusion_models"],
-    # Only the last is whole.
-    "text_encoders/qwen_3_4b.safetensors": [
-        *(f"{CACHE}b/snapshots/0/split_files/text_encoders!", "image/clip!", "more/models/clip"),
-    ],
-    "audio_encoders/wav2vec2_large_english_fp16.safetensors": ["more/audio_encoders!"],
-}
-"""Model files, and the folders that have a copy, the one to be chosen first; "!" marks incomplete ones."""
-
-
-def write_copies(base: Path) -> None:
-    for name, folders in COPIES.items():
-        for folder in folders:
-            path = base / folder.rstrip("!") / Path(name).name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            about = {
-                "__metadata__": {"path": str(path)},
-                "a": {"dtype": "U8", "shape": [9], "data_offsets": [0, 9]},
-            }
-            header = json.dumps(about).encode()
-            content = len(header).to_bytes(8, "little") + header + bytes(9)
-            path.write_bytes(content[:-5] if folder.endswith("!") else content)
-    (base / f"{CACHE}a/refs").mkdir()
-    (base / f"{CACHE}a/refs/main").write_text("2")
 
 
 def write_packs(packs: Path, own: Path) -> None:
