@@ -101,7 +101,9 @@ class Look:
         return self._folders[kind]
 
     def own(self, node_id: str) -> str | None:
-        """As `result_store.own_key`; None if it is another one each time."""
+        """The key of what a Still or Clip is linked to, whatever take is chosen in it: the OWN of a pin.
+        None if it is another one each time.
+        """
         own = self._known.today.own(node_id)
         return own if own == self._known.again.own(node_id) else None
 

@@ -29,7 +29,7 @@ class Origin(NamedTuple):
     Attributes:
         seed, prompt: of the still or clip itself; None and empty where its graph names none.
         scene: the prompt of its scene: of a clip, that of the still which it is made from.
-        film: the tag of its film, see `result_store.films_of`; empty for results of earlier versions.
+        film: the tag of its film, see `result_store.Films`; empty for results of earlier versions.
     """
 
     seed: float | None = None

@@ -43,18 +43,13 @@ def key_of(graph: Graph, node_id: str) -> str:
     Returns:
         24 hexadecimal digits. A result that only an earlier version made has the key that it had there.
     """
-    now, *earlier = formulas(graph)
-    key = now.of(node_id)
+    today, *earlier = _formulas(graph.get_node)
+    key = today.of(node_id)
     kind = KEEPERS[graph.get_node(node_id)["class_type"]]
     if find(kind, key):
         return key
     others = (formula.of(node_id) for formula in earlier)
     return next((other for other in others if other != key and find(kind, other)), key)
-
-
-def own_key(graph: Graph, node_id: str) -> str:
-    """The key of what a Still or Clip is linked to, whatever take is chosen in it: the OWN of a pin."""
-    return keys_of(graph.get_node).own(node_id)
 
 
 def pin_of(graph: Graph, node_id: str) -> tuple[Pin | None, bool]:
@@ -183,15 +178,6 @@ def workflow_tags(graph: Graph, node_id: str, extra_pnginfo: dict[str, Any] | No
     return tags
 
 
-def films_of(graph: Graph, node_id: str, workflow_id: str = "") -> list[str]:
-    """The tags by which a still or clip belongs to the film that it is part of, best first.
-
-    A film that has a name of its own is the same in each workflow, as is a project of the driver; any other
-    is that of its workflow.
-    """
-    return Films(graph).of(node_id, workflow_id)
-
-
 class Films:
     """The films of a graph, looked for once."""
 
@@ -201,7 +187,11 @@ class Films:
         self._parts: dict[str, set[str]] = {}
 
     def of(self, node_id: str, workflow_id: str) -> list[str]:
-        """As `films_of`."""
+        """The tags by which a still or clip belongs to the film that it is part of, best first.
+
+        A film that has a name of its own is the same in each workflow, as is a project of the driver; any
+        other is that of its workflow.
+        """
         alone = len(self._films) == 1
         mine = self._films if alone else [film for film in self._films if node_id in self._upstream(film)]
         get_node = self._graph.get_node
@@ -221,7 +211,7 @@ class Films:
 def _film_tag(graph: Graph, node_id: str, extra_pnginfo: dict[str, Any] | None) -> dict[str, str]:
     workflow = (extra_pnginfo or {}).get("workflow")
     workflow_id = workflow.get("id") if isinstance(workflow, dict) else None
-    films = films_of(graph, node_id, workflow_id if isinstance(workflow_id, str) else "")
+    films = Films(graph).of(node_id, workflow_id if isinstance(workflow_id, str) else "")
     return {FILM_TAG: films[0]} if films else {}
 
 
@@ -241,11 +231,20 @@ def _default_of(cls: str, name: str) -> Any:
 
 
 def formulas(graph: Graph) -> list[Keys]:
-    """Today's keys, then those of earlier versions, for which a video was the time of its file."""
-    stock, today = partial(_fingerprint, stock=True), keys_of(graph.get_node)
-    written = Keys(graph.get_node, _default_of, stock, as_written=True, judge=today)
+    """Today's keys of a whole graph, then those of earlier versions that can differ from them."""
+    today, stock, written = _formulas(graph.get_node)
     videos = any(graph.get_node(node)["class_type"] == execution.LOAD_VIDEO for node in graph.all_node_ids())
-    return [today, *([Keys(graph.get_node, _default_of, stock, judge=today)] if videos else []), written]
+    return [today, *([stock] if videos else []), written]
+
+
+def _formulas(get_node: Callable[[str], dict[str, Any]]) -> tuple[Keys, Keys, Keys]:
+    """Today's keys, then those of earlier versions, for which a video was the time of its file."""
+    stock, today = partial(_fingerprint, stock=True), keys_of(get_node)
+    return (
+        today,
+        Keys(get_node, _default_of, stock, judge=today),
+        Keys(get_node, _default_of, stock, as_written=True, judge=today),
+    )
 
 
 def _fingerprint(node: dict[str, Any], stock: bool = False) -> str:
