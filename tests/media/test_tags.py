@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
+from itertools import starmap
 from pathlib import Path
 
 import pytest
@@ -31,10 +34,22 @@ def test_nothing_is_known_of_a_file_that_cannot_be_read(tmp_path: Path, name: st
         assert read_facts(path) == FilmFacts()
 
 
-def test_an_image_that_is_too_large_to_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Image.new("L", (10, 10)).save(path := tmp_path / "large.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+def test_an_image_that_is_too_large_to_be_opened(tmp_path: Path) -> None:
+    # Whole and valid, with a prompt: 20,000 by 20,000 bits of black, which compress well.
+    side = 20_000
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)),
+        (b"tEXt", b"prompt\0{}"),
+        (b"IDAT", zlib.compress(bytes(side * (1 + side // 8)), 1)),
+        (b"IEND", b""),
+    )
+    path = tmp_path / "large.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(starmap(_chunk, chunks)))
     assert tags_of(path) == {} and _about(path) == ""
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def test_a_film_without_a_video(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,6 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from story_studio.results import origin
-from story_studio.signal.tags import tags_of
-
-Reads = list[Path]
 
 
 def still(path: Path, prompt: Any) -> Path:
@@ -27,37 +23,28 @@ def graph(count: int) -> dict[str, Any]:
     return {str(number): {"class_type": "A", "inputs": {}} for number in range(count)}
 
 
-@pytest.fixture
-def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
-    """The files whose tags are read."""
-    found: Reads = []
-
-    def counted(read: Callable[[Path], dict[str, str]]) -> Callable[[Path], dict[str, str]]:
-        return lambda path: found.append(path) or read(path)
-
-    monkeypatch.setattr(origin, "tags_of", counted(tags_of))
-    monkeypatch.setattr(origin, "_graphs", type(origin._graphs)())
-    return found
-
-
-def test_a_file_is_read_once_until_it_changes(reads: Reads, tmp_path: Path) -> None:
+def test_a_file_is_read_once_until_it_changes(tmp_path: Path) -> None:
     path = still(tmp_path / "a.png", graph(2))
-    assert origin.graph_in(path) == origin.graph_in(path) == graph(2) and reads == [path]
+    first = origin.graph_in(path)
+    # The same graph, not an equal one.
+    assert first == graph(2) and origin.graph_in(path) is first
     still(path, graph(30))
-    assert origin.graph_in(path) == graph(30) and reads == [path, path]
+    changed = origin.graph_in(path)
+    assert changed == graph(30) and origin.graph_in(path) is changed
 
 
-def test_only_so_many_nodes_are_kept(reads: Reads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(origin, "_MOST_NODES", 10)
-    small = [still(tmp_path / f"{number}.png", graph(2)) for number in range(5)]
-    large = still(tmp_path / "large.png", graph(50))
-    for path in (*small, *small):
-        origin.graph_in(path)
-    assert reads == small
+def test_only_so_many_nodes_are_kept(tmp_path: Path) -> None:
+    part = origin._MOST_NODES // 5
+    small = [still(tmp_path / f"{number}.png", graph(part)) for number in range(5)]
+    large = still(tmp_path / "large.png", graph(origin._MOST_NODES + 1))
+    kept = [origin.graph_in(path) for path in small]
+    assert all(origin.graph_in(path) is nodes for path, nodes in zip(small, kept, strict=True))
     # One that is too large is kept alone.
-    assert len(origin.graph_in(large)) == len(origin.graph_in(large)) == 50 and reads == [*small, large]
-    origin.graph_in(small[0])
-    assert list(map(len, origin._graphs.values())) == [2]
+    whole = origin.graph_in(large)
+    assert len(whole) == origin._MOST_NODES + 1 and origin.graph_in(large) is whole
+    again = origin.graph_in(small[0])
+    assert again == kept[0] and again is not kept[0]
+    assert list(map(len, origin._graphs.values())) == [part]
 
 
 @pytest.mark.parametrize(

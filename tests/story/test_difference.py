@@ -88,9 +88,14 @@ def test_hostile_graphs_end() -> None:
     assert differences(loop, copy.deepcopy(loop), ("a", "a"), lambda cls, name: None) == []
 
 
-def test_graphs_that_are_too_large_are_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(difference, "_MAX_PAIRS", 2)
-    assert compared(GRAPH.nodes)[-1] == Change("more")
+@pytest.mark.parametrize(("more", "expected"), [(0, []), (1, [Change("more")])])
+def test_graphs_that_are_too_large_are_said_to_be(more: int, expected: list[Change]) -> None:
+    count = difference._MAX_PAIRS + more
+    chain: Nodes = {
+        str(number): {"class_type": "X", "inputs": {"x": [str(number + 1), 0]}} for number in range(count - 1)
+    }
+    chain[str(count - 1)] = {"class_type": "X", "inputs": {}}
+    assert differences(chain, copy.deepcopy(chain), ("0", "0"), lambda cls, name: None) == expected
 
 
 def test_the_end_of_a_files_graph_is_what_nothing_is_made_from() -> None:
