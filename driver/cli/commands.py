@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -13,6 +12,7 @@ from story_studio.story.problems import Problems
 from .. import terminal
 from ..comfy.connection import ComfyError
 from ..comfy.flags import ServerError
+from ..files import is_disk_full
 from ..terminal import FAILED, INTERRUPTED
 
 _COMMANDS = {
@@ -48,9 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         count = len(error.problems)
         terminal.say(f"{count} problem{'s' * (count > 1)}; nothing was {options.outcome}.", "bold red")
     except OSError as error:
-        full = error.errno == errno.ENOSPC
         hint = ": the disk is full; free some space and run the same command again. What is finished is kept."
-        terminal.say(f"{error}{hint if full else ''}", "red")
+        terminal.say(f"{error}{hint if is_disk_full(error) else ''}", "red")
     except (ServerError, ComfyError) as error:
         terminal.say(str(error), "red")
     except KeyboardInterrupt:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import re
@@ -28,6 +27,7 @@ from story_studio.story.problems import Problem, Problems
 
 from .. import terminal
 from ..comfy.models import ModelFile, known_models, locate
+from ..files import is_disk_full
 
 _AT_ONCE = 4
 """Downloads at once: a single connection seldom uses all the bandwidth of a data centre."""
@@ -185,8 +185,7 @@ def _fetch(remote: _Remote) -> str:
     except (httpx2.HTTPError, OSError) as error:
         if not isinstance(error, OSError) or error.errno is None:
             return f"{_shown(remote.url)} was cut off after {_gb(remote.arrived)} of {_gb(remote.size)}."
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        return f"{target.parent}: {'the disk is full' if full else error.strerror}."
+        return f"{target.parent}: {'the disk is full' if is_disk_full(error) else error.strerror}."
 
 
 def _receive(remote: _Remote) -> None:

@@ -144,15 +144,12 @@ class _Forecaster:
             if SceneId(number, scene.id) in nodes
         }
         self._keys = {place: chosen[node] for place, node in self._nodes.items()}
-        self._retakes = {
-            scene.scene: nodes for scene, nodes in graph.retakes.items() if scene.story == number
-        }
         # A take that is used stays, so none is made in its place.
         pins = {scene.id: _pin(Kind.CLIP, scene) for scene in plan.story.scenes}
         self._retakes = {
-            scene: nodes
-            for scene, nodes in self._retakes.items()
-            if not _is_used(pins[scene], self._keys[Kind.CLIP, scene])
+            scene.scene: nodes
+            for scene, nodes in graph.retakes.items()
+            if scene.story == number and not _is_used(pins[scene.scene], self._keys[Kind.CLIP, scene.scene])
         }
         self._takes = {
             scene: self._takes_of(scene, [self._keys[Kind.CLIP, scene], *(chosen[node] for node in nodes)])

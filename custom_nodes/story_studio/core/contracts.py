@@ -186,9 +186,11 @@ CONTRACTS = (
             "comfy_execution/graph.py": (
                 "DynamicPrompt.get_node",
                 "DynamicPrompt.all_node_ids",
+                "NodeNotFoundError",
                 "get_input_info",
             ),
             "comfy_execution/utils.py": ("get_executing_context",),
+            "folder_paths.py": ("exists_annotated_filepath", "get_annotated_filepath"),
             "comfy_api/internal/__init__.py": ("_ComfyNodeInternal", "first_real_override"),
             "nodes.py": ("NODE_CLASS_MAPPINGS",),
         },
@@ -311,7 +313,9 @@ CONTRACTS = (
         {
             "folder_paths.py": (
                 "get_output_directory",
+                "get_input_directory",
                 "get_temp_directory",
+                "annotated_filepath",
                 "get_filename_list",
                 "get_full_path_or_raise",
                 "get_folder_paths",

@@ -20,7 +20,7 @@ def inputs() -> Path:
 
 def input_file(name: str) -> Path | None:
     """A file of ComfyUI's input folder; None if there is none of this name in it."""
-    return _file_in(Path(folder_paths.get_input_directory()).resolve(), name)
+    return _file_in(inputs().resolve(), name)
 
 
 def _file_in(folder: Path, name: str) -> Path | None:
@@ -39,7 +39,7 @@ def loadable(name: str) -> tuple[Path, dict[str, str]] | None:
         Its path, and how /view addresses it; None if there is no such file in ComfyUI's folders.
     """
     plain, annotated = folder_paths.annotated_filepath(name)
-    folder = Path(annotated or folder_paths.get_input_directory()).resolve()
+    folder = Path(annotated or inputs()).resolve()
     path = _file_in(folder, plain)
     if path is None:
         return None

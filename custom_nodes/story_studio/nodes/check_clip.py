@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from ..checks.verdict import judged_by, rank
 from ..core import execution, folders, server
 from ..results import result_store
 from ..runs import finished
+from ..story.failures import FULL
 from ..story.keys import RETAKES
 from ..story.recipes import is_link
 from ..story.results import Kind, key_in
@@ -227,7 +227,7 @@ def _checked(video: Any, name: str, talking: bool, reference: np.ndarray | None)
     except server.Interrupted:
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if isinstance(error, OSError) and error.errno in FULL:
             raise
         logging.exception("%s: the clip cannot be checked", name)
         reason = str(error).rstrip(".") or type(error).__name__

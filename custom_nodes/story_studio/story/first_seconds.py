@@ -54,8 +54,10 @@ def first_seconds(nodes: Nodes, clip: str, seconds: float) -> FirstSeconds:
     while waiting:
         inputs = found[waiting.pop()]["inputs"]
         for entry, value in list(inputs.items()):
-            if entry == ORDER or not is_link(value):
-                inputs.pop(entry) if entry == ORDER else None
+            if entry == ORDER:
+                del inputs[entry]
+                continue
+            if not is_link(value):
                 continue
             first = _first_segment(nodes, value)
             joined |= first != value
