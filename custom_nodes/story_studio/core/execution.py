@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -139,12 +140,13 @@ def make_graph(prompt: dict[str, dict[str, Any]]) -> DynamicPrompt:
 async def ask_fingerprints(graph: DynamicPrompt, node_ids: list[str]) -> None:
     """Lets ComfyUI take the fingerprints of nodes and store them in the nodes, as it does for a run.
 
-    Raises:
-        Exception: what a node raises; KeyError for an unknown class or node.
+    A node that has none, of a class or a file that is not there, is passed over.
     """
     cache = IsChangedCache("", graph, None)  # pyright: ignore[reportArgumentType]
     for node_id in node_ids:
-        node = graph.get_node(node_id)
-        if "is_changed" not in node and (known := _known_hash(node)):
-            node["is_changed"] = [known]
-        await cache.get(node_id)
+        # A node of another pack fails when it is asked about its files.
+        with suppress(Exception):
+            node = graph.get_node(node_id)
+            if "is_changed" not in node and (known := _known_hash(node)):
+                node["is_changed"] = [known]
+            await cache.get(node_id)

@@ -5,12 +5,13 @@ The panel asks several routes about the same graph, so the keys are kept for the
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from ..core import execution
 from ..core.execution import DynamicPrompt
 from ..story.keys import ORDER, Keys, hash_parts
 from ..story.pins import Pin
-from ..story.recipes import is_link
+from ..story.recipes import Nodes, is_link
 from ..story.results import KEEPERS, Kind, key_in
 from . import result_store
 
@@ -84,12 +85,14 @@ class Look:
     """What exists of a graph's results.
 
     Attributes:
+        nodes: the API workflow.
+        graph: the same as ComfyUI has it, with the fingerprints that its results depend on.
         films: the films that its nodes are part of.
         keys: today's keys of its nodes.
     """
 
-    def __init__(self, graph: DynamicPrompt, known: _Known):
-        self._graph, self._known = graph, known
+    def __init__(self, nodes: Nodes, graph: DynamicPrompt, known: _Known):
+        self.nodes, self.graph, self._known = nodes, graph, known
         self._folders: dict[Kind, Folder] = {}
         self.keys = known.today
         self.films = result_store.Films(graph)
@@ -107,9 +110,18 @@ class Look:
         own = self._known.today.own(node_id)
         return own if own == self._known.again.own(node_id) else None
 
-    def find(self, node_id: str) -> Path | None:
-        """The file that a Still or Clip would find."""
-        kind = KEEPERS[self._graph.get_node(node_id)["class_type"]]
+    def key(self, node_id: str) -> str | None:
+        """The key of a result as in `result_store.key_of`; None if its graph has none, or another one each
+        time, as without a file."""
+        if path := self.files.get(node_id):
+            return key_in(path.name)
+        with suppress(Exception):
+            key = self._known.today.of(node_id)
+            return key if key == self._known.again.of(node_id) else None
+        return None
+
+    def _find(self, node_id: str) -> Path | None:
+        kind = KEEPERS[self.nodes[node_id]["class_type"]]
         folder = self.folder(kind)
         if folder.is_empty:
             return None
@@ -122,33 +134,34 @@ class Look:
         """As `result_store.pin_of`."""
         return self._known.today.pin(node_id), self._known.today.holds(node_id)
 
-    def finished(self) -> set[str]:
-        """As `result_store.finished`."""
-        kinds = (Kind.STILL, Kind.CLIP, Kind.MASTER)
-        found = set()
-        for node_id in self._graph.all_node_ids():
-            # A branch that ComfyUI has refused, for instance for a missing node, has no key and does not run.
-            with suppress(Exception):
-                kind = KEEPERS.get(self._graph.get_node(node_id)["class_type"])
-                if kind in kinds and self.find(node_id):
-                    found.add(node_id)
+    @cached_property
+    def files(self) -> dict[str, Path]:
+        """The files that exist for its Stills, Clips, Retakes and Masters, by node id."""
+        found = {}
+        for node_id, node in self.nodes.items():
+            if KEEPERS.get(node["class_type"]) in (Kind.STILL, Kind.CLIP, Kind.MASTER):
+                # A branch that ComfyUI has refused, for instance for a missing node, has no key and does not
+                # run; nor has one that is not finished.
+                with suppress(Exception):
+                    if path := self._find(node_id):
+                        found[node_id] = path
         return found
 
 
-async def look(graph: DynamicPrompt, node_ids: Iterable[str]) -> Look:
-    """What exists of a graph's results; ComfyUI takes the fingerprints that these nodes depend on."""
-    for node_id in _upstream(graph, node_ids):
-        # A node of another pack fails when it is asked about its files.
-        with suppress(Exception):
-            await execution.ask_fingerprints(graph, [node_id])
-    nodes = {node_id: graph.get_node(node_id) for node_id in sorted(graph.all_node_ids())}
-    digest = hash_parts(json.dumps(nodes, default=repr))
+def look(nodes: Nodes) -> Look:
+    """What exists of the results of an API workflow; ComfyUI takes the fingerprints that they depend on.
+
+    Call it in a thread of its own, as routes do their work: it waits for what ComfyUI does as a coroutine.
+    """
+    graph = execution.make_graph(nodes)
+    asyncio.run(execution.ask_fingerprints(graph, _upstream_of_results(nodes)))
+    digest = hash_parts(json.dumps(nodes, default=repr, sort_keys=True))
     with _lock:
         known = _known.pop(digest, None) or _keys(graph)
         _known[digest] = known
         while len(_known) > _KEPT:
             _known.popitem(last=False)
-    return Look(graph, known)
+    return Look(nodes, graph, known)
 
 
 def _keys(graph: DynamicPrompt) -> _Known:
@@ -159,15 +172,14 @@ def _keys(graph: DynamicPrompt) -> _Known:
     return _Known(today, result_store.keys_of(graph.get_node) if differs else today, earlier)
 
 
-def _upstream(graph: DynamicPrompt, node_ids: Iterable[str]) -> list[str]:
+def _upstream_of_results(nodes: Nodes) -> list[str]:
     found: dict[str, None] = {}
-    pending = list(node_ids)
-    there = graph.all_node_ids()
+    pending = [node_id for node_id, node in nodes.items() if node["class_type"] in KEEPERS]
     while pending:
         node_id = pending.pop()
-        if node_id in found or node_id not in there:
+        if node_id in found or node_id not in nodes:
             continue
         found[node_id] = None
-        inputs = graph.get_node(node_id)["inputs"]
+        inputs = nodes[node_id]["inputs"]
         pending += [value[0] for name, value in inputs.items() if name != ORDER and is_link(value)]
     return list(found)

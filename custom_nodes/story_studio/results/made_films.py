@@ -20,8 +20,9 @@ from ..story import order
 from ..story.classes import FILM_SCENE
 from ..story.keys import Keys, Node, hash_parts
 from ..story.recipes import is_link
-from ..story.results import Kind, key_in
+from ..story.results import Kind
 from . import noted, result_store
+from .look import Folder
 
 NOTES = ".made_from.jsonl"
 """The file of the notes, in the folder of films."""
@@ -46,6 +47,14 @@ class MadeFrom(NamedTuple):
     def key(self) -> str:
         """The key of all of it, whichever workflow it was."""
         return hash_parts(json.dumps([[shot[1:] for shot in self.shots], self.settings]))
+
+
+class _Note(NamedTuple):
+    """What a film was made from, and the key of that, which is computed once."""
+
+    film: str
+    key: str
+    made: MadeFrom
 
 
 def made_from(
@@ -96,20 +105,16 @@ def _without_scenes(nodes: Mapping[str, Node], node_id: str) -> Node:
 
 def note(film: str, made: MadeFrom) -> None:
     """Notes what the film with this key was made from."""
-    if any(known.key == made.key and known.workflow == made.workflow for known in made_of(film)):
+    key = made.key
+    if any((one.film, one.key, one.made.workflow) == (film, key, made.workflow) for one in _notes()):
         return
     path = _path()
     entry = {"film": film, "shots": made.shots, "settings": made.settings, "workflow": made.workflow}
     noted.note(path, entry, _MOST_BYTES, _newest_half)
-    there = _there(path.parent)
-    if any(key not in there for key, _ in _notes()):
+    there = Folder(Kind.FILM)
+    if any(not there.find(known.film) for known in _notes()):
         # What is known of a film goes with it.
-        noted.rewrite(path, lambda entries: [one for one in entries if one.get("film") in there])
-
-
-def _there(folder: Path) -> set[str | None]:
-    """The keys of the films that are there."""
-    return {key_in(film.name) for film in folder.glob(f"[!.]*{Kind.FILM.suffix}")}
+        noted.rewrite(path, lambda entries: [one for one in entries if there.find(one.get("film", ""))])
 
 
 def _newest_half(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -118,20 +123,21 @@ def _newest_half(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def made_of(film: str) -> list[MadeFrom]:
     """All that led to the film with this key, the newest first."""
-    return [made for key, made in reversed(_notes()) if key == film]
+    return [known.made for known in reversed(_notes()) if known.film == film]
 
 
-def find(made: MadeFrom) -> Path | None:
+def find(made: MadeFrom, there: Folder) -> Path | None:
     """The newest film that was made from this and is there."""
-    keys = dict.fromkeys(film for film, known in reversed(_notes()) if known.key == made.key)
-    return next((path for key in keys if (path := result_store.find(Kind.FILM, key))), None)
+    key = made.key
+    films = (known.film for known in reversed(_notes()) if known.key == key)
+    return next((path for film in films if (path := there.find(film))), None)
 
 
 def _path() -> Path:
     return result_store.folder_of(Kind.FILM) / NOTES
 
 
-def _notes() -> tuple[tuple[str, MadeFrom], ...]:
+def _notes() -> tuple[_Note, ...]:
     path = _path()
     with suppress(OSError):
         about = os.stat(path)
@@ -140,14 +146,15 @@ def _notes() -> tuple[tuple[str, MadeFrom], ...]:
 
 
 @lru_cache(maxsize=1)
-def _read(path: Path, changed: int, size: int) -> tuple[tuple[str, MadeFrom], ...]:
+def _read(path: Path, changed: int, size: int) -> tuple[_Note, ...]:
     return tuple(found for entry in noted.entries(path) if (found := _read_entry(entry)))
 
 
-def _read_entry(entry: dict[str, Any]) -> tuple[str, MadeFrom] | None:
+def _read_entry(entry: dict[str, Any]) -> _Note | None:
     """A note; None for an entry that is none."""
     try:
         shots = tuple((title, clip, rest) for title, clip, rest in entry["shots"])
-        return entry["film"], MadeFrom(shots, entry["settings"], entry["workflow"])
+        made = MadeFrom(shots, entry["settings"], entry["workflow"])
+        return _Note(entry["film"], made.key, made)
     except (ValueError, KeyError, TypeError):
         return None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -106,6 +106,11 @@ def item(path: Path) -> dict[str, str]:
     """A file in the output folder as ComfyUI's interface and /view address it."""
     relative = path.relative_to(folders.output())
     return {"filename": relative.name, "subfolder": relative.parent.as_posix(), "type": "output"}
+
+
+def path_of(item: Mapping[str, str]) -> Path:
+    """The path of a file that is addressed so."""
+    return folders.output() / item["subfolder"] / item["filename"]
 
 
 def upstream(graph: Graph, node_id: str) -> dict[str, dict[str, Any]]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import shutil
 import time
 import uuid
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,15 +17,16 @@ from aiohttp import web
 from ..core import folders, server
 from ..files import written_aside
 from ..media.finished_film import read_facts
+from ..results import result_store
+from ..results.look import Look, look
 from ..story.problems import Problem, Problems
 from ..story.recipes import Nodes
-from ..story.results import STORE
+from ..story.results import STORE, key_in
 from ..story.scenes import panel_of
 from ..story.subtitles import subtitles
 from .body import answer, text_in, workflow_in
 from .films import films
 from .story import story_of
-from .takes import takes
 
 ROUTE = "/story_studio/bundle"
 _BUNDLE = "bundle_"
@@ -66,16 +66,16 @@ class Bundle(NamedTuple):
     is_old: bool
 
 
-async def bundle_of(prompt: Nodes, workflow: str, film_id: str, parts: list[str]) -> Bundle:
+def bundle_of(there: Look, workflow: str, film_id: str, parts: list[str]) -> Bundle:
     """What there is of these parts of a story.
 
     Raises:
         Problems: the workflow has no scenes, or is too large.
     """
-    found, scenes = await takes(prompt), panel_of(prompt)["scenes"]
-    film = films(prompt, workflow).get(film_id, {"state": "missing", "film": None})
+    scenes = panel_of(there.nodes)["scenes"]
+    film = films(there, workflow).get(film_id, {"state": "missing", "film": None})
     entries, missing = [], dict[str, None]()
-    path = _path(film["film"]["file"]) if film["film"] else None
+    path = result_store.path_of(film["film"]["file"]) if film["film"] else None
     if path and "film" in parts:
         entries.append(Entry("film.mp4", path))
     if path and "captions" in parts:
@@ -84,14 +84,14 @@ async def bundle_of(prompt: Nodes, workflow: str, film_id: str, parts: list[str]
         for part, suffix in (("still", "png"), ("clip", "mp4")):
             if f"{part}s" not in parts or not scene[part]:
                 continue
-            if file := found[scene[part]]["file"]:
-                entries.append(Entry(f"{part}s/{_name(number, scene['name'])}.{suffix}", _path(file)))
+            if file := there.files.get(scene[part]):
+                entries.append(Entry(f"{part}s/{_name(number, scene['name'])}.{suffix}", file))
             else:
                 missing[f"{number}. {scene['name']}".strip()] = None
-    name = _safe(str(prompt.get(film_id, {}).get("inputs", {}).get("name") or "story"))
+    name = _safe(str(there.nodes.get(film_id, {}).get("inputs", {}).get("name") or "story"))
     if "story" in parts:
-        keys = {node: one["key"] for node, one in found.items() if one["key"]}
-        story = await story_of(prompt, keys)
+        keys = {node: key for node, file in there.files.items() if (key := key_in(file.name))}
+        story = story_of(there, keys)
         name = story["name"].removesuffix(".json")
         entries.append(Entry("story.json", story["text"]))
     return Bundle(name, entries, list(missing), film["state"] == "old" and "film" in parts)
@@ -109,10 +109,6 @@ def _name(number: int, name: str) -> str:
 
 def _safe(name: str) -> str:
     return re.sub(r"[^\w-]+", "-", name).strip("-")[:64]
-
-
-def _path(file: Mapping[str, str]) -> Path:
-    return folders.output() / file["subfolder"] / file["filename"]
 
 
 def pack(entries: list[Entry], target: Path) -> None:
@@ -136,7 +132,7 @@ def _read(body: Any) -> Callable[[], Any]:
 
 def _work(prompt: Nodes, workflow: str, film_id: str, parts: list[str]) -> dict[str, Any]:
     try:
-        return asyncio.run(_packed(prompt, workflow, film_id, parts))
+        return _packed(look(prompt), workflow, film_id, parts)
     except OSError as error:
         raise Problems([Problem("", f"The ZIP file could not be written: {error.strerror}.")]) from None
 
@@ -153,13 +149,13 @@ def _remove_earlier() -> None:
                 shutil.rmtree(folder)
 
 
-async def _packed(prompt: Nodes, workflow: str, film_id: str, parts: list[str]) -> dict[str, Any]:
-    bundle = await bundle_of(prompt, workflow, film_id, parts)
+def _packed(there: Look, workflow: str, film_id: str, parts: list[str]) -> dict[str, Any]:
+    bundle = bundle_of(there, workflow, film_id, parts)
     file = None
     if bundle.entries:
         # Each in a folder of its own, so that the file can have its name; ComfyUI empties it at its start.
         _remove_earlier()
         folder = f"{STORE}/{_BUNDLE}{uuid.uuid4().hex}"
         file = {"filename": f"{bundle.name}.zip", "subfolder": folder, "type": "temp"}
-        await asyncio.to_thread(pack, bundle.entries, folders.temporary() / folder / file["filename"])
+        pack(bundle.entries, folders.temporary() / folder / file["filename"])
     return {"file": file, "missing": bundle.missing, "is_old": bundle.is_old}

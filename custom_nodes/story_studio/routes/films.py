@@ -13,11 +13,10 @@ from aiohttp import web
 from ..core import execution, server
 from ..media.finished_film import FilmFacts, read_facts
 from ..results import made_films, result_store
-from ..results.look import look
+from ..results.look import Folder, Look, look
 from ..results.made_films import MadeFrom
 from ..results.origin import graph_in
 from ..story.difference import end_of
-from ..story.keys import Keys
 from ..story.recipes import Nodes, is_link
 from ..story.results import Kind, key_in
 from ..story.subtitles import subtitles
@@ -36,19 +35,12 @@ def add_route() -> None:
     server.add_get_route(CAPTIONS, _answer_captions)
 
 
-async def films_of(prompt: Nodes, workflow: str) -> dict[str, dict[str, Any]]:
-    """As `films`, with the keys that are known of the same graph."""
-    ends = [node_id for node_id, node in prompt.items() if node["class_type"] == Kind.FILM.node]
-    return films(prompt, workflow, (await look(execution.make_graph(prompt), ends)).keys)
-
-
-def films(prompt: Nodes, workflow: str, known: Keys | None = None) -> dict[str, dict[str, Any]]:
+def films(there: Look, workflow: str) -> dict[str, dict[str, Any]]:
     """The films of an API workflow, by the ids of their Film nodes.
 
     Args:
-        prompt: an API workflow.
+        there: what exists of the API workflow.
         workflow: the id of the workflow on the canvas.
-        known: today's keys of the graph.
 
     Returns:
         `state`: `missing`, `old` (an earlier film is there) or `current`.
@@ -57,18 +49,18 @@ def films(prompt: Nodes, workflow: str, known: Keys | None = None) -> dict[str, 
         seconds; `captions`, their languages; else None.
         `changes`: what an old film lacks, see `_changes`.
     """
-    graph = execution.make_graph(prompt)
     found: dict[str, dict[str, Any]] = {}
-    for node_id, node in prompt.items():
+    for node_id, node in there.nodes.items():
         if node["class_type"] != Kind.FILM.node:
             continue
+        folder = there.folder(Kind.FILM)
         try:
-            now = made_films.made_from(graph, node_id, workflow, known)
+            now = made_films.made_from(there.graph, node_id, workflow, there.keys)
         except Exception:
             # The graph is not finished: it has no film until an input is linked or a file is there.
             now = None
-        path = made_films.find(now) if now else None
-        earlier = None if path else _earlier(node["inputs"].get("name"), workflow, now)
+        path = made_films.find(now, folder) if now else None
+        earlier = None if path else _earlier(folder, node["inputs"].get("name"), workflow, now)
         if path:
             found[node_id] = {"state": "current", "film": _shown(path), "changes": None}
         elif earlier and now and earlier[1] and earlier[1].key == now.key:
@@ -79,7 +71,7 @@ def films(prompt: Nodes, workflow: str, known: Keys | None = None) -> dict[str, 
             found[node_id] = {"state": "old", "film": _shown(earlier[0]), "changes": changes}
         else:
             found[node_id] = {"state": "missing", "film": None, "changes": None}
-        found[node_id]["clips"] = _clips(prompt, node_id)
+        found[node_id]["clips"] = _clips(there.nodes, node_id)
     return found
 
 
@@ -102,9 +94,12 @@ def _clip_of(prompt: Nodes, link: Any) -> str:
     return ""
 
 
-def _earlier(name: Any, workflow: str, now: MadeFrom | None) -> tuple[Path, MadeFrom | None] | None:
+def _earlier(
+    folder: Folder, name: Any, workflow: str, now: MadeFrom | None
+) -> tuple[Path, MadeFrom | None] | None:
     """The newest film with this name that is not known to be of another story, and what it was made from."""
-    for path in _named(name):
+    named = folder.named(Kind.FILM.file_name(name, "")) if isinstance(name, str) else []
+    for path in named[:_OLDER]:
         noted = made_films.made_of(key_in(path.name) or "")
         made = noted[0] if noted else _in_file(path)
         if made is None or _is_of(made, workflow, now):
@@ -116,20 +111,6 @@ def _is_of(made: MadeFrom, workflow: str, now: MadeFrom | None) -> bool:
     if not workflow or not made.workflow or made.workflow == workflow:
         return True
     return bool(now) and not {shot[1] for shot in made.shots}.isdisjoint(shot[1] for shot in now.shots)
-
-
-def _named(name: Any) -> list[Path]:
-    if not isinstance(name, str):
-        return []
-    pattern = result_store.place(Kind.FILM, name, "*")
-    dated = []
-    for path in pattern.parent.glob(pattern.name):
-        try:
-            dated.append((path.stat().st_mtime_ns, path))
-        except OSError:
-            # It was deleted, or is a broken link.
-            continue
-    return [path for _, path in sorted(dated, reverse=True) if key_in(path.name)][:_OLDER]
 
 
 def _in_file(path: Path) -> MadeFrom | None:
@@ -196,7 +177,7 @@ def _chapters(facts: FilmFacts) -> Iterator[dict[str, Any]]:
 
 def _read(body: Any) -> Callable[[], Any]:
     prompt, workflow = workflow_in(body), text_in(body, "workflow")
-    return lambda: asyncio.run(films_of(prompt, workflow))
+    return lambda: films(look(prompt), workflow)
 
 
 async def _answer(request: web.Request) -> web.Response:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import Any
 from aiohttp import web
 
 from .. import memory
-from ..core import execution, folders, server
+from ..core import execution, server
 from ..results import result_store
-from ..results.look import look
+from ..results.look import Look, look
 from ..results.origin import graph_in
 from ..runs import timing
 from ..story.difference import Change, What, differences, end_of
@@ -32,11 +31,11 @@ def add_route() -> None:
     server.add_post_route(ROUTE, _answer)
 
 
-async def plan_of(prompt: Nodes, workflow_id: str = "") -> dict[str, Any]:
+def plan_of(there: Look, workflow_id: str = "") -> dict[str, Any]:
     """What a run of an API workflow would make.
 
     Args:
-        prompt: the API workflow.
+        there: what exists of the API workflow.
         workflow_id: of the workflow that it was made from, by which results of other films are left out.
 
     Returns:
@@ -47,24 +46,20 @@ async def plan_of(prompt: Nodes, workflow_id: str = "") -> dict[str, Any]:
         estimates are from, by kind; `checks`: how many Check Clips it has.
         `memory`: `needs_gb`, `free_gb`, `peak_gb`, `fits`, `keeps_all`; None if no model is needed.
     """
-    found = await takes(prompt, workflow_id)
-    prompt = _without_loose_takes(prompt, found)
-    graph = execution.make_graph(prompt)
-    # Where the panel finds a take, the node does, also by what it was in an earlier version.
-    there = await look(graph, found)
-    finished = there.finished() | {node for node, entry in found.items() if entry["file"]}
+    found = takes(there, workflow_id)
+    prompt = _without_loose_takes(there.nodes, found)
     results = {}
     for node_id, entry in found.items():
-        kind, makes = KEEPERS[prompt[node_id]["class_type"]], node_id not in finished
+        kind, makes = KEEPERS[prompt[node_id]["class_type"]], node_id not in there.files
         results[node_id] = _result(kind, makes)
         if makes:
-            earlier = (_path_of(take["file"]) for take in entry["takes"])
+            earlier = (result_store.path_of(take["file"]) for take in entry["takes"])
             results[node_id]["why"] = _why(prompt, node_id, earlier)
     made = {node_id for node_id, result in results.items() if result["makes"]}
-    for node_id, film in films(prompt, workflow_id, there.keys).items():
-        results[node_id] = _film(prompt, film, node_id, made, finished)
+    for node_id, film in films(there, workflow_id).items():
+        results[node_id] = _film(there, prompt, film, node_id, made)
     times = _times(prompt, results)
-    _, plan = await asyncio.to_thread(memory.plan_of, graph, finished)
+    _, plan = memory.plan_of(there.graph, there.files)
     needs = plan.needs.all
     return {
         "results": results,
@@ -95,26 +90,26 @@ def _result(kind: Kind, makes: bool) -> dict[str, Any]:
 
 
 def _film(
-    prompt: Nodes, film: Mapping[str, Any], node_id: str, made: set[str], finished: set[str]
+    there: Look, prompt: Nodes, film: Mapping[str, Any], node_id: str, made: set[str]
 ) -> dict[str, Any]:
     """A film is made if a clip of it is, or if it is not `current`, as the route of films has it."""
     try:
-        upstream = result_store.upstream(execution.make_graph(prompt), node_id)
+        upstream = result_store.upstream(there.graph, node_id)
     except execution.NodeNotFound:
         # What it is linked to is not there, so it does not run.
         return _result(Kind.FILM, True) | {"why": {"before": False, "changes": []}}
     masters = (Kind.MASTER.node, RETAKE)
     waits = any(
-        one in made or (node["class_type"] in masters and one not in finished)
+        one in made or (node["class_type"] in masters and one not in there.files)
         for one, node in upstream.items()
     )
     if not waits and film["state"] == "current":
         return _result(Kind.FILM, False)
-    if film["film"] and film["changes"]:
-        changes = _changes_of_film(prompt, node_id, _path_of(film["film"]["file"]), film["changes"])
+    path = result_store.path_of(film["film"]["file"]) if film["film"] else None
+    if path and film["changes"]:
+        changes = _changes_of_film(prompt, node_id, path, film["changes"])
         return _result(Kind.FILM, True) | {"why": {"before": True, "changes": _as_dicts(changes)}}
-    earlier = [_path_of(film["film"]["file"])] if film["film"] else []
-    return _result(Kind.FILM, True) | {"why": _why(prompt, node_id, earlier)}
+    return _result(Kind.FILM, True) | {"why": _why(prompt, node_id, [path] if path else [])}
 
 
 def _changes_of_film(
@@ -176,13 +171,9 @@ def _times(prompt: Nodes, results: Mapping[str, dict[str, Any]]) -> dict[str, An
     return {"load": load, "measured": measured}
 
 
-def _path_of(file: Mapping[str, str]) -> Path:
-    return folders.output() / file["subfolder"] / file["filename"]
-
-
 def _read(body: Any) -> Callable[[], Any]:
     prompt, workflow = workflow_in(body), text_in(body, "workflow_id")
-    return lambda: asyncio.run(plan_of(prompt, workflow))
+    return lambda: plan_of(look(prompt), workflow)
 
 
 async def _answer(request: web.Request) -> web.Response:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -11,13 +10,12 @@ from typing import Any, Literal
 
 from aiohttp import web
 
-from ..core import execution, server
-from ..results import result_store
+from ..core import server
+from ..results.look import Look, look
 from ..story.graph import SceneId, build
 from ..story.graph import warnings as warnings_of
 from ..story.problems import Problems
 from ..story.read_graph import read_graph
-from ..story.recipes import Nodes
 from ..story.scenes import CanvasScene, Workflow, read_scenes
 from ..story.schema import parse
 from .body import answer, workflow_in
@@ -33,11 +31,11 @@ def add_route() -> None:
     server.add_post_route(ROUTE, _answer)
 
 
-async def story_of(prompt: Nodes, keys: Mapping[str, str]) -> dict[str, Any]:
+def story_of(there: Look, keys: Mapping[str, str]) -> dict[str, Any]:
     """The story file of a workflow. Opened again, it finds the results that exist.
 
     Args:
-        prompt: an API workflow.
+        there: what exists of an API workflow.
         keys: the keys of the stills and clips that exist, by node id.
 
     Returns:
@@ -47,10 +45,10 @@ async def story_of(prompt: Nodes, keys: Mapping[str, str]) -> dict[str, Any]:
     Raises:
         Problems: the workflow has no scenes, or is too large.
     """
-    file = read_graph(prompt)
+    file = read_graph(there.nodes)
     # A story that is not finished has no graph yet; what it lacks is among the warnings.
     with suppress(Problems):
-        await _keep_results(file.data, prompt, keys, file.warnings)
+        _keep_results(file.data, there, keys, file.warnings)
     text = json.dumps(file.data, indent=2, ensure_ascii=False)
     advice = _advice(file.data)
     return {
@@ -73,15 +71,12 @@ def _advice(data: dict[str, Any]) -> list[str]:
         return []
 
 
-async def _keep_results(
-    data: dict[str, Any], prompt: Nodes, keys: Mapping[str, str], warnings: list[str]
-) -> None:
+def _keep_results(data: dict[str, Any], before: Look, keys: Mapping[str, str], warnings: list[str]) -> None:
     """Names the results that exist as takes where the opened story would not find them by itself.
 
     A take holds as long as nothing of its scene is changed in the story.
     """
-    scenes = read_scenes(Workflow(prompt))
-    before = await _graph(prompt)
+    scenes = read_scenes(Workflow(before.nodes))
     changed: list[str] = []
     # Clips are made from stills, so the takes of these come first.
     for part in _PARTS:
@@ -91,17 +86,17 @@ async def _keep_results(
             if "@" in written.get(take, ""):
                 del written[take]
         built = build([planned("story.json", parse(data), {}, {}).plan])
-        after = await _graph(built.nodes)
+        after = look(built.nodes)
         nodes = built.stills if part == "still" else built.clips
         for scene, written in zip(scenes, data["scenes"], strict=True):
             node, mine = nodes.get(SceneId(0, written["id"])), _node_of(scene, part)
-            own = _key(after, node) if node and take not in written else None
+            own = after.key(node) if node and take not in written else None
             if own is None or mine is None:
                 continue
             key = keys.get(mine)
             if key and key != own:
                 written[take] = f"{key}@{own}"
-            elif not key and own != (_key(before, mine) or own):
+            elif not key and own != (before.key(mine) or own):
                 changed.append(f"{written['id']} ({part})")
     if changed:
         warnings.append(
@@ -114,28 +109,11 @@ def _node_of(scene: CanvasScene, part: Literal["still", "clip"]) -> str | None:
     return scene.still if part == "still" else scene.clip
 
 
-async def _graph(nodes: Nodes) -> execution.DynamicPrompt:
-    graph = execution.make_graph(nodes)
-    for node in nodes:
-        # A file is missing, or a node of another pack fails when it is asked about its files.
-        with suppress(Exception):
-            await execution.ask_fingerprints(graph, [node])
-    return graph
-
-
-def _key(graph: execution.DynamicPrompt, node: str) -> str | None:
-    """The key of a result; None if its graph has none, or another one each time, as without a file."""
-    with suppress(Exception):
-        key = result_store.key_of(graph, node)
-        return key if key == result_store.key_of(graph, node) else None
-    return None
-
-
 def _read(body: Any) -> Callable[[], Any]:
     prompt, keys = workflow_in(body), body["keys"]
     if not all(isinstance(key, str) for key in keys.values()):
         raise ValueError("keys")
-    return lambda: asyncio.run(story_of(prompt, keys))
+    return lambda: story_of(look(prompt), keys)
 
 
 async def _answer(request: web.Request) -> web.Response:

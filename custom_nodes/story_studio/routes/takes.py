@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from ..core import execution, server
+from ..core import server
 from ..results import result_store
 from ..results.look import Folder, Look, look
 from ..results.origin import about_node, origin_of
@@ -30,11 +29,11 @@ def add_route() -> None:
     server.add_post_route(ROUTE, _answer)
 
 
-async def takes(prompt: dict[str, dict[str, Any]], workflow_id: str = "") -> dict[str, dict[str, Any]]:
+def takes(now_there: Look, workflow_id: str = "") -> dict[str, dict[str, Any]]:
     """The results that exist for the Stills and Clips of an API workflow, by node id.
 
     Args:
-        prompt: the API workflow.
+        now_there: what exists of the API workflow.
         workflow_id: of the workflow that it was made from, by which takes of other films are left out.
 
     Returns:
@@ -48,8 +47,7 @@ async def takes(prompt: dict[str, dict[str, Any]], workflow_id: str = "") -> dic
         and `date`, and a clip's with its `check`, if there is one with the name of a Clip or Check Clip of
         the workflow.
     """
-    kept = [node_id for node_id, node in prompt.items() if node["class_type"] in _KINDS]
-    now_there = await look(execution.make_graph(prompt), kept)
+    prompt = now_there.nodes
     names = [
         node["inputs"].get("name")
         for node in prompt.values()
@@ -57,10 +55,11 @@ async def takes(prompt: dict[str, dict[str, Any]], workflow_id: str = "") -> dic
     ]
     checks = checks_named(name for name in names if isinstance(name, str))
     found = {}
-    for node_id in kept:
-        node = prompt[node_id]
-        kind = _KINDS[node["class_type"]]
-        own, pin, path = _found(now_there, node_id, kind)
+    for node_id, node in prompt.items():
+        if not (kind := _KINDS.get(node["class_type"])):
+            continue
+        own, pin = _chosen(now_there, node_id, kind)
+        path = now_there.files.get(node_id)
         films = _films(now_there, node_id, workflow_id)
         # A story that was saved and opened again is another workflow: its result says which film it is.
         films += [origin_of(path, kind).film] if films and path else []
@@ -98,32 +97,28 @@ def _date(path: Path) -> str | None:
 
 def _read(body: Any) -> Callable[[], Any]:
     prompt, workflow = workflow_in(body), text_in(body, "workflow_id")
-    return lambda: asyncio.run(takes(prompt, workflow))
+    return lambda: takes(look(prompt), workflow)
 
 
 async def _answer(request: web.Request) -> web.Response:
     return await answer(request, _read)
 
 
-def _found(
-    now_there: Look, node_id: str, kind: Kind
-) -> tuple[str | None, dict[str, Any] | None, Path | None]:
-    """The own key of a node, the take that is chosen in it, and the file that it would find.
+def _chosen(now_there: Look, node_id: str, kind: Kind) -> tuple[str | None, dict[str, Any] | None]:
+    """The own key of a node, and the take that is chosen in it.
 
     A graph that is not finished has no key: an input is not linked, a file is missing, or a node of another
     pack fails when it is asked about its files.
     """
-    own, about, path = None, None, None
+    own, about = None, None
     with suppress(Exception):
         own = now_there.own(node_id)
-    with suppress(Exception):
-        path = now_there.find(node_id)
     with suppress(Exception):
         pin, holds = now_there.pin(node_id)
         if pin:
             exists = now_there.folder(kind).find(pin.key) is not None
             about = {"key": pin.key, "always": not pin.own, "holds": holds, "exists": exists}
-    return own, about, path
+    return own, about
 
 
 def _named(folder: Folder, kind: Kind, name: Any, films: Sequence[str], scene: str) -> list[Path]:
