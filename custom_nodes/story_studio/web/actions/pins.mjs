@@ -40,12 +40,8 @@ export async function pinFor(studio, node, key, seed) {
   return own ? `${key}@${own}` : key
 }
 
-/** Empties the `take` of stills and clips that have let go of theirs: it has no effect any more. */
-export function forgetReleased(studio) {
-  for (const scene of studio.model.scenes) {
-    for (const part of PARTS) {
-      const pin = studio.model.takes[scene[part]]?.pin
-      if (pin && !pin.holds) setTake(studio, scene, part, '')
-    }
-  }
+/** The stills and clips that have let go of their `take`, which has no effect any more: pairs of a scene and a part. */
+export function releasedTakes({ scenes, takes }) {
+  const isReleased = pin => pin && !pin.holds
+  return scenes.flatMap(scene => PARTS.filter(part => isReleased(takes[scene[part]]?.pin)).map(part => [scene, part]))
 }

@@ -1,10 +1,11 @@
 /** What is queued from the panel. */
-import { keepSeed } from '../canvas/widgets.mjs'
+import { asOneStep } from '../canvas/undo.mjs'
+import { seedChangers, setWidget } from '../canvas/widgets.mjs'
 import { PARTS } from '../shared/nodes.mjs'
 import { ask } from '../shared/server.mjs'
 import { reasonOf } from '../shared/refusals.mjs'
 import { t } from '../shared/words.mjs'
-import { forgetReleased } from './pins.mjs'
+import { releasedTakes, setTake } from './pins.mjs'
 
 /** How much of a clip is rendered for a look: as much as the model makes at once. */
 export const FIRST_SECONDS = 4
@@ -125,11 +126,23 @@ function followPrompt(app, end) {
 
 /** Queues these output nodes of the workflow. */
 export async function queue(studio, ids) {
-  const { app, model } = studio
-  for (const scene of model.scenes) for (const part of PARTS) if (scene.seeds[part]) keepSeed(app, scene.seeds[part])
-  forgetReleased(studio)
+  const { app } = studio
+  await keepResults(studio)
   await app.queuePrompt(0, 1, ids)
   await studio.refresh()
+}
+
+/** Stops what would change after the run, and empties what has no effect any more, in one undo step. */
+async function keepResults(studio) {
+  const { app, model } = studio
+  const seeds = model.scenes.flatMap(scene => PARTS.map(part => scene.seeds[part]).filter(Boolean))
+  const controls = new Set(seeds.flatMap(seed => seedChangers(app, seed)))
+  const released = releasedTakes(model)
+  if (!controls.size && !released.length) return
+  await asOneStep(app, () => {
+    for (const control of controls) setWidget(app, control, 'fixed')
+    for (const [scene, part] of released) setTake(studio, scene, part, '')
+  })
 }
 
 /** The checks of these scenes, which lead to nothing else and so are queued by themselves. */

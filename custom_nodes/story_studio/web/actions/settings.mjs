@@ -31,14 +31,14 @@ export function realProfile(studio) {
   return Object.keys(memoryOf(studio)?.profiles ?? {}).findLast(name => name !== DRAFT) ?? REAL
 }
 
-/** The values of the settings of the story on the canvas, by the names of the form. */
-export async function readSettings(studio) {
-  return valuesOf((await readStory(studio)).data)
+/** The values of the settings of the story on the canvas, by the names of the form; `fresh` as in `readStory`. */
+export async function readSettings(studio, fresh) {
+  return valuesOf((await readStory(studio, fresh)).data)
 }
 
-/** The characters of the story on the canvas. */
-export async function readCharacters(studio) {
-  return structuredClone((await readStory(studio)).data.characters ?? {})
+/** The characters of the story on the canvas; `fresh` as in `readStory`. */
+export async function readCharacters(studio, fresh) {
+  return structuredClone((await readStory(studio, fresh)).data.characters ?? {})
 }
 
 function valuesOf(data) {

@@ -102,11 +102,3 @@ function removeIdle(film, on) {
   const values = Object.fromEntries(node.widgets.map(widget => [widget.name, widget.value]))
   if (HELPERS[on].isIdle(values, !!musicOf(node))) film.graph.remove(node)
 }
-
-/** Removes a helper of a film, in one undo step. */
-export function removeHelper(app, id, on) {
-  change(app, id, film => {
-    const node = helperOf(film, on)
-    if (node) film.graph.remove(node)
-  })
-}

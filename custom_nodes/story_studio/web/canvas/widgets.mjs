@@ -61,14 +61,11 @@ export function setWidget(app, widget, value) {
   captureState(app)
 }
 
-/** Stops ComfyUI from changing a seed after each run, so that the next run continues with the results on display. */
-export function keepSeed(app, { id, input }) {
+/** The widgets that let ComfyUI change a seed after each run: the next run would not continue with the results on display. */
+export function seedChangers(app, { id, input }) {
   const path = pathTo(app, id)
-  for (const widget of [widgetOf(path, input), path.at(-1)?.widgets?.find(one => one.name === input)]) {
-    for (const control of widget?.linkedWidgets ?? []) {
-      if (['randomize', 'increment', 'decrement'].includes(control.value)) setWidget(app, control, 'fixed')
-    }
-  }
+  const widgets = [widgetOf(path, input), path.at(-1)?.widgets?.find(one => one.name === input)]
+  return widgets.flatMap(widget => widget?.linkedWidgets ?? []).filter(control => ['randomize', 'increment', 'decrement'].includes(control.value))
 }
 
 /** Brings a node, or the subgraph node around it, into view and selects it. */

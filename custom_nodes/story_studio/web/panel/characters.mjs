@@ -4,7 +4,7 @@ import { h, set } from '../shared/dom.mjs'
 import { t } from '../shared/words.mjs'
 import { upload } from '../story/upload.mjs'
 import { createForm, field } from './form.mjs'
-import { createLoras } from './loras.mjs'
+import { createLoras, suggestLoras } from './loras.mjs'
 
 export function createCharacters(studio) {
   let people = []
@@ -14,7 +14,7 @@ export function createCharacters(studio) {
   const form = createForm(studio, {
     name: 'characters',
     title: t('Characters'),
-    read: () => readCharacters(studio),
+    read: fresh => readCharacters(studio, fresh),
     fill(characters) {
       people = []
       list.replaceChildren()
@@ -26,6 +26,7 @@ export function createCharacters(studio) {
   })
   const mention = createMention(studio)
   form.body.append(list, add)
+  suggestLoras(studio, form.element)
   form.element.querySelector('summary').after(mention.element)
 
   function put(character, key = '') {
@@ -64,7 +65,7 @@ function createPerson(studio, character, key, { taken, touched, remove }) {
   }
   const gone = h('button', { type: 'button', textContent: t('Remove'), onclick: remove })
   const image = createReference(studio, reference, touched)
-  const list = createLoras(studio, t('LoRAs of the stills that show this character'), touched)
+  const list = createLoras(t('LoRAs of the stills that show this character'), touched)
   list.show(loras ?? [])
   const keyNow = () => key || freeKey(words.name.value, taken())
   const paint = () => {

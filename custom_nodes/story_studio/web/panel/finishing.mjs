@@ -1,5 +1,5 @@
 /** How the film is finished: transitions, sound and music, captions, delivery, and cards. */
-import { readFinish, removeHelper, setFinish, setMusic } from '../canvas/finishing.mjs'
+import { readFinish, setFinish, setMusic } from '../canvas/finishing.mjs'
 import { h, set } from '../shared/dom.mjs'
 import { remembered } from '../shared/folds.mjs'
 import { t } from '../shared/words.mjs'
@@ -75,9 +75,7 @@ export function createFinishing(studio) {
   const { app, model } = studio
   const change = (field, value) => {
     const [id] = model.films
-    const isNone = field.on === 'burned_captions' && value === ''
-    if (isNone) removeHelper(app, id, field.on)
-    else setFinish(app, id, field.on, field.to?.(value) ?? { [field.name]: value })
+    setFinish(app, id, field.on, field.to?.(value) ?? { [field.name]: value })
     studio.refreshSoon()
   }
   const fields = []

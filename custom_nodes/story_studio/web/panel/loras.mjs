@@ -3,18 +3,27 @@ import { listLoras } from '../actions/settings.mjs'
 import { h } from '../shared/dom.mjs'
 import { t } from '../shared/words.mjs'
 
-let lists = 0
+/** The files in models/loras, which every list of the panel suggests. */
+const names = h('datalist', { id: 'story-studio-loras' })
+
+/** Reads the files that are suggested whenever a section is opened. */
+export function suggestLoras(studio, section) {
+  section.addEventListener('toggle', async () => {
+    if (!section.open) return
+    section.append(names)
+    names.replaceChildren(...(await listLoras(studio)).map(value => h('option', { value })))
+  })
+}
 
 /**
  * @param label what the LoRAs are for.
  * @param touched is called when one is added or removed.
  * @returns `element`; `show(loras)`; `value()`, as a story file has them.
  */
-export function createLoras(studio, label, touched) {
-  const names = h('datalist', { id: `story-studio-loras-${++lists}` })
+export function createLoras(label, touched) {
   const rows = h('div', { className: 'rows' })
   const add = h('button', { type: 'button', textContent: t('Add a LoRA'), onclick: () => (row().file.focus(), touched()) })
-  const element = h('div', { className: 'loras', role: 'group', aria: { label } }, h('span', { textContent: label }), rows, add, names)
+  const element = h('div', { className: 'loras', role: 'group', aria: { label } }, h('span', { textContent: label }), rows, add)
   let shown = []
 
   function row({ file = '', strength = 1 } = {}) {
@@ -36,7 +45,6 @@ export function createLoras(studio, label, touched) {
     return one
   }
 
-  listLoras(studio).then(files => names.replaceChildren(...files.map(value => h('option', { value }))))
   return {
     element,
     show(loras) {

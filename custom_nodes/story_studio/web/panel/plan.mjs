@@ -37,8 +37,8 @@ export function createForecast(_, studio) {
     element,
     paint(scene) {
       const plan = studio.plan.now()
-      const model = studio.scene(scene.id)
-      const lines = plan && !plan.problem && model && !studio.runs.session().running ? linesOf(plan, model) : []
+      const model = studio.runs.session().running ? null : studio.scene(scene.id)
+      const lines = plan && !plan.problem && model ? linesOf(plan, model) : []
       set(element, { textContent: lines.join('\n'), hidden: !lines.length })
     },
   }

@@ -3,7 +3,7 @@ import { changeSettings, DRAFT, failure, FORMATS, isDraft, readSettings, realPro
 import { h, set } from '../shared/dom.mjs'
 import { t } from '../shared/words.mjs'
 import { createForm, field } from './form.mjs'
-import { createLoras } from './loras.mjs'
+import { createLoras, suggestLoras } from './loras.mjs'
 
 const PROFILES = {
   draft: 'Draft: title cards, no models',
@@ -14,13 +14,13 @@ const PROFILES = {
 const MOST_RETAKES = 5
 
 export function createSettings(studio) {
-  const { element, controls, value } = createFields(studio, () => form.touched())
+  const { element, controls, value } = createFields(() => form.touched())
   let shown = {}
   const changed = () => Object.fromEntries(Object.keys(controls).filter(name => !same(value(name), shown[name])).map(name => [name, value(name)]))
   const form = createForm(studio, {
     name: 'settings',
     title: t('Settings of the story'),
-    read: () => readSettings(studio),
+    read: fresh => readSettings(studio, fresh),
     fill(values) {
       for (const [name, control] of Object.entries(controls)) control.show(values[name])
       // As the controls have it, which may write the same in another way.
@@ -30,12 +30,13 @@ export function createSettings(studio) {
     apply: () => changeSettings(studio, changed()),
   })
   form.body.append(...element)
+  suggestLoras(studio, form.element)
   return { element: form.element, paint: form.paint }
 }
 
 const same = (one, other) => JSON.stringify(one) === JSON.stringify(other)
 
-function createFields(studio, touched) {
+function createFields(touched) {
   const plain = input => ({ input, show: value => (input.value = value), value: () => input.value })
   const number = (min, max) => plain(h('input', { type: 'number', min: String(min), max: String(max), step: '1', placeholder: t('As in the profile') }))
   const area = (placeholder = '') => plain(h('textarea', { rows: 2, placeholder }))
@@ -50,7 +51,7 @@ function createFields(studio, touched) {
   const sizes = h('datalist', { id: 'story-studio-sizes' }, ...RESOLUTIONS.map(value => h('option', { value })))
   const size = plain(h('input', { pattern: '(480p|720p|\\d{2,4}\\s*[x×]\\s*\\d{2,4})', required: true, title: t('480p, 720p or a width and a height such as 640x360') }))
   size.input.setAttribute('list', sizes.id)
-  const loras = createLoras(studio, t('LoRAs of all stills'), touched)
+  const loras = createLoras(t('LoRAs of all stills'), touched)
   const controls = {
     profile: choice(Object.entries(PROFILES).map(([name, label]) => [name, t(label)])),
     format: choice(FORMATS.map(name => [name, name])),

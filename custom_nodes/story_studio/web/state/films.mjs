@@ -1,40 +1,38 @@
 /** The films of the open workflow: whether each is there, and up to date with what is on the canvas. */
 import { ask } from '../shared/server.mjs'
+import { createTurns } from '../shared/turns.mjs'
 import { root } from '../shared/workflow.mjs'
 
 /**
  * Keeps what the server knows of them.
  *
- * @returns `read()`, which asks the server if the canvas was read again since the last time; and `shown()`: for each film of the model its `id`; `state`: `missing`, `old`, `current` or `running`;
- *   `film`, `changes` and `clips` as POST /story_studio/films gives them; and `progress`, a fraction.
+ * @returns `read(prompt)`, which asks the server; `forget()`, for another workflow; and `shown()`: for each film of the
+ *   model its `id`; `state`: `missing`, `old`, `current` or `running`; `film`, `changes` and `clips` as
+ *   POST /story_studio/films gives them; and `progress`, a fraction.
  */
 export function createFilms(studio) {
   const { app, model } = studio
   let known = {}
-  let asked = model.prompt
-  let of = model.workflow
+  const turn = createTurns()
 
-  async function read() {
-    const { prompt, films, workflow } = model
-    if (prompt === asked) return
-    asked = prompt
-    if (of !== workflow) known = {}
-    of = workflow
+  async function read(prompt) {
+    const isLast = turn()
     let answer = {}
-    if (films.length) {
+    if (model.films.length) {
       try {
         answer = await ask(app, 'films', { prompt, workflow: root(app).id ?? '' })
       } catch (error) {
         return studio.say(error.message)
       }
     }
-    if (prompt !== asked) return
+    if (!isLast()) return
     known = answer
     studio.changed()
   }
 
   return {
     read,
+    forget: () => (known = {}),
     shown() {
       const { active, running, wanted } = studio.runs.session()
       const isAwaited = id => running && [...(wanted ?? [])].includes(id) && known[id]?.state !== 'current'

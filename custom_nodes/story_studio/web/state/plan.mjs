@@ -1,5 +1,6 @@
 /** What a run would make, as the server foresees it. */
 import { ask } from '../shared/server.mjs'
+import { createTurns } from '../shared/turns.mjs'
 import { t } from '../shared/words.mjs'
 import { root } from '../shared/workflow.mjs'
 
@@ -7,17 +8,16 @@ import { root } from '../shared/workflow.mjs'
  * Keeps the plan of the workflow on the canvas.
  *
  * @returns `now()`, as POST /story_studio/plan answers, with a `problem` in place of it if it could not; null while
- *   nothing is known; `forget()`, for another
- *   workflow; and `read(prompt)`, which asks again.
+ *   nothing is known; `forget()`, for another workflow; and `read(prompt)`, which asks again.
  */
 export function createPlan(studio) {
   let plan = null
-  let read = 0
+  const turn = createTurns()
   return {
     now: () => plan,
     forget: () => (plan = null),
     async read(prompt) {
-      const turn = ++read
+      const isLast = turn()
       let answer = null
       try {
         const workflow = root(studio.app).id ?? ''
@@ -25,7 +25,7 @@ export function createPlan(studio) {
       } catch (error) {
         answer = { problem: t('What a run would make could not be found out: {}', error.message), results: {} }
       }
-      if (turn !== read) return
+      if (!isLast()) return
       plan = answer
       studio.changed()
     },

@@ -2,6 +2,7 @@
 import { markNode } from '../canvas/mark.mjs'
 import { pathTo } from '../canvas/widgets.mjs'
 import { KEEPERS } from '../shared/nodes.mjs'
+import { createTurns } from '../shared/turns.mjs'
 import { openWorkflow, root } from '../shared/workflow.mjs'
 import { createSession } from './session.mjs'
 
@@ -31,7 +32,7 @@ export function createRuns(studio) {
   /** The workflow of the last event. */
   let last = null
   let timer = 0
-  let asked = 0
+  const turn = createTurns()
   let known = {}
 
   /** Workflows are kept apart because they share node ids. */
@@ -57,10 +58,11 @@ export function createRuns(studio) {
     early.progress = null
   }
 
-  /** Keeps over a reload which prompts are of which workflow. */
+  /** Keeps over a reload which prompts are of which workflow; a prompt that is long over keeps no closed workflow. */
   function keep() {
     for (const [id, { path }] of owners) paths.set(id, path ?? '')
-    sessionStorage.setItem(KEPT, JSON.stringify([...paths].slice(-MOST_KEPT)))
+    for (const known of [owners, paths]) for (const id of [...known.keys()].slice(0, -MOST_KEPT)) known.delete(id)
+    sessionStorage.setItem(KEPT, JSON.stringify([...paths]))
   }
 
   /** The prompts of the open workflow, and of others with its id, as the server knows them; undefined without it. */
@@ -93,10 +95,10 @@ export function createRuns(studio) {
   async function sync() {
     clearTimeout(timer)
     if (!studio.isOpen()) return
-    const [workflow, turn] = [openWorkflow(app), ++asked]
+    const [workflow, isLast] = [openWorkflow(app), turn()]
     known = { workflow, id: root(app)?.id }
     const runs = await ask()
-    if (!runs || turn !== asked || workflow !== openWorkflow(app)) return
+    if (!runs || !isLast() || workflow !== openWorkflow(app)) return
     bindAll(runs, workflow)
     const now = session(workflow)
     const [before, made] = [now.running, Object.keys(now.outputs).length]

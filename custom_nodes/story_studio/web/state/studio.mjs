@@ -1,6 +1,7 @@
 /** The story on the canvas as the server reads it, and what listens to its changes. */
 import { KEEPERS } from '../shared/nodes.mjs'
 import { ask } from '../shared/server.mjs'
+import { createTurns } from '../shared/turns.mjs'
 import { t } from '../shared/words.mjs'
 import { openWorkflow } from '../shared/workflow.mjs'
 import { createFilms } from './films.mjs'
@@ -35,11 +36,12 @@ const MOST_REST = 10_000
 export function createStudio(app) {
   const model = { scenes: [], films: [], owners: new Map(), takes: {}, prompt: {}, problem: '', workflow: null }
   const listeners = new Set()
+  const turn = createTurns()
   let timer = 0
-  let read = 0
   let reading = Promise.resolve()
   let took = 0
   let frame = 0
+  let byId = new Map()
 
   const studio = {
     app,
@@ -73,7 +75,7 @@ export function createStudio(app) {
       clearTimeout(timer)
       timer = setTimeout(studio.refresh, CALM)
     },
-    scene: id => model.scenes.find(one => one.id === id),
+    scene: id => byId.get(id),
     say(problem) {
       studio.runs.session().problem = problem
       studio.changed()
@@ -91,7 +93,7 @@ export function createStudio(app) {
     timer = 0
     if (!listeners.size) return
     studio.runs.syncOpened()
-    const turn = ++read
+    const isLast = turn()
     const began = performance.now()
     const open = openWorkflow(app)
     try {
@@ -99,20 +101,22 @@ export function createStudio(app) {
       const hasScenes = Object.values(output).some(node => KEEPERS.includes(node.class_type))
       const asked = hasScenes ? ['scenes', 'takes'].map(name => ask(app, name, { prompt: output, workflow_id: workflow.id })) : [NOTHING, {}]
       const [{ scenes, owners, ...rest }, takes] = await Promise.all(asked)
-      if (turn !== read) return reading
+      if (!isLast()) return reading
       took = performance.now() - began
       const ownerOf = ([id, [number, part]]) => [id, { scene: scenes[number], part }]
       const known = new Map(Object.entries(owners).map(ownerOf))
       if (open !== model.workflow) {
         studio.voices.forget()
         studio.plan.forget()
+        studio.films.forget()
       }
       studio.voices.refresh(output)
       Object.assign(model, rest, { scenes, takes, owners: known, prompt: output, workflow: open, problem: '' })
+      byId = new Map(scenes.map(scene => [scene.id, scene]))
       studio.plan.read(output)
-      studio.films.read()
+      studio.films.read(output)
     } catch (error) {
-      if (turn !== read) return reading
+      if (!isLast()) return reading
       model.problem = t('The story could not be read: {}', error.message)
     }
     studio.changed()

@@ -2,6 +2,7 @@
 import { markNode } from '../canvas/mark.mjs'
 import { pathTo } from '../canvas/widgets.mjs'
 import { ask } from '../shared/server.mjs'
+import { createTurns } from '../shared/turns.mjs'
 import { t } from '../shared/words.mjs'
 import { root } from '../shared/workflow.mjs'
 
@@ -33,14 +34,14 @@ const CALM = 1000
  * Reads the voices of the workflow, and marks the loaders of recordings that something is wrong with.
  *
  * @returns `of(clip)`, as POST /story_studio/voice gives it, or undefined; `forget()`, for another workflow;
- *   `refresh(prompt)`, with the API workflow that
- *   the panel has read; `settled()`, a promise that the last reading is shown; `watch()`, which keeps the marks up to date while the panel is closed.
+ *   `refresh(prompt)`, with the API workflow that the panel has read; `settled()`, a promise that the last reading is
+ *   shown; `watch()`, which keeps the marks up to date while the panel is closed.
  */
 export function createVoices(studio) {
   const { app } = studio
   let byClip = {}
   let marked = new Set()
-  let turn = 0
+  const turn = createTurns()
   let timer = 0
   let last = Promise.resolve()
 
@@ -48,7 +49,7 @@ export function createVoices(studio) {
 
   async function read(prompt) {
     clearTimeout(timer)
-    const mine = ++turn
+    const isLast = turn()
     let answer = {}
     try {
       if (Object.values(prompt).some(node => SPEAKERS.includes(node.class_type))) answer = await ask(app, 'voice', { prompt })
@@ -56,7 +57,7 @@ export function createVoices(studio) {
       // Everything else works without it, and a canvas that cannot be read has been reported.
       console.warn('Story Studio: the recordings could not be checked.', error)
     }
-    if (mine !== turn) return
+    if (!isLast()) return
     byClip = answer
     mark()
     studio.changed()
