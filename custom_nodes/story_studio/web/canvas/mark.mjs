@@ -1,5 +1,5 @@
 /** The mark that a node on the canvas bears below its widgets: what a check says of its clip. */
-import { firstSentence, SIGNS } from '../shared/check_texts.mjs'
+import { SIGNS } from '../shared/check_texts.mjs'
 import { set, h } from '../shared/dom.mjs'
 import { t } from '../shared/words.mjs'
 
@@ -8,11 +8,11 @@ const COLOURS = { pass: '#1f6f3d', warn: '#8a5300', fail: '#b3261e' }
 const MARK = 'story_studio_check'
 const STYLE = 'border-radius: 6px; box-sizing: border-box; color: #fff; font: 600 12px/22px sans-serif; height: 22px; overflow: hidden; padding: 0 8px; text-overflow: ellipsis; white-space: nowrap;'
 
-/** Marks a node with a check, below its widgets; without one the mark is removed. It is not saved. */
-export function markNode(node, check) {
+/** Marks a node with a verdict and a sentence, below its widgets; without them the mark is hidden. It is not saved. */
+export function markNode(node, verdict, sentence = '') {
   if (!node?.addDOMWidget) return
   let mark = node.widgets?.find(widget => widget.name === MARK)
-  const text = check ? [`${SIGNS[check.verdict]} ${t(check.verdict)}`, firstSentence(check)].filter(Boolean).join(' · ') : ''
+  const text = verdict ? [`${SIGNS[verdict]} ${t(verdict)}`, sentence].filter(Boolean).join(' · ') : ''
   if (!mark && text) {
     const element = h('div', { style: STYLE })
     mark = node.addDOMWidget(MARK, MARK, element, { serialize: false, hideOnZoom: false, getMinHeight: () => 26, getMaxHeight: () => 26 })
@@ -22,6 +22,6 @@ export function markNode(node, check) {
   }
   if (!mark || mark.element.textContent === text) return
   set(mark.element, { textContent: text, title: text, hidden: !text })
-  mark.element.style.background = COLOURS[check?.verdict] ?? ''
+  mark.element.style.background = COLOURS[verdict] ?? ''
   node.setDirtyCanvas(true, true)
 }

@@ -17,6 +17,9 @@ export function pathTo(app, id) {
   return path
 }
 
+/** Whether nodes of these types are in a graph or in a box of it. */
+export const hasNode = (graph, types) => (graph?.nodes ?? []).some(node => types.includes(node.type) || (node.subgraph && hasNode(node.subgraph, types)))
+
 /** The widget that an input has its value from: on the node, on a primitive node or on a subgraph node. */
 export function widgetOf(path, input) {
   const node = path.at(-1)

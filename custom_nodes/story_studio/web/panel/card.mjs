@@ -2,7 +2,7 @@
 import { show } from '../canvas/widgets.mjs'
 import { firstSentence } from '../shared/check_texts.mjs'
 import { h, set } from '../shared/dom.mjs'
-import { t } from '../shared/words.mjs'
+import { percent, t } from '../shared/words.mjs'
 import { createBadge } from './checks.mjs'
 import { createEditor, createHandle } from './edit.mjs'
 import { createFold } from './fold.mjs'
@@ -15,6 +15,8 @@ import { createVoice } from './voice.mjs'
 /** States that say that all is well, which the recording may not be. */
 const WARNED = ['done', 'waiting', 'pinned']
 const WITH = { warning: '{}, with a warning', error: '{}, with an error' }
+/** Where a click on a card does not show its scene on the canvas. */
+const NO_CLICK = 'video, figcaption, .fold, .scene-menu, .takes, .verdict, .edit, .pins, .voice'
 /** What else stands on a card: functions of a scene's id and the studio that return
  * `{element, paint(scene, title)}`; `edit()` if they edit its words, and `close()` if something goes on when the card is gone. */
 const MORE = [createPins, createForecast, createEditor, createSceneMenu, createVoice]
@@ -22,8 +24,8 @@ const MORE = [createPins, createForecast, createEditor, createSceneMenu, createV
 /**
  * The card of a scene.
  *
- * @returns `element`; `paint(scene, number)`, with the scene as `shownScenes` gives it, and 0 if it is not in the film;
- *   and `close()`, which ends what sounds or records once the card is gone.
+ * @returns `element`; `paint(scene)`, with the scene as `shownScenes` gives it; and `close()`, which ends what sounds or
+ *   records once the card is gone.
  */
 export function createCard({ id, ...scene }, studio) {
   const name = h('button', { type: 'button', className: 'name', title: t('Show on the canvas') })
@@ -45,16 +47,19 @@ export function createCard({ id, ...scene }, studio) {
     fold.open()
     more.forEach(one => one.edit?.())
   }
-  element.onclick = event => event.target.closest('video, figcaption, .fold, .scene-menu, .takes, .verdict, .edit, .pins, .voice') || show(studio.app, studio.scene(id).clip ?? studio.scene(id).still)
+  element.onclick = event => {
+    if (event.target.closest(NO_CLICK)) return
+    const { clip, still } = studio.scene(id)
+    show(studio.app, clip ?? still)
+  }
   return {
     element,
     close: () => more.forEach(one => one.close?.()),
-    paint(now, number) {
-      const percent = now.progress ? ` ${Math.round(now.progress * 100)} %` : ''
-      const title = (number ? `${number}. ` : '') + (now.name || t('Scene'))
+    paint(now) {
+      const { title } = now
       set(name, { textContent: title })
       const words = now.warned && WARNED.includes(now.state) ? t(WITH[now.warned], t(now.state)) : t(now.state)
-      set(state, { textContent: words + percent })
+      set(state, { textContent: words + percent(now.progress) })
       element.toggleAttribute('data-warned', !!now.warned)
       badge.paint(now.check, title)
       set(finding, { textContent: firstSentence(now.check), hidden: !now.check?.finding })

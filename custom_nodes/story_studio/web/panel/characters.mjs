@@ -171,7 +171,7 @@ function createMention(studio) {
       const keys = Object.keys(charactersOf(studio))
       const named = scenes.filter(scene => keys.some(key => scene.prompt?.toLowerCase().includes(`{${key.toLowerCase()}}`)))
       set(element, { hidden: !named.length })
-      set(text, { textContent: named.length ? t('These scenes mention characters by name only: {}.', named.map(scene => scene.name || t('Scene')).join(', ')) : '' })
+      set(text, { textContent: named.length ? t('These scenes mention characters by name only: {}.', named.map(scene => scene.name).join(', ')) : '' })
     },
   }
 }

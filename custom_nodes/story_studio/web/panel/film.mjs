@@ -1,7 +1,7 @@
 /** The film: whether it is up to date, its player, the button that makes it, and what it is exported as. */
 import { render } from '../actions/render.mjs'
 import { h, set } from '../shared/dom.mjs'
-import { t } from '../shared/words.mjs'
+import { date, percent, t } from '../shared/words.mjs'
 import { createExport } from './export.mjs'
 import { clock, openPlayer } from './player.mjs'
 
@@ -34,13 +34,13 @@ function createRow(studio) {
   let shown = ''
   const title = () => studio.model.prompt[now.id]?.inputs.title || t('Film')
   const image = h('video', { preload: 'metadata', muted: true, tabIndex: -1, aria: { hidden: 'true' } })
-  const open = () => openPlayer(play, studio, now.film, title())
+  const open = () => openPlayer(studio, now.film, title())
   const play = h('button', { type: 'button', className: 'poster', title: t('Play the film'), onclick: open, aria: { label: t('Play the film') } }, image)
   const name = h('strong', { textContent: t('Film') })
   const state = h('span', { className: 'film-state', role: 'status' })
   const about = h('p', { className: 'about' })
   const why = h('p', { className: 'why' })
-  const make = h('button', { type: 'button', className: 'make', textContent: t('Make the film'), onclick: () => render(studio, 'film') })
+  const make = h('button', { type: 'button', textContent: t('Make the film'), onclick: () => render(studio, 'film') })
   const exports = createExport(studio)
   const words = h('div', { className: 'words' }, h('div', { className: 'head' }, name, state), about, why, h('div', { className: 'tools' }, make, exports.element))
   return {
@@ -54,11 +54,10 @@ function createRow(studio) {
       }
       set(play, { hidden: !url, className: `poster ${film.state === 'old' ? 'old' : ''}` })
       set(name, { textContent: title() })
-      const percent = film.progress ? ` ${Math.round(film.progress * 100)} %` : ''
-      set(state, { textContent: t(STATES[film.state]) + percent })
+      set(state, { textContent: t(STATES[film.state]) + percent(film.progress) })
       state.dataset.film = film.state
       set(about, { textContent: film.film ? figuresOf(film.film) : '', hidden: !film.film })
-      const reasons = film.state === 'old' ? reasonsOf(film, studio.model.scenes) : ''
+      const reasons = film.state === 'old' ? reasonsOf(film, scenes) : ''
       set(why, { textContent: reasons, hidden: !reasons })
       set(make, { disabled: film.state === 'current' || film.state === 'running' })
       make.title = film.state === 'current' ? t('The film is up to date') : t('Render whatever the film still needs, and the film')
@@ -67,17 +66,14 @@ function createRow(studio) {
   }
 }
 
-function figuresOf({ seconds, width, height, date }) {
-  return [clock(seconds), `${width} × ${height}`, new Date(date).toLocaleString()].join(' · ')
+function figuresOf({ seconds, width, height, date: made }) {
+  return [clock(seconds), `${width} × ${height}`, date(made)].join(' · ')
 }
 
-/** Why a film is out of date, as sentences; `scenes` are those of the model. */
+/** Why a film is out of date, as sentences; `scenes` are as `shownScenes` gives them. */
 function reasonsOf({ changes, clips }, scenes) {
   if (!changes) return t('It was made before the last change.')
-  const nameOf = index => {
-    const number = scenes.findIndex(scene => scene.clip === clips[index])
-    return number < 0 ? `${index + 1}.` : `${number + 1}. ${scenes[number].name || t('Scene')}`
-  }
+  const nameOf = index => titles.get(clips[index]) ?? `${index + 1}.`
   const listed = names => names.slice(0, NAMED).join(', ') + (names.length > NAMED ? t(' and {} more', names.length - NAMED) : '')
   return [
     changes.scenes.length && t('Changed: {}.', listed(changes.scenes.map(nameOf))),

@@ -4,7 +4,7 @@ import { h, set } from '../shared/dom.mjs'
 import { CIRCLE } from '../shared/nodes.mjs'
 import { loadStyles } from '../shared/styles.mjs'
 import { t } from '../shared/words.mjs'
-import { shownScenes } from '../state/shown.mjs'
+import { markClips, shownScenes } from '../state/shown.mjs'
 import { createCard } from './card.mjs'
 import { createCharacters } from './characters.mjs'
 import { createAdding, createApart } from './edit.mjs'
@@ -48,6 +48,7 @@ export function createView(element, studio) {
 
   function paint() {
     const scenes = shownScenes(studio)
+    markClips(studio, scenes)
     const circle = scenes.some(scene => scene.circle) ? t(CIRCLE) : ''
     const text = studio.model.problem || studio.runs.session().problem || circle
     set(problem, { textContent: text, hidden: !text })
@@ -63,8 +64,7 @@ export function createView(element, studio) {
     fill(list, inFilm.map(scene => cards.get(scene.id).element))
     fill(apart.list, others.map(scene => cards.get(scene.id).element))
     apart.paint(others)
-    inFilm.forEach((scene, index) => cards.get(scene.id).paint(scene, index + 1))
-    others.forEach(scene => cards.get(scene.id).paint(scene, 0))
+    for (const scene of scenes) cards.get(scene.id).paint(scene)
   }
 
   const leave = studio.listen(paint)

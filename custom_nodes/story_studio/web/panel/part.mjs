@@ -3,13 +3,13 @@ import { chooseTake } from '../actions/pins.mjs'
 import { newTake } from '../actions/takes.mjs'
 import { figuresOf, firstSentence } from '../shared/check_texts.mjs'
 import { h, set } from '../shared/dom.mjs'
-import { t } from '../shared/words.mjs'
+import { partName, t } from '../shared/words.mjs'
 import { createBadge } from './checks.mjs'
 import { createEnlarge } from './preview.mjs'
 import { createComparison } from './takes.mjs'
 
 export function createPart(id, part, studio) {
-  const label = t(part === 'still' ? 'Still' : 'Clip')
+  const label = partName(part)
   const frame = h('div', { className: 'frame' })
   const strip = h('div', { className: 'takes', role: 'group', hidden: true })
   const again = h('button', { type: 'button', className: 'again', onclick: () => newTake(studio, id, part) }, h('span', { className: 'icon', textContent: '↻', aria: { hidden: 'true' } }), h('span', { textContent: t('New take') }))

@@ -2,7 +2,7 @@
 import { chooseTake } from '../actions/pins.mjs'
 import { h, set } from '../shared/dom.mjs'
 import { PARTS } from '../shared/nodes.mjs'
-import { date, t } from '../shared/words.mjs'
+import { date, partName, t } from '../shared/words.mjs'
 
 /** The notes of a scene's still and clip. */
 export function createPins(id, studio) {
@@ -30,7 +30,7 @@ function createNote(id, part, studio) {
       if (!pin) return
       const isUsed = pin.kind === 'used' || pin.kind === 'overrules'
       element.dataset.kind = pin.kind
-      set(text, { textContent: `${t(part === 'still' ? 'Still' : 'Clip')}: ${sentences(pin, scene[part]).join(' ')}` })
+      set(text, { textContent: `${partName(part)}: ${sentences(pin, scene[part]).join(' ')}` })
       set(again, { hidden: pin.kind !== 'released', onclick: () => chooseTake(studio, id, part, pin.key) })
       set(drop, { textContent: isUsed ? t('Let go') : t('Clear'), onclick: () => chooseTake(studio, id, part, '') })
       again.setAttribute('aria-label', t(`Use the chosen take of the ${part} of {} again`, title))

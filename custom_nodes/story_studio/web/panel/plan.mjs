@@ -2,7 +2,7 @@
 import { h, set } from '../shared/dom.mjs'
 import { PARTS } from '../shared/nodes.mjs'
 import { remembered } from '../shared/folds.mjs'
-import { t } from '../shared/words.mjs'
+import { partName, t } from '../shared/words.mjs'
 import { made, timeFor } from '../state/plan.mjs'
 import { reasonOf, saidTime } from './reasons.mjs'
 
@@ -61,16 +61,15 @@ function headline(plan) {
 function linesOf(plan, scene) {
   return PARTS.filter(part => plan.results[scene[part]]?.makes).map(part => {
     const id = scene[part]
-    return `${t(part === 'still' ? 'Still' : 'Clip')}: ${reasonOf(plan.results[id].why)} (${saidTime(timeFor({ ...plan, load: {} }, [id]), 1)})`
+    return `${partName(part)}: ${reasonOf(plan.results[id].why)} (${saidTime(timeFor({ ...plan, load: {} }, [id]), 1)})`
   })
 }
 
 /** Pairs of a title and what is made of it and why. */
 function rowsOf(studio, scenes, plan) {
-  const models = scenes.map(scene => studio.scene(scene.id)).filter(Boolean)
-  const name = (scene, index) => `${index + 1}. ${scene.name || t('Scene')}`
-  const rows = models.map((scene, index) => [name(scene, index), linesOf(plan, scene)])
-  const fresh = models.map((scene, index) => plan.results[scene.clip]?.makes && name(scene, index)).filter(Boolean)
+  const models = scenes.map(({ id, title }) => ({ title, model: studio.scene(id) }))
+  const rows = models.map(({ title, model }) => [title, linesOf(plan, model)])
+  const fresh = models.filter(({ model }) => plan.results[model.clip]?.makes).map(({ title }) => title)
   const films = made(plan, studio.model.films).map(id => {
     const { why } = plan.results[id]
     return fresh.length && why.before ? t('new clips: {}', fresh.join(', ')) : reasonOf(why)

@@ -1,12 +1,12 @@
 /** The still or the clip of a scene, large; the arrow keys lead to the other scenes. */
 import { openDialog } from '../shared/dialog.mjs'
 import { h, set } from '../shared/dom.mjs'
-import { t } from '../shared/words.mjs'
+import { partName, t } from '../shared/words.mjs'
 import { shownScenes } from '../state/shown.mjs'
 
 /** The button that opens the preview of a scene's still or clip; `paint` takes the scene and its title. */
 export function createEnlarge(id, part, studio) {
-  const open = () => openPreview(element, studio, id, part)
+  const open = () => openPreview(studio, id, part)
   const element = h('button', { type: 'button', className: 'enlarge', textContent: '⤢', title: t('Show it large'), hidden: true, onclick: open })
   return {
     element,
@@ -17,7 +17,7 @@ export function createEnlarge(id, part, studio) {
   }
 }
 
-function openPreview(opener, studio, id, part) {
+function openPreview(studio, id, part) {
   const heading = h('h3')
   const stage = h('div', { className: 'stage' })
   const prompt = h('p', { className: 'text' })
@@ -29,24 +29,22 @@ function openPreview(opener, studio, id, part) {
   let shown = ''
   heading.setAttribute('aria-live', 'polite')
 
-  /** The scenes that have such a result, each with its number. */
-  const scenes = () => shownScenes(studio).map((scene, index) => ({ ...scene, number: index + 1 })).filter(scene => scene[part]?.file)
+  /** The scenes that have such a result. */
+  const scenes = () => shownScenes(studio).filter(scene => scene[part]?.file)
 
   function go(by) {
     const all = scenes()
     const next = all[all.findIndex(scene => scene.id === id) + by]
     if (next) id = next.id
-    paint()
+    paint(all)
   }
 
-  function paint() {
-    const all = scenes()
+  function paint(all = scenes()) {
     const index = all.findIndex(scene => scene.id === id)
     const scene = all[index]
     if (!scene) return
     const url = studio.url(scene[part].file)
-    const title = `${scene.number}. ${scene.name || t('Scene')}`
-    set(heading, { textContent: title })
+    set(heading, { textContent: scene.title })
     set(prompt, { textContent: scene.prompt, hidden: !scene.prompt })
     set(old, { hidden: !scene[part].old })
     // A button that is disabled while it has the focus keeps all keys from the dialog.
@@ -54,7 +52,7 @@ function openPreview(opener, studio, id, part) {
     on.setAttribute('aria-disabled', String(index === all.length - 1))
     if (shown === url) return
     shown = url
-    const label = `${t(part === 'still' ? 'Still' : 'Clip')}: ${title}`
+    const label = `${partName(part)}: ${scene.title}`
     stage.replaceChildren(
       part === 'still'
         ? h('img', { src: url, alt: label })
@@ -62,7 +60,7 @@ function openPreview(opener, studio, id, part) {
     )
   }
 
-  const leave = studio.listen(paint)
+  const leave = studio.listen(() => paint())
   paint()
-  openDialog(opener, { label: t(part === 'still' ? 'Still' : 'Clip'), className: 'preview', keys, onclose: leave }, head, stage, old, prompt)
+  openDialog({ label: partName(part), className: 'preview', keys, onclose: leave }, head, stage, old, prompt)
 }

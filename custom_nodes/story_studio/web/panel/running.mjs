@@ -1,7 +1,7 @@
 /** During a run: how many results are finished, which scene is being made, and the time left. */
 import { h, set } from '../shared/dom.mjs'
 import { KEEPERS } from '../shared/nodes.mjs'
-import { t } from '../shared/words.mjs'
+import { percent, t } from '../shared/words.mjs'
 import { made, timeFor } from '../state/plan.mjs'
 import { duration } from './reasons.mjs'
 
@@ -33,7 +33,7 @@ export function createRunning(studio) {
       const waiting = run.queued.length
       const said = [
         ids.length ? t('{} of {}', ids.length - left.length, ids.length) : '',
-        work ? `${work.name || t('Scene')}: ${t(work.state)}${work.progress ? ` ${Math.round(work.progress * 100)} %` : ''}` : '',
+        work ? `${work.name}: ${t(work.state)}${percent(work.progress)}` : '',
         timeLeft(plan, left, part),
         waiting ? (waiting === 1 ? t('1 more run is waiting') : t('{} more runs are waiting', waiting)) : '',
       ]

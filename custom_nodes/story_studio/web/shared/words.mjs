@@ -30,5 +30,11 @@ export function t(english, ...parts) {
   return (words[english] ?? english).replace(/\{\}/g, () => parts.shift())
 }
 
+/** The name of a scene's result, `still` or `clip`. */
+export const partName = part => t(part === 'still' ? 'Still' : 'Clip')
+
+/** How far something is, to stand behind it; nothing at its beginning. */
+export const percent = fraction => (fraction ? ` ${Math.round(fraction * 100)} %` : '')
+
 /** A date (ISO) for people, to the minute. */
 export const date = iso => (iso ? new Date(iso).toLocaleString(language, { dateStyle: 'medium', timeStyle: 'short' }) : '')

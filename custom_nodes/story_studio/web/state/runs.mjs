@@ -147,7 +147,7 @@ export function createRuns(studio) {
     const check = now === session() && pathTo(app, id).at(-1)
     const link = check && check.graph.getLink(check.inputs.find(slot => slot.name === 'clip')?.link)
     const clip = link && check.graph.getNodeById(link.origin_id)
-    if (KEEPERS.includes(clip?.type)) markNode(clip, { verdict, finding: worst && { name: '', text: worst.text } })
+    if (KEEPERS.includes(clip?.type)) markNode(clip, verdict, worst?.text)
   }
 
   function end(now, { prompt_id }) {

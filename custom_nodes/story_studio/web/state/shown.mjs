@@ -1,6 +1,7 @@
 /** What the panel shows of each scene: the story on the canvas together with its results and runs. */
 import { markNode } from '../canvas/mark.mjs'
 import { pathTo } from '../canvas/widgets.mjs'
+import { firstSentence } from '../shared/check_texts.mjs'
 import { CIRCLE, PARTS } from '../shared/nodes.mjs'
 import { reasonOf } from '../shared/refusals.mjs'
 import { t } from '../shared/words.mjs'
@@ -9,12 +10,14 @@ import { pinOf } from './pins.mjs'
 /**
  * The scenes as their cards show them.
  *
- * @returns each scene of the model with, for its `still` and `clip`, `{file, old, takes, key, seed, prompt, pin, chosen}`,
- *   see `pinOf` and POST /story_studio/takes; `check`, of the clip that is shown; `state`; `progress`, a fraction;
- *   `reason`, why it failed; and `warned`, if something is wrong with its recording: `error` if no clip can be made from
- *   it, else `warning`.
+ * @returns each scene of the model with its `number` in the film, 0 outside of it; a `name` that is never empty; `title`,
+ *   both of them; for its `still` and `clip` `{file, old, takes, key, seed, prompt, pin, chosen}`, see `pinOf` and
+ *   POST /story_studio/takes; `check`, of the clip that is shown; `state`; `progress`, a fraction; `reason`, why it
+ *   failed; and `warned`, if something is wrong with its recording: `error` if no clip can be made from it, else
+ *   `warning`.
  */
 export function shownScenes({ app, model, runs, voices }) {
+  let count = 0
   const now = runs.session()
   const reasons = refused(app, model)
   const working = new Map()
@@ -23,7 +26,10 @@ export function shownScenes({ app, model, runs, voices }) {
     if (owner) working.set(owner.scene.id, { part: owner.part, progress })
   }
   return model.scenes.map(scene => {
-    const shown = { ...scene, reason: (scene.circle ? t(CIRCLE) : now.failed.get(scene.id) ?? reasons.get(scene.id)) ?? '' }
+    const number = scene.in_film ? ++count : 0
+    const name = scene.name || t('Scene')
+    const shown = { ...scene, number, name, title: number ? `${number}. ${name}` : name }
+    shown.reason = (scene.circle ? t(CIRCLE) : now.failed.get(scene.id) ?? reasons.get(scene.id)) ?? ''
     for (const part of PARTS) {
       const entry = model.takes[scene[part]] ?? {}
       const { file = null, takes = [], key = null, seed = null, prompt = '' } = entry
@@ -36,7 +42,6 @@ export function shownScenes({ app, model, runs, voices }) {
       const kept = !clip.old && clip.takes.find(take => take.key === now.kept[scene.check])
       if (kept) clip.file = kept.file
       shown.check = clip.takes.find(take => take.file.filename === clip.file?.filename)?.check
-      markNode(pathTo(app, scene.clip).at(-1), shown.check)
     }
     const work = working.get(scene.id)
     // Its results are there, but they are not what the graph says.
@@ -47,6 +52,14 @@ export function shownScenes({ app, model, runs, voices }) {
     const voice = voices.of(scene.clip)
     shown.warned = voice?.faults.length ? (voice.usable ? 'warning' : 'error') : ''
     return shown
+  })
+}
+
+/** Marks the Clips on the canvas with the checks of the clips that are shown. */
+export function markClips({ app, model }, scenes) {
+  scenes.forEach(({ check }, index) => {
+    const { clip } = model.scenes[index]
+    if (clip) markNode(pathTo(app, clip).at(-1), check?.verdict, firstSentence(check))
   })
 }
 

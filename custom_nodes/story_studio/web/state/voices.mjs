@@ -1,6 +1,6 @@
 /** The voices of the scenes: which recording each clip speaks, and what is wrong with it, before it is rendered. */
 import { markNode } from '../canvas/mark.mjs'
-import { pathTo } from '../canvas/widgets.mjs'
+import { hasNode, pathTo } from '../canvas/widgets.mjs'
 import { ask } from '../shared/server.mjs'
 import { createTurns } from '../shared/turns.mjs'
 import { t } from '../shared/words.mjs'
@@ -69,7 +69,7 @@ export function createVoices(studio) {
     for (const { loader, faults, usable } of Object.values(byClip)) {
       const node = loader && pathTo(app, loader).at(-1)
       if (!node || !faults.length) continue
-      markNode(node, { verdict: usable ? 'warn' : 'fail', finding: { name: '', text: faultText(faults[0]) } })
+      markNode(node, usable ? 'warn' : 'fail', faultText(faults[0]))
       marked.add(node)
     }
     for (const node of before) if (!marked.has(node)) markNode(node)
@@ -77,7 +77,7 @@ export function createVoices(studio) {
 
   async function check() {
     // An open panel reads the canvas itself.
-    if (studio.isOpen() || !speaks(root(app))) return
+    if (studio.isOpen() || !hasNode(root(app), SPEAKERS)) return
     try {
       await refresh((await app.graphToPrompt()).output)
     } catch {
@@ -102,5 +102,3 @@ export function faultText({ kind, text }) {
   const plain = FAULTS[kind] ?? ''
   return t(plain) === plain ? text : t(plain)
 }
-
-const speaks = graph => (graph?.nodes ?? []).some(node => SPEAKERS.includes(node.type) || (node.subgraph && speaks(node.subgraph)))
