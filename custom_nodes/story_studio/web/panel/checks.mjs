@@ -7,7 +7,7 @@ import { t } from '../shared/words.mjs'
 /** A badge that shows the image of the worst moments when it is clicked; `paint` takes a check or nothing. */
 export function createBadge(studio) {
   let check = null
-  const element = h('button', { type: 'button', className: 'verdict', hidden: true, onclick: () => showSheet(element, studio.url(check.sheet)) })
+  const element = h('button', { type: 'button', className: 'verdict', hidden: true, onclick: () => showSheet(studio.url(check.sheet)) })
   return {
     element,
     paint(now, title) {
@@ -21,7 +21,7 @@ export function createBadge(studio) {
   }
 }
 
-function showSheet(badge, src) {
+function showSheet(src) {
   const image = h('img', { src, alt: t('The worst moments of the clip'), onclick: () => dialog.close() })
-  const dialog = openDialog(badge, { label: image.alt, className: 'sheet' }, image)
+  const dialog = openDialog({ label: image.alt, className: 'sheet' }, image)
 }

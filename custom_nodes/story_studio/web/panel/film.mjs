@@ -57,7 +57,7 @@ function createRow(studio) {
       set(state, { textContent: t(STATES[film.state]) + percent(film.progress) })
       state.dataset.film = film.state
       set(about, { textContent: film.film ? figuresOf(film.film) : '', hidden: !film.film })
-      const reasons = film.state === 'old' ? reasonsOf(film, scenes) : ''
+      const reasons = film.state === 'old' ? reasonsOf(film, studio, scenes) : ''
       set(why, { textContent: reasons, hidden: !reasons })
       set(make, { disabled: film.state === 'current' || film.state === 'running' })
       make.title = film.state === 'current' ? t('The film is up to date') : t('Render whatever the film still needs, and the film')
@@ -71,8 +71,9 @@ function figuresOf({ seconds, width, height, date: made }) {
 }
 
 /** Why a film is out of date, as sentences; `scenes` are as `shownScenes` gives them. */
-function reasonsOf({ changes, clips }, scenes) {
+function reasonsOf({ changes, clips }, studio, scenes) {
   if (!changes) return t('It was made before the last change.')
+  const titles = new Map(scenes.map(({ id, title }) => [studio.scene(id).clip, title]))
   const nameOf = index => titles.get(clips[index]) ?? `${index + 1}.`
   const listed = names => names.slice(0, NAMED).join(', ') + (names.length > NAMED ? t(' and {} more', names.length - NAMED) : '')
   return [

@@ -11,7 +11,7 @@ export const captionsUrl = (studio, key, language, format, download) =>
   studio.app.api.apiURL(`/story_studio/captions?${new URLSearchParams({ key, language, format, ...(download && { download: 1 }) })}`)
 
 /** Plays a film as POST /story_studio/films gives it; the arrow keys lead from chapter to chapter. */
-export function openPlayer(opener, studio, film, title) {
+export function openPlayer(studio, film, title) {
   const video = h('video', { src: studio.url(film.file), controls: true, autoplay: true, aria: { label: title } })
   video.append(...film.captions.map(language => track(studio, film.key, language)))
   const buttons = film.chapters.map((chapter, index) =>
@@ -37,7 +37,7 @@ export function openPlayer(opener, studio, film, title) {
   video.ontimeupdate = mark
   const keys = { ArrowLeft: () => seek(Math.max(0, current - 1)), ArrowRight: () => seek(current + 1) }
   const heading = h('div', { className: 'head' }, h('h3', { textContent: title }))
-  openDialog(opener, { label: title, className: 'player', keys }, heading, h('div', { className: 'stage' }, video, chapters))
+  openDialog({ label: title, className: 'player', keys }, heading, h('div', { className: 'stage' }, video, chapters))
   video.focus()
 }
 

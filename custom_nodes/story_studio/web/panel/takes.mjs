@@ -50,12 +50,12 @@ export function createComparison(id, part, studio) {
   }
 
   return {
-    open({ currentTarget }) {
+    open() {
       list = h('ol', { onkeydown: moveFocus })
       const heading = t(`Takes of the ${part} of {}`, title)
       const hint = h('p', { className: 'prompt', textContent: t('What differs from the graph as it is now is underlined.') })
       const props = { label: heading, className: 'compare', onclose: () => (list = null) }
-      openDialog(currentTarget, props, h('h3', { textContent: heading }), hint, list)
+      openDialog(props, h('h3', { textContent: heading }), hint, list)
       listed = ''
       fill()
       ;(list.querySelector('[data-used=true] .use') ?? list.querySelector('.use')).focus()

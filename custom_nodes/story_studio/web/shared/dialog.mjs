@@ -3,13 +3,12 @@ import { h } from './dom.mjs'
 import { t } from './words.mjs'
 
 /**
- * Opens a dialog that Escape, its button and a click beside it close; then the focus returns to where it was.
+ * Opens a dialog in the panel that Escape, its button and a click beside it close; then the focus returns to where it was.
  *
- * @param panel an element of the panel.
  * @param props `label`, its name; `className`; `keys`, what pressing a key does, by its name; `onclose`.
  * @returns {HTMLDialogElement} the dialog.
  */
-export function openDialog(panel, { label, className = '', keys = {}, onclose = () => {} }, ...children) {
+export function openDialog({ label, className = '', keys = {}, onclose = () => {} }, ...children) {
   const before = document.activeElement
   const close = h('button', { type: 'button', className: 'close', textContent: t('Close'), onclick: () => dialog.close() })
   const dialog = h('dialog', { className: `dialog ${className}`, aria: { label } }, ...children, close)
@@ -27,7 +26,9 @@ export function openDialog(panel, { label, className = '', keys = {}, onclose = 
     event.preventDefault()
     act()
   }
-  panel.closest('.story-studio').append(dialog)
+  // What asks may have waited while the panel was closed.
+  const panel = document.querySelector('.story-studio') ?? document.body
+  panel.append(dialog)
   dialog.showModal()
   return dialog
 }

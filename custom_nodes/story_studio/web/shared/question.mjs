@@ -10,6 +10,6 @@ export function choose(question, options) {
     const button = ([value, label]) => h('button', { type: 'button', textContent: label, onclick: () => ((answer = value), dialog.close()) })
     const buttons = [...options, [undefined, t('Cancel')]].map(button)
     const props = { label: question, className: 'question', onclose: () => resolve(answer) }
-    const dialog = openDialog(document.querySelector('.story-studio'), props, h('p', { textContent: question }), h('div', { className: 'tools' }, ...buttons))
+    const dialog = openDialog(props, h('p', { textContent: question }), h('div', { className: 'tools' }, ...buttons))
   })
 }
