@@ -86,7 +86,7 @@ def test_a_card_renders_its_scene_alone(artist: Canvas) -> None:
     look = card.locator(".look")
     video = look.locator("video")
     expect(video).to_be_visible()
-    expect(look).to_contain_text("a look, not a take")
+    expect(look).to_contain_text("a preview, not a take")
     expect(video).to_have_js_property("duration", 4)
     assert "first-seconds-of-Sailor." in (video.get_attribute("src") or "")
     assert before == artist.run_script(

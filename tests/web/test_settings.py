@@ -91,7 +91,7 @@ def test_format_and_size_of_a_story(artist: Canvas, tmp_path: Path) -> None:
     panel = open_story(artist, tmp_path, 420)
     section = panel.locator("details.settings")
     section.get_by_text("Settings of the story").click()
-    section.get_by_label("Shape of the clips").select_option("9:16")
+    section.get_by_label("Aspect ratio of the clips").select_option("9:16")
     apply(section)
     talking = [
         node["inputs"]
@@ -106,7 +106,7 @@ def test_format_and_size_of_a_story(artist: Canvas, tmp_path: Path) -> None:
     expect(section.get_by_label("Size of the clips")).to_have_value("480p")
     section.get_by_label("Size of the clips").fill("96x64")
     apply(section)
-    expect(section.get_by_label("Shape of the clips")).to_have_value("")
+    expect(section.get_by_label("Aspect ratio of the clips")).to_have_value("")
 
 
 def test_characters_are_added_and_mentioned(artist: Canvas, tmp_path: Path) -> None:

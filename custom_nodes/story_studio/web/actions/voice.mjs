@@ -14,7 +14,7 @@ const MEDIA = /^(audio|video)\//
 
 /** Makes a scene speak a file from this computer; it is uploaded to ComfyUI's input folder. */
 export async function useFile(studio, clip, file) {
-  if (!MEDIA.test(file.type)) return studio.toast('error', t('{} is no recording: choose an audio file.', file.name))
+  if (!MEDIA.test(file.type)) return studio.toast('error', t('{} is not a recording: choose an audio file.', file.name))
   await change(studio, clip, () => upload(studio.app, file))
 }
 

@@ -124,7 +124,7 @@ function createReference(studio, name, touched) {
   const problem = h('span', { className: 'problem', role: 'alert' })
   const picker = h('input', { type: 'file', accept: 'image/*', hidden: true })
   const pick = h('button', { type: 'button', textContent: t('Reference image…'), onclick: () => (set(picker, { value: '' }), picker.click()) })
-  const remove = h('button', { type: 'button', textContent: t('Without it'), onclick: () => (show(''), pick.focus(), touched()) })
+  const remove = h('button', { type: 'button', textContent: t('Remove the image'), onclick: () => (show(''), pick.focus(), touched()) })
 
   function show(wanted) {
     now = wanted

@@ -79,7 +79,7 @@ function reasonsOf({ changes, clips }, studio, scenes) {
   return [
     changes.scenes.length && t('Changed: {}.', listed(changes.scenes.map(nameOf))),
     changes.added.length && t('New: {}.', listed(changes.added.map(nameOf))),
-    changes.removed.length && t('Gone: {}.', listed(changes.removed.map(name => name || t('Scene')))),
+    changes.removed.length && t('Removed: {}.', listed(changes.removed.map(name => name || t('Scene')))),
     changes.order && t('The scenes are in another order.'),
     changes.settings && t('The settings of the film are changed.'),
   ]

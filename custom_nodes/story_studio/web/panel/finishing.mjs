@@ -33,8 +33,8 @@ const GROUPS = [
       to: value => (value ? { normalize: true, loudness: Number(value) } : { normalize: false }),
     },
     { label: 'Level of the music in dB', on: 'sound', name: 'music_level', number: { min: -60, max: 12, step: 1 }, when: hasMusic },
-    seconds('Seconds of its fades', 'sound', 'music_fade', 30, hasMusic),
-    { label: 'Softer while somebody speaks', on: 'sound', name: 'duck', check: true, when: hasMusic },
+    seconds('Fade of the music (s)', 'sound', 'music_fade', 30, hasMusic),
+    { label: 'Lower the music under speech', on: 'sound', name: 'duck', check: true, when: hasMusic },
     { label: 'Room tone in pauses', on: 'sound', name: 'room_tone', check: true, when: ({ sound }) => sound !== null },
   ],
   [
@@ -59,7 +59,7 @@ const GROUPS = [
     'Delivery',
     { label: 'Format', on: 'delivery', name: 'format', choices: FORMATS.map(name => [name, name]), from: delivery => delivery?.format ?? AS_RENDERED },
     { label: 'Frames a second', on: 'delivery', name: 'fps', choices: [AS_RENDERED, '24', '25', '30'].map(name => [name, name]), from: delivery => delivery?.fps ?? AS_RENDERED },
-    { label: 'Around other shapes', on: 'delivery', name: 'fit', choices: [['letterbox', 'Black'], ['blur', 'Blurred']], from: delivery => delivery?.fit ?? 'letterbox' },
+    { label: 'Fill around the video', on: 'delivery', name: 'fit', choices: [['letterbox', 'Black'], ['blur', 'Blurred']], from: delivery => delivery?.fit ?? 'letterbox' },
     { label: 'Codec', on: 'delivery', name: 'codec', choices: [['h264', 'H.264'], ['h265', 'H.265'], ['av1', 'AV1']], from: delivery => delivery?.codec ?? 'h264' },
   ],
   [

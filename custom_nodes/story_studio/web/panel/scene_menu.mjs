@@ -51,7 +51,7 @@ function createLook(id, studio) {
       set(element, { hidden: !look })
       if (!look) return silence()
       const waits = !look.file && !look.problem
-      set(text, { textContent: look.problem || (waits ? t('The first {} seconds are being rendered…', FIRST_SECONDS) : t('The first {} seconds: a look, not a take', FIRST_SECONDS)) })
+      set(text, { textContent: look.problem || (waits ? t('The first {} seconds are being rendered…', FIRST_SECONDS) : t('The first {} seconds: a preview, not a take', FIRST_SECONDS)) })
       set(video, { hidden: !look.file })
       video.setAttribute('aria-label', t('First seconds of {}', title))
       const url = look.file ? new URL(studio.url(look.file), location.href).href : ''

@@ -43,7 +43,7 @@ function createFields(touched) {
   const choice = options => {
     const input = h('select', {}, ...options.map(([value, label]) => h('option', { value, textContent: label })))
     const show = value => {
-      if (![...input.options].some(one => one.value === value)) input.append(h('option', { value, textContent: value || t('As in the size') }))
+      if (![...input.options].some(one => one.value === value)) input.append(h('option', { value, textContent: value || t('From the size') }))
       input.value = value
     }
     return { input, show, value: () => input.value }
@@ -67,14 +67,14 @@ function createFields(touched) {
   }
   const labels = {
     profile: t('Profile'),
-    format: t('Shape of the clips'),
+    format: t('Aspect ratio of the clips'),
     resolution: t('Size of the clips'),
     still_steps: t('Steps of stills'),
     clip_steps: t('Steps of clips'),
     style: t('Style of all scenes'),
     seed: t('Seed of the story'),
-    still_negative: t('To avoid in stills'),
-    clip_negative: t('To avoid in clips'),
+    still_negative: t('Negative prompt of stills'),
+    clip_negative: t('Negative prompt of clips'),
     retakes: t('New takes of clips that fail their check'),
   }
   const element = Object.entries(controls).map(([name, control]) => control.element ?? field(labels[name], control.input))

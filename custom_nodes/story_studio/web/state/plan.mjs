@@ -23,7 +23,7 @@ export function createPlan(studio) {
         const workflow = root(studio.app).id ?? ''
         if (studio.model.scenes.length) answer = await ask(studio.app, 'plan', { prompt, workflow_id: workflow })
       } catch (error) {
-        answer = { problem: t('What a run would make could not be found out: {}', error.message), results: {} }
+        answer = { problem: t('The plan could not be made: {}', error.message), results: {} }
       }
       if (!isLast()) return
       plan = answer

@@ -1,5 +1,5 @@
 export default {
-  'What a run would make could not be found out: {}': '无法得知运行会制作什么：{}',
+  'The plan could not be made: {}': '无法制定计划：{}',
   'there is none yet': '还没有',
   'a file that it is made from changed, or its models': '所用的文件或模型已更改',
   '{} more changes': '另有 {} 处更改',
@@ -54,7 +54,7 @@ export default {
   'Only its still': '只渲染静帧',
   'First {} seconds of its clip': '片段的前 {} 秒',
   'The first {} seconds are being rendered…': '正在渲染前 {} 秒…',
-  'The first {} seconds: a look, not a take': '前 {} 秒：仅供预览，不是版本',
+  'The first {} seconds: a preview, not a take': '前 {} 秒：仅供预览，不是版本',
   'First seconds of {}': '{}的前几秒',
   'The first seconds were not finished.': '前几秒未能完成。',
 }

@@ -34,7 +34,7 @@ export default {
   'film’s': '同影片',
   'Seconds until the next scene; empty: as set on the Film': '到下一场景的秒数；空：按影片的设置',
   'Seconds of pause after {}': '{} 之后停顿的秒数',
-  '{} is no recording: choose an audio file.': '{} 不是录音：请选择音频文件。',
+  '{} is not a recording: choose an audio file.': '{} 不是录音：请选择音频文件。',
   'This scene has no input "{}" of its own: expose it on its subgraph node.': '这个场景没有自己的输入“{}”：请在其子图节点上公开它。',
   '{} is in the input folder, but another workflow is open now: choose it in its scene.': '{} 已在输入文件夹中，但现在打开的是另一个工作流：请在其场景中选择它。',
   '{} is in the input folder, but its scene is no longer there.': '{} 已在输入文件夹中，但其场景已不存在。',
