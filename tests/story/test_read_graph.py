@@ -311,10 +311,11 @@ def test_scenes_need_no_film(profile: str, removed: tuple[str, ...]) -> None:
 
 def test_stills_alone_make_scenes() -> None:
     nodes = without(small("quality"), "Film", "FilmScene", "Clip", "TalkingVideo")
-    data, warnings = read_graph(nodes)
+    data, losses, advice = read_graph(nodes)
     assert data["profile"] == "quality"
     assert [scene["prompt"] for scene in data["scenes"]] == ["a pier", "a boat"]
-    assert [warning.partition(":")[0] for warning in warnings] == ["scenes[0]", "scenes[1]"]
+    assert losses == []
+    assert [warning.partition(":")[0] for warning in advice] == ["scenes[0]", "scenes[1]"]
 
 
 LIGHTNING = "wan2.2_t2v_lightx2v_4steps_lora_v1.1_high_noise.safetensors"
@@ -338,10 +339,10 @@ LIGHTNING = "wan2.2_t2v_lightx2v_4steps_lora_v1.1_high_noise.safetensors"
     ],
 )
 def test_the_nearest_profile_is_named(profile: str, cls: str, inputs: dict[str, Any], nearest: str) -> None:
-    data, warnings = read_graph(changed(small(profile), cls, **inputs))
+    data, losses, _ = read_graph(changed(small(profile), cls, **inputs))
     assert data["profile"] == nearest
     is_exact = cls in ("TalkingVideo", "KSampler")
-    assert any(f"the nearest, {nearest!r}" in warning for warning in warnings) is not is_exact
+    assert any(f"the nearest, {nearest!r}" in loss for loss in losses) is not is_exact
 
 
 def test_a_draft_of_drawn_stills_is_a_draft() -> None:
@@ -452,11 +453,11 @@ def test_every_kind_of_scene_is_read_back(profile: str, narrated: str | None) ->
         data["video_settings"] = {"narrated_workflow": narrated}
     story = schema.parse(data)
     before = graph_of(story).nodes
-    read_data, warnings = read_graph(before)
-    assert warnings == []
-    again = schema.parse(read_data)
+    file = read_graph(before)
+    assert file.warnings == []
+    again = schema.parse(file.data)
     assert again.video_settings.narrated_workflow == narrated
-    assert all("video_prompt" not in scene for scene in read_data["scenes"])
+    assert all("video_prompt" not in scene for scene in file.data["scenes"])
     assert graph_of(again).nodes == before
     names = (
         "id",
@@ -474,7 +475,7 @@ def test_every_kind_of_scene_is_read_back(profile: str, narrated: str | None) ->
     for old, new in zip(story.scenes, again.scenes, strict=True):
         assert [getattr(new, name) for name in names] == [getattr(old, name) for name in names]
     left = {node_id: node | {"inputs": node["inputs"] | LEFTOVERS} for node_id, node in before.items()}
-    assert read_graph(left) == (read_data, warnings)
+    assert read_graph(left) == file
     shown = panel_of(before)["scenes"]
     assert [scene["name"] for scene in shown] == ["One", "voiced", "sea", "Two", "pier"]
     assert all(scene["still"] and scene["clip"] for scene in shown)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, Literal
 
 from aiohttp import web
@@ -13,7 +12,6 @@ from aiohttp import web
 from ..core import server
 from ..results.look import Look, look
 from ..story.graph import SceneId, build
-from ..story.graph import warnings as warnings_of
 from ..story.problems import Problems
 from ..story.read_graph import read_graph
 from ..story.scenes import CanvasScene, Workflow, read_scenes
@@ -48,33 +46,21 @@ def story_of(there: Look, keys: Mapping[str, str]) -> dict[str, Any]:
     file = read_graph(there.nodes)
     # A story that is not finished has no graph yet; what it lacks is among the warnings.
     with suppress(Problems):
-        _keep_results(file.data, there, keys, file.warnings)
+        file.losses.extend(_keep_results(file.data, there, keys))
     text = json.dumps(file.data, indent=2, ensure_ascii=False)
-    advice = _advice(file.data)
     return {
         "name": f"{file.data['project_id']}.json",
         "text": text,
         "warnings": file.warnings,
-        "losses": [warning for warning in file.warnings if warning not in advice],
+        "losses": file.losses,
     }
 
 
-def _advice(data: dict[str, Any]) -> list[str]:
-    """What is said of a story that is read from a file, too; or everything that is wrong with it."""
-    try:
-        return warnings_of(replace(planned("story.json", parse(data), {}, {}).plan, files={}))
-    except Problems:
-        try:
-            parse(data)
-        except Problems as error:
-            return [str(problem) for problem in error.problems]
-        return []
-
-
-def _keep_results(data: dict[str, Any], before: Look, keys: Mapping[str, str], warnings: list[str]) -> None:
+def _keep_results(data: dict[str, Any], before: Look, keys: Mapping[str, str]) -> Iterator[str]:
     """Names the results that exist as takes where the opened story would not find them by itself.
 
-    A take holds as long as nothing of its scene is changed in the story.
+    A take holds as long as nothing of its scene is changed in the story. Yields a sentence about the scenes
+    whose results it would make differently, if there are any.
     """
     scenes = read_scenes(Workflow(before.nodes))
     changed: list[str] = []
@@ -99,7 +85,7 @@ def _keep_results(data: dict[str, Any], before: Look, keys: Mapping[str, str], w
             elif not key and own != (before.key(mine) or own):
                 changed.append(f"{written['id']} ({part})")
     if changed:
-        warnings.append(
+        yield (
             "A story file has no place for something that these are made from, so they will be rendered "
             f"differently from it: {', '.join(changed)}. Render them before you save, and they stay."
         )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,11 +35,17 @@ class StoryFile(NamedTuple):
     Attributes:
         data: the story file's data, without what the profile or a default gives. Audio files and images have
             their names in ComfyUI's input folder.
-        warnings: sentences about what is missing or wrong in the story, or has no place in it.
+        losses: sentences about what of the workflow has no place in a story.
+        advice: sentences about what is missing or wrong in the story, as for one that is read from a file.
     """
 
     data: dict[str, Any]
-    warnings: list[str]
+    losses: list[str]
+    advice: list[str]
+
+    @property
+    def warnings(self) -> list[str]:
+        return self.losses + self.advice
 
 
 class _SceneInputs(NamedTuple):
@@ -121,7 +128,8 @@ def read_graph(nodes: Nodes) -> StoryFile:
     data["scenes"] = [
         _scene(workflow, profile, *one, seed) for one in zip(scenes, prompts, seeds, strict=True)
     ]
-    return StoryFile(data, cast.warnings + _warnings(data, profile, is_exact, has_own_frames(workflow)))
+    losses = [*cast.warnings, *_losses(name, is_exact, has_own_frames(workflow))]
+    return StoryFile(data, losses, _advice(data, profile))
 
 
 def _of_cast(cast: Cast) -> dict[str, Any]:
@@ -157,27 +165,29 @@ def _with_mentions(scenes: list[_SceneInputs], cast: Cast) -> list[_SceneInputs]
     return found
 
 
-def _warnings(data: dict[str, Any], profile: Profile, is_exact: bool, has_own_frames: bool) -> list[str]:
-    found = []
+def _losses(profile: str, is_exact: bool, has_own_frames: bool) -> Iterator[str]:
     if not is_exact:
-        found.append(
+        yield (
             "No profile has exactly the nodes, models and settings of this workflow: the story file names "
-            f"the nearest, {data['profile']!r}, and what is rendered from it will look different."
+            f"the nearest, {profile!r}, and what is rendered from it will look different."
         )
     if has_own_frames:
-        found.append(
+        yield (
             "The nodes between Clip Frames and Master are not in the story file: export them as a frames "
             "recipe, and name its file in `film.interpolation` or `film.upscale`."
         )
+
+
+def _advice(data: dict[str, Any], profile: Profile) -> list[str]:
     try:
         story = parse(data)
     except Problems as error:
-        return found + [str(problem) for problem in error.problems]
+        return [str(problem) for problem in error.problems]
     if shipped := story.image_settings.reference_workflow:
         profile = profile._replace(reference=load_recipe(Path(shipped), "still"))
     if shipped := story.video_settings.narrated_workflow:
         profile = profile._replace(narrated=load_recipe(Path(shipped), "clip"), narrated_settings={})
-    return found + graph.warnings(graph.Plan(story, profile, {}))
+    return graph.warnings(graph.Plan(story, profile, {}))
 
 
 _UNNAMED = ("film", "storyboard")
