@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
+from ..files import read_once
 from ..signal.audio_decoder import Block
 from ..story.levels import repaired
 from .recording import VOICE, Measured, Unusable, examine, warnings
@@ -61,14 +61,9 @@ class _Peaks:
         return [round(float(peak), 3) for peak in np.maximum.reduceat(moments, starts).clip(0, 1)]
 
 
+@read_once(1024)
 def shown(path: Path) -> Shown:
     """What is shown of a recording; it is decoded again only after it has changed."""
-    status = path.stat()
-    return _shown(path, status.st_mtime_ns, status.st_size)
-
-
-@lru_cache(maxsize=1024)
-def _shown(path: Path, _changed: int, _size: int) -> Shown:
     peaks = _Peaks()
     try:
         measured = examine(path, VOICE, peaks.add)

@@ -16,6 +16,8 @@ from comfy_execution.graph import DynamicPrompt, NodeNotFoundError, get_input_in
 from comfy_execution.utils import get_executing_context
 from execution import IsChangedCache
 
+from ..files import read_once
+
 LOAD_VIDEO = "LoadVideo"
 _HASHED = {"LoadAudio": "audio", "LoadImage": "image"}
 """Stock loaders whose fingerprint is the hash of their file, and the inputs that name it."""
@@ -72,13 +74,11 @@ def _hash_of_input(name: Any) -> str | bool:
     """SHA-256 of a file in the input folder, as of stock images and audio; False if there is none."""
     if not isinstance(name, str) or not folder_paths.exists_annotated_filepath(name):
         return False
-    path = Path(folder_paths.get_annotated_filepath(name))
-    about = path.stat()
-    return _sha256(path, about.st_mtime_ns, about.st_size)
+    return _sha256(Path(folder_paths.get_annotated_filepath(name)))
 
 
-@functools.lru_cache(maxsize=1024)
-def _sha256(path: Path, modified: int, size: int) -> str:
+@read_once(1024)
+def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(2**20):

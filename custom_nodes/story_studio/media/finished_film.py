@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
 
+from ..files import read_once
 from ..signal.tags import UNREADABLE
 from ..story.results import REPORT_TAG
 
@@ -38,14 +37,13 @@ class FilmFacts(NamedTuple):
 def read_facts(path: Path) -> FilmFacts:
     """What a film's file says; nothing for a file that cannot be read."""
     try:
-        about = os.stat(path)
-        return _read(path, about.st_mtime_ns, about.st_size)
+        return _read(path)
     except UNREADABLE:
         return FilmFacts()
 
 
-@lru_cache(maxsize=64)
-def _read(path: Path, changed: int, size: int) -> FilmFacts:
+@read_once(64)
+def _read(path: Path) -> FilmFacts:
     with av.open(str(path)) as container:
         video = container.streams.video[0]
         seconds = container.duration / av.time_base if container.duration else 0.0

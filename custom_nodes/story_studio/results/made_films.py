@@ -8,14 +8,14 @@ again.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..core import server
+from ..files import read_once
 from ..story import order
 from ..story.classes import FILM_SCENE
 from ..story.keys import Keys, Node, hash_parts
@@ -138,15 +138,13 @@ def _path() -> Path:
 
 
 def _notes() -> tuple[_Note, ...]:
-    path = _path()
     with suppress(OSError):
-        about = os.stat(path)
-        return _read(path, about.st_mtime_ns, about.st_size)
+        return _read(_path())
     return ()
 
 
-@lru_cache(maxsize=1)
-def _read(path: Path, changed: int, size: int) -> tuple[_Note, ...]:
+@read_once(1)
+def _read(path: Path) -> tuple[_Note, ...]:
     return tuple(found for entry in noted.entries(path) if (found := _read_entry(entry)))
 
 

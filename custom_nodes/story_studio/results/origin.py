@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from ..files import read_once
 from ..signal.tags import tags_of
 from ..story.difference import end_of
 from ..story.links import Nodes, is_link, is_node
@@ -41,14 +41,13 @@ class Origin(NamedTuple):
 def origin_of(path: Path, kind: Kind) -> Origin:
     """Where the still or clip in a file comes from, as far as the file says."""
     try:
-        about = path.stat()
+        return _origin(path, kind)
     except OSError:
         return Origin()
-    return _origin(path, kind, about.st_mtime_ns, about.st_size)
 
 
-@lru_cache(maxsize=32768)
-def _origin(path: Path, kind: Kind, changed: int, size: int) -> Origin:
+@read_once(32768)
+def _origin(path: Path, kind: Kind) -> Origin:
     tags = tags_of(path)
     nodes = _graph(tags)
     return about_node(nodes, _end(nodes, kind))._replace(film=tags.get(FILM_TAG, ""))

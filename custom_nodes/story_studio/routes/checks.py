@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from contextlib import suppress
-from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from ..checks.check import Check, read_check
 from ..checks.verdict import thresholds, worst_readings
+from ..files import read_once
 from ..results import result_store
 from ..story.results import Kind
 
@@ -41,19 +42,19 @@ def checks_named(names: Iterable[str]) -> dict[str, dict[str, Any]]:
         if f"{entry.name.rsplit('.', 2)[0]}." in starts and entry.name.endswith(Kind.CHECK.suffix):
             # It may be deleted meanwhile.
             with suppress(OSError):
-                dated.append((entry.stat().st_mtime_ns, entry.path))
+                path = Path(entry.path)
+                dated.append((entry.stat().st_mtime_ns, path, *_shown(path)))
     found = {}
-    for changed, path in sorted(dated):
-        clip, shown = _shown(path, changed)
+    for _, path, clip, shown in sorted(dated, key=itemgetter(0, 1)):
         if clip:
-            found[clip] = shown | {"sheet": result_store.item(Path(path))}
+            found[clip] = shown | {"sheet": result_store.item(path)}
     return found
 
 
-@lru_cache(maxsize=4096)
-def _shown(path: str, changed: int) -> tuple[str, dict[str, Any]]:
+@read_once(4096)
+def _shown(path: Path) -> tuple[str, dict[str, Any]]:
     """The key of the clip, and what is shown of its check; no key for a file that holds none."""
-    check = read_check(Path(path))
+    check = read_check(path)
     if not check:
         return "", {}
     finding = next((_finding(one.figure, one.value, one.text) for one in check.findings), None)

@@ -9,11 +9,11 @@ import logging
 import math
 import time
 from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..core import device, execution, folders, progress
+from ..files import read_once
 from ..media.probe import probe
 from ..results import noted, result_store
 from ..s2v import timeline
@@ -114,12 +114,12 @@ def _seconds_of(nodes: Nodes, node: Node) -> float | None:
     name = inputs.get(LOADERS.get(cls, "")) if cls != LOAD_IMAGE else None
     path = folders.input_file(name) if isinstance(name, str) else None
     with suppress(OSError, ValueError):
-        return _length(path, path.stat().st_mtime_ns) if path else None
+        return _length(path) if path else None
     return None
 
 
-@lru_cache(maxsize=1024)
-def _length(path: Path, changed: int) -> float:
+@read_once(1024)
+def _length(path: Path) -> float:
     about = probe(path)
     return about.audio_seconds or about.video_seconds
 
