@@ -143,6 +143,26 @@ def test_the_film_of_another_workflow_is_not_shown(studio: Studio) -> None:
     assert state(studio, mine, "two") == "current"
 
 
+def test_two_films_of_a_workflow_with_one_name_are_known_apart(studio: Studio) -> None:
+    whole = story(studio, "film-twice")
+    render(studio, whole)
+    trailer = {**whole["9"], "inputs": whole["9"]["inputs"] | {"film": ["15", 0]}}
+    both = ask(studio, {**whole, "7": trailer})
+    assert {node: (one["state"], one["clips"]) for node, one in both.items()} == {
+        "7": ("missing", ["14"]),
+        "9": ("current", ["14", "24"]),
+    }
+    entries = {}
+    for film in ("7", "9"):
+        packed = ask(studio, {**whole, "7": trailer}, route="bundle", film=film, parts=["film", "clips"])
+        archive = requests.get(f"{studio.url}/view", params=packed["file"], timeout=30).content
+        entries[film] = zipfile.ZipFile(io.BytesIO(archive)).namelist()
+    assert entries == {
+        "7": ["clips/001-Scene-1.mp4"],
+        "9": ["film.mp4", "clips/001-Scene-1.mp4", "clips/002-Scene-2.mp4"],
+    }
+
+
 def test_captions_and_everything_in_one_file(studio: Studio) -> None:
     first = story(studio, "film-bundle")
     render(studio, first)

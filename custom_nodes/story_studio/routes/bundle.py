@@ -73,7 +73,10 @@ def bundle_of(there: Look, workflow: str, film_id: str, parts: list[str]) -> Bun
         Problems: the workflow has no scenes, or is too large.
     """
     scenes = panel_of(there.nodes)["scenes"]
-    film = films(there, workflow).get(film_id, {"state": "missing", "film": None})
+    found = films(there, workflow)
+    film = found.get(film_id, {"state": "missing", "film": None})
+    if len(found) > 1 and film_id in found:
+        scenes = [scene for scene in scenes if scene["clip"] in film["clips"]]
     entries, missing = [], dict[str, None]()
     path = result_store.path_of(film["film"]["file"]) if film["film"] else None
     if path and "film" in parts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -49,30 +49,48 @@ def films(there: Look, workflow: str) -> dict[str, dict[str, Any]]:
         seconds; `captions`, their languages; else None.
         `changes`: what an old film lacks, see `_changes`.
     """
+    ids = [node_id for node_id, node in there.nodes.items() if node["class_type"] == Kind.FILM.node]
+    if not ids:
+        return {}
+    folder = there.folder(Kind.FILM)
+    made_from = {node_id: _made_from(there, node_id, workflow) for node_id in ids}
+    current = {
+        node_id: path for node_id, now in made_from.items() if now and (path := made_films.find(now, folder))
+    }
     found: dict[str, dict[str, Any]] = {}
-    for node_id, node in there.nodes.items():
-        if node["class_type"] != Kind.FILM.node:
-            continue
-        folder = there.folder(Kind.FILM)
-        try:
-            now = made_films.made_from(there.graph, node_id, workflow, there.keys)
-        except Exception:
-            # The graph is not finished: it has no film until an input is linked or a file is there.
-            now = None
-        path = made_films.find(now, folder) if now else None
-        earlier = None if path else _earlier(folder, node["inputs"].get("name"), workflow, now)
-        if path:
-            found[node_id] = {"state": "current", "film": _shown(path), "changes": None}
-        elif earlier and now and earlier[1] and earlier[1].key == now.key:
-            # A film of an earlier version, of which nothing was noted.
-            found[node_id] = {"state": "current", "film": _shown(earlier[0]), "changes": None}
-        elif earlier:
-            changes = _changes(earlier[1], now) if now and earlier[1] else None
-            found[node_id] = {"state": "old", "film": _shown(earlier[0]), "changes": changes}
+    for node_id, now in made_from.items():
+        if node_id in current:
+            state, path, changes = "current", current[node_id], None
         else:
-            found[node_id] = {"state": "missing", "film": None, "changes": None}
-        found[node_id]["clips"] = _clips(there.nodes, node_id)
+            name = there.nodes[node_id]["inputs"].get("name")
+            # Two films of one workflow may have one name.
+            others = set(current.values())
+            state, path, changes = _compared(_earlier(folder, name, workflow, now, others), now)
+        film = _shown(path) if path else None
+        clips = _clips(there.nodes, node_id)
+        found[node_id] = {"state": state, "film": film, "changes": changes, "clips": clips}
     return found
+
+
+def _made_from(there: Look, node_id: str, workflow: str) -> MadeFrom | None:
+    """What a film is made from; None if its graph is not finished: an input is not linked, a file is missing."""
+    try:
+        return made_films.made_from(there.graph, node_id, workflow, there.keys)
+    except Exception:
+        return None
+
+
+def _compared(
+    earlier: tuple[Path, MadeFrom | None] | None, now: MadeFrom | None
+) -> tuple[str, Path | None, dict[str, Any] | None]:
+    """The state of a film of which only an earlier one is there, that one, and what it lacks."""
+    if earlier is None:
+        return "missing", None, None
+    path, made = earlier
+    if now and made and made.key == now.key:
+        # A film of an earlier version, of which nothing was noted.
+        return "current", path, None
+    return "old", path, _changes(made, now) if now and made else None
 
 
 def _clips(prompt: Nodes, node_id: str) -> list[str]:
@@ -95,11 +113,17 @@ def _clip_of(prompt: Nodes, link: Any) -> str:
 
 
 def _earlier(
-    folder: Folder, name: Any, workflow: str, now: MadeFrom | None
+    folder: Folder, name: Any, workflow: str, now: MadeFrom | None, others: Set[Path]
 ) -> tuple[Path, MadeFrom | None] | None:
-    """The newest film with this name that is not known to be of another story, and what it was made from."""
+    """The newest film with this name that is not known to be of another story, and what it was made from.
+
+    Args:
+        folder: of the films.
+        name, workflow, now: of the film that is looked for.
+        others: the films that other nodes of the workflow make.
+    """
     named = folder.named(Kind.FILM.file_name(name, "")) if isinstance(name, str) else []
-    for path in named[:_OLDER]:
+    for path in [one for one in named if one not in others][:_OLDER]:
         noted = made_films.made_of(key_in(path.name) or "")
         made = noted[0] if noted else _in_file(path)
         if made is None or _is_of(made, workflow, now):

@@ -18,6 +18,15 @@ export async function render(studio, what) {
   await queue(studio, what === 'still' ? wanted : [...wanted, ...checksOf(scenes)])
 }
 
+/** Renders one film and whatever it still needs. */
+export async function renderFilm(studio, id) {
+  await studio.refresh()
+  const { scenes, films } = studio.model
+  if (!films.includes(id)) return
+  const { clips } = studio.films.shown().find(film => film.id === id)
+  await queue(studio, [id, ...checksOf(scenes.filter(scene => films.length === 1 || clips.includes(scene.clip)))])
+}
+
 /** Renders these parts of one scene. */
 export async function renderScene(studio, id, parts) {
   await studio.refresh()

@@ -27,6 +27,7 @@ export function createExport(studio) {
 
   return {
     element,
+    summary,
     paint(shown, scenes) {
       now = shown
       set(film, { hidden: !shown.film })

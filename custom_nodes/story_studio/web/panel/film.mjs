@@ -1,5 +1,5 @@
 /** The film: whether it is up to date, its player, the button that makes it, and what it is exported as. */
-import { render } from '../actions/render.mjs'
+import { renderFilm } from '../actions/render.mjs'
 import { h, set } from '../shared/dom.mjs'
 import { date, percent, t } from '../shared/words.mjs'
 import { createExport } from './export.mjs'
@@ -29,10 +29,17 @@ export function createFilm(studio) {
   }
 }
 
+/** What a film is called: its title, and its number if another has the same. */
+export function filmTitle({ model }, id) {
+  const titleOf = one => [model.prompt[one]?.inputs.title].find(title => typeof title === 'string' && title) ?? t('Film')
+  const same = model.films.filter(one => titleOf(one) === titleOf(id))
+  return same.length > 1 ? `${titleOf(id)} (${same.indexOf(id) + 1})` : titleOf(id)
+}
+
 function createRow(studio) {
   let now = null
   let shown = ''
-  const title = () => studio.model.prompt[now.id]?.inputs.title || t('Film')
+  const title = () => filmTitle(studio, now.id)
   const image = h('video', { preload: 'metadata', muted: true, tabIndex: -1, aria: { hidden: 'true' } })
   const open = () => openPlayer(studio, now.film, title())
   const play = h('button', { type: 'button', className: 'poster', title: t('Play the film'), onclick: open, aria: { label: t('Play the film') } }, image)
@@ -40,7 +47,7 @@ function createRow(studio) {
   const state = h('span', { className: 'film-state', role: 'status' })
   const about = h('p', { className: 'about' })
   const why = h('p', { className: 'why' })
-  const make = h('button', { type: 'button', textContent: t('Make the film'), onclick: () => render(studio, 'film') })
+  const make = h('button', { type: 'button', textContent: t('Make the film'), onclick: () => renderFilm(studio, now.id) })
   const exports = createExport(studio)
   const words = h('div', { className: 'words' }, h('div', { className: 'head' }, name, state), about, why, h('div', { className: 'tools' }, make, exports.element))
   return {
@@ -60,6 +67,11 @@ function createRow(studio) {
       const reasons = film.state === 'old' ? reasonsOf(film, studio, scenes) : ''
       set(why, { textContent: reasons, hidden: !reasons })
       set(make, { disabled: film.state === 'current' || film.state === 'running' })
+      // Where there are several films, each says for which it is.
+      const which = studio.model.films.length > 1 ? `: ${title()}` : ''
+      play.setAttribute('aria-label', t('Play the film') + which)
+      make.setAttribute('aria-label', t('Make the film') + which)
+      exports.summary.setAttribute('aria-label', t('Export…') + which)
       make.title = film.state === 'current' ? t('The film is up to date') : t('Render whatever the film still needs, and the film')
       exports.paint(film, scenes)
     },

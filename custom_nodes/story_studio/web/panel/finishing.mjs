@@ -6,6 +6,7 @@ import { t } from '../shared/words.mjs'
 import { openWorkflow } from '../shared/workflow.mjs'
 import { offer, upload } from '../story/upload.mjs'
 import { createField } from './field.mjs'
+import { filmTitle } from './film.mjs'
 
 const AS_RENDERED = 'as rendered'
 const FORMATS = [AS_RENDERED, 'landscape 720p', 'landscape 1080p', 'landscape 4K', 'portrait 1080x1920', 'square 1080']
@@ -73,13 +74,13 @@ const GROUPS = [
 
 export function createFinishing(studio) {
   const { app, model } = studio
+  const choice = createChoice(studio, () => paint())
   const change = (field, value) => {
-    const [id] = model.films
-    setFinish(app, id, field.on, field.to?.(value) ?? { [field.name]: value })
+    setFinish(app, choice.film(), field.on, field.to?.(value) ?? { [field.name]: value })
     studio.refreshSoon()
   }
   const fields = []
-  const music = createMusic(studio)
+  const music = createMusic(studio, choice.film)
   const groups = GROUPS.map(([title, ...all]) => {
     const made = all.map(field => createField(field, change))
     fields.push(...made)
@@ -87,27 +88,51 @@ export function createFinishing(studio) {
     return h('fieldset', {}, h('legend', { textContent: t(title) }), ...made.map(field => field.element))
   })
   const summary = h('summary', { textContent: t('Finishing of the film') })
-  const element = remembered(h('details', { className: 'finishing' }, summary, ...groups), 'finishing')
+  const element = remembered(h('details', { className: 'finishing' }, summary, choice.element, ...groups), 'finishing')
+
+  function paint() {
+    choice.paint()
+    const finish = model.films.length ? readFinish(app, choice.film()) : null
+    set(element, { hidden: !finish })
+    if (finish) for (const field of [...fields, music]) field.paint(finish)
+  }
+
+  return { element, paint }
+}
+
+/** Which film is finished, where there are several; `film()` is its id. */
+function createChoice(studio, changed) {
+  const { model } = studio
+  const select = h('select', { onchange: () => ((chosen = select.value), changed()) })
+  const element = h('label', { className: 'field' }, h('span', { textContent: t('Film') }), select)
+  let chosen = ''
+  let listed = ''
+  const film = () => (model.films.includes(chosen) ? chosen : model.films[0])
   return {
     element,
+    film,
     paint() {
-      const finish = model.films.length ? readFinish(app, model.films[0]) : null
-      set(element, { hidden: !finish })
-      if (finish) for (const field of [...fields, music]) field.paint(finish)
+      set(element, { hidden: model.films.length < 2 })
+      const films = model.films.map(id => [id, filmTitle(studio, id)])
+      if (listed !== JSON.stringify(films)) {
+        listed = JSON.stringify(films)
+        select.replaceChildren(...films.map(([value, textContent]) => h('option', { value, textContent })))
+      }
+      set(select, { value: film() ?? '' })
     },
   }
 }
 
 /** The choice of the music: a file of this computer. */
-function createMusic(studio) {
+function createMusic(studio, film) {
   const { app, model } = studio
   const name = h('span', { className: 'file' })
   const picker = h('input', { type: 'file', accept: 'audio/*,video/*', hidden: true, onchange: () => use(picker.files[0]) })
   const choose = h('button', { type: 'button', textContent: t('Choose…'), onclick: () => (set(picker, { value: '' }), picker.click()), aria: { label: t('Choose the music') } })
   const drop = h('button', { type: 'button', textContent: t('Remove'), onclick: () => change(null), aria: { label: t('Remove the music') } })
 
-  function change(file) {
-    setMusic(app, model.films[0], file)
+  function change(file, id = film()) {
+    setMusic(app, id, file)
     studio.refreshSoon()
   }
 
@@ -116,11 +141,12 @@ function createMusic(studio) {
     set(choose, { disabled: true })
     choose.setAttribute('aria-busy', 'true')
     const { workflow } = model
+    const id = film()
     try {
       const uploaded = await upload(app, file)
       offer([uploaded])
       if (openWorkflow(app) !== workflow) throw new Error(t('{} is in the input folder, but another workflow is open now: choose it there.', uploaded))
-      change(uploaded)
+      change(uploaded, id)
     } catch (error) {
       studio.toast('error', error.message)
     }
