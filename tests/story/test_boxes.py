@@ -14,10 +14,13 @@ from hypothesis import given, settings
 from driver.rendering.keys import predict
 from story_studio.story import graph, schema
 from story_studio.story.boxes import Box, Boxes, boxes_of
+from story_studio.story.classes import CHAINS, STORYBOARD
+from story_studio.story.descriptions import without_descriptions
 from story_studio.story.editing import editable_panel_of
 from story_studio.story.plan import profile_of
 from story_studio.story.read_graph import read_graph
-from story_studio.story.recipes import is_link
+from story_studio.story.recipes import Nodes, is_link
+from story_studio.story.scenes import Workflow
 from tests.story.test_read_graph import KINDS, plan, stories
 
 QWEN = "qwen_image_edit_still.json"
@@ -28,7 +31,18 @@ def boxed(planned: graph.Plan) -> tuple[graph.Graph, Boxes]:
     built = graph.build([planned])
     found = boxes_of(planned, built)
     assert predict(replace(built, nodes=found.nodes), {}) == predict(built, {})
+    assert sheet(found.nodes) == sheet(built.nodes)
     return built, found
+
+
+def sheet(nodes: Nodes) -> list[tuple[str, str]]:
+    """The names and texts on the contact sheet of a graph."""
+    workflow = Workflow(nodes)
+    panels = [nodes[node]["inputs"] for node in workflow.chains(STORYBOARD, CHAINS[STORYBOARD])]
+    texts = [
+        [workflow.text(panel.get(name)) for name in ("name", "prompt", "characters")] for panel in panels
+    ]
+    return [(name, without_descriptions(prompt, characters)) for name, prompt, characters in texts]
 
 
 def assert_complete(found: Boxes) -> None:
@@ -103,8 +117,9 @@ def test_scenes_share_models_and_settings_and_nothing_of_their_own() -> None:
 
 def test_characters_have_boxes_and_are_read_back() -> None:
     people = {"mara": {"description": "a lighthouse keeper"}, "tom": {"description": "a sailor"}}
-    prompts = ["{Mara} reads, {mara} smiles", "a room", "{tom} greets {mara}"]
+    prompts = ["{Mara} reads, {mara} smiles", "a room", "{tom} greets {mara}.", "a (dark) pier."]
     scenes = [{"id": f"s{n}", "prompt": text, "audio": "a.wav"} for n, text in enumerate(prompts)]
+    scenes[3]["character"] = "tom"
     story = schema.parse(
         {
             "project_id": "tale",
@@ -118,7 +133,7 @@ def test_characters_have_boxes_and_are_read_back() -> None:
     files = {scene.id: graph.Files("a.wav", None) for scene in story.scenes}
     built, found = boxed(graph.Plan(story, profile_of(story), files))
     assert_complete(found)
-    assert [box.kind for box in found.boxes] == ["settings", "character", "character", *["scene"] * 3]
+    assert [box.kind for box in found.boxes] == ["settings", "character", "character", *["scene"] * 4]
     again = schema.parse(read_graph(found.nodes).data)
     after = graph.build([graph.Plan(again, profile_of(again), files)])
     assert predict(after, {}) == predict(built, {})

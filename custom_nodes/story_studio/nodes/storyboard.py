@@ -11,6 +11,7 @@ from PIL import Image
 from ..files import written_aside
 from ..media.cards import contact_sheet
 from ..results import result_store
+from ..story.descriptions import without_descriptions
 from ..story.keys import hash_parts
 from ..story.results import Kind
 from .common import CATEGORY, after_input, name_input, result_ui
@@ -48,6 +49,13 @@ class Storyboard(io.ComfyNode):
                 io.Image.Input("still", tooltip="The still of the scene."),
                 io.String.Input("name", default="", tooltip="Shown above the prompt, for example scene_1."),
                 io.String.Input("prompt", default="", multiline=True, tooltip="Shown under the still."),
+                io.String.Input(
+                    "characters",
+                    optional=True,
+                    force_input=True,
+                    tooltip="Link a text with a line for each character, Mara: an old keeper in a yellow "
+                    "coat. Where the prompt describes a character so, the page shows the name.",
+                ),
             ],
             outputs=[
                 StoryboardType.Output(
@@ -59,13 +67,18 @@ class Storyboard(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, still: torch.Tensor, name: str, prompt: str, storyboard: tuple[Panel, ...] = ()
+        cls,
+        still: torch.Tensor,
+        name: str,
+        prompt: str,
+        storyboard: tuple[Panel, ...] = (),
+        characters: str = "",
     ) -> io.NodeOutput:
         """Returns the storyboard with one more panel."""
         pixels = (still[0, :, :, :3].cpu() * 255).round().to(torch.uint8).numpy()
         thumbnail = Image.fromarray(pixels)
         thumbnail.thumbnail(_THUMBNAIL_SIZE, Image.Resampling.LANCZOS)
-        return io.NodeOutput((*storyboard, Panel(thumbnail, name, prompt)))
+        return io.NodeOutput((*storyboard, Panel(thumbnail, name, without_descriptions(prompt, characters))))
 
 
 class ContactSheet(io.ComfyNode):

@@ -73,7 +73,7 @@ def films(there: Look, workflow: str) -> dict[str, dict[str, Any]]:
 
 
 def _made_from(there: Look, node_id: str, workflow: str) -> MadeFrom | None:
-    """What a film is made from; None if its graph is not finished: an input is not linked, a file is missing."""
+    """What a film is made from; None if its graph is not finished: an input not linked, a file missing."""
     try:
         return made_films.made_from(there.graph, node_id, workflow, there.keys)
     except Exception:

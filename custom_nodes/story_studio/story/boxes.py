@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 from .api_graph import CharacterId, Graph, SceneId
 from .characters import described
 from .classes import CHAINS, FILM_SCENE, LOADERS, SEEDS, STORYBOARD
+from .descriptions import descriptions_of
 from .keys import ORDER, PRIMITIVES
 from .plan import Plan
 from .recipes import Nodes, is_link
@@ -176,18 +177,31 @@ class _Boxing:
             title.to += self._places(
                 mine, lambda place, _, value: place.input == "heading" and value == heading
             )
-        prompt = self._prompt(owner, drawn, self.story.subject_of(scene))
+        subject = self.story.subject_of(scene)
+        prompt = self._prompt(owner, drawn, subject)
+        if not prompt.to:
+            # It makes nothing: it stands on the contact sheet, and on a draft's card.
+            prompt.value = subject
         shown = {(STORYBOARD, "prompt"), (_CARD, "text")}
         prompt.to += self._places(mine, lambda place, cls, _: (cls, place.input) in shown)
-        if scene.image:
-            # Its prompt makes nothing: it stands on the contact sheet.
-            prompt.value = self.story.subject_of(scene)
+        if prompt.value != subject:
+            self._name_characters(owner, scene)
         movement = Field("movement", motion, self._encoded(owner, "clip", motion, None))
         text = Field("text", scene.text)
         text.to = self._places(mine, lambda place, cls, _: place.input == "text" and cls in _SAID)
         box = Box("scene", scene.id, scene.title or scene.id)
         box.fields = [title, prompt, movement, text, *self._seeds(mine, self.story.seed_of(scene))]
         return self._filled(box, owner)
+
+    def _name_characters(self, owner: SceneId, scene: Scene) -> None:
+        """Lets the contact sheet show names where the prompt describes characters."""
+        speaker = scene.character if scene.kind_of == "talking" else ""
+        lines = descriptions_of(scene.prompt, speaker, self.story.characters)
+        for panel in [node for node in self.owned[owner] if self._class(node) == STORYBOARD and lines]:
+            node = f"{panel}_characters"
+            self._add(node, "PrimitiveStringMultiline", {"value": lines}, "Characters", self.phases[panel])
+            self._own(node, owner)
+            self.nodes[panel]["inputs"]["characters"] = [node, 0]
 
     def _character(self, sheet: CharacterId) -> Box:
         drawn = str(sheet_values(self.plan, sheet.character)["prompt"])
@@ -263,12 +277,10 @@ class _Boxing:
 
     def _prompt(self, owner: SceneId, drawn: str, shown: str) -> Field:
         """The prompt of a still, without the style if it ends with it."""
-        if joined(shown, self.style, True) == drawn:
-            return Field("prompt", shown, self._encoded(owner, "still", drawn, self.style, shown))
-        if drawn.endswith(end := f", {self.style}") and self.style:
-            start = drawn.removesuffix(end)
-            if joined(start, self.style, True) == drawn:
-                return Field("prompt", start, self._encoded(owner, "still", drawn, self.style, start))
+        end = shown[len(shown.rstrip(". ,")) :]
+        for typed in (shown, drawn.removesuffix(f", {self.style}" if self.style else "") + end):
+            if joined(typed, self.style, True) == drawn:
+                return Field("prompt", typed, self._encoded(owner, "still", drawn, self.style, typed))
         return Field("prompt", drawn, self._encoded(owner, "still", drawn, None))
 
     def _encoded(
