@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from .classes import LOAD_AUDIO
 from .film_settings import MODEL, BurnedCaptions, FilmSettings, Music
 from .formats import AS_RENDERED
 from .keys import PRIMITIVES, Node
-from .recipes import Profile
+from .model_files import named_files
+from .recipes import Profile, load_recipe
 from .results import Kind
 from .scenes import Workflow, source_of
 from .windows import CLIP_FRAMES
@@ -87,11 +90,25 @@ def _delivery(workflow: Workflow, film: Inputs) -> dict[str, Any]:
 
 
 def has_own_frames(workflow: Workflow) -> bool:
-    """Whether the frames of a master are changed by nodes that no shipped recipe has."""
-    return any(
-        not _classes_between(workflow, workflow.nodes[node]["inputs"]) <= {*_BY_MODEL.values(), *_HELPERS}
-        for node in workflow.of_class(Kind.MASTER.node)
+    """Whether the frames of a master are changed by nodes or models that no shipped recipe has."""
+    known = {*_BY_MODEL.values(), *_HELPERS}
+    between = (
+        node
+        for master in workflow.of_class(Kind.MASTER.node)
+        for node in _between(workflow, workflow.nodes[master]["inputs"])
     )
+    return any(
+        node["class_type"] not in known or not _shipped_models() >= {name for _, name in named_files(node)}
+        for node in between
+    )
+
+
+@cache
+def _shipped_models() -> frozenset[str]:
+    """The models of the shipped frames recipes."""
+    recipes = (load_recipe(Path(f"{way}_model_frames.json"), "frames") for way in _BY_MODEL)
+    nodes = (node for recipe in recipes for node in recipe.nodes.values())
+    return frozenset(name for node in nodes for _, name in named_files(node))
 
 
 def _masters(workflow: Workflow, makes_rate: bool) -> dict[str, Any]:
@@ -100,7 +117,7 @@ def _masters(workflow: Workflow, makes_rate: bool) -> dict[str, Any]:
     if master is None:
         return {"interpolation": "repeat"} if makes_rate else {}
     inputs = workflow.nodes[master]["inputs"]
-    classes = _classes_between(workflow, inputs)
+    classes = {node["class_type"] for node in _between(workflow, inputs)}
     by_model = {way: MODEL for way, cls in _BY_MODEL.items() if cls in classes}
     return {
         "interpolation": workflow.constant(inputs.get("interpolation")) if makes_rate else None,
@@ -109,17 +126,16 @@ def _masters(workflow: Workflow, makes_rate: bool) -> dict[str, Any]:
     }
 
 
-def _classes_between(workflow: Workflow, master: Inputs) -> set[str]:
-    """The classes of the nodes that make a master's frames, from its Clip Frames on."""
+def _between(workflow: Workflow, master: Inputs) -> list[Node]:
+    """The nodes that make a master's frames, from its Clip Frames on."""
     last = source_of(master.get("frames"))
     if last is None:
-        return set()
+        return []
 
     def is_inside(node: Node) -> bool:
         return node["class_type"] != CLIP_FRAMES
 
-    found = workflow.upstream(last, through=is_inside)
-    return {node["class_type"] for _, node in found if is_inside(node)}
+    return [node for _, node in workflow.upstream(last, through=is_inside) if is_inside(node)]
 
 
 def _cards(workflow: Workflow, film: Inputs, title: str) -> dict[str, Any]:

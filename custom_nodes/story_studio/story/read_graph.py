@@ -128,7 +128,7 @@ def read_graph(nodes: Nodes) -> StoryFile:
     data["scenes"] = [
         _scene(workflow, profile, *one, seed) for one in zip(scenes, prompts, seeds, strict=True)
     ]
-    losses = [*cast.warnings, *_losses(name, is_exact, has_own_frames(workflow))]
+    losses = [*cast.warnings, *_of_films(workflow), *_losses(name, is_exact, has_own_frames(workflow))]
     return StoryFile(data, losses, _advice(data, profile))
 
 
@@ -163,6 +163,18 @@ def _with_mentions(scenes: list[_SceneInputs], cast: Cast) -> list[_SceneInputs]
             one = one._replace(drawn=drawn)
         found.append(one)
     return found
+
+
+def _of_films(workflow: Workflow) -> Iterator[str]:
+    films = [
+        workflow.text(workflow.nodes[film]["inputs"].get("name"))
+        for film in workflow.of_class(Kind.FILM.node)
+    ]
+    if len(films) > 1:
+        yield (
+            f"The workflow has {len(films)} films, and a story has one: the settings of {films[0]!r} are in "
+            "the story file, and not those of the others."
+        )
 
 
 def _losses(profile: str, is_exact: bool, has_own_frames: bool) -> Iterator[str]:

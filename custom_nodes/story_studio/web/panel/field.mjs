@@ -5,9 +5,9 @@ import { t } from '../shared/words.mjs'
 /**
  * Builds the field that is described.
  *
- * @param field `label`; `on` and `name`, of the widget; one of `choices` (pairs of a value and a label), `number` (`min`,
- *   `max`, `step`), `text` (`line` or `lines`) and `check`; `from`, its value from those of the widgets; and `when`,
- *   whether it is shown.
+ * @param field `label`; `on` and `name`, of the widget; one of `choices` (pairs of a value and a label, or a function that
+ *   returns them), `number` (`min`, `max`, `step`), `text` (`line` or `lines`) and `check`; `from`, its value from those of
+ *   the widgets; and `when`, whether it is shown.
  * @param change is called with the field and its new value.
  */
 export function createField(field, change) {
@@ -35,7 +35,8 @@ export function createField(field, change) {
 }
 
 function controlOf({ choices, number, text, check }) {
-  if (choices) return h('select', {}, ...choices.map(([value, label]) => h('option', { value, textContent: t(label) })))
+  const options = typeof choices === 'function' ? choices() : choices
+  if (options) return h('select', {}, ...options.map(([value, label]) => h('option', { value, textContent: t(label) })))
   if (number) return h('input', { type: 'number', ...number })
   if (check) return h('input', { type: 'checkbox' })
   return text === 'lines' ? h('textarea', { rows: 3 }) : h('input', { type: 'text' })

@@ -1,5 +1,6 @@
 /** How the film is finished: transitions, sound and music, captions, delivery, and cards. */
-import { readFinish, setFinish, setMusic } from '../canvas/finishing.mjs'
+import { readFinish, setFinish, setMusic, SIZES } from '../canvas/finishing.mjs'
+import { MODEL, modelsFor } from '../canvas/masters.mjs'
 import { h, set } from '../shared/dom.mjs'
 import { remembered } from '../shared/folds.mjs'
 import { t } from '../shared/words.mjs'
@@ -9,13 +10,14 @@ import { createField } from './field.mjs'
 import { filmTitle } from './film.mjs'
 
 const AS_RENDERED = 'as rendered'
-const FORMATS = [AS_RENDERED, 'landscape 720p', 'landscape 1080p', 'landscape 4K', 'portrait 1080x1920', 'square 1080']
+const FORMATS = [AS_RENDERED, ...Object.keys(SIZES)]
 const seconds = (label, on, name, max, when) => ({ label, on, name, number: { min: 0, max, step: 0.1 }, when })
 const isJoined = ({ film }) => film.join !== 'cut'
 const hasMusic = ({ music }) => music !== null
+const isTimed = ({ delivery }) => (delivery?.fps ?? AS_RENDERED) !== AS_RENDERED
 const hasCard = ({ cards }) => Boolean(cards?.opening || cards?.credits)
 
-/** The fields by their group; each is a widget `name` of the Film or of its helper `on`. */
+/** The fields by their group; each is a widget `name` of the Film, of its helper `on` or of its masters. */
 const GROUPS = [
   [
     'Transitions',
@@ -60,6 +62,15 @@ const GROUPS = [
     'Delivery',
     { label: 'Format', on: 'delivery', name: 'format', choices: FORMATS.map(name => [name, name]), from: delivery => delivery?.format ?? AS_RENDERED },
     { label: 'Frames a second', on: 'delivery', name: 'fps', choices: [AS_RENDERED, '24', '25', '30'].map(name => [name, name]), from: delivery => delivery?.fps ?? AS_RENDERED },
+    {
+      label: 'Frame interpolation',
+      on: 'masters',
+      name: 'interpolation',
+      choices: () => [['repeat', 'none, frames repeat'], ['blend', 'Blending'], ['motion', 'Motion compensation'], ...byModel('interpolation').map(name => [MODEL + name, name])],
+      when: isTimed,
+    },
+    { label: 'Upscaling', on: 'masters', name: 'upscale', choices: () => [['', 'Lanczos, no model'], ...byModel('upscale').map(name => [name, name])] },
+    { label: 'Correct colour drift', on: 'masters', name: 'match_color', check: true },
     { label: 'Fill around the video', on: 'delivery', name: 'fit', choices: [['letterbox', 'Black'], ['blur', 'Blurred']], from: delivery => delivery?.fit ?? 'letterbox' },
     { label: 'Codec', on: 'delivery', name: 'codec', choices: [['h264', 'H.264'], ['h265', 'H.265'], ['av1', 'AV1']], from: delivery => delivery?.codec ?? 'h264' },
   ],
@@ -72,11 +83,14 @@ const GROUPS = [
   ],
 ]
 
+/** The models that ComfyUI has when the panel is opened. */
+const byModel = way => modelsFor(way) ?? []
+
 export function createFinishing(studio) {
-  const { app, model } = studio
+  const { model } = studio
   const choice = createChoice(studio, () => paint())
   const change = (field, value) => {
-    setFinish(app, choice.film(), field.on, field.to?.(value) ?? { [field.name]: value })
+    setFinish(studio, choice.film(), field.on, field.to?.(value) ?? { [field.name]: value })
     studio.refreshSoon()
   }
   const fields = []
@@ -92,7 +106,7 @@ export function createFinishing(studio) {
 
   function paint() {
     choice.paint()
-    const finish = model.films.length ? readFinish(app, choice.film()) : null
+    const finish = model.films.length ? readFinish(studio, choice.film()) : null
     set(element, { hidden: !finish })
     if (finish) for (const field of [...fields, music]) field.paint(finish)
   }
