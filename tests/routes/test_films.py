@@ -62,6 +62,13 @@ def state(studio: Studio, prompt: Any, workflow: str = "") -> str:
     return ask(studio, prompt, workflow)["9"]["state"]
 
 
+def queue(studio: Studio, prompt: Any, workflow: str) -> None:
+    """Renders as a page does."""
+    body = {"prompt": prompt, "extra_data": {"extra_pnginfo": {"workflow": {"id": workflow}}}}
+    prompt_id = requests.post(f"{studio.url}/prompt", json=body, timeout=30).json()["prompt_id"]
+    studio.ended(prompt_id)
+
+
 NOTHING = {"scenes": [], "added": [], "removed": [], "order": False, "settings": False}
 
 
@@ -132,9 +139,7 @@ def test_a_film_without_a_note_is_known_by_the_graph_in_its_file(studio: Studio)
 
 def test_the_film_of_another_workflow_is_not_shown(studio: Studio) -> None:
     mine = story(studio, "film-namesake")
-    body = {"prompt": mine, "extra_data": {"extra_pnginfo": {"workflow": {"id": "one"}}}}
-    prompt_id = requests.post(f"{studio.url}/prompt", json=body, timeout=30).json()["prompt_id"]
-    studio.ended(prompt_id)
+    queue(studio, mine, "one")
     theirs = copy.deepcopy(mine)
     for card in ("11", "21"):
         theirs[card]["inputs"]["text"] += " of another story"
@@ -145,12 +150,21 @@ def test_the_film_of_another_workflow_is_not_shown(studio: Studio) -> None:
 
 def test_two_films_of_a_workflow_with_one_name_are_known_apart(studio: Studio) -> None:
     whole = story(studio, "film-twice")
-    render(studio, whole)
+    queue(studio, whole, "twice")
     trailer = {**whole["9"], "inputs": whole["9"]["inputs"] | {"film": ["15", 0]}}
     both = ask(studio, {**whole, "7": trailer})
     assert {node: (one["state"], one["clips"]) for node, one in both.items()} == {
         "7": ("missing", ["14"]),
         "9": ("current", ["14", "24"]),
+    }
+    later = {
+        **whole,
+        "7": trailer,
+        "15": {**whole["15"], "inputs": whole["15"]["inputs"] | {"text": "Later"}},
+    }
+    assert {node: one["state"] for node, one in ask(studio, later, "twice").items()} == {
+        "7": "missing",
+        "9": "old",
     }
     entries = {}
     for film in ("7", "9"):

@@ -345,18 +345,18 @@ def test_the_nearest_profile_is_named(profile: str, cls: str, inputs: dict[str, 
     assert any(f"the nearest, {nearest!r}" in loss for loss in losses) is not is_exact
 
 
-def test_what_a_story_cannot_say_of_its_film_is_a_warning() -> None:
+def test_what_a_story_cannot_say_of_its_film_is_a_loss() -> None:
     scenes = [{"id": "one", "prompt": "a pier", "audio": "1.wav"}]
     story = {"project_id": "tale", "profile": "turbo", "film": {"upscale": "model"}, "scenes": scenes}
     nodes = graph.build([plan(schema.parse(story))]).nodes
-    data, warnings = read_graph(nodes)
-    assert data["film"] == {"upscale": "model"}
+    file = read_graph(nodes)
+    assert (file.data["film"], file.losses) == ({"upscale": "model"}, [])
     (loader,) = (node for node in nodes.values() if node["class_type"] == "UpscaleModelLoader")
     loader["inputs"]["model_name"] = "another.safetensors"
     (film,) = (node for node in nodes.values() if node["class_type"] == "StoryStudio_Film")
     nodes["second"] = {**film, "inputs": film["inputs"] | {"name": "trailer"}}
-    more = [warning for warning in read_graph(nodes).warnings if warning not in warnings]
-    assert ["2 films" in more[0], "Clip Frames and Master" in more[1], len(more)] == [True, True, 2]
+    losses = read_graph(nodes).losses
+    assert ["2 films" in losses[0], "Clip Frames and Master" in losses[1], len(losses)] == [True, True, 2]
 
 
 def test_a_draft_of_drawn_stills_is_a_draft() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from contextlib import suppress
 from pathlib import Path
@@ -32,7 +33,43 @@ _HELPERS = """() => {
     return [...linked, ...music].map(node => node.type).filter(one => /^(Story|LoadAudio)/.test(one)).sort();
 }"""
 """The classes of the nodes that finish the film."""
-_HAS = "([script, wanted]) => JSON.stringify(eval(script)()) === JSON.stringify(wanted)"
+_HAS = "async ([script, wanted]) => JSON.stringify(await eval(script)()) === JSON.stringify(wanted)"
+_WATCH = """() => {
+    window.filmStates = new Set();
+    const note = () => window.filmStates.add(document.querySelector('.film-state').textContent);
+    note();
+    const watched = { subtree: true, childList: true, characterData: true };
+    new MutationObserver(note).observe(document.querySelector('.film'), watched);
+}"""
+"""Notes all that the state of the film has been from now on."""
+_MASTERS = """async () => {
+    const { output } = await window.app.graphToPrompt();
+    const scenes = Object.values(output).filter(node => node.class_type === 'StoryStudio_FilmScene');
+    return scenes.map(scene => {
+        const found = [];
+        for (let at = output[scene.inputs.clip[0]], by; at; at = output[by?.[0]]) {
+            found.push(at.class_type.replace('StoryStudio_', ''));
+            if (at.class_type === 'StoryStudio_Clip') break;
+            by = at.inputs.frames ?? at.inputs.image ?? at.inputs.clip;
+        }
+        return found.join(' < ');
+    });
+}"""
+"""What the film is made from, for each scene: the nodes from its Film Scene up to its Clip."""
+UPSCALED = ["Master < ImageUpscaleWithModel < ClipFrames < Clip"] * 3
+_SECOND = """() => {
+    const film = window.app.graph.nodes.find(node => node.type === 'StoryStudio_Film');
+    const link = window.app.graph.getLink(film.inputs.find(slot => slot.name === 'film').link);
+    const second = LiteGraph.createNode('StoryStudio_Film');
+    window.app.graph.add(second);
+    second.pos = [film.pos[0], film.pos[1] + 900];
+    second.widgets.find(widget => widget.name === 'title').value = 'Trailer';
+    const slot = second.inputs.findIndex(one => one.name === 'film');
+    window.app.graph.getNodeById(link.origin_id).connect(link.origin_slot, second, slot);
+    const tracker = window.app.extensionManager.workflow.activeWorkflow.changeTracker;
+    (tracker.captureCanvasState ?? tracker.checkState).call(tracker);
+}"""
+"""Adds another film of the same scenes."""
 BURNED, DELIVERY, SOUND = (f"StoryStudio_{name}" for name in ("BurnedCaptions", "FilmDelivery", "FilmSound"))
 
 
@@ -115,14 +152,14 @@ def test_a_film_is_a_video_on_its_node_in_nodes_2(canvas: Canvas) -> None:
         canvas.change_settings({"Comfy.VueNodes.Enabled": False})
 
 
-def press(canvas: Canvas, key: str, wanted: list[str]) -> None:
-    """Presses Ctrl and a key until the film has these nodes: ComfyUI ignores it while it restores a state."""
+def press(canvas: Canvas, key: str, wanted: list[str], script: str = _HELPERS) -> None:
+    """Presses Ctrl and a key until a script returns this: ComfyUI ignores it while it restores a state."""
     for _ in range(10):
         canvas.page.keyboard.press(f"Control+{key}")
         with suppress(TimeoutError):
-            canvas.page.wait_for_function(_HAS, arg=[_HELPERS, wanted], timeout=6_000)
+            canvas.page.wait_for_function(_HAS, arg=[script, wanted], timeout=6_000)
             return
-    raise AssertionError(canvas.run_script(_HELPERS))
+    raise AssertionError(canvas.run_script(script))
 
 
 def test_a_film_is_finished_in_the_panel_in_one_undo_step_each(artist: Canvas, tmp_path: Path) -> None:
@@ -149,13 +186,33 @@ def test_a_film_is_finished_in_the_panel_in_one_undo_step_each(artist: Canvas, t
     root.locator(".finishing input[type=file]").set_input_files(write_voice(tmp_path / "music.wav", 1.0))
     expect(root.get_by_role("button", name="Remove the music")).to_be_visible()
     assert artist.run_script(_HELPERS) == ["LoadAudio", BURNED, DELIVERY, SOUND]
+    root.get_by_label("Upscaling").select_option("RealESRGAN_x4plus.safetensors")
+    assert artist.run_script(_MASTERS) == UPSCALED
     artist.screenshot("finishing")
+    artist.run_script(_WATCH)
     assert panel.start("Make the film") == "success", root.locator(":scope > .problem").inner_text()
     expect(state(panel)).to_have_text("up to date")
+    shown = artist.run_script("() => [...window.filmStates]")
+    assert shown[0] == "not made yet"
+    assert any(re.fullmatch(r"being made \d+ %", text) for text in shown), shown
     expect(root.locator(".film .about")).to_contain_text("1080 × 1080")
+    root.get_by_label("Upscaling").select_option("")
+    assert artist.run_script(_MASTERS) == ["Clip"] * 3
+    artist.page.locator("#graph-canvas").focus()
+    press(artist, "z", UPSCALED, _MASTERS)
+    press(artist, "y", ["Clip"] * 3, _MASTERS)
     root.get_by_role("button", name="Remove the music").click()
     root.get_by_label("Loudness").select_option("")
     root.get_by_label("In the frames").select_option("")
     root.get_by_label("Format").select_option("as rendered")
     assert artist.run_script(_HELPERS) == []
-    expect(root.locator(".film .why")).to_have_text("The settings of the film are changed.")
+    expect(root.locator(".film .why")).to_contain_text("The settings of the film are changed.")
+    artist.run_script(_SECOND)
+    states = root.locator(".film-state")
+    expect(states).to_have_text(["out of date", "not made yet"])
+    root.locator(".finishing").get_by_label("Film", exact=True).select_option("Trailer")
+    root.get_by_label("In the frames").select_option("clean")
+    assert artist.run_script(_HELPERS) == [], "the other film is finished"
+    assert panel.start("Make the film: Trailer") == "success"
+    expect(states).to_have_text(["out of date", "up to date"])
+    assert artist.run_script("() => window.rendered") == ["story_studio/films"]

@@ -37,11 +37,13 @@ class MadeFrom(NamedTuple):
             Titles are empty where ComfyUI writes no metadata: then nothing in words is kept besides films.
         settings: the key of the film's settings, and of what is linked to it besides its scenes.
         workflow: the id of the workflow on the canvas; empty if it is not known.
+        node: the id of the Film in it; empty in notes of earlier versions.
     """
 
     shots: tuple[tuple[str, str, str], ...]
     settings: str
     workflow: str = ""
+    node: str = ""
 
     @property
     def key(self) -> str:
@@ -79,7 +81,7 @@ def made_from(
         title = nodes[scene]["inputs"].get("title", "")
         key = hash_parts((known or keys).of(clip[0]), str(clip[1]))
         shots.append((title if shows_titles and isinstance(title, str) else "", key, keys.of(scene)))
-    return MadeFrom(tuple(shots), keys.of(node_id), workflow)
+    return MadeFrom(tuple(shots), keys.of(node_id), workflow, node_id)
 
 
 def scenes_of(nodes: Mapping[str, Node], node_id: str) -> list[str]:
@@ -106,10 +108,11 @@ def _without_scenes(nodes: Mapping[str, Node], node_id: str) -> Node:
 def note(film: str, made: MadeFrom) -> None:
     """Notes what the film with this key was made from."""
     key = made.key
-    if any((one.film, one.key, one.made.workflow) == (film, key, made.workflow) for one in _notes()):
+    place = (made.workflow, made.node)
+    if any((one.film, one.key, (one.made.workflow, one.made.node)) == (film, key, place) for one in _notes()):
         return
     path = _path()
-    entry = {"film": film, "shots": made.shots, "settings": made.settings, "workflow": made.workflow}
+    entry = {"film": film, **made._asdict()}
     noted.note(path, entry, _MOST_BYTES, _newest_half)
     there = Folder(Kind.FILM)
     if any(not there.find(known.film) for known in _notes()):
@@ -152,7 +155,7 @@ def _read_entry(entry: dict[str, Any]) -> _Note | None:
     """A note; None for an entry that is none."""
     try:
         shots = tuple((title, clip, rest) for title, clip, rest in entry["shots"])
-        made = MadeFrom(shots, entry["settings"], entry["workflow"])
+        made = MadeFrom(shots, entry["settings"], entry["workflow"], entry.get("node", ""))
         return _Note(entry["film"], made.key, made)
     except (ValueError, KeyError, TypeError):
         return None

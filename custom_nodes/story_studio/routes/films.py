@@ -13,7 +13,7 @@ from aiohttp import web
 from ..core import execution, server
 from ..media.finished_film import FilmFacts, read_facts
 from ..results import made_films, result_store
-from ..results.look import Folder, Look, look
+from ..results.look import Look, look
 from ..results.made_films import MadeFrom
 from ..results.origin import graph_in
 from ..story.difference import end_of
@@ -58,14 +58,17 @@ def films(there: Look, workflow: str) -> dict[str, dict[str, Any]]:
         node_id: path for node_id, now in made_from.items() if now and (path := made_films.find(now, folder))
     }
     found: dict[str, dict[str, Any]] = {}
+    taken = frozenset(current.values())
     for node_id, now in made_from.items():
         if node_id in current:
             state, path, changes = "current", current[node_id], None
         else:
             name = there.nodes[node_id]["inputs"].get("name")
+            named = folder.named(Kind.FILM.file_name(name, "")) if isinstance(name, str) else []
             # Two films of one workflow may have one name.
-            others = set(current.values())
-            state, path, changes = _compared(_earlier(folder, name, workflow, now, others), now)
+            others = frozenset(ids) - {node_id}
+            earlier = _earlier([one for one in named if one not in taken], workflow, now, others)
+            state, path, changes = _compared(earlier, now)
         film = _shown(path) if path else None
         clips = _clips(there.nodes, node_id)
         found[node_id] = {"state": state, "film": film, "changes": changes, "clips": clips}
@@ -113,21 +116,22 @@ def _clip_of(prompt: Nodes, link: Any) -> str:
 
 
 def _earlier(
-    folder: Folder, name: Any, workflow: str, now: MadeFrom | None, others: Set[Path]
+    named: list[Path], workflow: str, now: MadeFrom | None, others: Set[str]
 ) -> tuple[Path, MadeFrom | None] | None:
-    """The newest film with this name that is not known to be of another story, and what it was made from.
+    """The newest of some films that is not known to be of another story or node, and what it was made from.
 
     Args:
-        folder: of the films.
-        name, workflow, now: of the film that is looked for.
-        others: the films that other nodes of the workflow make.
+        named: the films, the newest first.
+        workflow, now: of the film that is looked for.
+        others: the ids of the other Films of the workflow.
     """
-    named = folder.named(Kind.FILM.file_name(name, "")) if isinstance(name, str) else []
-    for path in [one for one in named if one not in others][:_OLDER]:
-        noted = made_films.made_of(key_in(path.name) or "")
-        made = noted[0] if noted else _in_file(path)
-        if made is None or _is_of(made, workflow, now):
-            return path, made
+    for path in named[:_OLDER]:
+        for made in made_films.made_of(key_in(path.name) or "") or [_in_file(path)]:
+            if made is None:
+                return path, None
+            is_others = bool(workflow) and made.workflow == workflow and made.node in others
+            if not is_others and _is_of(made, workflow, now):
+                return path, made
     return None
 
 

@@ -12,6 +12,8 @@ import { t } from '../shared/words.mjs'
  */
 export function createField(field, change) {
   const control = controlOf(field)
+  // By itself, a list of choices around which its label stands would be named after its choices too.
+  control.setAttribute('aria-label', t(field.label))
   const element = h('label', { className: 'field' }, h('span', { textContent: t(field.label) }), control)
   let last = ''
   const named = field.check ? 'checked' : 'value'

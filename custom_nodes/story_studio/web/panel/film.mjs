@@ -60,7 +60,7 @@ function createRow(studio) {
         if (url) image.src = `${url}#t=0.5`
       }
       set(play, { hidden: !url, className: `poster ${film.state === 'old' ? 'old' : ''}` })
-      set(name, { textContent: title() })
+      set(name, { textContent: title(), title: title() })
       set(state, { textContent: t(STATES[film.state]) + percent(film.progress) })
       state.dataset.film = film.state
       set(about, { textContent: film.film ? figuresOf(film.film) : '', hidden: !film.film })

@@ -117,7 +117,7 @@ export function createFinishing(studio) {
 /** Which film is finished, where there are several; `film()` is its id. */
 function createChoice(studio, changed) {
   const { model } = studio
-  const select = h('select', { onchange: () => ((chosen = select.value), changed()) })
+  const select = h('select', { onchange: () => ((chosen = select.value), changed()), aria: { label: t('Film') } })
   const element = h('label', { className: 'field' }, h('span', { textContent: t('Film') }), select)
   let chosen = ''
   let listed = ''
