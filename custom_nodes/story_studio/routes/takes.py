@@ -13,7 +13,8 @@ from aiohttp import web
 from ..core import server
 from ..results import result_store
 from ..results.look import Folder, Look, look
-from ..results.origin import about_node, origin_of
+from ..results.origin import Origin, about_node, origin_of
+from ..story.recipes import Nodes
 from ..story.results import Kind, key_in
 from .body import answer, text_in, workflow_in
 from .checks import checks_named
@@ -54,17 +55,20 @@ def takes(now_there: Look, workflow_id: str = "") -> dict[str, dict[str, Any]]:
         if node["class_type"] in (Kind.CLIP.node, Kind.CHECK.node)
     ]
     checks = checks_named(name for name in names if isinstance(name, str))
+    about_nodes = {node_id: about_node(prompt, node_id) for node_id in prompt if _kind(prompt, node_id)}
+    namesakes = _namesakes(prompt, about_nodes)
     found = {}
     for node_id, node in prompt.items():
-        if not (kind := _KINDS.get(node["class_type"])):
+        if not (kind := _kind(prompt, node_id)):
             continue
         own, pin = _chosen(now_there, node_id, kind)
         path = now_there.files.get(node_id)
         films = _films(now_there, node_id, workflow_id)
         # A story that was saved and opened again is another workflow: its result says which film it is.
         films += [origin_of(path, kind).film] if films and path else []
-        now = about_node(prompt, node_id)
+        now = about_nodes[node_id]
         named = _named(now_there.folder(kind), kind, node["inputs"].get("name"), films, now.scene)
+        named = [one for one in named if _is_of(now, namesakes[node_id], origin_of(one, kind))]
         if path and path not in named:
             named.insert(0, path)
         listed = [_take(one, kind, checks if kind is Kind.CLIP else {}) for one in named[:SHOWN]]
@@ -72,6 +76,31 @@ def takes(now_there: Look, workflow_id: str = "") -> dict[str, dict[str, Any]]:
         about = {"file": file, "key": key, "own": own, "seed": now.seed, "prompt": now.prompt, "pin": pin}
         found[node_id] = about | {"takes": listed}
     return found
+
+
+def _kind(prompt: Nodes, node_id: str) -> Kind | None:
+    return _KINDS.get(prompt[node_id]["class_type"])
+
+
+def _namesakes(prompt: Nodes, about: Mapping[str, Origin]) -> dict[str, list[Origin]]:
+    """The Stills or Clips with the name of each, by its id: scenes may have equal titles."""
+    found: dict[tuple[Kind | None, str], list[Origin]] = {}
+    for node_id, now in about.items():
+        found.setdefault((_kind(prompt, node_id), now.name), []).append(now)
+    return {node_id: found[_kind(prompt, node_id), now.name] for node_id, now in about.items()}
+
+
+def _is_of(now: Origin, namesakes: Sequence[Origin], made: Origin) -> bool:
+    """Whether a result with the file name of a node is its own, and not another's.
+
+    A file's name keeps only the Latin letters of a title. Of several nodes with the same title it is that
+    with the same prompt, or with the same id.
+    """
+
+    def likeness(one: Origin) -> tuple[bool, bool]:
+        return one.scene == made.scene, one.node == made.node
+
+    return made.name in ("", now.name) and likeness(now) == max(map(likeness, namesakes))
 
 
 def _films(now_there: Look, node_id: str, workflow_id: str) -> list[str]:
