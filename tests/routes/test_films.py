@@ -109,6 +109,12 @@ def test_a_film_is_known_again_when_its_change_is_undone_or_leads_to_the_same(st
     render(studio, other)
     assert ask(studio, other)["9"]["film"]["file"] != made
     assert ask(studio, first)["9"]["film"]["file"] == made
+    # Nor has a size on clips that have one, as an opened story gives it.
+    sized = copy.deepcopy(first)
+    sized["9"]["inputs"] |= {"width": 832, "height": 480}
+    assert ask(studio, sized)["9"]["film"]["file"] == made
+    sized["21"]["inputs"]["text"] = "A third"
+    assert ask(studio, sized)["9"]["changes"] == NOTHING | {"scenes": [1]}
     # A crossfade's duration has no effect on cuts: another graph, the same film.
     same = copy.deepcopy(first)
     same["9"]["inputs"]["crossfade_seconds"] = 1.0

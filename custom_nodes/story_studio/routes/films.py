@@ -149,7 +149,7 @@ def _changes(made: MadeFrom, now: MadeFrom) -> dict[str, Any]:
         "added": [index for index in range(len(now.shots)) if index not in pairs],
         "removed": [made.shots[old][0] for old in left],
         "order": matched != sorted(matched),
-        "settings": made.settings != now.settings,
+        "settings": made.settings != now.settings and made.any_size != now.any_size,
     }
 
 
