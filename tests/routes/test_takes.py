@@ -137,6 +137,8 @@ def test_a_pin_lets_go_when_its_graph_changes(studio: Studio) -> None:
     assert (about["checkpoint"][0]["key"], about.get("warnings")) == (take, None)
 
     changed = story(studio, "pin", 53, take=f"{take}@{own}")
+    changed["2"]["inputs"]["name"] = "renamed"
+    assert [one["key"] for one in ask(studio, changed)["2"]["takes"]] == [take]
     pin = ask(studio, changed)["2"]["pin"]
     assert pin == {"key": take, "always": False, "holds": False, "exists": True}
     about = render(studio, changed)["outputs"]["2"]

@@ -63,6 +63,7 @@ def test_one_bad_scene_costs_only_itself(artist: Canvas, tmp_path: Path) -> None
     expect(panel.states).to_have_text(LEFT)
     refused = panel.root.locator(".reason").nth(1)
     expect(refused).to_have_text("nowhere.wav is not in the input folder: choose another file.")
+    expect(panel.root.locator(".film .why")).to_have_text("Failed: 2. Sailor.")
     artist.screenshot("refused")
     assert artist.run_script(_CHINESE) == [
         "输入文件夹中没有 a.wav：请选择其他文件。",
@@ -72,6 +73,9 @@ def test_one_bad_scene_costs_only_itself(artist: Canvas, tmp_path: Path) -> None
     (tmp_path / "junk.wav").write_bytes(b"no sound" * 100)
     Comfy(artist.url).upload(tmp_path / "junk.wav", "junk.wav", "")
     artist.set_widgets([("LoadAudio", "audio", "junk.wav"), ("Draft scene", "seed", next(SEEDS))])
+    # What was refused is another one now, which no run has tried.
+    expect(panel.states.nth(1)).to_have_text("waiting, with an error")
+    expect(panel.root.locator(".film .why")).to_be_hidden()
     assert panel.start("Film") == "error"
     artist.page.keyboard.press("Escape")
     artist.page.wait_for_function("() => window.ends.length > 1 && window.ends[1] === 'success'")

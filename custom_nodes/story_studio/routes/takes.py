@@ -44,9 +44,9 @@ def takes(now_there: Look, workflow_id: str = "") -> dict[str, dict[str, Any]]:
         `seed`, `prompt`: that the graph has for it now.
         `pin`: None, or of the take that is chosen its `key`; `always`, whether it holds whatever changes;
         `holds`, whether it is used; and `exists`.
-        `takes`: the files with the node's name, newest first, each with its `key`, `file`, `seed`, `prompt`
-        and `date`, and a clip's with its `check`, if there is one with the name of a Clip or Check Clip of
-        the workflow.
+        `takes`: the files with the node's name, newest first, and the one that is chosen, each with its
+        `key`, `file`, `seed`, `prompt` and `date`, and a clip's with its `check`, if there is one with the
+        name of a Clip or Check Clip of the workflow.
     """
     prompt = now_there.nodes
     names = [
@@ -69,8 +69,10 @@ def takes(now_there: Look, workflow_id: str = "") -> dict[str, dict[str, Any]]:
         now = about_nodes[node_id]
         named = _named(now_there.folder(kind), kind, node["inputs"].get("name"), films, now.scene)
         named = [one for one in named if _is_of(now, namesakes[node_id], origin_of(one, kind))]
-        if path and path not in named:
-            named.insert(0, path)
+        # A scene that was renamed since still shows what is chosen for it.
+        for one in (now_there.folder(kind).find(pin["key"]) if pin else None, path):
+            if one and one not in named:
+                named.insert(0, one)
         listed = [_take(one, kind, checks if kind is Kind.CLIP else {}) for one in named[:SHOWN]]
         file, key = (result_store.item(path), key_in(path.name)) if path else (None, None)
         about = {"file": file, "key": key, "own": own, "seed": now.seed, "prompt": now.prompt, "pin": pin}

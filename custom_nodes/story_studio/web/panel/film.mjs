@@ -57,7 +57,7 @@ function createRow(studio) {
       set(state, { textContent: t(STATES[film.state]) + percent(film.progress) })
       state.dataset.film = film.state
       set(about, { textContent: film.film ? figuresOf(film.film) : '', hidden: !film.film })
-      const reasons = film.state === 'old' ? reasonsOf(film, studio, scenes) : ''
+      const reasons = [film.state === 'old' ? reasonsOf(film, studio, scenes) : '', failuresOf(film, studio, scenes)].filter(Boolean).join(' ')
       set(why, { textContent: reasons, hidden: !reasons })
       set(make, { disabled: film.state === 'current' || film.state === 'running' })
       make.title = film.state === 'current' ? t('The film is up to date') : t('Render whatever the film still needs, and the film')
@@ -66,8 +66,16 @@ function createRow(studio) {
   }
 }
 
+const listed = names => names.slice(0, NAMED).join(', ') + (names.length > NAMED ? t(' and {} more', names.length - NAMED) : '')
+
 function figuresOf({ seconds, width, height, date: made }) {
   return [clock(seconds), `${width} × ${height}`, date(made)].join(' · ')
+}
+
+/** Which of its scenes failed, so that there is no film of what is on the canvas. */
+function failuresOf({ state, clips }, studio, scenes) {
+  const failed = scenes.filter(scene => scene.state === 'failed' && clips.includes(studio.scene(scene.id).clip))
+  return failed.length && ['missing', 'old'].includes(state) ? t('Failed: {}.', listed(failed.map(({ title }) => title))) : ''
 }
 
 /** Why a film is out of date, as sentences; `scenes` are as `shownScenes` gives them. */
@@ -75,7 +83,6 @@ function reasonsOf({ changes, clips }, studio, scenes) {
   if (!changes) return t('It was made before the last change.')
   const titles = new Map(scenes.map(({ id, title }) => [studio.scene(id).clip, title]))
   const nameOf = index => titles.get(clips[index]) ?? `${index + 1}.`
-  const listed = names => names.slice(0, NAMED).join(', ') + (names.length > NAMED ? t(' and {} more', names.length - NAMED) : '')
   return [
     changes.scenes.length && t('Changed: {}.', listed(changes.scenes.map(nameOf))),
     changes.added.length && t('New: {}.', listed(changes.added.map(nameOf))),

@@ -34,8 +34,10 @@ export function createFilms(studio) {
     read,
     forget: () => (known = {}),
     shown() {
-      const { active, running, wanted } = studio.runs.session()
-      const isAwaited = id => running && [...(wanted ?? [])].includes(id) && known[id]?.state !== 'current'
+      const { active, running, left, failed } = studio.runs.session()
+      // Without one of its scenes there will be none.
+      const lacks = id => model.scenes.some(scene => failed.has(scene.id) && known[id]?.clips.includes(scene.clip))
+      const isAwaited = id => running && left.includes(id) && known[id]?.state !== 'current' && !lacks(id)
       const one = id => ({ state: 'missing', film: null, changes: null, clips: [], ...known[id] })
       const now = id => ({ ...((id in active || isAwaited(id)) && { state: 'running' }), progress: active[id] ?? 0 })
       return model.films.map(id => ({ id, ...one(id), ...now(id) }))

@@ -113,6 +113,7 @@ export function createStudio(app) {
       studio.voices.refresh(output)
       Object.assign(model, rest, { scenes, takes, owners: known, prompt: output, workflow: open, problem: '' })
       byId = new Map(scenes.map(scene => [scene.id, scene]))
+      studio.runs.session().read(output)
       studio.plan.read(output)
       studio.films.read(output)
     } catch (error) {

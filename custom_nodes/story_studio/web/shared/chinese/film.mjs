@@ -8,6 +8,7 @@ export default {
   'The film is up to date': '影片已是最新',
   'It was made before the last change.': '它是在最后一次更改之前制作的。',
   ' and {} more': ' 等另外 {} 个',
+  'Failed: {}.': '失败：{}。',
   'Changed: {}.': '已更改：{}。',
   'New: {}.': '新增：{}。',
   'Removed: {}.': '已移除：{}。',
