@@ -19,6 +19,8 @@ from typing import Any, NamedTuple, Protocol
 from ..core import execution, folders, server
 from ..files import ending_with
 from ..story import order
+from ..story.check_graph import ANIMATIC
+from ..story.classes import LOAD_VIDEO, TITLE_CARD
 from ..story.clip_graph import OWN_CLIP, SILENCE
 from ..story.keys import ORDER, PASSING, UNDECLARED, Keys, constant, hash_parts
 from ..story.needed import TALKING_VIDEO
@@ -26,7 +28,7 @@ from ..story.pins import Pin
 from ..story.recipes import is_link
 from ..story.results import FILM_TAG, KEEPERS, KEY, STORE, Kind, key_in
 
-_DRAFT_NODES = {"StoryStudio_TitleCard", "StoryStudio_Animatic"}
+_DRAFT_NODES = {TITLE_CARD, ANIMATIC}
 
 
 class Graph(Protocol):
@@ -254,7 +256,7 @@ def _default_of(cls: str, name: str) -> Any:
 def formulas(graph: Graph) -> list[Keys]:
     """Today's keys of a whole graph, then those of earlier versions that can differ from them."""
     today, stock, written = _formulas(graph.get_node)
-    videos = any(graph.get_node(node)["class_type"] == execution.LOAD_VIDEO for node in graph.all_node_ids())
+    videos = any(graph.get_node(node)["class_type"] == LOAD_VIDEO for node in graph.all_node_ids())
     return [today, *([stock] if videos else []), written]
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 from .api_graph import CharacterId, Graph, SceneId
 from .characters import described
-from .classes import CHAINS, FILM_SCENE, LOADERS, SEEDS, STORYBOARD
+from .classes import CHAINS, FILM_SCENE, LOADERS, SEEDS, STORYBOARD, TITLE_CARD
 from .keys import ORDER, PRIMITIVES
 from .plan import Plan
 from .recipes import Nodes, is_link
@@ -29,8 +29,6 @@ from .word_times import WORD_TIMES
 BoxKind = Literal["settings", "character", "scene"]
 _ENCODER = "CLIPTextEncode"
 """Interprets parentheses as weights."""
-_CARD = "StoryStudio_TitleCard"
-"""Shows a prompt as people read it, without the style."""
 _STYLE = "style"
 
 
@@ -177,7 +175,7 @@ class _Boxing:
                 mine, lambda place, _, value: place.input == "heading" and value == heading
             )
         prompt = self._prompt(owner, drawn, self.story.subject_of(scene))
-        shown = {(STORYBOARD, "prompt"), (_CARD, "text")}
+        shown = {(STORYBOARD, "prompt"), (TITLE_CARD, "text")}
         prompt.to += self._places(mine, lambda place, cls, _: (cls, place.input) in shown)
         if scene.image:
             # Its prompt makes nothing: it stands on the contact sheet.
@@ -277,7 +275,9 @@ class _Boxing:
         """Adds Scene Prompts for the inputs that have this text, and returns their prompts."""
         found: dict[bool, str] = {}
         mine = [
-            node for node in self.owned[owner] if self.phases[node] == phase and self._class(node) != _CARD
+            node
+            for node in self.owned[owner]
+            if self.phases[node] == phase and self._class(node) != TITLE_CARD
         ]
         for place in self._places(
             mine, lambda place, _, value: value in (text, escaped(text)) and bool(text)
