@@ -22,6 +22,7 @@ from ..core.queue import Ended, Item
 from ..results import result_store
 from ..story.failures import ran_out_of_memory, says_disk_full
 from ..story.left_out import Remaining, leave_out
+from ..story.links import title_of
 from ..story.order import QUEUED, RESULTS, Ordered, in_order, topological
 from ..story.recipes import Nodes
 from ..story.refusals import reason_of, short
@@ -182,9 +183,8 @@ async def _continue(item: Item, run: _Run) -> None:
         logging.error("Story Studio: %s", _NOT_CONTINUED)
         return
     ended.item.extra_data[ABOUT] = {**about_of(ended.item.extra_data), "followed_by": prompt_id}
-    meta = run.request.nodes[failed].get("_meta")
-    title = meta.get("title") if isinstance(meta, dict) else None
-    logging.info("Story Studio: %s failed; the rest of the workflow is rendered without it.", title or failed)
+    title = title_of(run.request.nodes[failed]) or failed
+    logging.info("Story Studio: %s failed; the rest of the workflow is rendered without it.", title)
 
 
 def _rest(run: _Run, failed: str, ended: Ended) -> _Run | None:

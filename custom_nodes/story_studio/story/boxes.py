@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -17,8 +17,8 @@ from .api_graph import CharacterId, Graph, SceneId
 from .characters import described
 from .classes import CHAINS, FILM_SCENE, LOADERS, SEEDS, STORYBOARD, TITLE_CARD
 from .keys import ORDER, PRIMITIVES
+from .links import Nodes, is_link, upstream
 from .plan import Plan
-from .recipes import Nodes, is_link
 from .results import Kind
 from .scene import Scene
 from .scene_prompt import NODE as SCENE_PROMPT
@@ -128,22 +128,12 @@ class _Boxing:
         self._fill_settings(boxes)
         inside = {node for box in (self.settings, *boxes) for node in (*box.nodes, *box.beside)}
         results = {kind.node for kind in Kind}
-        ends = self._upstream(node for node in self.nodes if self._class(node) in results)
+        ends = upstream(self.nodes, *(node for node in self.nodes if self._class(node) in results))
         end = [node for node in self.nodes if node in ends and node not in inside]
         self.nodes = {node: self.nodes[node] for node in self.nodes if node in inside or node in ends}
         for node, content in self.nodes.items():
             content["_meta"]["phase"] = self.phases[node]
         return Boxes(self.nodes, [*([self.settings] if self.settings.nodes else []), *boxes], end)
-
-    def _upstream(self, starts: Iterable[str]) -> set[str]:
-        waiting = list(starts)
-        seen = set(waiting)
-        for node in waiting:
-            for value in self.nodes[node]["inputs"].values():
-                if is_link(value) and value[0] not in seen:
-                    seen.add(value[0])
-                    waiting.append(value[0])
-        return seen
 
     def _type_values(self) -> None:
         """Types the values of primitive nodes into the inputs that they are linked to.
@@ -329,7 +319,7 @@ class _Boxing:
 
     def _fill_settings(self, boxes: list[Box]) -> None:
         """Puts into the settings' box whatever the others are made from, and shows its values."""
-        theirs = self._upstream(node for box in boxes for node in box.nodes)
+        theirs = upstream(self.nodes, *(node for box in boxes for node in box.nodes))
         self.settings.nodes = [node for node in self.nodes if node in theirs and node not in self.owners]
         found: dict[tuple[str, str, Any], Field] = {}
         for node in sorted(self.settings.nodes, key=lambda node: (self.phases[node] != "still", node)):
