@@ -248,6 +248,14 @@ def _output_node(graph: Graph, node_id: str) -> str:
     return node_id
 
 
+def default_of(cls: str, name: str) -> Any:
+    """The constant at which an input has no effect, as in `Keys`; None for a class that is not here."""
+    try:
+        return _default_of(cls, name)
+    except KeyError:
+        return None
+
+
 def _default_of(cls: str, name: str) -> Any:
     default = execution.default_without_effect(cls, name)
     return UNDECLARED if default is execution.NEVER else default
