@@ -30,8 +30,8 @@ def editable_panel_of(nodes: Nodes) -> dict[str, Any]:
     Raises:
         Problems: the workflow is too large.
     """
-    panel = panel_of(nodes)
-    places = _Places(Workflow(nodes))
+    workflow = Workflow(nodes)
+    panel, places = panel_of(workflow), _Places(workflow)
     scenes = [{**scene, **places.of(scene["still"], scene["clip"])} for scene in panel["scenes"]]
     order = sorted(range(len(scenes)), key=lambda number: not scenes[number]["in_film"])
     new = {number: place for place, number in enumerate(order)}
