@@ -7,6 +7,7 @@ import { addSearchWords, shortenTitle } from './canvas/search_words.mjs'
 import { leaveUndoToComfyUI } from './canvas/undo.mjs'
 import { createView } from './panel/panel.mjs'
 import { ask } from './shared/server.mjs'
+import { learnSentences } from './shared/sentences.mjs'
 import { speak, t } from './shared/words.mjs'
 import { createStudio } from './state/studio.mjs'
 
@@ -20,6 +21,7 @@ app.registerExtension({
   // The first event for which the interface's language is known.
   beforeRegisterVueAppNodeDefs(definitions) {
     speak(app.extensionManager.setting.get('Comfy.Locale'))
+    learnSentences()
     addSearchWords(definitions)
   },
   setup() {

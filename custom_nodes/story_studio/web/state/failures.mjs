@@ -1,5 +1,6 @@
 /** Why nodes failed, as long as they would fail again. */
 import { reasonOf } from '../shared/refusals.mjs'
+import { localized } from '../shared/sentences.mjs'
 import { madeFrom } from '../shared/upstream.mjs'
 
 /**
@@ -19,7 +20,11 @@ export function createFailures({ app }, session) {
     return Object.fromEntries(Object.entries(known).map(([id, { errors }]) => [id, reasonOf(errors)]))
   }
 
-  const all = () => ({ ...refused(), ...session().errors })
+  /** Why nodes failed, by their ids, in the language of the interface. */
+  function all() {
+    const failed = Object.entries(session().errors).map(([id, reason]) => [id, localized(reason)])
+    return { ...refused(), ...Object.fromEntries(failed) }
+  }
 
   return {
     read(prompt) {

@@ -2,6 +2,7 @@
 import { markNode } from '../canvas/mark.mjs'
 import { pathTo } from '../canvas/widgets.mjs'
 import { KEEPERS } from '../shared/nodes.mjs'
+import { localized } from '../shared/sentences.mjs'
 import { createTurns } from '../shared/turns.mjs'
 import { openWorkflow, root } from '../shared/workflow.mjs'
 import { createSession } from './session.mjs'
@@ -149,7 +150,7 @@ export function createRuns(studio) {
     const check = now === session() && pathTo(app, id).at(-1)
     const link = check && check.graph.getLink(check.inputs.find(slot => slot.name === 'clip')?.link)
     const clip = link && check.graph.getNodeById(link.origin_id)
-    if (KEEPERS.includes(clip?.type)) markNode(clip, verdict, worst?.text)
+    if (KEEPERS.includes(clip?.type)) markNode(clip, verdict, worst && localized(worst.text))
   }
 
   function end(now, { prompt_id }) {

@@ -1,6 +1,5 @@
 /** What is known of the latest run of one workflow, from events and from the server. */
 import { pathTo } from '../canvas/widgets.mjs'
-import { reasonOf } from '../shared/refusals.mjs'
 import { t } from '../shared/words.mjs'
 import { createFailures } from './failures.mjs'
 
@@ -85,8 +84,7 @@ export function createSession({ app, model }) {
       const chain = runs.filter(run => run === latest || latest.earlier.includes(run.id))
       if (!chain.some(run => run.id === id)) begins()
       id = latest.id
-      const refused = Object.entries(latest.refused).map(([node, errors]) => [node, reasonOf(errors)])
-      now.errors = { ...latest.failed, ...Object.fromEntries(refused) }
+      now.errors = { ...latest.failed }
       now.started = chain[0].started || now.started
       now.wanted = chain[0].wanted
       now.left = latest.wanted
