@@ -39,7 +39,6 @@ export default {
   "No frame of {} can be decoded: the file is damaged, render or export it again.": "{} 没有一帧可以解码：文件已损坏，请重新渲染或导出。",
   "{} has no video, so it cannot be a shot of a film: use a clip with video.": "{} 没有画面，不能作为影片的镜头：请使用有画面的片段。",
   "{} cannot be read as video or audio ({}): export the file again.": "{} 无法作为视频或音频读取（{}）：请重新导出该文件。",
-  "Invalid data found when processing input": "数据无效",
   "There is no media file at {}.": "{} 处没有媒体文件。",
   "There is no frame to show: the clip has none that can be decoded.": "没有可显示的帧：片段中没有可以解码的帧。",
   "The video needs an even width and height, not {}x{}: resize or crop the frames.": "视频的宽和高应为偶数，而不是 {}x{}：请缩放或裁剪。",
