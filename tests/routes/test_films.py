@@ -72,6 +72,7 @@ def test_a_film_is_missing_then_up_to_date_then_out_of_date_and_why(studio: Stud
         "film": None,
         "changes": None,
         "clips": ["14", "24"],
+        "problem": None,
     }
     render(studio, first)
     made = ask(studio, first)["9"]
@@ -99,6 +100,19 @@ def test_a_film_is_missing_then_up_to_date_then_out_of_date_and_why(studio: Stud
     named = copy.deepcopy(first)
     named["9"]["inputs"]["name"] = "another-name"
     assert state(studio, named) == "current"
+
+
+def test_a_film_that_cannot_be_made_is_never_up_to_date(studio: Studio) -> None:
+    whole = story(studio, "film-problem")
+    render(studio, whole)
+    assert state(studio, whole) == "current"
+    circle, alone = copy.deepcopy(whole), copy.deepcopy(whole)
+    circle["15"]["inputs"]["film"] = ["25", 0]
+    del alone["9"]["inputs"]["film"]
+    for graph, problem in ((circle, "circle"), (alone, "no scenes")):
+        film = ask(studio, graph)["9"]
+        assert (film["state"], film["problem"]) == ("old", problem)
+        assert not ask(studio, graph, route="plan")["results"]["9"]["makes"]
 
 
 def test_a_film_is_known_again_when_its_change_is_undone_or_leads_to_the_same(studio: Studio) -> None:

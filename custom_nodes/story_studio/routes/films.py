@@ -17,8 +17,10 @@ from ..results.look import Folder, Look, look
 from ..results.made_films import MadeFrom
 from ..results.origin import graph_in
 from ..story.difference import end_of
+from ..story.editing import circles_in
 from ..story.recipes import Nodes, is_link
 from ..story.results import Kind, key_in
+from ..story.scenes import Workflow
 from ..story.subtitles import subtitles
 from .body import answer, text_in, workflow_in
 
@@ -48,14 +50,17 @@ def films(there: Look, workflow: str) -> dict[str, dict[str, Any]]:
         `seconds`, `width`, `height`, `fps`, `codec`; `chapters`, each with `title`, `start` and `end` in
         seconds; `captions`, their languages; else None.
         `changes`: what an old film lacks, see `_changes`.
+        `problem`: why it cannot be made: `no scenes` lead to it, or they lead in a `circle`; else None.
     """
     found: dict[str, dict[str, Any]] = {}
+    circles = circles_in(Workflow(there.nodes))
     for node_id, node in there.nodes.items():
         if node["class_type"] != Kind.FILM.node:
             continue
         folder = there.folder(Kind.FILM)
+        problem = _problem(there, node_id, circles)
         try:
-            now = made_films.made_from(there.graph, node_id, workflow, there.keys)
+            now = None if problem else made_films.made_from(there.graph, node_id, workflow, there.keys)
         except Exception:
             # The graph is not finished: it has no film until an input is linked or a file is there.
             now = None
@@ -71,8 +76,19 @@ def films(there: Look, workflow: str) -> dict[str, dict[str, Any]]:
             found[node_id] = {"state": "old", "film": _shown(earlier[0]), "changes": changes}
         else:
             found[node_id] = {"state": "missing", "film": None, "changes": None}
-        found[node_id]["clips"] = _clips(there.nodes, node_id)
+        found[node_id] |= {"clips": _clips(there.nodes, node_id), "problem": problem}
     return found
+
+
+def _problem(there: Look, node_id: str, circles: set[str]) -> str | None:
+    """Why a film cannot be made, whatever else is finished."""
+    if not made_films.scenes_of(there.nodes, node_id):
+        return "no scenes"
+    try:
+        upstream = result_store.upstream(there.graph, node_id)
+    except execution.NodeNotFound:
+        return None
+    return None if circles.isdisjoint(upstream) else "circle"
 
 
 def _clips(prompt: Nodes, node_id: str) -> list[str]:

@@ -92,7 +92,10 @@ def _result(kind: Kind, makes: bool) -> dict[str, Any]:
 def _film(
     there: Look, prompt: Nodes, film: Mapping[str, Any], node_id: str, made: set[str]
 ) -> dict[str, Any]:
-    """A film is made if a clip of it is, or if it is not `current`, as the route of films has it."""
+    """A film is made if a clip of it is, or if it is not `current`, as the route of films has it; unless it
+    cannot be."""
+    if film["problem"]:
+        return _result(Kind.FILM, False)
     try:
         upstream = result_store.upstream(there.graph, node_id)
     except execution.NodeNotFound:

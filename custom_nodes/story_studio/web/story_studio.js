@@ -29,6 +29,8 @@ app.registerExtension({
     app.api.addEventListener('graphChanged', studio.voices.watch)
     acceptDrops(studio)
     leaveUndoToComfyUI()
+    // Files may have been deleted or replaced while another window was used.
+    window.addEventListener('focus', studio.refreshSoon)
     followCanvas(studio)
     app.extensionManager.registerSidebarTab({
       id: 'story-studio',

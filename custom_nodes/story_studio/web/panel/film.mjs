@@ -1,11 +1,14 @@
 /** The film: whether it is up to date, its player, the button that makes it, and what it is exported as. */
 import { render } from '../actions/render.mjs'
 import { h, set } from '../shared/dom.mjs'
+import { CIRCLE } from '../shared/nodes.mjs'
 import { date, percent, t } from '../shared/words.mjs'
 import { createExport } from './export.mjs'
 import { clock, openPlayer } from './player.mjs'
 
 const STATES = { missing: 'not made yet', old: 'out of date', current: 'up to date', running: 'being made' }
+/** Why a film cannot be made, and what to do. */
+const PROBLEMS = { circle: CIRCLE, 'no scenes': 'No scene leads to this film: link one to it, or add one to the film.' }
 /** How many scenes are named before the rest is counted. */
 const NAMED = 3
 
@@ -57,10 +60,11 @@ function createRow(studio) {
       set(state, { textContent: t(STATES[film.state]) + percent(film.progress) })
       state.dataset.film = film.state
       set(about, { textContent: film.film ? figuresOf(film.film) : '', hidden: !film.film })
-      const reasons = [film.state === 'old' ? reasonsOf(film, studio, scenes) : '', failuresOf(film, studio, scenes)].filter(Boolean).join(' ')
+      const problem = film.problem ? t(PROBLEMS[film.problem]) : ''
+      const reasons = problem || [film.state === 'old' ? reasonsOf(film, studio, scenes) : '', failuresOf(film, studio, scenes)].filter(Boolean).join(' ')
       set(why, { textContent: reasons, hidden: !reasons })
-      set(make, { disabled: film.state === 'current' || film.state === 'running' })
-      make.title = film.state === 'current' ? t('The film is up to date') : t('Render whatever the film still needs, and the film')
+      set(make, { disabled: !!problem || film.state === 'current' || film.state === 'running' })
+      make.title = problem || t(film.state === 'current' ? 'The film is up to date' : 'Render whatever the film still needs, and the film')
       exports.paint(film, scenes)
     },
   }

@@ -26,7 +26,7 @@ export function shownScenes({ model, runs, voices }) {
   }
   return model.scenes.map(scene => {
     const number = scene.in_film ? ++count : 0
-    const name = scene.name || t('Scene')
+    const name = scene.name.trim() || t('Scene')
     const shown = { ...scene, number, name, title: number ? `${number}. ${name}` : name }
     shown.reason = (scene.circle ? t(CIRCLE) : failed.get(scene.id)) ?? ''
     for (const part of PARTS) {

@@ -103,6 +103,8 @@ export function createStudio(app) {
       const [{ scenes, owners, ...rest }, takes] = await Promise.all(asked)
       if (!isLast()) return reading
       took = performance.now() - began
+      // What was said of the canvas is said no longer once that is another.
+      if (JSON.stringify(output) !== JSON.stringify(model.prompt)) studio.runs.session().problem = ''
       const ownerOf = ([id, [number, part]]) => [id, { scene: scenes[number], part }]
       const known = new Map(Object.entries(owners).map(ownerOf))
       if (open !== model.workflow) {

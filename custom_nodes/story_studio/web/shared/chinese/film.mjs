@@ -1,4 +1,5 @@
 export default {
+  'No scene leads to this film: link one to it, or add one to the film.': '没有场景连到这部影片：请把一个场景连到它，或加入影片。',
   'out of date': '已过期',
   'up to date': '最新',
   'being made': '制作中',
