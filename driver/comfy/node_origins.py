@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from story_studio.story.classes import OURS
 from story_studio.story.problems import nearest
 
 _GGUF = "the node pack ComfyUI-GGUF (https://github.com/city96/ComfyUI-GGUF)"
@@ -27,7 +28,7 @@ def remedy(class_type: str, known: Collection[str]) -> str:
         class_type: the class.
         known: the classes that are there.
     """
-    if class_type.startswith("StoryStudio_"):
+    if class_type.startswith(OURS):
         return "install the node pack there with ./install.sh --into, then restart it."
     if origin := _ORIGINS.get(class_type):
         return f"{origin} has it."

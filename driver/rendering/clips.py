@@ -15,8 +15,8 @@ import av.logging
 from av.container import InputContainer
 from av.stream import Disposition
 
-from story_studio.checks.recording import MAX_SECONDS, MIN_SECONDS
 from story_studio.signal.media_file import MediaFile, peek, restricted_to, what_else
+from story_studio.story.levels import MAX_SECONDS, MIN_SECONDS
 
 from ..files import sha256_of
 from .image_files import what_it_is_instead

@@ -116,10 +116,11 @@ class _Story:
         missing = copy.deepcopy(self.prompt)
         voice = next(node for node in missing.values() if node["class_type"] == "LoadAudio")
         voice["inputs"]["audio"] = "nowhere.wav"
+        checked = {"story_studio": {"leave_out_failed": True}}
         ways = {
             "queue": (self.prompt, {}),
-            "queue, checked": (self.prompt, {"workflow": {"id": self.workflow}}),
-            "queue, one missing": (missing, {"workflow": {"id": self.workflow}}),
+            "queue, checked": (self.prompt, checked),
+            "queue, one missing": (missing, checked),
         }
         self._post("prompt", {"prompt": {"1": {"class_type": "Blocker", "inputs": {}}}})
         found = {
@@ -129,7 +130,7 @@ class _Story:
         return found
 
     def _queue(self, prompt: Mapping[str, Any], extra: Mapping[str, Any]) -> float:
-        body = {"prompt": prompt, "extra_data": {"extra_pnginfo": extra}}
+        body = {"prompt": prompt, "extra_data": extra}
         taken = self._cost(lambda: self._post("prompt", body))
         self._post("queue", {"clear": True})
         return taken

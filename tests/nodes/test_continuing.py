@@ -179,7 +179,6 @@ def test_a_page_is_recognised_by_what_it_says_when_it_connects(studio: Studio) -
         (run,) = runs(studio, workflow, 1)
     reason = "nowhere.png is not in the input folder: choose another file."
     assert run["failed"] == {"title_0": reason}
-    assert run["refused"]["title_0"][0]["extra_info"] == {"input_name": "image"}
     # One result is left, which is made.
     assert run["state"] == "success" and set(run["outputs"]) == {"still_1"} and run["started"] > 0
 
@@ -266,9 +265,9 @@ def test_the_rest_comes_before_what_was_queued_later(studio: Studio) -> None:
     assert rest["started"] < last["started"]
 
 
-@pytest.mark.parametrize("about", ["x", 3, ["x"], {"failed": "x", "earlier": {}, "refused": [1]}])
+@pytest.mark.parametrize("about", ["x", 3, ["x"], {"failed": "x", "earlier": {}}])
 def test_anything_may_be_posted_about_a_prompt(studio: Studio, about: Any) -> None:
     workflow = uuid.uuid4().hex
     assert post(studio, stills("fine"), workflow, about).status_code == 200
     (run,) = runs(studio, workflow, 1)
-    assert (run["failed"], run["earlier"], run["refused"]) == ({}, [], {})
+    assert (run["failed"], run["earlier"]) == ({}, [])

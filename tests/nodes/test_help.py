@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import re
 import subprocess
@@ -43,6 +44,7 @@ def strings(texts: Any) -> list[str]:
     return [text for nested in texts.values() for text in strings(nested)]
 
 
+@functools.cache
 def string_literals() -> str:
     """Every string in the pack's Python files, one per line, with … for interpolated values."""
     literals = []

@@ -79,6 +79,7 @@ def test_a_film_is_missing_then_up_to_date_then_out_of_date_and_why(studio: Stud
         "film": None,
         "changes": None,
         "clips": ["14", "24"],
+        "problem": None,
     }
     render(studio, first)
     made = ask(studio, first)["9"]
@@ -108,6 +109,19 @@ def test_a_film_is_missing_then_up_to_date_then_out_of_date_and_why(studio: Stud
     assert state(studio, named) == "current"
 
 
+def test_a_film_that_cannot_be_made_is_never_up_to_date(studio: Studio) -> None:
+    whole = story(studio, "film-problem")
+    render(studio, whole)
+    assert state(studio, whole) == "current"
+    circle, alone = copy.deepcopy(whole), copy.deepcopy(whole)
+    circle["15"]["inputs"]["film"] = ["25", 0]
+    del alone["9"]["inputs"]["film"]
+    for graph, problem in ((circle, "circle"), (alone, "no scenes")):
+        film = ask(studio, graph)["9"]
+        assert (film["state"], film["problem"]) == ("old", problem)
+        assert not ask(studio, graph, route="plan")["results"]["9"]["makes"]
+
+
 def test_a_film_is_known_again_when_its_change_is_undone_or_leads_to_the_same(studio: Studio) -> None:
     first, other = story(studio, "film-back"), story(studio, "film-back")
     other["21"]["inputs"]["text"] = "Another"
@@ -116,6 +130,12 @@ def test_a_film_is_known_again_when_its_change_is_undone_or_leads_to_the_same(st
     render(studio, other)
     assert ask(studio, other)["9"]["film"]["file"] != made
     assert ask(studio, first)["9"]["film"]["file"] == made
+    # Nor has a size on clips that have one, as an opened story gives it.
+    sized = copy.deepcopy(first)
+    sized["9"]["inputs"] |= {"width": 832, "height": 480}
+    assert ask(studio, sized)["9"]["film"]["file"] == made
+    sized["21"]["inputs"]["text"] = "A third"
+    assert ask(studio, sized)["9"]["changes"] == NOTHING | {"scenes": [1]}
     # A crossfade's duration has no effect on cuts: another graph, the same film.
     same = copy.deepcopy(first)
     same["9"]["inputs"]["crossfade_seconds"] = 1.0

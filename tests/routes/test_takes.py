@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,8 @@ def test_a_pin_lets_go_when_its_graph_changes(studio: Studio) -> None:
     assert (about["checkpoint"][0]["key"], about.get("warnings")) == (take, None)
 
     changed = story(studio, "pin", 53, take=f"{take}@{own}")
+    changed["2"]["inputs"]["name"] = "renamed"
+    assert [one["key"] for one in ask(studio, changed)["2"]["takes"]] == [take]
     pin = ask(studio, changed)["2"]["pin"]
     assert pin == {"key": take, "always": False, "holds": False, "exists": True}
     about = render(studio, changed)["outputs"]["2"]
@@ -184,6 +187,25 @@ def test_takes_of_other_films_are_left_out(studio: Studio) -> None:
     assert seeds("film", "") == {60, 61, 62, 63, 64}, "nothing tells films apart"
     same = ask(studio, in_film(other(68, "Scene 62"), "Harbour"))["2"]["takes"]
     assert {take["seed"] for take in same} == {60, 61, 62}, "a scene with the same prompt is the same scene"
+
+
+def test_scenes_whose_files_have_the_same_name_have_takes_of_their_own(studio: Studio) -> None:
+    def both(titles: tuple[str, str], seed: int, words: str = "") -> dict[str, Any]:
+        first, second = (story(studio, title, seed) for title in titles)
+        first["1"]["inputs"]["text"], second["1"]["inputs"]["text"] = f"A lamp {words}", "A boat"
+        second = json.loads(re.sub(r'"(\d)"', r'"1\1"', json.dumps(second)))
+        return first | second
+
+    # A file's name keeps only Latin letters, and titles may be equal.
+    for number, titles in enumerate([("\u706f\u5854", "\u6c34\u624b"), ("twin", "twin")]):
+        flow = f"flow-{number}"
+        for seed in (301 + 10 * number, 302 + 10 * number):
+            render(studio, both(titles, seed), flow)
+        # The prompt of one of them is changed: its earlier takes stay its own.
+        results = ask(studio, both(titles, 302 + 10 * number, "at dusk"), workflow_id=flow)
+        prompts = {node: {take["prompt"] for take in results[node]["takes"]} for node in ("2", "12")}
+        assert prompts == {"2": {"A lamp "}, "12": {"A boat"}}
+        assert [len(results[node]["takes"]) for node in ("2", "12", "5", "15")] == [2] * 4
 
 
 def linked(graph: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from story_studio.story.problems import Problems
 from story_studio.story.read_graph import read_graph
 from story_studio.story.recipes import FOLDER, is_link, load_recipe
 from story_studio.story.references import REFERENCES, without_references
-from story_studio.story.scenes import panel_of
+from story_studio.story.scenes import Workflow, panel_of
 from story_studio.story.settings import Character
 
 QWEN = "qwen_image_edit_still.json"
@@ -273,4 +273,5 @@ def test_what_of_a_canvas_has_no_place_in_the_story_is_said() -> None:
 
 def test_a_sheet_is_no_scene_of_the_panel() -> None:
     story = story_of(["{mara} reads"], image_settings={"reference_workflow": QWEN})
-    assert [scene["name"] for scene in panel_of(graph.build([plan_of(story)]).nodes)["scenes"]] == ["s0"]
+    workflow = Workflow(graph.build([plan_of(story)]).nodes)
+    assert [scene["name"] for scene in panel_of(workflow)["scenes"]] == ["s0"]

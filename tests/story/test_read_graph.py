@@ -233,11 +233,11 @@ LEFTOVERS = {
 def test_what_interfaces_add_to_nodes_changes_nothing_that_is_read(story: schema.Story) -> None:
     """A preview's leftover input hid the value beside it, so that its setting was lost on save."""
     before = graph_of(story).nodes
-    expected, shown = read_graph(before), panel_of(before)
+    expected, shown = read_graph(before), panel_of(Workflow(before))
     for nodes in (before, with_linked_constants(before)):
         left = {node_id: node | {"inputs": node["inputs"] | LEFTOVERS} for node_id, node in nodes.items()}
         assert read_graph(left) == expected
-        assert panel_of(left)["scenes"] == shown["scenes"]
+        assert panel_of(Workflow(left))["scenes"] == shown["scenes"]
 
 
 @pytest.mark.parametrize("cls", ["PrimitiveInt", "EasyValue"])
@@ -440,7 +440,7 @@ def test_five_hundred_scenes_are_read() -> None:
     ]
     nodes = small("standard", scenes=many)
     file = read_graph(with_typed_constants(nodes))
-    assert len(file.data["scenes"]) == len(panel_of(nodes)["scenes"]) == 500
+    assert len(file.data["scenes"]) == len(panel_of(Workflow(nodes))["scenes"]) == 500
 
 
 KINDS: list[dict[str, Any]] = [
@@ -490,7 +490,7 @@ def test_every_kind_of_scene_is_read_back(profile: str, narrated: str | None) ->
         assert [getattr(new, name) for name in names] == [getattr(old, name) for name in names]
     left = {node_id: node | {"inputs": node["inputs"] | LEFTOVERS} for node_id, node in before.items()}
     assert read_graph(left) == file
-    shown = panel_of(before)["scenes"]
+    shown = panel_of(Workflow(before))["scenes"]
     assert [scene["name"] for scene in shown] == ["One", "voiced", "sea", "Two", "pier"]
     assert all(scene["still"] and scene["clip"] for scene in shown)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from playwright.sync_api import Locator, expect
 
-from tests.web.canvas import Canvas
+from tests.web.canvas import Canvas, newer_only
 from tests.web.test_panel import NAMES, Panel
 
 _CHAINS = """async () => {
@@ -187,6 +187,60 @@ def test_what_is_typed_on_the_canvas_is_on_the_card_at_once(artist: Canvas) -> N
     changed = box.input_value()
     assert changed != before
     expect(panel.root.locator(".prompt").filter(has_text="and a gull")).to_have_count(1)
+
+
+@newer_only
+def test_scenes_move_through_reroutes_and_a_muted_one_says_what_it_ends(artist: Canvas) -> None:
+    panel = Editor(artist)
+    count = artist.run_script(_REROUTE)
+    panel.handle("1. Keeper").press("Alt+ArrowDown")
+    panel.shows("Sailor", "Keeper", "Morning")
+    assert len(artist.node_ids()) == count - 3, "reroutes that lead nowhere are gone"
+    panel.undo()
+    panel.shows(*NAMES)
+    assert len(artist.node_ids()) == count
+    # Another film, which ends with the second scene.
+    film = artist.run_script(_SECOND_FILM, box_ids(artist)["Sailor"])
+    panel.unfold()
+    panel.press_button("Remove 2. Sailor")
+    panel.shows("Keeper", "Morning")
+    assert artist.api_graph()[film]["inputs"]["film"][0].startswith(f"{box_ids(artist)['Keeper']}:")
+    panel.undo()
+    left_out = panel.root.get_by_role("region", name="Left out on the canvas")
+    artist.run_script(_MUTE, box_ids(artist)["Sailor"])
+    expect(left_out).to_contain_text("Sailor is muted on the canvas. That ends the film there")
+    panel.press_button("Bypass Sailor")
+    expect(left_out).to_contain_text("Sailor is bypassed on the canvas.")
+    panel.linked("Keeper", "Morning")
+    panel.press_button("Use Sailor again")
+    expect(left_out).to_be_hidden()
+    panel.linked(*NAMES)
+
+
+_REROUTE = """() => {
+    const { graph } = window.app;
+    const boxes = graph.nodes.filter(node => node.subgraph).sort((one, other) => one.pos[0] - other.pos[0]);
+    for (const [from, to, name] of [[0, 1, 'film'], [1, 2, 'storyboard'], [1, 2, 'film']]) {
+        const reroute = LiteGraph.createNode('Reroute');
+        graph.add(reroute);
+        boxes[from].connect(boxes[from].outputs.findIndex(one => one.name === name), reroute, 0);
+        reroute.connect(0, boxes[to], boxes[to].inputs.findIndex(one => one.name === name));
+    }
+    window.app.extensionManager.workflow.activeWorkflow.changeTracker.captureCanvasState();
+    return graph.nodes.length;
+}"""
+_SECOND_FILM = """id => {
+    const { graph } = window.app, box = graph.getNodeById(id);
+    const film = LiteGraph.createNode('StoryStudio_Film');
+    graph.add(film);
+    box.connect(box.outputs.findIndex(one => one.name === 'film'), film, 0);
+    window.app.extensionManager.workflow.activeWorkflow.changeTracker.captureCanvasState();
+    return String(film.id);
+}"""
+_MUTE = """id => {
+    window.app.graph.getNodeById(id).mode = 2;
+    window.app.extensionManager.workflow.activeWorkflow.changeTracker.captureCanvasState();
+}"""
 
 
 def test_a_scene_outside_of_the_film_stands_apart_until_it_is_added(artist: Canvas) -> None:

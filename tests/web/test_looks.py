@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Route, expect
 
 from driver.comfy.process import PACK
+from story_studio.story.problems import Problems
+from story_studio.story.recipes import read_recipe
+from story_studio.story.schema import read
+from story_studio.story.script.read import SUFFIXES, story_from_script
 from tests.web.audit import faint, jutting, nameless
 from tests.web.canvas import Canvas, newer_only
 from tests.web.test_panel import DONE, Panel
@@ -136,6 +142,53 @@ def test_cards_are_small_and_what_is_folded_out_is_remembered(artist: Canvas) ->
     assert [fault for width in WIDTHS for fault in jutting(panel.root, width)] == []
 
 
+_ENGLISH = re.compile(r"[a-z]{2,} [a-z]{2,} [a-z]{2,}", re.IGNORECASE)
+_SAID = """async said => {
+    const shared = '/extensions/story_studio/shared';
+    const { localized } = await import(`${shared}/sentences.mjs`);
+    const { default: table } = await import(`${shared}/chinese/server.mjs`);
+    // Each template with values in it, without what may be left out.
+    const filled = text => {
+        let next = 0;
+        return text.replace(/\\[[^[\\]]*\\{\\}[^[\\]]*\\]/g, '')
+            .replace(/\\{([\\d、]?)\\}/g, (_, mark) => `Q${Number(mark) || ++next}Z`);
+    };
+    const wrong = Object.entries(table).map(texts => texts.map(filled))
+        .filter(([english, chinese]) => localized(english) !== chinese);
+    return [said.map(localized), wrong];
+}"""
+"""What the panel makes of sentences, and the templates that another one hides."""
+_BROKEN = {
+    "story.yaml": """
+        profile: standrd
+        style: 3
+        scenes:
+        - {id: a, prompt: "A boat", text: "{tom}", kind: silent, seed: -1}
+        - {id: a, promt: The sea, audio: []}
+        characters: {mara: {description: x, voice: {speed: fast}}}
+    """,
+    "quote.yaml": "scenes: 'A boat",
+    "empty.json": '{"scenes": [{"id": "a" "prompt": "b"}]}',
+    "table.csv": "prompt,text,seconds,prompt\nA boat,,soon,\n",
+    "words.srt": "1\n00:00:1 --> x\nHello\n",
+    "recipe.json": '{"1": {"class_type": "A", "inputs": {"image": ["7", 0]}, "_meta": {"title": "$clip"}}}',
+}
+
+
+def real_sentences() -> Iterator[str]:
+    """What is said of files that are broken."""
+    for name, text in _BROKEN.items():
+        try:
+            if name == "recipe.json":
+                read_recipe(text, "clip", name)
+            elif name.endswith(SUFFIXES):
+                story_from_script(name, text)
+            else:
+                read(textwrap.dedent(text), Path(name))
+        except Problems as error:
+            yield from map(str, error.problems)
+
+
 @pytest.fixture
 def chinese(artist: Canvas) -> Iterator[Canvas]:
     """ComfyUI in Chinese, for one test."""
@@ -165,3 +218,8 @@ def test_it_fits_in_chinese_and_is_never_painted_without_its_styles(chinese: Can
     assert [fault for width in WIDTHS for fault in jutting(root, width)] == []
     assert nameless(root) == []
     chinese.screenshot("chinese")
+    said = [*real_sentences()]
+    assert len(said) > 10
+    translated, wrong = chinese.run_script(_SAID, said)
+    assert wrong == []
+    assert [text for text in translated if _ENGLISH.search(text)] == []

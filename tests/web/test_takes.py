@@ -31,6 +31,13 @@ def test_a_chosen_take_lets_go_when_the_prompt_changes(artist: Canvas) -> None:
     expect(note).to_contain_text("is used instead of what the graph says")
     expect(note).to_contain_text(f"Its seed: {panel.seed}.")
     expect(panel.states).to_have_text(DONE)
+    # With the seed of the take the graph itself makes it: nothing to say.
+    seed = artist.api_graph()["5:201"]["inputs"]["seed"]
+    artist.set_node("5", {"seed": panel.seed})
+    expect(note).to_be_hidden()
+    artist.set_node("5", {"seed": seed})
+    artist.run_script("() => { window.app.rootGraph.getNodeById(5).title = 'Draft scene'; }")
+    expect(note).to_contain_text("is used instead of what the graph says")
     artist.set_widgets([("Draft scene", "prompt", "A boat in a calm bay")])
     expect(note).to_contain_text("is no longer used")
     expect(card.locator(".state")).to_have_text("waiting")

@@ -14,11 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ..signal.audio_decoder import Block, Findings, NoAudio, NotAudio, decode
-from ..story.levels import LOUD_PEAK, Levels, repaired
+from ..story.levels import LOUD_PEAK, MAX_SECONDS, MIN_SECONDS, Levels, repaired
 from .voice import Fault, VoiceMeter, faults
 
-MAX_SECONDS = 30 * 60
-MIN_SECONDS = 0.2
 _MIN_MUSIC_SECONDS = 1.0
 """Less, repeated, would be a buzz, which the nodes refuse."""
 _UNREADABLE = {

@@ -260,9 +260,9 @@ def _sentence(template: str, reading: Reading, count: int, figures: Figures) -> 
         "value": reading.value,
         "size": abs(reading.value),
         "missing": 1 - reading.value,
-        "frames": f"{frames} frame{'s' * (frames > 1)}",
+        "frames": f"{frames} frames" if frames > 1 else "1 frame",
         "at": None if reading.at is None else clock(reading.at),
-        "more": f"{count - 1} more time{'s' * (count > 2)}" if count > 1 else None,
+        "more": None if count < 2 else "1 more time" if count == 2 else f"{count - 1} more times",
         "start": "reference" if figures.referenced else "first second",
     }
 

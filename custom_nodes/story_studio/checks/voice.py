@@ -26,7 +26,6 @@ _CROWDED = 1.0
 """Samples at the peak of a wave that is cut off, as a multiple of those near it; others have fewer."""
 _EDGE, _CUT = 0.005, -21.0
 """Seconds at the start and the end, and dB relative to the words above which they are part of a word."""
-_AROUND = {"first": "before", "last": "after"}
 
 
 class VoiceMeter:
@@ -105,7 +104,7 @@ class Fault(NamedTuple):
     """What is wrong with a recording.
 
     Attributes:
-        kind: a word for it, by which the panel finds its own text in another language.
+        kind: a word for it.
         text: what it is and what to do, the end of a sentence that starts with the recording's name.
     """
 
@@ -143,19 +142,22 @@ def faults(voice: Voice) -> list[Fault]:
                 "microphone or with more gain, so that raising it does not raise noise.",
             )
         )
-    for cut, what, moved, side in (
-        (voice.cut_start, "starts", voice.start_level, "first"),
-        (voice.cut_end, "ends", voice.end_level, "last"),
-    ):
-        if cut:
-            found.append(
-                Fault(
-                    "cut " + side,
-                    f"{what} in the middle of a word: its {side} 5 ms are at {moved:+.0f} dB of its level. "
-                    f"If the {side} word is cut, record it again with a moment of silence {_AROUND[side]} "
-                    "it.",
-                )
+    if voice.cut_start:
+        found.append(
+            Fault(
+                "cut first",
+                f"starts in the middle of a word: its first 5 ms are at {voice.start_level:+.0f} dB of its "
+                "level. If the first word is cut, record it again with a moment of silence before it.",
             )
+        )
+    if voice.cut_end:
+        found.append(
+            Fault(
+                "cut last",
+                f"ends in the middle of a word: its last 5 ms are at {voice.end_level:+.0f} dB of its level. "
+                "If the last word is cut, record it again with a moment of silence after it.",
+            )
+        )
     return found
 
 

@@ -17,9 +17,9 @@ from comfy_execution.utils import get_executing_context
 from execution import IsChangedCache
 
 from ..files import read_once
+from ..story.classes import LOAD_VIDEO, LOADERS
 
-LOAD_VIDEO = "LoadVideo"
-_HASHED = {"LoadAudio": "audio", "LoadImage": "image"}
+_HASHED = {cls: name for cls, name in LOADERS.items() if cls != LOAD_VIDEO}
 """Stock loaders whose fingerprint is the hash of their file, and the inputs that name it."""
 NodeNotFound = NodeNotFoundError
 """What a graph raises for a link that leads nowhere."""

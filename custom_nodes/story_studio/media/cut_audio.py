@@ -11,13 +11,10 @@ import numpy as np
 
 from ..files import written_aside
 from ..signal.audio_decoder import Findings, decode
-from ..story.levels import repaired
+from ..story.levels import MAX_SECONDS, repaired
 
 _MOST_CHANNELS = 2
 """Audio with more channels becomes mono."""
-_MOST_SECONDS = 30 * 60
-"""The longest part, as long as a voice may be."""
-
 _MARK, _LONGEST = "-part-", 60
 """What follows the recording's name, and the most letters of that name."""
 
@@ -31,7 +28,7 @@ def cut_audio(source: Path, start: float, end: float, folder: Path) -> Path:
         ValueError: there is nothing between these seconds, it is too long, or the sample rate changes.
         Exception: whatever a decoder raises.
     """
-    if end - start > _MOST_SECONDS:
+    if end - start > MAX_SECONDS:
         raise ValueError("The part is longer than 30 min: choose a shorter one.")
     parts, rate = _part(source, start, end)
     if not parts:

@@ -22,7 +22,7 @@ from .cut import Transition
 from .encoder import VISUALLY_LOSSLESS, Encoder
 from .envelope import Envelope
 from .film_captions import Tracks, caption_tracks
-from .film_plan import FilmPlan, Finish, Shot, canvas_key, footage_of, plan_film
+from .film_plan import FilmPlan, Finish, Shot, canvas_key, footage_of, needs_size, plan_film
 from .footage import Footage
 from .mux import add_chapters_and_captions
 from .progress import Progress, part_of
@@ -32,7 +32,7 @@ from .sound import SoundReport, Voice, mix
 from .splice import packets
 from .text import clean, is_visible
 
-__all__ = ["Finish", "Shot", "assemble", "canvas_key", "footage_of"]
+__all__ = ["Finish", "Shot", "assemble", "canvas_key", "footage_of", "needs_size"]
 
 _VOICES_SHARE, _SOUND_SHARE, _ENCODING_SHARE = 0.02, 0.15, 0.97
 """The progress when the sound is ready, as recorded or mixed, and before chapters and captions are added."""

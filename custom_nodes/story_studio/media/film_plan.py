@@ -105,6 +105,11 @@ def canvas_key(footage: Sequence[Footage], size: tuple[int, int] | None) -> str:
     return str(canvas) if differs(canvas, footage) else ""
 
 
+def needs_size(footage: Sequence[Footage]) -> bool:
+    """Whether the size that a film is given has an effect: it has none where its shots are equally large."""
+    return len({shot.size for shot in footage}) > 1
+
+
 @dataclass(frozen=True)
 class Item:
     """A shot or a card of a film.

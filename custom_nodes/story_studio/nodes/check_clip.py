@@ -208,7 +208,7 @@ def _is_chosen(graph: result_store.Graph, link: Any) -> bool:
     """Whether a clip is a take that is chosen, and holds: it stays, however it does in its check."""
     if not is_link(link) or graph.get_node(link[0])["class_type"] != Kind.CLIP.node:
         return False
-    return result_store.pin_of(graph, link[0])[1]
+    return result_store.keys_of(graph.get_node).holds(link[0])
 
 
 def _checked(video: Any, name: str, talking: bool, reference: np.ndarray | None) -> tuple[Path | None, Check]:

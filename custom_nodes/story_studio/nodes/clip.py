@@ -13,9 +13,8 @@ from ..core import execution, folders
 from ..files import written_aside
 from ..results import result_store
 from ..runs import timing
-from ..story.pins import Pin
 from ..story.results import Kind
-from .common import CATEGORY, HIDDEN, footage_path, let_go, missing_take, name_input, result_ui, take_input
+from .common import CATEGORY, HIDDEN, check_take, footage_path, name_input, result_ui, take_input
 
 
 class KeptClip(io.ComfyNode):
@@ -28,10 +27,7 @@ class KeptClip(io.ComfyNode):
         cls, name: str, video: InputImpl.VideoFromFile | None = None, take: str = ""
     ) -> list[str]:
         """Requests the video unless a take is chosen and holds, or a result with the same key exists."""
-        if video is not None or result_store.find(Kind.CLIP, cls._key()):
-            return []
-        _, holds = cls._pin()
-        if holds:
+        if video is not None or not cls._kept().is_needed:
             return []
         timing.begin(execution.prompt_id())
         return ["video"]
@@ -41,31 +37,24 @@ class KeptClip(io.ComfyNode):
         cls, name: str, video: InputImpl.VideoFromFile | None = None, take: str = ""
     ) -> io.NodeOutput:
         """Returns the video, backed by the result's file."""
-        key, (pin, holds) = cls._key(), cls._pin()
-        warnings = let_go(pin, holds)
-        path = result_store.find(Kind.CLIP, key)
-        reused = path is not None
+        kept = cls._kept()
+        warnings = check_take(kept, Kind.CLIP)
+        path = kept.path
         if path is None:
-            if pin and holds:
-                raise missing_take(Kind.CLIP, pin.key)
             if video is None:
                 raise RuntimeError(
                     "The clip's file was removed while it was being read: run the graph again."
                 )
-            path = result_store.place(Kind.CLIP, name, key)
+            path = result_store.place(Kind.CLIP, name, kept.key)
             source = footage_path(video)
             with written_aside(path) as aside:
                 _link_or_copy(source, aside)
-        ui = result_ui(path, key, reused, animated=True, warnings=warnings)
+        ui = result_ui(path, kept.key, kept.path is not None, animated=True, warnings=warnings)
         return io.NodeOutput(InputImpl.VideoFromFile(str(path)), ui=ui)
 
     @classmethod
-    def _key(cls) -> str:
-        return result_store.key_of(cls.hidden.dynprompt, cls.hidden.unique_id)
-
-    @classmethod
-    def _pin(cls) -> tuple[Pin | None, bool]:
-        return result_store.pin_of(cls.hidden.dynprompt, cls.hidden.unique_id)
+    def _kept(cls) -> result_store.Kept:
+        return result_store.kept_by(cls.hidden.dynprompt, cls.hidden.unique_id)
 
 
 class Clip(KeptClip):

@@ -15,9 +15,8 @@ from comfy_api.latest import InputImpl, io
 from ..core import execution, folders, server
 from ..core.video import source_file
 from ..media.clip_writer import ClipWriter
-from ..results.result_store import item
+from ..results.result_store import Kept, item
 from ..runs import finished, timing
-from ..story.pins import Pin
 from ..story.results import STORE, Kind
 
 CATEGORY = "Story Studio"
@@ -98,20 +97,23 @@ def take_input() -> io.Input:
     )
 
 
-def missing_take(kind: Kind, take: str) -> RuntimeError:
-    """The error for a take that does not exist among the results of a kind."""
-    return RuntimeError(
-        f"There is no take {take!r} in output/{STORE}/{kind.folder}: enter the 24 digits from one of its "
-        "file names, or leave `take` empty."
-    )
+def check_take(kept: Kept, kind: Kind) -> list[str]:
+    """The warning that a chosen take is not used, shown on the running node; empty if all is well.
 
-
-def let_go(pin: Pin | None, holds: bool) -> list[str]:
-    """The warning that a chosen take is not used, shown on the running node; empty if all is well."""
-    if pin is None or holds:
+    Raises:
+        RuntimeError: it is used, and is not there.
+    """
+    if kept.pin is None:
+        return []
+    if kept.holds:
+        if kept.path is None:
+            raise RuntimeError(
+                f"There is no take {kept.pin.key!r} in output/{STORE}/{kind.folder}: enter the 24 digits "
+                "from one of its file names, or leave `take` empty."
+            )
         return []
     text = (
-        f"The chosen take {pin.key} is not used: the prompt, seed or settings have changed since it was "
+        f"The chosen take {kept.pin.key} is not used: the prompt, seed or settings have changed since it was "
         "chosen. Choose it again, or empty `take`."
     )
     warn_on_running_node(text)

@@ -128,20 +128,20 @@ class Film(io.ComfyNode):
             tags = result_store.workflow_tags(hidden.dynprompt, hidden.unique_id, hidden.extra_pnginfo)
             media = {"size": size, "footage": footage, "metadata": tags, "finish": finish}
             warnings += assembly.assemble(film, path, **settings, **media, progress=progress_bar())
-        _note_what_it_is_made_from(cls.hidden, key)
+        _note_what_it_is_made_from(cls.hidden, key, assembly.needs_size(footage))
         if warnings:
             warn_on_running_node(" ".join(warnings))
         ui = result_ui(path, key, reused, animated=True, warnings=warnings)
         return io.NodeOutput(InputImpl.VideoFromFile(str(path)), ui=ui)
 
 
-def _note_what_it_is_made_from(hidden: Any, key: str) -> None:
+def _note_what_it_is_made_from(hidden: Any, key: str, needs_size: bool) -> None:
     """Lets the panel know this film for that of the graph, without rendering its clips."""
     workflow = (hidden.extra_pnginfo or {}).get("workflow")
     workflow_id = workflow.get("id") if isinstance(workflow, dict) else None
     try:
         made = made_films.made_from(hidden.dynprompt, hidden.unique_id, str(workflow_id or ""))
-        made_films.note(key, made)
+        made_films.note(key, made._replace(any_size="") if needs_size else made)
     except Exception as error:
         # The film is finished and is what counts. What the error says may hold prompts.
         reason = getattr(error, "strerror", None) or type(error).__name__

@@ -97,7 +97,7 @@ class Master(io.ComfyNode):
         cls, clip: InputImpl.VideoFromFile | None = None, frames: Any = None, **settings: Any
     ) -> list[str]:
         """Requests the clip unless a result with the same key exists; never the frames."""
-        return [] if clip is not None or result_store.find(Kind.MASTER, cls._key()) else ["clip"]
+        return [] if clip is not None or cls._kept().path else ["clip"]
 
     @classmethod
     def execute(
@@ -112,9 +112,10 @@ class Master(io.ComfyNode):
         frames: Any = None,
     ) -> io.NodeOutput:
         """Returns the master, backed by its file; or expands into the nodes that make it."""
-        key, hidden = cls._key(), cls.hidden
-        if path := result_store.find(Kind.MASTER, key):
-            return cls._shown(path, key, reused=True)
+        kept, hidden = cls._kept(), cls.hidden
+        key = kept.key
+        if kept.path:
+            return cls._shown(kept.path, key, reused=True)
         if clip is None:
             raise RuntimeError("The master's file was removed while it was being read: run the graph again.")
         path, source = result_store.place(Kind.MASTER, name, key), video_path(clip)
@@ -174,8 +175,8 @@ class Master(io.ComfyNode):
         return io.NodeOutput(list(link), expand=nodes)
 
     @classmethod
-    def _key(cls) -> str:
-        return result_store.key_of(cls.hidden.dynprompt, cls.hidden.unique_id)
+    def _kept(cls) -> result_store.Kept:
+        return result_store.kept_by(cls.hidden.dynprompt, cls.hidden.unique_id)
 
 
 def _frames_settings(get_node: Callable[[str], Node], node_id: str, clip: Any) -> dict[str, Any]:

@@ -16,9 +16,8 @@ from ..core import execution
 from ..files import written_aside
 from ..results import result_store
 from ..runs import timing
-from ..story.pins import Pin
 from ..story.results import Kind
-from .common import CATEGORY, HIDDEN, after_input, let_go, missing_take, name_input, result_ui, take_input
+from .common import CATEGORY, HIDDEN, after_input, check_take, name_input, result_ui, take_input
 
 
 class Still(io.ComfyNode):
@@ -54,10 +53,7 @@ class Still(io.ComfyNode):
         cls, name: str, image: torch.Tensor | None = None, after: Any = None, take: str = ""
     ) -> list[str]:
         """Requests the image unless a take is chosen and holds, or a result with the same key exists."""
-        if image is not None or result_store.find(Kind.STILL, cls._key()):
-            return []
-        _, holds = cls._pin()
-        if holds:
+        if image is not None or not cls._kept().is_needed:
             return []
         timing.begin(execution.prompt_id())
         memory.make_room(cls.hidden.dynprompt, "still")
@@ -68,30 +64,25 @@ class Still(io.ComfyNode):
         cls, name: str, image: torch.Tensor | None = None, after: Any = None, take: str = ""
     ) -> io.NodeOutput:
         """Returns the image as read from the file: a resumed story then gets the same 8-bit pixels."""
-        key, (pin, holds) = cls._key(), cls._pin()
-        warnings = let_go(pin, holds)
-        path = result_store.find(Kind.STILL, key)
-        reused = path is not None
+        kept = cls._kept()
+        warnings = check_take(kept, Kind.STILL)
+        path = kept.path
         if path is None:
-            if pin and holds:
-                raise missing_take(Kind.STILL, pin.key)
             if image is None:
                 raise RuntimeError(
                     "The still's file was removed while it was being read: run the graph again."
                 )
-            path = result_store.place(Kind.STILL, name, key)
+            path = result_store.place(Kind.STILL, name, kept.key)
             hidden = cls.hidden
             tags = result_store.workflow_tags(hidden.dynprompt, hidden.unique_id, hidden.extra_pnginfo)
             _save(image[0], path, tags)
-        return io.NodeOutput(_load(path), ui=result_ui(path, key, reused, warnings=warnings))
+        return io.NodeOutput(
+            _load(path), ui=result_ui(path, kept.key, kept.path is not None, warnings=warnings)
+        )
 
     @classmethod
-    def _key(cls) -> str:
-        return result_store.key_of(cls.hidden.dynprompt, cls.hidden.unique_id)
-
-    @classmethod
-    def _pin(cls) -> tuple[Pin | None, bool]:
-        return result_store.pin_of(cls.hidden.dynprompt, cls.hidden.unique_id)
+    def _kept(cls) -> result_store.Kept:
+        return result_store.kept_by(cls.hidden.dynprompt, cls.hidden.unique_id)
 
 
 def _save(image: torch.Tensor, path: Path, tags: dict[str, str]) -> None:

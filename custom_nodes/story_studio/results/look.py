@@ -111,7 +111,7 @@ class Look:
         return own if own == self._known.again.own(node_id) else None
 
     def key(self, node_id: str) -> str | None:
-        """The key of a result as in `result_store.key_of`; None if its graph has none, or another one each
+        """The key of a result as in `result_store.kept_by`; None if its graph has none, or another one each
         time, as without a file."""
         if path := self.files.get(node_id):
             return key_in(path.name)
@@ -131,7 +131,7 @@ class Look:
         return None
 
     def pin(self, node_id: str) -> tuple[Pin | None, bool]:
-        """As `result_store.pin_of`."""
+        """The take that is chosen in a Still, Clip or Retake, and whether it holds."""
         return self._known.today.pin(node_id), self._known.today.holds(node_id)
 
     @cached_property

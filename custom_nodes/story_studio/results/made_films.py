@@ -27,6 +27,8 @@ from .look import Folder
 NOTES = ".made_from.jsonl"
 """The file of the notes, in the folder of films."""
 _MOST_BYTES = 8_000_000
+_SIZE = ("width", "height")
+"""The inputs of a Film that have no effect where its clips are equally large."""
 
 
 class MadeFrom(NamedTuple):
@@ -37,25 +39,36 @@ class MadeFrom(NamedTuple):
             Titles are empty where ComfyUI writes no metadata: then nothing in words is kept besides films.
         settings: the key of the film's settings, and of what is linked to it besides its scenes.
         workflow: the id of the workflow on the canvas; empty if it is not known.
+        any_size: as `settings`, without a size; of a film that is there, empty if its size has an effect.
         node: the id of the Film in it; empty in notes of earlier versions.
     """
 
     shots: tuple[tuple[str, str, str], ...]
     settings: str
     workflow: str = ""
+    any_size: str = ""
     node: str = ""
 
     @property
     def key(self) -> str:
         """The key of all of it, whichever workflow it was."""
-        return hash_parts(json.dumps([[shot[1:] for shot in self.shots], self.settings]))
+        return self._key(self.settings)
+
+    @property
+    def key_of_any_size(self) -> str:
+        """The key of all of it but the size; empty if that has an effect."""
+        return self._key(self.any_size) if self.any_size else ""
+
+    def _key(self, settings: str) -> str:
+        return hash_parts(json.dumps([[shot[1:] for shot in self.shots], settings]))
 
 
 class _Note(NamedTuple):
-    """What a film was made from, and the key of that, which is computed once."""
+    """What a film was made from, and the keys of that, which are computed once."""
 
     film: str
     key: str
+    key_of_any_size: str
     made: MadeFrom
 
 
@@ -81,7 +94,8 @@ def made_from(
         title = nodes[scene]["inputs"].get("title", "")
         key = hash_parts((known or keys).of(clip[0]), str(clip[1]))
         shots.append((title if shows_titles and isinstance(title, str) else "", key, keys.of(scene)))
-    return MadeFrom(tuple(shots), keys.of(node_id), workflow, node_id)
+    any_size = result_store.keys_of(partial(_without_scenes, nodes, also=_SIZE)).of(node_id)
+    return MadeFrom(tuple(shots), keys.of(node_id), workflow, any_size, node_id)
 
 
 def scenes_of(nodes: Mapping[str, Node], node_id: str) -> list[str]:
@@ -97,19 +111,20 @@ def scenes_of(nodes: Mapping[str, Node], node_id: str) -> list[str]:
     return [*found][::-1]
 
 
-def _without_scenes(nodes: Mapping[str, Node], node_id: str) -> Node:
-    """A node without what is compared scene by scene, and without its name, which is not in the film."""
+def _without_scenes(nodes: Mapping[str, Node], node_id: str, also: tuple[str, ...] = ()) -> Node:
+    """A node without what is compared scene by scene, and without its name, which is not in the film; a Film
+    also without these inputs."""
     node = nodes[node_id]
-    left_out = {FILM_SCENE: ("film", "clip"), Kind.FILM.node: ("film", "name")}.get(node["class_type"], ())
+    of_class = {FILM_SCENE: ("film", "clip"), Kind.FILM.node: ("film", "name", *also)}
+    left_out = of_class.get(node["class_type"], ())
     inputs = {name: value for name, value in node["inputs"].items() if name not in left_out}
     return {**node, "inputs": inputs}
 
 
 def note(film: str, made: MadeFrom) -> None:
     """Notes what the film with this key was made from."""
-    key = made.key
-    place = (made.workflow, made.node)
-    if any((one.film, one.key, (one.made.workflow, one.made.node)) == (film, key, place) for one in _notes()):
+    wanted = (film, made.key, made.key_of_any_size, made.workflow, made.node)
+    if any((*one[:3], one.made.workflow, one.made.node) == wanted for one in _notes()):
         return
     path = _path()
     entry = {"film": film, **made._asdict()}
@@ -131,8 +146,8 @@ def made_of(film: str) -> list[MadeFrom]:
 
 def find(made: MadeFrom, there: Folder) -> Path | None:
     """The newest film that was made from this and is there."""
-    key = made.key
-    films = (known.film for known in reversed(_notes()) if known.key == key)
+    key, any_size = made.key, made.key_of_any_size
+    films = (one.film for one in reversed(_notes()) if one.key == key or one.key_of_any_size == any_size)
     return next((path for film in films if (path := there.find(film))), None)
 
 
@@ -155,7 +170,9 @@ def _read_entry(entry: dict[str, Any]) -> _Note | None:
     """A note; None for an entry that is none."""
     try:
         shots = tuple((title, clip, rest) for title, clip, rest in entry["shots"])
-        made = MadeFrom(shots, entry["settings"], entry["workflow"], entry.get("node", ""))
-        return _Note(entry["film"], made.key, made)
+        # Earlier versions did not note these.
+        later = (entry.get("any_size", ""), entry.get("node", ""))
+        made = MadeFrom(shots, entry["settings"], entry["workflow"], *later)
+        return _Note(entry["film"], made.key, made.key_of_any_size, made)
     except (ValueError, KeyError, TypeError):
         return None

@@ -30,12 +30,16 @@ class Origin(NamedTuple):
         seed, prompt: of the still or clip itself; None and empty where its graph names none.
         scene: the prompt of its scene: of a clip, that of the still which it is made from.
         film: the tag of its film, see `result_store.Films`; empty for results of earlier versions.
+        name: as its node has it; that of the file may have lost letters.
+        node: the id of its node.
     """
 
     seed: float | None = None
     prompt: str = ""
     scene: str = ""
     film: str = ""
+    name: str = ""
+    node: str = ""
 
 
 def origin_of(path: Path, kind: Kind) -> Origin:
@@ -85,7 +89,8 @@ def about_node(nodes: Nodes, node_id: str | None) -> Origin:
         seed = workflow.number(nodes[place.id]["inputs"][place.input]) if place else None
         prompt = prompt_of(workflow, node_id)
         still = workflow.find(node_id, lambda node: node["class_type"] == Kind.STILL.node)
-        return Origin(seed, prompt, prompt_of(workflow, still) or prompt)
+        name = workflow.text(nodes[node_id]["inputs"].get("name"))
+        return Origin(seed, prompt, prompt_of(workflow, still) or prompt, name=name, node=node_id)
     except Problems:
         # It is too large, or too entangled.
         return Origin()

@@ -14,11 +14,13 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ..core import execution, folders, server
 from ..files import ending_with
 from ..story import order
+from ..story.check_graph import ANIMATIC
+from ..story.classes import LOAD_VIDEO, TITLE_CARD
 from ..story.clip_graph import OWN_CLIP, SILENCE
 from ..story.keys import ORDER, PASSING, UNDECLARED, Keys, constant, hash_parts
 from ..story.needed import TALKING_VIDEO
@@ -26,7 +28,7 @@ from ..story.pins import Pin
 from ..story.recipes import is_link
 from ..story.results import FILM_TAG, KEEPERS, KEY, STORE, Kind, key_in
 
-_DRAFT_NODES = {"StoryStudio_TitleCard", "StoryStudio_Animatic"}
+_DRAFT_NODES = {TITLE_CARD, ANIMATIC}
 
 
 class Graph(Protocol):
@@ -37,25 +39,41 @@ class Graph(Protocol):
     def all_node_ids(self) -> set[str]: ...
 
 
-def key_of(graph: Graph, node_id: str) -> str:
-    """The key of a Still's or Clip's result, or of the take that it is set to.
+class Kept(NamedTuple):
+    """What is kept of a Still, Clip, Retake or Master.
 
-    Returns:
-        24 hexadecimal digits. A result that only an earlier version made has the key that it had there.
+    Attributes:
+        key: of its result, or of the take that it is set to: 24 hexadecimal digits. A result that only an
+            earlier version made has the key that it had there.
+        path: of the result's file; None if there is none.
+        pin: the take that is chosen.
+        holds: whether that is used.
     """
+
+    key: str
+    path: Path | None
+    pin: Pin | None
+    holds: bool
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether the result has to be made."""
+        return self.path is None and not self.holds
+
+
+def kept_by(graph: Graph, node_id: str) -> Kept:
+    """What is kept of a Still, Clip, Retake or Master."""
     today, *earlier = _formulas(graph.get_node)
-    key = today.of(node_id)
-    kind = KEEPERS[graph.get_node(node_id)["class_type"]]
-    if find(kind, key):
-        return key
-    others = (formula.of(node_id) for formula in earlier)
-    return next((other for other in others if other != key and find(kind, other)), key)
-
-
-def pin_of(graph: Graph, node_id: str) -> tuple[Pin | None, bool]:
-    """The take that is chosen in a Still, Clip or Retake, and whether it holds."""
-    keys = keys_of(graph.get_node)
-    return keys.pin(node_id), keys.holds(node_id)
+    cls = graph.get_node(node_id)["class_type"]
+    kind, key = KEEPERS[cls], today.of(node_id)
+    path = find(kind, key)
+    if path is None:
+        others = (other for formula in earlier if (other := formula.of(node_id)) != key)
+        files = ((other, file) for other in others if (file := find(kind, other)))
+        key, path = next(files, (key, None))
+    # A Master keeps what it makes itself, so no take can be chosen in it.
+    pin = today.pin(node_id) if cls in PASSING else None
+    return Kept(key, path, pin, pin is not None and today.holds(node_id))
 
 
 def source_key(graph: Graph, link: list[Any]) -> str:
@@ -230,6 +248,14 @@ def _output_node(graph: Graph, node_id: str) -> str:
     return node_id
 
 
+def default_of(cls: str, name: str) -> Any:
+    """The constant at which an input has no effect, as in `Keys`; None for a class that is not here."""
+    try:
+        return _default_of(cls, name)
+    except KeyError:
+        return None
+
+
 def _default_of(cls: str, name: str) -> Any:
     default = execution.default_without_effect(cls, name)
     return UNDECLARED if default is execution.NEVER else default
@@ -238,7 +264,7 @@ def _default_of(cls: str, name: str) -> Any:
 def formulas(graph: Graph) -> list[Keys]:
     """Today's keys of a whole graph, then those of earlier versions that can differ from them."""
     today, stock, written = _formulas(graph.get_node)
-    videos = any(graph.get_node(node)["class_type"] == execution.LOAD_VIDEO for node in graph.all_node_ids())
+    videos = any(graph.get_node(node)["class_type"] == LOAD_VIDEO for node in graph.all_node_ids())
     return [today, *([stock] if videos else []), written]
 
 

@@ -22,7 +22,7 @@ from ..results.look import Look, look
 from ..story.problems import Problem, Problems
 from ..story.recipes import Nodes
 from ..story.results import STORE, key_in
-from ..story.scenes import panel_of
+from ..story.scenes import Workflow, panel_of
 from ..story.subtitles import subtitles
 from .body import answer, text_in, workflow_in
 from .films import films
@@ -72,7 +72,7 @@ def bundle_of(there: Look, workflow: str, film_id: str, parts: list[str]) -> Bun
     Raises:
         Problems: the workflow has no scenes, or is too large.
     """
-    scenes = panel_of(there.nodes)["scenes"]
+    scenes = panel_of(Workflow(there.nodes))["scenes"]
     found = films(there, workflow)
     film = found.get(film_id, {"state": "missing", "film": None})
     if len(found) > 1 and film_id in found:

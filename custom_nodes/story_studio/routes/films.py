@@ -17,8 +17,10 @@ from ..results.look import Look, look
 from ..results.made_films import MadeFrom
 from ..results.origin import graph_in
 from ..story.difference import end_of
+from ..story.editing import circles_in
 from ..story.recipes import Nodes, is_link
 from ..story.results import Kind, key_in
+from ..story.scenes import Workflow
 from ..story.subtitles import subtitles
 from .body import answer, text_in, workflow_in
 
@@ -48,12 +50,17 @@ def films(there: Look, workflow: str) -> dict[str, dict[str, Any]]:
         `seconds`, `width`, `height`, `fps`, `codec`; `chapters`, each with `title`, `start` and `end` in
         seconds; `captions`, their languages; else None.
         `changes`: what an old film lacks, see `_changes`.
+        `problem`: why it cannot be made: `no scenes` lead to it, or they lead in a `circle`; else None.
     """
     ids = [node_id for node_id, node in there.nodes.items() if node["class_type"] == Kind.FILM.node]
     if not ids:
         return {}
     folder = there.folder(Kind.FILM)
-    made_from = {node_id: _made_from(there, node_id, workflow) for node_id in ids}
+    circles = circles_in(Workflow(there.nodes))
+    problems = {node_id: _problem(there, node_id, circles) for node_id in ids}
+    made_from = {
+        node_id: None if problems[node_id] else _made_from(there, node_id, workflow) for node_id in ids
+    }
     current = {
         node_id: path for node_id, now in made_from.items() if now and (path := made_films.find(now, folder))
     }
@@ -70,8 +77,8 @@ def films(there: Look, workflow: str) -> dict[str, dict[str, Any]]:
             earlier = _earlier([one for one in named if one not in taken], workflow, now, others)
             state, path, changes = _compared(earlier, now)
         film = _shown(path) if path else None
-        clips = _clips(there.nodes, node_id)
-        found[node_id] = {"state": state, "film": film, "changes": changes, "clips": clips}
+        found[node_id] = {"state": state, "film": film, "changes": changes}
+        found[node_id] |= {"clips": _clips(there.nodes, node_id), "problem": problems[node_id]}
     return found
 
 
@@ -94,6 +101,17 @@ def _compared(
         # A film of an earlier version, of which nothing was noted.
         return "current", path, None
     return "old", path, _changes(made, now) if now and made else None
+
+
+def _problem(there: Look, node_id: str, circles: set[str]) -> str | None:
+    """Why a film cannot be made, whatever else is finished."""
+    if not made_films.scenes_of(there.nodes, node_id):
+        return "no scenes"
+    try:
+        upstream = result_store.upstream(there.graph, node_id)
+    except execution.NodeNotFound:
+        return None
+    return None if circles.isdisjoint(upstream) else "circle"
 
 
 def _clips(prompt: Nodes, node_id: str) -> list[str]:
@@ -177,7 +195,7 @@ def _changes(made: MadeFrom, now: MadeFrom) -> dict[str, Any]:
         "added": [index for index in range(len(now.shots)) if index not in pairs],
         "removed": [made.shots[old][0] for old in left],
         "order": matched != sorted(matched),
-        "settings": made.settings != now.settings,
+        "settings": made.settings != now.settings and made.any_size != now.any_size,
     }
 
 

@@ -16,7 +16,7 @@ from ..results.look import Look, look
 from ..results.origin import graph_in
 from ..runs import timing
 from ..story.difference import Change, What, differences, end_of
-from ..story.effort import Took, estimate
+from ..story.effort import estimate
 from ..story.recipes import Nodes
 from ..story.results import KEEPERS, RETAKE, Kind
 from .body import answer, text_in, workflow_in
@@ -92,7 +92,10 @@ def _result(kind: Kind, makes: bool) -> dict[str, Any]:
 def _film(
     there: Look, prompt: Nodes, film: Mapping[str, Any], node_id: str, made: set[str]
 ) -> dict[str, Any]:
-    """A film is made if a clip of it is, or if it is not `current`, as the route of films has it."""
+    """A film is made if a clip of it is, or if it is not `current`, as the route of films has it; unless it
+    cannot be."""
+    if film["problem"]:
+        return _result(Kind.FILM, False)
     try:
         upstream = result_store.upstream(there.graph, node_id)
     except execution.NodeNotFound:
@@ -155,16 +158,17 @@ def _as_dicts(changes: Iterable[Change]) -> list[dict[str, str]]:
 def _changes(earlier: Nodes, prompt: Nodes, node_id: str) -> list[Change]:
     """What changed since; empty also where the earlier graph does not say what it was made from."""
     end = end_of(earlier, prompt[node_id]["class_type"])
-    return differences(earlier, prompt, (end, node_id), timing.default_of) if end else []
+    return differences(earlier, prompt, (end, node_id), result_store.default_of) if end else []
 
 
 def _times(prompt: Nodes, results: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     """Sets the seconds of each result that is made, and returns what they are from."""
     load, measured = {}, {}
+    taken = timing.taken() if any(result["makes"] for result in results.values()) else {}
     for kind in timing.MEASURED:
         wanted = [node for node, result in results.items() if result["kind"] == kind.word and result["makes"]]
-        taken: list[Took] = timing.taken(kind) if wanted else []
-        found = estimate([timing.effort_of(prompt, node) for node in wanted], taken)
+        efforts = [timing.effort_of(prompt, node) for node in wanted]
+        found = estimate(efforts, taken.get(kind.word, []))
         for node, seconds in zip(wanted, found.each, strict=True):
             results[node]["seconds"] = seconds
         load[kind.word], measured[kind.word] = found.first, found.measured

@@ -30,9 +30,9 @@ def runs(workflow: str) -> list[dict[str, Any]]:
     Returns:
         each with its `id`, the `client` that queued it, its `state` (waiting, running, success, error or
         interrupted), the results that it is to make (`wanted`), `failed`, why nodes failed, by their ids,
-        `refused`, the errors of those of them that ComfyUI refused, and `earlier`, the ids of prompts that it
-        continues; one that runs or has ended, with what its nodes have shown (`outputs`), and when it
-        `started`, in milliseconds; and one that runs, with `active`, how far its running nodes are.
+        and `earlier`, the ids of prompts that it continues; one that runs or has ended, with what its nodes
+        have shown (`outputs`), and when it `started`, in milliseconds; and one that runs, with `active`, how
+        far its running nodes are.
     """
     found = [_ended(one) for one in queue.ended(_LATEST) if _is_of(one.item, workflow)]
     item = queue.running()
@@ -65,7 +65,6 @@ def _about(item: Item, state: str) -> dict[str, Any]:
         "wanted": continuing.wanted(item),
         # A program may have posted anything in their place.
         "failed": failed if isinstance(failed := ours.get("failed"), dict) else {},
-        "refused": refused if isinstance(refused := ours.get("refused"), dict) else {},
         "earlier": earlier if isinstance(earlier := ours.get("earlier"), list) else [],
     }
 

@@ -13,7 +13,8 @@ from aiohttp import web
 from ..core import server
 from ..results import result_store
 from ..results.look import Folder, Look, look
-from ..results.origin import about_node, origin_of
+from ..results.origin import Origin, about_node, origin_of
+from ..story.recipes import Nodes
 from ..story.results import Kind, key_in
 from .body import answer, text_in, workflow_in
 from .checks import checks_named
@@ -43,9 +44,9 @@ def takes(now_there: Look, workflow_id: str = "") -> dict[str, dict[str, Any]]:
         `seed`, `prompt`: that the graph has for it now.
         `pin`: None, or of the take that is chosen its `key`; `always`, whether it holds whatever changes;
         `holds`, whether it is used; and `exists`.
-        `takes`: the files with the node's name, newest first, each with its `key`, `file`, `seed`, `prompt`
-        and `date`, and a clip's with its `check`, if there is one with the name of a Clip or Check Clip of
-        the workflow.
+        `takes`: the files with the node's name, newest first, and the one that is chosen, each with its
+        `key`, `file`, `seed`, `prompt` and `date`, and a clip's with its `check`, if there is one with the
+        name of a Clip or Check Clip of the workflow.
     """
     prompt = now_there.nodes
     names = [
@@ -54,24 +55,54 @@ def takes(now_there: Look, workflow_id: str = "") -> dict[str, dict[str, Any]]:
         if node["class_type"] in (Kind.CLIP.node, Kind.CHECK.node)
     ]
     checks = checks_named(name for name in names if isinstance(name, str))
+    about_nodes = {node_id: about_node(prompt, node_id) for node_id in prompt if _kind(prompt, node_id)}
+    namesakes = _namesakes(prompt, about_nodes)
     found = {}
     for node_id, node in prompt.items():
-        if not (kind := _KINDS.get(node["class_type"])):
+        if not (kind := _kind(prompt, node_id)):
             continue
         own, pin = _chosen(now_there, node_id, kind)
         path = now_there.files.get(node_id)
         films = _films(now_there, node_id, workflow_id)
         # A story that was saved and opened again is another workflow: its result says which film it is.
         films += [origin_of(path, kind).film] if films and path else []
-        now = about_node(prompt, node_id)
+        now = about_nodes[node_id]
         named = _named(now_there.folder(kind), kind, node["inputs"].get("name"), films, now.scene)
-        if path and path not in named:
-            named.insert(0, path)
+        named = [one for one in named if _is_of(now, namesakes[node_id], origin_of(one, kind))]
+        # A scene that was renamed since still shows what is chosen for it.
+        for one in (now_there.folder(kind).find(pin["key"]) if pin else None, path):
+            if one and one not in named:
+                named.insert(0, one)
         listed = [_take(one, kind, checks if kind is Kind.CLIP else {}) for one in named[:SHOWN]]
         file, key = (result_store.item(path), key_in(path.name)) if path else (None, None)
         about = {"file": file, "key": key, "own": own, "seed": now.seed, "prompt": now.prompt, "pin": pin}
         found[node_id] = about | {"takes": listed}
     return found
+
+
+def _kind(prompt: Nodes, node_id: str) -> Kind | None:
+    return _KINDS.get(prompt[node_id]["class_type"])
+
+
+def _namesakes(prompt: Nodes, about: Mapping[str, Origin]) -> dict[str, list[Origin]]:
+    """The Stills or Clips with the name of each, by its id: scenes may have equal titles."""
+    found: dict[tuple[Kind | None, str], list[Origin]] = {}
+    for node_id, now in about.items():
+        found.setdefault((_kind(prompt, node_id), now.name), []).append(now)
+    return {node_id: found[_kind(prompt, node_id), now.name] for node_id, now in about.items()}
+
+
+def _is_of(now: Origin, namesakes: Sequence[Origin], made: Origin) -> bool:
+    """Whether a result with the file name of a node is its own, and not another's.
+
+    A file's name keeps only the Latin letters of a title. Of several nodes with the same title it is that
+    with the same prompt, or with the same id.
+    """
+
+    def likeness(one: Origin) -> tuple[bool, bool]:
+        return one.scene == made.scene, one.node == made.node
+
+    return made.name in ("", now.name) and likeness(now) == max(map(likeness, namesakes))
 
 
 def _films(now_there: Look, node_id: str, workflow_id: str) -> list[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from aiohttp import web
 
 from ..checks.voice import Fault
-from ..checks.waveform import shown
+from ..checks.waveform import Shown, shown
 from ..core import folders, server
 from ..media.cut_audio import cut_audio
 from ..story.numbers import finite
@@ -49,32 +50,24 @@ def _voice(prompt: Nodes, voice: Voice) -> dict[str, Any]:
     source = prompt.get(voice.source or "")
     found: dict[str, Any] = {**vars(voice), "kind": source and source["class_type"], "file": None}
     if voice.loader is None:
-        return found | _measured(0.0, [] if source else [_NO_VOICE], usable=bool(source))
+        return found | _answered(Shown(faults=() if source else (_NO_VOICE,), usable=bool(source)))
     place = folders.loadable(voice.name)
     if place is None:
         name = voice.name or "The recording"
         text = f"{name} is not in ComfyUI's input folder: choose one, or record it here."
-        return found | _measured(0.0, [Fault("missing", text)], usable=False)
+        return found | _answered(Shown(faults=(Fault("missing", text),), usable=False))
     path, found["file"] = place
     try:
         now = shown(path)
     except OSError as error:
         text = f"The recording cannot be read: {error.strerror}."
-        return found | _measured(0.0, [Fault("unreadable", text)], usable=False)
-    faults = [Fault(kind, f"The recording {text}") for kind, text in now.faults]
-    more = {"peaks": now.peaks, "level": now.level, "speech": now.speech}
-    return found | _measured(now.seconds, faults, now.usable) | more
+        return found | _answered(Shown(faults=(Fault("unreadable", text),), usable=False))
+    faults = tuple(Fault(kind, f"The recording {text}") for kind, text in now.faults)
+    return found | _answered(replace(now, faults=faults))
 
 
-def _measured(seconds: float, faults: list[Fault], usable: bool) -> dict[str, Any]:
-    return {
-        "seconds": seconds,
-        "faults": [fault._asdict() for fault in faults],
-        "usable": usable,
-        "peaks": [],
-        "level": None,
-        "speech": None,
-    }
+def _answered(now: Shown) -> dict[str, Any]:
+    return vars(now) | {"faults": [fault._asdict() for fault in now.faults]}
 
 
 async def _answer(request: web.Request) -> web.Response:
@@ -104,7 +97,7 @@ async def _answer_cut(request: web.Request) -> web.Response:
 
 
 def _wanted(body: Any) -> tuple[str, float, float]:
-    name, start, end = (body.get(key) if isinstance(body, dict) else None for key in ("file", "start", "end"))
+    name, start, end = (body.get(key) for key in ("file", "start", "end"))
     numbers = [number for value in (start, end) if (number := finite(value)) is not None]
     if not isinstance(name, str) or len(numbers) != 2 or not 0 <= numbers[0] < numbers[1]:
         raise ValueError("no part of a file")

@@ -22,9 +22,10 @@ from ..core.queue import Ended, Item
 from ..results import result_store
 from ..story.failures import ran_out_of_memory, says_disk_full
 from ..story.left_out import Remaining, leave_out
+from ..story.links import title_of
 from ..story.order import QUEUED, RESULTS, Ordered, in_order, topological
 from ..story.recipes import Nodes
-from ..story.refusals import reason_of, short
+from ..story.refusals import reason_of
 from ..story.results import Kind
 from . import finished
 
@@ -43,7 +44,6 @@ class _Run:
     Attributes:
         request: the prompt before it was ordered, without what was lost.
         failed: why nodes failed, by their ids.
-        refused: of these, the errors of those that ComfyUI refused, see `story/refusals.py`.
         retried: the nodes that were tried again with all memory freed.
         earlier: the ids of the prompts that it continues.
         is_followed: whether its end is waited for.
@@ -51,7 +51,6 @@ class _Run:
 
     request: Request
     failed: dict[str, str] = field(default_factory=dict)
-    refused: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     retried: list[str] = field(default_factory=list)
     earlier: list[str] = field(default_factory=list)
     is_followed: bool = False
@@ -61,7 +60,6 @@ class _Run:
         return {
             "leave_out_failed": True,
             "failed": self.failed,
-            "refused": self.refused,
             "earlier": self.earlier,
         }
 
@@ -87,7 +85,6 @@ def order(request: Request) -> Ordered | None:
     run = _Run(
         request._replace(nodes=rest.nodes, outputs=rest.outputs),
         {node: reason_of(errors) for node, errors in wrong.items()},
-        {node: [short(error) for error in errors] for node, errors in wrong.items()},
     )
     request.extra_data[ABOUT] = run.about()
     _remember(run)
@@ -182,9 +179,8 @@ async def _continue(item: Item, run: _Run) -> None:
         logging.error("Story Studio: %s", _NOT_CONTINUED)
         return
     ended.item.extra_data[ABOUT] = {**about_of(ended.item.extra_data), "followed_by": prompt_id}
-    meta = run.request.nodes[failed].get("_meta")
-    title = meta.get("title") if isinstance(meta, dict) else None
-    logging.info("Story Studio: %s failed; the rest of the workflow is rendered without it.", title or failed)
+    title = title_of(run.request.nodes[failed]) or failed
+    logging.info("Story Studio: %s failed; the rest of the workflow is rendered without it.", title)
 
 
 def _rest(run: _Run, failed: str, ended: Ended) -> _Run | None:
@@ -194,13 +190,13 @@ def _rest(run: _Run, failed: str, ended: Ended) -> _Run | None:
     left, known = request._replace(queued=uuid.uuid4().hex), run.failed
     if ran_out_of_memory(kind, reason) and failed not in run.retried:
         queue.free_memory()
-        return _Run(left, known, run.refused, [*run.retried, failed], list(run.earlier))
+        return _Run(left, known, [*run.retried, failed], list(run.earlier))
     existing = result_store.finished(execution.make_graph(request.nodes))
     rest = leave_out(request.nodes, request.outputs, [failed], existing)
     if existing.issuperset(rest.outputs) or _is_shared(request, rest, existing):
         return None
     left = left._replace(nodes=rest.nodes, outputs=rest.outputs)
-    return _Run(left, {**known, failed: reason}, run.refused, list(run.retried), list(run.earlier))
+    return _Run(left, {**known, failed: reason}, list(run.retried), list(run.earlier))
 
 
 def _is_shared(request: Request, rest: Remaining, existing: set[str]) -> bool:

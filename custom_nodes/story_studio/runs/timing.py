@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..core import device, execution, folders, progress
+from ..core import device, folders, progress
 from ..files import read_once
 from ..media.probe import probe
 from ..results import noted, result_store
@@ -20,7 +20,7 @@ from ..s2v import timeline
 from ..story.classes import FILM_SCENE, LOAD_IMAGE, LOADERS
 from ..story.clip_graph import SILENCE
 from ..story.effort import Took, count_above, settings_of, sound_behind
-from ..story.keys import UNDECLARED, Node, constant
+from ..story.keys import Node, constant
 from ..story.needed import TALKING_VIDEO
 from ..story.numbers import finite
 from ..story.recipes import Nodes
@@ -75,21 +75,23 @@ def note(prompt_id: str, node_id: str, reused: bool) -> None:
     _run = _Run(prompt_id, now, _run.made | {kind} if kind else _run.made)
 
 
-def taken(kind: Kind) -> list[Took]:
-    """How long results of a kind took on this server's device, the oldest first."""
-    here, found = device.name(), []
+def taken() -> dict[str, list[Took]]:
+    """How long results took on this server's device, by the word of their kind, the oldest first."""
+    here = device.name()
+    found: dict[str, list[Took]] = {kind.word: [] for kind in MEASURED}
     for entry in noted.entries(_path()):
-        with suppress(KeyError):
+        # An entry that is none, such as one of a later version, is passed over.
+        with suppress(KeyError, TypeError):
             work, seconds = finite(entry["work"]), finite(entry["seconds"])
             # Without a time, no work was measured.
-            if entry["kind"] == kind.word and entry["device"] == here and work and seconds:
-                found.append(Took(str(entry["settings"]), work, seconds, bool(entry["first"])))
-    return found[-_KEPT:]
+            if entry["device"] == here and work and seconds:
+                found[entry["kind"]].append(Took(str(entry["settings"]), work, seconds, bool(entry["first"])))
+    return {kind: took[-_KEPT:] for kind, took in found.items()}
 
 
 def effort_of(nodes: Nodes, node_id: str) -> tuple[str, float | None]:
     """The settings and the work of a result, see `Took`; None where its recording's length is not known."""
-    return settings_of(nodes, node_id, default_of), _work_of(nodes, node_id)
+    return settings_of(nodes, node_id, result_store.default_of), _work_of(nodes, node_id)
 
 
 def _work_of(nodes: Nodes, node_id: str) -> float | None:
@@ -146,15 +148,6 @@ def _remember(node_id: str, seconds: float) -> Kind | None:
     except OSError as error:
         logging.warning("The time of a result could not be kept in %s: %s", _path(), error.strerror)
     return kind
-
-
-def default_of(cls: str, name: str) -> Any:
-    """The constant at which an input has no effect, as in `Keys`; None for a class that is not here."""
-    try:
-        default = execution.default_without_effect(cls, name)
-    except KeyError:
-        return None
-    return UNDECLARED if default is execution.NEVER else default
 
 
 def _path() -> Path:

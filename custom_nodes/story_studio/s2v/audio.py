@@ -10,7 +10,6 @@ import numpy as np
 import soxr
 import torch
 
-from ..checks.recording import MIN_SECONDS
 from ..checks.voice import VoiceMeter, faults
 from ..core import wav2vec2
 from ..story import levels
@@ -77,8 +76,10 @@ def warnings_of(voice: Voice) -> list[str]:
     samples = voice.samples
     seconds = samples.shape[-1] / voice.sample_rate
     found = [*voice.warnings]
-    if seconds < MIN_SECONDS:
-        found.append(f"The recording lasts {seconds:.2f} s, and a scene needs at least {MIN_SECONDS} s.")
+    if seconds < levels.MIN_SECONDS:
+        found.append(
+            f"The recording lasts {seconds:.2f} s, and a scene needs at least {levels.MIN_SECONDS} s."
+        )
     meter = VoiceMeter()
     for part in samples.split(voice.sample_rate * _MEASURED_SECONDS, dim=-1):
         meter.add(part.mean(dim=0).numpy(), voice.sample_rate)

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from .api_graph import CharacterId, Graph, SceneId
 from .characters import described
-from .classes import CHAINS, FILM_SCENE, LOADERS, SEEDS, STORYBOARD
+from .classes import CHAINS, FILM_SCENE, LOADERS, SEEDS, STORYBOARD, TITLE_CARD
 from .descriptions import descriptions_of
 from .keys import ORDER, PRIMITIVES
+from .links import Nodes, is_link, upstream
 from .plan import Plan
-from .recipes import Nodes, is_link
 from .results import Kind
 from .scene import Scene
 from .scene_prompt import NODE as SCENE_PROMPT
@@ -30,8 +30,6 @@ from .word_times import WORD_TIMES
 BoxKind = Literal["settings", "character", "scene"]
 _ENCODER = "CLIPTextEncode"
 """Interprets parentheses as weights."""
-_CARD = "StoryStudio_TitleCard"
-"""Shows a prompt as people read it, without the style."""
 _STYLE = "style"
 
 
@@ -131,22 +129,12 @@ class _Boxing:
         self._fill_settings(boxes)
         inside = {node for box in (self.settings, *boxes) for node in (*box.nodes, *box.beside)}
         results = {kind.node for kind in Kind}
-        ends = self._upstream(node for node in self.nodes if self._class(node) in results)
+        ends = upstream(self.nodes, *(node for node in self.nodes if self._class(node) in results))
         end = [node for node in self.nodes if node in ends and node not in inside]
         self.nodes = {node: self.nodes[node] for node in self.nodes if node in inside or node in ends}
         for node, content in self.nodes.items():
             content["_meta"]["phase"] = self.phases[node]
         return Boxes(self.nodes, [*([self.settings] if self.settings.nodes else []), *boxes], end)
-
-    def _upstream(self, starts: Iterable[str]) -> set[str]:
-        waiting = list(starts)
-        seen = set(waiting)
-        for node in waiting:
-            for value in self.nodes[node]["inputs"].values():
-                if is_link(value) and value[0] not in seen:
-                    seen.add(value[0])
-                    waiting.append(value[0])
-        return seen
 
     def _type_values(self) -> None:
         """Types the values of primitive nodes into the inputs that they are linked to.
@@ -182,7 +170,7 @@ class _Boxing:
         if not prompt.to:
             # It makes nothing: it stands on the contact sheet, and on a draft's card.
             prompt.value = subject
-        shown = {(STORYBOARD, "prompt"), (_CARD, "text")}
+        shown = {(STORYBOARD, "prompt"), (TITLE_CARD, "text")}
         prompt.to += self._places(mine, lambda place, cls, _: (cls, place.input) in shown)
         if prompt.value != subject:
             self._name_characters(owner, scene)
@@ -289,7 +277,9 @@ class _Boxing:
         """Adds Scene Prompts for the inputs that have this text, and returns their prompts."""
         found: dict[bool, str] = {}
         mine = [
-            node for node in self.owned[owner] if self.phases[node] == phase and self._class(node) != _CARD
+            node
+            for node in self.owned[owner]
+            if self.phases[node] == phase and self._class(node) != TITLE_CARD
         ]
         for place in self._places(
             mine, lambda place, _, value: value in (text, escaped(text)) and bool(text)
@@ -341,7 +331,7 @@ class _Boxing:
 
     def _fill_settings(self, boxes: list[Box]) -> None:
         """Puts into the settings' box whatever the others are made from, and shows its values."""
-        theirs = self._upstream(node for box in boxes for node in box.nodes)
+        theirs = upstream(self.nodes, *(node for box in boxes for node in box.nodes))
         self.settings.nodes = [node for node in self.nodes if node in theirs and node not in self.owners]
         found: dict[tuple[str, str, Any], Field] = {}
         for node in sorted(self.settings.nodes, key=lambda node: (self.phases[node] != "still", node)):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-FILM_SCENE = "StoryStudio_FilmScene"
-STORYBOARD = "StoryStudio_Storyboard"
+OURS = "StoryStudio_"
+"""What the classes of this pack begin with."""
+FILM_SCENE = f"{OURS}FilmScene"
+STORYBOARD = f"{OURS}Storyboard"
+TITLE_CARD = f"{OURS}TitleCard"
+"""Shows a prompt as people read it, without the style."""
 CHAINS = {FILM_SCENE: "film", STORYBOARD: "storyboard"}
 """The nodes that form chains, and the input that links each to the one before."""
 LOAD_AUDIO, LOAD_IMAGE, LOAD_VIDEO = "LoadAudio", "LoadImage", "LoadVideo"

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 from .changes import before_and_after
 from .classes import LOAD_AUDIO, LOAD_IMAGE, LOAD_VIDEO, LOADERS, SEEDS, WRITTEN
 from .keys import NAMED, ORDER, PASSING, UNDECLARED, Node, class_of, constant
-from .recipes import Nodes, is_link
+from .links import Nodes, is_link, reader, title_of
 from .results import KEEPERS, Kind
 
 What = Literal[
@@ -99,7 +99,7 @@ class _Comparison:
             if old is None or new is None:
                 continue
             if class_of(old) != class_of(new):
-                yield Change("node", "", _title(old), _title(new))
+                yield Change("node", "", *(title_of(node) or node["class_type"] for node in (old, new)))
                 continue
             kept = _part(new) if (old_id, new_id) != (before, after) else None
             if kept:
@@ -136,10 +136,7 @@ class _Comparison:
 
     @staticmethod
     def _value(nodes: Nodes, value: Any, default: Any) -> Any:
-        def node_of(node_id: str) -> Node:
-            return nodes.get(node_id) or {"class_type": "", "inputs": {}}
-
-        found = constant(node_of, value)
+        found = constant(reader(nodes), value)
         return default if found is None else found
 
 
@@ -167,8 +164,3 @@ def _change(cls: str, name: str, before: Any, after: Any, negative: bool) -> Cha
     if name in WRITTEN:
         return Change("negative prompt" if negative else "prompt", "", *texts)
     return Change("setting", name, *texts)
-
-
-def _title(node: Node) -> str:
-    title = node.get("_meta", {}).get("title") if isinstance(node.get("_meta"), dict) else None
-    return title if isinstance(title, str) and title else node["class_type"]

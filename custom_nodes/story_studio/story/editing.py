@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .classes import CHAINS, LOAD_AUDIO, WRITTEN
+from .classes import CHAINS, LOAD_AUDIO, OURS, TITLE_CARD, WRITTEN
 from .keys import Node
 from .recipes import Nodes
 from .results import Kind
 from .scene_prompt import NODE as SCENE_PROMPT
 from .scenes import Workflow, is_not_still, panel_of, source_of
 
-_OURS = "StoryStudio_"
-_PROMPTED = ("StoryStudio_TitleCard", SCENE_PROMPT)
+_PROMPTED = (TITLE_CARD, SCENE_PROMPT)
 """The pack's own nodes that prompts are typed in; what is typed in the others is no prompt."""
 
 
@@ -31,8 +30,8 @@ def editable_panel_of(nodes: Nodes) -> dict[str, Any]:
     Raises:
         Problems: the workflow is too large.
     """
-    panel = panel_of(nodes)
-    places = _Places(Workflow(nodes))
+    workflow = Workflow(nodes)
+    panel, places = panel_of(workflow), _Places(workflow)
     scenes = [{**scene, **places.of(scene["still"], scene["clip"])} for scene in panel["scenes"]]
     order = sorted(range(len(scenes)), key=lambda number: not scenes[number]["in_film"])
     new = {number: place for place, number in enumerate(order)}
@@ -136,7 +135,7 @@ class _Places:
         return self.workflow.find(end, self._input_of_words, skip=("negative", "audio"), through=is_not_still)
 
     def _input_of_words(self, node: Node) -> str | None:
-        if node["class_type"].startswith(_OURS) and node["class_type"] not in _PROMPTED:
+        if node["class_type"].startswith(OURS) and node["class_type"] not in _PROMPTED:
             return None
         names = (name for name in WRITTEN if self._is_typed(node["inputs"].get(name)))
         return next(names, None)

@@ -7,17 +7,19 @@ seeds and files. Pure functions over plain data.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from statistics import median
 from typing import Any, NamedTuple
 
 from .classes import LOADERS, SEEDS, WRITTEN
 from .clip_graph import SILENCE, TRIM
 from .keys import ORDER, PRIMITIVES, UNDECLARED, Node, class_of, constant, hash_parts
+from .links import reader
 from .numbers import finite
 from .order import IN_ORDER
 from .recipes import Nodes, is_link
 from .results import KEEPERS
+from .scenes import Workflow
 
 _FREE = frozenset((*WRITTEN, *SEEDS, "heading", "title", "name", "take", "translations", "language"))
 """Inputs that do not change how long a result takes, or that its amount of work counts."""
@@ -69,7 +71,7 @@ def settings_of(nodes: Nodes, end: str, default_of: Callable[[str, str], Any]) -
             name: _whole(value)
             for name, written in node["inputs"].items()
             if name not in _FREE and name != ORDER
-            if not is_link(value := constant(_reader(nodes), written))
+            if not is_link(value := constant(reader(nodes), written))
             if value != (default := default_of(node["class_type"], name)) and default is not UNDECLARED
         }
         found.add(json.dumps([cls, values], sort_keys=True, default=str))
@@ -133,22 +135,7 @@ def _first_takes_more(taken: list[Took]) -> float:
     return max(0.0, median(one.seconds - one.work * median(later) for one in first))
 
 
-def _made_from(nodes: Nodes, end: str) -> Iterable[Node]:
+def _made_from(nodes: Nodes, end: str) -> Iterator[Node]:
     """The nodes upstream of a result, up to other results."""
-    waiting, seen = [end], {end}
-    for node_id in waiting:
-        node = nodes.get(node_id)
-        if node is None:
-            continue
-        yield node
-        if node_id != end and node["class_type"] in KEEPERS:
-            continue
-        for name, value in node["inputs"].items():
-            if name != ORDER and is_link(value) and value[0] not in seen:
-                seen.add(value[0])
-                waiting.append(value[0])
-
-
-def _reader(nodes: Nodes) -> Callable[[str], Node]:
-    nothing: dict[str, Any] = {"class_type": "", "inputs": {}}
-    return lambda node_id: nodes.get(node_id) or nothing
+    found = Workflow(nodes).upstream(end, through=lambda node: node["class_type"] not in KEEPERS)
+    return (node for _, node in found)

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 from .classes import FILM_SCENE
 from .keys import ORDER, RETAKES
+from .links import linked
 from .order import CHAINED, IN_ORDER, LAST, RESULTS, topological
-from .recipes import Link, Nodes, is_link
+from .recipes import Nodes, is_link
 from .results import Kind
 
 _NEED_A_SCENE = frozenset((Kind.FILM.node, Kind.SHEET.node))
@@ -86,7 +87,7 @@ class _Leaving:
             optional.add(chain)
         if cls == Kind.CHECK.node:
             self._drop_lost_retakes(inputs)
-        links = _links(inputs)
+        links = [*linked(self.nodes[node]).values()]
         if any(self._lacks_scene(link.node) for link in links):
             self._shortened.add(node)
         for name, link in list(inputs.items()):
@@ -100,10 +101,10 @@ class _Leaving:
             return
         if cls == IN_ORDER and links and links[-1].node in self.lost:
             self._lacking.add(node)
-        is_empty = cls == IN_ORDER and links and not _links(inputs)
+        is_empty = cls == IN_ORDER and links and not linked(self.nodes[node])
         is_incomplete = cls == Kind.FILM.node and node in self._shortened
         is_empty = is_empty or self._has_only_a_sheet(cls, inputs)
-        if node in self._failed or is_empty or is_incomplete or self._lacks(inputs):
+        if node in self._failed or is_empty or is_incomplete or self._lacks(node):
             self.lost.add(node)
             self._instead[node] = inputs.get(chain) if chain else self._unchecked(cls, inputs)
 
@@ -112,11 +113,11 @@ class _Leaving:
         cls = self.nodes[node]["class_type"] if node in self.nodes else ""
         return cls in _CARRY_SCENES and (node in self._shortened or (node in self.lost and cls != IN_ORDER))
 
-    def _lacks(self, inputs: dict[str, Any]) -> bool:
-        """Whether an input is linked to what cannot be made."""
+    def _lacks(self, node: str) -> bool:
+        """Whether an input of a node is linked to what cannot be made."""
         return any(
             link.node in self.lost or (link.node in self._lacking and link.output == LAST)
-            for link in _links(inputs)
+            for link in linked(self.nodes[node]).values()
         )
 
     def _drop_lost_retakes(self, inputs: dict[str, Any]) -> None:
@@ -144,7 +145,3 @@ class _Leaving:
             is_link(link) and self.nodes.get(link[0], {}).get("class_type") == Kind.SHEET.node
             for link in chained
         )
-
-
-def _links(inputs: dict[str, Any]) -> list[Link]:
-    return [Link(*value) for value in inputs.values() if is_link(value)]

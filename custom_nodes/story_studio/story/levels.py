@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+MIN_SECONDS, MAX_SECONDS = 0.2, 30 * 60
+"""How long a voice may be."""
 SILENCE_PEAK = 10 ** (-60 / 20)
 LOUD_PEAK = 2.0
 """Full scale plus 6 dB: lossy formats overshoot full scale by less."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 
@@ -42,10 +42,15 @@ def title_of(node: Mapping[str, Any]) -> str:
     return title if isinstance(title, str) else ""
 
 
-def upstream(nodes: Mapping[str, Mapping[str, Any]], end: str) -> set[str]:
-    """The ids of a node and of all that it is made from; links to nowhere are ignored."""
+def reader(nodes: Nodes) -> Callable[[str], dict[str, Any]]:
+    """A function that returns a node by its id, and one of no class where there is none."""
+    return lambda node_id: nodes.get(node_id) or {"class_type": "", "inputs": {}}
+
+
+def upstream(nodes: Mapping[str, Mapping[str, Any]], *ends: str) -> set[str]:
+    """The ids of nodes and of all that they are made from; links to nowhere are ignored."""
     found: set[str] = set()
-    waiting = [end]
+    waiting = [*ends]
     while waiting:
         node_id = waiting.pop()
         if node_id in nodes and node_id not in found:

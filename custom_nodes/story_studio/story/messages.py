@@ -109,7 +109,8 @@ def _what(detail: Any, root: type[BaseModel], text: str) -> str:
         return _wrong_type(kind, value, text, _model_at(root, location))
     if value is None:
         return "is empty: write a value, or leave the key out."
-    return f"{shown} is not valid: {what[0].lower()}{what[1:]}."
+    what = what[0].lower() + what[1:]
+    return f"{shown} is not valid: {what}."
 
 
 def _unknown_key(key: str, model: type[BaseModel]) -> str:

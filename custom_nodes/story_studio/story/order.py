@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from .classes import CHAINS, FILM_SCENE, STORYBOARD
+from .classes import CHAINS, FILM_SCENE, OURS, STORYBOARD
 from .keys import ORDER
 from .needed import TALKING_VIDEO
 from .recipes import Link, Nodes, is_link
@@ -33,7 +33,6 @@ CHAINED = {
 }
 """The nodes that form chains: the input that links to the one before, and what joins them instead."""
 RESULTS = frozenset(kind.node for kind in Kind)
-_OURS = "StoryStudio_"
 
 
 class Ordered(NamedTuple):
@@ -221,7 +220,7 @@ class _Rewriting:
 
     def _waits_for_results(self, node: str) -> bool:
         # A Word Times is not a result: it uses the encoder that the clip it waits for has loaded.
-        return self._class(node).startswith(_OURS) and self._class(node) != WORD_TIMES
+        return self._class(node).startswith(OURS) and self._class(node) != WORD_TIMES
 
     def _replace_chains(self) -> None:
         """Makes the nodes of chains independent, and joins them for the nodes that use the end of a chain."""

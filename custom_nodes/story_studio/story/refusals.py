@@ -30,10 +30,3 @@ def _sentence(error: dict[str, Any]) -> str:
     if kind == "value_not_in_list":
         return f"{value} is not among the choices of {name}: choose another, or add the file and reload."
     return ": ".join(filter(None, (str(error.get("message") or ""), details)))
-
-
-def short(error: dict[str, Any]) -> dict[str, Any]:
-    """What is used of an error, without its lists of all choices."""
-    about = error.get("extra_info") or {}
-    kept = {name: about[name] for name in ("input_name", "received_value") if name in about}
-    return {name: error.get(name, "") for name in ("type", "message", "details")} | {"extra_info": kept}

@@ -240,7 +240,7 @@ def sheets_in(workflow: Workflow) -> set[str]:
     }
 
 
-def panel_of(nodes: Nodes) -> dict[str, Any]:
+def panel_of(workflow: Workflow) -> dict[str, Any]:
     """What the storyboard panel shows of a workflow, and what it needs to change it.
 
     Returns:
@@ -254,8 +254,7 @@ def panel_of(nodes: Nodes) -> dict[str, Any]:
     Raises:
         Problems: the workflow is too large.
     """
-    workflow = Workflow(nodes)
-    scenes = read_scenes(workflow)
+    nodes, scenes = workflow.nodes, read_scenes(workflow)
     checks = {
         workflow.nearest(nodes[check]["inputs"].get("clip"), Kind.CLIP.node): check
         for check in workflow.of_class(Kind.CHECK.node)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from .check_graph import ANIMATIC
 from .classes import FILM_SCENE, LOAD_AUDIO, LOADERS
+from .needed import TALKING_VIDEO
 from .recipes import Nodes, is_link
 from .results import Kind
 from .scenes import Workflow, is_not_still, source_of
 
 AUDIO = LOADERS[LOAD_AUDIO]
 """The input of a loader that names its file, and of a node that speaks it."""
-_SPEAKERS = ("StoryStudio_TalkingVideo", "StoryStudio_Animatic")
+_SPEAKERS = (TALKING_VIDEO, ANIMATIC)
 """Nodes that have an input for a voice, whether or not one is linked."""
 _PAUSE = "pause_after"
 

@@ -7,6 +7,7 @@ import { addSearchWords, shortenTitle } from './canvas/search_words.mjs'
 import { leaveUndoToComfyUI } from './canvas/undo.mjs'
 import { createView } from './panel/panel.mjs'
 import { ask } from './shared/server.mjs'
+import { learnSentences } from './shared/sentences.mjs'
 import { speak, t } from './shared/words.mjs'
 import { createStudio } from './state/studio.mjs'
 
@@ -20,6 +21,7 @@ app.registerExtension({
   // The first event for which the interface's language is known.
   beforeRegisterVueAppNodeDefs(definitions) {
     speak(app.extensionManager.setting.get('Comfy.Locale'))
+    learnSentences()
     addSearchWords(definitions)
   },
   setup() {
@@ -27,6 +29,8 @@ app.registerExtension({
     app.api.addEventListener('graphChanged', studio.voices.watch)
     acceptDrops(studio)
     leaveUndoToComfyUI()
+    // Files may have been deleted or replaced while another window was used.
+    window.addEventListener('focus', studio.refreshSoon)
     followCanvas(studio)
     app.extensionManager.registerSidebarTab({
       id: 'story-studio',

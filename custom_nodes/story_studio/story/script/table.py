@@ -67,8 +67,9 @@ def read_table(text: str) -> tuple[Script, list[Problem]]:
     line, header = next(rows, (1, []))
     columns = [_BY_NAME.get(_plain(name)) for name in header]
     if not {"prompt", "text", "audio", "clip", "image"} & {*columns}:
-        what = "the first row names the columns: at least prompt, text, audio, image or clip, of "
-        raise Problems([Problem(f"line {line}", f"{what}{', '.join(_COLUMNS)}.")])
+        known = ", ".join(_COLUMNS)
+        what = f"the first row names the columns: at least prompt, text, audio, image or clip, of {known}."
+        raise Problems([Problem(f"line {line}", what)])
     if twice := sorted({name for name in columns if name and columns.count(name) > 1}):
         what = f"more than one column is read as {' and '.join(twice)}: rename one, or delete it."
         raise Problems([Problem(f"line {line}", what)])

@@ -4,6 +4,7 @@ import { seedChangers, setWidget } from '../canvas/widgets.mjs'
 import { PARTS } from '../shared/nodes.mjs'
 import { ask } from '../shared/server.mjs'
 import { reasonOf } from '../shared/refusals.mjs'
+import { localized } from '../shared/sentences.mjs'
 import { t } from '../shared/words.mjs'
 import { releasedTakes, setTake } from './pins.mjs'
 
@@ -84,7 +85,7 @@ function followPrompt(app, end) {
   const failed = () => t('The first seconds were not finished.')
   const handlers = {
     executed: detail => detail.node === node && stop({ file: detail.output.images[0] }),
-    execution_error: detail => stop({ problem: `${failed()} ${detail.exception_message.trim()}` }),
+    execution_error: detail => stop({ problem: `${failed()} ${localized(detail.exception_message.trim())}` }),
     execution_interrupted: () => stop({ problem: failed() }),
     // A result in the cache is not announced again.
     // Before it has put it into its history; then `status` tells.

@@ -47,13 +47,16 @@ function grow(graph, core, others) {
   for (let before = -1; before !== unit.size; ) {
     before = unit.size
     for (const node of graph.nodes) {
-      if (unit.has(node) || others.has(node) || ENDS.includes(node.type)) continue
+      if (unit.has(node) || others.has(node) || ENDS.includes(node.type) || linksChain(node)) continue
       const shared = node.outputs?.length && node.outputs.every(output => MODELS.includes(output.type))
       if ((within(targetsOf(graph, node)) && !shared) || within(sourcesOf(graph, node))) unit.add(node)
     }
   }
   return graph.nodes.filter(node => unit.has(node))
 }
+
+/** A node that only passes on a link between scenes, as a reroute does. */
+const linksChain = node => node.isVirtualNode && !node.subgraph && node.outputs?.some(({ type }) => CHAINS.some(name => type === `STORY_STUDIO_${name.toUpperCase()}`))
 
 const linked = (graph, ids, end) => ids.map(id => graph.getLink(id)).filter(Boolean).map(link => graph.getNodeById(link[end]))
 const targetsOf = (graph, node) => linked(graph, (node.outputs ?? []).flatMap(output => output.links ?? []), 'target_id')

@@ -1,11 +1,14 @@
 /** The film: whether it is up to date, its player, the button that makes it, and what it is exported as. */
 import { renderFilm } from '../actions/render.mjs'
 import { h, set } from '../shared/dom.mjs'
+import { CIRCLE } from '../shared/nodes.mjs'
 import { date, percent, t } from '../shared/words.mjs'
 import { createExport } from './export.mjs'
 import { clock, openPlayer } from './player.mjs'
 
 const STATES = { missing: 'not made yet', old: 'out of date', current: 'up to date', running: 'being made' }
+/** Why a film cannot be made, and what to do. */
+const PROBLEMS = { circle: CIRCLE, 'no scenes': 'No scene leads to this film: link one to it, or add one to the film.' }
 /** How many scenes are named before the rest is counted. */
 const NAMED = 3
 
@@ -64,22 +67,31 @@ function createRow(studio) {
       set(state, { textContent: t(STATES[film.state]) + percent(film.progress) })
       state.dataset.film = film.state
       set(about, { textContent: film.film ? figuresOf(film.film) : '', hidden: !film.film })
-      const reasons = film.state === 'old' ? reasonsOf(film, studio, scenes) : ''
+      const problem = film.problem ? t(PROBLEMS[film.problem]) : ''
+      const reasons = problem || [film.state === 'old' ? reasonsOf(film, studio, scenes) : '', failuresOf(film, studio, scenes)].filter(Boolean).join(' ')
       set(why, { textContent: reasons, hidden: !reasons })
-      set(make, { disabled: film.state === 'current' || film.state === 'running' })
+      set(make, { disabled: !!problem || film.state === 'current' || film.state === 'running' })
+      make.title = problem || t(film.state === 'current' ? 'The film is up to date' : 'Render whatever the film still needs, and the film')
       // Where there are several films, each says for which it is.
       const which = studio.model.films.length > 1 ? `: ${title()}` : ''
       play.setAttribute('aria-label', t('Play the film') + which)
       make.setAttribute('aria-label', t('Make the film') + which)
       exports.summary.setAttribute('aria-label', t('Export…') + which)
-      make.title = film.state === 'current' ? t('The film is up to date') : t('Render whatever the film still needs, and the film')
       exports.paint(film, scenes)
     },
   }
 }
 
+const listed = names => names.slice(0, NAMED).join(', ') + (names.length > NAMED ? t(' and {} more', names.length - NAMED) : '')
+
 function figuresOf({ seconds, width, height, date: made }) {
   return [clock(seconds), `${width} × ${height}`, date(made)].join(' · ')
+}
+
+/** Which of its scenes failed, so that there is no film of what is on the canvas. */
+function failuresOf({ state, clips }, studio, scenes) {
+  const failed = scenes.filter(scene => scene.state === 'failed' && clips.includes(studio.scene(scene.id).clip))
+  return failed.length && ['missing', 'old'].includes(state) ? t('Failed: {}.', listed(failed.map(({ title }) => title))) : ''
 }
 
 /** Why a film is out of date, as sentences; `scenes` are as `shownScenes` gives them. */
@@ -87,7 +99,6 @@ function reasonsOf({ changes, clips }, studio, scenes) {
   if (!changes) return t('It was made before the last change.')
   const titles = new Map(scenes.map(({ id, title }) => [studio.scene(id).clip, title]))
   const nameOf = index => titles.get(clips[index]) ?? `${index + 1}.`
-  const listed = names => names.slice(0, NAMED).join(', ') + (names.length > NAMED ? t(' and {} more', names.length - NAMED) : '')
   return [
     changes.scenes.length && t('Changed: {}.', listed(changes.scenes.map(nameOf))),
     changes.added.length && t('New: {}.', listed(changes.added.map(nameOf))),

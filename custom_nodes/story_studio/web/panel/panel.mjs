@@ -11,6 +11,7 @@ import { createAdding, createApart } from './edit.mjs'
 import { createFilm } from './film.mjs'
 import { createFinishing } from './finishing.mjs'
 import { createScenesHead } from './fold.mjs'
+import { createLeftOut } from './left_out.mjs'
 import { createPlanSection } from './plan.mjs'
 import { createRunning } from './running.mjs'
 import { createSettings, createSwitch } from './settings.mjs'
@@ -23,7 +24,7 @@ const BUTTONS = [
   ['film', 'Film', 'Render whatever the film still needs, and the film'],
 ]
 /** What stands above and below the scenes: functions of the studio that return `{element, paint(scenes)}`. */
-const ABOVE = [createRunning, createSwitch, createPlanSection, createSettings, createCharacters, createFilm, createFinishing, createScenesHead]
+const ABOVE = [createRunning, createSwitch, createPlanSection, createSettings, createCharacters, createFilm, createFinishing, createScenesHead, createLeftOut]
 const BELOW = [createAdding, createSpoken]
 const STYLES = ['panel', 'dialog', 'edit', 'film', 'finishing', 'plan', 'settings', 'takes', 'voice']
 /** Before the panel is opened for the first time, so that nothing is ever painted without them. */

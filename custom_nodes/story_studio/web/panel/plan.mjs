@@ -15,7 +15,9 @@ export function createPlanSection(studio) {
     element,
     paint(scenes) {
       const plan = studio.plan.now()
-      set(element, { hidden: !scenes.length || !plan || !!studio.runs.session().running })
+      // What cannot be made is said where it stands; "everything is there" would deny it.
+      const isStuck = scenes.some(scene => scene.circle) || (plan && !made(plan).length && studio.films.shown().some(film => film.problem))
+      set(element, { hidden: !scenes.length || !plan || isStuck || !!studio.runs.session().running })
       if (element.hidden) return
       const text = plan.problem ?? headline(plan)
       set(summary, { textContent: text })

@@ -1,6 +1,7 @@
 /** During a run: how many results are finished, which scene is being made, and the time left. */
 import { h, set } from '../shared/dom.mjs'
 import { KEEPERS } from '../shared/nodes.mjs'
+import { upstream } from '../shared/upstream.mjs'
 import { percent, t } from '../shared/words.mjs'
 import { made, timeFor } from '../state/plan.mjs'
 import { duration } from './reasons.mjs'
@@ -47,18 +48,6 @@ function wantedOf({ model }, run, plan) {
   const asked = run.wanted.length ? run.wanted : Object.keys(model.prompt)
   const isMade = id => plan?.results?.[id]?.makes || (run.finished.has(id) && !run.reused.has(id))
   return [...upstream(model.prompt, asked)].filter(id => COUNTED.includes(model.prompt[id]?.class_type) && isMade(id))
-}
-
-/** These nodes and all that they are made from. */
-function upstream(prompt, ids) {
-  // What is added while it is walked through comes at its end.
-  const found = new Set(ids)
-  for (const id of found) {
-    for (const [name, value] of Object.entries(prompt[id]?.inputs ?? {})) {
-      if (name !== 'after' && Array.isArray(value) && typeof value[0] === 'string') found.add(value[0])
-    }
-  }
-  return found
 }
 
 /** How much of each result that is being made is done, by its id. */

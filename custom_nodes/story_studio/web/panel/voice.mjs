@@ -1,8 +1,8 @@
 /** The voice on a scene's card: its recording with what is wrong with it, and the tools to change it. */
 import { record, setPause, useCut, useFile, whyNoRecording } from '../actions/voice.mjs'
 import { h, set } from '../shared/dom.mjs'
+import { localized } from '../shared/sentences.mjs'
 import { t } from '../shared/words.mjs'
-import { faultText } from '../state/voices.mjs'
 import { exactClock, createWaveform } from './waveform.mjs'
 
 /** Seconds that stay before the first and after the last word. */
@@ -104,7 +104,7 @@ export function createVoice(id, studio) {
     waveform.paint(now)
     player.paint(label)
     set(about, { textContent: aboutText(now), title: now.name })
-    const texts = now.faults.map(faultText)
+    const texts = now.faults.map(({ text }) => localized(text))
     if (faults.textContent !== texts.join('')) faults.replaceChildren(...texts.map(textContent => h('li', { textContent })))
     set(faults, { hidden: !texts.length })
     faults.dataset.usable = now.usable

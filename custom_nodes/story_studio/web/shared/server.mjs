@@ -1,8 +1,9 @@
 /** Requests to the pack's routes on the server (`routes/`). */
+import { learnSentences, localized } from './sentences.mjs'
 import { t } from './words.mjs'
 
 /**
- * The answer of a route.
+ * The answer of a route, with its `warnings` and `losses` in the language of the interface.
  *
  * @param app ComfyUI's.
  * @param name the last part of the route's path.
@@ -14,6 +15,8 @@ export async function ask(app, name, body) {
   const response = await app.api.fetchApi(`/story_studio/${name}`, { method: 'POST', headers, body: JSON.stringify(body) })
   if (!response.ok) throw new Error(t('The server answered {} to /story_studio/{}.', response.status, name))
   const answer = await response.json()
-  if (answer.problems) throw new Error(answer.problems.join('\n'))
+  await learnSentences()
+  if (answer.problems) throw new Error(answer.problems.map(localized).join('\n'))
+  for (const name of ['warnings', 'losses']) if (Array.isArray(answer[name])) answer[name] = answer[name].map(localized)
   return answer
 }

@@ -5,12 +5,11 @@ import film from './chinese/film.mjs'
 import panel from './chinese/panel.mjs'
 import pins from './chinese/pins.mjs'
 import plan from './chinese/plan.mjs'
-import runs from './chinese/runs.mjs'
 import settings from './chinese/settings.mjs'
 import story from './chinese/story.mjs'
 import voice from './chinese/voice.mjs'
 
-const CHINESE = { ...checks, ...edit, ...film, ...panel, ...pins, ...plan, ...runs, ...settings, ...story, ...voice }
+const CHINESE = { ...checks, ...edit, ...film, ...panel, ...pins, ...plan, ...settings, ...story, ...voice }
 let words = {}
 let language = 'en'
 

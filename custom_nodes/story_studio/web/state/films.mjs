@@ -7,7 +7,7 @@ import { root } from '../shared/workflow.mjs'
  * Keeps what the server knows of them.
  *
  * @returns `read(prompt)`, which asks the server; `forget()`, for another workflow; and `shown()`: for each film of the
- *   model its `id`; `state`: `missing`, `old`, `current` or `running`; `film`, `changes` and `clips` as
+ *   model its `id`; `state`: `missing`, `old`, `current` or `running`; `film`, `changes`, `clips` and `problem` as
  *   POST /story_studio/films gives them; and `progress`, a fraction.
  */
 export function createFilms(studio) {
@@ -34,9 +34,11 @@ export function createFilms(studio) {
     read,
     forget: () => (known = {}),
     shown() {
-      const { active, running, wanted } = studio.runs.session()
-      const isAwaited = id => running && [...(wanted ?? [])].includes(id) && known[id]?.state !== 'current'
-      const one = id => ({ state: 'missing', film: null, changes: null, clips: [], ...known[id] })
+      const { active, running, left, failed } = studio.runs.session()
+      // Without one of its scenes there will be none.
+      const lacks = id => model.scenes.some(scene => failed.has(scene.id) && known[id]?.clips.includes(scene.clip))
+      const isAwaited = id => running && left.includes(id) && known[id]?.state !== 'current' && !lacks(id)
+      const one = id => ({ state: 'missing', film: null, changes: null, clips: [], problem: null, ...known[id] })
       const now = id => ({ ...((id in active || isAwaited(id)) && { state: 'running' }), progress: active[id] ?? 0 })
       return model.films.map(id => ({ id, ...one(id), ...now(id) }))
     },

@@ -10,7 +10,7 @@
  */
 export function pinOf(entry) {
   const pin = entry?.pin
-  if (!pin || (pin.holds && pin.exists && pin.key === entry.own)) return null
+  if (!pin || (pin.exists && pin.key === entry.own)) return null
   const kind = !pin.exists ? 'gone' : !pin.holds ? 'released' : pin.always ? 'overrules' : 'used'
   return { key: pin.key, kind, take: entry.takes.find(one => one.key === pin.key) }
 }

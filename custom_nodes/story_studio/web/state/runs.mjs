@@ -2,6 +2,7 @@
 import { markNode } from '../canvas/mark.mjs'
 import { pathTo } from '../canvas/widgets.mjs'
 import { KEEPERS } from '../shared/nodes.mjs'
+import { localized } from '../shared/sentences.mjs'
 import { createTurns } from '../shared/turns.mjs'
 import { openWorkflow, root } from '../shared/workflow.mjs'
 import { createSession } from './session.mjs'
@@ -29,6 +30,8 @@ export function createRuns(studio) {
   /** What was announced of a prompt before it is known of which workflow it is. */
   let early = { id: '', events: [], progress: null }
   let latest = 0
+  /** How many prompts of anybody run and wait. */
+  let waiting = 0
   /** The workflow of the last event. */
   let last = null
   let timer = 0
@@ -107,7 +110,7 @@ export function createRuns(studio) {
     for (const [id, { check }] of Object.entries(now.outputs)) if (check) noteCheck(now, id, check[0])
     // What was finished elsewhere is found among the results.
     const hasMore = now.isElsewhere && Object.keys(now.outputs).length > made
-    if (hasMore || (before && !now.running)) studio.refreshSoon()
+    if (hasMore || (before && !now.running) || now.hasNewFailure()) studio.refreshSoon()
     studio.changed()
     if (now.running || now.queued.length) timer = setTimeout(poll, now.isElsewhere ? POLL.other : POLL.own)
   }
@@ -147,7 +150,7 @@ export function createRuns(studio) {
     const check = now === session() && pathTo(app, id).at(-1)
     const link = check && check.graph.getLink(check.inputs.find(slot => slot.name === 'clip')?.link)
     const clip = link && check.graph.getNodeById(link.origin_id)
-    if (KEEPERS.includes(clip?.type)) markNode(clip, verdict, worst?.text)
+    if (KEEPERS.includes(clip?.type)) markNode(clip, verdict, worst && localized(worst.text))
   }
 
   function end(now, { prompt_id }) {
@@ -192,6 +195,12 @@ export function createRuns(studio) {
     on('execution_interrupted', end)
     // Every page is sent that the queue has changed, and only one of them what becomes of its prompts.
     for (const name of ['status', 'reconnected']) app.api.addEventListener(name, syncSoon)
+    app.api.addEventListener('status', ({ detail }) => {
+      // What another page or a program has finished may be a result of this workflow too.
+      const left = detail?.exec_info?.queue_remaining ?? 0
+      if (left < waiting) studio.refreshSoon()
+      waiting = left
+    })
     app.api.addEventListener('promptQueued', bindQueued)
     app.api.addEventListener('graphChanged', studio.refreshSoon)
     // Saving a workflow may have changed its path.

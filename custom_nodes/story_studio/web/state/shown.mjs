@@ -3,7 +3,6 @@ import { markNode } from '../canvas/mark.mjs'
 import { pathTo } from '../canvas/widgets.mjs'
 import { firstSentence } from '../shared/check_texts.mjs'
 import { CIRCLE, PARTS } from '../shared/nodes.mjs'
-import { reasonOf } from '../shared/refusals.mjs'
 import { t } from '../shared/words.mjs'
 import { pinOf } from './pins.mjs'
 
@@ -16,10 +15,10 @@ import { pinOf } from './pins.mjs'
  *   failed; and `warned`, if something is wrong with its recording: `error` if no clip can be made from it, else
  *   `warning`.
  */
-export function shownScenes({ app, model, runs, voices }) {
+export function shownScenes({ model, runs, voices }) {
   let count = 0
   const now = runs.session()
-  const reasons = refused(app, model)
+  const failed = now.failed
   const working = new Map()
   for (const [id, progress] of Object.entries(now.active)) {
     const owner = model.owners.get(id)
@@ -27,9 +26,9 @@ export function shownScenes({ app, model, runs, voices }) {
   }
   return model.scenes.map(scene => {
     const number = scene.in_film ? ++count : 0
-    const name = scene.name || t('Scene')
+    const name = scene.name.trim() || t('Scene')
     const shown = { ...scene, number, name, title: number ? `${number}. ${name}` : name }
-    shown.reason = (scene.circle ? t(CIRCLE) : now.failed.get(scene.id) ?? reasons.get(scene.id)) ?? ''
+    shown.reason = (scene.circle ? t(CIRCLE) : failed.get(scene.id)) ?? ''
     for (const part of PARTS) {
       const entry = model.takes[scene[part]] ?? {}
       const { file = null, takes = [], key = null, seed = null, prompt = '' } = entry
@@ -61,14 +60,4 @@ export function markClips({ app, model }, scenes) {
     const { clip } = model.scenes[index]
     if (clip) markNode(pathTo(app, clip).at(-1), check?.verdict, firstSentence(check))
   })
-}
-
-/** Why the server refused nodes, by scene; ComfyUI keeps these errors until the next run. */
-function refused(app, model) {
-  const found = new Map()
-  for (const [id, { errors }] of Object.entries(app.lastNodeErrors ?? {})) {
-    const scene = model.owners.get(id)?.scene
-    if (scene) found.set(scene.id, reasonOf(errors))
-  }
-  return found
 }

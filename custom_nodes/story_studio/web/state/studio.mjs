@@ -103,6 +103,8 @@ export function createStudio(app) {
       const [{ scenes, owners, ...rest }, takes] = await Promise.all(asked)
       if (!isLast()) return reading
       took = performance.now() - began
+      // What was said of the canvas is said no longer once that is another.
+      if (JSON.stringify(output) !== JSON.stringify(model.prompt)) studio.runs.session().problem = ''
       const ownerOf = ([id, [number, part]]) => [id, { scene: scenes[number], part }]
       const known = new Map(Object.entries(owners).map(ownerOf))
       if (open !== model.workflow) {
@@ -113,6 +115,7 @@ export function createStudio(app) {
       studio.voices.refresh(output)
       Object.assign(model, rest, { scenes, takes, owners: known, prompt: output, workflow: open, problem: '' })
       byId = new Map(scenes.map(scene => [scene.id, scene]))
+      studio.runs.session().read(output)
       studio.plan.read(output)
       studio.films.read(output)
     } catch (error) {

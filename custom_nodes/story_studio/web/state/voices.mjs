@@ -1,32 +1,13 @@
 /** The voices of the scenes: which recording each clip speaks, and what is wrong with it, before it is rendered. */
 import { markNode } from '../canvas/mark.mjs'
 import { hasNode, pathTo } from '../canvas/widgets.mjs'
+import { localized } from '../shared/sentences.mjs'
 import { ask } from '../shared/server.mjs'
 import { createTurns } from '../shared/turns.mjs'
-import { t } from '../shared/words.mjs'
 import { root } from '../shared/workflow.mjs'
 
 /** The nodes that speak a recording: without one on the canvas there is nothing to check. */
 const SPEAKERS = ['StoryStudio_TalkingVideo', 'StoryStudio_Animatic']
-/** What the server finds wrong with a recording, by its kind, for languages other than the server's. */
-const FAULTS = {
-  none: 'No recording is linked: choose one, or record it here.',
-  missing: 'The recording is not there: choose one.',
-  unreadable: 'The recording cannot be read: export it again as WAV, MP3 or FLAC.',
-  'no audio': 'The file has no audio in it: choose a voice recording.',
-  short: 'The recording is too short: a scene needs at least 0.2 s.',
-  long: 'The recording is longer than 30 min: split it into scenes.',
-  silent: 'The recording is silent: record it again, or check that it is the right file.',
-  tracks: 'The recording has several audio tracks: one of them is used.',
-  damaged: 'The recording is damaged: listen to it, and export it again if words are missing.',
-  channels: 'The channels of the recording cancel out: only one is used.',
-  loud: 'The recording is louder than full scale: its volume was lowered.',
-  clipped: 'The recording is clipped: record it with less gain.',
-  noisy: 'The recording is noisy: record it in a quieter place.',
-  soft: 'The recording is very soft: record it closer to the microphone.',
-  'cut first': 'The recording starts in the middle of a word: record it with a moment of silence before it.',
-  'cut last': 'The recording ends in the middle of a word: record it with a moment of silence after it.',
-}
 /** Milliseconds without a change after which the recordings are checked while the panel is closed. */
 const CALM = 1000
 
@@ -69,7 +50,7 @@ export function createVoices(studio) {
     for (const { loader, faults, usable } of Object.values(byClip)) {
       const node = loader && pathTo(app, loader).at(-1)
       if (!node || !faults.length) continue
-      markNode(node, usable ? 'warn' : 'fail', faultText(faults[0]))
+      markNode(node, usable ? 'warn' : 'fail', localized(faults[0].text))
       marked.add(node)
     }
     for (const node of before) if (!marked.has(node)) markNode(node)
@@ -95,10 +76,4 @@ export function createVoices(studio) {
       timer = setTimeout(check, CALM)
     },
   }
-}
-
-/** A fault as a sentence. The server writes English, with figures; elsewhere it is a text for its kind. */
-export function faultText({ kind, text }) {
-  const plain = FAULTS[kind] ?? ''
-  return t(plain) === plain ? text : t(plain)
 }

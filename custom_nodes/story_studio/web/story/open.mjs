@@ -43,12 +43,23 @@ export function viewOf(app) {
   return { width, height, left: panel && panel.left < width / 2 ? Math.max(0, panel.right - left) : 0 }
 }
 
+/** How many bytes of a title a file's name can hold, beside its number and `.json`. */
+const MOST_BYTES = 200
+
 /** A title that no workflow has: ComfyUI would open a story in the tab of a workflow with its title. */
 export function freeTitle(app, title) {
-  const wanted = title.replace(/[\\/]/g, '-')
-  const isTaken = name => app.extensionManager.workflow.getWorkflowByPath?.(`workflows/${name}.json`)
+  const { workflows = [], openWorkflows = [] } = app.extensionManager.workflow
+  // On some machines a file's name has no case, and saving one story would replace the other.
+  const taken = new Set([...workflows, ...openWorkflows].map(({ path }) => path.toLowerCase()))
+  const wanted = shortened(title.replace(/(\.app)?\.json$/i, '').replace(/[\\/]/g, '-').replace(/\s+/g, ' ').trim()) || t('Story')
   for (let number = 1; ; number++) {
     const name = number === 1 ? wanted : `${wanted} (${number})`
-    if (!isTaken(name)) return name
+    if (!taken.has(`workflows/${name}.json`.toLowerCase())) return name
   }
+}
+
+function shortened(title) {
+  const letters = [...title]
+  while (new TextEncoder().encode(letters.join('')).length > MOST_BYTES) letters.pop()
+  return letters.join('').trim()
 }

@@ -27,4 +27,12 @@ export default {
   'At the end, made like the last one': '加在末尾，与最后一个场景的设置相同',
   'No scene is in the film yet: add one of those below to it.': '影片中还没有场景：请把下面的一个场景加入影片。',
   'Not in the film': '不在影片中',
+  'Left out on the canvas': '在画布上被排除',
+  '{} is muted on the canvas.': '{} 在画布上被静音（不执行）。',
+  '{} is muted on the canvas. That ends the film there: bypass it to leave out only this scene.':
+    '{} 在画布上被静音（不执行），影片在此中断：改为绕过它，就只排除这个场景。',
+  '{} is bypassed on the canvas.': '{} 在画布上被绕过。',
+  'Use {} again': '重新使用 {}',
+  'Bypass it': '绕过它',
+  'Bypass {}': '绕过 {}',
 }

@@ -1,4 +1,5 @@
 export default {
+  'No scene leads to this film: link one to it, or add one to the film.': '没有场景连到这部影片：请把一个场景连到它，或加入影片。',
   'out of date': '已过期',
   'up to date': '最新',
   'being made': '制作中',
@@ -8,6 +9,7 @@ export default {
   'The film is up to date': '影片已是最新',
   'It was made before the last change.': '它是在最后一次更改之前制作的。',
   ' and {} more': ' 等另外 {} 个',
+  'Failed: {}.': '失败：{}。',
   'Changed: {}.': '已更改：{}。',
   'New: {}.': '新增：{}。',
   'Removed: {}.': '已移除：{}。',

@@ -1,0 +1,37 @@
+/** What the canvas leaves out: scenes that are muted or bypassed there, which no run makes. */
+import { bypass, leftOutScenes, takeIn } from '../canvas/left_out.mjs'
+import { h, set } from '../shared/dom.mjs'
+import { t } from '../shared/words.mjs'
+
+export function createLeftOut(studio) {
+  const list = h('ul')
+  const element = h('section', { className: 'not-run', hidden: true, aria: { label: t('Left out on the canvas') } }, list)
+  let written = ''
+
+  const act = change => async scene => {
+    await change(studio.app, scene)
+    await studio.refresh()
+  }
+  const button = (text, label, change, scene) => h('button', { type: 'button', textContent: t(text), aria: { label: t(label, scene.name) }, onclick: () => change(scene) })
+
+  function createRow(scene, ends) {
+    const text = scene.isMuted ? (ends ? '{} is muted on the canvas. That ends the film there: bypass it to leave out only this scene.' : '{} is muted on the canvas.') : '{} is bypassed on the canvas.'
+    const use = button('Use it again', 'Use {} again', act(takeIn), scene)
+    const only = scene.isMuted && ends && button('Bypass it', 'Bypass {}', act(bypass), scene)
+    return h('li', {}, h('span', { textContent: t(text, scene.name) }), h('div', { className: 'tools' }, use, ...(only ? [only] : [])))
+  }
+
+  return {
+    element,
+    paint(scenes) {
+      const found = leftOutScenes(studio.app)
+      // A muted scene passes nothing on, so that what comes before it is in no film.
+      const ends = scenes.some(scene => !scene.in_film)
+      set(element, { hidden: !found.length })
+      const now = JSON.stringify([found.map(({ name, isMuted }) => [name, isMuted]), ends])
+      if (now === written) return
+      written = now
+      list.replaceChildren(...found.map(scene => createRow(scene, ends)))
+    },
+  }
+}
