@@ -49,6 +49,25 @@ def test_the_search_finds_nodes_in_chinese(artist: Canvas) -> None:
         artist.change_settings({"Comfy.Locale": "en"})
 
 
+EVERYDAY = {
+    "TalkingVideo": "talking photo, portrait animation, voiceover, dub, narration, 口型, 照片说话",
+    "Film": "concat, merge videos, transition, fade, srt, timeline, 转场",
+    "FilmCards": "intro, outro",
+    "FilmSound": "music, bgm, lufs",
+    "OwnClip": "trim video, dub, 配音",
+    "Storyboard": "screenplay, 剧本",
+}
+"""Words of which the bundled interface finds few: it searches no aliases."""
+
+
+def test_everyday_words_are_aliases() -> None:
+    entries = WORDS.read_text(encoding="utf-8").split("const WORDS = {")[1].split("\n}")[0]
+    listed = {name: words.split(", ") for name, words in re.findall(r"^  (\w+): '(.+)'", entries, re.M)}
+    assert all(len(words) == len(set(words)) for words in listed.values()), "each once"
+    missing = {name: {*words.split(", ")} - {*listed[name]} for name, words in EVERYDAY.items()}
+    assert not any(missing.values()), missing
+
+
 def named(results: list[str]) -> set[str]:
     """The names without what is in brackets."""
     return {re.split(r"[ /]*[(（/]", result)[0] for result in results}

@@ -28,12 +28,12 @@ const MORE = [createPins, createForecast, createEditor, createSceneMenu, createV
  *   records once the card is gone.
  */
 export function createCard({ id, ...scene }, studio) {
-  const name = h('button', { type: 'button', className: 'name', title: t('Show on the canvas') })
+  const name = h('button', { type: 'button', className: 'name', dir: 'auto', title: t('Show on the canvas') })
   const state = h('span', { className: 'state' })
   const badge = createBadge(studio)
   const reason = h('p', { className: 'reason', role: 'alert' })
   const finding = h('p', { className: 'finding' })
-  const prompt = h('p', { className: 'prompt' })
+  const prompt = h('p', { className: 'prompt', dir: 'auto' })
   const parts = ['still', 'clip'].filter(part => scene[part]).map(part => createPart(id, part, studio))
   const more = MORE.map(create => create(id, studio))
   const media = h('div', { className: 'media' }, ...parts.map(part => part.element))

@@ -80,6 +80,7 @@ export function createEditor(id, studio) {
 function createForm(id, studio) {
   const fields = FIELDS.map(([name, label, kind]) => {
     const input = h(kind, {
+      dir: 'auto',
       oninput: () => (fit(input), type(studio, id, name, input.value)),
       onchange: () => (endTyping(studio.app), forgetTyping(input)),
       // What was typed and taken back is no change.

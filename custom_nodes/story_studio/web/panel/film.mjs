@@ -46,7 +46,7 @@ function createRow(studio) {
   const image = h('video', { preload: 'metadata', muted: true, tabIndex: -1, aria: { hidden: 'true' } })
   const open = () => openPlayer(studio, now.film, title())
   const play = h('button', { type: 'button', className: 'poster', title: t('Play the film'), onclick: open, aria: { label: t('Play the film') } }, image)
-  const name = h('strong', { textContent: t('Film') })
+  const name = h('strong', { dir: 'auto', textContent: t('Film') })
   const state = h('span', { className: 'film-state', role: 'status' })
   const about = h('p', { className: 'about' })
   const why = h('p', { className: 'why' })

@@ -15,7 +15,7 @@ export function openPlayer(studio, film, title) {
   const video = h('video', { src: studio.url(film.file), controls: true, autoplay: true, aria: { label: title } })
   video.append(...film.captions.map(language => track(studio, film.key, language)))
   const buttons = film.chapters.map((chapter, index) =>
-    h('button', { type: 'button', onclick: () => seek(index) }, h('span', { textContent: chapter.title }), h('span', { className: 'time', textContent: clock(chapter.start) })),
+    h('button', { type: 'button', onclick: () => seek(index) }, h('span', { dir: 'auto', textContent: chapter.title }), h('span', { className: 'time', textContent: clock(chapter.start) })),
   )
   const chapters = h('div', { className: 'chapters', role: 'group', hidden: !buttons.length, aria: { label: t('Chapters') } }, ...buttons)
   let current = -1
@@ -36,7 +36,7 @@ export function openPlayer(studio, film, title) {
 
   video.ontimeupdate = mark
   const keys = { ArrowLeft: () => seek(Math.max(0, current - 1)), ArrowRight: () => seek(current + 1) }
-  const heading = h('div', { className: 'head' }, h('h3', { textContent: title }))
+  const heading = h('div', { className: 'head' }, h('h3', { dir: 'auto', textContent: title }))
   openDialog({ label: title, className: 'player', keys }, heading, h('div', { className: 'stage' }, video, chapters))
   video.focus()
 }

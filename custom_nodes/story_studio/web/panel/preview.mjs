@@ -18,9 +18,9 @@ export function createEnlarge(id, part, studio) {
 }
 
 function openPreview(studio, id, part) {
-  const heading = h('h3')
+  const heading = h('h3', { dir: 'auto' })
   const stage = h('div', { className: 'stage' })
-  const prompt = h('p', { className: 'text' })
+  const prompt = h('p', { className: 'text', dir: 'auto' })
   const old = h('p', { className: 'note', textContent: t('Rendered before the last change') })
   const step = (sign, by, label) => h('button', { type: 'button', textContent: sign, onclick: () => go(by), aria: { label: t(label) } })
   const [back, on] = [step('←', -1, 'Previous scene'), step('→', 1, 'Next scene')]
