@@ -21,6 +21,7 @@ export default {
   "The workflow is too large, or its links too entangled, to be read.": "工作流太大，或连线太复杂，无法读取。",
   "The workflow has no Still and no Clip, so it has no scenes to save.": "工作流中没有“静帧”和“片段”节点，因此没有可保存的场景。",
   "No profile has exactly the nodes, models and settings of this workflow: the story file names the nearest, {}, and what is rendered from it will look different.": "没有哪个配置与此工作流的节点、模型和设置完全相同：故事文件写的是最接近的 {}，从它渲染的结果会有所不同。",
+  "The workflow has {} films, and a story has one: the settings of {} are in the story file, and not those of the others.": "工作流有 {} 部影片，而一个故事只有一部：故事文件中是 {} 的设置，没有其他影片的设置。",
   "The nodes between Clip Frames and Master are not in the story file: export them as a frames recipe, and name its file in `film.interpolation` or `film.upscale`.": "“片段帧”与“母版”之间的节点不在故事文件中：请将它们导出为帧配方，并在 `film.interpolation` 或 `film.upscale` 中写上文件名。",
   "The LoRA {} is in some stills, and in no character sheet, so it is not in the story file: give it to a character there, or all stills the same LoRAs.": "LoRA {} 用在一些静帧中，却不在任何角色设定图中，因此不在故事文件中：请在那里把它给一个角色，或让所有静帧使用同样的 LoRA。",
   "The reference images {} are not in the story file: name each there as the `reference` of a character.": "参考图像 {、} 不在故事文件中：请在那里把每张写为某个角色的 `reference`。",
