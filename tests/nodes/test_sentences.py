@@ -16,6 +16,7 @@ from typing import Any
 from pydantic_core import PydanticKnownError
 
 from driver.comfy.process import PACK
+from driver.paths import COMFYUI
 from story_studio.checks.verdict import thresholds
 from story_studio.story.scene import Line, Scene
 from story_studio.story.schema import Story
@@ -66,10 +67,10 @@ NOT_SHOWN = re.compile(
 )
 
 
-def table() -> dict[str, str]:
-    """All entries, English to Chinese."""
+def table(files: str = "*") -> dict[str, str]:
+    """The entries in these files, English to Chinese."""
     found: dict[str, str] = {}
-    for path in sorted(TABLES.glob("*.mjs")):
+    for path in sorted(TABLES.glob(f"{files}.mjs")):
         lines = path.read_text("utf-8").splitlines()
         entries = json.loads(f"{{{''.join(lines[2:-1]).removesuffix(',')}}}")
         assert found.keys().isdisjoint(entries), path
@@ -154,7 +155,8 @@ def from_data() -> set[str]:
     found |= {field.description for field in fields if field.is_required() and field.description}
     causes = [*map(os.strerror, FROM_SYSTEM), *FROM_FFMPEG]
     # Alone, and as Python puts the number before it and the file behind it.
-    return found | {*causes} | {f"{{}} {cause}: {{}}" for cause in causes}
+    found |= {*causes} | {f"{{}} {cause}: {{}}" for cause in causes}
+    return found | {f"{{}} {os.strerror(errno.ENOSPC)}"}
 
 
 def test_each_sentence_has_a_chinese_one() -> None:
@@ -166,7 +168,11 @@ def test_each_sentence_has_a_chinese_one() -> None:
 
 def test_each_chinese_sentence_is_of_an_english_one_with_the_same_values() -> None:
     there = forms(text for _, tree in sources() for text, _ in strings(tree)) | from_data()
-    assert sorted(table().keys() - there) == []
+    of_comfyui = table("comfyui")
+    assert sorted(table().keys() - of_comfyui.keys() - there) == []
+    execution = (COMFYUI / "execution.py").read_text("utf-8")
+    pieces = [piece.strip(": ") for english in of_comfyui for piece in english.split("{}")]
+    assert [piece for piece in pieces if piece not in execution] == []
     for english, chinese in table().items():
         assert CHINESE.search(chinese), english
         marks, values = re.findall(r"\{([\d、]?)\}", chinese), english.count("{}")

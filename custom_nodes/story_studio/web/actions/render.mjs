@@ -168,7 +168,7 @@ export async function stop({ app, runs }) {
 /** Why the server refused a prompt: what is wrong with each node, if it says so. */
 function refusal(error) {
   const nodes = Object.values(error.response?.node_errors ?? {})
-  return nodes.map(({ errors }) => reasonOf(errors)).join('\n') || error.message
+  return nodes.map(({ errors }) => reasonOf(errors)).join('\n') || localized(error.message)
 }
 
 /** What a node of a finished prompt shows, from the server's history. */

@@ -1,4 +1,4 @@
-/** Chinese for what the panel's routes say of the graph on the canvas, and why ComfyUI refuses nodes, by the templates in the Python sources. */
+/** Chinese for what the panel's routes say of the graph on the canvas, and why ComfyUI refuses nodes, by their templates. */
 export default {
   "The ZIP file could not be written: {}.": "无法写入 ZIP 文件：{}。",
   "Prompts are left to write, marked FILL IN: {}.": "还有提示词要写，标有 FILL IN：{、}。",
@@ -38,6 +38,7 @@ export default {
   "Input/output error": "读写错误",
   "{} Input/output error: {}": "{2}：读写错误",
   "No space left on device": "磁盘空间不足",
+  "{} No space left on device": "磁盘空间不足",
   "{} No space left on device: {}": "{2}：磁盘空间不足",
   "Disk quota exceeded": "超出磁盘配额",
   "{} Disk quota exceeded: {}": "{2}：超出磁盘配额",

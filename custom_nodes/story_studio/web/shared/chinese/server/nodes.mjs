@@ -1,4 +1,4 @@
-/** Chinese for why nodes of the pack fail, by the templates in the Python sources. */
+/** Chinese for why nodes of the pack fail, by their templates. */
 export default {
   "There is no take {} in output/{}/{}: enter the 24 digits from one of its file names, or leave `take` empty.": "output/{2}/{3} 中没有版本 {1}：请输入其中某个文件名里的 24 位数字，或让 `take` 留空。",
   "The clip's file was removed while it was being read: run the graph again.": "读取时片段的文件被删除：请重新运行工作流。",

@@ -1,4 +1,4 @@
-/** Chinese for what keeps a story file or a script from being read, and what of a script is left out, by the templates in the Python sources. */
+/** Chinese for what keeps a story file or a script from being read, and what of a script is left out, by their templates. */
 export default {
   "text follows the end of the story: delete it.": "故事结束之后还有文本：请删除。",
   "a key in double quotes is expected here, like \"prompt\".": "这里应是双引号中的键，例如 \"prompt\"。",

@@ -1,4 +1,4 @@
-/** Chinese for what is wrong with recipes, and with references in them, by the templates in the Python sources. */
+/** Chinese for what is wrong with recipes, and with references in them, by their templates. */
 export default {
   "export it from ComfyUI with Workflow > Export (API).": "请在 ComfyUI 中用“工作流 > 导出 (API)”导出。",
   "cannot be read as a workflow: {}": "无法作为工作流读取：{}",

@@ -1,4 +1,4 @@
-/** Chinese for what is wrong with recordings, music and the clips that were checked, by the templates in the Python sources. */
+/** Chinese for what is wrong with recordings, music and the clips that were checked, by their templates. */
 export default {
   "cannot be read as audio: export it again as WAV, MP3 or FLAC.": "无法作为音频读取：请重新导出为 WAV、MP3 或 FLAC。",
   "cannot be read as audio, because it is empty: copy or export it again.": "是空文件，无法作为音频读取：请重新复制或导出。",

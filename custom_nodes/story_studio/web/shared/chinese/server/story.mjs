@@ -1,4 +1,4 @@
-/** Chinese for what is wrong with a story, and what of it has no effect, by the templates in the Python sources. */
+/** Chinese for what is wrong with a story, and what of it has no effect, by their templates. */
 export default {
   "{} is not valid: {}.": "{} 无效：{}。",
   "unknown key, {}": "未知的键，{}",
