@@ -5,7 +5,7 @@ export default {
   "cannot be read as a workflow, it is not JSON{}: {}": "无法作为工作流读取，它不是 JSON{}：{}",
   "at line {}": "（第 {} 行）",
   "cannot be read as a workflow, it is nested too deeply: {}": "无法作为工作流读取，嵌套过深：{}",
-  "is a workflow as the canvas saves it, not an API workflow: open it in ComfyUI and {}": "是画布保存的工作流，不是 API 工作流：请在 ComfyUI 中打开，然后{}",
+  "is a workflow as the canvas saves it, not an API workflow: open it in ComfyUI and {}": "是画布保存的工作流，不是 API 工作流：请打开它。{}",
   "is a request to /prompt: keep only what `prompt` holds.": "是发给 /prompt 的请求：请只保留 `prompt` 中的内容。",
   "is not an API workflow: {}": "不是 API 工作流：{}",
   "node {}{} has no class_type, so this is not an API workflow: {}": "节点 {}{} 没有 class_type，所以这不是 API 工作流：{}",

@@ -54,6 +54,7 @@ export default {
   "input should be a finite number": "应为有限的数字",
   "input should be a valid boolean": "应为“是”或“否”（true 或 false）",
   "input should be a valid boolean, unable to interpret input": "应为“是”或“否”（true 或 false）",
+  "list should have at least {} item{} after validation, not {}": "至少应有 {1} 项，现有 {3} 项",
   "input should be {}": "应为 {、}",
   "The scenes in order.": "请按顺序写上各个场景。",
   "Names the scene's files and seeds its images: letters, digits, `_`, `.`, `-`.": "场景的文件以它命名，图像的种子也由它而来：字母、数字、`_`、`.`、`-`。",
