@@ -38,7 +38,7 @@ export default {
   "Input/output error": "读写错误",
   "{} Input/output error: {}": "{2}：读写错误",
   "No space left on device": "磁盘空间不足",
-  "{} No space left on device": "磁盘空间不足",
+  "{} No space left on device": "{} 磁盘空间不足",
   "{} No space left on device: {}": "{2}：磁盘空间不足",
   "Disk quota exceeded": "超出磁盘配额",
   "{} Disk quota exceeded: {}": "{2}：超出磁盘配额",
