@@ -106,13 +106,42 @@ def test_missing_values_are_warnings(studio: Studio) -> None:
         "profile": "draft",
         "film": False,
         "scenes": [
-            {"id": "one", "prompt": "A pier", "seed": 2**64 - 1},
-            {"id": "two", "prompt": "A boat", "seed": 5},
+            {"id": "one", "prompt": "A pier", "audio": "choose your recording", "seed": 2**64 - 1},
+            {"id": "two", "prompt": "A boat", "audio": "choose your recording", "seed": 5},
         ],
     }
-    seed, audio = response["warnings"]
+    assert response["losses"] == ["Voices that other nodes make have no place in a story: one, two."]
+    (seed,) = response["faults"]
     assert seed.startswith("scenes[0].seed: ")
-    assert audio.startswith("scenes[1]: needs a voice: `audio` (a recording)")
+    assert response["warnings"] == [
+        *response["losses"],
+        seed,
+        "Recordings are left to choose: one, two.",
+    ]
+
+
+def test_a_story_that_is_not_finished_is_opened_again(studio: Studio) -> None:
+    """As after adding a scene: nothing is written in it, and no recording is chosen."""
+    nodes = {
+        "2": {"class_type": "StoryStudio_TitleCard", "inputs": {"text": " \n"}},
+        "3": {"class_type": "StoryStudio_Still", "inputs": {"image": ["2", 0], "name": "one"}},
+        "4": {"class_type": "StoryStudio_Animatic", "inputs": {"image": ["3", 0]}},
+        "5": {"class_type": "StoryStudio_Clip", "inputs": {"video": ["4", 0], "name": "one"}},
+    }
+    response = ask(studio, nodes)
+    assert (response["losses"], response["faults"]) == ([], [])
+    assert response["warnings"] == [
+        "Prompts are left to write, marked FILL IN: one.",
+        "Recordings are left to choose: one.",
+    ]
+    sent = {"name": "story.json", "text": response["text"], "files": {}, "workflows": {}}
+    opened = requests.post(f"{studio.url}/story_studio/graph", json=sent, timeout=60).json()
+    assert opened["missing"] == ["choose your recording"]
+    again = ask(studio, opened["prompt"])
+    assert (json.loads(again["text"])["scenes"], again["warnings"]) == (
+        json.loads(response["text"])["scenes"],
+        response["warnings"],
+    )
 
 
 def test_a_clip_over_silence_is_a_silent_scene(studio: Studio) -> None:

@@ -14,6 +14,7 @@ from ..results.look import Look, look
 from ..story.graph import SceneId, build
 from ..story.problems import Problems
 from ..story.read_graph import read_graph
+from ..story.scene import UNWRITTEN
 from ..story.scenes import CanvasScene, Workflow, read_scenes
 from ..story.schema import parse
 from .body import answer, workflow_in
@@ -37,8 +38,8 @@ def story_of(there: Look, keys: Mapping[str, str]) -> dict[str, Any]:
         keys: the keys of the stills and clips that exist, by node id.
 
     Returns:
-        `name` and `text`, the story file's; `warnings`, sentences; and `losses`, those of them that say what
-        of the graph has no place in a story.
+        `name` and `text`, the story file's; `warnings`, sentences; of them `losses`, which say what of the
+        graph has no place in a story, and `faults`, for which it cannot be opened.
 
     Raises:
         Problems: the workflow has no scenes, or is too large.
@@ -53,6 +54,7 @@ def story_of(there: Look, keys: Mapping[str, str]) -> dict[str, Any]:
         "text": text,
         "warnings": file.warnings,
         "losses": file.losses,
+        "faults": file.faults,
     }
 
 
@@ -82,7 +84,7 @@ def _keep_results(data: dict[str, Any], before: Look, keys: Mapping[str, str]) -
             key = keys.get(mine)
             if key and key != own:
                 written[take] = f"{key}@{own}"
-            elif not key and own != (before.key(mine) or own):
+            elif not key and own != (before.key(mine) or own) and written.get("prompt") != UNWRITTEN:
                 changed.append(f"{written['id']} ({part})")
     if changed:
         yield (

@@ -20,11 +20,12 @@ from .read_characters import Cast, read_cast, split_style, with_mentions
 from .read_film import film_settings, has_own_frames, scene_settings
 from .read_kinds import Maker, maker_of, narrated_workflow, scene_kind
 from .read_settings import image_settings, nearest_profile, quality, video_settings
-from .recipes import Nodes, Profile, load_profile, load_recipe
+from .recipes import Nodes, Profile, is_link, load_profile, load_recipe
 from .results import STORE, Kind
 from .scene import DEFAULT_MOTION
 from .scenes import CanvasScene, Workflow, is_not_still, read_scenes, sheets_in, source_of
 from .schema import DEFAULT_VIDEO_PROMPT, ID_PATTERN, MAX_SEED, Scene, Story, parse
+from .unfinished import left_to_do, to_be_filled_in
 
 Inputs = dict[str, Any]
 
@@ -36,16 +37,18 @@ class StoryFile(NamedTuple):
         data: the story file's data, without what the profile or a default gives. Audio files and images have
             their names in ComfyUI's input folder.
         losses: sentences about what of the workflow has no place in a story.
-        advice: sentences about what is missing or wrong in the story, as for one that is read from a file.
+        faults: sentences about what is wrong in the story, so that it cannot be opened.
+        advice: sentences about what is missing in the story, as for one that is read from a file.
     """
 
     data: dict[str, Any]
     losses: list[str]
+    faults: list[str]
     advice: list[str]
 
     @property
     def warnings(self) -> list[str]:
-        return self.losses + self.advice
+        return self.losses + self.faults + self.advice
 
 
 class _SceneInputs(NamedTuple):
@@ -129,7 +132,14 @@ def read_graph(nodes: Nodes) -> StoryFile:
         _scene(workflow, profile, *one, seed) for one in zip(scenes, prompts, seeds, strict=True)
     ]
     losses = [*cast.warnings, *_of_films(workflow), *_losses(name, is_exact, has_own_frames(workflow))]
-    return StoryFile(data, losses, _advice(data, profile))
+    # A scene whose recording is yet to be chosen has a LoadAudio.
+    if lost := [one.id for one in scenes if _has_foreign_voice(workflow, one)]:
+        losses.append(f"Voices that other nodes make have no place in a story: {', '.join(lost)}.")
+    unfinished = [*left_to_do(data["scenes"])]
+    try:
+        return StoryFile(data, losses, [], [*unfinished, *_advice(parse(data), profile)])
+    except Problems as error:
+        return StoryFile(data, losses, [str(problem) for problem in error.problems], unfinished)
 
 
 def _of_cast(cast: Cast) -> dict[str, Any]:
@@ -190,11 +200,7 @@ def _losses(profile: str, is_exact: bool, has_own_frames: bool) -> Iterator[str]
         )
 
 
-def _advice(data: dict[str, Any], profile: Profile) -> list[str]:
-    try:
-        story = parse(data)
-    except Problems as error:
-        return [str(problem) for problem in error.problems]
+def _advice(story: Story, profile: Profile) -> list[str]:
     if shipped := story.image_settings.reference_workflow:
         profile = profile._replace(reference=load_recipe(Path(shipped), "still"))
     if shipped := story.video_settings.narrated_workflow:
@@ -342,7 +348,7 @@ def _scene(
     story_seed: int,
 ) -> dict[str, Any]:
     has_voice = one.maker.silence is None
-    voice = workflow.find(one.scene.clip, _is_voice, through=is_not_still) if has_voice else None
+    voice = _voice_of(workflow, one) if has_voice else None
     audio = workflow.constant(workflow.nodes[voice]["inputs"].get("audio")) if voice is not None else None
     texts = {
         "title": _scene_title(workflow, one),
@@ -361,7 +367,17 @@ def _scene(
         data["video_prompt"] = video_prompt
     if seeds.seed not in (None, (story_seed + seeds.offset) & MAX_SEED):
         data["seed"] = seeds.seed
-    return data
+    return data | to_be_filled_in(data)
+
+
+def _has_foreign_voice(workflow: Workflow, one: _SceneInputs) -> bool:
+    """Whether the voice of a scene is neither a recording nor silence."""
+    is_known = one.maker.own is not None or one.maker.silence is not None or _voice_of(workflow, one)
+    return is_link(one.video.get("audio")) and not is_known
+
+
+def _voice_of(workflow: Workflow, one: _SceneInputs) -> str | None:
+    return workflow.find(one.scene.clip, _is_voice, through=is_not_still)
 
 
 def _is_voice(node: Node) -> bool:

@@ -101,7 +101,7 @@ class Scene(Part):
         default="", max_length=64, description="Who speaks, a key of `characters`: chooses the voice."
     )
     seconds: float | None = Field(
-        default=None, ge=0.5, le=600, description="Length of a silent scene in seconds."
+        default=None, ge=0.2, le=600, description="Length of a silent scene in seconds."
     )
     clip: str | None = Field(
         default=None, min_length=1, description="Your own clip, a path or a URL, instead of a rendered one."

@@ -19,9 +19,10 @@ export async function open(studio, files) {
 /** Downloads the scenes on the canvas as a story file. */
 export async function save(studio) {
   try {
-    const warnings = await saveStory(studio)
-    if (!warnings) return
-    studio.toast('warn', warnings.join('\n'))
+    const saved = await saveStory(studio)
+    if (!saved) return
+    studio.toast('warn', saved.warnings.join('\n'))
+    if (saved.faults.length) return studio.toast('error', [t('The file was saved, but cannot be opened until this is changed:'), ...saved.faults].join('\n'))
     studio.toast('info', t('The story file names its files as they are in ComfyUI’s input folder: put it there.'))
   } catch (error) {
     studio.toast('error', error.message)

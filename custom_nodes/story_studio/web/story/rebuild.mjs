@@ -17,16 +17,17 @@ const LOOKS = [150, 350, 500, 1000, 2000]
  *
  * @param studio see `createStudio`.
  * @param fresh whether the canvas is read again first, which may have changed since it was.
- * @returns {Promise<{data: object, warnings: string[], losses: string[]}>} the story file's data; what is missing or
- *   wrong in it, as sentences; and those of them that say what of the graph has no place in a story.
+ * @returns {Promise<{data: object, warnings: string[], losses: string[], faults: string[]}>} the story file's data; what
+ *   is missing or wrong in it, as sentences; and those of them that say what of the graph has no place in a story, and
+ *   for which it cannot be opened.
  * @throws {Error} the canvas has no scenes.
  */
 export async function readStory(studio, fresh = true) {
   if (fresh) await studio.refresh()
   else if (studio.model.problem) throw new Error(studio.model.problem)
   const prompt = fresh ? (await studio.app.graphToPrompt()).output : studio.model.prompt
-  const { text, warnings, losses } = await ask(studio.app, 'story', { prompt, keys: keysOf(studio) })
-  return { data: withMemory(JSON.parse(text), root(studio.app).extra?.[MEMORY]), warnings, losses }
+  const { text, warnings, losses, faults } = await ask(studio.app, 'story', { prompt, keys: keysOf(studio) })
+  return { data: withMemory(JSON.parse(text), root(studio.app).extra?.[MEMORY]), warnings, losses, faults }
 }
 
 /** The keys of the stills and clips that exist, by node id. */

@@ -43,6 +43,7 @@ export default {
     '{}没有自己的“take”输入：请将它放到子图外面。',
   'The story could not be read: {}': '无法读取故事：{}',
   'The server answered {} to /story_studio/{}.': '服务器返回 {}：/story_studio/{}。',
+  'The file was saved, but cannot be opened until this is changed:': '文件已保存，但更改以下内容之前无法打开：',
   'The story file names its files as they are in ComfyUI’s input folder: put it there.':
     '故事文件中的文件名与 ComfyUI 的 input 文件夹一致：请将它放在那里。',
   'None of these is a story file or a script: its name ends in .yaml or .json and it has scenes, or in .fountain, .csv, .srt, .vtt, .md or .txt.':
