@@ -131,6 +131,22 @@ def test_a_talking_clip_is_made_in_as_many_parts_as_its_voice_takes(studio: Stud
         assert classes.count("WanInfiniteTalkToVideo") == parts
 
 
+def test_takes_of_another_machine_are_left_out(studio: Studio) -> None:
+    """Those that *Save* names, which may let go; one that always holds is the author's choice."""
+    pin, always = f"{'a' * 24}@{'b' * 24}", "c" * 24
+    text = STORY.replace(
+        "audio: voices/one.mp3", f"audio: voices/one.mp3, still_take: {pin}, clip_take: {pin}"
+    )
+    sent = ask(
+        studio, text.replace("photos/two.png", f"photos/two.png, clip_take: {always}"), files=FILES
+    ).json()
+    takes = {node["inputs"].get("take") for node in sent["prompt"].values()}
+    assert takes == {None, always}
+    assert sent["warnings"][0] == (
+        "Takes that this server does not have are rendered again: one (still), one (clip)."
+    )
+
+
 def test_a_folder_of_recordings_becomes_a_graph(studio: Studio) -> None:
     files = {
         "10 b.mp4": "story_studio/b.mp4",

@@ -11,11 +11,14 @@ from aiohttp import web
 
 from ..core import folders, server
 from ..media.probe import probe
+from ..results import result_store
 from ..story.boxes import boxes_of
 from ..story.clip_graph import recipe_of
 from ..story.graph import CharacterId, Files, Graph, Plan, SceneId, build, plan_of, warnings
+from ..story.pins import read_pin
 from ..story.problems import Problem, Problems
 from ..story.recipes import Recipe, load_recipe, read_recipe, shipped_recipe
+from ..story.results import Kind
 from ..story.scene import Scene
 from ..story.schema import Story, parse, read
 from ..story.script.read import SUFFIXES, finished, story_from_script
@@ -56,6 +59,7 @@ def graph_of(
         Problems: everything that is wrong with the story, each with its line.
     """
     story, notes = _story(name, text, files, texts or {})
+    notes += _without_lost_takes(story)
     opened = planned(name, story, files, workflows)
     graph = build([opened.plan])
     return {
@@ -137,6 +141,22 @@ def _story(
     else:
         return read(text, Path(name)), []
     return parse(made.data), made.notes
+
+
+def _without_lost_takes(story: Story) -> Iterator[str]:
+    """Leaves out the takes that *Save* has named and this server does not have, as on another machine or once
+    they are deleted: they would fail, and what the story says can be made. A take that always holds stays."""
+    lost = []
+    for scene in story.scenes:
+        still, clip = read_pin(scene.still_take), read_pin(scene.clip_take)
+        if still and still.own and result_store.find(Kind.STILL, still.key) is None:
+            scene.still_take = None
+            lost.append(f"{scene.id} (still)")
+        if clip and clip.own and result_store.find(Kind.CLIP, clip.key) is None:
+            scene.clip_take = None
+            lost.append(f"{scene.id} (clip)")
+    if lost:
+        yield f"Takes that this server does not have are rendered again: {_listed(lost)}."
 
 
 def _left_to_do(story: Story, voices: Mapping[str, str], named: Mapping[str, str | None]) -> Iterator[str]:
