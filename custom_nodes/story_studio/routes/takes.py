@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,6 +57,7 @@ def takes(now_there: Look, workflow_id: str = "") -> dict[str, dict[str, Any]]:
     checks = checks_named(name for name in names if isinstance(name, str))
     about_nodes = {node_id: about_node(prompt, node_id) for node_id in prompt if _kind(prompt, node_id)}
     namesakes = _namesakes(prompt, about_nodes)
+    taken = {(_kind(prompt, node_id), now.name) for node_id, now in about_nodes.items()}
     found = {}
     for node_id, node in prompt.items():
         if not (kind := _kind(prompt, node_id)):
@@ -69,10 +70,11 @@ def takes(now_there: Look, workflow_id: str = "") -> dict[str, dict[str, Any]]:
         now = about_nodes[node_id]
         named = _named(now_there.folder(kind), kind, node["inputs"].get("name"), films, now.scene)
         named = [one for one in named if _is_of(now, namesakes[node_id], origin_of(one, kind))]
-        # A scene that was renamed since still shows what is chosen for it.
+        # A scene that was renamed since still shows what it uses and what is chosen for it.
         for one in (now_there.folder(kind).find(pin["key"]) if pin else None, path):
             if one and one not in named:
-                named.insert(0, one)
+                named = [one, *named, *_before_renamed(now_there.folder(kind), kind, one, taken)]
+        named = list(dict.fromkeys(named))
         listed = [_take(one, kind, checks if kind is Kind.CLIP else {}) for one in named[:SHOWN]]
         file, key = (result_store.item(path), key_in(path.name)) if path else (None, None)
         about = {"file": file, "key": key, "own": own, "seed": now.seed, "prompt": now.prompt, "pin": pin}
@@ -103,6 +105,16 @@ def _is_of(now: Origin, namesakes: Sequence[Origin], made: Origin) -> bool:
         return one.scene == made.scene, one.node == made.node
 
     return made.name in ("", now.name) and likeness(now) == max(map(likeness, namesakes))
+
+
+def _before_renamed(folder: Folder, kind: Kind, file: Path, taken: Collection[Any]) -> list[Path]:
+    """The takes that have the name which a scene had when this file of it was made, unless that name is
+    `taken` by now."""
+    was = origin_of(file, kind)
+    if not was.name or (kind, was.name) in taken:
+        return []
+    origins = [(path, origin_of(path, kind)) for path in folder.named(file.name)]
+    return [path for path, made in origins if (made.name, made.film) == (was.name, was.film)]
 
 
 def _films(now_there: Look, node_id: str, workflow_id: str) -> list[str]:

@@ -45,7 +45,7 @@ export function shownScenes({ model, runs, voices }) {
     const work = working.get(scene.id)
     // Its results are there, but they are not what the graph says.
     const pinned = PARTS.some(part => shown[part]?.pin?.kind === 'overrules')
-    const done = PARTS.every(part => !shown[part] || !shown[part].old)
+    const done = PARTS.every(part => !shown[part]?.old || (part === 'still' && isOwn(model.prompt, scene.clip)))
     shown.state = shown.reason ? 'failed' : work ? { still: 'drawing', clip: 'talking' }[work.part] : done ? (pinned ? 'pinned' : 'done') : 'waiting'
     shown.progress = work?.progress ?? 0
     const voice = voices.of(scene.clip)
@@ -53,6 +53,9 @@ export function shownScenes({ model, runs, voices }) {
     return shown
   })
 }
+
+/** Whether a clip is the artist's own, of which a still is only a frame. */
+const isOwn = (prompt, clip) => prompt[prompt[clip]?.inputs.video?.[0]]?.class_type === 'StoryStudio_OwnClip'
 
 /** Marks the Clips on the canvas with the checks of the clips that are shown. */
 export function markClips({ app, model }, scenes) {
