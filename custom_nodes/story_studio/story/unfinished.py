@@ -24,6 +24,6 @@ def to_be_filled_in(scene: dict[str, Any]) -> dict[str, Any]:
 def left_to_do(scenes: Sequence[dict[str, Any]]) -> Iterator[str]:
     """Sentences about the scenes of a story that lack a prompt or a recording."""
     if unwritten := [scene["id"] for scene in scenes if scene.get("prompt") == UNWRITTEN]:
-        yield f"Prompts are left to write, marked {UNWRITTEN}: {', '.join(unwritten)}."
+        yield f"Prompts are left to write, marked FILL IN: {', '.join(unwritten)}."
     if silent := [scene["id"] for scene in scenes if scene.get("audio") == NO_RECORDING]:
         yield f"Recordings are left to choose: {', '.join(silent)}."

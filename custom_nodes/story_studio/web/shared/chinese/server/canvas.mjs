@@ -2,6 +2,9 @@
 export default {
   "The ZIP file could not be written: {}.": "无法写入 ZIP 文件：{}。",
   "Prompts are left to write, marked FILL IN: {}.": "还有提示词要写，标有 FILL IN：{、}。",
+  "Recordings are left to choose: {}.": "还有录音要选择：{、}。",
+  "Takes that this server does not have are rendered again: {}.": "此服务器上没有的版本将重新渲染：{、}。",
+  "Voices that other nodes make have no place in a story: {}.": "其他节点生成的语音无法写入故事：{、}。",
   "Scenes have a text and no recording: {}. Choose recordings in their Load Audio nodes; `story-studio render` makes voices.": "有文本而没有录音的场景：{、}。请在它们的“加载音频”节点中选择录音；`story-studio render` 会配音。",
   "is not there: drop it together with the story file.": "找不到：请与故事文件一起拖入。",
   "A story file has no place for something that these are made from, so they will be rendered differently from it: {}. Render them before you save, and they stay.": "以下内容用到了故事文件无法保存的东西，从故事文件渲染会有所不同：{、}。请在保存前渲染，它们就会保留。",
