@@ -238,7 +238,9 @@ _SECOND_FILM = """id => {
     return String(film.id);
 }"""
 _MUTE = """id => {
-    window.app.graph.getNodeById(id).mode = 2;
+    // As Ctrl+M does: what is in the box is muted with it.
+    const box = window.app.graph.getNodeById(id);
+    for (const node of [box, ...box.subgraph.nodes]) node.mode = 2;
     window.app.extensionManager.workflow.activeWorkflow.changeTracker.captureCanvasState();
 }"""
 

@@ -36,7 +36,10 @@ export const takeIn = (app, scene) => setMode(app, scene, ALWAYS)
 /** Bypasses a scene, which leaves out nothing but it. */
 export const bypass = (app, scene) => setMode(app, scene, BYPASSED)
 
-const setMode = (app, { nodes }, mode) =>
-  asOneStep(app, () => {
-    for (const node of nodes) node.mode = mode
-  })
+const setMode = (app, { nodes }, mode) => asOneStep(app, () => nodes.forEach(node => setAll(node, mode)))
+
+/** ComfyUI mutes and bypasses what is in a box as well. */
+function setAll(node, mode) {
+  node.mode = mode
+  node.subgraph?.nodes.forEach(inner => setAll(inner, mode))
+}
