@@ -11,7 +11,7 @@ import pytest
 from driver.comfy.client import Comfy
 from driver.comfy.process import PACK
 from story_studio.media.probe import probe
-from tests.web.canvas import Canvas, newer_only
+from tests.web.canvas import Canvas, newer_only, older_only
 from tests.web.test_examples import TINY, fetch_results
 from workflows.canvas import read_workflow
 
@@ -71,6 +71,7 @@ def test_a_story_from_scratch(artist: Canvas, voice: Path, tmp_path: Path) -> No
     assert [chapter[2] for chapter in probe(film).chapters] == ["Only"]
 
 
+@older_only
 def test_a_copied_scene_is_not_rendered_again(artist: Canvas, tmp_path: Path) -> None:
     artist.open_template("Draft")
     artist.set_widgets([("EmptyAudio", "duration", 0.5), ("StoryStudio_Animatic", "width", 320)])

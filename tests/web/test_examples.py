@@ -13,7 +13,7 @@ from driver.comfy.client import Comfy
 from driver.comfy.process import PACK
 from story_studio.media.probe import probe
 from tests.studio import Studio
-from tests.web.canvas import Canvas, newer_only
+from tests.web.canvas import Canvas, newer_only, older_only
 from workflows.canvas import read_workflow
 
 EXAMPLES = sorted((PACK / "example_workflows").glob("*.json"))
@@ -53,6 +53,7 @@ def test_nothing_is_missing_in_an_opened_example(artist: Canvas) -> None:
     assert not [warning for warning in artist.warnings if "duplicate" in warning]
 
 
+@newer_only
 def test_talking_video(artist: Canvas, voice: Path, tmp_path: Path) -> None:
     artist.open_template("Talking video")
     artist.screenshot("opened")
@@ -102,6 +103,7 @@ def test_image(artist: Canvas, tmp_path: Path) -> None:
         assert image.size == (64, 64)
 
 
+@older_only
 def test_story(artist: Canvas, studio: Studio, voice: Path, tmp_path: Path) -> None:
     artist.open_template("Story")
     artist.screenshot("opened")

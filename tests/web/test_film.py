@@ -10,7 +10,7 @@ from pathlib import Path
 from playwright.sync_api import Locator, TimeoutError, expect
 
 from tests.voices import write_voice
-from tests.web.canvas import Canvas, newer_only
+from tests.web.canvas import Canvas, newer_only, older_only
 from tests.web.test_panel import DONE, SEEDS, Panel
 
 _CHANGE = """() => {
@@ -77,6 +77,7 @@ def state(panel: Panel) -> Locator:
     return panel.root.locator(".film-state")
 
 
+@newer_only
 def test_a_film_is_out_of_date_after_a_change_and_played_with_chapters(artist: Canvas) -> None:
     panel = Panel(artist, next(SEEDS))
     expect(state(panel)).to_have_text("not made yet")
@@ -162,6 +163,7 @@ def press(canvas: Canvas, key: str, wanted: list[str], script: str = _HELPERS) -
     raise AssertionError(canvas.run_script(script))
 
 
+@older_only
 def test_a_film_is_finished_in_the_panel_in_one_undo_step_each(artist: Canvas, tmp_path: Path) -> None:
     # Without these settings no film of it has been made.
     panel = Panel(artist, next(SEEDS))

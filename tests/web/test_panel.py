@@ -10,7 +10,7 @@ from pathlib import Path
 from playwright.sync_api import Locator, expect
 
 from driver.comfy.process import PACK
-from tests.web.canvas import Canvas, newer_only
+from tests.web.canvas import Canvas, newer_only, older_only
 from workflows.canvas import read_workflow
 
 SEEDS = itertools.count(1001)
@@ -134,6 +134,7 @@ def scene_results(folders: list[str]) -> list[str]:
 WAITING, DONE = ["waiting"] * 3, ["done"] * 3
 
 
+@newer_only
 def test_stills_first_then_the_film(artist: Canvas) -> None:
     panel = Panel(artist, next(SEEDS))
     expect(panel.root.locator(".name")).to_have_text([f"{n}. {name}" for n, name in enumerate(NAMES, 1)])
@@ -168,6 +169,7 @@ def test_results_are_shown_after_a_reload(artist: Canvas) -> None:
     expect(panel.root.locator(".frame video")).to_have_count(3)
 
 
+@older_only
 def test_a_new_still_renders_one_still_and_then_its_clip(artist: Canvas) -> None:
     panel = Panel(artist)
     panel.press("Film", DONE)
@@ -200,6 +202,7 @@ def test_a_new_clip_leaves_its_still(artist: Canvas) -> None:
     expect(panel.root.locator(".frame video").nth(2)).to_have_js_property("src", clips[2])
 
 
+@newer_only
 def test_a_failed_scene_shows_its_error_and_is_repaired(artist: Canvas) -> None:
     panel = Panel(artist, next(SEEDS))
     panel.press("Stills", WAITING)
@@ -226,6 +229,7 @@ def test_a_prompt_is_text(artist: Canvas) -> None:
     assert artist.run_script("() => window.hurt") is None
 
 
+@older_only
 def test_stop_ends_a_run(artist: Canvas) -> None:
     panel = Panel(artist, next(SEEDS))
     artist.set_widgets([("EmptyAudio", "duration", 600)])
@@ -253,6 +257,7 @@ def test_nodes_2_and_the_light_theme(newer_canvas: Canvas) -> None:
         newer_canvas.change_settings(before)
 
 
+@newer_only
 def test_the_panel_in_chinese(artist: Canvas) -> None:
     artist.change_settings({"Comfy.Locale": "zh"})
     try:

@@ -6,7 +6,7 @@ import re
 
 from playwright.sync_api import expect
 
-from tests.web.canvas import Canvas
+from tests.web.canvas import Canvas, newer_only, older_only
 from tests.web.test_panel import SEEDS, Panel
 
 _SAID = """() => {
@@ -18,6 +18,7 @@ _SAID = """() => {
 }"""
 
 
+@newer_only
 def test_before_and_during_a_run(artist: Canvas) -> None:
     panel = Panel(artist, next(SEEDS))
     panel.unfold()
@@ -58,6 +59,7 @@ def test_before_and_during_a_run(artist: Canvas) -> None:
     artist.screenshot("plan")
 
 
+@older_only
 def test_a_card_renders_its_scene_alone(artist: Canvas) -> None:
     panel = Panel(artist, next(SEEDS))
     panel.unfold()

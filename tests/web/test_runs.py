@@ -9,7 +9,7 @@ import requests
 from playwright.sync_api import expect
 
 from driver.comfy.client import Comfy
-from tests.web.canvas import Canvas
+from tests.web.canvas import Canvas, newer_only
 from tests.web.test_panel import SEEDS, Panel, scene_results
 
 _RECORDING = """name => {
@@ -75,6 +75,7 @@ def test_one_bad_scene_costs_only_itself(artist: Canvas, tmp_path: Path) -> None
     expect(panel.root.locator(".reason").nth(1)).to_contain_text("junk.wav")
 
 
+@newer_only
 def test_a_run_is_seen_after_a_reload_and_in_another_tab(artist: Canvas) -> None:
     panel = Panel(artist, next(SEEDS))
     artist.set_widgets([("EmptyAudio", "duration", 900)])

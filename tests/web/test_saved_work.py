@@ -20,28 +20,25 @@ ASIDE = "proxyWidgetErrorQuarantine"
 VOICES = ["one.wav", "two.wav", "three.wav"]
 
 
-@pytest.fixture(params=["older first", "newer first"])
-def interfaces(
-    request: pytest.FixtureRequest, canvas: Canvas, newer_canvas: Canvas, tmp_path: Path
-) -> list[Canvas]:
-    """The oldest interface, the newest and the oldest again, or vice versa; each with the voices."""
-    both = [canvas, newer_canvas] if request.param == "older first" else [newer_canvas, canvas]
+@pytest.fixture
+def interfaces(canvas: Canvas, newer_canvas: Canvas, tmp_path: Path) -> list[Canvas]:
+    """The oldest interface and the newest, each with the voices."""
+    both = [canvas, newer_canvas]
     for number, name in enumerate(VOICES):
         voice = write_voice(tmp_path / name, 0.4, pitch=100.0 + 20 * number)
         for page in both:
             Comfy(page.url).upload(voice, name, "")
-    return [*both, both[0]]
+    return both
 
 
 def test_an_example_goes_through_both_interfaces(interfaces: list[Canvas], tmp_path: Path) -> None:
-    interfaces[0].open_template("Story")
-    pass_on(interfaces, tmp_path)
+    older, newer = interfaces
+    older.open_template("Story")
+    pass_on([older, newer, older, newer], tmp_path)
 
 
-# Started in 1.58.1 it fails now and then: the page saves its state before the test's last changes.
-@pytest.mark.parametrize("interfaces", ["older first"], indirect=True)
 def test_a_story_of_blueprints_goes_through_both_interfaces(interfaces: list[Canvas], tmp_path: Path) -> None:
-    first = interfaces[0]
+    first, newer = interfaces
     first.run_script("() => window.app.graph.clear()")
     dropped = []
     for name in ("Scene", "Story end", "Load Audio"):
@@ -52,7 +49,7 @@ def test_a_story_of_blueprints_goes_through_both_interfaces(interfaces: list[Can
     for name in ("storyboard", "film"):
         first.join(scene, name, end, name)
     first.join(end, "start", scene, "film")
-    pass_on(interfaces, tmp_path)
+    pass_on([first, newer, first], tmp_path)
 
 
 def pass_on(interfaces: list[Canvas], folder: Path) -> None:

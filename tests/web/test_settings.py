@@ -10,7 +10,7 @@ from PIL import Image
 from playwright.sync_api import Locator, expect
 
 from tests.voices import write_voice
-from tests.web.canvas import Canvas, newer_only
+from tests.web.canvas import Canvas, newer_only, older_only
 from tests.web.test_story_files import drop, wait_for, write_story
 
 UNDO = "async () => { await window.app.extensionManager.workflow.activeWorkflow.changeTracker.undo(); }"
@@ -109,6 +109,7 @@ def test_format_and_size_of_a_story(artist: Canvas, tmp_path: Path) -> None:
     expect(section.get_by_label("Aspect ratio of the clips")).to_have_value("")
 
 
+@older_only
 def test_characters_are_added_and_mentioned(artist: Canvas, tmp_path: Path) -> None:
     panel = open_story(artist, tmp_path, 430)
     before = artist.api_graph()
@@ -146,6 +147,7 @@ def test_characters_are_added_and_mentioned(artist: Canvas, tmp_path: Path) -> N
     assert artist.api_graph() == before
 
 
+@newer_only
 def test_a_story_begins_in_the_panel(artist: Canvas, tmp_path: Path) -> None:
     panel = open_panel(artist)
     folder = tmp_path / "my voices"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from playwright.sync_api import expect
 
 from driver.comfy.process import PACK
-from tests.web.canvas import Canvas, newer_only
+from tests.web.canvas import Canvas, newer_only, older_only
 from tests.web.test_panel import CLIPS, DONE, SEEDS, STILLS, Panel, scene_results
 from workflows.canvas import read_workflow
 
@@ -20,6 +19,7 @@ _SET_TAKE = """take => {
 }"""
 
 
+@older_only
 def test_a_chosen_take_lets_go_when_the_prompt_changes(artist: Canvas) -> None:
     panel = Panel(artist, next(SEEDS))
     panel.press("Film", DONE)
@@ -69,6 +69,7 @@ def test_a_take_that_holds_whatever_changes_is_not_plainly_done(artist: Canvas) 
     expect(card.get_by_role("status")).to_contain_text("is gone")
 
 
+@newer_only
 def test_takes_side_by_side(artist: Canvas) -> None:
     panel = Panel(artist, next(SEEDS))
     panel.press("Stills", ["waiting"] * 3)
@@ -117,9 +118,8 @@ def made_from(canvas: Canvas) -> dict[str, tuple[Any, Any]]:
     return {name: (node["inputs"].get("seed"), node["inputs"].get("take")) for name, node in nodes.items()}
 
 
-@pytest.mark.parametrize("answer", ["Keep the still", "Change both", "Cancel"])
 @newer_only
-def test_a_shared_seed_is_asked_about(artist: Canvas, answer: str) -> None:
+def test_a_shared_seed_is_asked_about(artist: Canvas) -> None:
     panel = Panel(artist)
     artist.load(with_one_seed(read_workflow(PACK / "example_workflows" / "Draft.json")))
     small = [("Draft scene", side, 128) for side in ("width", "height")]
@@ -127,27 +127,35 @@ def test_a_shared_seed_is_asked_about(artist: Canvas, answer: str) -> None:
     panel.press("Film", DONE)
     before = made_from(artist)
     still, clip = panel.shown("still")[2], panel.shown("clip")[2]
+    answer_about_seed(panel, "Cancel")
+    assert made_from(artist) == before
+    answer_about_seed(panel, "Keep the still")
+    assert rendered(panel) == [CLIPS]
+    assert panel.shown("still")[2] == still and panel.shown("clip")[2] != clip
+    note = panel.root.get_by_role("listitem").nth(2).get_by_role("status")
+    expect(note).to_contain_text("is used instead of what the graph says")
+    # The take and the seed are one step of undo.
+    panel.root.locator("h2").click()
+    artist.page.keyboard.press("Control+z")
+    expect(note).to_have_count(0)
+    assert made_from(artist) == before
+    answer_about_seed(panel, "Change both")
+    assert rendered(panel) == [CLIPS, STILLS]
+    assert panel.shown("still")[2] != still and panel.shown("clip")[2] != clip
+
+
+def answer_about_seed(panel: Panel, answer: str) -> None:
+    """Asks for a new take of the third clip, and answers the question that follows."""
     panel.start("New take of the clip of 3. Morning", end=False)
     dialog = panel.root.get_by_role("dialog")
     expect(dialog).to_contain_text("The still and the clip of Morning have one seed")
-    if answer == "Keep the still":
-        artist.screenshot("question")
+    panel.canvas.screenshot("question")
     dialog.get_by_role("button", name=answer).click()
     expect(dialog).to_have_count(0)
-    if answer == "Cancel":
-        assert made_from(artist) == before
-        return
+
+
+def rendered(panel: Panel) -> list[str]:
+    """Waits until the run has ended well, and returns the folders of the scenes' new results."""
     assert panel.ended() == "success"
     expect(panel.states).to_have_text(DONE)
-    rendered = scene_results(sorted(artist.run_script("() => window.rendered")))
-    assert rendered == ([CLIPS] if answer == "Keep the still" else [CLIPS, STILLS])
-    assert (panel.shown("still")[2] == still) is (answer == "Keep the still")
-    assert panel.shown("clip")[2] != clip
-    note = panel.root.get_by_role("listitem").nth(2).get_by_role("status")
-    if answer == "Keep the still":
-        expect(note).to_contain_text("is used instead of what the graph says")
-        # The take and the seed are one step of undo.
-        panel.root.locator("h2").click()
-        artist.page.keyboard.press("Control+z")
-        expect(note).to_have_count(0)
-        assert made_from(artist) == before
+    return scene_results(sorted(panel.canvas.run_script("() => window.rendered")))

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Locator, Route, expect
 
 from driver.comfy.process import PACK
-from tests.web.canvas import Canvas
+from tests.web.canvas import Canvas, newer_only, older_only
 from workflows.canvas import read_workflow
 
 _AUDIO = """() => window.app.graph.nodes.map(node => node.type).filter(type => /Audio$/.test(type)).sort()"""
@@ -116,6 +116,7 @@ def silence(tmp_path: Path) -> Path:
     return write(tmp_path / "nothing.wav", np.zeros(16_000))
 
 
+@older_only
 def test_a_recording_is_chosen_trimmed_and_undone(artist: Canvas, tone: Path) -> None:
     voices = Voices(artist)
     expect(voices.scene(0)).to_contain_text("Silence, until there is a recording")
@@ -165,6 +166,7 @@ def test_a_recording_is_chosen_trimmed_and_undone(artist: Canvas, tone: Path) ->
     expect(pause).to_have_value("")
 
 
+@newer_only
 def test_a_silent_recording_is_a_warning_before_and_after_it_is_rendered(
     artist: Canvas, silence: Path
 ) -> None:
@@ -222,6 +224,7 @@ def test_a_voice_is_recorded_and_dropped_in_nodes_2(newer_canvas: Canvas, tone: 
         newer_canvas.change_settings({"Comfy.VueNodes.Enabled": False})
 
 
+@older_only
 def test_what_sounds_records_or_uploads_belongs_to_its_card_and_workflow(
     artist: Canvas, tmp_path: Path
 ) -> None:
