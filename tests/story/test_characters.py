@@ -264,7 +264,7 @@ def test_what_of_a_canvas_has_no_place_in_the_story_is_said() -> None:
     people = {"mara": {"reference": "mara.png", "loras": ["mara.safetensors"]}}
     settings = {"reference_workflow": QWEN}
     story = story_of(["{mara} reads", "a room"], characters=people, image_settings=settings)
-    data, losses, _ = read_graph(graph.build([plan_of(story)]).nodes)
+    data, losses, _, _ = read_graph(graph.build([plan_of(story)]).nodes)
     assert data["image_settings"]["reference_workflow"] == QWEN and "characters" not in data
     assert [scene["prompt"] for scene in data["scenes"]] == ["Mara reads", "a room"]
     assert any("The LoRA mara.safetensors is in some stills" in text for text in losses)
