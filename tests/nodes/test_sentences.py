@@ -28,9 +28,9 @@ SAID = ("story/", "routes/", "s2v/checks.py", "checks/recording.py", "checks/voi
 NOT_SAID = ("story/json_schema.py", "story/memory.py", "story/script/yaml_text.py")
 """Of editors, of the log and of the command line."""
 SILENT = {"logging", "re", "Field"}
-"""Calls whose texts nobody is told."""
-TOLD = {"Problem", "Unreadable", "TooLarge", "Fault"}
-"""What is always told, whether it ends like a sentence or goes on."""
+"""Calls whose texts nobody reads."""
+REPORTED = {"Problem", "Unreadable", "TooLarge", "Fault"}
+"""What is always shown, whether it ends like a sentence or goes on."""
 FROM_SYSTEM = (errno.ENOENT, errno.EACCES, errno.EISDIR, errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 FROM_FFMPEG = ("Invalid data found when processing input",)
 FROM_PYDANTIC: dict[Any, dict[str, Any]] = {
@@ -96,10 +96,10 @@ def forms(texts: Iterable[str]) -> set[str]:
     return {form for text in texts for form in (text, re.sub(r"^(line )?\{\}(\.\w+)?: ", "", text))}
 
 
-def strings(node: ast.AST, is_told: bool = False) -> Iterator[tuple[str, bool]]:
-    """The strings in a piece of code, without docstrings, and whether each is told to somebody."""
+def strings(node: ast.AST, is_reported: bool = False) -> Iterator[tuple[str, bool]]:
+    """The strings in a piece of code, without docstrings, and whether each is shown to somebody."""
     if (text := template(node)) is not None:
-        yield text, is_told
+        yield text, is_reported
         return
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
         return
@@ -110,7 +110,7 @@ def strings(node: ast.AST, is_told: bool = False) -> Iterator[tuple[str, bool]]:
     if name in SILENT:
         return
     for child in ast.iter_child_nodes(node):
-        yield from strings(child, is_told or name in TOLD or isinstance(node, ast.Raise))
+        yield from strings(child, is_reported or name in REPORTED or isinstance(node, ast.Raise))
 
 
 def raised(tree: ast.Module) -> Iterator[str]:
@@ -142,7 +142,11 @@ def sentences() -> set[str]:
         if not name.startswith(SAID):
             found |= {text for text in raised(tree) if text.endswith((".", "?", ": {}"))}
         elif name not in NOT_SAID:
-            found |= {text for text, is_told in strings(tree) if is_told or text.endswith((".", "?", ": {}"))}
+            found |= {
+                text
+                for text, is_reported in strings(tree)
+                if is_reported or text.endswith((".", "?", ": {}"))
+            }
     return {text for text in found if text.count(" ") > 1 and not NOT_SHOWN.fullmatch(text)}
 
 

@@ -214,6 +214,9 @@ def test_scenes_move_through_reroutes_and_a_muted_one_says_what_it_ends(artist: 
     panel.press_button("Bypass Sailor")
     expect(left_out).to_contain_text("Sailor is bypassed on the canvas.")
     panel.linked("Keeper", "Morning")
+    # Undo makes all nodes again.
+    panel.handle("1. Keeper").press("Alt+ArrowDown")
+    panel.undo()
     panel.press_button("Use Sailor again")
     expect(left_out).to_be_hidden()
     panel.linked(*NAMES)

@@ -34,7 +34,7 @@ _WAITS = """async () => {
 LEFT = ["done", "failed", "done"]
 
 
-def test_one_bad_scene_costs_only_itself(artist: Canvas, tmp_path: Path) -> None:
+def test_one_bad_scene_affects_only_that_scene(artist: Canvas, tmp_path: Path) -> None:
     panel = Panel(artist, next(SEEDS))
     artist.run_script(_RECORDING, "nowhere.wav")
     # From Run, with the panel closed: ComfyUI refuses the recording, and marks its node.

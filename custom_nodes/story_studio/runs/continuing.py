@@ -1,4 +1,4 @@
-"""A failed scene costs only that scene, also where a workflow is queued from the canvas.
+"""A failed scene affects only that scene, also where a workflow is queued from the canvas.
 
 The driver leaves a scene that failed out and submits the rest. A canvas submits once, so the pack does it
 here: what ComfyUI would refuse is left out of the prompt before it is validated, and after a node fails, the

@@ -1,7 +1,7 @@
 /** Edits the scenes from the panel; each edit is one step of undo. */
 import { appendScene, copyScene, followTitle, inputsOf, moveScene, removeScene } from '../canvas/scenes.mjs'
 import { captureTyping, endTyping } from '../canvas/undo.mjs'
-import { widgetOf } from '../canvas/widgets.mjs'
+import { putValue, widgetOf } from '../canvas/widgets.mjs'
 import { CIRCLE } from '../shared/nodes.mjs'
 import { ask } from '../shared/server.mjs'
 import { t } from '../shared/words.mjs'
@@ -102,9 +102,7 @@ export function type(studio, id, name, value) {
   const before = scene && typed(studio, scene, name)
   if (!scene || before === value) return
   for (const { path, input } of inputsOf(studio.app, scene, name)) {
-    const widget = widgetOf(path, input)
-    widget.value = value
-    widget.callback?.(value, studio.app.canvas)
+    putValue(studio.app, widgetOf(path, input), value)
   }
   if (name === 'title' && value) followTitle(studio.app, studio.model, id, before, value)
   studio.app.graph.setDirtyCanvas(true, true)

@@ -3,7 +3,7 @@ import { addNode } from './add.mjs'
 import { readMasters, setMasters } from './masters.mjs'
 import { choose } from './voice.mjs'
 import { asOneStep } from './undo.mjs'
-import { pathTo } from './widgets.mjs'
+import { inputSlot, pathTo, putValue } from './widgets.mjs'
 
 /** What can be linked to a Film, by its input: the node that sets it, and whether it then sets anything. */
 const HELPERS = {
@@ -62,7 +62,7 @@ export function setFinish({ app, model }, id, on, values) {
 
 function setHelper(app, film, on, values) {
   const node = on === 'film' ? film : (helperOf(film, on) ?? addHelper(film, on))
-  for (const [name, value] of Object.entries(values)) setValue(app, node, name, value)
+  for (const [name, value] of Object.entries(values)) putValue(app, node.widgets.find(one => one.name === name), value)
   removeIdle(film, on)
 }
 
@@ -81,7 +81,7 @@ export function setMusic(app, id, file) {
     const sound = helperOf(film, 'sound') ?? addHelper(film, 'sound', { normalize: false })
     const loader = musicOf(sound)
     if (file && loader?.type === 'LoadAudio') return choose(loader.widgets.find(one => one.name === 'audio'), file)
-    const slot = sound.inputs.findIndex(one => one.name === 'music')
+    const slot = inputSlot(sound, 'music')
     sound.disconnectInput(slot)
     if (loader && !loader.outputs.some(output => output.links?.length)) film.graph.remove(loader)
     if (file) {
@@ -115,14 +115,8 @@ const isLinked = (node, name) => node.inputs?.find(slot => slot.name === name)?.
 function addHelper(film, on, values = {}) {
   const node = addNode(film.graph, HELPERS[on].type, film.pos[0] + film.size[0] + 2 * GAP, film.pos[1])
   for (const [name, value] of Object.entries(values)) node.widgets.find(one => one.name === name).value = value
-  node.connect(0, film, film.inputs.findIndex(slot => slot.name === on))
+  node.connect(0, film, inputSlot(film, on))
   return node
-}
-
-function setValue(app, node, name, value) {
-  const widget = node.widgets.find(one => one.name === name)
-  widget.value = value
-  widget.callback?.(value, app.canvas)
 }
 
 function removeIdle(film, on) {

@@ -4,7 +4,7 @@
  */
 import { addNode } from './add.mjs'
 import { BORDERS } from './units.mjs'
-import { pathTo, widgetOf } from './widgets.mjs'
+import { inputSlot, pathTo, putValue, widgetOf } from './widgets.mjs'
 
 const FILM_SCENE = 'StoryStudio_FilmScene'
 const MASTER = 'StoryStudio_Master'
@@ -130,36 +130,34 @@ function originOf(path, name) {
 function add(scene, models, name) {
   const { graph } = scene
   const at = [scene.pos[0], scene.pos[1] + scene.size[1] + 80]
-  const slot = slotOf(scene, 'clip')
+  const slot = inputSlot(scene, 'clip')
   const master = addNode(graph, MASTER, ...at)
   if (name) master.widgets.find(one => one.name === 'name').value = name
   relink(graph, scene, slot, master)
   const used = Object.keys(WAYS).filter(way => models[way])
   if (used.length) {
     let last = addNode(graph, CLIP_FRAMES, ...at)
-    relink(graph, master, slotOf(master, 'clip'), last)
+    relink(graph, master, inputSlot(master, 'clip'), last)
     const frames = last
     for (const way of used) {
       const { type, frames: input, model, loader } = WAYS[way]
       const node = addNode(graph, type, ...at)
       const load = graph.nodes.find(one => one.type === loader && !one.inputs?.some(entry => entry.link != null)) ?? addNode(graph, loader, ...at)
-      last.connect(0, node, slotOf(node, input))
-      load.connect(0, node, slotOf(node, model))
-      if (way === 'interpolation') frames.connect(2, node, slotOf(node, 'multiplier'))
+      last.connect(0, node, inputSlot(node, input))
+      load.connect(0, node, inputSlot(node, model))
+      if (way === 'interpolation') frames.connect(2, node, inputSlot(node, 'multiplier'))
       last = node
     }
-    last.connect(0, master, slotOf(master, 'frames'))
+    last.connect(0, master, inputSlot(master, 'frames'))
   }
   master.connect(0, scene, slot)
 }
-
-const slotOf = (node, name) => node.inputs.findIndex(one => one.name === name)
 
 /** Links what an input is linked to with the `clip` of another node. */
 function relink(graph, from, slot, to) {
   const link = graph.getLink(from.inputs[slot].link)
   if (!link) return
-  const entry = slotOf(to, 'clip')
+  const entry = inputSlot(to, 'clip')
   if (Number(link.origin_id) === BORDERS[0]) graph.inputs[link.origin_slot].connect(to.inputs[entry], to)
   else graph.getNodeById(link.origin_id).connect(link.origin_slot, to, entry)
 }
@@ -168,8 +166,8 @@ function relink(graph, from, slot, to) {
 function remove(scene, master) {
   const { graph } = scene
   const node = master.path.at(-1)
-  scene.disconnectInput(slotOf(scene, 'clip'))
-  relink(graph, node, slotOf(node, 'clip'), scene)
+  scene.disconnectInput(inputSlot(scene, 'clip'))
+  relink(graph, node, inputSlot(node, 'clip'), scene)
   const ways = Object.keys(WAYS).map(way => master[way]).filter(Boolean)
   const borders = ways.flatMap(({ path }) => path.at(-1).inputs.map(one => graph.getLink(one.link)).filter(link => Number(link?.origin_id) === BORDERS[0]).map(link => graph.inputs[link.origin_slot]))
   for (const one of [node, ...ways.map(way => way.path.at(-1)), master.frames?.at(-1)].filter(Boolean)) graph.remove(one)
@@ -186,8 +184,6 @@ const valueOf = (path, name) => path && widgetOf(path, name)?.value
 function setValues(app, path, values) {
   for (const [name, value] of Object.entries(values)) {
     const widget = widgetOf(path, name)
-    if (!widget || widget.value === value) continue
-    widget.value = value
-    widget.callback?.(value, app.canvas)
+    if (widget && widget.value !== value) putValue(app, widget, value)
   }
 }

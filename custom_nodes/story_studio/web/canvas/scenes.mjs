@@ -7,7 +7,7 @@ import { rewire, sequencesOf } from './chain.mjs'
 import { copyNodes, forgetTakes, twinOf } from './copy.mjs'
 import { CHAINS, unitsOf } from './units.mjs'
 import { asOneStep } from './undo.mjs'
-import { pathTo, widgetOf } from './widgets.mjs'
+import { inputSlot, pathTo, putValue, widgetOf } from './widgets.mjs'
 
 const FIELDS = ['title', 'prompt', 'text', 'movement']
 /** What no file is called, so that ComfyUI says that the recording is missing. */
@@ -61,8 +61,8 @@ export async function copyScene(app, model, id, words, isNew) {
     const nodes = [...copies.values()]
     const path = pathTo(app, scene.still ?? scene.clip)
     forgetTakes(nodes, path.slice(0, path.findIndex(node => node.graph === graph)))
-    for (const name of FIELDS) if (name in words) for (const { path, input } of inputsOf(app, scene, name)) setTwin(path, input, copies, words[name])
-    if (isNew && scene.voice) setTwin(pathTo(app, scene.voice), 'audio', copies, NO_RECORDING)
+    for (const name of FIELDS) if (name in words) for (const { path, input } of inputsOf(app, scene, name)) setTwin(app, path, input, copies, words[name])
+    if (isNew && scene.voice) setTwin(app, pathTo(app, scene.voice), 'audio', copies, NO_RECORDING)
     for (const node of nodes) if (!node.subgraph && /Audio$/.test(node.type)) node.title = node.title?.replace(/\d+/, model.scenes.length + 1)
     const twin = { id: null, from: unit, nodes, ...Object.fromEntries(CHAINS.map(name => [name, unit[name] && { ...unit[name], node: copies.get(unit[name].node) }])) }
     const after = isNew ? [...order, twin] : order.flatMap(one => (one === unit ? [one, twin] : [one]))
@@ -154,12 +154,10 @@ function setApart(twin) {
   for (const node of twin.nodes) node.pos = [node.pos[0] + 60, node.pos[1] + 60]
 }
 
-function setTwin(path, input, copies, value) {
+function setTwin(app, path, input, copies, value) {
   const twin = twinOf(path, copies)
   const widget = twin && widgetOf(twin, input)
-  if (!widget) return
-  widget.value = value
-  widget.callback?.(value)
+  if (widget) putValue(app, widget, value)
 }
 
 /** A Film Scene for a clip that has none. */
@@ -168,10 +166,10 @@ function addJoin(app, graph, scene, unit) {
   const clip = path.at(-1)
   if (clip.graph !== graph) throw new Error(t('{} has no film output: open its box and add a Film Scene.', scene.name))
   const node = addNode(graph, 'StoryStudio_FilmScene', clip.pos[0] + clip.size[0] + 40, clip.pos[1])
-  clip.connect(0, node, node.inputs.findIndex(input => input.name === 'clip'))
+  clip.connect(0, node, inputSlot(node, 'clip'))
   node.widgets.find(widget => widget.name === 'title').value = scene.name
   unit.nodes.push(node)
-  return { node, entry: node.inputs.findIndex(input => input.name === 'film'), exit: 0 }
+  return { node, entry: inputSlot(node, 'film'), exit: 0 }
 }
 
 /** Links a place to the end of the film's chain, or to the film itself if it has no scene yet. */
@@ -181,6 +179,5 @@ function link(app, graph, model, name, order, own) {
   const sequence = sequences.find(one => !last || one.at(-1).node === last.node) ?? sequences.at(-1)
   const end = name === 'film' ? 'StoryStudio_Film' : 'StoryStudio_ContactSheet'
   const reader = graph.nodes.find(node => node.type === end)
-  const slot = reader?.inputs.findIndex(input => input.name === name)
-  rewire(graph, sequence, [...sequence, own], reader ? [{ node: reader, slot }] : [])
+  rewire(graph, sequence, [...sequence, own], reader ? [{ node: reader, slot: inputSlot(reader, name) }] : [])
 }

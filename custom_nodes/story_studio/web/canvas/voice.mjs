@@ -1,5 +1,5 @@
 /** Changes the recording of a scene on the canvas. */
-import { INPUTS_OF_SUBGRAPH, pathTo } from './widgets.mjs'
+import { INPUTS_OF_SUBGRAPH, inputSlot, pathTo } from './widgets.mjs'
 
 const LOADER = 'LoadAudio'
 /** Pixels below a loader for what `markNode` adds. */
@@ -27,7 +27,7 @@ function entry(app, { speaker }) {
   let input = 'audio'
   for (;;) {
     const node = path.at(-1)
-    const slot = node.inputs.findIndex(one => one.name === input)
+    const slot = inputSlot(node, input)
     const link = node.graph.getLink(node.inputs[slot]?.link)
     if (Number(link?.origin_id) !== INPUTS_OF_SUBGRAPH) return { node, slot, source: link && node.graph.getNodeById(link.origin_id) }
     path = path.slice(0, -1)

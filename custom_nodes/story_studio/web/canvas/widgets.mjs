@@ -54,12 +54,21 @@ export function findOwnWidget(app, { id, input }, others) {
   const node = path.at(-1)
   const own = node?.widgets?.find(one => one.name === input)
   if (path.length !== 1 || !own || own === widget) return undefined
-  return { widget: own, detach: () => node.disconnectInput(node.inputs.findIndex(slot => slot.name === input)) }
+  return { widget: own, detach: () => node.disconnectInput(inputSlot(node, input)) }
 }
 
-export function setWidget(app, widget, value) {
+/** The number of an input by its name; -1 without one. */
+export const inputSlot = (node, name) => node.inputs.findIndex(slot => slot.name === name)
+
+/** Sets a widget as if it was typed there, as a part of a step of undo. */
+export function putValue(app, widget, value) {
   widget.value = value
   widget.callback?.(value, app.canvas)
+}
+
+/** Sets a widget, in one step of undo. */
+export function setWidget(app, widget, value) {
+  putValue(app, widget, value)
   app.graph.setDirtyCanvas(true, true)
   captureState(app)
 }

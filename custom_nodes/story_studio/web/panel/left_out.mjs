@@ -8,16 +8,18 @@ export function createLeftOut(studio) {
   const element = h('section', { className: 'not-run', hidden: true, aria: { label: t('Left out on the canvas') } }, list)
   let written = ''
 
-  const act = change => async scene => {
-    await change(studio.app, scene)
+  async function act(change, { name }) {
+    // Undo makes all nodes again.
+    const scene = leftOutScenes(studio.app).find(one => one.name === name)
+    if (scene) await change(studio.app, scene)
     await studio.refresh()
   }
-  const button = (text, label, change, scene) => h('button', { type: 'button', textContent: t(text), aria: { label: t(label, scene.name) }, onclick: () => change(scene) })
+  const button = (text, label, change, scene) => h('button', { type: 'button', textContent: t(text), aria: { label: t(label, scene.name) }, onclick: () => act(change, scene) })
 
   function createRow(scene, ends) {
     const text = scene.isMuted ? (ends ? '{} is muted on the canvas. That ends the film there: bypass it to leave out only this scene.' : '{} is muted on the canvas.') : '{} is bypassed on the canvas.'
-    const use = button('Use it again', 'Use {} again', act(takeIn), scene)
-    const only = scene.isMuted && ends && button('Bypass it', 'Bypass {}', act(bypass), scene)
+    const use = button('Use it again', 'Use {} again', takeIn, scene)
+    const only = scene.isMuted && ends && button('Bypass it', 'Bypass {}', bypass, scene)
     return h('li', {}, h('span', { textContent: t(text, scene.name) }), h('div', { className: 'tools' }, use, ...(only ? [only] : [])))
   }
 

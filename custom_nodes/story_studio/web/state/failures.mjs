@@ -6,8 +6,8 @@ import { madeFrom } from '../shared/upstream.mjs'
 /**
  * Keeps what failed nodes of a workflow are made from: once that is changed, they may not fail again.
  *
- * @returns `read(prompt)`, with the API workflow as it is now; `forget()`, for another run; `areNew()`, whether one was not read yet; and `now()`: the reason by
- *   the id of each node whose failure still holds.
+ * @returns `read(prompt)`, with the API workflow as it is now; `forget()`, for another run; `areNew()`, whether one was
+ *   not read yet; and `now()`: the reason by the id of each node whose failure still holds.
  */
 export function createFailures({ app }, session) {
   let from = {}
@@ -28,7 +28,10 @@ export function createFailures({ app }, session) {
 
   return {
     read(prompt) {
-      if (refusals !== (refusals = app.lastNodeErrors)) for (const id of Object.keys(refusals ?? {})) delete from[id]
+      if (refusals !== app.lastNodeErrors) {
+        refusals = app.lastNodeErrors
+        for (const id of Object.keys(refusals ?? {})) delete from[id]
+      }
       const texts = Object.keys(all()).map(id => [id, madeFrom(prompt, id)])
       for (const [id, text] of texts) from[id] ??= text
       changed = new Set(texts.filter(([id, text]) => from[id] !== text).map(([id]) => id))

@@ -42,6 +42,8 @@ export function createStudio(app) {
   let took = 0
   let frame = 0
   let byId = new Map()
+  /** The graph that was read last. */
+  let written = ''
 
   const studio = {
     app,
@@ -104,7 +106,9 @@ export function createStudio(app) {
       if (!isLast()) return reading
       took = performance.now() - began
       // What was said of the canvas is said no longer once that is another.
-      if (JSON.stringify(output) !== JSON.stringify(model.prompt)) studio.runs.session().problem = ''
+      const text = JSON.stringify(output)
+      if (text !== written) studio.runs.session().problem = ''
+      written = text
       const ownerOf = ([id, [number, part]]) => [id, { scene: scenes[number], part }]
       const known = new Map(Object.entries(owners).map(ownerOf))
       if (open !== model.workflow) {

@@ -1,5 +1,5 @@
 /** A story as a workflow of the interface: a box (subgraph node) for each scene, and what stands outside of them. */
-import { INPUTS_OF_SUBGRAPH } from '../canvas/widgets.mjs'
+import { INPUTS_OF_SUBGRAPH, inputSlot } from '../canvas/widgets.mjs'
 import { t } from '../shared/words.mjs'
 import { arrange, inside } from './layout.mjs'
 
@@ -25,7 +25,7 @@ export function workflowOf(canvas, view) {
   for (const [id, content] of Object.entries(canvas.nodes)) {
     const home = homes.get(id)
     const node = createNode(content, ++numbers.node)
-    made.set(id, { node, content, home, slot: name => node.inputs.findIndex(input => input.name === name) })
+    made.set(id, { node, content, home, slot: name => inputSlot(node, name) })
     ;(home?.graph ?? root).nodes.push(node)
   }
   const join = joiner(made, root, numbers)
