@@ -21,7 +21,8 @@ from story_studio.story.plan import profile_of
 from story_studio.story.read_graph import read_graph
 from story_studio.story.recipes import Nodes, is_link
 from story_studio.story.scenes import Workflow
-from tests.story.test_read_graph import KINDS, plan, stories
+from tests.story.generated import plan, stories
+from tests.story.test_read_graph import KINDS
 
 QWEN = "qwen_image_edit_still.json"
 
