@@ -32,7 +32,7 @@ from story_studio.story.schema import parse
 from tests.rendering.freezing import FREEZES, freezing_recipe
 from tests.studio import Studio
 from tests.voices import write_voice
-from tests.worker.test_jobs import data_uri
+from tests.worker.tools import data_uri
 
 
 @pytest.fixture

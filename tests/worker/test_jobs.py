@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,22 +26,13 @@ from driver.storage import from_environment
 from driver.storage.bucket import Bucket
 from driver.storage.folder import FolderStore
 from driver.storage.s3 import S3Store
-from driver.worker import story_run, sweep
-from driver.worker.disk import Disk
-from driver.worker.jobs import DISK_FULL, Worker
-from driver.worker.retention import Limits
-from driver.worker.sweep import Sweeper
+from driver.worker import story_run
+from driver.worker.jobs import Worker
 from story_studio.media.probe import probe
 from story_studio.story import recipes
-from story_studio.story.results import STORE
 from tests.s3_server import ACCESS_KEY, BUCKET, READER_KEY, READER_SECRET, SECRET_KEY, s3_server
-from tests.studio import CPU_FLAGS, Studio
-from tests.voices import write_voice
-from tests.worker.tools import empty_image, node, save
-
-
-def data_uri(path: Path, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+from tests.studio import Studio
+from tests.worker.tools import data_uri, empty_image, node, save
 
 
 def broken_image(folder: Path) -> str:
@@ -52,14 +40,6 @@ def broken_image(folder: Path) -> str:
     Image.new("RGB", (64, 64)).save(path := folder / "broken.avif")
     path.write_bytes(path.read_bytes().replace(b"pitm", b"free"))
     return data_uri(path, "image/avif")
-
-
-@pytest.fixture
-def media(tmp_path: Path) -> dict[str, str]:
-    """A voice and an image, as data URIs."""
-    Image.effect_noise((64, 64), 80).convert("RGB").save(tmp_path / "face.png")
-    voice = write_voice(tmp_path / "voice.wav", 0.5)
-    return {"audio": data_uri(voice, "audio/wav"), "image": data_uri(tmp_path / "face.png", "image/png")}
 
 
 @pytest.fixture
@@ -271,112 +251,6 @@ def test_results_that_vanish_are_made_again(studio: Studio, media: dict[str, str
             assert answer.get("status") in (None, "complete"), answer
     # The image, and the batch's still and clip.
     assert store.vanished == 3
-
-
-def without_space(folder: Path, monkeypatch: pytest.MonkeyPatch, while_exists: Path) -> None:
-    """Lets the draft's own recipe for stills fail as on a full disk while a file exists."""
-    shutil.copytree(recipes.FOLDER, folder / "workflows")
-    path = folder / "workflows" / "title_card_still.json"
-    recipe = json.loads(path.read_text())
-    inputs = {"image": ["6", 0], "message": str(while_exists), "when": "no space"}
-    recipe["90"] = {"class_type": "TestRaise", "inputs": inputs}
-    recipe["7"]["inputs"]["images"] = ["90", 0]
-    path.write_text(json.dumps(recipe))
-    monkeypatch.setattr(recipes, "FOLDER", folder / "workflows")
-
-
-@pytest.mark.parametrize("removable", [True, False])
-def test_a_full_disk_makes_room_or_asks_for_another_worker(
-    studio: Studio, media: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, removable: bool
-) -> None:
-    output, store = tmp_path / "output", FolderStore(tmp_path / "store")
-    sweeper = Sweeper(Limits(), Disk(tmp_path / "workspace", output, store.folder), store)
-    worker = Worker(ComfyInstance(studio.comfy), store, output, sweeper=sweeper)
-    old = (output if removable else tmp_path) / "old.png"
-    without_space(tmp_path, monkeypatch, old)
-    scenes = [{"id": "one", "prompt": "A full disk", "audio": media["audio"]}]
-    for number, job in enumerate(
-        (
-            {"task": "image", "profile": "draft", "prompt": "A full disk", "width": 64, "height": 64},
-            {"task": "batch", "profile": "draft", "project_id": "full", "scenes": scenes},
-        )
-    ):
-        old.parent.mkdir(exist_ok=True)
-        old.write_bytes(b"x")
-        os.utime(old, (1, 1))
-        answer = worker.run(f"job-full-{number}-{removable}", job)
-        assert old.exists() != removable
-        if removable:
-            assert not answer.get("error") and not answer.get("errors"), answer
-            assert "refresh_worker" not in answer
-        else:
-            assert (answer["error"], answer["refresh_worker"]) == (DISK_FULL, True)
-
-
-def test_a_client_that_quotes_the_message_of_a_full_disk_has_no_effect(
-    studio: Studio, tmp_path: Path
-) -> None:
-    output, store = tmp_path / "output", FolderStore(tmp_path / "store")
-    sweeper = Sweeper(Limits(), Disk(tmp_path / "workspace", output, store.folder), store)
-    worker = Worker(ComfyInstance(studio.comfy), store, output, sweeper=sweeper)
-    output.mkdir()
-    (output / "old.png").write_bytes(b"x")
-    answer = worker.run("job-quote", {"task": "[Errno 28] No space left on device"})
-    assert "unknown task" in answer["error"] and "refresh_worker" not in answer
-    assert (output / "old.png").exists()
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 32 MB, where this user may mount one."""
-    (folder := tmp_path / "small").mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(folder)]
-    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("this user may not mount a file system")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def fill(path: Path, left: int) -> Path:
-    """A file that leaves so many bytes of its file system free."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(path.parent).free - left)
-    os.utime(path, (1, 1))
-    return path
-
-
-def test_a_disk_that_is_really_full(
-    small_disk: Path, media: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """All that the worker writes is on it, and its reserve is not noticed before the job."""
-    monkeypatch.setattr(sweep, "_RESERVE_SHARE", 0)
-    monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
-    monkeypatch.setenv("TMPDIR", str(small_disk))
-    output, store = small_disk / "output", FolderStore(small_disk / "store")
-    with Server(small_disk / "workspace", output, extra_flags=CPU_FLAGS) as server:
-        sweeper = Sweeper(Limits(), Disk(server.workspace, output, store.folder), store)
-        comfy = Comfy(server.url, server.alive, forget=True, touch=sweeper.touch_input)
-        worker = Worker(ComfyInstance(comfy, server), store, output, sweeper=sweeper)
-        scenes = [{"id": "one", "prompt": "A full disk", "audio": media["audio"], "image": media["image"]}]
-        batch = {"task": "batch", "profile": "draft", "project_id": "full", "scenes": scenes, "film": True}
-        workflow = {"1": empty_image(size=512), "2": save("full")}
-        # Each amount is used up elsewhere: by an input, ComfyUI's results, the finished files, the store.
-        for number, left in enumerate((0, 4096, 16384, 32768, 65536, 98304)):
-            for kind, job in (("b", {**batch, "seed": number}), ("w", {"workflow": workflow})):
-                old = fill(output / STORE / "stills" / f"s.{number:024x}.png", left)
-                answer = worker.run(f"job-{kind}-{number}", job)
-                assert not answer.get("error") and not answer.get("errors"), (left, answer)
-                assert "refresh_worker" not in answer
-                old.unlink(missing_ok=True)
-        fill(small_disk / "filler", 4096)
-        sweeper.make_room(False)
-        fill(small_disk / "more", 4096)
-        answer = worker.run("job-last", {**batch, "seed": 99})
-        assert (answer["error"], answer["refresh_worker"]) == (DISK_FULL, True)
-        assert server.alive()
-        (small_disk / "filler").unlink()
-        assert worker.run("job-last", {**batch, "seed": 99})["status"] == "complete"
 
 
 def test_a_store_that_refuses_temporarily_and_then_permanently(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -12,7 +13,15 @@ from urllib.parse import unquote, urlsplit
 import requests
 from PIL import Image
 
+from story_studio.story.problems import Problem
+
 RED, GREEN = 0xFF0000, 0x00FF00
+ANOTHER_JOB_S = f"{'0123456789ab' * 2}.png"
+OUTSIDE = "/abs/path/private.png"
+
+Nodes = dict[str, dict[str, Any]]
+Judge = Callable[..., list[Problem]]
+"""What finds the problems in a workflow, see the fixture `judge`."""
 
 
 def node(name: str, /, **inputs: Any) -> dict[str, Any]:
@@ -50,3 +59,8 @@ def content(entry: dict[str, Any]) -> bytes:
 def color(entry: dict[str, Any]) -> Any:
     with Image.open(io.BytesIO(content(entry))) as image:
         return image.convert("RGB").getpixel((0, 0))
+
+
+def data_uri(path: Path, kind: str) -> str:
+    """A file as it stands in a request."""
+    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
