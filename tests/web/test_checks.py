@@ -114,8 +114,8 @@ def test_checks_in_chinese_with_nodes_2_and_the_light_theme(newer_canvas: Canvas
         panel = open_checked(newer_canvas, clips, "checked newer")
         panel.get_by_role("button", name="片段", exact=True).click()
         expect(panel.locator(".head .verdict")).to_have_text(["✗ 不合格", "✓ 合格"])
-        expect(panel.locator(".finding").first).to_contain_text("静止: 1.")
-        expect(newer_canvas.page.get_by_text(re.compile("^✗ 不合格 · 静止"))).to_be_visible()
+        expect(panel.locator(".finding").first).to_contain_text("画面静止 1.")
+        expect(newer_canvas.page.get_by_text(re.compile("^✗ 不合格 · 画面静止 1"))).to_be_visible()
         newer_canvas.screenshot("light")
         marks = newer_canvas.page.get_by_text(re.compile("^[✗✓] (不)?合格"))
         for shown in marks.all():
