@@ -198,6 +198,19 @@ class Canvas(canvas.Canvas):
         self.page.wait_for_function("() => window.received.status", timeout=seconds * 1000)
         return self.run_script("() => window.received")
 
+    def undo(self) -> None:
+        """Presses Ctrl+Z, with the focus in no text, and waits until ComfyUI has restored the step before."""
+        self._press_undo("z", "redoQueue")
+
+    def redo(self) -> None:
+        """Presses Ctrl+Y, and waits until ComfyUI has restored the step after."""
+        self._press_undo("y", "undoQueue")
+
+    def _press_undo(self, key: str, grows: str) -> None:
+        self.run_script(_NOTE_STEP, grows)
+        self.page.keyboard.press(f"Control+{key}")
+        self.page.wait_for_function(_RESTORED, arg=grows)
+
     def run_button(self) -> Any:
         """The Run button."""
         return self.page.locator("button").filter(has_text=re.compile(r"^\s*Run\s*$")).first
@@ -231,6 +244,15 @@ _OPENED = "name => window.app.extensionManager.workflow.activeWorkflow.filename 
 _SAVED = """name => {
     const { filename, isPersisted, isModified } = window.app.extensionManager.workflow.activeWorkflow;
     return filename === name && isPersisted && !isModified;
+}"""
+_NOTE_STEP = """grows => {
+    window.tracker = window.app.extensionManager.workflow.activeWorkflow.changeTracker;
+    window.lastStep = window.tracker[grows].at(-1);
+}"""
+_RESTORED = """grows => {
+    const step = window.tracker[grows].at(-1);
+    // Meanwhile ComfyUI ignores the keys, and what is on the canvas is not yet what will be.
+    return step && step !== window.lastStep && !window.tracker._restoringState;
 }"""
 _MOVE_AWAY = """async () => {
     // ComfyUI fits the view a few frames after a workflow was opened.

@@ -75,7 +75,7 @@ class Editor(Panel):
 
     def undo(self) -> None:
         self.root.locator("h2").click()
-        self.canvas.page.keyboard.press("Control+z")
+        self.canvas.undo()
 
 
 def test_scenes_are_moved_with_one_drag_or_key(artist: Canvas) -> None:
@@ -87,7 +87,7 @@ def test_scenes_are_moved_with_one_drag_or_key(artist: Canvas) -> None:
     assert panel.texts() == [said[0], said[2], said[1]]
     expect(panel.handle("2. Morning")).to_be_focused()
     expect(panel.root.locator(".announcement")).to_have_text("Morning is now scene 2 of 3.")
-    artist.page.keyboard.press("Control+z")
+    artist.undo()
     panel.shows(*NAMES)
     drag(artist, panel.handle("1. Keeper"), panel.root.get_by_role("listitem").nth(1))
     panel.shows("Sailor", "Keeper", "Morning")

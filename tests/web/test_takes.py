@@ -136,7 +136,7 @@ def test_a_shared_seed_is_asked_about(artist: Canvas) -> None:
     expect(note).to_contain_text("is used instead of what the graph says")
     # The take and the seed are one step of undo.
     panel.root.locator("h2").click()
-    artist.page.keyboard.press("Control+z")
+    artist.undo()
     expect(note).to_have_count(0)
     assert made_from(artist) == before
     answer_about_seed(panel, "Change both")
