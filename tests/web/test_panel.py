@@ -45,6 +45,11 @@ _TAKE = """take => {
     const clip = box.subgraph.nodes.find(node => node.type === 'StoryStudio_Clip');
     clip.widgets.find(widget => widget.name === 'take').value = take;
 }"""
+_BYPASS = """() => {
+    window.app.rootGraph.nodes.find(node => node.widgets?.[0]?.value === 'Sailor').mode = 4;
+    window.app.api.dispatchCustomEvent('graphChanged', window.app.rootGraph.serialize());
+}"""
+TWO_FRAMES = "async () => { for (let i = 0; i < 2; i++) await new Promise(requestAnimationFrame); }"
 
 
 class Panel:
@@ -104,12 +109,17 @@ class Panel:
 
     def choose(self, kind: str, scene: str, address: str = "") -> None:
         """Chooses the take of a scene's still or clip at this address; without one, no take."""
-        strip = self.open_takes(kind, scene)
-        name = Path(urllib.parse.parse_qs(urllib.parse.urlsplit(address).query).get("filename", [""])[0])
-        chosen = strip.locator(f"button:has([src*='{name.name}'])" if address else "button:has-text('graph')")
-        expect(chosen).to_have_count(1)
+        chosen = self.take(kind, scene, address)
         chosen.click()
         expect(chosen).to_have_attribute("aria-pressed", "true")
+
+    def take(self, kind: str, scene: str, address: str = "") -> Locator:
+        """The button of the take at this address, or of none."""
+        strip = self.open_takes(kind, scene)
+        name = Path(urllib.parse.parse_qs(urllib.parse.urlsplit(address).query).get("filename", [""])[0])
+        button = strip.locator(f"button:has([src*='{name.name}'])" if address else "button:has-text('graph')")
+        expect(button).to_have_count(1)
+        return button
 
     def open_takes(self, kind: str, scene: str) -> Locator:
         """The strip of takes of a scene's still or clip, opened."""
@@ -200,6 +210,26 @@ def test_a_new_clip_leaves_its_still(artist: Canvas) -> None:
     assert panel.shown("clip")[2] != clips[2]
     panel.choose("clip", "3. Morning", clips[2])
     expect(panel.root.locator(".frame video").nth(2)).to_have_js_property("src", clips[2])
+
+
+@newer_only
+def test_a_click_is_not_lost_when_the_panel_changes_under_it(artist: Canvas) -> None:
+    panel = Panel(artist)
+    fold = panel.root.get_by_role("button", name="More of 3. Morning")
+    fold.scroll_into_view_if_needed()
+    fold.hover()
+    artist.page.mouse.down()
+    left_out = panel.root.get_by_role("region", name="Left out on the canvas")
+    with artist.page.expect_response("**/story_studio/takes") as answer:
+        artist.run_script(_BYPASS)
+    answer.value.finished()
+    artist.run_script(TWO_FRAMES)
+    assert left_out.is_hidden(), "it would move the button away"
+    artist.page.mouse.up()
+    expect(left_out).to_be_visible()
+    expect(panel.root.get_by_role("button", name="More of 2. Morning")).to_have_attribute(
+        "aria-expanded", "true"
+    )
 
 
 @newer_only

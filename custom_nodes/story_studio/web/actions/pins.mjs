@@ -6,10 +6,10 @@ import { t } from '../shared/words.mjs'
 
 /** Chooses the take with this key for a still or clip, until what it is made from changes; without a key none. */
 export async function chooseTake(studio, id, part, key) {
-  const scene = studio.scene(id)
   try {
-    const take = key && (await pinFor(studio, scene[part], key))
-    if (setTake(studio, scene, part, take)) await studio.refresh()
+    const take = key && (await pinFor(studio, studio.scene(id)[part], key))
+    const scene = studio.scene(id)
+    if (scene && setTake(studio, scene, part, take)) await studio.refresh()
   } catch (error) {
     studio.toast('error', error.message)
   }
@@ -18,7 +18,7 @@ export async function chooseTake(studio, id, part, key) {
 /** Sets the `take` of a still or clip; whether it has one of its own. */
 export function setTake(studio, scene, part, take) {
   const { app, model } = studio
-  const others = model.scenes.flatMap(other => PARTS.filter(p => other !== scene || p !== part).map(p => other[p]))
+  const others = model.scenes.flatMap(other => PARTS.filter(p => other.id !== scene.id || p !== part).map(p => other[p]))
   const inputs = others.filter(Boolean).map(id => ({ id, input: 'take' }))
   const widget = ownWidget(app, { id: scene[part], input: 'take' }, inputs)
   if (!widget) studio.say(t('{} has no input "take" of its own: expose it on its subgraph node.', scene.name))

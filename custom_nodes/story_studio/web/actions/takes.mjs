@@ -47,4 +47,4 @@ const askAboutStill = scene =>
 
 /** The seeds that a still or clip must not share: those of other scenes, and of the parts `also` of its own. */
 const foreignSeeds = (model, scene, ...also) =>
-  model.scenes.flatMap(one => (one === scene ? also : PARTS).map(part => one.seeds[part])).filter(Boolean)
+  model.scenes.flatMap(one => (one.id === scene.id ? also : PARTS).map(part => one.seeds[part])).filter(Boolean)

@@ -1,6 +1,6 @@
 /** The film: whether it is up to date, its player, the button that makes it, and what it is exported as. */
 import { renderFilm } from '../actions/render.mjs'
-import { h, set } from '../shared/dom.mjs'
+import { arrange, h, kept, set } from '../shared/dom.mjs'
 import { CIRCLE } from '../shared/nodes.mjs'
 import { date, percent, t } from '../shared/words.mjs'
 import { createExport } from './export.mjs'
@@ -21,12 +21,8 @@ export function createFilm(studio) {
     paint(scenes) {
       const films = studio.films.shown()
       set(element, { hidden: !films.length })
-      const known = rows
-      rows = new Map(films.map(one => [one.id, known.get(one.id) ?? createRow(studio)]))
-      const wanted = [...rows.values()].map(row => row.element)
-      if (wanted.length !== element.children.length || wanted.some((one, index) => one !== element.children[index])) {
-        element.replaceChildren(...wanted)
-      }
+      rows = kept(rows, films.map(one => one.id), () => createRow(studio))
+      arrange(element, [...rows.values()].map(row => row.element))
       for (const film of films) rows.get(film.id).paint(film, scenes)
     },
   }

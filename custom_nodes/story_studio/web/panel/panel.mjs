@@ -1,6 +1,6 @@
 /** The storyboard panel: its sections, and the list of the scenes. */
 import { render, stop } from '../actions/render.mjs'
-import { h, set } from '../shared/dom.mjs'
+import { arrange, h, set } from '../shared/dom.mjs'
 import { CIRCLE } from '../shared/nodes.mjs'
 import { loadStyles } from '../shared/styles.mjs'
 import { t } from '../shared/words.mjs'
@@ -13,6 +13,7 @@ import { createFinishing } from './finishing.mjs'
 import { createScenesHead } from './fold.mjs'
 import { createLeftOut } from './left_out.mjs'
 import { createPlanSection } from './plan.mjs'
+import { paintUnlessPressed } from './press.mjs'
 import { createRunning } from './running.mjs'
 import { createSettings, createSwitch } from './settings.mjs'
 import { createSpoken } from './spoken.mjs'
@@ -68,7 +69,7 @@ export function createView(element, studio) {
     for (const scene of scenes) cards.get(scene.id).paint(scene)
   }
 
-  const leave = studio.listen(paint)
+  const leave = studio.listen(paintUnlessPressed(panel, paint))
   return {
     element,
     close() {
@@ -81,11 +82,10 @@ export function createView(element, studio) {
 
 /** Puts cards into a list; what has the focus keeps it while its card moves, and leaves it to the next card. */
 function fill(list, wanted) {
-  if (wanted.length === list.children.length && wanted.every((one, index) => one === list.children[index])) return
   const focused = document.activeElement
   const at = [...list.children].findIndex(one => one.contains(focused))
-  list.replaceChildren(...wanted)
-  if (at < 0) return
+  arrange(list, wanted)
+  if (at < 0 || focused === document.activeElement) return
   const next = list.contains(focused) ? focused : [...list.children].at(Math.min(at, list.children.length - 1))?.querySelector('.name')
   next?.focus({ preventScroll: true })
 }

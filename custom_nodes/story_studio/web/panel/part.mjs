@@ -2,7 +2,7 @@
 import { chooseTake } from '../actions/pins.mjs'
 import { newTake } from '../actions/takes.mjs'
 import { figuresOf, firstSentence } from '../shared/check_texts.mjs'
-import { h, set } from '../shared/dom.mjs'
+import { arrange, h, kept, set } from '../shared/dom.mjs'
 import { partName, t } from '../shared/words.mjs'
 import { createBadge } from './checks.mjs'
 import { createEnlarge } from './preview.mjs'
@@ -26,40 +26,40 @@ export function createPart(id, part, studio) {
   const comparison = createComparison(id, part, studio)
   const compare = h('button', { type: 'button', textContent: t('Compare'), title: t('All takes side by side'), onclick: comparison.open })
   const element = h('figure', {}, frame, h('figcaption', {}, h('span', { className: 'part', textContent: label }), enlarge.element, again, earlier))
+  const graph = h('button', { type: 'button', title: t('No take chosen: the result of the graph'), textContent: t('As the graph says'), onclick: () => chooseTake(studio, id, part, '') })
+  let takes = new Map()
   let shown = ''
-  let listed = null
   let now = null
   let name = ''
 
   /** Fills the takes while they are shown: those of all scenes would be thousands of videos. */
   function fill() {
-    const { takes, chosen } = now
-    if (strip.hidden) {
-      listed = null
-      return strip.replaceChildren()
-    }
-    const list = JSON.stringify([takes, chosen])
-    if (listed === list) return
-    listed = list
-    const at = [...strip.children].findIndex(one => one.contains(document.activeElement))
-    const takeOf = (take, index) => createTake(take, takes.length - index, takes.length)
-    strip.replaceChildren(compare, pick('', t('As the graph says'), t('No take chosen: the result of the graph')), ...takes.map(takeOf))
-    const focused = strip.children[at]
-    ;(focused?.querySelector('button') ?? focused)?.focus()
+    takes = kept(takes, strip.hidden ? [] : now.takes.map(take => take.key), createTake)
+    arrange(strip, strip.hidden ? [] : [compare, graph, ...[...takes.values()].map(one => one.element)])
+    if (strip.hidden) return
+    graph.setAttribute('aria-pressed', String(!now.chosen))
+    now.takes.forEach((take, index) => takes.get(take.key).paint(take, now.takes.length - index))
   }
 
-  function pick(key, content, label) {
-    const aria = { label, pressed: String(key === now.chosen) }
-    return h('button', { type: 'button', title: label, onclick: () => chooseTake(studio, id, part, key), aria }, content)
-  }
-
-  function createTake({ key, file, check }, number, count) {
-    const button = pick(key, media(part, studio.url(file), '', false), t('Use take {} of {}, {}', number, count, key))
-    if (!check) return button
+  function createTake(key) {
+    const button = h('button', { type: 'button', onclick: () => chooseTake(studio, id, part, key) })
     const badge = createBadge(studio)
-    badge.paint(check, t('take {} of {}', number, name))
-    const figures = h('span', { className: 'figures', textContent: figuresOf(check) })
-    return h('div', { className: 'take', title: firstSentence(check) }, button, h('div', {}, badge.element, figures))
+    const figures = h('span', { className: 'figures' })
+    const element = h('div', { className: 'take' }, button, h('div', {}, badge.element, figures))
+    return {
+      element,
+      paint({ file, check }, number) {
+        if (!button.firstChild) button.append(media(part, studio.url(file), '', false))
+        const label = t('Use take {} of {}, {}', number, now.takes.length, key)
+        set(button, { title: label })
+        button.setAttribute('aria-label', label)
+        button.setAttribute('aria-pressed', String(key === now.chosen))
+        badge.paint(check, t('take {} of {}', number, name))
+        set(figures, { textContent: check ? figuresOf(check) : '' })
+        set(element, { title: firstSentence(check) })
+        element.toggleAttribute('data-checked', !!check)
+      },
+    }
   }
 
   return {

@@ -3,41 +3,50 @@ import { chooseTake } from '../actions/pins.mjs'
 import { figuresOf, firstSentence } from '../shared/check_texts.mjs'
 import { openDialog } from '../shared/dialog.mjs'
 import { differences } from '../shared/difference.mjs'
-import { h } from '../shared/dom.mjs'
+import { arrange, h, kept, set } from '../shared/dom.mjs'
 import { date, t } from '../shared/words.mjs'
 import { createBadge } from './checks.mjs'
 
 /** `paint` takes the part of a scene as `shownScenes` gives it; `open` shows its takes. */
 export function createComparison(id, part, studio) {
-  let [now, title, listed, list] = [null, '', '', null]
+  let [now, title, takes, list] = [null, '', new Map(), null]
 
   function fill() {
-    if (!list || listed === JSON.stringify(now)) return
-    listed = JSON.stringify(now)
-    const at = [...list.children].findIndex(one => one.contains(document.activeElement))
-    list.replaceChildren(...now.takes.map((take, index) => createTake(take, now.takes.length - index)))
-    list.children[at]?.querySelector('.use').focus()
+    if (!list) return
+    takes = kept(takes, now.takes.map(take => take.key), createTake)
+    arrange(list, [...takes.values()].map(one => one.element))
+    now.takes.forEach((take, index) => takes.get(take.key).paint(take, now.takes.length - index))
   }
 
-  function createTake(take, number) {
-    const used = take.key === now.key
-    const name = t('take {} of {}', number, title)
-    const url = studio.url(take.file)
-    const media = part === 'still' ? h('img', { src: url, alt: name, loading: 'lazy' }) : h('video', { src: url, controls: true, preload: 'metadata', aria: { label: name } })
-    const use = h('button', {
-      type: 'button',
-      className: 'use',
-      textContent: used ? t('In use') : t('Use'),
-      onclick: () => chooseTake(studio, id, part, take.key),
-      aria: { label: t('Use take {} of {}, {}', number, now.takes.length, take.key), pressed: String(used) },
-    })
-    const item = h('li', {}, media, h('div', { className: 'head' }, h('strong', { textContent: t('Take {}', number) }), use))
-    item.append(...facts(take, name))
-    item.dataset.used = used
-    return item
+  function createTake(key) {
+    const media = part === 'still' ? h('img', { loading: 'lazy' }) : h('video', { controls: true, preload: 'metadata' })
+    const heading = h('strong')
+    const use = h('button', { type: 'button', className: 'use', onclick: () => chooseTake(studio, id, part, key) })
+    const about = h('div')
+    const element = h('li', {}, media, h('div', { className: 'head' }, heading, use), about)
+    let written = ''
+    return {
+      element,
+      paint(take, number) {
+        const used = key === now.key
+        const name = t('take {} of {}', number, title)
+        const url = studio.url(take.file)
+        if (media.getAttribute('src') !== url) media.src = url
+        media.setAttribute(part === 'still' ? 'alt' : 'aria-label', name)
+        set(heading, { textContent: t('Take {}', number) })
+        set(use, { textContent: used ? t('In use') : t('Use') })
+        use.setAttribute('aria-label', t('Use take {} of {}, {}', number, now.takes.length, key))
+        use.setAttribute('aria-pressed', String(used))
+        element.dataset.used = used
+        const facts = JSON.stringify([take, name, now.seed, now.prompt])
+        if (written === facts) return
+        written = facts
+        about.replaceChildren(...factsOf(take, name))
+      },
+    }
   }
 
-  function* facts(take, name) {
+  function* factsOf(take, name) {
     if (take.check) {
       const badge = createBadge(studio)
       badge.paint(take.check, name)
@@ -54,9 +63,8 @@ export function createComparison(id, part, studio) {
       list = h('ol', { onkeydown: moveFocus })
       const heading = t(`Takes of the ${part} of {}`, title)
       const hint = h('p', { className: 'prompt', textContent: t('What differs from the graph as it is now is underlined.') })
-      const props = { label: heading, className: 'compare', onclose: () => (list = null) }
+      const props = { label: heading, className: 'compare', onclose: () => ([list, takes] = [null, new Map()]) }
       openDialog(props, h('h3', { textContent: heading }), hint, list)
-      listed = ''
       fill()
       ;(list.querySelector('[data-used=true] .use') ?? list.querySelector('.use')).focus()
     },

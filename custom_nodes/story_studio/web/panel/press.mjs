@@ -1,0 +1,35 @@
+/** Clicks on what is painted all the time. */
+
+/** What ends pressing, apart from a move without a pressed button: scroll bars and lists of choices tell nothing else. */
+const ENDS = ['pointerup', 'pointercancel', 'keydown']
+
+/**
+ * Paints an element, but not while it is pressed: a click on what moves away or is replaced meanwhile would be lost.
+ *
+ * @returns the function to call instead of `paint`.
+ */
+export function paintUnlessPressed(element, paint) {
+  let [isPressed, isDue] = [false, false]
+
+  function press() {
+    isPressed = true
+    const over = new AbortController()
+    const end = () => {
+      over.abort()
+      // The click follows at once.
+      setTimeout(release)
+    }
+    for (const name of ENDS) window.addEventListener(name, end, { capture: true, signal: over.signal })
+    window.addEventListener('pointermove', ({ buttons }) => buttons || end(), { capture: true, signal: over.signal })
+  }
+
+  function release() {
+    isPressed = false
+    if (!isDue || !element.isConnected) return
+    isDue = false
+    paint()
+  }
+
+  element.addEventListener('pointerdown', press, { capture: true })
+  return () => (isPressed ? (isDue = true) : paint())
+}
