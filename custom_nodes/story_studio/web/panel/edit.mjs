@@ -38,20 +38,20 @@ export function createHandle(id, studio) {
 /** The buttons of a card, and its fields once they are opened. */
 export function createEditor(id, studio) {
   const button = (label, act) => h('button', { type: 'button', textContent: t(label), onclick: act })
-  const open = button('Edit', () => toggle(!form.element))
+  const open = button('Edit', () => toggle(!form))
   const buttons = [['Edit {}', open], ['Duplicate {}', button('Duplicate', () => duplicate(studio, id))], ['Remove {}', button('Remove', () => remove(studio, id))], ['Add {} to the film', button('Add to the film', () => append(studio, id))]]
   const [, , [, gone], [, join]] = buttons
   const tools = h('div', { className: 'tools' }, ...buttons.map(([, one]) => one))
   const element = h('div', { className: 'edit' }, tools)
-  const form = { element: null, paint() {} }
+  let form = null
   let shown = null
 
   function toggle(wanted) {
-    form.element?.remove()
-    Object.assign(form, wanted ? createForm(id, studio) : { element: null, paint() {} })
-    if (form.element) element.prepend(form.element)
+    form?.element.remove()
+    form = wanted ? createForm(id, studio) : null
+    if (form) element.prepend(form.element)
     open.setAttribute('aria-expanded', String(wanted))
-    if (shown) form.paint(shown)
+    if (shown) form?.paint(shown)
   }
 
   toggle(false)
@@ -67,7 +67,7 @@ export function createEditor(id, studio) {
       set(open, { hidden: !Object.values(scene.fields ?? {}).some(Boolean) })
       set(gone, { disabled: studio.model.scenes.length < 2, title: studio.model.scenes.length < 2 ? t('The only scene stays: others are made like it') : '' })
       set(join, { hidden: scene.in_film || !scene.clip })
-      form.paint(scene)
+      form?.paint(scene)
       if (!isNew(scene)) return
       element.dispatchEvent(new Event('unfold', { bubbles: true }))
       toggle(true)
