@@ -5,22 +5,29 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Literal
 
 from aiohttp import web
 
 from ..core import server
 from ..results.look import Look, look
+from ..story.characters import mentioned_in
 from ..story.graph import SceneId, build
-from ..story.problems import Problems
+from ..story.graph import warnings as warnings_of
+from ..story.problems import Problem, Problems
 from ..story.read_graph import read_graph
 from ..story.scenes import CanvasScene, Workflow, read_scenes
 from ..story.schema import parse
+from ..story.story_data import data_of
 from .body import answer, workflow_in
 from .graph import planned
 
 ROUTE = "/story_studio/story"
-_USAGE = 'Send {"prompt": an API workflow, "keys": {node id: key of its result}} as JSON.'
+_USAGE = (
+    'Send {"prompt": an API workflow, "keys": {node id: key of its result}} as JSON; and where more is known '
+    'of the story, "story": its data and "workflows": {path: text of a recipe}.'
+)
 _PARTS: tuple[Literal["still", "clip"], ...] = ("still", "clip")
 
 
@@ -29,12 +36,19 @@ def add_route() -> None:
     server.add_post_route(ROUTE, _answer)
 
 
-def story_of(there: Look, keys: Mapping[str, str]) -> dict[str, Any]:
+def story_of(
+    there: Look,
+    keys: Mapping[str, str],
+    known: dict[str, Any] | None = None,
+    workflows: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     """The story file of a workflow. Opened again, it finds the results that exist.
 
     Args:
         there: what exists of an API workflow.
         keys: the keys of the stills and clips that exist, by node id.
+        known: the data of the story, if more is known of it than the workflow shows; with the same scenes.
+        workflows: the texts of recipes that it names, by their paths.
 
     Returns:
         `name` and `text`, the story file's; `warnings`, sentences; and `losses`, those of them that say what
@@ -44,38 +58,64 @@ def story_of(there: Look, keys: Mapping[str, str]) -> dict[str, Any]:
         Problems: the workflow has no scenes, or is too large.
     """
     file = read_graph(there.nodes)
+    data = file.data if known is None else _known(known, len(file.data["scenes"]))
     # A story that is not finished has no graph yet; what it lacks is among the warnings.
     with suppress(Problems):
-        file.losses.extend(_keep_results(file.data, there, keys))
-    text = json.dumps(file.data, indent=2, ensure_ascii=False)
+        file.losses.extend(_keep_results(data, there, keys, workflows or {}))
+    advice = file.advice if known is None else _advice(data, workflows or {})
     return {
         "name": f"{file.data['project_id']}.json",
-        "text": text,
-        "warnings": file.warnings,
+        "text": json.dumps(data, indent=2, ensure_ascii=False),
+        "warnings": file.losses + advice,
         "losses": file.losses,
     }
 
 
-def _keep_results(data: dict[str, Any], before: Look, keys: Mapping[str, str]) -> Iterator[str]:
+def _known(data: dict[str, Any], scenes: int) -> dict[str, Any]:
+    """A story as it is known, which may not be finished. Raises Problems: it has not so many scenes."""
+    with suppress(Problems):
+        data = data_of(parse(data), {})
+    if len(data["scenes"]) != scenes:
+        raise Problems([Problem("story", "has other scenes than the workflow.")])
+    return data
+
+
+def _advice(data: dict[str, Any], workflows: Mapping[str, str]) -> list[str]:
+    """What is missing or wrong in a story, as for one that is read from a file."""
+    try:
+        return warnings_of(replace(planned("story.json", parse(data), {}, workflows).plan, files={}))
+    except Problems as error:
+        return [str(problem) for problem in error.problems]
+
+
+def _keep_results(
+    data: dict[str, Any], before: Look, keys: Mapping[str, str], workflows: Mapping[str, str]
+) -> Iterator[str]:
     """Names the results that exist as takes where the opened story would not find them by itself.
 
     A take holds as long as nothing of its scene is changed in the story. Yields a sentence about the scenes
     whose results it would make differently, if there are any.
     """
-    scenes = read_scenes(Workflow(before.nodes))
+    workflow = Workflow(before.nodes)
+    people = parse(data).characters
+    # A character that is only named on the canvas is meant to be described.
+    scenes = [
+        None if any(mentioned_in(text, people) for text in _prompts(workflow, scene)) else scene
+        for scene in read_scenes(workflow)
+    ]
     changed: list[str] = []
     # Clips are made from stills, so the takes of these come first.
     for part in _PARTS:
         take = f"{part}_take"
         # A take that always holds stays; one that may let go is chosen again, by what the story makes.
         for written in data["scenes"]:
-            if "@" in written.get(take, ""):
+            if "@" in (written.get(take) or ""):
                 del written[take]
-        built = build([planned("story.json", parse(data), {}, {}).plan])
+        built = build([planned("story.json", parse(data), {}, workflows).plan])
         after = look(built.nodes)
         nodes = built.stills if part == "still" else built.clips
         for scene, written in zip(scenes, data["scenes"], strict=True):
-            node, mine = nodes.get(SceneId(0, written["id"])), _node_of(scene, part)
+            node, mine = nodes.get(SceneId(0, written["id"])), scene and _node_of(scene, part)
             own = after.key(node) if node and take not in written else None
             if own is None or mine is None:
                 continue
@@ -91,6 +131,12 @@ def _keep_results(data: dict[str, Any], before: Look, keys: Mapping[str, str]) -
         )
 
 
+def _prompts(workflow: Workflow, scene: CanvasScene) -> tuple[str, str]:
+    """What is typed for a scene's still and for its clip."""
+    movement = workflow.inputs_above(scene.clip, "positive").get("positive")
+    return scene.prompt, workflow.prompt(movement) or ""
+
+
 def _node_of(scene: CanvasScene, part: Literal["still", "clip"]) -> str | None:
     return scene.still if part == "still" else scene.clip
 
@@ -99,7 +145,12 @@ def _read(body: Any) -> Callable[[], Any]:
     prompt, keys = workflow_in(body), body["keys"]
     if not all(isinstance(key, str) for key in keys.values()):
         raise ValueError("keys")
-    return lambda: story_of(look(prompt), keys)
+    known, workflows = body.get("story"), body.get("workflows", {})
+    if not isinstance(known, dict | None) or not all(isinstance(text, str) for text in workflows.values()):
+        raise ValueError("story")
+    if known is not None and not isinstance(known["scenes"], list):
+        raise ValueError("scenes")
+    return lambda: story_of(look(prompt), keys, known, workflows)
 
 
 async def _answer(request: web.Request) -> web.Response:
