@@ -11,8 +11,16 @@ import requests
 
 from tests.studio import Studio
 
-ROUTES = ("story", "scenes", "takes", "plan", "films", "voice", "bundle", "first_seconds")
-MORE = {"keys": {}, "parts": ["film", "story"], "clip": "clip", "seconds": 2}
+ROUTES = ("story", "scenes", "takes", "plan", "films", "voice", "bundle", "first_seconds", "settings")
+STORY = {"project_id": "a", "profile": "draft", "scenes": [{"id": "a", "prompt": "A", "audio": "a.wav"}]}
+MORE = {
+    "keys": {},
+    "parts": ["film", "story"],
+    "clip": "clip",
+    "seconds": 2,
+    "story": STORY,
+    "settings": ["size", "seed", "still_steps"],
+}
 """What some of the routes need besides the workflow."""
 
 

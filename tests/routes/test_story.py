@@ -11,7 +11,7 @@ import requests
 
 from driver.paths import ROOT
 from story_studio.story import graph, schema
-from story_studio.story.recipes import load_profile
+from story_studio.story.recipes import FOLDER, load_profile
 from tests.routes import test_takes as takes
 from tests.studio import Studio
 
@@ -86,6 +86,66 @@ def test_a_saved_story_finds_what_its_author_has_rendered(studio: Studio) -> Non
     sent["text"] = saved["text"].replace('"prompt": "saved"', '"prompt": "changed"')
     changed = requests.post(f"{studio.url}/story_studio/graph", json=sent, timeout=60).json()
     assert all(entry["file"] is None for entry in takes.ask(studio, changed["prompt"]).values())
+
+
+def opened(studio: Studio, text: str, workflows: dict[str, str]) -> dict[str, Any]:
+    """What the panel gets of a story file."""
+    sent = {"name": "harbour.yaml", "text": text, "files": {}, "workflows": workflows}
+    return requests.post(f"{studio.url}/story_studio/graph", json=sent, timeout=60).json()
+
+
+def test_a_story_keeps_its_own_recipes_where_more_is_known_of_it(studio: Studio) -> None:
+    recipe = json.loads((FOLDER / "z_image_turbo_still.json").read_text())
+    recipe["2"]["inputs"]["shift"] = 5.0
+    text = OWN.replace("image_settings: {", "image_settings: {workflow: looks/mine.json, ")
+    text += "characters: {mara: {description: a sailor}}\n"
+    there = opened(studio, text, {"looks/mine.json": json.dumps(recipe), "other.json": "{}"})
+    assert list(there["workflows"]) == ["looks/mine.json"]
+    data, canvas = there["data"], there["canvas"]["nodes"]
+    assert schema.parse(data) == schema.read(text, Path("harbour.yaml"))
+    # Alone, the canvas is that of no profile.
+    assert len(ask(studio, canvas)["losses"]) == 2
+    known = {"story": data, "workflows": there["workflows"]}
+    seen = ask(studio, canvas, **known)
+    assert json.loads(seen["text"]) == data
+    (inexact,) = seen["losses"]
+    assert inexact.startswith("No profile has exactly")
+    # What has no place in the recipe is lost, but for names in braces, which are meant to be described.
+    sampler = next(node for node in canvas.values() if node["class_type"] == "KSampler")
+    sampler["inputs"]["scheduler"] = "beta"
+    assert "pier (still)" in ask(studio, canvas, **known)["losses"][-1]
+    sampler["inputs"]["scheduler"] = "simple"
+    prompt = next(node for node in canvas.values() if "pier" in str(node["inputs"].get("prompt")))
+    for node in canvas.values():
+        if node["inputs"].get("prompt") == prompt["inputs"]["prompt"]:
+            node["inputs"]["prompt"] = "{mara} on a pier"
+    assert ask(studio, canvas, **known)["losses"] == [inexact]
+    other = ask(studio, canvas, story=data | {"scenes": data["scenes"][:1]})
+    assert other["problems"] == ["story: has other scenes than the workflow."]
+
+
+def test_settings_are_set_on_the_nodes_of_a_workflow(studio: Studio) -> None:
+    canvas = opened(studio, OWN, {})["canvas"]["nodes"]
+    data = json.loads(ask(studio, canvas)["text"])
+    wanted = data | {"video_settings": data["video_settings"] | {"sample_steps": 3}}
+    found = ask(studio, canvas, "settings", story=wanted, settings=["clip_steps"])
+    assert [(value["input"], value["value"]) for value in found["values"]] == [("value", 3)]
+    assert found["then"] == wanted
+    nowhere = ask(studio, canvas, "settings", story=data, settings=["still_negative", "style", "size"])
+    assert nowhere == {"values": None, "then": None}
+    assert (
+        "resolution"
+        in ask(
+            studio,
+            canvas,
+            "settings",
+            story=data | {"video_settings": {"resolution": "big"}},
+            settings=["size"],
+        )["problems"][0]
+    )
+    for wrong in ({"story": data, "settings": ["profile"]}, {"settings": ["size"]}):
+        body = {"prompt": canvas, **wrong}
+        assert requests.post(f"{studio.url}/story_studio/settings", json=body, timeout=60).status_code == 400
 
 
 def test_missing_values_are_warnings(studio: Studio) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import Locator, expect
 
+from story_studio.story.recipes import FOLDER
 from tests.voices import write_voice
 from tests.web.canvas import Canvas, newer_only, older_only
 from tests.web.test_story_files import drop, wait_for, write_story
@@ -22,10 +24,16 @@ def open_panel(canvas: Canvas) -> Locator:
     return canvas.page.get_by_role("region", name="Storyboard")
 
 
-def open_story(canvas: Canvas, folder: Path, seed: int) -> Locator:
-    """The panel of a real story of two scenes."""
+def open_story(canvas: Canvas, folder: Path, seed: int, recipe: str = "") -> Locator:
+    """The panel of a real story of two scenes, which may name a recipe of its own."""
     panel = open_panel(canvas)
-    drop(canvas, write_story(folder / "a story", "turbo", seed).parent)
+    path = write_story(folder / "a story", "turbo", seed)
+    if recipe:
+        (path.parent / recipe).write_text(shifted_recipe())
+        path.write_text(
+            path.read_text().replace("image_settings: {", f"image_settings: {{workflow: {recipe}, ")
+        )
+    drop(canvas, path.parent)
     wait_for(canvas, "The harbour")
     expect(panel.locator(":scope > ol > li")).to_have_count(2)
     return panel
@@ -42,14 +50,23 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> set[tuple[str,
     }
 
 
+def shifted_recipe() -> str:
+    """A recipe for stills that no profile has."""
+    nodes = json.loads((FOLDER / "z_image_turbo_still.json").read_text())
+    next(node for node in nodes.values() if "shift" in node["inputs"])["inputs"]["shift"] = 5.0
+    return json.dumps(nodes)
+
+
 def apply(section: Locator) -> None:
     section.get_by_role("button", name="Apply").click()
     expect(section.get_by_text("Applied. Ctrl+Z undoes it.")).to_be_visible()
 
 
 def test_settings_draft_and_real_are_one_step_each(artist: Canvas, tmp_path: Path) -> None:
-    panel = open_story(artist, tmp_path, 410)
+    """Of a story with a recipe of its own, which stays with it."""
+    panel = open_story(artist, tmp_path, 410, "mine.json")
     before = artist.api_graph()
+    nodes = artist.node_ids()
     section = panel.locator("details.settings")
     section.get_by_text("Settings of the story").press("Enter")
     expect(section.get_by_label("Profile")).to_have_value("turbo")
@@ -71,6 +88,11 @@ def test_settings_draft_and_real_are_one_step_each(artist: Canvas, tmp_path: Pat
         ("PrimitiveInt", "value", 2),
         ("PrimitiveStringMultiline", "value", "oil paint"),
     }
+    assert artist.node_ids() == nodes
+    with artist.page.expect_download() as download:
+        panel.get_by_role("button", name="Save").click()
+    saved = json.loads(Path(download.value.path()).read_text())
+    assert (saved["image_settings"]["workflow"], saved["style"]) == ("mine.json", "oil paint")
     mode = panel.get_by_role("group", name="Draft or real")
     mode.get_by_role("button", name="Draft").click()
     expect(mode.get_by_role("button", name="Draft")).to_have_attribute("aria-pressed", "true")
@@ -86,23 +108,54 @@ def test_settings_draft_and_real_are_one_step_each(artist: Canvas, tmp_path: Pat
         assert artist.api_graph() == expected
 
 
+ADD_FOREIGN_NODE = """() => {
+    const { subgraph } = window.app.graph.nodes.find(node => node.subgraph);
+    const foreign = LiteGraph.createNode('ImageInvert');
+    subgraph.add(foreign);
+    const still = subgraph.nodes.find(node => node.type === 'StoryStudio_Still');
+    const slot = still.inputs.findIndex(input => input.name === 'image');
+    const link = subgraph.getLink(still.inputs[slot].link);
+    subgraph.getNodeById(link.origin_id).connect(link.origin_slot, foreign, 0);
+    foreign.connect(0, still, slot);
+}"""
+
+
+def test_settings_leave_an_artist_s_graph_as_it_is(artist: Canvas) -> None:
+    """An example with a node that no story has: nothing is asked, and only values change, in boxes too."""
+    panel = open_panel(artist)
+    artist.open_template("Story")
+    expect(panel.locator(":scope > ol > li")).to_have_count(3)
+    artist.run_script(ADD_FOREIGN_NODE)
+    before = artist.api_graph()
+    section = panel.locator("details.settings")
+    section.get_by_text("Settings of the story").press("Enter")
+    section.get_by_label("Aspect ratio of the clips").select_option("9:16")
+    section.get_by_label("Steps of clips").fill("7")
+    section.get_by_label("Negative prompt of clips").fill("noise (loud)")
+    apply(section)
+    artist.screenshot("settings_of_an_example")
+    assert differences(before, artist.api_graph()) == {
+        *{("EmptySD3LatentImage", side, size) for side, size in (("width", 448), ("height", 832))},
+        *{("StoryStudio_TalkingVideo", side, size) for side, size in (("width", 480), ("height", 832))},
+        ("StoryStudio_TalkingVideo", "steps", 7),
+        ("CLIPTextEncode", "text", r"noise \(loud\)"),
+    }
+    expect(section.get_by_label("Size of the clips")).to_have_value("480p")
+    section.get_by_label("Seed of the story").fill("9")
+    section.get_by_role("button", name="Apply").click()
+    expect(section.get_by_role("alert")).to_contain_text("Each scene has a seed of its own")
+    artist.run_script(UNDO)
+    assert artist.api_graph() == before
+
+
 @newer_only
-def test_format_and_size_of_a_story(artist: Canvas, tmp_path: Path) -> None:
+def test_a_size_of_its_own_has_no_shape(artist: Canvas, tmp_path: Path) -> None:
     panel = open_story(artist, tmp_path, 420)
     section = panel.locator("details.settings")
     section.get_by_text("Settings of the story").click()
+    expect(section.get_by_label("Aspect ratio of the clips")).to_have_value("")
     section.get_by_label("Aspect ratio of the clips").select_option("9:16")
     apply(section)
-    talking = [
-        node["inputs"]
-        for node in artist.api_graph().values()
-        if node["class_type"] == "StoryStudio_TalkingVideo"
-    ]
-    graph = artist.api_graph()
-    sizes = {
-        tuple(graph[node[side][0]]["inputs"]["value"] for side in ("width", "height")) for node in talking
-    }
-    assert sizes == {(480, 832)}
     expect(section.get_by_label("Size of the clips")).to_have_value("480p")
     section.get_by_label("Size of the clips").fill("96x64")
     apply(section)

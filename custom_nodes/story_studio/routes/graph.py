@@ -23,6 +23,7 @@ from ..story.scene import Scene
 from ..story.schema import Story, parse, read
 from ..story.script.read import SUFFIXES, finished, story_from_script
 from ..story.script.recordings import read_recordings
+from ..story.story_data import data_of
 from .body import answer
 
 ROUTE = "/story_studio/graph"
@@ -53,7 +54,9 @@ def graph_of(
     Returns:
         `title`, of the story; `prompt`, an API workflow; `groups`, pairs of a title and node ids, which hold
         every node once; `canvas`, the same results as `Boxes`; `missing`, the recordings and images that
-        neither `files` nor the input folder has; `warnings`, sentences.
+        neither `files` nor the input folder has; `warnings`, sentences; `data`, the story file's data with
+        files named as they are in the input folder; `workflows`, the texts of the recipes of its own, by the
+        paths that it names.
 
     Raises:
         Problems: everything that is wrong with the story, each with its line.
@@ -69,6 +72,8 @@ def graph_of(
         "canvas": asdict(boxes_of(opened.plan, graph)),
         "missing": sorted(source for source, found in opened.named.items() if found is None),
         "warnings": [*notes, *_left_to_do(story, opened.voices, opened.named), *warnings(opened.plan)],
+        "data": data_of(story, opened.named, opened.voices),
+        "workflows": opened.workflows,
     }
 
 
@@ -80,11 +85,13 @@ class Opened(NamedTuple):
         named: the names of its files in ComfyUI's input folder, by what the story calls them; None for those
             that are not there.
         voices: the names of recordings that have to be made, by scene.
+        workflows: the texts of the recipes that came with the story, by the paths that it names.
     """
 
     plan: Plan
     named: dict[str, str | None]
     voices: dict[str, str]
+    workflows: dict[str, str]
 
 
 def planned(name: str, story: Story, files: Mapping[str, str], workflows: Mapping[str, str]) -> Opened:
@@ -93,12 +100,15 @@ def planned(name: str, story: Story, files: Mapping[str, str], workflows: Mappin
     Args as of `graph_of`. Raises Problems: a recipe of the story is missing or wrong.
     """
 
+    own_recipes: dict[str, str] = {}
+
     def load(own: str, kind: str) -> Recipe:
         found = _find(workflows, own)
         if found is None and (shipped := shipped_recipe(own)):
             return load_recipe(shipped, kind)
         if found is None:
             raise Problems([Problem(f"{name}: {own}", "is not there: drop it together with the story file.")])
+        own_recipes[_in_posix(own)] = found
         return read_recipe(found, kind, own)
 
     sources = {
@@ -126,7 +136,7 @@ def planned(name: str, story: Story, files: Mapping[str, str], workflows: Mappin
     }
     plan = replace(plan_of(story, scenes, load), music=found(music), references=references)
     plan = replace(plan, files={scene.id: _timed(plan, scene) for scene in story.scenes})
-    return Opened(plan, named, voices)
+    return Opened(plan, named, voices, own_recipes)
 
 
 def _story(
@@ -193,11 +203,15 @@ def _in_input_folder(source: str) -> str | None:
 
 def _find(entries: Mapping[str, str], path: str) -> str | None:
     """The entry for a path, or for the only file of this name if there is none."""
-    wanted = PurePosixPath(path.replace("\\", "/"))
-    if str(wanted) in entries:
-        return entries[str(wanted)]
-    same = [value for key, value in entries.items() if PurePosixPath(key).name == wanted.name]
+    wanted = _in_posix(path)
+    if wanted in entries:
+        return entries[wanted]
+    same = [value for key, value in entries.items() if PurePosixPath(key).name == PurePosixPath(wanted).name]
     return same[0] if len(same) == 1 else None
+
+
+def _in_posix(path: str) -> str:
+    return str(PurePosixPath(path.replace("\\", "/")))
 
 
 def _groups(story: Story, graph: Graph) -> list[tuple[str, list[str]]]:

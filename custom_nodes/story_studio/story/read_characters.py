@@ -50,7 +50,7 @@ def read_cast(workflow: Workflow, project: str, drawn: Sequence[str]) -> Cast:
         drawn: the Stills of scenes that are no images of their author's.
     """
     sheets = {
-        _key(workflow, sheet, project): sheet for sheet in sorted(sheets_in(workflow).difference(drawn))
+        sheet_key(workflow, sheet, project): sheet for sheet in sorted(sheets_in(workflow).difference(drawn))
     }
     chains = {still: _loras_above(workflow, still) for still in (*drawn, *sheets.values())}
     # Those of every still; a character's are in its sheet, too.
@@ -103,7 +103,8 @@ def split_style(drawn: str, shown: str, cast: Mapping[str, Character]) -> str | 
     return drawn.removesuffix(style) if style else drawn
 
 
-def _key(workflow: Workflow, sheet: str, project: str) -> str:
+def sheet_key(workflow: Workflow, sheet: str, project: str) -> str:
+    """The key of the character that a sheet shows."""
     name = workflow.text(workflow.nodes[sheet]["inputs"].get("name"))
     key = name.removeprefix(f"{project}_").removesuffix("_sheet")
     return key if re.fullmatch(ID_PATTERN, key) else f"character_{sheet}"

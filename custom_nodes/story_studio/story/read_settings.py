@@ -94,7 +94,7 @@ def _sampling(
     }
     default |= settings
     steps, cfg = (workflow.number(inputs.get(name)) for name in ("steps", "cfg"))
-    negative = workflow.prompt(inputs.get("negative"))
+    negative = workflow.prompt(inputs.get("negative"), skip=("positive",))
     is_guided = cfg is not None and cfg > 1
     return {
         "steps": _unless(steps, default.get("steps")),

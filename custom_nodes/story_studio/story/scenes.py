@@ -122,13 +122,16 @@ class Workflow:
             return joined(prompt, style if has_style else None, bool(inputs.get("weights")))
         if self.nodes[value[0]]["class_type"] in PRIMITIVES:
             return self.text(inputs.get("value"), depth - 1)
-        parts = [self.text(part, depth - 1) for name, part in _own(inputs).items() if name != "delimiter"]
+        parts = [
+            self.text(part, depth - 1) for name, part in own_inputs(inputs).items() if name != "delimiter"
+        ]
         return " ".join(filter(None, parts))
 
-    def prompt(self, value: Any) -> str | None:
+    def prompt(self, value: Any, skip: Collection[str] = ()) -> str | None:
         """The text behind a conditioning as its author wrote it: a story escapes parentheses for the encoder.
 
-        None if there is no text, or one that ConditioningZeroOut leaves without effect.
+        None if there is no text, or one that ConditioningZeroOut leaves without effect. Inputs named `skip`
+        are not followed: through a node with two conditionings, such as ControlNet, leads the right one.
         """
 
         def text_of(node: Node) -> Any:
@@ -140,7 +143,7 @@ class Workflow:
         def is_end(node: Node) -> bool:
             return text_of(node) is not None or node["class_type"] == "ConditioningZeroOut"
 
-        found = self.find(value[0], is_end) if is_link(value) else None
+        found = self.find(value[0], is_end, skip=skip) if is_link(value) else None
         if found is None or (text := text_of(self.nodes[found])) is None:
             return None
         return re.sub(r"\\([()])", r"\1", self.text(text))
@@ -149,7 +152,7 @@ class Workflow:
         """The constant of an input: typed, or that of a linked node with a single input; else None."""
         if is_link(value):
             node = self.nodes.get(value[0], {"class_type": "", "inputs": {}})
-            inputs = _own(node["inputs"])
+            inputs = own_inputs(node["inputs"])
             named = inputs.get("value") if node["class_type"] in PRIMITIVES else None
             only = next(iter(inputs.values())) if len(inputs) == 1 else named
             return self.constant(only, depth - 1) if depth else None
@@ -325,7 +328,7 @@ class _Scenes:
         scene.prompt = prompt or scene.prompt
 
 
-def _own(inputs: dict[str, Any]) -> dict[str, Any]:
+def own_inputs(inputs: dict[str, Any]) -> dict[str, Any]:
     """The inputs that are the node's own, without those that an interface adds."""
     return {
         name: value

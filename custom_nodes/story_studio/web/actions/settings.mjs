@@ -1,7 +1,10 @@
 /** Settings and characters of the whole story: read from the canvas, and changed in one step of undo. */
+import { setInputs } from '../canvas/inputs.mjs'
+import { ask } from '../shared/server.mjs'
 import { t } from '../shared/words.mjs'
 import { root } from '../shared/workflow.mjs'
-import { readStory, rebuild } from '../story/rebuild.mjs'
+import { memoryOf, readStory, setMemory } from '../story/read.mjs'
+import { rebuild } from '../story/rebuild.mjs'
 
 /** Width and height of clips by resolution and format, as `story/formats.py` has them. */
 const SHAPES = {
@@ -14,11 +17,8 @@ export const DRAFT = 'draft'
 /** The profile of a draft that has never been anything else. */
 const REAL = 'standard'
 
-/** What the canvas remembers of its story, or nothing. */
-const memoryOf = studio => root(studio.app).extra?.story_studio
-
 /** The characters that the canvas remembers, by their keys. */
-export const charactersOf = studio => memoryOf(studio)?.given?.characters ?? {}
+export const charactersOf = studio => memoryOf(studio.app)?.given?.characters ?? {}
 
 /** Whether all stills on the canvas are those of a draft. */
 export function isDraft({ model }) {
@@ -28,7 +28,7 @@ export function isDraft({ model }) {
 
 /** The profile to which a draft is switched: the last that it had. */
 export function realProfile(studio) {
-  return Object.keys(memoryOf(studio)?.profiles ?? {}).findLast(name => name !== DRAFT) ?? REAL
+  return Object.keys(memoryOf(studio.app)?.profiles ?? {}).findLast(name => name !== DRAFT) ?? REAL
 }
 
 /** The values of the settings of the story on the canvas, by the names of the form; `fresh` as in `readStory`. */
@@ -72,14 +72,46 @@ function sizeOf({ format, video_settings: video }) {
   return [resolution, '']
 }
 
+/** What may stand on nodes of the canvas, by the names of the form. */
+const ON_NODES = {
+  format: 'size',
+  resolution: 'size',
+  still_steps: 'still_steps',
+  clip_steps: 'clip_steps',
+  still_negative: 'still_negative',
+  clip_negative: 'clip_negative',
+  style: 'style',
+  seed: 'seed',
+}
+
 /**
- * Changes settings of the story on the canvas; what is empty is left to the profile.
+ * Changes settings of the story on the canvas; what is empty is left to the profile. If all of them are values on its
+ * nodes, only these are set; otherwise the story is put there anew.
  *
  * @param changed the values that are different now, by the names of the form.
  * @returns {Promise<boolean>} whether it was done; the user may not want it.
  * @throws {Error} everything that is wrong with the changed story.
  */
-export const changeSettings = (studio, changed) => change(studio, data => setValues(data, changed))
+export async function changeSettings(studio, changed) {
+  const settings = [...new Set(Object.keys(changed).map(name => ON_NODES[name]))]
+  if (!settings.includes(undefined) && (await setOnNodes(studio, changed, settings))) return true
+  return change(studio, data => setValues(data, changed))
+}
+
+/** Sets settings on the nodes of the canvas, in one undo step; whether all of them stand there. */
+async function setOnNodes(studio, changed, settings) {
+  const { app } = studio
+  const { data: story } = await readStory(studio)
+  setValues(story, changed)
+  if (settings.includes('seed') && story.scenes.every(scene => scene.seed !== undefined)) throw new Error(t('Each scene has a seed of its own: change it there.'))
+  const prompt = (await app.graphToPrompt()).output
+  const memory = memoryOf(app)
+  const { values, then } = await ask(app, 'settings', { prompt, story, workflows: memory?.workflows ?? {}, settings })
+  const remember = () => memory && setMemory(root(app), { ...memory, given: story, then })
+  if (!values || !(await setInputs(app, prompt, values, remember))) return false
+  await studio.refresh()
+  return true
+}
 
 /** Switches the story on the canvas to another profile, with the settings that it had there. */
 export const switchProfile = (studio, profile) => change(studio, data => void (data.profile = profile))

@@ -3,6 +3,7 @@ import { ask } from '../shared/server.mjs'
 import { t } from '../shared/words.mjs'
 import { workflowOf } from './boxes.mjs'
 import { SCRIPT } from './dropped.mjs'
+import { remember, setMemory } from './read.mjs'
 import { offer, upload } from './upload.mjs'
 
 /**
@@ -25,7 +26,9 @@ export async function openStory(app, story, files) {
   }
   const found = await ask(app, 'graph', sent)
   offer(filesIn(found.canvas))
-  await app.loadGraphData(workflowOf(found.canvas, viewOf(app)), true, true, freeTitle(app, found.title))
+  const workflow = workflowOf(found.canvas, viewOf(app))
+  setMemory(workflow, await remember(app, found.canvas, found.data, found.workflows))
+  await app.loadGraphData(workflow, true, true, freeTitle(app, found.title))
   const missing = found.missing.length && t('These files are missing: choose them in their Load nodes, or open the story again together with them: {}.', found.missing.join(', '))
   return [...found.warnings, missing].filter(Boolean)
 }

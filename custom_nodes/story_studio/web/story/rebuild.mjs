@@ -4,37 +4,12 @@ import { t } from '../shared/words.mjs'
 import { root } from '../shared/workflow.mjs'
 import { workflowOf, PLACE } from './boxes.mjs'
 import { filesIn, viewOf } from './open.mjs'
-import { withMemory, withSettings } from './remembered.mjs'
+import { memoryOf, readStory, remember, setMemory } from './read.mjs'
+import { withSettings } from './remembered.mjs'
 import { offer } from './upload.mjs'
 
-/** Where a workflow remembers its story, in `graph.extra`. */
-const MEMORY = 'story_studio'
 /** Milliseconds between looks at a workflow that was opened, whose previews come one after the other. */
 const LOOKS = [150, 350, 500, 1000, 2000]
-
-/**
- * Reads the canvas as story data.
- *
- * @param studio see `createStudio`.
- * @param fresh whether the canvas is read again first, which may have changed since it was.
- * @returns {Promise<{data: object, warnings: string[], losses: string[], faults: string[]}>} the story file's data; what
- *   is missing or wrong in it, as sentences; and those of them that say what of the graph has no place in a story, and
- *   for which it cannot be opened.
- * @throws {Error} the canvas has no scenes.
- */
-export async function readStory(studio, fresh = true) {
-  if (fresh) await studio.refresh()
-  else if (studio.model.problem) throw new Error(studio.model.problem)
-  const prompt = fresh ? (await studio.app.graphToPrompt()).output : studio.model.prompt
-  const { text, warnings, losses, faults } = await ask(studio.app, 'story', { prompt, keys: keysOf(studio) })
-  return { data: withMemory(JSON.parse(text), root(studio.app).extra?.[MEMORY]), warnings, losses, faults }
-}
-
-/** The keys of the stills and clips that exist, by node id. */
-function keysOf({ model }) {
-  const keys = Object.entries(model.takes).map(([id, { key }]) => [id, key])
-  return Object.fromEntries(keys.filter(([, key]) => key))
-}
 
 /**
  * Changes the story on the canvas, in the same tab and in one undo step. What did not change is not rendered again.
@@ -51,15 +26,14 @@ export async function rebuild(studio, change) {
   const { data, losses } = await readStory(studio)
   const before = structuredClone(data)
   const changed = (await change(data)) ?? data
-  const memory = root(app).extra?.[MEMORY]
-  const profiles = withSettings(changed, before, memory?.profiles)
-  const found = await ask(app, 'graph', { name: 'story.json', text: JSON.stringify(changed), files: {}, workflows: {} })
+  const { profiles: earlier, workflows = {} } = memoryOf(app) ?? {}
+  const profiles = withSettings(changed, before, earlier)
+  const found = await ask(app, 'graph', { name: 'story.json', text: JSON.stringify(changed), files: {}, workflows })
   if (!(await acceptLosses(app, losses, t('Change the story')))) return null
-  const { text } = await ask(app, 'story', { prompt: found.canvas.nodes, keys: {} })
   offer(filesIn(found.canvas))
   const workflow = workflowOf(found.canvas, viewOf(app))
   keepPlaces(workflow, root(app))
-  workflow.extra[MEMORY] = { given: changed, then: JSON.parse(text), profiles }
+  setMemory(workflow, { ...(await remember(app, found.canvas, changed, workflows)), profiles })
   await replace(app, workflow)
   await studio.refresh()
   return found.warnings

@@ -1,11 +1,14 @@
 /**
- * What a story has and its canvas cannot show, remembered in the workflow: the style of a draft, settings without
- * effect, names in braces. Plain data, so that draft and real of a story can be changed into each other and back.
+ * What a story has and its canvas cannot show, remembered in the workflow: recipes of its own, the style of a draft,
+ * settings without effect, names in braces. Plain data, so that draft and real of a story can be changed into each
+ * other and back.
  */
 
 /** What the settings of every profile have in common: sizes, and recipes by name. */
 const COMMON = ['width', 'height', 'resolution']
 const SETTINGS = ['image_settings', 'video_settings']
+/** The parts of a story of which each value is remembered by itself. */
+const SECTIONS = [...SETTINGS, 'quality', 'film']
 
 const same = (one, other) => JSON.stringify(one) === JSON.stringify(other)
 
@@ -21,6 +24,14 @@ export function withMemory(now, memory) {
   const byId = scenes => new Map((scenes ?? []).map(scene => [scene.id, scene]))
   const [before, meant] = [byId(then.scenes), byId(given.scenes)]
   const story = merged({ ...now, scenes: 0 }, { ...then, scenes: 0 }, { ...given, scenes: 0 })
+  // On the canvas is one size, which a story can say in two ways.
+  if (!same(now.video_settings?.resolution, then.video_settings?.resolution)) delete story.format
+  for (const name of SECTIONS) {
+    const parts = [now[name], then[name], given[name]]
+    // There may be no film.
+    if (parts.every(part => part === undefined || isSection(part))) story[name] = merged(...parts.map(part => part ?? {}))
+    if (isSection(story[name]) && !Object.keys(story[name]).length) delete story[name]
+  }
   const characters = charactersOf(now.characters, then.characters, given.characters)
   if (Object.keys(characters).length) story.characters = characters
   story.scenes = now.scenes.map(scene => {
@@ -29,6 +40,8 @@ export function withMemory(now, memory) {
   })
   return story
 }
+
+const isSection = value => value?.constructor === Object
 
 /** Characters that no scene shows are not on the canvas, and stay. */
 function charactersOf(now = {}, then = {}, given = {}) {

@@ -1,6 +1,7 @@
 /** The graph on the canvas, saved as a story file. */
 import { t } from '../shared/words.mjs'
-import { acceptLosses, readStory } from './rebuild.mjs'
+import { readStory } from './read.mjs'
+import { acceptLosses } from './rebuild.mjs'
 
 /**
  * Downloads the graph on the canvas as a story file; asks first if something of it has no place in a story.

@@ -17,6 +17,7 @@ export default {
   'an image that speaks a recording': '让一张图像说出录音',
   'The server answered {} to {}.': '服务器返回 {}：{}。',
   'Nothing was changed. {}': '没有更改任何内容。{}',
+  'Each scene has a seed of its own: change it there.': '每个场景都有自己的种子：请在场景中更改。',
   Apply: '应用',
   Discard: '放弃更改',
   'Reading the story…': '正在读取故事…',

@@ -49,4 +49,5 @@ export default {
   "{} Read-only file system: {}": "{2}：文件系统为只读",
   "Invalid data found when processing input": "数据无效，无法读取",
   "{} Invalid data found when processing input: {}": "{2}：数据无效，无法读取",
+  "has other scenes than the workflow.": "与工作流的场景不一致。",
 }
