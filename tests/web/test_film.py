@@ -212,3 +212,17 @@ def test_a_film_is_finished_in_the_panel_in_one_undo_step_each(artist: Canvas, t
     assert panel.start("Make the film: Trailer") == "success"
     expect(states).to_have_text(["out of date", "up to date"])
     assert artist.run_script("() => window.rendered") == ["story_studio/films"]
+    # A story has one film: what is lost is said before anything is. Its scenes are half a second long at least.
+    artist.set_widgets([("EmptyAudio", "duration", 0.5)])
+    before = artist.api_graph()
+    real = root.get_by_role("group", name="Draft or real").get_by_role("button", name="Real")
+    for answer, pressed in (("Cancel", "false"), ("Confirm", "true")):
+        real.click()
+        dialog = artist.page.get_by_role("dialog").filter(has_text="and is lost")
+        expect(dialog).to_contain_text("The workflow has 2 films")
+        artist.screenshot("losses")
+        dialog.get_by_role("button", name=answer).click()
+        expect(dialog).to_have_count(0)
+        expect(root.locator(".switch")).not_to_have_attribute("aria-busy", "true")
+        expect(real).to_have_attribute("aria-pressed", pressed)
+        assert (artist.api_graph() == before) is (answer == "Cancel")
