@@ -212,8 +212,7 @@ def test_a_film_is_finished_in_the_panel_in_one_undo_step_each(artist: Canvas, t
     assert panel.start("Make the film: Trailer") == "success"
     expect(states).to_have_text(["out of date", "up to date"])
     assert artist.run_script("() => window.rendered") == ["story_studio/films"]
-    # A story has one film: what is lost is said before anything is. A scene of a story takes half a second.
-    artist.set_widgets([("EmptyAudio", "duration", 0.5)])
+    # A story has one film: what is lost is said before anything is.
     before = artist.api_graph()
     real = root.get_by_role("group", name="Draft or real").get_by_role("button", name="Real")
     for answer, pressed in (("Cancel", "false"), ("Confirm", "true")):
