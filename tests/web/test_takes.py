@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from playwright.sync_api import Route, expect
+from playwright.sync_api import expect
 
 from driver.comfy.process import PACK
 from tests.web.canvas import Canvas, newer_only, older_only
-from tests.web.test_panel import CLIPS, DONE, SEEDS, STILLS, TWO_FRAMES, Panel, scene_results
+from tests.web.test_panel import CLIPS, DONE, SEEDS, STILLS, Panel, scene_results
+from tests.web.test_turns import held
 from workflows.canvas import read_workflow
 
 _SET_TAKE = """take => {
@@ -55,24 +56,12 @@ def test_a_chosen_take_lets_go_when_the_prompt_changes(artist: Canvas) -> None:
 def choose_while_it_is_read_again(panel: Panel, address: str) -> None:
     """Chooses a take of the second still; before the answer to that, the panel has read the story again."""
     page, url = panel.canvas.page, "**/story_studio/takes"
-    held: list[Route] = []
-
-    def hold(route: Route) -> None:
-        # The panel itself names the workflow.
-        if "workflow_id" in route.request.post_data_json:
-            route.continue_()
-        else:
-            held.append(route)
-
-    page.route(url, hold)
     chosen = panel.take("still", "2. Sailor", address)
-    with page.expect_request(lambda request: "/takes" in request.url):
-        chosen.click()
-    with page.expect_response(url):
-        panel.canvas.run_script("() => { window.app.api.dispatchCustomEvent('graphChanged', {}); }")
-    panel.canvas.run_script(TWO_FRAMES)
-    held[0].continue_()
-    page.unroute(url)
+    with held(page, url, 1):
+        with page.expect_request(url):
+            chosen.click()
+        with page.expect_response(url):
+            panel.canvas.run_script("() => { window.app.api.dispatchCustomEvent('graphChanged', {}); }")
     expect(chosen).to_have_attribute("aria-pressed", "true")
 
 

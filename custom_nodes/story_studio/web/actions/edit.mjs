@@ -1,37 +1,29 @@
 /** Edits the scenes from the panel; each edit is one step of undo. */
 import { appendScene, copyScene, followTitle, inputsOf, moveScene, removeScene } from '../canvas/scenes.mjs'
-import { captureTyping, endTyping } from '../canvas/undo.mjs'
+import { captureTyping } from '../canvas/undo.mjs'
 import { putValue, widgetOf } from '../canvas/widgets.mjs'
 import { CIRCLE } from '../shared/nodes.mjs'
 import { ask } from '../shared/server.mjs'
 import { t } from '../shared/words.mjs'
-
-/** The edit that is made last; the next one waits for it, and reads what it has made. */
-let latest = Promise.resolve()
+import { inTurn } from './turn.mjs'
 
 /**
  * Edits the scenes, and says what was done to those who do not see it.
  *
  * @param change is given what the model says now; returns what to announce. If it fails, the canvas stays as it was.
- * @param id the scene that it is for; when that is gone by then, nothing is done.
+ * @param id the scene that it is for.
  */
 function edit(studio, change, id) {
-  latest = latest.then(() => editNow(studio, change, id))
-  return latest
-}
-
-async function editNow(studio, change, id) {
-  endTyping(studio.app)
-  await studio.refresh()
-  if (studio.model.problem || (id && !studio.scene(id))) return
-  try {
-    const text = await change(studio.model)
-    studio.runs.session().problem = ''
-    await studio.refresh()
-    announce(text)
-  } catch (error) {
-    studio.say(error.message)
-  }
+  return inTurn(studio, async () => {
+    try {
+      const text = await change(studio.model)
+      studio.runs.session().problem = ''
+      await studio.refresh()
+      announce(text)
+    } catch (error) {
+      studio.say(error.message)
+    }
+  }, { id })
 }
 
 /** Says something to screen readers. */
@@ -65,7 +57,7 @@ export const duplicate = (studio, id) =>
     const scene = studio.scene(id)
     const title = freeName(model, scene.name || t('Scene'))
     const nodes = await copyScene(studio.app, model, id, { title }, false)
-    openNew(nodes)
+    openNew(model, nodes)
     return t('{} was added after {}.', title, scene.name)
   }, id)
 
@@ -78,7 +70,7 @@ export const add = studio =>
     if (!last) throw new Error(t('No scene is in the film yet: add one of those below to it.'))
     const title = freeName(model, `${t('Scene')} ${film.length + 1}`)
     const nodes = await copyScene(studio.app, model, last.id, { title, prompt: '', text: '' }, true)
-    openNew(nodes)
+    openNew(model, nodes)
     return t('{} was added.', title)
   })
 
@@ -92,13 +84,15 @@ export const remove = (studio, id) =>
 /** Adds a scene that stands apart to the end of the film. */
 export const append = (studio, id) =>
   edit(studio, async model => {
+    const { name } = studio.scene(id)
     await appendScene(studio.app, model, id)
-    return t('{} is now the last scene of the film.', studio.scene(id).name)
+    return t('{} is now the last scene of the film.', name)
   }, id)
 
 /** Types in a field of a scene, which is one step of undo until `endTyping`. */
 export function type(studio, id, name, value) {
-  const scene = studio.scene(id)
+  // The card may be of the workflow before.
+  const scene = studio.isShown() && studio.scene(id)
   const before = scene && typed(studio, scene, name)
   if (!scene || before === value) return
   for (const { path, input } of inputsOf(studio.app, scene, name)) {
@@ -133,15 +127,15 @@ export function followCanvas(studio) {
   })
 }
 
-/** The nodes of a scene that was added, until the panel has read it. */
-let added = new Set()
+/** The nodes of a scene that was added to a workflow, until the panel has read it. */
+let added = { workflow: null, ids: new Set() }
 
-const openNew = nodes => (added = new Set(nodes.map(node => String(node.id))))
+const openNew = ({ workflow }, nodes) => (added = { workflow, ids: new Set(nodes.map(node => String(node.id))) })
 
 /** Whether a scene was just added; true once. */
-export function isNew(scene) {
-  const is = scene.id.split(' ').some(id => added.has(id.split(':')[0]))
-  if (is) added = new Set()
+export function isNew({ model }, scene) {
+  const is = model.workflow === added.workflow && scene.id.split(' ').some(id => added.ids.has(id.split(':')[0]))
+  if (is) added = { workflow: null, ids: new Set() }
   return is
 }
 

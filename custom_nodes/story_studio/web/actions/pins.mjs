@@ -3,17 +3,14 @@ import { ownWidget, setWidget } from '../canvas/widgets.mjs'
 import { PARTS } from '../shared/nodes.mjs'
 import { ask } from '../shared/server.mjs'
 import { t } from '../shared/words.mjs'
+import { inTurn } from './turn.mjs'
 
 /** Chooses the take with this key for a still or clip, until what it is made from changes; without a key none. */
-export async function chooseTake(studio, id, part, key) {
-  try {
-    const take = key && (await pinFor(studio, studio.scene(id)[part], key))
-    const scene = studio.scene(id)
-    if (scene && setTake(studio, scene, part, take)) await studio.refresh()
-  } catch (error) {
-    studio.toast('error', error.message)
-  }
-}
+export const chooseTake = (studio, id, part, key) =>
+  inTurn(studio, async scene => {
+    const take = key && pin(key, studio.model.takes[scene[part]]?.own)
+    if (setTake(studio, scene, part, take)) await studio.refresh()
+  }, { id })
 
 /** Sets the `take` of a still or clip; whether it has one of its own. */
 export function setTake(studio, scene, part, take) {
@@ -26,18 +23,17 @@ export function setTake(studio, scene, part, take) {
   return !!widget
 }
 
-/**
- * What `take` holds for the choice of a take: it is used until the node's own key changes.
- *
- * @param seed a seed that is about to be set, `{id, input, value}`.
- */
-export async function pinFor(studio, node, key, seed) {
-  // The panel's own copy may lag behind what was just typed.
-  const { output } = await studio.app.graphToPrompt()
-  if (seed) output[seed.id].inputs[seed.input] = seed.value
-  const { own } = (await ask(studio.app, 'takes', { prompt: output }))[node] ?? {}
+/** What `take` holds for the choice of a take: it is used until the node's own key changes. */
+function pin(key, own) {
   if (own === key) return ''
   return own ? `${key}@${own}` : key
+}
+
+/** The same for a node once a seed is set, `{id, input, value}`. */
+export async function pinAfter(studio, node, key, seed) {
+  const { output } = await studio.app.graphToPrompt()
+  output[seed.id].inputs[seed.input] = seed.value
+  return pin(key, (await ask(studio.app, 'takes', { prompt: output }))[node]?.own)
 }
 
 /** The stills and clips that have let go of their `take`, which has no effect any more: pairs of a scene and a part. */

@@ -7,45 +7,42 @@ import { reasonOf } from '../shared/refusals.mjs'
 import { localized } from '../shared/sentences.mjs'
 import { t } from '../shared/words.mjs'
 import { releasedTakes, setTake } from './pins.mjs'
+import { inTurn } from './turn.mjs'
 
 /** How much of a clip is rendered for a look: as much as the model makes at once. */
 export const FIRST_SECONDS = 4
 
 /** Renders the stills or the clips of all scenes, or the films: `what` is `still`, `clip` or `film`. */
-export async function render(studio, what) {
-  await studio.refresh()
-  const { scenes, films } = studio.model
-  const wanted = what === 'film' ? films : scenes.map(one => one[what]).filter(Boolean)
-  await queue(studio, what === 'still' ? wanted : [...wanted, ...checksOf(scenes)])
-}
+export const render = (studio, what) =>
+  inTurn(studio, async ({ scenes, films }) => {
+    const wanted = what === 'film' ? films : scenes.map(one => one[what]).filter(Boolean)
+    await queue(studio, what === 'still' ? wanted : [...wanted, ...checksOf(scenes)])
+  }, { name: what })
 
 /** Renders one film and whatever it still needs. */
-export async function renderFilm(studio, id) {
-  await studio.refresh()
-  const { scenes, films } = studio.model
-  if (!films.includes(id)) return
-  const { clips } = studio.films.shown().find(film => film.id === id)
-  await queue(studio, [id, ...checksOf(scenes.filter(scene => films.length === 1 || clips.includes(scene.clip)))])
-}
+export const renderFilm = (studio, id) =>
+  inTurn(studio, async ({ scenes, films }) => {
+    if (!films.includes(id)) return
+    await studio.films.settled()
+    const { clips } = studio.films.shown().find(film => film.id === id)
+    await queue(studio, [id, ...checksOf(scenes.filter(scene => films.length === 1 || clips.includes(scene.clip)))])
+  }, { name: `film ${id}` })
 
 /** Renders these parts of one scene. */
-export async function renderScene(studio, id, parts) {
-  await studio.refresh()
-  const scene = studio.scene(id)
-  if (!scene) return
-  await queue(studio, [...parts.map(part => scene[part]).filter(Boolean), ...(parts.includes('clip') ? checksOf([scene]) : [])])
-}
+export const renderScene = (studio, id, parts) =>
+  inTurn(studio, async scene => {
+    await queue(studio, [...parts.map(part => scene[part]).filter(Boolean), ...(parts.includes('clip') ? checksOf([scene]) : [])])
+  }, { id, name: `${parts} ${id}` })
 
 /**
  * Renders the first seconds of a scene's clip and shows them on its card. The canvas is not changed, and the file is
  * none of the clip's takes.
  */
-export async function showFirstSeconds(studio, id) {
-  await studio.refresh()
-  const { app, model } = studio
-  const scene = studio.scene(id)
-  if (!scene?.clip) return
-  const { looks } = studio
+export const showFirstSeconds = (studio, id) => inTurn(studio, scene => renderLook(studio, scene), { id, name: `first seconds ${id}` })
+
+async function renderLook(studio, { id, clip }) {
+  if (!clip) return
+  const { app, model, looks } = studio
   looks.get(id)?.cancel()
   const look = { file: null, problem: '', cancel: () => follow.cancel() }
   looks.set(id, look)
@@ -55,8 +52,10 @@ export async function showFirstSeconds(studio, id) {
     studio.changed()
   })
   try {
-    const { prompt, node } = await ask(app, 'first_seconds', { prompt: model.prompt, clip: scene.clip, seconds: FIRST_SECONDS })
-    const { workflow } = await app.graphToPrompt()
+    const { output, workflow } = await app.graphToPrompt()
+    const { prompt, node } = await ask(app, 'first_seconds', { prompt: output, clip, seconds: FIRST_SECONDS })
+    // It was closed, or asked for again.
+    if (looks.get(id) !== look) return
     follow.begin(node)
     const answer = await app.api.queuePrompt(0, { output: prompt, workflow })
     follow.queued(answer.prompt_id)
@@ -173,15 +172,22 @@ function refusal(error) {
 
 /** What a node of a finished prompt shows, from the server's history. */
 async function fileOf(app, prompt, node) {
-  const response = await app.api.fetchApi(`/history/${prompt}`)
-  const history = response.ok ? await response.json() : {}
-  return history[prompt]?.outputs?.[node]?.images?.[0]
+  const history = await read(app, `/history/${prompt}`)
+  return history?.[prompt]?.outputs?.[node]?.images?.[0]
 }
 
 /** Whether a prompt runs or waits; also if the server does not answer. */
 async function isQueued(app, prompt) {
-  const response = await app.api.fetchApi('/queue')
-  if (!response.ok) return true
-  const { queue_running: running, queue_pending: waiting } = await response.json()
-  return [...running, ...waiting].some(([, id]) => id === prompt)
+  const queue = await read(app, '/queue')
+  return !queue || [...queue.queue_running, ...queue.queue_pending].some(([, id]) => id === prompt)
+}
+
+/** What the server answers; undefined while it does not. */
+async function read(app, path) {
+  try {
+    const response = await app.api.fetchApi(path)
+    return response.ok ? await response.json() : undefined
+  } catch {
+    // ComfyUI says that it is not there.
+  }
 }

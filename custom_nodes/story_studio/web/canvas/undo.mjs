@@ -1,6 +1,9 @@
 /** Undo on the canvas: each edit is one step of it, also text that is typed in the panel. */
 import { root } from '../shared/workflow.mjs'
 
+/** Milliseconds between looks at whether a workflow is there. */
+const LOOK = 20
+
 const trackerOf = app => app.extensionManager.workflow?.activeWorkflow?.changeTracker
 
 /** Notifies ComfyUI of a change to the workflow, for undo and the mark of unsaved changes. */
@@ -37,6 +40,15 @@ export async function asOneStep(app, change) {
   }
 }
 
+/** Waits while ComfyUI puts a workflow or a step of undo on the canvas: what is changed meanwhile would be lost. */
+export async function restored(app) {
+  for (;;) {
+    const tracker = trackerOf(app)
+    if (!tracker?._restoringState && !tracker?.constructor.isLoadingGraph) return
+    await new Promise(done => setTimeout(done, LOOK))
+  }
+}
+
 /** Undoes the step that was made last, if there is one, as if it had never been. */
 async function rollBack(tracker, { step, redo }) {
   if (tracker.undoQueue.at(-1) === step) return
@@ -54,7 +66,7 @@ let typing = null
  * interfaces take for a part of that one.
  */
 export function captureTyping(app, field) {
-  if (typing?.field === field) return
+  if (typing?.field === field && typing.tracker === trackerOf(app)) return
   endTyping(app)
   const tracker = trackerOf(app)
   const last = tracker?.undoQueue.at(-1)

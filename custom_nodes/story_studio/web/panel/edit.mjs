@@ -68,7 +68,7 @@ export function createEditor(id, studio) {
       set(gone, { disabled: studio.model.scenes.length < 2, title: studio.model.scenes.length < 2 ? t('The only scene stays: others are made like it') : '' })
       set(join, { hidden: scene.in_film || !scene.clip })
       form?.paint(scene)
-      if (!isNew(scene)) return
+      if (!isNew(studio, scene)) return
       element.dispatchEvent(new Event('unfold', { bubbles: true }))
       toggle(true)
       element.closest('li').scrollIntoView({ block: 'nearest' })

@@ -1,4 +1,5 @@
 /** What the canvas leaves out: scenes that are muted or bypassed there, which no run makes. */
+import { inTurn } from '../actions/turn.mjs'
 import { bypass, leftOutScenes, takeIn } from '../canvas/left_out.mjs'
 import { h, set } from '../shared/dom.mjs'
 import { t } from '../shared/words.mjs'
@@ -8,12 +9,13 @@ export function createLeftOut(studio) {
   const element = h('section', { className: 'not-run', hidden: true, aria: { label: t('Left out on the canvas') } }, list)
   let written = ''
 
-  async function act(change, { name }) {
-    // Undo makes all nodes again.
-    const scene = leftOutScenes(studio.app).find(one => one.name === name)
-    if (scene) await change(studio.app, scene)
-    await studio.refresh()
-  }
+  const act = (change, { name }) =>
+    inTurn(studio, async () => {
+      // Undo makes all nodes again.
+      const scene = leftOutScenes(studio.app).find(one => one.name === name)
+      if (scene) await change(studio.app, scene)
+      await studio.refresh()
+    })
   const button = (text, label, change, scene) => h('button', { type: 'button', textContent: t(text), aria: { label: t(label, scene.name) }, onclick: () => act(change, scene) })
 
   function createRow(scene, ends) {

@@ -6,23 +6,27 @@ import { root } from '../shared/workflow.mjs'
 /**
  * Keeps what the server knows of them.
  *
- * @returns `read(prompt)`, which asks the server; `forget()`, for another workflow; and `shown()`: for each film of the
+ * @returns `read(prompt)`, which asks the server; `settled()`, a promise that the last answer is there; `forget()`, for another
+ *   workflow; and `shown()`: for each film of the
  *   model its `id`; `state`: `missing`, `old`, `current` or `running`; `film`, `changes`, `clips` and `problem` as
  *   POST /story_studio/films gives them; and `progress`, a fraction.
  */
 export function createFilms(studio) {
   const { app, model } = studio
   let known = {}
+  let last = Promise.resolve()
   const turn = createTurns()
 
-  async function read(prompt) {
+  const read = prompt => (last = readFilms(prompt))
+
+  async function readFilms(prompt) {
     const isLast = turn()
     let answer = {}
     if (model.films.length) {
       try {
         answer = await ask(app, 'films', { prompt, workflow: root(app).id ?? '' })
       } catch (error) {
-        return studio.say(error.message)
+        return isLast() && studio.say(error.message)
       }
     }
     if (!isLast()) return
@@ -32,6 +36,7 @@ export function createFilms(studio) {
 
   return {
     read,
+    settled: () => last,
     forget: () => (known = {}),
     shown() {
       const { active, running, left, failed } = studio.runs.session()

@@ -1,4 +1,5 @@
 /** The story on the canvas as the server reads it, and what listens to its changes. */
+import { restored } from '../canvas/undo.mjs'
 import { KEEPERS } from '../shared/nodes.mjs'
 import { ask } from '../shared/server.mjs'
 import { createTurns } from '../shared/turns.mjs'
@@ -25,12 +26,13 @@ const MOST_REST = 10_000
  *     gives them, `takes` as POST /story_studio/takes does, `prompt`, the graph as an API workflow, `workflow`, the one of
  *     ComfyUI's tabs that it was read from, and `problem`;
  *   `runs`: see `createRuns`; `films`: see `createFilms`; `voices`: see `createVoices`;
- *   `isOpen()`: whether something listens, as an open panel does;
+ *   `isOpen()`: whether something listens, as an open panel does; `isShown()`: whether the open workflow is the one that
+ *     was read last;
  *   `plan`: see `createPlan`;
  *   `looks` and `unfolded`, of the open workflow, see `createSession`;
  *   `listen(listener)`: calls it after each change, and returns a function that ends that;
  *   `changed()`: calls the listeners; `progressed()`: the same, at most once for each frame that the browser draws;
- *   `refresh()`, `refreshSoon()`: read the canvas again; only while something listens;
+ *   `refresh()`: reads the canvas again; `refreshSoon()`: the same once it rests, while something listens;
  *   `scene(id)`; `say(problem)`, at the panel's top; `toast(severity, detail)`; `url(file)`, of a file to show.
  */
 export function createStudio(app) {
@@ -59,6 +61,7 @@ export function createStudio(app) {
       return () => listeners.delete(listener)
     },
     isOpen: () => listeners.size > 0,
+    isShown: () => model.workflow === openWorkflow(app),
     changed() {
       for (const listener of listeners) listener()
     },
@@ -71,11 +74,11 @@ export function createStudio(app) {
     refresh: () => (reading = readCanvas()),
     refreshSoon() {
       if (studio.runs.session().running) {
-        timer ||= setTimeout(studio.refresh, Math.min(MOST_REST, Math.max(CALM, REST * took)))
+        timer ||= setTimeout(readIfOpen, Math.min(MOST_REST, Math.max(CALM, REST * took)))
         return
       }
       clearTimeout(timer)
-      timer = setTimeout(studio.refresh, CALM)
+      timer = setTimeout(readIfOpen, CALM)
     },
     scene: id => byId.get(id),
     say(problem) {
@@ -89,44 +92,58 @@ export function createStudio(app) {
     },
     url: file => app.api.apiURL(`/view?${new URLSearchParams(file)}`),
   }
-  /** Reads the canvas; when it is read again meanwhile, waits for that. */
+
+  function readIfOpen() {
+    timer = 0
+    if (listeners.size) studio.refresh()
+  }
+
+  /** Reads the canvas; when it is read again meanwhile, or another workflow is opened, waits for that. */
   async function readCanvas() {
     clearTimeout(timer)
     timer = 0
-    if (!listeners.size) return
     studio.runs.syncOpened()
     const isLast = turn()
     const began = performance.now()
+    await restored(app)
     const open = openWorkflow(app)
+    const isOver = () => !isLast() || open !== openWorkflow(app)
+    const readAgain = () => (isLast() ? studio.refresh() : reading)
     try {
       const { output, workflow } = await app.graphToPrompt()
       const hasScenes = Object.values(output).some(node => KEEPERS.includes(node.class_type))
       const asked = hasScenes ? ['scenes', 'takes'].map(name => ask(app, name, { prompt: output, workflow_id: workflow.id })) : [NOTHING, {}]
-      const [{ scenes, owners, ...rest }, takes] = await Promise.all(asked)
-      if (!isLast()) return reading
+      const [story, takes] = await Promise.all(asked)
+      if (isOver()) return readAgain()
       took = performance.now() - began
       // What was said of the canvas is said no longer once that is another.
       const text = JSON.stringify(output)
       if (text !== written) studio.runs.session().problem = ''
       written = text
-      const ownerOf = ([id, [number, part]]) => [id, { scene: scenes[number], part }]
-      const known = new Map(Object.entries(owners).map(ownerOf))
-      if (open !== model.workflow) {
-        studio.voices.forget()
-        studio.plan.forget()
-        studio.films.forget()
-      }
+      show(open, output, story, takes)
       studio.voices.refresh(output)
-      Object.assign(model, rest, { scenes, takes, owners: known, prompt: output, workflow: open, problem: '' })
-      byId = new Map(scenes.map(scene => [scene.id, scene]))
       studio.runs.session().read(output)
       studio.plan.read(output)
       studio.films.read(output)
     } catch (error) {
-      if (!isLast()) return reading
+      if (isOver()) return readAgain()
+      // What is known of another workflow is not of this one.
+      if (open !== model.workflow) show(open, {}, NOTHING, {})
       model.problem = t('The story could not be read: {}', error.message)
     }
     studio.changed()
+  }
+
+  function show(workflow, prompt, { scenes, owners, ...rest }, takes) {
+    if (workflow !== model.workflow) {
+      studio.voices.forget()
+      studio.plan.forget()
+      studio.films.forget()
+    }
+    const ownerOf = ([id, [number, part]]) => [id, { scene: scenes[number], part }]
+    const known = new Map(Object.entries(owners).map(ownerOf))
+    Object.assign(model, rest, { scenes, takes, owners: known, prompt, workflow, problem: '' })
+    byId = new Map(scenes.map(scene => [scene.id, scene]))
   }
 
   studio.runs = createRuns(studio)
