@@ -60,3 +60,25 @@ def test_a_second_click_is_no_second_run_and_an_edit_waits_for_undo(artist: Canv
     panel.root.locator("h2").click()
     artist.undo()
     expect(panel.states).to_have_count(3)
+
+
+@older_only
+def test_what_is_set_for_one_story_is_not_written_into_another(artist: Canvas) -> None:
+    panel = Panel(artist)
+    settings = panel.root.locator(".whole.settings")
+    settings.locator("summary").click()
+    style = settings.get_by_label("Style of all scenes")
+    style.fill("in ink")
+    with held(artist.page, "**/story_studio/graph"):
+        with artist.page.expect_request("**/story_studio/graph"):
+            panel.root.get_by_role("button", name="Real", exact=True).click()
+        panel.load()
+        expect(style).to_be_hidden()
+    # What is asked for next waits for the change.
+    panel.unfold()
+    panel.root.get_by_role("button", name="Remove 2. Sailor", exact=True).click()
+    expect(panel.states).to_have_count(2)
+    assert "StoryStudio_TitleCard" in {node["class_type"] for node in artist.api_graph().values()}
+    settings.locator("summary").click()
+    expect(style).to_have_value("")
+    expect(panel.root.locator(".switch .problem")).to_be_hidden()

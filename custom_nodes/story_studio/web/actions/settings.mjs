@@ -5,6 +5,8 @@ import { t } from '../shared/words.mjs'
 import { root } from '../shared/workflow.mjs'
 import { memoryOf, readStory, setMemory } from '../story/read.mjs'
 import { rebuild } from '../story/rebuild.mjs'
+import { noteCanvas } from '../story/unchanged.mjs'
+import { wholeInTurn } from './turn.mjs'
 
 /** Width and height of clips by resolution and format, as `story/formats.py` has them. */
 const SHAPES = {
@@ -92,21 +94,24 @@ const ON_NODES = {
  * @returns {Promise<boolean>} whether it was done; the user may not want it.
  * @throws {Error} everything that is wrong with the changed story.
  */
-export async function changeSettings(studio, changed) {
-  const settings = [...new Set(Object.keys(changed).map(name => ON_NODES[name]))]
-  if (!settings.includes(undefined) && (await setOnNodes(studio, changed, settings))) return true
-  return change(studio, data => setValues(data, changed))
-}
+export const changeSettings = (studio, changed) =>
+  wholeInTurn(studio, async () => {
+    const settings = [...new Set(Object.keys(changed).map(name => ON_NODES[name]))]
+    if (!settings.includes(undefined) && (await setOnNodes(studio, changed, settings))) return true
+    return changeNow(studio, data => setValues(data, changed))
+  })
 
 /** Sets settings on the nodes of the canvas, in one undo step; whether all of them stand there. */
 async function setOnNodes(studio, changed, settings) {
   const { app } = studio
+  const checkCanvas = noteCanvas(app)
   const { data: story } = await readStory(studio)
   setValues(story, changed)
   if (settings.includes('seed') && story.scenes.every(scene => scene.seed !== undefined)) throw new Error(t('Each scene has a seed of its own: change it there.'))
   const prompt = (await app.graphToPrompt()).output
   const memory = memoryOf(app)
   const { values, then } = await ask(app, 'settings', { prompt, story, workflows: memory?.workflows ?? {}, settings })
+  checkCanvas()
   const remember = () => memory && setMemory(root(app), { ...memory, given: story, then })
   if (!values || !(await setInputs(app, prompt, values, remember))) return false
   await studio.refresh()
@@ -129,7 +134,9 @@ export const writeCharacters = studio => change(studio, () => undefined)
 /** The warnings of the last change, which are not repeated after the next. */
 let said = []
 
-async function change(studio, change) {
+const change = (studio, change) => wholeInTurn(studio, () => changeNow(studio, change))
+
+async function changeNow(studio, change) {
   const warnings = await rebuild(studio, change)
   if (!warnings) return false
   studio.toast('warn', warnings.filter(one => !said.includes(one)).join('\n'))

@@ -1,5 +1,7 @@
 /** What the panel's buttons do to the canvas: one after the other, and never to another workflow. */
-import { endTyping } from '../canvas/undo.mjs'
+import { endTyping, restored } from '../canvas/undo.mjs'
+import { t } from '../shared/words.mjs'
+import { ANOTHER } from '../story/unchanged.mjs'
 import { openWorkflow } from '../shared/workflow.mjs'
 
 /** What was asked for last; the next waits for it, and finds what it has made. */
@@ -39,4 +41,22 @@ export function inTurn(studio, act, { id = null, name = '' } = {}) {
     }
   }
   return (latest = latest.then(run))
+}
+
+/**
+ * Does something with the whole story of the open workflow in its turn.
+ *
+ * @returns what it returns.
+ * @throws what it throws, or that another workflow is open by then.
+ */
+export function wholeInTurn({ app }, act) {
+  const workflow = openWorkflow(app)
+  const done = latest.then(async () => {
+    endTyping(app)
+    await restored(app)
+    if (openWorkflow(app) !== workflow) throw new Error(t(ANOTHER))
+    return act()
+  })
+  latest = done.catch(() => undefined)
+  return done
 }

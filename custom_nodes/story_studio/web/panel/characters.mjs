@@ -141,8 +141,9 @@ function createReference(studio, name, touched) {
       show(await upload(studio.app, picker.files[0]))
     } catch (error) {
       set(problem, { textContent: error.message })
+    } finally {
+      pick.removeAttribute('aria-busy')
     }
-    pick.removeAttribute('aria-busy')
     touched()
   }
   show(now)
@@ -156,14 +157,16 @@ function createMention(studio) {
   const button = h('button', { type: 'button', textContent: t('Put the descriptions in') })
   const element = h('div', { className: 'mention', hidden: true }, text, button, problem)
   button.onclick = async () => {
+    if (button.ariaBusy) return
     button.setAttribute('aria-busy', 'true')
     set(problem, { hidden: true })
     try {
       await writeCharacters(studio)
     } catch (error) {
       set(problem, { textContent: failure(error), hidden: false })
+    } finally {
+      button.removeAttribute('aria-busy')
     }
-    button.removeAttribute('aria-busy')
   }
   return {
     element,

@@ -10,7 +10,8 @@ const names = h('datalist', { id: 'story-studio-loras' })
 export function suggestLoras(studio, section) {
   section.addEventListener('toggle', async () => {
     if (!section.open) return
-    section.append(names)
+    // There is one list for all sections.
+    section.closest('.story-studio').append(names)
     names.replaceChildren(...(await listLoras(studio)).map(value => h('option', { value })))
   })
 }

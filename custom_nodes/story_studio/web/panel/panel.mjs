@@ -25,7 +25,7 @@ const BUTTONS = [
   ['film', 'Film', 'Render whatever the film still needs, and the film'],
 ]
 /** What stands above and below the scenes: functions of the studio that return `{element, paint(scenes)}`. */
-const ABOVE = [createRunning, createSwitch, createPlanSection, createSettings, createCharacters, createFilm, createFinishing, createScenesHead, createLeftOut]
+const ABOVE = [createRunning, byWorkflow(createSwitch), createPlanSection, byWorkflow(createSettings), byWorkflow(createCharacters), createFilm, createFinishing, createScenesHead, createLeftOut]
 const BELOW = [createAdding, createSpoken]
 const STYLES = ['panel', 'dialog', 'edit', 'film', 'finishing', 'plan', 'settings', 'takes', 'voice']
 /** Before the panel is opened for the first time, so that nothing is ever painted without them. */
@@ -76,7 +76,27 @@ export function createView(element, studio) {
       leave()
       for (const card of cards.values()) card.close()
       cards = new Map()
+      // Removed with the panel, they would never say that they are closed.
+      for (const dialog of panel.querySelectorAll('dialog')) dialog.close()
     },
+  }
+}
+
+/** A section of which each workflow has its own: what was typed or is going on in one is not of another. */
+function byWorkflow(create) {
+  return studio => {
+    const known = new WeakMap()
+    const element = h('div')
+    return {
+      element,
+      paint(scenes) {
+        const workflow = studio.model.workflow ?? studio
+        if (!known.has(workflow)) known.set(workflow, create(studio))
+        const section = known.get(workflow)
+        arrange(element, [section.element])
+        section.paint(scenes)
+      },
+    }
   }
 }
 

@@ -6,6 +6,7 @@ import { workflowOf, PLACE } from './boxes.mjs'
 import { filesIn, viewOf } from './open.mjs'
 import { memoryOf, readStory, remember, setMemory } from './read.mjs'
 import { withSettings } from './remembered.mjs'
+import { content, noteCanvas } from './unchanged.mjs'
 import { offer } from './upload.mjs'
 
 /** Milliseconds between looks at a workflow that was opened, whose previews come one after the other. */
@@ -23,17 +24,21 @@ const LOOKS = [150, 350, 500, 1000, 2000]
  */
 export async function rebuild(studio, change) {
   const { app } = studio
+  const checkCanvas = noteCanvas(app)
   const { data, losses } = await readStory(studio)
   const before = structuredClone(data)
   const changed = (await change(data)) ?? data
   const { profiles: earlier, workflows = {} } = memoryOf(app) ?? {}
   const profiles = withSettings(changed, before, earlier)
   const found = await ask(app, 'graph', { name: 'story.json', text: JSON.stringify(changed), files: {}, workflows })
+  checkCanvas()
   if (!(await acceptLosses(app, losses, t('Change the story')))) return null
   offer(filesIn(found.canvas))
   const workflow = workflowOf(found.canvas, viewOf(app))
+  const memory = await remember(app, found.canvas, changed, workflows)
+  checkCanvas()
   keepPlaces(workflow, root(app))
-  setMemory(workflow, { ...(await remember(app, found.canvas, changed, workflows)), profiles })
+  setMemory(workflow, { ...memory, profiles })
   await replace(app, workflow)
   await studio.refresh()
   return found.warnings
@@ -89,6 +94,3 @@ async function settle(app, tracker) {
   }
   await look(LOOKS)
 }
-
-/** What a workflow says, without what drawing it changes. */
-const content = state => JSON.stringify(state, (name, value) => (['size', 'bounding', 'ds'].includes(name) ? undefined : value))

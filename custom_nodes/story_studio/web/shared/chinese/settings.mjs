@@ -63,6 +63,8 @@ export default {
   'Reference image': '参考图像',
   'Reference image…': '参考图像…',
   'Remove the image': '移除图像',
+  'Another workflow was opened meanwhile.': '其间打开了另一个工作流。',
+  'The canvas was changed meanwhile: try again.': '其间画布有改动：请重试。',
   'Put the descriptions in': '写入描述',
   'These scenes mention characters by name only: {}.': '以下场景只写了角色的名字：{}。',
 }
