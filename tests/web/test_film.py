@@ -118,6 +118,8 @@ def test_the_state_is_known_after_a_reload_and_results_are_seen_large_and_export
     panel.root.get_by_role("button", name="Show the clip of 1. Keeper large").click()
     preview = artist.page.get_by_role("dialog", name="Clip")
     expect(preview.get_by_role("heading")).to_have_text("1. Keeper")
+    # The video goes when another scene is shown, and must not take the focus with it.
+    preview.locator("video").focus()
     for key, heading in (("ArrowRight", "2. Sailor"), ("ArrowLeft", "1. Keeper"), ("ArrowLeft", "1. Keeper")):
         artist.page.keyboard.press(key)
         expect(preview.get_by_role("heading")).to_have_text(heading)

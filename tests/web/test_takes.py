@@ -142,6 +142,12 @@ def test_a_shared_seed_is_asked_about(artist: Canvas) -> None:
     still, clip = panel.shown("still")[2], panel.shown("clip")[2]
     answer_about_seed(panel, "Cancel")
     assert made_from(artist) == before
+    # A question that goes away with the panel is answered as well: what is asked for next is done.
+    panel.start("New take of the clip of 3. Morning", end=False)
+    expect(panel.root.get_by_role("dialog")).to_be_visible()
+    artist.run_script("() => window.app.extensionManager.sidebarTab.toggleSidebarTab('story-studio')")
+    expect(panel.root).to_have_count(0)
+    panel.open()
     answer_about_seed(panel, "Keep the still")
     assert rendered(panel) == [CLIPS]
     assert panel.shown("still")[2] == still and panel.shown("clip")[2] != clip

@@ -13,8 +13,12 @@ const ABOUT = {
   'Talking video': 'an image that speaks a recording',
 }
 
+let isAsking = false
+
 /** Asks for an example, and opens it in a new tab. */
 export async function openExample(studio) {
+  if (isAsking) return
+  isAsking = true
   const { app } = studio
   try {
     const names = ((await read(app, '/workflow_templates'))[PACK] ?? []).toSorted((one, other) => rank(one) - rank(other))
@@ -25,6 +29,8 @@ export async function openExample(studio) {
     await app.loadGraphData(workflow, true, true, freeTitle(app, name))
   } catch (error) {
     studio.toast('error', error.message)
+  } finally {
+    isAsking = false
   }
 }
 

@@ -20,8 +20,8 @@ export async function useFile(studio, clip, file) {
 
 /** Makes a scene speak the part of its recording between two seconds; the whole recording stays as it is. */
 export async function useCut(studio, clip, start, end) {
-  const { name } = studio.voices.of(clip)
-  await change(studio, clip, async () => (await ask(studio.app, 'voice/cut', { file: name, start, end })).file)
+  const name = studio.voices.of(clip)?.name
+  if (name) await change(studio, clip, async () => (await ask(studio.app, 'voice/cut', { file: name, start, end })).file)
 }
 
 /** Sets the seconds after a scene; null for what the film says. */
@@ -29,7 +29,9 @@ export async function setPause(studio, clip, seconds) {
   const { app, model, voices } = studio
   const input = 'pause_after'
   const places = model.scenes.map(one => voices.of(one.clip)?.film_scene).filter(Boolean)
-  const place = voices.of(clip).film_scene
+  const place = voices.of(clip)?.film_scene
+  // The card may be of the workflow before.
+  if (!place || !studio.isShown()) return
   const others = places.filter(one => one !== place).map(id => ({ id, input }))
   const widget = ownWidget(app, { id: place, input }, others)
   if (!widget) return studio.toast('error', t('This scene has no input "{}" of its own: expose it on its subgraph node.', input))
@@ -51,6 +53,7 @@ export async function record(studio, clip) {
   try {
     stream = await navigator.mediaDevices.getUserMedia({ audio: true })
     recorder = new MediaRecorder(stream)
+    recorder.start()
   } catch (error) {
     release()
     studio.toast('error', t('The microphone cannot be used: {}. Connect one, and allow this page to use it.', error.message))
@@ -59,7 +62,6 @@ export async function record(studio, clip) {
   const parts = []
   const ended = new Promise(done => (recorder.onstop = done))
   recorder.ondataavailable = ({ data }) => parts.push(data)
-  recorder.start()
 
   async function stop() {
     // It ends by itself if the microphone is unplugged.

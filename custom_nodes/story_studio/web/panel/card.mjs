@@ -48,8 +48,8 @@ export function createCard({ id, ...scene }, studio) {
     more.forEach(one => one.edit?.())
   }
   element.onclick = event => {
-    if (event.target.closest(NO_CLICK)) return
-    const { clip, still } = studio.scene(id)
+    const { clip, still } = studio.scene(id) ?? {}
+    if (event.target.closest(NO_CLICK) || !(clip ?? still) || !studio.isShown()) return
     show(studio.app, clip ?? still)
   }
   return {

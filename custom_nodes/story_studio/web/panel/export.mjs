@@ -17,12 +17,15 @@ export function createExport(studio) {
   const element = h('details', { className: 'export' }, summary, h('div', { className: 'choices' }, film, captions, story, results, all))
   let listed = ''
 
+  /** A button that is disabled would lose the focus. */
   async function pack(button, parts) {
-    button.disabled = true
-    button.setAttribute('aria-busy', 'true')
-    await downloadAll(studio, now.id, parts)
-    button.removeAttribute('aria-busy')
-    button.disabled = false
+    if (button.ariaBusy) return
+    for (const name of ['aria-busy', 'aria-disabled']) button.setAttribute(name, 'true')
+    try {
+      await downloadAll(studio, now.id, parts)
+    } finally {
+      for (const name of ['aria-busy', 'aria-disabled']) button.removeAttribute(name)
+    }
   }
 
   return {

@@ -46,7 +46,7 @@ function createRow(studio) {
   const state = h('span', { className: 'film-state', role: 'status' })
   const about = h('p', { className: 'about' })
   const why = h('p', { className: 'why' })
-  const make = h('button', { type: 'button', textContent: t('Make the film'), onclick: () => renderFilm(studio, now.id) })
+  const make = h('button', { type: 'button', textContent: t('Make the film'), onclick: () => make.ariaDisabled === 'true' || renderFilm(studio, now.id) })
   const exports = createExport(studio)
   const words = h('div', { className: 'words' }, h('div', { className: 'head' }, name, state), about, why, h('div', { className: 'tools' }, make, exports.element))
   return {
@@ -66,7 +66,8 @@ function createRow(studio) {
       const problem = film.problem ? t(PROBLEMS[film.problem]) : ''
       const reasons = problem || [film.state === 'old' ? reasonsOf(film, studio, scenes) : '', failuresOf(film, studio, scenes)].filter(Boolean).join(' ')
       set(why, { textContent: reasons, hidden: !reasons })
-      set(make, { disabled: !!problem || film.state === 'current' || film.state === 'running' })
+      // Once it is pressed there is nothing more to make; a disabled button would lose the focus.
+      make.setAttribute('aria-disabled', String(!!problem || film.state === 'current' || film.state === 'running'))
       make.title = problem || t(film.state === 'current' ? 'The film is up to date' : 'Render whatever the film still needs, and the film')
       // Where there are several films, each says for which it is.
       const which = studio.model.films.length > 1 ? `: ${title()}` : ''

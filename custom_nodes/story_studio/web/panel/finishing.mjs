@@ -90,6 +90,8 @@ export function createFinishing(studio) {
   const { model } = studio
   const choice = createChoice(studio, () => paint())
   const change = (field, value) => {
+    // The panel may still show the workflow before.
+    if (!studio.isShown()) return
     setFinish(studio, choice.film(), field.on, field.to?.(value) ?? { [field.name]: value })
     studio.refreshSoon()
   }
@@ -142,18 +144,18 @@ function createMusic(studio, film) {
   const { app, model } = studio
   const name = h('span', { className: 'file' })
   const picker = h('input', { type: 'file', accept: 'audio/*,video/*', hidden: true, onchange: () => use(picker.files[0]) })
-  const choose = h('button', { type: 'button', textContent: t('Choose…'), onclick: () => (set(picker, { value: '' }), picker.click()), aria: { label: t('Choose the music') } })
+  const choose = h('button', { type: 'button', textContent: t('Choose…'), onclick: () => choose.ariaBusy || (set(picker, { value: '' }), picker.click()), aria: { label: t('Choose the music') } })
   const drop = h('button', { type: 'button', textContent: t('Remove'), onclick: () => change(null), aria: { label: t('Remove the music') } })
 
   function change(file, id = film()) {
+    if (!studio.isShown()) return
     setMusic(app, id, file)
     studio.refreshSoon()
   }
 
   async function use(file) {
     if (!file) return
-    set(choose, { disabled: true })
-    choose.setAttribute('aria-busy', 'true')
+    for (const name of ['aria-busy', 'aria-disabled']) choose.setAttribute(name, 'true')
     const { workflow } = model
     const id = film()
     try {
@@ -164,8 +166,7 @@ function createMusic(studio, film) {
     } catch (error) {
       studio.toast('error', error.message)
     }
-    choose.removeAttribute('aria-busy')
-    set(choose, { disabled: false })
+    for (const name of ['aria-busy', 'aria-disabled']) choose.removeAttribute(name)
   }
 
   return {

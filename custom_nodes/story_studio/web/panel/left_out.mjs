@@ -1,13 +1,13 @@
 /** What the canvas leaves out: scenes that are muted or bypassed there, which no run makes. */
 import { inTurn } from '../actions/turn.mjs'
 import { bypass, leftOutScenes, takeIn } from '../canvas/left_out.mjs'
-import { h, set } from '../shared/dom.mjs'
+import { arrange, h, kept, set } from '../shared/dom.mjs'
 import { t } from '../shared/words.mjs'
 
 export function createLeftOut(studio) {
   const list = h('ul')
   const element = h('section', { className: 'not-run', hidden: true, aria: { label: t('Left out on the canvas') } }, list)
-  let written = ''
+  let rows = new Map()
 
   const act = (change, { name }) =>
     inTurn(studio, async () => {
@@ -32,10 +32,13 @@ export function createLeftOut(studio) {
       // A muted scene passes nothing on, so that what comes before it is in no film.
       const ends = scenes.some(scene => !scene.in_film)
       set(element, { hidden: !found.length })
-      const now = JSON.stringify([found.map(({ name, isMuted }) => [name, isMuted]), ends])
-      if (now === written) return
-      written = now
-      list.replaceChildren(...found.map(scene => createRow(scene, ends)))
+      rows = kept(rows, found.map(({ name, isMuted }) => JSON.stringify([{ name, isMuted }, ends])), key => createRow(...JSON.parse(key)))
+      const at = [...list.children].findIndex(row => row.contains(document.activeElement))
+      arrange(list, [...rows.values()])
+      if (at < 0 || list.contains(document.activeElement)) return
+      // What was used again leaves the focus to the next one, or to what stands above the cards.
+      const next = list.children[Math.min(at, list.children.length - 1)] ?? element.previousElementSibling
+      next.querySelector('button').focus({ preventScroll: true })
     },
   }
 }

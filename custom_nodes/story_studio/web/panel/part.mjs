@@ -71,8 +71,10 @@ export function createPart(id, part, studio) {
       const { file, old, takes, chosen } = scene[part]
       const url = file ? studio.url(file) : ''
       if (shown !== url || !frame.firstChild) {
+        const hasFocus = frame.contains(document.activeElement)
         frame.replaceChildren(url ? media(part, url, `${label}: ${title}`, true) : h('span', { textContent: t('not rendered yet') }))
         shown = url
+        if (hasFocus) (frame.querySelector('video') ?? again).focus({ preventScroll: true })
       }
       const stale = old && file
       set(frame, { className: `frame ${file ? part : ''} ${stale ? 'old' : ''}`, title: stale ? t('Rendered before the last change') : '' })

@@ -52,12 +52,15 @@ function openPreview(studio, id, part) {
     on.setAttribute('aria-disabled', String(index === all.length - 1))
     if (shown === url) return
     shown = url
+    const hasFocus = stage.contains(document.activeElement)
     const label = `${partName(part)}: ${scene.title}`
     stage.replaceChildren(
       part === 'still'
         ? h('img', { src: url, alt: label })
         : h('video', { src: url, controls: true, autoplay: true, aria: { label } }),
     )
+    // Without the focus in it, no key reaches the dialog.
+    if (hasFocus) (stage.querySelector('video') ?? on).focus()
   }
 
   const leave = studio.listen(() => paint())

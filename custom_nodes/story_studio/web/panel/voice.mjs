@@ -11,7 +11,13 @@ const ROOM = 0.15
 export function createVoice(id, studio) {
   const clip = () => studio.scene(id)?.clip
   const voice = () => studio.voices.of(clip())
-  const button = (text, onclick, more = {}) => h('button', { type: 'button', textContent: t(text), onclick, ...more })
+  /** A button; one that is disabled would lose the focus while it is at work. */
+  const button = (text, act, more = {}) => {
+    const one = h('button', { type: 'button', textContent: t(text), onclick: () => one.ariaDisabled === 'true' || act(), ...more })
+    return one
+  }
+  /** The last file that was chosen or dropped; the next one comes after it. */
+  let last = Promise.resolve()
   let busy = ''
   let recording = null
   let isAsking = false
@@ -49,7 +55,9 @@ export function createVoice(id, studio) {
   const tools = h('div', { className: 'tools' }, choose, mic, trim, pause.element)
   const element = h('div', { className: 'voice', role: 'group' }, line, about, parts, faults, tools, state, picker)
 
-  const use = file => file && working(t('Uploading {}…', file.name), () => useFile(studio, clip(), file))
+  const use = file => {
+    if (file) last = last.then(() => working(t('Uploading {}…', file.name), () => useFile(studio, clip(), file)))
+  }
 
   async function toggleRecording() {
     if (recording) {
@@ -60,8 +68,11 @@ export function createVoice(id, studio) {
     // The browser asks whether the page may use the microphone.
     if (isAsking) return
     isAsking = true
-    recording = await record(studio, clip())
-    isAsking = false
+    try {
+      recording = await record(studio, clip())
+    } finally {
+      isAsking = false
+    }
     if (isGone) close()
     else show()
   }
@@ -109,10 +120,11 @@ export function createVoice(id, studio) {
     set(faults, { hidden: !texts.length })
     faults.dataset.usable = now.usable
     const off = whyNoRecording()
-    set(mic, { textContent: t(recording ? 'Stop recording' : 'Record'), disabled: !!off || !!busy, title: off || t('From the microphone of this computer') })
+    set(mic, { textContent: t(recording ? 'Stop recording' : 'Record'), disabled: !!off, title: off || t('From the microphone of this computer') })
     mic.setAttribute('aria-pressed', String(!!recording))
     set(trim, { hidden: !now.peaks.length })
-    for (const one of [choose, trim, keep, words]) set(one, { disabled: !!busy || !!recording })
+    mic.setAttribute('aria-disabled', String(!!busy))
+    for (const one of [choose, trim, keep, words]) one.setAttribute('aria-disabled', String(!!busy || !!recording))
     set(words, { hidden: !now.speech })
     set(state, { textContent: recording ? t('Recording…') : busy, hidden: !busy && !recording })
     element.setAttribute('aria-busy', String(!!busy))

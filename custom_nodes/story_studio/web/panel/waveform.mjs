@@ -40,6 +40,7 @@ export function createWaveform(onSeek, onPart) {
   }
 
   function move(side, change) {
+    if (!part) return
     const [start, end] = part
     const limits = side ? [start + SHORTEST, seconds] : [0, end - SHORTEST]
     const wanted = typeof change === 'number' ? part[side] + change : secondAt(change)

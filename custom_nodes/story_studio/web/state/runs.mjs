@@ -40,7 +40,7 @@ export function createRuns(studio) {
 
   /** Workflows are kept apart because they share node ids. */
   function session(workflow = openWorkflow(app)) {
-    if (!sessions.has(workflow)) sessions.set(workflow, createSession(studio))
+    if (!sessions.has(workflow)) sessions.set(workflow, createSession(studio, workflow))
     return sessions.get(workflow)
   }
 

@@ -6,6 +6,7 @@ import { createFailures } from './failures.mjs'
 /**
  * The latest run of a workflow; one that continues another without the scenes that failed counts as the same run.
  *
+ * @param workflow the one whose runs they are.
  * @returns an object with
  *   `running`: the id of its prompt while it runs, and `queued`, the ids of prompts that wait;
  *   `wanted`: the ids of the results that the run makes; of these, as Sets, `finished`, made or found, and `reused`, found;
@@ -22,8 +23,10 @@ import { createFailures } from './failures.mjs'
  *   what changes it: `begin`, `work`, `note`, `take`, and `read`, with the API workflow as it is now;
  *   and `hasNewFailure()`, whether one has to be read yet.
  */
-export function createSession({ app, model }) {
+export function createSession({ app, model }, workflow) {
   const failures = createFailures({ app }, () => now)
+  /** Whether what was read last is this workflow: another one may have the same node ids. */
+  const isShown = () => model.workflow === workflow
   let said = ''
   let isRead = false
   let id = null
@@ -33,12 +36,13 @@ export function createSession({ app, model }) {
     looks: new Map(), unfolded: new Map(),
 
     get failed() {
+      if (!isShown()) return new Map()
       const owned = Object.entries(failures.now()).map(([node, reason]) => [model.owners.get(node)?.scene.id, reason])
       return new Map(owned.filter(([scene]) => scene))
     },
 
     get problem() {
-      if (said || isRead || !model.scenes.length) return said
+      if (said || isRead || !isShown() || !model.scenes.length) return said
       const others = Object.entries(failures.now()).filter(([node]) => !model.owners.has(node))
       return others.map(([node, reason]) => `${pathTo(app, node).at(-1)?.title ?? t('A node')}: ${reason}`).join('\n')
     },
@@ -57,7 +61,7 @@ export function createSession({ app, model }) {
 
     /** How far the running nodes are. ComfyUI also calls a Still or Clip running while it waits for its input. */
     work(active) {
-      now.active = Object.fromEntries(Object.entries(active).filter(([node]) => !(node in model.takes)))
+      now.active = Object.fromEntries(Object.entries(active).filter(([node]) => !isShown() || !(node in model.takes)))
     },
 
     /** A node has shown its result. */
@@ -91,7 +95,7 @@ export function createSession({ app, model }) {
       now.outputs = Object.assign({}, ...chain.map(run => run.outputs))
       for (const [node, output] of Object.entries(now.outputs)) if (output.checkpoint) now.note(node, output)
       // What exists is not requested where nothing else is made from it.
-      for (const node of now.wanted.filter(node => model.takes[node]?.file && !now.finished.has(node))) {
+      for (const node of now.wanted.filter(node => isShown() && model.takes[node]?.file && !now.finished.has(node))) {
         now.finished.add(node)
         now.reused.add(node)
       }

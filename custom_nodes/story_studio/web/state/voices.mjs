@@ -4,7 +4,7 @@ import { hasNode, pathTo } from '../canvas/widgets.mjs'
 import { localized } from '../shared/sentences.mjs'
 import { ask } from '../shared/server.mjs'
 import { createTurns } from '../shared/turns.mjs'
-import { root } from '../shared/workflow.mjs'
+import { openWorkflow, root } from '../shared/workflow.mjs'
 
 /** The nodes that speak a recording: without one on the canvas there is nothing to check. */
 const SPEAKERS = ['StoryStudio_TalkingVideo', 'StoryStudio_Animatic']
@@ -31,6 +31,7 @@ export function createVoices(studio) {
   async function read(prompt) {
     clearTimeout(timer)
     const isLast = turn()
+    const workflow = openWorkflow(app)
     let answer = {}
     try {
       if (Object.values(prompt).some(node => SPEAKERS.includes(node.class_type))) answer = await ask(app, 'voice', { prompt })
@@ -38,7 +39,8 @@ export function createVoices(studio) {
       // Everything else works without it, and a canvas that cannot be read has been reported.
       console.warn('Story Studio: the recordings could not be checked.', error)
     }
-    if (!isLast()) return
+    // Another workflow has other loaders of the same ids.
+    if (!isLast() || workflow !== openWorkflow(app)) return
     byClip = answer
     mark()
     studio.changed()
