@@ -1,7 +1,7 @@
 /** Downloads. */
 import { ask } from '../shared/server.mjs'
 import { t } from '../shared/words.mjs'
-import { root } from '../shared/workflow.mjs'
+import { openWorkflow, root } from '../shared/workflow.mjs'
 
 /** Downloads what is at an address, under a name; without one, that which the server gives it. */
 export function download(href, name) {
@@ -10,9 +10,12 @@ export function download(href, name) {
 
 /** Downloads these parts of the story of a film as one ZIP file: film, captions, story, stills, clips. */
 export async function downloadAll(studio, id, parts) {
-  await studio.refresh()
   const { app, model } = studio
+  const open = openWorkflow(app)
   try {
+    await studio.refresh()
+    // Another one may have a film of the same id.
+    if (model.workflow !== open) return
     const workflow = root(app).id ?? ''
     const { file, missing, is_old: isOld } = await ask(app, 'bundle', { prompt: model.prompt, workflow, film: id, parts })
     const notes = [
