@@ -6,12 +6,13 @@ import base64
 import contextlib
 import re
 import urllib.parse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
-from playwright.sync_api import Browser, TimeoutError, expect
+from playwright.sync_api import Browser, Page, Route, TimeoutError, expect
 
 from driver.paths import ROOT
 from workflows import canvas
@@ -238,6 +239,17 @@ class Canvas(canvas.Canvas):
         path = SCREENSHOTS / f"{self.name}-{name}.png"
         self.page.screenshot(path=path)
         return path
+
+
+@contextlib.contextmanager
+def held(page: Page, url: str, most: int = 100) -> Iterator[None]:
+    """Requests, of which the first `most`, are answered only at the end."""
+    routes: list[Route] = []
+    page.route(url, lambda route: routes.append(route) if len(routes) < most else route.continue_())
+    yield
+    for route in routes:
+        route.continue_()
+    page.unroute(url)
 
 
 _OPENED = "name => window.app.extensionManager.workflow.activeWorkflow.filename === name"

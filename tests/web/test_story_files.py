@@ -21,7 +21,7 @@ from story_studio.story import graph, schema
 from story_studio.story.recipes import FOLDER
 from tests.studio import Studio
 from tests.voices import write_voice
-from tests.web.canvas import Canvas
+from tests.web.canvas import Canvas, held
 
 OPENED = "name => window.app.extensionManager.workflow.activeWorkflow.filename === name"
 STORY = """
@@ -91,8 +91,13 @@ def test_a_dropped_folder_becomes_what_the_driver_submits(
     canvas: Canvas = request.getfixturevalue(page)
     path = write_story(tmp_path / "a story", profile, 100)
     expected, known = driver_graph(path)
-    drop(canvas, path.parent)
+    with held(canvas.page, "**/story_studio/graph"):
+        drop(canvas, path.parent)
+        waiting = canvas.page.get_by_role("status").filter(has_text="Opening harbour.yaml…")
+        expect(waiting.get_by_role("progressbar")).to_be_visible()
+        canvas.screenshot("waiting")
     wait_for(canvas, "The harbour")
+    expect(waiting).to_have_count(0)
     canvas.screenshot("dropped")
     before = canvas.api_graph()
     assert_nothing_overlaps(canvas)

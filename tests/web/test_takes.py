@@ -7,9 +7,8 @@ from typing import Any
 from playwright.sync_api import expect
 
 from driver.comfy.process import PACK
-from tests.web.canvas import Canvas, newer_only, older_only
+from tests.web.canvas import Canvas, held, newer_only, older_only
 from tests.web.test_panel import CLIPS, DONE, SEEDS, STILLS, Panel, scene_results
-from tests.web.test_turns import held
 from workflows.canvas import read_workflow
 
 _SET_TAKE = """take => {

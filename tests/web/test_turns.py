@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from playwright.sync_api import expect
 
-from playwright.sync_api import Page, Route, expect
-
-from tests.web.canvas import Canvas, newer_only, older_only
+from tests.web.canvas import Canvas, held, newer_only, older_only
 from tests.web.test_panel import SEEDS, TWO_FRAMES, Panel
 
 _RESTORE = """isRestoring => {
     window.app.extensionManager.workflow.activeWorkflow.changeTracker._restoringState = isRestoring;
 }"""
-
-
-@contextmanager
-def held(page: Page, url: str, most: int = 100) -> Iterator[None]:
-    """Requests, of which the first `most`, are answered only at the end."""
-    routes: list[Route] = []
-    page.route(url, lambda route: routes.append(route) if len(routes) < most else route.continue_())
-    yield
-    for route in routes:
-        route.continue_()
-    page.unroute(url)
 
 
 @newer_only

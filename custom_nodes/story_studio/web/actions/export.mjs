@@ -1,5 +1,6 @@
 /** Downloads. */
 import { ask } from '../shared/server.mjs'
+import { showProgress } from '../shared/waiting.mjs'
 import { t } from '../shared/words.mjs'
 import { openWorkflow, root } from '../shared/workflow.mjs'
 
@@ -17,7 +18,7 @@ export async function downloadAll(studio, id, parts) {
     // Another one may have a film of the same id.
     if (model.workflow !== open) return
     const workflow = root(app).id ?? ''
-    const { file, missing, is_old: isOld } = await ask(app, 'bundle', { prompt: model.prompt, workflow, film: id, parts })
+    const { file, missing, is_old: isOld } = await showProgress(t('Packing the ZIP file…'), () => ask(app, 'bundle', { prompt: model.prompt, workflow, film: id, parts }))
     const notes = [
       isOld && t('The film is out of date: it was made before the last change.'),
       missing.length && t('Not rendered yet, and so not in the file: {}.', missing.join(', ')),

@@ -1,4 +1,5 @@
 /** Opens and saves stories. */
+import { showProgress } from '../shared/waiting.mjs'
 import { t } from '../shared/words.mjs'
 import { droppedFiles, findStory, isSurelyStory } from '../story/dropped.mjs'
 import { openStory } from '../story/open.mjs'
@@ -8,9 +9,12 @@ import { saveStory } from '../story/save.mjs'
 export async function open(studio, files) {
   try {
     const story = await findStory(files)
-    if (story) studio.toast('warn', (await openStory(studio.app, story, files)).join('\n'))
-    else if (files.length === 1 || files.some(({ path }) => /\.json$/i.test(path))) for (const { file } of files) await studio.app.handleFile(file, 'file_drop')
-    else throw new Error(t('None of these is a story file or a script: its name ends in .yaml or .json and it has scenes, or in .fountain, .csv, .srt, .vtt, .md or .txt.'))
+    if (story) {
+      const warnings = await showProgress(t('Opening {}…', story.name), tell => openStory(studio.app, story, files, tell))
+      studio.toast('warn', warnings.join('\n'))
+    } else if (files.length === 1 || files.some(({ path }) => /\.json$/i.test(path))) {
+      for (const { file } of files) await studio.app.handleFile(file, 'file_drop')
+    } else throw new Error(t('None of these is a story file or a script: its name ends in .yaml or .json and it has scenes, or in .fountain, .csv, .srt, .vtt, .md or .txt.'))
   } catch (error) {
     studio.toast('error', error.message)
   }

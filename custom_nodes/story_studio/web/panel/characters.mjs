@@ -2,7 +2,7 @@
 import { changeCharacters, charactersOf, failure, readCharacters, writeCharacters } from '../actions/settings.mjs'
 import { h, set } from '../shared/dom.mjs'
 import { t } from '../shared/words.mjs'
-import { upload } from '../story/upload.mjs'
+import { uploadOne } from '../story/upload.mjs'
 import { createForm, field } from './form.mjs'
 import { createLoras, suggestLoras } from './loras.mjs'
 
@@ -138,7 +138,7 @@ function createReference(studio, name, touched) {
     set(problem, { textContent: '' })
     pick.setAttribute('aria-busy', 'true')
     try {
-      show(await upload(studio.app, picker.files[0]))
+      show(await uploadOne(studio.app, picker.files[0]))
     } catch (error) {
       set(problem, { textContent: error.message })
     } finally {

@@ -5,7 +5,7 @@ import { h, set } from '../shared/dom.mjs'
 import { remembered } from '../shared/folds.mjs'
 import { t } from '../shared/words.mjs'
 import { openWorkflow } from '../shared/workflow.mjs'
-import { offer, upload } from '../story/upload.mjs'
+import { offer, uploadOne } from '../story/upload.mjs'
 import { createField } from './field.mjs'
 import { filmTitle } from './film.mjs'
 
@@ -159,7 +159,7 @@ function createMusic(studio, film) {
     const { workflow } = model
     const id = film()
     try {
-      const uploaded = await upload(app, file)
+      const uploaded = await uploadOne(app, file)
       offer([uploaded])
       if (openWorkflow(app) !== workflow) throw new Error(t('{} is in the input folder, but another workflow is open now: choose it there.', uploaded))
       change(uploaded, id)

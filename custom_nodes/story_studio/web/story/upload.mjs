@@ -1,4 +1,5 @@
 /** Files that are uploaded to ComfyUI's input folder, and offered by its loaders. */
+import { showProgress } from '../shared/waiting.mjs'
 import { t } from '../shared/words.mjs'
 
 /** Adds files to the choices of the loaders, which list no subfolders: a file that is not listed is marked as missing. */
@@ -22,6 +23,9 @@ export async function upload(app, file) {
   const { name, subfolder } = await answer.json()
   return `${subfolder}/${name}`
 }
+
+/** The same with a bar, for a file that was chosen by itself. */
+export const uploadOne = (app, file) => showProgress(t('Uploading {}…', file.name), () => upload(app, file))
 
 async function nameOf(file) {
   const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', await file.arrayBuffer()))
