@@ -216,9 +216,11 @@ def test_a_new_clip_leaves_its_still(artist: Canvas) -> None:
 def test_a_click_is_not_lost_when_the_panel_changes_under_it(artist: Canvas) -> None:
     panel = Panel(artist)
     fold = panel.root.get_by_role("button", name="More of 3. Morning")
-    fold.scroll_into_view_if_needed()
-    fold.hover()
-    artist.page.mouse.down()
+    while not (fold.is_visible() and fold.evaluate("fold => fold.matches(':active')")):
+        # What is read of the story meanwhile may move it away.
+        artist.page.mouse.up()
+        fold.hover()
+        artist.page.mouse.down()
     left_out = panel.root.get_by_role("region", name="Left out on the canvas")
     with artist.page.expect_response("**/story_studio/takes") as answer:
         artist.run_script(_BYPASS)

@@ -11,7 +11,9 @@ const ENDS = ['pointerup', 'pointercancel', 'keydown']
 export function paintUnlessPressed(element, paint) {
   let [isPressed, isDue] = [false, false]
 
-  function press() {
+  function press({ target }) {
+    // The controls of a video, which pressing it may show, keep the end of that for themselves.
+    if (target.closest('video')) return
     isPressed = true
     const over = new AbortController()
     const end = () => {
