@@ -17,16 +17,30 @@ import pytest
 
 from driver.rendering import inputs
 from driver.rendering.recordings import read_music, read_recording
+from story_studio.checks.waveform import shown
 from story_studio.story import schema
 from tests.rendering.loading import read
 from tests.rendering.recording_files import RATE, Maker
 
 INCOMPLETE: dict[str, Callable[[Maker], Path]] = {
     "a cut WAV": lambda make: make.bytes("a.wav", make.voice.read_bytes()[:50_000]),
+    "a cut WAV with a right RIFF size": lambda make: make.wav("a.wav", make.pcm[:50_000], size=96_000),
+    "a cut WAV of floats": lambda make: _cut(make, ".wav", "-c:a", "pcm_f32le"),
+    "a cut WAV of A-law": lambda make: _cut(make, ".wav", "-c:a", "pcm_alaw"),
+    "a cut Wave64": lambda make: _cut(make, ".w64"),
+    "a cut CAF": lambda make: _cut(make, ".caf", "-c:a", "pcm_s16le"),
+    "a cut AU": lambda make: _cut(make, ".au"),
+    "a cut AVI": lambda make: _cut(make, ".avi", "-c:a", "pcm_s16le"),
+    "a cut FLV": lambda make: _cut(make, ".flv", "-ar", "44100"),
     "a cut MP3": lambda make: make.bytes("a.mp3", make.mp3()[:6000]),
     "damaged Opus": lambda make: make.bytes("a.opus", _damaged(make, ".opus")),
     "a damaged WebM": lambda make: make.bytes("a.webm", _damaged(make, ".webm")),
 }
+
+
+def _cut(make: Maker, suffix: str, *options: str) -> Path:
+    data = make.encoded(suffix, *options)
+    return make.bytes(f"a{suffix}", data[: len(data) * 3 // 5])
 
 
 def _damaged(make: Maker, suffix: str) -> bytes:
@@ -44,6 +58,16 @@ def test_an_incomplete_recording_that_loads_is_passed_on_with_a_warning(
     assert recording.path == path
     (sentence,) = recording.warnings
     assert re.search(r"should last (3\.0|2\.9) s, and only \d\.\d s can be decoded", sentence), sentence
+    # The card says the same.
+    assert [f"{path.name} {fault.text}" for fault in shown(path).faults] == [sentence]
+
+
+def test_a_cut_ogg_file_has_no_end(make: Maker, tmp_path: Path) -> None:
+    """It does not say how long it is, and its last page is marked, of which all is there."""
+    data = make.encoded(".opus", "-c:a", "libopus", "-page_duration", "200000")
+    for missing, warns in ((0, False), (1, True), (9000, True)):
+        recording, _, _ = read(make.bytes("a.opus", data[: len(data) - missing]), tmp_path)
+        assert any("a.opus has no end" in sentence for sentence in recording.warnings) is warns
 
 
 def _dash(make: Maker) -> Path:

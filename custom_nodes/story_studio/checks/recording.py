@@ -203,6 +203,11 @@ def _noticed(measured: Measured) -> Iterator[Fault]:
             f"should last {findings.declared:.1f} s, and only {findings.decoded:.1f} s can be decoded: if "
             "words are missing, copy or export it again.",
         )
+    elif findings.is_cut_off:
+        yield Fault(
+            "damaged",
+            "has no end, like a copy that was interrupted: if words are missing, copy or export it again.",
+        )
     if levels.damaged:
         yield Fault(
             "damaged", "has samples that are not numbers, which were replaced by silence: export it again."

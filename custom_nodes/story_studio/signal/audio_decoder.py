@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,6 +16,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 
 from .media_file import MediaFile, peek, restricted_to, what_else
+from .stated_length import is_cut_off, stated_seconds
 
 _CONTAINERS = (
     "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dts,dtshd,eac3,flac,flv,gsm,iff,loas,matroska,mlp,"
@@ -32,14 +32,6 @@ _STARTS = re.compile(
     rb"RIFF....WAVE|fLaC\0|OggS\0|ID3[\2-\4]|FORM....AIF[FC]|....ftyp|\x1aE\xdf\xa3", re.DOTALL
 )
 """What audio files start with, where something else stands in front: a form's headers, a text's mark."""
-_EXACT = {"aiff", "caf", "flac", "mov,mp4,m4a,3gp,3g2,mj2", "ogg", "w64", "wav"}
-"""Formats that state their length; that of others may be FFmpeg's estimate."""
-_MP3_FRAMES = re.compile(rb"(?:Xing|Info)\0\0\0[\1\3\5\7\x09\x0b\x0d\x0f](....)", re.S)
-"""Where an MP3 states how many frames it has."""
-_MP3_PADDING = 5
-"""Frames of an MP3 that may be padding, which is not decoded."""
-_STREAMED = 2**31 - 2**16
-"""Bytes of audio from which on a header that was written before the audio was known says just "many"."""
 _LOADABLE = {"s16", "s16p", "s32", "s32p", "flt", "fltp", "dbl", "dblp"}
 """Sample formats that ComfyUI's loader converts."""
 _MOST_PLANES = 8
@@ -68,6 +60,7 @@ class Findings:
         decoded: seconds decoded in all.
         lost: seconds of the packets that could not be decoded, where they say how long they are.
         declared: seconds that the file says it has; 0 if it does not say.
+        is_cut_off: whether the end of the file is missing, of a format that says no length.
     """
 
     needs_copy: bool = False
@@ -79,6 +72,7 @@ class Findings:
     lost: float = 0.0
     decoded: float = 0.0
     declared: float = 0.0
+    is_cut_off: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,13 +91,16 @@ def decode(path: Path, findings: Findings) -> Iterator[Block]:
     Raises:
         NotAudio, NoAudio, OSError: it cannot be opened, or has no audio stream.
     """
-    with path.open("rb") as file, _open(file, path, findings) as container:
+    with path.open("rb") as file, ExitStack() as stack:
+        container, start = _open(file, path, findings)
+        stack.enter_context(container)
         stream = _default(container, findings)
         # PyAV frees a decoder while holding the GIL, and its log callback in the decoder's threads waits for
         # the GIL: with threads, abandoning a decoder early can deadlock the process.
         stream.codec_context.thread_count = 1
         opened = (stream.codec_context.sample_rate, stream.channels)
-        findings.declared = _declared(container, stream, file)
+        findings.declared = stated_seconds(container, stream, file, start)
+        findings.is_cut_off = is_cut_off(container, file)
         kinds = set[str]()
         for block, kind in _blocks(_frames(container, stream, findings)):
             kinds.add(kind)
@@ -114,8 +111,11 @@ def decode(path: Path, findings: Findings) -> Iterator[Block]:
         findings.needs_copy |= len(kinds) > 1 or not kinds <= _LOADABLE
 
 
-def _open(file: BinaryIO, path: Path, findings: Findings) -> InputContainer:
+def _open(file: BinaryIO, path: Path, findings: Findings) -> tuple[InputContainer, int]:
     """Opens a file whose tags may have any encoding, and which may start with something else.
+
+    Returns:
+        The file, and the byte at which it starts.
 
     Raises:
         NotAudio: with the reason as far as it is known.
@@ -131,7 +131,7 @@ def _open(file: BinaryIO, path: Path, findings: Findings) -> InputContainer:
                 )
                 assert isinstance(container, InputContainer)
                 findings.needs_copy |= start > 0 or errors == "replace"
-                return container
+                return container, start
     raise NotAudio(what_else(peek(file)))
 
 
@@ -150,38 +150,6 @@ def _default(container: InputContainer, findings: Findings) -> av.AudioStream:
     findings.streams, findings.stream = len(streams), next(defaults, 0)
     findings.needs_copy |= findings.stream > 0
     return streams[findings.stream]
-
-
-def _declared(container: InputContainer, stream: av.AudioStream, file: BinaryIO) -> float:
-    """The seconds that the file says it has; 0 if it does not say."""
-    name, bits = container.format.name, stream.codec_context.bit_rate or 0
-    seconds = 0.0
-    if name == "mp3":
-        return _declared_mp3(peek(file, _SEARCHED), stream.codec_context.sample_rate)
-    if name in _EXACT and stream.duration and stream.time_base:
-        seconds = float(stream.duration * stream.time_base)
-    elif name == "matroska,webm" and not container.streams.video:
-        # Its duration is the time of its end.
-        seconds = ((container.duration or 0) - (container.start_time or 0)) / av.time_base
-    if seconds * bits / 8 > _STREAMED:
-        return 0
-    return seconds + _cut_off(file) * 8 / bits if name == "wav" and bits else seconds
-
-
-def _declared_mp3(head: bytes, rate: int) -> float:
-    """FFmpeg estimates the length of a file that is longer than its frames."""
-    match = _MP3_FRAMES.search(head)
-    if not match or not rate:
-        return 0
-    frames = int.from_bytes(match[1], "big") - _MP3_PADDING
-    return frames * (1152 if rate >= 32_000 else 576) / rate
-
-
-def _cut_off(file: BinaryIO) -> int:
-    """The bytes that a WAV file lacks at its end; FFmpeg takes the length of what is there."""
-    head, size = peek(file, 8), os.fstat(file.fileno()).st_size
-    says = int.from_bytes(head[4:], "little") + 8
-    return max(0, says - size) if head[:4] == b"RIFF" and says < _STREAMED else 0
 
 
 def _frames(container: InputContainer, stream: av.AudioStream, findings: Findings) -> Iterator[av.AudioFrame]:

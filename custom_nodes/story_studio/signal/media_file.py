@@ -48,10 +48,10 @@ def restricted_to(containers: str, audio_only: bool = True) -> dict[str, str]:
     return options | ({"codec_whitelist": _audio_codecs()} if audio_only else {})
 
 
-def peek(file: BinaryIO, size: int = _TEXT) -> bytes:
-    """The first bytes of a file that FFmpeg may be reading."""
+def peek(file: BinaryIO, size: int = _TEXT, start: int = 0) -> bytes:
+    """The first bytes of a file that FFmpeg may be reading, or those from `start` on."""
     position = file.tell()
-    file.seek(0)
+    file.seek(start)
     data = file.read(size)
     file.seek(position)
     return data

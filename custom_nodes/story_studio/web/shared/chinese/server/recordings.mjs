@@ -26,6 +26,7 @@ export default {
   "is {} dB louder than full scale: its volume was lowered.": "超过满刻度 {} dB：音量已降低。",
   "has no audio in it: {}.": "里没有声音：{}。",
   "should last {} s, and only {} s can be decoded: if words are missing, copy or export it again.": "应长 {} 秒，而只有 {} 秒可以解码：若缺少词语，请重新复制或导出。",
+  "has no end, like a copy that was interrupted: if words are missing, copy or export it again.": "没有结尾，像是复制中断了：若缺少词语，请重新复制或导出。",
   "is clipped: {} of it is cut off at its peaks. Record it with less gain, or take it as it was before it was made louder.": "削波：有 {} 在峰值处被截断。请降低增益重新录制，或使用提高音量之前的录音。",
   "is noisy: its words are only {} dB louder than what is between them. Record it in a quieter place, or take out the noise or the music.": "噪声大：话语只比间隙响 {} dB。请在更安静的地方录制，或去除噪声和音乐。",
   "is very soft: its words are at {} dB of full scale. Record it closer to the microphone or with more gain, so that raising it does not raise noise.": "太轻：话语电平为满刻度的 {} dB。请靠近麦克风或提高增益重新录制，以免放大时也放大噪声。",
