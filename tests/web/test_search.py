@@ -7,11 +7,14 @@ import re
 
 import pytest
 
-from driver.paths import ROOT
+from driver.comfy.process import PACK
 from tests.web.canvas import Canvas
 
-WORDS = ROOT / "custom_nodes" / "story_studio" / "web" / "canvas" / "search_words.mjs"
-NODES = json.loads((ROOT / "custom_nodes" / "story_studio" / "locales" / "en" / "nodeDefs.json").read_text())
+WORDS = PACK / "web" / "canvas" / "search_words.mjs"
+LOCALES = PACK / "locales"
+NODES, IN_CHINESE = (
+    json.loads((LOCALES / name / "nodeDefs.json").read_text("utf-8")) for name in ("en", "zh")
+)
 FINDS = {
     "lip sync": ["Talking Video"],
     "talking head": ["Talking Video"],
@@ -45,10 +48,21 @@ def test_the_search_finds_nodes_in_chinese(artist: Canvas) -> None:
         artist.open()
         for words, nodes in FINDS_IN_CHINESE.items():
             assert named(artist.find_nodes(words)) >= set(nodes), words
+        film = IN_CHINESE["StoryStudio_Film"]
+        names = [film["inputs"][name]["name"] for name in ("join", "delivery")]
+        assert artist.run_script(_SHOWN) == [film["display_name"], *names], (
+            "the bundled interface loses the translations of packs"
+        )
     finally:
         artist.change_settings({"Comfy.Locale": "en"})
 
 
+_SHOWN = """() => {
+    const node = LiteGraph.createNode('StoryStudio_Film');
+    const { label } = node.widgets.find(widget => widget.name === 'join');
+    const { localized_name } = node.inputs.find(input => input.name === 'delivery');
+    return [node.title, label, localized_name];
+}"""
 EVERYDAY = {
     "TalkingVideo": "talking photo, portrait animation, voiceover, dub, narration, 口型, 照片说话",
     "Film": "concat, merge videos, transition, fade, srt, timeline, 转场",

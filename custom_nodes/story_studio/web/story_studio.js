@@ -3,6 +3,7 @@ import { app } from '../../scripts/app.js'
 import { followCanvas } from './actions/edit.mjs'
 import { acceptDrops } from './actions/story.mjs'
 import { forgetOldValues } from './canvas/old_values.mjs'
+import { learnNodes, translateDefinition, translateSlots } from './canvas/own_language.mjs'
 import { addSearchWords, shortenTitle } from './canvas/search_words.mjs'
 import { leaveUndoToComfyUI } from './canvas/undo.mjs'
 import { createView } from './panel/panel.mjs'
@@ -17,7 +18,11 @@ let view = null
 app.registerExtension({
   name: 'StoryStudio.Storyboard',
   // Before ComfyUI asks for its nodes, which list the files of the input folder. Without an answer it goes on.
-  init: () => ask(app, 'samples', {}).catch(error => console.info(error.message)),
+  async init() {
+    const parts = [ask(app, 'samples', {}), learnNodes(app, app.extensionManager.setting.get('Comfy.Locale'))]
+    await Promise.all(parts.map(part => part.catch(error => console.info(error.message))))
+  },
+  beforeRegisterNodeDef: (_, definition) => translateDefinition(definition),
   // The first event for which the interface's language is known.
   beforeRegisterVueAppNodeDefs(definitions) {
     speak(app.extensionManager.setting.get('Comfy.Locale'))
@@ -64,6 +69,7 @@ app.registerExtension({
     const shows = { StoryStudio_CheckClip: 'image', StoryStudio_Film: 'video' }[node.comfyClass]
     if (shows) node.previewMediaType = shows
     shortenTitle(node)
+    translateSlots(node)
     // ComfyUI sets the values of a new box only after this event.
     if (node.subgraph) queueMicrotask(() => forgetOldValues([{ nodes: [node] }, node.subgraph]))
     studio.refreshSoon()
