@@ -88,7 +88,7 @@ const ON_NODES = {
 
 /**
  * Changes settings of the story on the canvas; what is empty is left to the profile. If all of them are values on its
- * nodes, only these are set; otherwise the story is put there anew.
+ * nodes, only these are set; otherwise the canvas is made again.
  *
  * @param changed the values that are different now, by the names of the form.
  * @returns {Promise<boolean>} whether it was done; the user may not want it.
