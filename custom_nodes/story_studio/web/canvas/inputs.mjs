@@ -21,7 +21,6 @@ export async function setInputs(app, prompt, values, also) {
     if (!widget || (widgets.has(widget) && widgets.get(widget) !== value)) return false
     widgets.set(widget, value)
   }
-  if (!widgets.size) return true
   if (isSharedByOthers(app, prompt, widgets, new Set(values.map(({ id, input }) => `${id} ${input}`)))) return false
   try {
     await asOneStep(app, () => {
