@@ -61,6 +61,18 @@ def workflow_in(body: Any) -> Nodes:
     return nodes
 
 
+def texts_in(body: Any, name: str) -> dict[str, str]:
+    """The texts by their names that a request may have; none without them.
+
+    Raises:
+        ValueError: they are something else.
+    """
+    value = body.get(name, {})
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        raise ValueError(name)
+    return value
+
+
 def text_in(body: Any, name: str) -> str:
     """A text that a request may have; empty without it.
 

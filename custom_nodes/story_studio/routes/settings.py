@@ -12,7 +12,7 @@ from ..story.read_graph import read_graph
 from ..story.recipes import Nodes
 from ..story.schema import parse
 from ..story.setting_values import SETTINGS, Setting, values_of, with_values
-from .body import answer, workflow_in
+from .body import answer, texts_in, workflow_in
 from .graph import planned
 
 ROUTE = "/story_studio/settings"
@@ -48,13 +48,9 @@ def settings_of(
 
 
 def _read(body: Any) -> Callable[[], Any]:
-    prompt, data, workflows, settings = (
-        workflow_in(body),
-        body["story"],
-        body.get("workflows", {}),
-        body["settings"],
-    )
-    if not all(isinstance(text, str) for text in workflows.values()) or not set(settings) <= set(SETTINGS):
+    prompt, workflows = workflow_in(body), texts_in(body, "workflows")
+    data, settings = body["story"], body["settings"]
+    if not set(settings) <= set(SETTINGS):
         raise ValueError("settings")
     return lambda: settings_of(prompt, data, workflows, settings)
 

@@ -22,7 +22,7 @@ from ..story.scenes import CanvasScene, Workflow, read_scenes
 from ..story.schema import parse
 from ..story.story_data import data_of
 from ..story.unfinished import left_to_do
-from .body import answer, workflow_in
+from .body import answer, texts_in, workflow_in
 from .graph import planned
 
 ROUTE = "/story_studio/story"
@@ -145,9 +145,7 @@ def _read(body: Any) -> Callable[[], Any]:
     prompt, keys = workflow_in(body), body["keys"]
     if not all(isinstance(key, str) for key in keys.values()):
         raise ValueError("keys")
-    known, workflows = body.get("story"), body.get("workflows", {})
-    if not isinstance(known, dict | None) or not all(isinstance(text, str) for text in workflows.values()):
-        raise ValueError("story")
+    known, workflows = body.get("story"), texts_in(body, "workflows")
     if known is not None and not isinstance(known["scenes"], list):
         raise ValueError("scenes")
     return lambda: story_of(look(prompt), keys, known, workflows)

@@ -73,11 +73,9 @@ def stated_seconds(container: InputContainer, stream: av.AudioStream, file: Bina
         seconds = ((container.duration or 0) - (container.start_time or 0)) / av.time_base
     if seconds * bits / 8 > _STREAMED:
         return 0
-    return (
-        max(seconds, _bytes_of_audio(file, start, _CHUNKS[name]) * 8 / bits)
-        if name in _CHUNKS and bits
-        else seconds
-    )
+    if name in _CHUNKS and bits:
+        seconds = max(seconds, _bytes_of_audio(file, start, _CHUNKS[name]) * 8 / bits)
+    return seconds
 
 
 def is_cut_off(container: InputContainer, file: BinaryIO) -> bool:

@@ -10,7 +10,7 @@ export async function open(studio, files) {
   try {
     const story = await findStory(files)
     if (story) {
-      const warnings = await showProgress(t('Opening {}…', story.name), tell => openStory(studio.app, story, files, tell))
+      const warnings = await showProgress(t('Opening {}…', story.name), onProgress => openStory(studio.app, story, files, onProgress))
       studio.toast('warn', warnings.join('\n'))
     } else if (files.length === 1 || files.some(({ path }) => /\.json$/i.test(path))) {
       for (const { file } of files) await studio.app.handleFile(file, 'file_drop')

@@ -1,6 +1,6 @@
 /** The characters of the story: who they are, and how scenes mention them. */
 import { changeCharacters, charactersOf, failure, readCharacters, writeCharacters } from '../actions/settings.mjs'
-import { h, set } from '../shared/dom.mjs'
+import { h, set, whileBusy } from '../shared/dom.mjs'
 import { t } from '../shared/words.mjs'
 import { uploadOne } from '../story/upload.mjs'
 import { createForm, field } from './form.mjs'
@@ -123,7 +123,7 @@ function createReference(studio, name, touched) {
   const image = h('img', { alt: t('Reference image') })
   const problem = h('span', { className: 'problem', role: 'alert' })
   const picker = h('input', { type: 'file', accept: 'image/*', hidden: true })
-  const pick = h('button', { type: 'button', textContent: t('Reference image…'), onclick: () => (set(picker, { value: '' }), picker.click()) })
+  const pick = h('button', { type: 'button', textContent: t('Reference image…'), onclick: () => pick.ariaBusy || (set(picker, { value: '' }), picker.click()) })
   const remove = h('button', { type: 'button', textContent: t('Remove the image'), onclick: () => (show(''), pick.focus(), touched()) })
 
   function show(wanted) {
@@ -134,18 +134,17 @@ function createReference(studio, name, touched) {
     set(remove, { hidden: !wanted })
   }
 
-  picker.onchange = async () => {
+  async function use(file) {
     set(problem, { textContent: '' })
-    pick.setAttribute('aria-busy', 'true')
     try {
-      show(await uploadOne(studio.app, picker.files[0]))
+      show(await uploadOne(studio.app, file))
     } catch (error) {
       set(problem, { textContent: error.message })
-    } finally {
-      pick.removeAttribute('aria-busy')
     }
     touched()
   }
+
+  picker.onchange = () => whileBusy(pick, () => use(picker.files[0]))
   show(now)
   return { element: h('div', { className: 'reference' }, image, pick, remove, picker, problem), value: () => now }
 }
@@ -156,18 +155,17 @@ function createMention(studio) {
   const problem = h('p', { className: 'problem', role: 'alert', hidden: true })
   const button = h('button', { type: 'button', textContent: t('Put the descriptions in') })
   const element = h('div', { className: 'mention', hidden: true }, text, button, problem)
-  button.onclick = async () => {
-    if (button.ariaBusy) return
-    button.setAttribute('aria-busy', 'true')
+  button.onclick = () => whileBusy(button, write)
+
+  async function write() {
     set(problem, { hidden: true })
     try {
       await writeCharacters(studio)
     } catch (error) {
       set(problem, { textContent: failure(error), hidden: false })
-    } finally {
-      button.removeAttribute('aria-busy')
     }
   }
+
   return {
     element,
     paint(scenes) {

@@ -1,7 +1,7 @@
 /** What a film and its scenes are downloaded as. */
 import { download, downloadAll } from '../actions/export.mjs'
 import { save } from '../actions/story.mjs'
-import { h, set } from '../shared/dom.mjs'
+import { h, set, whileBusy } from '../shared/dom.mjs'
 import { t } from '../shared/words.mjs'
 import { captionsUrl } from './player.mjs'
 
@@ -17,16 +17,7 @@ export function createExport(studio) {
   const element = h('details', { className: 'export' }, summary, h('div', { className: 'choices' }, film, captions, story, results, all))
   let listed = ''
 
-  /** A button that is disabled would lose the focus. */
-  async function pack(button, parts) {
-    if (button.ariaBusy) return
-    for (const name of ['aria-busy', 'aria-disabled']) button.setAttribute(name, 'true')
-    try {
-      await downloadAll(studio, now.id, parts)
-    } finally {
-      for (const name of ['aria-busy', 'aria-disabled']) button.removeAttribute(name)
-    }
-  }
+  const pack = (button, parts) => whileBusy(button, () => downloadAll(studio, now.id, parts))
 
   return {
     element,

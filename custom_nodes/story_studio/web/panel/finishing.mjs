@@ -1,7 +1,7 @@
 /** How the film is finished: transitions, sound and music, captions, delivery, and cards. */
 import { readFinish, setFinish, setMusic, SIZES } from '../canvas/finishing.mjs'
 import { MODEL, modelsFor } from '../canvas/masters.mjs'
-import { h, set } from '../shared/dom.mjs'
+import { h, set, whileBusy } from '../shared/dom.mjs'
 import { remembered } from '../shared/folds.mjs'
 import { t } from '../shared/words.mjs'
 import { openWorkflow } from '../shared/workflow.mjs'
@@ -143,7 +143,7 @@ function createChoice(studio, changed) {
 function createMusic(studio, film) {
   const { app, model } = studio
   const name = h('span', { className: 'file' })
-  const picker = h('input', { type: 'file', accept: 'audio/*,video/*', hidden: true, onchange: () => use(picker.files[0]) })
+  const picker = h('input', { type: 'file', accept: 'audio/*,video/*', hidden: true, onchange: () => picker.files[0] && whileBusy(choose, () => use(picker.files[0])) })
   const choose = h('button', { type: 'button', textContent: t('Choose…'), onclick: () => choose.ariaBusy || (set(picker, { value: '' }), picker.click()), aria: { label: t('Choose the music') } })
   const drop = h('button', { type: 'button', textContent: t('Remove'), onclick: () => change(null), aria: { label: t('Remove the music') } })
 
@@ -154,8 +154,6 @@ function createMusic(studio, film) {
   }
 
   async function use(file) {
-    if (!file) return
-    for (const name of ['aria-busy', 'aria-disabled']) choose.setAttribute(name, 'true')
     const { workflow } = model
     const id = film()
     try {
@@ -166,7 +164,6 @@ function createMusic(studio, film) {
     } catch (error) {
       studio.toast('error', error.message)
     }
-    for (const name of ['aria-busy', 'aria-disabled']) choose.removeAttribute(name)
   }
 
   return {

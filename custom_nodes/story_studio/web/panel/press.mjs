@@ -1,6 +1,6 @@
 /** Clicks on what is painted all the time. */
 
-/** What ends pressing, apart from a move without a pressed button: scroll bars and lists of choices tell nothing else. */
+/** What ends pressing, apart from a move without a pressed button: after scroll bars and lists of choices nothing else comes. */
 const ENDS = ['pointerup', 'pointercancel', 'keydown']
 
 /**

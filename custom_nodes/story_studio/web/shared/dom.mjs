@@ -10,7 +10,8 @@ export function h(tag, props = {}, ...children) {
 
 /** Puts children into an element in this order. What stays where it is keeps its focus, and a video plays on. */
 export function arrange(parent, wanted) {
-  for (const one of [...parent.children]) if (!wanted.includes(one)) one.remove()
+  const stay = new Set(wanted)
+  for (const one of [...parent.children]) if (!stay.has(one)) one.remove()
   wanted.forEach((one, index) => {
     if (parent.children[index] !== one) parent.insertBefore(one, parent.children[index] ?? null)
   })
@@ -18,6 +19,22 @@ export function arrange(parent, wanted) {
 
 /** The values of a Map by key: those of `known` that are still wanted, and new ones that `create(key)` makes. */
 export const kept = (known, keys, create) => new Map(keys.map(key => [key, known.get(key) ?? create(key)]))
+
+const BUSY = ['aria-busy', 'aria-disabled']
+
+/**
+ * Marks a button as busy until something is done, which a second click meanwhile does not begin again. The button is not
+ * disabled, because it would lose the focus.
+ */
+export async function whileBusy(button, act) {
+  if (button.ariaBusy) return
+  for (const name of BUSY) button.setAttribute(name, 'true')
+  try {
+    await act()
+  } finally {
+    for (const name of BUSY) button.removeAttribute(name)
+  }
+}
 
 /** Sets only what differs, so that a video keeps playing and a button keeps its focus. */
 export function set(element, props) {

@@ -6,10 +6,9 @@ import { root } from '../shared/workflow.mjs'
 /**
  * Keeps what the server knows of them.
  *
- * @returns `read(prompt)`, which asks the server; `settled()`, a promise that the last answer is there; `forget()`, for another
- *   workflow; and `shown()`: for each film of the
- *   model its `id`; `state`: `missing`, `old`, `current` or `running`; `film`, `changes`, `clips` and `problem` as
- *   POST /story_studio/films gives them; and `progress`, a fraction.
+ * @returns `read(prompt)`, which asks the server; `settled()`, a promise that the last answer is there; `forget()`, for
+ *   another workflow; and `shown()`: for each film of the model its `id`; `state`: `missing`, `old`, `current` or
+ *   `running`; `film`, `changes`, `clips` and `problem` as POST /story_studio/films gives them; and `progress`, a fraction.
  */
 export function createFilms(studio) {
   const { app, model } = studio

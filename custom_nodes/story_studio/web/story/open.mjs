@@ -12,21 +12,21 @@ import { offer, upload } from './upload.mjs'
  * @param app ComfyUI's.
  * @param story what `findStory` found.
  * @param files the files that came with it: recordings, images, custom recipes.
- * @param tell is called with how many of them are read, and how many there are.
+ * @param onProgress is called with how many of them are read, and how many there are.
  * @returns {Promise<string[]>} warnings and what is left to do, as sentences.
  * @throws {Error} everything that is wrong with the story.
  */
-export async function openStory(app, story, files, tell) {
+export async function openStory(app, story, files, onProgress) {
   const sent = { name: story.name, text: story.text, files: {}, workflows: {}, texts: {} }
   for (const [index, { path, file }] of files.entries()) {
-    tell(index, files.length)
+    onProgress(index, files.length)
     const beside = path.startsWith(story.folder) ? path.slice(story.folder.length) : path
     if (path === story.path || file.name.startsWith('.')) continue
     if (/\.json$/i.test(path)) sent.workflows[beside] = await file.text()
     else if (!story.path && SCRIPT.test(path)) sent.texts[beside] = await file.text()
     else if (/^(audio|image|video)\//.test(file.type)) sent.files[beside] = await upload(app, file)
   }
-  tell(files.length, files.length)
+  onProgress(files.length, files.length)
   const found = await ask(app, 'graph', sent)
   offer(filesIn(found.canvas))
   const workflow = workflowOf(found.canvas, viewOf(app))
